@@ -1,0 +1,88 @@
+"""The exception tree.
+
+Every error a user can cause derives from :class:`PseudorcaError`, which the command line prints as
+one line. A message says what went wrong, where, what was found, what was expected, and what to do.
+
+::
+
+    PseudorcaError
+    ├── AudioError           a file or waveform that cannot be read or used
+    ├── ManifestError        folders, labels, metadata or recordings that contradict each other
+    ├── ClipError            windows or selection tables that cannot be cut
+    ├── FoldError            a split that cannot be made, or that is not what it says
+    ├── FrontEndError        settings of a spectrogram that make no sense
+    ├── BackboneError        an unknown network, or weights that are missing or do not fit
+    ├── HeadError            a classifier head that cannot be trained or applied
+    ├── ClassifierError      a saved classifier that is missing, damaged or from another set-up
+    ├── StoreError           a project folder that is missing, damaged or of another version
+    └── MissingExtraError    an optional dependency that is not installed
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class PseudorcaError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class AudioError(PseudorcaError):
+    """A file or waveform that cannot be read or used. ``reason`` is a short, stable phrase."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["AudioError"], tuple[str, str]]:
+        return type(self), (self.reason, self.detail)
+
+
+class ManifestError(PseudorcaError):
+    """Folders, labels, metadata or recordings that contradict each other."""
+
+
+class ClipError(PseudorcaError):
+    """Windows or selection tables that cannot be cut."""
+
+
+class FoldError(PseudorcaError):
+    """A split that cannot be made, or that does not hold what its name promises."""
+
+
+class FrontEndError(PseudorcaError):
+    """Settings of a spectrogram that make no sense."""
+
+
+class BackboneError(PseudorcaError):
+    """An unknown network, or weights that are missing or do not fit."""
+
+
+class HeadError(PseudorcaError):
+    """A classifier head that cannot be trained or applied."""
+
+
+class ClassifierError(PseudorcaError):
+    """A saved classifier that is missing, damaged, or does not fit the data it is asked about."""
+
+
+class StoreError(PseudorcaError):
+    """A project folder that is missing, damaged, or of another version."""
+
+
+class MissingExtraError(PseudorcaError):
+    """An optional dependency that is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed. Install it with: pip install 'pseudorca[{extra}]'"
+        )
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
+    """Word the complaint about an unknown name: the closest match first, then the valid ones."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+    return f"unknown {kind} {name!r}.{guess} Known: {shown}."

@@ -1,0 +1,1 @@
+"""What the network hears: front ends, backbones, embeddings."""

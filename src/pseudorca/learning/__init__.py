@@ -1,0 +1,1 @@
+"""What is learned: heads, cross-validation, the classifier."""
