@@ -1,0 +1,315 @@
+"""Cut recordings into clips: windows of one length, whole files, or the rows of selection tables.
+
+A clip is a half-open interval ``[start_s, end_s)`` of one recording, on one channel or the mean of
+all. Where a recording or its last window is shorter than the window, the missing seconds are noted
+in ``padded_s`` (duration can be a cue); the front end fills them as ``pad`` says.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import xxhash
+
+from pseudorca.errors import ClipError, unknown_name
+from pseudorca.recordings.audio import Samples
+from pseudorca.recordings.manifest import full_path, moment_id
+
+Pad = Literal["tile", "zero", "drop"]
+
+CLIP_COLUMNS = (
+    "clip_id", "recording_id", "moment_id", "channel", "start_s", "end_s", "padded_s", "pad",
+    "label", "encounter",
+)  # fmt: skip
+
+_RAVEN_COLUMNS = ("Begin Time (s)", "End Time (s)")
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """How recordings are cut."""
+
+    window_s: float | None = 3.0
+    """Length of a clip in seconds; None: each recording (or selection) is one clip."""
+    overlap_s: float = 0.0
+    """Seconds shared by one window and the next."""
+    max_per_recording: int | None = None
+    """At most so many windows, spread evenly over the recording, overlapping if need be."""
+    pad: Pad = "tile"
+    """What fills a clip shorter than the window: itself again, zeros, or nothing (``drop``)."""
+    min_fill: float = 0.5
+    """The last, partial window is kept if at least this share of it is sound."""
+    channels: str = "mean"
+    """``mean`` of all, ``first``, ``each`` on its own, or the number of one, from 1."""
+
+    def __post_init__(self) -> None:
+        if self.window_s is not None and not 0 < self.window_s < math.inf:
+            raise ClipError(f"window of {self.window_s} s: expected more than 0 seconds.")
+        if self.window_s is not None and not 0 <= self.overlap_s < self.window_s:
+            raise ClipError(
+                f"overlap of {self.overlap_s} s: expected 0 or more, and less than the window of "
+                f"{self.window_s} s."
+            )
+        if self.max_per_recording is not None and self.max_per_recording < 1:
+            raise ClipError(f"at most {self.max_per_recording} windows: expected 1 or more.")
+        if self.pad not in ("tile", "zero", "drop"):
+            raise ClipError(unknown_name("padding", self.pad, ("tile", "zero", "drop")))
+        if not 0 <= self.min_fill <= 1:
+            raise ClipError(f"min_fill {self.min_fill}: expected a share from 0 to 1.")
+        named = self.channels in ("mean", "first", "each")
+        if not named and not (self.channels.isdigit() and int(self.channels) >= 1):
+            raise ClipError(
+                f"channels {self.channels!r}: expected mean, first, each, or a number from 1."
+            )
+
+
+def windows(duration_s: float, options: ClipOptions) -> list[tuple[float, float]]:
+    """Place the windows of one stretch of sound.
+
+    Parameters
+    ----------
+    duration_s : float, seconds
+    options : ClipOptions
+
+    Returns
+    -------
+    list of (start_s, end_s), half-open, in order, all within ``[0, duration_s)``. The last may be
+    shorter than the window, and so may the only one of a stretch shorter than the window. Empty if
+    padding is ``drop`` and the stretch is shorter than a window.
+    """
+    window_s = options.window_s
+    if window_s is None:
+        return [(0.0, duration_s)]
+    if duration_s < window_s:
+        return [] if options.pad == "drop" else [(0.0, duration_s)]
+    hop_s = window_s - options.overlap_s
+    if options.max_per_recording is not None:
+        # Evenly spread: n windows whose first begins at the beginning and last ends at the end.
+        n = min(options.max_per_recording, math.ceil(duration_s / hop_s))
+        starts = np.linspace(0.0, duration_s - window_s, n) if n > 1 else [0.0]
+        return [(float(start), float(start) + window_s) for start in starts]
+    n_full = math.floor((duration_s - window_s) / hop_s + 1e-9) + 1
+    placed = [(k * hop_s, k * hop_s + window_s) for k in range(n_full)]
+    start_s = n_full * hop_s
+    left_s = duration_s - start_s
+    # With overlap the remainder is already heard in part by the last full window; it still makes a
+    # window of its own by the same rule.
+    if options.pad != "drop" and left_s > 0 and left_s >= options.min_fill * window_s:
+        placed.append((start_s, duration_s))
+    return placed
+
+
+def cut(
+    recordings: pd.DataFrame,
+    options: ClipOptions | None = None,
+    *,
+    selections: pd.DataFrame | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cut recordings into clips.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+    options : ClipOptions or None
+    selections : DataFrame or None
+        Rows ``recording_id, channel, start_s, end_s`` (see :func:`read_raven`); only these
+        stretches are cut, each like a recording of its own.
+
+    Returns
+    -------
+    clips : DataFrame, the table ``clips``
+    problems : DataFrame
+        A row for every recording that gave no clip, with the reason.
+    """
+    options = options or ClipOptions()
+    chosen: dict[str, list[Any]] | None = None
+    if selections is not None:
+        chosen = {str(k): list(g.itertuples()) for k, g in selections.groupby("recording_id")}
+    rows: list[tuple[Any, ...]] = []
+    problems: list[tuple[str, str, str, str]] = []
+    for recording in recordings.itertuples():
+        try:
+            channels = _channels(recording, options.channels)
+        except ClipError as error:
+            problems.append((recording.path, "clips", "no such channel", str(error)))
+            continue
+        stretches = [(0.0, float(recording.duration_s), channels)]
+        if chosen is not None:
+            stretches = [
+                (row.start_s, row.end_s, [str(row.channel)] if row.channel else channels)
+                for row in chosen.get(recording.recording_id, [])
+            ]
+        n_before = len(rows)
+        for offset_s, until_s, heard in stretches:
+            for start_s, end_s in windows(until_s - offset_s, options):
+                for channel in heard:
+                    rows.append(
+                        _clip(recording, channel, offset_s + start_s, offset_s + end_s, options)
+                    )
+        if len(rows) == n_before:
+            reason = "no selection" if chosen is not None and not stretches else "shorter than a clip"
+            problems.append(
+                (recording.path, "clips", reason, f"{recording.duration_s:.3f} s, pad {options.pad}")
+            )
+    clips = pd.DataFrame(rows, columns=list(CLIP_COLUMNS)).astype(
+        dict.fromkeys(set(CLIP_COLUMNS) - {"start_s", "end_s", "padded_s"}, "string")
+        | dict.fromkeys(("start_s", "end_s", "padded_s"), "float64")
+    )
+    clips = clips.drop_duplicates("clip_id", ignore_index=True)
+    return clips, pd.DataFrame(
+        problems, columns=["path", "stage", "reason", "detail"], dtype="string"
+    )
+
+
+def clip_samples(samples: Samples, channel: str, *, n_frames: int, pad: str) -> Samples:
+    """Take a clip's channel from what was read, and fill it up to the length of the window.
+
+    Parameters
+    ----------
+    samples : ndarray [shape=(n_channels, n)]
+    channel : str, ``mean`` or a number from 1
+    n_frames : int, samples the clip should have
+    pad : ``tile`` or ``zero``
+
+    Returns
+    -------
+    ndarray [shape=(n_frames,)], float32
+    """
+    mono = samples.mean(axis=0) if channel == "mean" else samples[int(channel) - 1]
+    if len(mono) >= n_frames:
+        return np.ascontiguousarray(mono[:n_frames])
+    if pad == "zero":
+        return np.pad(mono, (0, n_frames - len(mono)))
+    return np.resize(mono, n_frames)
+
+
+def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
+    """Read Raven selection tables as stretches of known recordings.
+
+    A table names its recording in ``Begin Path`` or ``Begin File``; without these columns, a table
+    ``x.Table.1.selections.txt`` belongs to the recording called ``x``. ``File Offset (s)`` is used
+    where present, since Begin Time runs on over several files. The waveform and spectrogram rows of
+    one selection count once.
+
+    Parameters
+    ----------
+    paths : paths of tab-separated tables
+    recordings : DataFrame, the table ``recordings``
+
+    Returns
+    -------
+    DataFrame with ``recording_id, channel, start_s, end_s``; channel from 1
+
+    Raises
+    ------
+    ClipError
+        If a table lacks a column, or names a recording that was not scanned or two of one name.
+    """
+    by_path = {full_path(row).as_posix(): row for row in recordings.itertuples()}
+    by_name: dict[str, list[Any]] = {}
+    for row in recordings.itertuples():
+        for name in {Path(row.path).name.lower(), Path(row.path).stem.lower()}:
+            by_name.setdefault(name, []).append(row)
+    found: list[tuple[str, str, float, float]] = []
+    for path in paths:
+        try:
+            table = pd.read_csv(path, sep="\t")
+        except (OSError, ValueError) as error:
+            raise ClipError(f"selection table {path} cannot be read: {error}") from error
+        missing = [column for column in _RAVEN_COLUMNS if column not in table.columns]
+        if missing:
+            raise ClipError(
+                f"{path} is not a Raven selection table: no column {' or '.join(missing)}; "
+                f"got {', '.join(table.columns)}."
+            )
+        if "Selection" in table.columns:
+            table = table.drop_duplicates("Selection")
+        for number, line in enumerate(table.to_dict("records"), 2):
+            recording = _named_recording(line, path, number, by_path, by_name)
+            begin = float(line.get("File Offset (s)", line["Begin Time (s)"]))
+            end = begin + float(line["End Time (s)"]) - float(line["Begin Time (s)"])
+            end = min(end, float(recording.duration_s))
+            if not 0 <= begin < end:
+                raise ClipError(
+                    f"{path}, line {number}: the selection from {begin} to {end} s lies outside "
+                    f"{recording.path} (0 to {recording.duration_s:.3f} s)."
+                )
+            channel = line.get("Channel")
+            text = "" if channel is None or pd.isna(channel) or recording.n_channels == 1 else str(
+                int(channel)
+            )
+            found.append((recording.recording_id, text, begin, end))
+    return pd.DataFrame(found, columns=["recording_id", "channel", "start_s", "end_s"])
+
+
+def _named_recording(
+    line: dict[Any, Any],
+    path: Path,
+    number: int,
+    by_path: dict[str, Any],
+    by_name: dict[str, list[Any]],
+) -> Any:
+    where = f"{path}, line {number}"
+    if isinstance(begin_path := line.get("Begin Path"), str):
+        known = by_path.get(begin_path.replace("\\", "/"))
+        if known is not None:
+            return known
+    name = line.get("Begin File")
+    if not isinstance(name, str):
+        name = path.name.split(".Table.")[0] if ".Table." in path.name else path.stem
+    matches = by_name.get(name.lower(), [])
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise ClipError(
+            f"{where}: no scanned recording is called {name!r}. Scan its folder first, or name it "
+            "in a column Begin File."
+        )
+    raise ClipError(
+        f"{where}: {len(matches)} recordings are called {name!r}, such as {matches[0].path} and "
+        f"{matches[1].path}. Give the column Begin Path."
+    )
+
+
+def _channels(recording: Any, policy: str) -> list[str]:
+    n_channels = int(recording.n_channels)
+    if policy == "each":
+        return [str(number) for number in range(1, n_channels + 1)]
+    if policy == "first" or (policy == "mean" and n_channels == 1):
+        return ["1"]
+    if policy == "mean":
+        return ["mean"]
+    if n_channels == 1 and not pd.isna(recording.channel):  # the name says which hydrophone it is
+        if int(policy) != recording.channel:
+            raise ClipError(f"channel {policy} was asked for, this file holds {recording.channel}")
+        return ["1"]
+    if int(policy) > n_channels:
+        raise ClipError(f"channel {policy} was asked for, this file has {n_channels}")
+    return [policy]
+
+
+def _clip(
+    recording: Any, channel: str, start_s: float, end_s: float, options: ClipOptions
+) -> tuple[Any, ...]:
+    padded_s = max(0.0, (options.window_s or 0.0) - (end_s - start_s))
+    if padded_s < 0.5 / recording.sample_rate:
+        padded_s = 0.0
+    text = f"{recording.recording_id}|{channel}|{start_s:.6f}|{end_s:.6f}|{padded_s:.6f}"
+    if padded_s:
+        text += f"|{options.pad}"
+    return (
+        xxhash.xxh3_128(text.encode()).hexdigest()[:20],
+        recording.recording_id,
+        moment_id(recording.moment_id, f"{start_s:.3f}"),
+        channel,
+        start_s,
+        end_s,
+        padded_s,
+        options.pad if padded_s else "",
+        recording.label,
+        recording.encounter,
+    )

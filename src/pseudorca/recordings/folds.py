@@ -1,0 +1,321 @@
+"""Split clips into training and test sides, and prove that a split holds what its name promises.
+
+The split is the heart of an evaluation: clips of one encounter share animals, sea and recorder, so a
+split that tears an encounter apart measures memory. In: the tables ``clips`` and ``recordings``. Out:
+:class:`Folds`, verified. A moment (one stretch of sound, however many channels heard it) is never
+torn apart, except by the study's own split, which says how many it tears.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.errors import FoldError, unknown_name
+
+STUDY_SEED = 220029955
+STUDY_SHARES = (0.6, 0.2, 0.2)  # training, validation, test
+
+_LEAVE_ONE = "leave-one-"
+
+
+@dataclass(frozen=True)
+class Split:
+    """A way to split, by name.
+
+    ``random`` and ``stratified`` deal single moments; ``recording``, ``encounter`` or any column of
+    the metadata deal whole groups; ``leave-one-encounter-out`` (or any column) tests one group at a
+    time; ``study`` is the original study's random 60/20/20.
+    """
+
+    name: str = "encounter"
+    n_folds: int = 5
+    n_repeats: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_folds < 2:
+            raise FoldError(f"{self.n_folds} folds: a split needs at least 2.")
+        if self.n_repeats < 1:
+            raise FoldError(f"{self.n_repeats} repeats: expected at least 1.")
+
+    @property
+    def leaves_one_out(self) -> bool:
+        return self.name.startswith(_LEAVE_ONE) and self.name.endswith("-out")
+
+    @property
+    def group_by(self) -> str:
+        """The column whose values stay whole."""
+        if self.leaves_one_out:
+            return self.name.removeprefix(_LEAVE_ONE).removesuffix("-out")
+        return {"random": "moment_id", "stratified": "moment_id", "study": "clip_id"}.get(
+            self.name, self.name
+        )
+
+    @property
+    def is_optimistic(self) -> bool:
+        """Whether clips of one encounter may stand on both sides."""
+        return self.name in ("random", "stratified", "study", "recording", "recording_id")
+
+
+@dataclass
+class Folds:
+    """Who is tested when.
+
+    ``test_fold`` [shape=(n_repeats, n_clips)], int: the fold in which a clip is tested, or -1 where
+    it is never tested and always trained on. ``validation`` [shape=(n_clips,)], bool: clips kept for
+    choosing an epoch, in the study's split only.
+    """
+
+    split: Split
+    clip_ids: NDArray[np.object_]
+    labels: NDArray[np.object_]
+    groups: NDArray[np.object_]
+    test_fold: NDArray[np.int64]
+    validation: NDArray[np.bool_]
+    not_testable: list[str] = field(default_factory=list)
+    """Groups without which a class would be missing from training."""
+    n_straddling_moments: int = 0
+    """Moments that stand on both sides; 0 in every split but the study's."""
+
+    def __iter__(self) -> Iterator[tuple[int, int, NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield (repeat, fold, training rows, test rows)."""
+        for repeat, assigned in enumerate(self.test_fold):
+            for fold in np.unique(assigned[assigned >= 0]):
+                train = (assigned != fold) & ~self.validation
+                yield repeat, int(fold), np.flatnonzero(train), np.flatnonzero(assigned == fold)
+
+
+def group_values(clips: pd.DataFrame, recordings: pd.DataFrame, column: str) -> pd.Series:
+    """Find the value of a grouping column for every clip.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    column : str
+        A column of either table, ``day``, ``year``, or a column of the metadata
+
+    Returns
+    -------
+    Series [shape=(n_clips,)] of str
+
+    Raises
+    ------
+    FoldError
+        If no table has the column, or no recording has a value in it.
+    """
+    if column in ("moment_id", "clip_id"):
+        return clips[column].astype(object)
+    if column == "recording":
+        column = "recording_id"
+    entries = [json.loads(text) for text in recordings["metadata"]]
+    if column in recordings.columns and column != "metadata":
+        values = recordings[column].tolist()
+    elif any(column in entry for entry in entries):
+        values = [entry.get(column) for entry in entries]
+    elif column in ("day", "year"):
+        time_format = "%Y-%m-%d" if column == "day" else "%Y"
+        values = recordings["start_utc"].dt.strftime(time_format).tolist()
+    else:
+        names = {"day", "encounter", "platform", "recording", "sample_rate", "year"}
+        names.update(*entries)
+        raise FoldError(unknown_name("grouping column", column, names))
+    value_of = dict(zip(recordings["recording_id"], values, strict=True))
+    found = [value_of[recording_id] for recording_id in clips["recording_id"]]
+    empty = [bool(pd.isna(value)) or value == "" for value in found]
+    if all(empty):
+        raise FoldError(
+            f"no recording has a {column}. Give it with --metadata, or split by another column."
+        )
+    # A missing value must not join strangers into one group, nor tear an encounter apart.
+    return pd.Series(
+        [
+            f"encounter {encounter}" if blank else str(value)
+            for value, blank, encounter in zip(found, empty, clips["encounter"], strict=True)
+        ],
+        index=clips.index,
+        dtype=object,
+    )
+
+
+def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> Folds:
+    """Split the labelled clips.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names; unlabelled clips must be left out
+    split : Split
+
+    Returns
+    -------
+    Folds, verified
+
+    Raises
+    ------
+    FoldError
+        If there are fewer than two classes, or no group can be tested.
+    """
+    if clips["label"].isna().any():
+        raise FoldError("clips without a label cannot be split: leave them out first.")
+    labels = clips["label"].to_numpy(dtype=object)
+    classes = sorted(set(labels))
+    if len(classes) < 2:
+        raise FoldError(
+            f"{len(classes)} class{'es' * (len(classes) != 1)} found ({', '.join(classes) or 'none'}); "
+            "a classifier needs at least 2 folders of labelled recordings."
+        )
+    clip_ids = clips["clip_id"].to_numpy(dtype=object)
+    no_validation = np.zeros(len(clips), dtype=bool)
+    if split.name == "study":
+        return _study(clips, split, clip_ids, labels)
+    moments = clips["moment_id"].to_numpy(dtype=object)
+    groups = group_values(clips, recordings, split.group_by).to_numpy(dtype=object)
+    # Channels of one moment may lie in different recordings; whatever is dealt, they go together.
+    units = _joined(groups, moments)
+    if not split.is_optimistic:  # and no column, such as the sample rate, tears an encounter apart
+        units = _joined(units, clips["encounter"].to_numpy(dtype=object))
+    always_train = _sole_carriers(units, labels)
+    test_fold = np.full((split.n_repeats, len(clips)), -1, dtype=np.int64)
+    stratify = labels if split.name != "random" else np.full(len(labels), "", dtype=object)
+    for repeat in range(split.n_repeats):
+        rng = np.random.default_rng([split.seed, repeat])
+        if split.leaves_one_out:
+            testable = np.unique(units[~np.isin(units, list(always_train))])
+            position = {unit: k for k, unit in enumerate(testable)}
+            test_fold[repeat] = [position.get(unit, -1) for unit in units]
+        else:
+            test_fold[repeat] = _deal(units, labels, stratify, always_train, split.n_folds, rng)
+    named = sorted({str(group) for group, unit in zip(groups, units, strict=True)
+                    if unit in always_train})  # fmt: skip
+    folds = Folds(split, clip_ids, labels, groups, test_fold, no_validation, named)
+    verify(folds, moments)
+    return folds
+
+
+def verify(folds: Folds, moments: NDArray[np.object_]) -> None:
+    """Raise FoldError unless the folds hold what the split's name promises.
+
+    Parameters
+    ----------
+    folds : Folds
+    moments : ndarray [shape=(n_clips,)], the moment of each clip
+
+    Raises
+    ------
+    FoldError
+        If a group or moment stands on both sides, a class is missing from training, a test side is
+        empty, or a clip is tested twice.
+    """
+    classes = set(folds.labels)
+    if not (folds.test_fold >= 0).any():
+        raise FoldError(
+            f"the split {folds.split.name!r} has nothing to test: every class has a single "
+            f"{folds.split.group_by}. Record more, or use a finer split (recording, random)."
+        )
+    for repeat, fold, train, test in folds:
+        where = f"split {folds.split.name!r}, repeat {repeat}, fold {fold}"
+        if len(test) == 0:
+            raise FoldError(f"{where}: the test side is empty.")
+        missing = classes - set(folds.labels[train])
+        if missing:
+            raise FoldError(f"{where}: no {', '.join(sorted(missing))} left to train on.")
+        for kind, values in (("group", folds.groups), ("moment", moments)):
+            if kind == "moment" and folds.split.name == "study":
+                continue
+            both = set(values[train]) & set(values[test])
+            if both:
+                raise FoldError(f"{where}: {kind} {sorted(both)[0]} stands on both sides.")
+
+
+def _joined(groups: NDArray[np.object_], ties: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Name every clip by the connected set of groups that share a tie (a moment, an encounter)."""
+    parent: dict[object, object] = {group: group for group in groups}
+
+    def root(group: object) -> object:
+        while parent[group] != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
+
+    first_group: dict[object, object] = {}
+    for group, tie in zip(groups, ties, strict=True):
+        other = first_group.setdefault(tie, group)
+        parent[root(group)] = root(other)
+    return np.array([root(group) for group in groups], dtype=object)
+
+
+def _sole_carriers(units: NDArray[np.object_], labels: NDArray[np.object_]) -> set[object]:
+    """Units without which a class would have nothing to train on."""
+    units_of: dict[object, set[object]] = {}
+    for unit, label in zip(units, labels, strict=True):
+        units_of.setdefault(label, set()).add(unit)
+    return {next(iter(carriers)) for carriers in units_of.values() if len(carriers) == 1}
+
+
+def _deal(
+    units: NDArray[np.object_],
+    labels: NDArray[np.object_],
+    strata: NDArray[np.object_],
+    always_train: set[object],
+    n_folds: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Deal units to folds: each stratum's units in random order to the folds that have fewest.
+
+    scikit-learn's grouped splitters can return a fold that empties a class; dealing cannot, as long
+    as a class has two units: they never land in the same fold before every fold has one.
+    """
+    table = pd.DataFrame({"unit": units, "stratum": strata, "n": 1})
+    sizes = table.groupby("unit", sort=True)["n"].sum()
+    # A unit of mixed labels is dealt with its most frequent one.
+    counts = table.groupby(["unit", "stratum"], sort=True)["n"].sum().reset_index()
+    stratum_of = (
+        counts.sort_values(["unit", "n"], ascending=[True, False], kind="stable")
+        .drop_duplicates("unit")
+        .set_index("unit")["stratum"]
+    )
+    for _ in range(100):  # only mixed units can spoil a deal; then the cards are shuffled again
+        fold_of: dict[object, int] = dict.fromkeys(always_train, -1)
+        n_clips = np.zeros(n_folds)
+        for stratum in sorted(set(stratum_of), key=str):
+            members = [u for u in stratum_of.index[stratum_of == stratum] if u not in always_train]
+            n_units = np.zeros(n_folds)
+            for index in rng.permutation(len(members)):
+                tie = rng.random(n_folds)
+                fold = int(np.lexsort((tie, n_clips, n_units))[0])
+                fold_of[members[index]] = fold
+                n_units[fold] += 1
+                n_clips[fold] += sizes[members[index]]
+        assigned = np.array([fold_of[unit] for unit in units], dtype=np.int64)
+        if all(
+            set(labels[assigned != fold]) == set(labels) for fold in np.unique(assigned) if fold >= 0
+        ):
+            return assigned
+    raise FoldError(
+        "no deal of the groups keeps every class in training: encounters of mixed labels leave a "
+        "class to too few. Use a leave-one-...-out split, or fewer folds."
+    )
+
+
+def _study(
+    clips: pd.DataFrame, split: Split, clip_ids: NDArray[np.object_], labels: NDArray[np.object_]
+) -> Folds:
+    """Deal single clips 60/20/20, as the study did; channels of a moment may be torn apart."""
+    n = len(clips)
+    order = np.random.default_rng(split.seed).permutation(n)
+    n_train, n_validation = round(n * STUDY_SHARES[0]), round(n * STUDY_SHARES[1])
+    test_fold = np.full((1, n), -1, dtype=np.int64)
+    test_fold[0, order[n_train + n_validation :]] = 0
+    validation = np.zeros(n, dtype=bool)
+    validation[order[n_train : n_train + n_validation]] = True
+    moments = clips["moment_id"].to_numpy(dtype=object)
+    is_test = test_fold[0] >= 0
+    straddling = set(moments[is_test]) & set(moments[~is_test])
+    folds = Folds(
+        split, clip_ids, labels, clip_ids, test_fold, validation, [], len(straddling)
+    )
+    verify(folds, moments)
+    return folds

@@ -1,0 +1,207 @@
+"""What names say: recorder file names and encounter folders.
+
+A file name gives start time (UTC), platform, channel and selection; a folder name gives the
+encounter and its platform. What a name does not say stays None: nothing is guessed.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pseudorca.errors import ManifestError
+
+UNLABELLED_NAMES = frozenset({"unknown", "unlabelled", "unlabeled", "unidentified", "unid"})
+"""Folder names (lower case) that mean "we do not know which population this is"."""
+
+
+@dataclass(frozen=True)
+class FileName:
+    """What one file name says."""
+
+    start_utc: datetime | None = None
+    platform: str | None = None
+    encounter: str | None = None
+    channel: int | None = None
+    """Hydrophone number as written in the name."""
+    selection: str | None = None
+
+
+@dataclass(frozen=True)
+class EncounterName:
+    """What one folder name says about an encounter."""
+
+    encounter: str
+    platform: str | None = None
+    is_global: bool = False
+    """Named by platform and number, hence one encounter wherever the folder stands."""
+
+
+@dataclass(frozen=True)
+class _TimePattern:
+    recorder: str
+    pattern: re.Pattern[str]
+    formats: tuple[str, ...]
+
+
+def _time_pattern(recorder: str, pattern: str, *formats: str) -> _TimePattern:
+    return _TimePattern(recorder, re.compile(pattern, re.IGNORECASE), formats)
+
+
+_DATE = r"(?:19|20)\d{2}[01]\d[0-3]\d"
+_CLOCK = r"[0-2]\d[0-5]\d[0-5]\d"
+_PREFIX = r"^(?:(?P<platform>.+?)[_.-])?"
+
+# The more specific first. Each matches a file name without its ending.
+_TIME_PATTERNS = (
+    _time_pattern(
+        "HICEAS clip",
+        rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK})_ch(?P<channel>\d+)(?:_sel(?P<selection>\w+))?$",
+        "%Y%m%d_%H%M%S",
+    ),
+    _time_pattern(
+        "PAMGuard", rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK}_\d{{3}})(?!\d)", "%Y%m%d_%H%M%S_%f"
+    ),
+    _time_pattern(
+        "AMAR",
+        rf"^(?P<platform>AMAR\d+)\.(?:(?P<channel>\d{{1,2}})\.)?(?P<start>{_DATE}T{_CLOCK}Z)",
+        "%Y%m%dT%H%M%SZ",
+    ),
+    _time_pattern("ISO 8601", rf"{_PREFIX}(?P<start>{_DATE}T{_CLOCK})Z?(?!\d)", "%Y%m%dT%H%M%S"),
+    _time_pattern("icListen", rf"{_PREFIX}(?P<start>{_DATE}-{_CLOCK})(?!\d)", "%Y%m%d-%H%M%S"),
+    _time_pattern(
+        "Song Meter, AudioMoth", rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK})Z?(?!\d)", "%Y%m%d_%H%M%S"
+    ),
+    _time_pattern(
+        "SoundTrap", rf"^(?P<platform>\d{{3,}})\.(?P<start>\d{{6}}{_CLOCK})(?!\d)", "%y%m%d%H%M%S"
+    ),
+    _time_pattern(
+        "icListen, short year",
+        rf"^(?P<platform>.+?)_(?P<start>\d{{6}}-{_CLOCK})(?!\d)",
+        "%y%m%d-%H%M%S",
+    ),
+    _time_pattern(
+        "Ocean Observatories",
+        r"^(?P<platform>.+?)_(?P<start>(?:19|20)\d{2}_\d{2}_\d{2}-\d{2}_\d{2})(?!\d)",
+        "%Y_%m_%d-%H_%M",
+    ),
+)
+
+_AC_ENCOUNTER = re.compile(r"^(?P<platform>[A-Za-z][\w-]*?)_AC_?\d+\w?$", re.IGNORECASE)
+_TAPE_ENCOUNTER = re.compile(r"^(?:19|20)\d{2}_tape\d+$", re.IGNORECASE)
+_NUMBERED = re.compile(r"^(?P<platform>[A-Za-z]{2,})[_-]?(?P<number>\d{1,5})$")
+# A numbered folder of these names counts within its class only: Insular/day1 is not Pelagic/day1.
+_COMMON_WORDS = frozenset(
+    "ac batch ch channel class clip date day deployment dir disc disk encounter event file folder "
+    "group leg month night part pod rec recording sample school season sel selection session set "
+    "sighting site station tape test track train trip val week year".split()
+)
+
+
+def parse_file_name(
+    stem: str, *, pattern: re.Pattern[str] | None = None, time_format: str | None = None
+) -> FileName:
+    """Read what a file name says.
+
+    Parameters
+    ----------
+    stem : str, file name without its ending (a user's own pattern may be given the relative path)
+    pattern : compiled regular expression or None
+        A user's own pattern, tried first, with any of the named groups ``start``, ``platform``,
+        ``encounter``, ``channel``, ``selection``.
+    time_format : str or None, strptime format of the group ``start``
+
+    Returns
+    -------
+    FileName
+
+    Raises
+    ------
+    ManifestError
+        If the user's pattern finds a start or channel that cannot be read.
+    """
+    if pattern is not None and (match := pattern.search(stem)):
+        return _user_fields(stem, match, time_format)
+    name = stem.rsplit("/", 1)[-1]
+    for known in _TIME_PATTERNS:
+        match = known.pattern.search(name)
+        start = _parse_time(match["start"], known.formats) if match else None
+        if match and start:
+            groups = match.groupdict()
+            channel = groups.get("channel")
+            return FileName(
+                start_utc=start,
+                platform=groups.get("platform"),
+                channel=int(channel) if channel else None,
+                selection=groups.get("selection"),
+            )
+    return FileName()
+
+
+def parse_encounter(folder: str) -> EncounterName | None:
+    """Read an encounter from one folder name, if it is named by platform and number.
+
+    Parameters
+    ----------
+    folder : str, one folder name, such as ``Lasker_AC_67``, ``1961_tape021`` or ``Sette_44``
+
+    Returns
+    -------
+    EncounterName or None
+        None where the name is not of platform and number.
+    """
+    if match := _AC_ENCOUNTER.match(folder):
+        return EncounterName(folder, match["platform"], is_global=True)
+    if _TAPE_ENCOUNTER.match(folder):
+        return EncounterName(folder, None, is_global=True)
+    if (match := _NUMBERED.match(folder)) and match["platform"].lower() not in _COMMON_WORDS:
+        return EncounterName(folder, match["platform"], is_global=True)
+    return None
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a user's own file name pattern, or say what is wrong with it."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ManifestError(f"--name-pattern {pattern!r} is not a regular expression: {error}.") from error
+    known = {"start", "platform", "encounter", "channel", "selection"}
+    groups = set(compiled.groupindex)
+    if not groups or groups - known:
+        raise ManifestError(
+            f"--name-pattern {pattern!r} has the named groups {sorted(groups) or 'none'}; expected "
+            f"one or more of {sorted(known)}, written like (?P<start>\\d{{8}})."
+        )
+    return compiled
+
+
+def _user_fields(text: str, match: re.Match[str], time_format: str | None) -> FileName:
+    groups = {name: value for name, value in match.groupdict().items() if value}
+    start, channel = None, None
+    if "start" in groups:
+        formats = (time_format,) if time_format else ("%Y%m%d_%H%M%S", "%Y%m%dT%H%M%S")
+        start = _parse_time(groups["start"], formats)
+        if start is None:
+            raise ManifestError(
+                f"{text}: the start {groups['start']!r} found by --name-pattern does not fit "
+                f"{' or '.join(formats)}. Give its strptime format with --time-format."
+            )
+    if "channel" in groups:
+        if not groups["channel"].isdigit():
+            raise ManifestError(
+                f"{text}: the channel {groups['channel']!r} found by --name-pattern is not a number."
+            )
+        channel = int(groups["channel"])
+    return FileName(
+        start, groups.get("platform"), groups.get("encounter"), channel, groups.get("selection")
+    )
+
+
+def _parse_time(text: str, formats: tuple[str, ...]) -> datetime | None:
+    for time_format in formats:
+        try:
+            time = datetime.strptime(text, time_format)
+        except ValueError:
+            continue
+        if 1950 <= time.year <= 2100:
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return None

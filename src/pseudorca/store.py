@@ -1,0 +1,254 @@
+"""A project folder: one embedded database of the project's tables, and what was run to make them.
+
+In: pandas tables and float32 vectors. Out: the same, after any crash, with a version number each.
+Every write is one LanceDB commit, so a killed run leaves whole tables. Embeddings live in a table
+per embedder (their vectors have one width), keyed by clip.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca._version import __version__
+from pseudorca.errors import StoreError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT = 1
+"""Version of the layout; a project of another format is refused, never misread."""
+
+_DATABASE = "tables"
+_SETTINGS = "project.json"
+_TEXT, _REAL, _WHOLE = "string", "float64", "int64"
+
+_COLUMNS: dict[str, dict[str, str]] = {
+    "recordings": {
+        "recording_id": _TEXT, "root": _TEXT, "path": _TEXT, "content_hash": _TEXT,
+        "hash_kind": _TEXT, "format": _TEXT, "sample_rate": _WHOLE, "n_channels": _WHOLE,
+        "n_frames": _WHOLE, "duration_s": _REAL, "peak": _REAL, "start_utc": "time",
+        "label": _TEXT, "encounter": _TEXT, "platform": _TEXT, "channel": _WHOLE,
+        "selection": _TEXT, "moment_id": _TEXT, "metadata": _TEXT,
+    },
+    "problems": {"path": _TEXT, "stage": _TEXT, "reason": _TEXT, "detail": _TEXT},
+    "clips": {
+        "clip_id": _TEXT, "recording_id": _TEXT, "moment_id": _TEXT, "channel": _TEXT,
+        "start_s": _REAL, "end_s": _REAL, "padded_s": _REAL, "pad": _TEXT, "label": _TEXT,
+        "encounter": _TEXT,
+    },
+    "scores": {
+        "clip_id": _TEXT, "classifier_id": _TEXT, "split_id": _TEXT, "repeat": _WHOLE,
+        "fold": _WHOLE, "population": _TEXT, "score": _REAL,
+    },
+    "evaluations": {"split_id": _TEXT, "classifier_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
+    "runs": {"verb": _TEXT, "time_utc": _TEXT, "settings": _TEXT, "provenance": _TEXT},
+}  # fmt: skip
+
+
+class Store:
+    """The tables of one project.
+
+    Parameters
+    ----------
+    folder : path of the project folder
+    create : bool, make the folder if it is not there
+
+    Raises
+    ------
+    StoreError
+        If the folder is not a project, or one of another format.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, create: bool = False) -> None:
+        self.folder = Path(folder)
+        settings = self.folder / _SETTINGS
+        if not settings.exists():
+            if not create:
+                raise StoreError(
+                    f"{self.folder} is not a pseudorca project. Begin with: "
+                    f"pseudorca scan FOLDER --project {self.folder}"
+                )
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise StoreError(
+                    f"{self.folder} is not empty and is no pseudorca project. Choose a new folder."
+                )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            settings.write_text(json.dumps({"format": FORMAT, "pseudorca": __version__}) + "\n")
+        found = _read_settings(settings).get("format")
+        if found != FORMAT:
+            raise StoreError(
+                f"{self.folder} is a project of format {found}, this version reads format {FORMAT}. "
+                "Use the version that made it, or scan again into a new folder."
+            )
+        os.environ.setdefault("LANCEDB_LOG", "error")  # no word about tables that are new
+        import lancedb
+
+        self._database = lancedb.connect(self.folder / _DATABASE)
+
+    def read(
+        self, table: str, *, where: str | None = None, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Read a table, all of it or the rows that an SQL condition selects."""
+        if not self._has(table):
+            return _frame(_schema(table).empty_table()).loc[:, list(columns or _COLUMNS[table])]
+        query = self._database.open_table(table).search()
+        if where is not None:
+            query = query.where(where)
+        if columns is not None:
+            query = query.select(list(columns))
+        return _frame(query.to_arrow())
+
+    def write(self, table: str, rows: pd.DataFrame) -> None:
+        """Replace a table in one commit."""
+        self._database.create_table(table, _arrow(table, rows), mode="overwrite")
+
+    def append(self, table: str, rows: pd.DataFrame) -> None:
+        """Add rows in one commit."""
+        if rows.empty:
+            return
+        if self._has(table):
+            self._database.open_table(table).add(_arrow(table, rows))
+        else:
+            self.write(table, rows)
+
+    def replace(self, table: str, rows: pd.DataFrame, **key: str) -> None:
+        """Replace the rows whose columns equal ``key`` by ``rows``, in one commit."""
+        old = self.read(table)
+        same = np.ones(len(old), dtype=bool)
+        for column, value in key.items():
+            same &= (old[column] == value).to_numpy(dtype=bool, na_value=False)
+        if len(old) == 0 or same.all():
+            self.write(table, rows)
+        elif same.any():
+            self.write(table, pd.concat([old[~same], rows], ignore_index=True))
+        else:
+            self.append(table, rows)
+
+    def version(self, table: str) -> int:
+        """The version of a table; 0 if it was never written."""
+        return int(self._database.open_table(table).version) if self._has(table) else 0
+
+    def append_vectors(
+        self, embedder_id: str, clip_ids: Sequence[str], vectors: NDArray[np.float32]
+    ) -> None:
+        """Add embeddings [shape=(n_clips, n_dimensions)] in one commit."""
+        import pyarrow as pa
+
+        width = vectors.shape[1]
+        flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).ravel())
+        rows = pa.table(
+            {
+                "clip_id": pa.array(clip_ids, pa.string()),
+                "vector": pa.FixedSizeListArray.from_arrays(flat, width),
+            }
+        )
+        name = _vector_table(embedder_id)
+        if self._has(name):
+            self._database.open_table(name).add(rows)
+        else:
+            self._database.create_table(name, rows)
+
+    def embedded(self, embedder_id: str) -> set[str]:
+        """The clips that already have an embedding."""
+        name = _vector_table(embedder_id)
+        if not self._has(name):
+            return set()
+        found = self._database.open_table(name).search().select(["clip_id"]).to_arrow()
+        return set(found["clip_id"].to_pylist())
+
+    def vectors(self, embedder_id: str, clip_ids: Sequence[str]) -> NDArray[np.float32]:
+        """Read embeddings in the order of ``clip_ids``.
+
+        Returns
+        -------
+        ndarray [shape=(n_clips, n_dimensions)], float32
+
+        Raises
+        ------
+        StoreError
+            If a clip has none.
+        """
+        name = _vector_table(embedder_id)
+        if not self._has(name):
+            raise StoreError(f"no embeddings by {embedder_id} in {self.folder}. Run: pseudorca embed")
+        found = self._database.open_table(name).search().to_arrow()
+        row_of = {clip_id: row for row, clip_id in enumerate(found["clip_id"].to_pylist())}
+        missing = [clip_id for clip_id in clip_ids if clip_id not in row_of]
+        if missing:
+            raise StoreError(
+                f"{len(missing)} of {len(clip_ids)} clips have no embedding by {embedder_id}, "
+                f"such as {missing[0]}. Run: pseudorca embed"
+            )
+        column = found["vector"].combine_chunks()
+        matrix = column.flatten().to_numpy().reshape(len(column), -1)
+        return np.asarray(matrix[[row_of[clip_id] for clip_id in clip_ids]])
+
+    def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
+        """Note what was run: settings, package versions, versions of the tables it left."""
+        seen = {"versions": package_versions(), "tables": {t: self.version(t) for t in tables}}
+        row = {
+            "verb": verb,
+            "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+            "settings": json.dumps(settings, sort_keys=True, default=str),
+            "provenance": json.dumps(seen, sort_keys=True),
+        }
+        self.append("runs", pd.DataFrame([row]))
+
+    def _has(self, name: str) -> bool:
+        return name in self._database.list_tables(limit=1_000_000).tables
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of pseudorca, Python and the packages that shape its numbers."""
+    packages = ("numpy", "scipy", "soxr", "soundfile", "scikit-learn", "torch", "torchvision")
+    versions = {"pseudorca": __version__, "python": platform.python_version()}
+    return versions | {package: metadata.version(package) for package in packages}
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}). Scan again into a new folder.") from error
+
+
+def _vector_table(embedder_id: str) -> str:
+    return f"embeddings_{embedder_id}"
+
+
+def _schema(table: str) -> "pa.Schema":
+    import pyarrow as pa
+
+    types = {
+        _TEXT: pa.string(),
+        _REAL: pa.float64(),
+        _WHOLE: pa.int64(),
+        "time": pa.timestamp("us", tz="UTC"),
+    }
+    return pa.schema([(name, types[kind]) for name, kind in _COLUMNS[table].items()])
+
+
+def _arrow(table: str, rows: pd.DataFrame) -> "pa.Table":
+    import pyarrow as pa
+
+    columns = list(_COLUMNS[table])
+    return pa.Table.from_pandas(rows[columns], schema=_schema(table), preserve_index=False)
+
+
+def _frame(rows: "pa.Table") -> pd.DataFrame:
+    import pyarrow as pa
+
+    nullable = {pa.string(): pd.StringDtype()}
+    frame: pd.DataFrame = rows.to_pandas(types_mapper=nullable.get)
+    if "channel" in frame and not isinstance(frame["channel"].dtype, pd.StringDtype):
+        frame["channel"] = frame["channel"].astype("Int64")
+    return frame
