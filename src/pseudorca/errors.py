@@ -15,6 +15,7 @@ one line. A message says what went wrong, where, what was found, what was expect
     ├── HeadError            a classifier head that cannot be trained or applied
     ├── ClassifierError      a saved classifier that is missing, damaged or from another set-up
     ├── StoreError           a project folder that is missing, damaged or of another version
+    ├── SimulationError      settings of a simulated survey that make no sense, or a folder in use
     └── MissingExtraError    an optional dependency that is not installed
 """
 
@@ -68,6 +69,10 @@ class ClassifierError(PseudorcaError):
 
 class StoreError(PseudorcaError):
     """A project folder that is missing, damaged, or of another version."""
+
+
+class SimulationError(PseudorcaError):
+    """Settings of a simulated survey that make no sense, or a folder that is already in use."""
 
 
 class MissingExtraError(PseudorcaError):

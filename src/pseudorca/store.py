@@ -49,6 +49,10 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "clip_id": _TEXT, "classifier_id": _TEXT, "split_id": _TEXT, "repeat": _WHOLE,
         "fold": _WHOLE, "population": _TEXT, "score": _REAL,
     },
+    "decisions": {
+        "unit": _TEXT, "unit_id": _TEXT, "classifier_id": _TEXT, "split_id": _TEXT, "prior": _TEXT,
+        "decision": _TEXT, "probability": _REAL, "n_moments": _WHOLE, "reason": _TEXT,
+    },
     "evaluations": {"split_id": _TEXT, "classifier_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
     "runs": {"verb": _TEXT, "time_utc": _TEXT, "settings": _TEXT, "provenance": _TEXT},
 }  # fmt: skip
@@ -132,6 +136,18 @@ class Store:
             self.write(table, pd.concat([old[~same], rows], ignore_index=True))
         else:
             self.append(table, rows)
+
+    def setting(self, name: str) -> Any:
+        """A setting that one verb left for the next, or None."""
+        return _read_settings(self.folder / _SETTINGS).get(name)
+
+    def keep_setting(self, name: str, value: Any) -> None:
+        """Leave a JSON value for the verbs that follow."""
+        path = self.folder / _SETTINGS
+        settings = _read_settings(path) | {name: value}
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(settings, indent=2) + "\n")
+        partial.replace(path)
 
     def version(self, table: str) -> int:
         """The version of a table; 0 if it was never written."""

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import soundfile as sf
@@ -91,6 +92,44 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
         return _info(file)
 
 
+class Reader:
+    """An open file, for reading several stretches of it.
+
+    Parameters
+    ----------
+    path : path of an audio file
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be opened or its header makes no sense.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._file = _open(path)
+        try:
+            self.info = _info(self._file)
+        except AudioError:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, start_frame: int, n_frames: int) -> Samples:
+        """Read samples [shape=(n_channels, n_frames)], float32, full scale = 1.
+
+        Raises
+        ------
+        AudioError
+            If the file cannot be decoded there, or ends before the stretch does.
+        """
+        return _read(self._file, start_frame, n_frames)
+
+
 def read_segment(
     path: str | os.PathLike[str], *, start_frame: int = 0, n_frames: int | None = None
 ) -> Samples:
@@ -111,10 +150,9 @@ def read_segment(
     AudioError
         If the file cannot be read or ends before the stretch does.
     """
-    with _open(path) as file:
-        info = _info(file)
-        wanted = info.n_frames - start_frame if n_frames is None else n_frames
-        return _read(file, start_frame, wanted)
+    with Reader(path) as reader:
+        wanted = reader.info.n_frames - start_frame if n_frames is None else n_frames
+        return reader.read(start_frame, wanted)
 
 
 def read_blocks(path: str | os.PathLike[str], *, n_frames: int = _BLOCK_FRAMES) -> Iterator[Samples]:

@@ -178,8 +178,10 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     if not split.is_optimistic:  # and no column, such as the sample rate, tears an encounter apart
         units = _joined(units, clips["encounter"].to_numpy(dtype=object))
     always_train = _sole_carriers(units, labels)
+    if len(always_train) == len(set(units)):
+        raise FoldError(_nothing_to_test(split))
     test_fold = np.full((split.n_repeats, len(clips)), -1, dtype=np.int64)
-    stratify = labels if split.name != "random" else np.full(len(labels), "", dtype=object)
+    strata = labels if split.name != "random" else np.full(len(labels), "", dtype=object)
     for repeat in range(split.n_repeats):
         rng = np.random.default_rng([split.seed, repeat])
         if split.leaves_one_out:
@@ -187,12 +189,41 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
             position = {unit: k for k, unit in enumerate(testable)}
             test_fold[repeat] = [position.get(unit, -1) for unit in units]
         else:
-            test_fold[repeat] = _deal(units, labels, stratify, always_train, split.n_folds, rng)
+            test_fold[repeat] = _deal(units, labels, strata, always_train, split.n_folds, rng)
     named = sorted({str(group) for group, unit in zip(groups, units, strict=True)
                     if unit in always_train})  # fmt: skip
     folds = Folds(split, clip_ids, labels, groups, test_fold, no_validation, named)
     verify(folds, moments)
     return folds
+
+
+def assign_folds(
+    labels: NDArray[np.object_],
+    groups: NDArray[np.object_],
+    n_folds: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Deal whole groups to folds, each class spread as evenly as its groups allow.
+
+    Parameters
+    ----------
+    labels, groups : ndarray [shape=(n_clips,)]
+    n_folds : int
+    rng : numpy Generator
+
+    Returns
+    -------
+    ndarray [shape=(n_clips,)], int: the fold, or -1 for a group without which a class would be gone
+
+    Raises
+    ------
+    FoldError
+        If no group can be spared, or no deal keeps every class in training.
+    """
+    always_train = _sole_carriers(groups, labels)
+    if len(always_train) == len(set(groups)):
+        raise FoldError("every class has a single group: nothing can be held out.")
+    return _deal(groups, labels, labels, always_train, n_folds, rng)
 
 
 def verify(folds: Folds, moments: NDArray[np.object_]) -> None:
@@ -211,10 +242,7 @@ def verify(folds: Folds, moments: NDArray[np.object_]) -> None:
     """
     classes = set(folds.labels)
     if not (folds.test_fold >= 0).any():
-        raise FoldError(
-            f"the split {folds.split.name!r} has nothing to test: every class has a single "
-            f"{folds.split.group_by}. Record more, or use a finer split (recording, random)."
-        )
+        raise FoldError(_nothing_to_test(folds.split))
     for repeat, fold, train, test in folds:
         where = f"split {folds.split.name!r}, repeat {repeat}, fold {fold}"
         if len(test) == 0:
@@ -297,6 +325,13 @@ def _deal(
     raise FoldError(
         "no deal of the groups keeps every class in training: encounters of mixed labels leave a "
         "class to too few. Use a leave-one-...-out split, or fewer folds."
+    )
+
+
+def _nothing_to_test(split: Split) -> str:
+    return (
+        f"the split {split.name!r} has nothing to test: no {split.group_by} can be left out without "
+        "emptying a class. Record more, or use a finer split (recording, random)."
     )
 
 

@@ -1,0 +1,236 @@
+"""Stored scores to numbers with intervals.
+
+Convention: scores are log-probabilities out of fold; every metric is computed on the pooled scores
+of a repeat, never averaged over folds; repeats are averaged. The unit (clip, recording, encounter)
+and the split are part of every result. The independent thing is the group (the encounter, or what
+the split keeps whole if that is coarser): intervals come from groups, however many clips there are.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from pseudorca.prediction.decisions import aggregate
+
+MIN_GROUPS_FOR_BOOTSTRAP = 10
+"""Groups in a class below which resampling them says too little: Jeffreys intervals instead."""
+
+_N_RESAMPLES = 2000
+_CONFIDENCE = 0.95
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class UnitTruth:
+    """Units, what they are, and what was said of them in each repeat.
+
+    ``labels``, ``groups`` [shape=(n_units,)]; ``log_probabilities``
+    [shape=(n_repeats, n_units, n_classes)].
+    """
+
+    labels: NDArray[np.object_]
+    groups: NDArray[np.object_]
+    log_probabilities: NDArray[np.float64]
+
+
+def evaluate(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    log_probabilities: NDArray[np.float64],
+    classes: list[str],
+    *,
+    unit: str,
+    split: str,
+    groups: NDArray[np.object_],
+) -> dict[str, Any]:
+    """Compute all metrics for one unit.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    log_probabilities : ndarray [shape=(n_repeats, n_clips, n_classes)], NaN where never tested
+    classes : list of str
+    unit : ``clip``, ``recording`` or ``encounter``
+    split : str, the split's name
+    groups : ndarray [shape=(n_clips,)], what is independent
+
+    Returns
+    -------
+    dict
+        ``split, unit, n_units, n_groups, n_repeats, balanced_accuracy, ci_low, ci_high,
+        interval_method, majority_baseline`` (1 / number of classes: what always naming one class
+        scores in balanced accuracy), ``accuracy, majority_accuracy, precision, recall, f1, auc,
+        average_precision`` (means over classes), ``log_loss, confusion`` (rows: truth; columns:
+        said; means over repeats), ``classes`` and ``per_class``.
+    """
+    truth = unit_truth(clips, recordings, log_probabilities, unit=unit, groups=groups)
+    n_classes = len(classes)
+    column = {label: k for k, label in enumerate(classes)}
+    actual = np.array([column[label] for label in truth.labels])
+    said = truth.log_probabilities.argmax(axis=2)
+    confusion = np.zeros((n_classes, n_classes))
+    for answers in said:
+        np.add.at(confusion, (actual, answers), 1.0)
+    confusion /= len(said)
+    right = (said == actual).mean(axis=0)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = np.diag(confusion) / confusion.sum(axis=1)
+        precision = np.diag(confusion) / confusion.sum(axis=0)
+    f1 = 2 * np.diag(confusion) / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1e-12)
+    probabilities = np.exp(truth.log_probabilities)
+    is_class = np.eye(n_classes, dtype=bool)[actual]
+    auc = np.full(n_classes, np.nan)
+    average_precision = np.full(n_classes, np.nan)
+    for k in range(n_classes):
+        if 0 < is_class[:, k].sum() < len(actual):
+            scores = [p[:, k] for p in probabilities]
+            auc[k] = np.mean([roc_auc_score(is_class[:, k], s) for s in scores])
+            average_precision[k] = np.mean(
+                [average_precision_score(is_class[:, k], s) for s in scores]
+            )
+    tested = np.isfinite(recall)
+    low, high, method = interval(right, actual, truth.groups, n_classes)
+    log_loss = -truth.log_probabilities[:, np.arange(len(actual)), actual].mean()
+    n_units = np.bincount(actual, minlength=n_classes)
+    per_class = {
+        label: {
+            "n_units": int(n_units[k]),
+            "n_groups": len(set(truth.groups[actual == k])),
+            "recall": _number(recall[k]),
+            "precision": _number(precision[k]),
+            "f1": _number(f1[k]) if tested[k] else None,
+            "auc": _number(auc[k]),
+            "average_precision": _number(average_precision[k]),
+        }
+        for k, label in enumerate(classes)
+    }
+    return {
+        "split": split,
+        "unit": unit,
+        "n_units": len(actual),
+        "n_groups": len(set(truth.groups)),
+        "n_repeats": len(said),
+        "balanced_accuracy": float(recall[tested].mean()),
+        "ci_low": low,
+        "ci_high": high,
+        "interval_method": method,
+        "majority_baseline": 1 / n_classes,
+        "accuracy": float(right.mean()),
+        "majority_accuracy": float(n_units.max() / len(actual)),
+        "precision": _mean(precision),
+        "recall": _mean(recall),
+        "f1": float(f1[tested].mean()),
+        "auc": _mean(auc),
+        "average_precision": _mean(average_precision),
+        "log_loss": float(log_loss),
+        "classes": classes,
+        "confusion": confusion.round(6).tolist(),
+        "per_class": per_class,
+    }
+
+
+def unit_truth(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    log_probabilities: NDArray[np.float64],
+    *,
+    unit: str,
+    groups: NDArray[np.object_],
+) -> UnitTruth:
+    """Aggregate out-of-fold scores to units; arguments as in :func:`evaluate`."""
+    by_repeat = [aggregate(clips, recordings, scores, unit) for scores in log_probabilities]
+    # A recording left out of one repeat (never tested) is left out of all.
+    shared = set.intersection(*(set(_unit_keys(units.table)) for units in by_repeat))
+    group_of = dict(zip(clips["recording_id"], groups, strict=True))
+    group_of_encounter = dict(zip(clips["encounter"], groups, strict=True))
+    stacked = []
+    for units in by_repeat:
+        keys = _unit_keys(units.table)
+        row_of = {key: row for row, key in enumerate(keys)}
+        stacked.append(units.log_probabilities[[row_of[key] for key in sorted(shared)]])
+    table = by_repeat[0].table
+    row_of = {key: row for row, key in enumerate(_unit_keys(table))}
+    table = table.iloc[[row_of[key] for key in sorted(shared)]]
+    if unit == "encounter":
+        independent = [group_of_encounter[name] for name in table["encounter"]]
+    else:
+        independent = [group_of[name] for name in table["recording_id"]]
+    return UnitTruth(
+        table["label"].to_numpy(dtype=object),
+        np.array(independent, dtype=object),
+        np.stack(stacked),
+    )
+
+
+def interval(
+    right: NDArray[np.float64],
+    actual: NDArray[np.int64],
+    groups: NDArray[np.object_],
+    n_classes: int,
+) -> tuple[float, float, str]:
+    """95 % interval of balanced accuracy from the groups within each class.
+
+    Parameters
+    ----------
+    right : ndarray [shape=(n_units,)], share of repeats in which a unit was named rightly
+    actual : ndarray [shape=(n_units,)], its class
+    groups : ndarray [shape=(n_units,)], what is independent
+    n_classes : int
+
+    Returns
+    -------
+    low, high : float
+    method : str
+        Bootstrap of the groups within each class; or, where a class has fewer than 10 groups or is
+        wholly right or wrong, Jeffreys: each class's recall is taken as Beta(n r + 1/2,
+        n (1 - r) + 1/2) with n its number of groups, and the classes are combined by simulation.
+    """
+    rng = np.random.default_rng(_SEED)
+    recalls, counts, sums = [], [], []
+    for k in range(n_classes):
+        mine = actual == k
+        if not mine.any():
+            continue
+        per_group = pd.DataFrame({"g": groups[mine], "right": right[mine]}).groupby("g")["right"]
+        sums.append(per_group.sum().to_numpy())
+        counts.append(per_group.count().to_numpy())
+        recalls.append(right[mine].mean())
+    n_groups = [len(count) for count in counts]
+    degenerate = any(recall in (0.0, 1.0) for recall in recalls)
+    if min(n_groups) < MIN_GROUPS_FOR_BOOTSTRAP or degenerate:
+        drawn = np.mean(
+            [
+                rng.beta(n * r + 0.5, n * (1 - r) + 0.5, size=10 * _N_RESAMPLES)
+                for n, r in zip(n_groups, recalls, strict=True)
+            ],
+            axis=0,
+        )
+        method = f"Jeffreys per class over {min(n_groups)} to {max(n_groups)} groups, combined"
+    else:
+        resampled = []
+        for count, total in zip(counts, sums, strict=True):
+            rows = rng.integers(len(count), size=(_N_RESAMPLES, len(count)))
+            resampled.append(total[rows].sum(axis=1) / count[rows].sum(axis=1))
+        drawn = np.mean(resampled, axis=0)
+        method = f"bootstrap of {min(n_groups)} to {max(n_groups)} groups per class"
+    tail = (1 - _CONFIDENCE) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high), method
+
+
+def _unit_keys(table: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(table["unit_id"].astype(str), table["label"].astype(str), strict=True))
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else None

@@ -1,0 +1,326 @@
+"""The common front end: every recording in the same band, at the same resolution, as one picture.
+
+In: the samples of one clip at its native rate. Out: an 8-bit RGB picture, frequency upwards, time to
+the right. Recorders differ in rate and bandwidth, and a network sees that before it sees a whale;
+so every recording is brought to one stated rate and band, and the rows that a recording cannot
+reach are filled rather than left to show where it ends.
+
+Networks take 8-bit pictures: a colour map of 256 colours holds no more, and a batch is a quarter of
+the bytes on its way to a GPU.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+import soxr
+from numpy.typing import NDArray
+
+from pseudorca.errors import AudioError, FrontEndError, unknown_name
+from pseudorca.recordings.audio import Samples
+
+Picture = NDArray[np.uint8]
+
+BANDS: dict[str, int] = {"16k": 32_000, "48k": 96_000, "96k": 192_000}
+"""Named bands: the common sample rate in Hz; the top of the band is 0.47 of it."""
+
+REACH = 0.47
+"""Share of its sample rate up to which a recording is taken to hold sound."""
+
+KNOWN_SOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("false killer whale whistles", 4_000, 8_000),
+    ("false killer whale clicks", 20_000, 60_000),
+)
+"""Name, lowest and highest frequency in Hz (field notes of the first study)."""
+
+_ALL_TOP = 0.45  # of the lowest sample rate, for the band "all"
+_VERSION = 1  # changes with anything that changes a picture
+
+
+@dataclass(frozen=True)
+class CommonFrontEnd:
+    """Log-frequency spectrogram in one band for all recordings.
+
+    Use :meth:`in_band` for a band by name. Resolution is stated in milliseconds, so that it means
+    the same at every rate.
+    """
+
+    name: ClassVar[str] = "common"
+
+    band: str = "16k"
+    sample_rate: int = 32_000
+    """Hz; every clip is resampled to it."""
+    fmin_hz: float = 100.0
+    fmax_hz: float = REACH * 32_000
+    n_rows: int = 128
+    window_ms: float = 32.0
+    hop_ms: float = 8.0
+    scale: Literal["mel", "linear", "log"] = "mel"
+    levels: Literal["db", "pcen"] = "db"
+    range_db: float = 80.0
+    """Levels further below the loudest are cut off."""
+    background: Literal["keep", "median"] = "keep"
+    """``median``: subtract each row's median over time, in decibels."""
+    colours: Literal["viridis", "grey"] = "viridis"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fmin_hz < self.fmax_hz <= self.sample_rate / 2:
+            raise FrontEndError(
+                f"band from {self.fmin_hz:g} to {self.fmax_hz:g} Hz at {self.sample_rate} Hz: expected "
+                f"0 < fmin < fmax <= {self.sample_rate / 2:g} Hz."
+            )
+        if not 0 < self.hop_ms <= self.window_ms:
+            raise FrontEndError(
+                f"window {self.window_ms} ms, hop {self.hop_ms} ms: expected 0 < hop <= window."
+            )
+        if self.n_rows < 2 or self.range_db <= 0:
+            raise FrontEndError(f"{self.n_rows} rows over {self.range_db} dB: expected 2 or more, over 0.")
+        for kind, value, valid in (
+            ("frequency scale", self.scale, ("mel", "linear", "log")),
+            ("levels", self.levels, ("db", "pcen")),
+            ("background", self.background, ("keep", "median")),
+            ("colours", self.colours, ("viridis", "grey")),
+        ):
+            if value not in valid:
+                raise FrontEndError(unknown_name(kind, value, valid))
+
+    @classmethod
+    def in_band(cls, band: str, *, lowest_rate: int | None = None, **settings: Any) -> Self:
+        """Make the front end of a named band.
+
+        Parameters
+        ----------
+        band : str
+            ``16k``, ``48k``, ``96k``, or ``all``: as far up as every recording reaches
+        lowest_rate : int or None
+            Lowest sample rate in Hz among the labelled recordings; needed for ``all``
+        settings : other fields
+
+        Raises
+        ------
+        FrontEndError
+            If the band is unknown, or ``all`` is asked for without a rate.
+        """
+        if band == "all":
+            if lowest_rate is None:
+                raise FrontEndError("the band 'all' needs the lowest sample rate of the recordings.")
+            top = _ALL_TOP * lowest_rate
+            settings = {"fmin_hz": min(100.0, top / 10)} | settings
+            return cls(band=band, sample_rate=lowest_rate, fmax_hz=top, **settings)
+        if band not in BANDS:
+            raise FrontEndError(unknown_name("band", band, [*BANDS, "all"]))
+        rate = BANDS[band]
+        return cls(band=band, sample_rate=rate, fmax_hz=REACH * rate, **settings)
+
+    def settings(self) -> dict[str, Any]:
+        return {"name": self.name, "version": _VERSION} | asdict(self)
+
+    def reached_by(self, sample_rate: float) -> bool:
+        """Whether recordings at this rate hold sound up to the top of the band."""
+        return REACH * sample_rate >= self.fmax_hz * (1 - 1e-9)
+
+    def levels_db(self, waveform: Samples, *, sample_rate: int) -> tuple[NDArray[np.float32], int]:
+        """Compute the levels behind the picture.
+
+        Parameters
+        ----------
+        waveform : ndarray [shape=(n_samples,)], float32, full scale = 1
+        sample_rate : int, Hz, of the waveform
+
+        Returns
+        -------
+        levels : ndarray [shape=(n_rows, n_frames)], lowest frequency first
+            Decibels re full scale, or PCEN levels
+        n_reached : int
+            Rows, from the bottom, that the recording reaches
+
+        Raises
+        ------
+        AudioError
+            If the waveform is shorter than one frame, not finite, or silent.
+        """
+        if waveform.ndim != 1:
+            raise AudioError("not one channel", f"got shape {waveform.shape}")
+        samples = resample(waveform, sample_rate, self.sample_rate)
+        samples = samples - samples.mean(dtype=np.float64).astype(np.float32)
+        n_fft, hop = self._frame_sizes()
+        if len(samples) < n_fft:
+            raise AudioError(
+                "shorter than one spectrogram frame", f"{len(samples)} of {n_fft} samples"
+            )
+        frames = np.lib.stride_tricks.sliding_window_view(samples, n_fft)[::hop]
+        spectrum = scipy.fft.rfft(frames * _hann(n_fft), axis=1)
+        power = spectrum.real**2 + spectrum.imag**2
+        weights, centres_hz = _filters(
+            self.scale, self.n_rows, self.fmin_hz, self.fmax_hz, n_fft, self.sample_rate
+        )
+        n_reached = max(1, int(np.searchsorted(centres_hz, REACH * sample_rate, side="right")))
+        bands = weights @ power.T
+        if not np.isfinite(bands).all():
+            raise AudioError("not finite", "the waveform holds NaN or infinite samples")
+        if bands[:n_reached].max(initial=0.0) <= 0.0:
+            raise AudioError("silent", "no power in the band")
+        if self.levels == "pcen":
+            levels = _pcen(bands, hop / self.sample_rate)
+        else:
+            levels = 10 * np.log10(np.maximum(bands, np.finfo(np.float32).tiny))
+        if self.background == "median":
+            levels = levels - np.median(levels, axis=1, keepdims=True)
+        return np.asarray(levels, dtype=np.float32), n_reached
+
+    def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:
+        """Render a clip.
+
+        Levels are cut off ``range_db`` below the loudest, spread from the lowest to the highest over
+        256 colours, and turned so that high frequencies are on top. Rows that the recording's rate
+        does not reach take the lowest level.
+
+        Parameters
+        ----------
+        waveform : ndarray [shape=(n_samples,)], float32, full scale = 1
+        sample_rate : int, Hz, of the waveform
+
+        Returns
+        -------
+        ndarray [shape=(n_rows, n_frames, 3)], uint8
+
+        Raises
+        ------
+        AudioError
+            If the waveform is shorter than one frame, not finite, or silent.
+        """
+        levels, n_reached = self.levels_db(waveform, sample_rate=sample_rate)
+        heard = levels[:n_reached]
+        highest = heard.max()
+        lowest = heard.min()
+        if self.levels == "db":
+            lowest = max(lowest, highest - self.range_db)
+        span = max(float(highest - lowest), 1e-9)
+        index = np.clip((levels - lowest) * (255.999 / span), 0, 255).astype(np.uint8)
+        index[n_reached:] = 0
+        return colour_table(self.colours)[index[::-1]]
+
+    def _frame_sizes(self) -> tuple[int, int]:
+        n_fft = max(2, round(self.window_ms * 1e-3 * self.sample_rate))
+        return n_fft, max(1, round(self.hop_ms * 1e-3 * self.sample_rate))
+
+
+def resample(waveform: Samples, from_rate: int, to_rate: int) -> Samples:
+    """Resample [shape=(n_samples,)] with a band-limited polyphase filter (SoX resampler, HQ)."""
+    if from_rate == to_rate:
+        return waveform
+    return np.asarray(soxr.resample(waveform, from_rate, to_rate), dtype=np.float32)
+
+
+def filter_weights(
+    scale: str, n_rows: int, fmin_hz: float, fmax_hz: float, n_fft: int, sample_rate: int
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Make triangular filters, evenly spaced on a frequency scale, each summing to 1.
+
+    The mel scale is O'Shaughnessy's, 2595 log10(1 + f / 700) (the HTK form). A triangle narrower
+    than a bin is widened to one bin either side of its centre, so no row is ever empty.
+
+    Parameters
+    ----------
+    scale : ``mel``, ``linear`` or ``log``
+    n_rows : int
+    fmin_hz, fmax_hz : float, outer edges of the lowest and highest triangle
+    n_fft : int
+    sample_rate : int, Hz
+
+    Returns
+    -------
+    weights : ndarray [shape=(n_rows, n_fft // 2 + 1)], float32
+    centres_hz : ndarray [shape=(n_rows,)]
+    """
+    warp, unwarp = _SCALES[scale]
+    edges = unwarp(np.linspace(warp(np.float64(fmin_hz)), warp(np.float64(fmax_hz)), n_rows + 2))
+    bins_hz = np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)
+    bin_hz = sample_rate / n_fft
+    centres = edges[1:-1]
+    lower = np.minimum(edges[:-2], centres - bin_hz)[:, None]
+    upper = np.maximum(edges[2:], centres + bin_hz)[:, None]
+    rising = (bins_hz - lower) / (centres[:, None] - lower)
+    falling = (upper - bins_hz) / (upper - centres[:, None])
+    weights = np.maximum(0.0, np.minimum(rising, falling))
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights.astype(np.float32), centres
+
+
+@lru_cache(maxsize=4)
+def colour_table(name: str) -> NDArray[np.uint8]:
+    """The 256 colours of a map [shape=(256, 3)], uint8: ``grey`` or a Matplotlib name."""
+    if name == "grey":
+        return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    import matplotlib
+
+    table = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
+    return np.ascontiguousarray(table, dtype=np.uint8)
+
+
+def widest_band(rates_by_class: Mapping[str, list[int]], *, share: float = 0.95) -> str:
+    """Find the widest named band that at least ``share`` of every class reaches, else ``all``.
+
+    Parameters
+    ----------
+    rates_by_class : mapping from label to the sample rates of its recordings, Hz
+    share : float, 0 to 1
+    """
+    for band, band_rate in sorted(BANDS.items(), key=lambda item: -item[1]):
+        shares = [np.mean(np.array(rates) >= band_rate) for rates in rates_by_class.values()]
+        if shares and min(shares) >= share:
+            return band
+    return "all"
+
+
+def sounds_left_out(fmax_hz: float) -> list[str]:
+    """Known sounds that lie above the top of a band, in part or wholly."""
+    return [
+        f"{name} ({low / 1000:g} to {high / 1000:g} kHz, {'in part' if low < fmax_hz else 'wholly'})"
+        for name, low, high in KNOWN_SOUNDS
+        if high > fmax_hz
+    ]
+
+
+_Warp = Callable[[Any], Any]
+_SCALES: dict[str, tuple[_Warp, _Warp]] = {
+    "mel": (
+        lambda hz: 2595 * np.log10(1 + hz / 700),
+        lambda mel: 700 * (10 ** (mel / 2595) - 1),
+    ),
+    "linear": (lambda hz: hz, lambda hz: hz),
+    "log": (np.log, np.exp),
+}
+
+_filters = lru_cache(maxsize=8)(filter_weights)
+
+
+@lru_cache(maxsize=8)
+def _hann(n: int) -> NDArray[np.float32]:
+    return np.asarray(scipy.signal.get_window("hann", n), dtype=np.float32)
+
+
+def _pcen(
+    bands: NDArray[np.float32],
+    hop_s: float,
+    *,
+    gain: float = 0.98,
+    bias: float = 2.0,
+    power: float = 0.5,
+    time_constant_s: float = 0.4,
+) -> NDArray[np.float32]:
+    """Per-channel energy normalisation: (E / (eps + M)^gain + bias)^power - bias^power.
+
+    M is E smoothed over time by a first-order filter (Wang et al. 2017, "Trainable frontend for
+    robust and far-field keyword spotting"; settings of Lostanlen et al. 2019).
+    """
+    scaled = bands * np.float32(2.0**31)  # the published settings are for integer samples
+    smooth = 1 - np.exp(-hop_s / time_constant_s)
+    state = scaled[:, :1] * (1 - smooth)
+    averaged, _ = scipy.signal.lfilter([smooth], [1, smooth - 1], scaled, axis=1, zi=state)
+    levels = (scaled / (1e-6 + averaged) ** gain + bias) ** power - bias**power
+    return np.asarray(levels, dtype=np.float32)

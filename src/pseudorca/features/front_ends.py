@@ -1,0 +1,83 @@
+"""The registry of front ends: what turns the samples of a clip into the picture a backbone takes."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Protocol
+
+from pseudorca.errors import FrontEndError, unknown_name
+from pseudorca.features.common import CommonFrontEnd, Picture
+from pseudorca.features.study import StudyFrontEnd
+from pseudorca.recordings.audio import Samples
+
+
+class FrontEnd(Protocol):
+    """What turns the samples of a clip into the picture that a backbone takes."""
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Rate in Hz to which clips are resampled; None: each keeps its own."""
+
+    def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:
+        """Render samples [shape=(n_samples,)] as a picture [shape=(height, width, 3)]."""
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that shapes the picture, as JSON values."""
+
+
+FRONT_ENDS: dict[str, type[CommonFrontEnd] | type[StudyFrontEnd]] = {
+    CommonFrontEnd.name: CommonFrontEnd,
+    StudyFrontEnd.name: StudyFrontEnd,
+}
+
+
+def make_front_end(
+    name: str = "common",
+    *,
+    band: str = "16k",
+    lowest_rate: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> FrontEnd:
+    """Make a front end by name.
+
+    Parameters
+    ----------
+    name : ``common`` or ``study``
+    band, lowest_rate : see :meth:`CommonFrontEnd.in_band`; the study front end has no band
+    settings : mapping or None, other fields of the front end
+
+    Raises
+    ------
+    FrontEndError
+        If the name, the band or a setting is unknown or makes no sense.
+    """
+    if name not in FRONT_ENDS:
+        raise FrontEndError(unknown_name("front end", name, FRONT_ENDS))
+    given = dict(settings or {})
+    known = {field.name for field in fields(FRONT_ENDS[name])}
+    for key in given:
+        if key not in known:
+            raise FrontEndError(unknown_name(f"setting of the {name} front end", key, known))
+    if name == CommonFrontEnd.name:
+        return CommonFrontEnd.in_band(band, lowest_rate=lowest_rate, **given)
+    return StudyFrontEnd(**given)
+
+
+def front_end_from_settings(settings: Mapping[str, Any]) -> FrontEnd:
+    """Make the front end that :meth:`FrontEnd.settings` describes.
+
+    Raises
+    ------
+    FrontEndError
+        If this version of pseudorca draws that front end's pictures differently, or not at all.
+    """
+    name = str(settings.get("name"))
+    if name not in FRONT_ENDS:
+        raise FrontEndError(unknown_name("front end", name, FRONT_ENDS))
+    known = {field.name for field in fields(FRONT_ENDS[name])}
+    front_end = FRONT_ENDS[name](**{key: settings[key] for key in known & set(settings)})
+    if front_end.settings() != dict(settings):
+        raise FrontEndError(
+            f"the {name} front end was saved as {dict(settings)}, this version of pseudorca makes "
+            f"{front_end.settings()}: use the version that saved it, or embed and train again."
+        )
+    return front_end

@@ -1,0 +1,352 @@
+"""Heads: small classifiers on embeddings.
+
+In: embeddings, labels, and who belongs together. Out: a :class:`LinearHead`, which standardises an
+embedding and gives a log-probability per population. Two ways to train one: regularised logistic
+regression, and the original study's softmax layer trained by stochastic gradient descent. Both end
+as the same few arrays, so a saved classifier runs no code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+import scipy.special
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from pseudorca.errors import FoldError, HeadError, unknown_name
+from pseudorca.learning.training_set import TrainingSet, Vectors
+from pseudorca.recordings.folds import assign_folds
+
+Balance = Literal["none", "sampler", "weights"]
+
+C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Inverse regularisation strengths that inner folds choose from."""
+
+_INNER_FOLDS = 3
+_DEFAULT_C = 1e-2  # where a class has too few groups for inner folds
+
+
+@dataclass
+class LinearHead:
+    """``log softmax(W (x - mean) / scale + b)``: a trained head."""
+
+    classes: list[str]
+    mean: NDArray[np.float64]
+    """[shape=(n_dimensions,)]"""
+    scale: NDArray[np.float64]
+    """[shape=(n_dimensions,)]"""
+    weights: NDArray[np.float64]
+    """[shape=(n_classes, n_dimensions)]"""
+    bias: NDArray[np.float64]
+    """[shape=(n_classes,)]"""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What training chose or saw: C, the best epoch, the history of losses."""
+
+    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+        """Score embeddings [shape=(n, n_dimensions)].
+
+        Returns
+        -------
+        ndarray [shape=(n, n_classes)], natural logarithms; each row's exponentials sum to 1
+
+        Raises
+        ------
+        HeadError
+            If the embeddings have another width.
+        """
+        if vectors.ndim != 2 or vectors.shape[1] != len(self.mean):
+            raise HeadError(
+                f"embeddings of shape {vectors.shape}, this head takes (n, {len(self.mean)}): "
+                "they come from another embedder."
+            )
+        logits = ((vectors - self.mean) / self.scale) @ self.weights.T + self.bias
+        return np.asarray(scipy.special.log_softmax(logits, axis=1))
+
+
+class Head(Protocol):
+    """A way to train a :class:`LinearHead`."""
+
+    name: ClassVar[str]
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
+        """Train on ``data``; ``validation`` chooses an epoch where the head has any."""
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that shapes the training, as JSON values."""
+
+
+@dataclass(frozen=True)
+class LogisticHead:
+    """Logistic regression on standardised embeddings, with an L2 penalty of strength 1 / C."""
+
+    name: ClassVar[str] = "logistic"
+
+    c: float | None = None
+    """None: chosen from ``C_GRID`` by log loss in inner folds that keep groups whole."""
+    balance: Balance = "weights"
+    """``weights``: each class weighs the same; ``none``: as many as it has recordings."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.balance == "sampler":
+            raise HeadError(
+                "the logistic head sees all clips at once and draws no batches: "
+                "use --balance weights or none with it, or --head softmax."
+            )
+        _check_balance(self.balance)
+        if self.c is not None and self.c <= 0:
+            raise HeadError(f"C = {self.c}: expected more than 0.")
+
+    def settings(self) -> dict[str, Any]:
+        return {"head": self.name} | asdict(self)
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
+        """Train; each recording weighs once, however many clips it gave.
+
+        Raises
+        ------
+        HeadError
+            If there are fewer than two classes.
+        """
+        classes = _classes(data.labels)
+        details: dict[str, Any] = {"n_clips": len(data.labels)}
+        c = self.c
+        with threadpool_limits(1):  # the matrices are too small for BLAS threads to pay
+            if c is None:
+                losses = self._inner_losses(data)
+                c = min(losses, key=lambda value: losses[value]) if losses else _DEFAULT_C
+                details["inner_log_loss"] = {f"{value:g}": loss for value, loss in losses.items()}
+            (head,) = _logistic_path(data, (c,), self.balance, classes)
+        details["c"] = c
+        head.details = details
+        return head
+
+    def _inner_losses(self, data: TrainingSet) -> dict[float, float]:
+        """Out-of-fold log loss for each C, every recording weighing once within its class."""
+        rng = np.random.default_rng([self.seed, 1])
+        try:
+            folds = assign_folds(data.labels, data.groups, _INNER_FOLDS, rng)
+        except FoldError:
+            return {}
+        classes = _classes(data.labels)
+        column = {label: k for k, label in enumerate(classes)}
+        truth = np.array([column[label] for label in data.labels])
+        weights = recording_weights(data, "weights")
+        sums, total = dict.fromkeys(C_GRID, 0.0), 0.0
+        for fold in np.unique(folds[folds >= 0]):
+            train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            heads = _logistic_path(data.take(train), C_GRID, self.balance, classes)
+            for c, head in zip(C_GRID, heads, strict=True):
+                scores = head.log_probabilities(data.vectors[test])
+                sums[c] -= float(weights[test] @ scores[np.arange(len(test)), truth[test]])
+            total += float(weights[test].sum())
+        return {c: loss / total for c, loss in sums.items()} if total else {}
+
+
+@dataclass(frozen=True)
+class SoftmaxHead:
+    """The study's head: one softmax layer, stochastic gradient descent, step decay, best epoch.
+
+    Trained on kept embeddings instead of pictures, which with a frozen network is the same.
+    """
+
+    name: ClassVar[str] = "softmax"
+
+    learning_rate: float = 0.001
+    momentum: float = 0.9
+    n_epochs: int = 24
+    step_epochs: int = 7
+    decay: float = 0.1
+    batch_size: int = 64
+    balance: Balance = "none"
+    """``sampler``: draw clips with replacement so that batches hold the classes equally."""
+    standardise: bool = False
+    """The study did not."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_balance(self.balance)
+        if self.learning_rate <= 0 or not 0 <= self.momentum < 1:
+            raise HeadError(
+                f"learning rate {self.learning_rate}, momentum {self.momentum}: expected more than "
+                "0, and 0 up to 1."
+            )
+        if min(self.n_epochs, self.step_epochs, self.batch_size) < 1:
+            raise HeadError("epochs, decay step and batch size must be at least 1.")
+
+    def settings(self) -> dict[str, Any]:
+        return {"head": self.name} | asdict(self)
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
+        """Train; the epoch with the best accuracy on ``validation`` is kept, or the last if None.
+
+        ``details["history"]`` holds a row per epoch: losses and accuracies on both sides.
+        ``details["batches"]`` holds the class counts of each batch of the first epoch.
+
+        Raises
+        ------
+        HeadError
+            If there are fewer than two classes, or the loss is no longer finite.
+        """
+        classes = _classes(data.labels)
+        column = {label: k for k, label in enumerate(classes)}
+        mean, scale = _standardisation(data.vectors) if self.standardise else (0.0, 1.0)
+        n_dimensions = data.vectors.shape[1]
+        mean, scale = np.broadcast_to(mean, n_dimensions), np.broadcast_to(scale, n_dimensions)
+        x = torch.from_numpy(((data.vectors - mean) / scale).astype(np.float32))
+        y = torch.tensor([column[label] for label in data.labels])
+        held_out = None
+        if validation is not None and len(validation.labels):
+            held_out = (
+                torch.from_numpy(((validation.vectors - mean) / scale).astype(np.float32)),
+                torch.tensor([column[label] for label in validation.labels]),
+            )
+        random = torch.Generator().manual_seed(self.seed)
+        layer = torch.nn.Linear(n_dimensions, len(classes))
+        bound = 1 / np.sqrt(n_dimensions)  # torch's own initialisation, from our generator
+        for parameter in layer.parameters():
+            torch.nn.init.uniform_(parameter, -bound, bound, generator=random)
+        class_weights = len(y) / (len(classes) * torch.bincount(y, minlength=len(classes)).float())
+        loss_of = torch.nn.CrossEntropyLoss(class_weights if self.balance == "weights" else None)
+        optimiser = torch.optim.SGD(layer.parameters(), self.learning_rate, self.momentum)
+        schedule = torch.optim.lr_scheduler.StepLR(optimiser, self.step_epochs, self.decay)
+
+        history, batches = [], []
+        best_score, best = -np.inf, {}
+        for epoch in range(1, self.n_epochs + 1):
+            if self.balance == "sampler":
+                order = torch.multinomial(class_weights[y], len(y), True, generator=random)
+            else:
+                order = torch.randperm(len(y), generator=random)
+            loss_sum = n_right = 0.0
+            for rows in order.split(self.batch_size):
+                if epoch == 1:
+                    batches.append(torch.bincount(y[rows], minlength=len(classes)).tolist())
+                logits = layer(x[rows])
+                loss = loss_of(logits, y[rows])
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                loss_sum += loss.item() * len(rows)
+                n_right += (logits.argmax(1) == y[rows]).sum().item()
+            schedule.step()
+            entry = {"epoch": epoch, "loss": loss_sum / len(y), "accuracy": n_right / len(y)}
+            if not np.isfinite(entry["loss"]):
+                raise HeadError(
+                    f"the loss is {entry['loss']} in epoch {epoch}: lower the learning rate of "
+                    f"{self.learning_rate}, or standardise the embeddings."
+                )
+            score = float(epoch)
+            if held_out is not None:
+                with torch.no_grad():
+                    logits = layer(held_out[0])
+                entry["validation_loss"] = loss_of(logits, held_out[1]).item()
+                score = (logits.argmax(1) == held_out[1]).float().mean().item()
+                entry["validation_accuracy"] = score
+            history.append(entry)
+            if score > best_score:
+                best_score = score
+                best = {name: value.clone() for name, value in layer.state_dict().items()}
+                best_epoch = epoch
+        details = {
+            "n_clips": len(y), "best_epoch": best_epoch, "history": history, "batches": batches,
+        }  # fmt: skip
+        return LinearHead(
+            classes,
+            np.array(mean, dtype=np.float64),
+            np.array(scale, dtype=np.float64),
+            best["weight"].double().numpy(),
+            best["bias"].double().numpy(),
+            details,
+        )
+
+
+HEADS: dict[str, type[LogisticHead] | type[SoftmaxHead]] = {
+    LogisticHead.name: LogisticHead,
+    SoftmaxHead.name: SoftmaxHead,
+}
+
+
+def make_head(name: str, **settings: Any) -> Head:
+    """Make a head by name; settings that are None take the head's own default.
+
+    Raises
+    ------
+    HeadError
+        If the name is unknown, or a setting does not belong to this head.
+    """
+    if name not in HEADS:
+        raise HeadError(unknown_name("head", name, HEADS))
+    given = {key: value for key, value in settings.items() if value is not None}
+    known = {field.name for field in fields(HEADS[name])}
+    if strange := sorted(set(given) - known):
+        raise HeadError(
+            f"the {name} head has no setting {', '.join(strange)}; it has {', '.join(sorted(known))}."
+        )
+    return HEADS[name](**given)
+
+
+def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64]:
+    """Weigh clips so that each recording weighs once, and with ``weights`` each class the same.
+
+    Returns
+    -------
+    ndarray [shape=(n_clips,)], with mean 1
+    """
+    recordings = pd.Series(data.recordings)
+    weights = 1.0 / recordings.map(recordings.value_counts()).to_numpy(dtype=np.float64)
+    if balance == "weights":
+        per_class = pd.Series(weights).groupby(data.labels).transform("sum").to_numpy()
+        weights = weights / per_class
+    return np.asarray(weights / weights.mean())
+
+
+def _logistic_path(
+    data: TrainingSet, grid: Sequence[float], balance: Balance, classes: list[str]
+) -> list[LinearHead]:
+    """Fit for each C in rising order, each from where the last ended."""
+    mean, scale = _standardisation(data.vectors)
+    standard = (data.vectors - mean) / scale
+    # With fewer clips than dimensions the solution lies in the span of the clips: rotating into it
+    # changes nothing but the time taken.
+    basis = None
+    if standard.shape[0] < standard.shape[1]:
+        columns, triangle = np.linalg.qr(standard.T)
+        basis, standard = columns.T, triangle.T
+    weights = recording_weights(data, balance)
+    model = LogisticRegression(max_iter=1000, tol=1e-4, warm_start=True)
+    heads = []
+    for c in grid:
+        model.set_params(C=c)
+        model.fit(standard, data.labels.astype(str), sample_weight=weights)
+        coefficients, bias = model.coef_, model.intercept_
+        if len(classes) == 2:  # scikit-learn keeps one row for the second class
+            coefficients = np.vstack([-coefficients / 2, coefficients / 2])
+            bias = np.array([-bias[0] / 2, bias[0] / 2])
+        rotated = coefficients if basis is None else coefficients @ basis
+        heads.append(LinearHead(classes, mean, scale, rotated, np.array(bias)))
+    return heads
+
+
+def _standardisation(vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    scale = vectors.std(axis=0, dtype=np.float64)
+    scale[scale < 1e-8] = 1.0  # a dimension that never moves says nothing
+    return mean, scale
+
+
+def _classes(labels: NDArray[np.object_]) -> list[str]:
+    classes = sorted(set(labels))
+    if len(classes) < 2:
+        raise HeadError(f"only {', '.join(classes) or 'nothing'} to learn from: need 2 classes.")
+    return classes
+
+
+def _check_balance(balance: str) -> None:
+    if balance not in ("none", "sampler", "weights"):
+        raise HeadError(unknown_name("balance", balance, ("none", "sampler", "weights")))

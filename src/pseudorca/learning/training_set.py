@@ -1,0 +1,82 @@
+"""Labelled clips with their embeddings: what a head learns from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.errors import HeadError
+from pseudorca.recordings.folds import group_values
+from pseudorca.store import Store
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Embeddings with their labels, a row per clip.
+
+    ``vectors`` [shape=(n_clips, n_dimensions)]; ``labels``, ``groups`` and ``recordings``
+    [shape=(n_clips,)]: the population, what must stay together in an inner split (the encounter or
+    something coarser), and the recording, however many channels or clips it gave.
+    """
+
+    vectors: Vectors
+    labels: NDArray[np.object_]
+    groups: NDArray[np.object_]
+    recordings: NDArray[np.object_]
+
+    def take(self, rows: NDArray[np.int64]) -> "TrainingSet":
+        """The same for some of the clips."""
+        return TrainingSet(
+            self.vectors[rows], self.labels[rows], self.groups[rows], self.recordings[rows]
+        )
+
+
+def labelled_clips(clips: pd.DataFrame, store: Store, embedder_id: str) -> pd.DataFrame:
+    """The labelled clips that have an embedding; the others are rows of ``problems``."""
+    usable = clips["label"].notna() & clips["clip_id"].isin(store.embedded(embedder_id))
+    return clips[usable].reset_index(drop=True)
+
+
+def make_training_set(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    store: Store,
+    embedder_id: str,
+    *,
+    group_by: str = "encounter",
+) -> TrainingSet:
+    """Put embeddings and labels side by side.
+
+    Parameters
+    ----------
+    clips : DataFrame, rows of the table ``clips`` as from :func:`labelled_clips`
+    recordings : DataFrame, the table ``recordings``
+    store : Store
+    embedder_id : str
+    group_by : str
+        What inner folds keep whole: ``encounter`` or a coarser column
+
+    Returns
+    -------
+    TrainingSet, rows as in ``clips``
+
+    Raises
+    ------
+    HeadError
+        If no labelled clip has an embedding.
+    """
+    if clips.empty:
+        raise HeadError(
+            "no labelled clip has an embedding. Scan folders named by population, then run: "
+            "pseudorca embed"
+        )
+    moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
+    return TrainingSet(
+        store.vectors(embedder_id, clips["clip_id"].tolist()),
+        clips["label"].to_numpy(dtype=object),
+        group_values(clips, recordings, group_by).to_numpy(dtype=object),
+        np.array([moment_of[recording] for recording in clips["recording_id"]], dtype=object),
+    )

@@ -1,0 +1,149 @@
+"""Recordings to scores: the same clips, front end, backbone and store that training used."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.features.embedding import embed_clips
+from pseudorca.learning.classifier import Classifier
+from pseudorca.prediction.decisions import UNITS, UnitScores, aggregate, decide
+from pseudorca.recordings.clips import cut
+from pseudorca.store import Store
+
+
+@dataclass
+class Predictions:
+    """What a classifier said about recordings.
+
+    ``tables`` has one table per unit (clip, recording, encounter) with the decision, its
+    probability, and ``p_<population>`` columns; ``decisions`` and ``scores`` are the store's tables.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    decisions: pd.DataFrame
+    scores: pd.DataFrame
+    problems: pd.DataFrame
+    n_clips: int
+
+
+def predict(
+    recordings: pd.DataFrame,
+    classifier: Classifier,
+    store: Store,
+    *,
+    batch_size: int = 32,
+    n_workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Score recordings and decide per clip, recording and encounter.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+    classifier : Classifier
+    store : Store, keeps the embeddings
+    batch_size, n_workers, progress : see :func:`pseudorca.features.embedding.embed_clips`
+
+    Returns
+    -------
+    Predictions
+    """
+    clips, uncut = cut(recordings, classifier.clip_options)
+    embedder = classifier.embedder
+    result = embed_clips(
+        clips,
+        recordings,
+        embedder,
+        store,
+        batch_size=batch_size,
+        n_workers=n_workers,
+        progress=progress,
+    )
+    embedded = store.embedded(embedder.embedder_id)
+    clips = clips[clips["clip_id"].isin(embedded)].reset_index(drop=True)
+    classes = classifier.classes
+    log_probabilities = np.empty((0, len(classes)))
+    if len(clips):
+        vectors = store.vectors(embedder.embedder_id, clips["clip_id"].tolist())
+        log_probabilities = classifier.head.log_probabilities(vectors)
+    prior = str(classifier.training.get("prior", "train"))
+    tables, decisions = {}, []
+    for unit in UNITS:
+        units = aggregate(clips, recordings, log_probabilities, unit)
+        decided = decide(
+            units, classes, unit=unit, classifier_id=classifier.classifier_id, prior=prior
+        )
+        decisions.append(decided)
+        tables[unit] = _readable(units, decided, recordings, classes)
+    return Predictions(
+        tables=tables,
+        decisions=pd.concat(decisions, ignore_index=True),
+        scores=score_table(clips, log_probabilities, classes, classifier.classifier_id),
+        problems=pd.concat([uncut, result.problems], ignore_index=True),
+        n_clips=len(clips),
+    )
+
+
+def score_table(
+    clips: pd.DataFrame,
+    log_probabilities: NDArray[np.float64],
+    classes: list[str],
+    classifier_id: str,
+    *,
+    split_id: str = "",
+    repeat: int = 0,
+    fold: NDArray[np.int64] | None = None,
+) -> pd.DataFrame:
+    """Lay scores out as the table ``scores``: a row per clip and population, natural logarithms.
+
+    Parameters
+    ----------
+    clips : DataFrame, the table ``clips``
+    log_probabilities : ndarray [shape=(n_clips, n_classes)]; rows of NaN are left out
+    classes : list of str
+    classifier_id, split_id : str; ``split_id`` is empty for predictions
+    repeat : int
+    fold : ndarray [shape=(n_clips,)] or None
+    """
+    scored = ~np.isnan(log_probabilities).any(axis=1)
+    n = int(scored.sum())
+    folds = np.zeros(len(clips), dtype=np.int64) if fold is None else fold
+    return pd.DataFrame(
+        {
+            "clip_id": np.repeat(clips["clip_id"].to_numpy(dtype=object)[scored], len(classes)),
+            "classifier_id": classifier_id,
+            "split_id": split_id,
+            "repeat": repeat,
+            "fold": np.repeat(folds[scored], len(classes)),
+            "population": classes * n,
+            "score": log_probabilities[scored].ravel(),
+        }
+    )
+
+
+def _readable(
+    units: UnitScores, decided: pd.DataFrame, recordings: pd.DataFrame, classes: list[str]
+) -> pd.DataFrame:
+    """A table for people: where it is, what was decided, how probable each population is."""
+    table = units.table.copy()
+    if "recording_id" in table:
+        by_id = recordings.set_index("recording_id")
+        table["path"] = [by_id.at[name, "path"] for name in table["recording_id"]]
+        start = [by_id.at[name, "start_utc"] for name in table["recording_id"]]
+        table["start_utc"] = pd.to_datetime(pd.Series(start, dtype="datetime64[us, UTC]"))
+        if "start_s" in table:
+            table["start_utc"] += pd.to_timedelta(table["start_s"], unit="s")
+    for column in ("decision", "probability", "prior"):
+        table[column] = decided[column]
+    for k, label in enumerate(classes):
+        table[f"p_{label}"] = np.exp(units.log_probabilities[:, k])
+    table["classifier_id"] = decided["classifier_id"]
+    order = [
+        "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision",
+        "probability", "prior", *[f"p_{label}" for label in classes], "recording_id",
+        "classifier_id",
+    ]  # fmt: skip
+    return table[[column for column in order if column in table]]

@@ -1,0 +1,45 @@
+"""Surveys with known truth: animals, sea, recorders, and the folders they end up in."""
+
+from pseudorca.simulation.animals import Group, Signal, draw_group, draw_scene
+from pseudorca.simulation.clip import ClipTruth, record_scene, simulate_clip
+from pseudorca.simulation.config import SurveyConfig
+from pseudorca.simulation.recorders import RECORDERS, Recorder, draw_recorder, recorder
+from pseudorca.simulation.species import (
+    KINDS,
+    POPULATIONS,
+    PSEUDORCA,
+    TRAIT_NAMES,
+    Species,
+    Trait,
+    draw_virtual_species,
+    population,
+)
+from pseudorca.simulation.survey import SurveySummary, simulate_survey
+from pseudorca.simulation.world import World, draw_world
+
+__all__ = [
+    "KINDS",
+    "POPULATIONS",
+    "PSEUDORCA",
+    "RECORDERS",
+    "TRAIT_NAMES",
+    "ClipTruth",
+    "Group",
+    "Recorder",
+    "Signal",
+    "Species",
+    "SurveyConfig",
+    "SurveySummary",
+    "Trait",
+    "World",
+    "draw_group",
+    "draw_recorder",
+    "draw_scene",
+    "draw_virtual_species",
+    "draw_world",
+    "population",
+    "record_scene",
+    "recorder",
+    "simulate_clip",
+    "simulate_survey",
+]

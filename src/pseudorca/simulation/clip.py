@@ -1,0 +1,239 @@
+"""One clip: a scene of signals, heard through a world by a recorder, and what is true of it.
+
+:func:`simulate_clip` draws a scene and records it; :func:`record_scene` records a given one. Both
+return samples, one row per channel, beside a :class:`ClipTruth`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudorca.errors import SimulationError
+from pseudorca.simulation.animals import Group, Signal, draw_group, draw_scene
+from pseudorca.simulation.noise import Noise, band_power, noise_levels
+from pseudorca.simulation.receive import add, band, power, receive
+from pseudorca.simulation.recorders import Recorder
+from pseudorca.simulation.signals import PULSED, Floats, Pulses, Tone, pulses, tone
+from pseudorca.simulation.species import KINDS, TRAIT_NAMES, Species
+from pseudorca.simulation.world import World
+
+RANGE_SPREAD: Final = 0.3  # s.d. of ln(range) between signals, about the group's
+
+
+class ClipTruth(TypedDict):
+    """What is true of a clip.
+
+    ``signals``: a row per signal and channel, in order of time. ``contours``: per tonal signal
+    (its number), times in s from the clip's start on channel 1, and frequencies in Hz.
+    ``presence``: per kind, whether the clip holds any. ``parameters``: per trait, the mean over
+    the clip's signals of that kind (NaN where there is none). ``n_clipped``: per channel, samples
+    cut off at full scale.
+    """
+
+    signals: list[dict[str, Any]]
+    contours: dict[int, tuple[Floats, Floats]]
+    presence: dict[str, bool]
+    parameters: dict[str, float]
+    n_clipped: dict[int, int]
+
+
+def simulate_clip(
+    rng: np.random.Generator,
+    species: Species,
+    world: World,
+    recorder: Recorder,
+    duration_s: float,
+    *,
+    group: Group | None = None,
+    channels: Sequence[int] = (1,),
+    activity: float = 1.0,
+    require: Sequence[str] = (),
+    snr_db: float | None = None,
+    min_snr_db: float | None = None,
+    noise: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], ClipTruth]:
+    """Draw the signals of a species and record them through a world.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    species : Species
+        For pretraining: :func:`~pseudorca.simulation.draw_virtual_species`.
+    world : World
+    recorder : Recorder
+    duration_s : float, s
+    group : Group, optional
+        The animals; a new group where left out.
+    channels : sequence of int, from 1
+    activity : float
+        Factor on the species' rates of signals.
+    require : sequence of str
+        Kinds of signal of which there is at least one.
+    snr_db : float, optional, dB
+        Set every signal to this signal-to-noise ratio (see ``snr_db`` in the truth), in place of
+        what its level and distance give.
+    min_snr_db : float, optional, dB
+        Raise tonal signals weaker than this to it: whoever cuts clips around whistles keeps those
+        that can be seen.
+    noise : ndarray [shape=(n_samples,)], optional
+        Real noise at the recorder's sample rate, mixed in at the world's ``noise_db``.
+
+    Returns
+    -------
+    waveform : ndarray [shape=(n_channels, n_samples)], float32 in [-1, 1)
+    truth : ClipTruth
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pseudorca import simulation as sim
+    >>> rng = np.random.default_rng(1)
+    >>> recorder = sim.draw_recorder(rng, sample_rate=32_000)
+    >>> waveform, truth = sim.simulate_clip(
+    ...     rng, sim.draw_virtual_species(rng), sim.draw_world(rng), recorder, 3.0, snr_db=20.0
+    ... )
+    >>> waveform.shape
+    (1, 96000)
+    """
+    _check_duration(duration_s, recorder)
+    group = draw_group(rng) if group is None else group
+    scene = draw_scene(rng, species, group, duration_s, activity=activity, require=require)
+    return record_scene(
+        rng,
+        scene,
+        world,
+        recorder,
+        duration_s,
+        channels=channels,
+        snr_db=snr_db,
+        min_snr_db=min_snr_db,
+        noise=noise,
+    )
+
+
+def record_scene(
+    rng: np.random.Generator,
+    scene: Sequence[Signal],
+    world: World,
+    recorder: Recorder,
+    duration_s: float,
+    *,
+    channels: Sequence[int] = (1,),
+    snr_db: float | None = None,
+    min_snr_db: float | None = None,
+    noise: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], ClipTruth]:
+    """Record given signals: see :func:`simulate_clip` for arguments and returns.
+
+    What a channel hears does not depend on which other channels are asked for.
+
+    Raises
+    ------
+    SimulationError
+        If the recorder has no such channel, or the clip has no sample.
+    """
+    _check_duration(duration_s, recorder)
+    for channel in channels:
+        if not 1 <= channel <= recorder.n_channels:
+            raise SimulationError(
+                f"channel {channel}: recorder {recorder.name!r} has channels 1 to "
+                f"{recorder.n_channels}."
+            )
+    n_samples = round(duration_s * recorder.sample_rate)
+    places = [
+        (
+            world.range_m * float(np.exp(rng.normal(0.0, RANGE_SPREAD))),
+            float(rng.uniform(-1.0, 1.0)),
+        )
+        for _ in scene
+    ]
+    background = Noise(rng, world, recorder, n_samples, noise)
+    pressure = np.stack([background.channel(channel) for channel in channels])
+    levels = noise_levels(world, recorder, background.mixed_db)
+    rows: list[dict[str, Any]] = []
+    contours: dict[int, tuple[Floats, Floats]] = {}
+    for number, (signal, (range_m, bearing_cos)) in enumerate(zip(scene, places, strict=True)):
+        sound = pulses(signal) if signal.kind in PULSED else tone(signal, recorder.sample_rate)
+        received = receive(sound, world, recorder, range_m)
+        low_hz, high_hz = band(sound, received, recorder.sample_rate)
+        received_db = 10.0 * float(np.log10(max(power(sound, received), 1e-30)))
+        natural_db = received_db - band_power(levels, low_hz, high_hz, recorder.sample_rate)
+        gain_db = 0.0 if snr_db is None else snr_db - natural_db
+        if isinstance(sound, Tone):
+            contours[number] = (signal.start_s + sound.contour_s, sound.contour_hz)
+            if min_snr_db is not None:
+                gain_db = max(gain_db, min_snr_db - natural_db)
+        measured = {
+            "low_hz": low_hz,
+            "high_hz": high_hz,
+            "snr_db": natural_db + gain_db,
+            "received_db": received_db + gain_db,
+            "range_m": range_m,
+            **_shape(sound),
+            **signal.parameters,
+            "level_db": signal.parameters["level_db"] + gain_db,
+        }
+        for row_number, channel in enumerate(channels):
+            delay_s = recorder.delay_s(channel, bearing_cos)
+            start_s, end_s = signal.start_s + delay_s, signal.end_s + delay_s
+            add(pressure[row_number], received, sound, start_s, recorder.sample_rate, gain_db)
+            rows.append(
+                {
+                    "signal": number,
+                    "kind": signal.kind,
+                    "channel": channel,
+                    "animal": signal.animal,
+                    "delay_s": delay_s,
+                    "start_s": min(max(start_s, 0.0), duration_s),
+                    "end_s": min(max(end_s, 0.0), duration_s),
+                    **measured,
+                }
+            )
+    waveform = np.empty(pressure.shape, dtype=np.float32)
+    n_clipped = {}
+    for row_number, channel in enumerate(channels):
+        waveform[row_number], n_clipped[channel] = recorder.digitise(
+            pressure[row_number], world, channel
+        )
+    truth = ClipTruth(
+        signals=rows,
+        contours=contours,
+        presence={kind: any(signal.kind == kind for signal in scene) for kind in KINDS},
+        parameters=_mean_parameters(scene),
+        n_clipped=n_clipped,
+    )
+    return waveform, truth
+
+
+def _check_duration(duration_s: float, recorder: Recorder) -> None:
+    if not (np.isfinite(duration_s) and duration_s * recorder.sample_rate >= 1.0):
+        raise SimulationError(
+            f"a clip of {duration_s} s has no sample at {recorder.sample_rate} Hz."
+        )
+
+
+def _shape(sound: Tone | Pulses) -> dict[str, float]:
+    """What a biologist would measure on a contour (Oswald et al. 2007), or count in a train."""
+    if isinstance(sound, Pulses):
+        return {
+            "n_pulses": len(sound.times_s),
+            "angle_deg": float(np.rad2deg(sound.angle_rad)),
+        }
+    hz = sound.contour_hz
+    return {
+        "end_hz": float(hz[-1]),
+        "min_hz": float(hz.min()),
+        "max_hz": float(hz.max()),
+        "mean_hz": float(hz.mean()),
+    }
+
+
+def _mean_parameters(scene: Sequence[Signal]) -> dict[str, float]:
+    means = {}
+    for name in TRAIT_NAMES:
+        kind, _, short = name.partition(".")
+        values = [signal.parameters[short] for signal in scene if signal.kind == kind]
+        means[name] = float(np.mean(values)) if values else float("nan")
+    return means

@@ -1,0 +1,218 @@
+"""The moments of a survey: one stretch of sound, written as a file per channel that heard it.
+
+:func:`simulate_moment` is what the worker processes run. It draws everything from the moment's own
+random stream, blended with its encounter's, writes the files, and returns the rows of the truth.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import soundfile as sf
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+from pseudorca.simulation import animals, truth
+from pseudorca.simulation.clip import record_scene
+from pseudorca.simulation.config import SurveyConfig
+from pseudorca.simulation.plan import OTHER, Encounter, encounter_rng
+from pseudorca.simulation.recorders import recorder
+from pseudorca.simulation.species import Species, draw_virtual_species, population
+from pseudorca.simulation.world import N_LATENTS, World, world_from_latents, world_row
+
+LONG_ACTIVITY: Final = 0.2  # long recordings are not cut around signals: they hold fewer
+MARGIN_S: Final = (0.25, 0.8)  # before and after the whistle a clip is cut around
+
+
+class Task(NamedTuple):
+    out: Path
+    config: SurveyConfig
+    encounter: Encounter
+    moment: int
+    n_left: int  # files this encounter still lacks
+
+
+class Rows(NamedTuple):
+    clips: list[dict[str, Any]]
+    signals: list[dict[str, Any]]
+    contours: list[truth.Contour]
+
+
+def moments_of(out: Path, config: SurveyConfig, encounter: Encounter) -> Iterator[Task]:
+    """The moments of an encounter, until it has the files it should."""
+    n_left, moment = encounter.n_clips, 0
+    while n_left > 0:
+        yield Task(out, config, encounter, moment, n_left)
+        n_left -= len(_channels(config, encounter, moment, n_left))
+        moment += 1
+
+
+def _channels(config: SurveyConfig, encounter: Encounter, moment: int, n_left: int) -> list[int]:
+    """Channels on which a moment is kept, each a file; all of them in one for a long recording."""
+    n_most = min(config.max_channels, recorder(encounter.recorder).n_channels)
+    if encounter.long_s:
+        return list(range(1, n_most + 1))
+    rng = encounter_rng(config, (*encounter.stream, 1, moment))
+    n_kept = min(int(rng.integers(1, n_most + 1)), n_left)
+    order = rng.permutation(recorder(encounter.recorder).n_channels) + 1
+    return sorted(int(channel) for channel in order[:n_kept])
+
+
+def shared_by_encounter(
+    config: SurveyConfig, encounter: Encounter
+) -> tuple[Species, NDArray[np.float64], animals.Group]:
+    """What the clips of an encounter have in common: species, latents of the world, animals."""
+    rng = encounter_rng(config, (*encounter.stream, 0, 3))
+    latents = rng.standard_normal(N_LATENTS)
+    group = animals.draw_group(rng)
+    if encounter.population == OTHER:
+        species = draw_virtual_species(rng, name=OTHER)
+    else:
+        species = population(encounter.population, config.effect)
+    return species, latents, group
+
+
+def simulate_moment(task: Task) -> Rows:
+    """Make one moment, write its files, and tell what is true of them."""
+    config, encounter = task.config, task.encounter
+    species, shared_latents, shared_group = shared_by_encounter(config, encounter)
+    channels = _channels(config, encounter, task.moment, task.n_left)
+    rng = encounter_rng(config, (*encounter.stream, 2, task.moment))
+    likeness = config.encounter_signature
+    own = rng.standard_normal(N_LATENTS)
+    world = world_from_latents(np.sqrt(likeness) * shared_latents + np.sqrt(1 - likeness) * own)
+    group = animals.blend_groups(shared_group, animals.draw_group(rng), likeness)
+    machine = recorder(encounter.recorder, sample_rate=config.sample_rate)
+    if encounter.long_s:
+        duration_s = encounter.long_s
+        scene = animals.draw_scene(
+            rng, species, group, duration_s, activity=LONG_ACTIVITY, require=("whistle",)
+        )
+    else:
+        duration_s, scene = _cut_around_whistle(rng, species, group, config)
+    noise = _real_noise(rng, config, world, machine.sample_rate, duration_s)
+    waveform, clip = record_scene(
+        rng,
+        scene,
+        world,
+        machine,
+        duration_s,
+        channels=channels,
+        min_snr_db=config.min_snr_db,
+        noise=noise,
+    )
+    start = encounter.start + timedelta(seconds=encounter.slots[task.moment])
+    folder = Path("recordings", encounter.label, encounter.name)
+    (task.out / folder).mkdir(parents=True, exist_ok=True)
+    if encounter.long_s:
+        files = [(folder / f"{start:%Y%m%d_%H%M%S}_000.wav", list(range(len(channels))))]
+    else:
+        selection = task.moment % 99 + 1
+        files = [
+            (folder / f"{start:%Y%m%d_%H%M%S}_ch{channel:02d}_sel{selection:02d}.wav", [row])
+            for row, channel in enumerate(channels)
+        ]
+    clip_rows, signal_rows, contours = [], [], []
+    for path, rows in files:
+        kept = [channels[row] for row in rows]
+        _write_wav(task.out / path, waveform[rows], machine.sample_rate, machine.bits)
+        clip_rows.append(
+            {
+                "path": path.as_posix(),
+                "label": encounter.label,
+                "population": encounter.population,
+                "encounter": encounter.name,
+                "platform": encounter.platform,
+                "recorder": machine.name,
+                "moment": task.moment,
+                "channels": " ".join(str(channel) for channel in kept),
+                "start_utc": start.isoformat(timespec="seconds"),
+                "duration_s": waveform.shape[1] / machine.sample_rate,
+                "sample_rate": machine.sample_rate,
+                "bits": machine.bits,
+                "n_signals": len(scene),
+                "n_clipped": sum(clip["n_clipped"][channel] for channel in kept),
+                **world_row(world),
+                "noise_file": _noise_file(config, world),
+            }
+        )
+        for signal in clip["signals"]:
+            if signal["channel"] in kept:
+                signal_rows.append({"path": path.as_posix(), **signal})
+                if signal["signal"] in clip["contours"]:
+                    times_s, frequency_hz = clip["contours"][signal["signal"]]
+                    contours.append(
+                        truth.Contour(
+                            path.as_posix(),
+                            signal["signal"],
+                            signal["channel"],
+                            times_s + signal["delay_s"],
+                            frequency_hz,
+                        )
+                    )
+        if encounter.long_s:
+            truth.write_raven(task.out, path, signal_rows, encounter, machine.sample_rate)
+    return Rows(clip_rows, signal_rows, contours)
+
+
+def _cut_around_whistle(
+    rng: np.random.Generator,
+    species: Species,
+    group: animals.Group,
+    config: SurveyConfig,
+) -> tuple[float, list[animals.Signal]]:
+    """A clip's length and signals: one whistle with a margin, and what happens to be about it."""
+    longest = config.max_clip_s - 0.2
+    whistle = animals.draw_signal(
+        rng, species, group, kind="whistle", duration_s=config.max_clip_s, max_s=longest
+    )
+    length_s = whistle.parameters["duration_s"]
+    margin_s = float(rng.uniform(*MARGIN_S, 2).sum())
+    duration_s = min(max(length_s + margin_s, config.min_clip_s), config.max_clip_s)
+    start_s = float(rng.uniform(0.3, 0.7)) * (duration_s - length_s)
+    others = animals.draw_scene(rng, species, group, duration_s)
+    scene = [replace(whistle, start_s=start_s), *others]
+    return duration_s, sorted(scene, key=lambda signal: signal.start_s)
+
+
+def _noise_file(config: SurveyConfig, world: World) -> str:
+    """The real noise a world hears; empty for none."""
+    if not config.noise_files or world.noise_pick >= config.noise_share:
+        return ""
+    place = int(world.noise_pick / config.noise_share * len(config.noise_files))
+    return str(config.noise_files[min(place, len(config.noise_files) - 1)])
+
+
+def _real_noise(
+    rng: np.random.Generator,
+    config: SurveyConfig,
+    world: World,
+    sample_rate: int,
+    duration_s: float,
+) -> NDArray[np.float32] | None:
+    """A stretch of a noise file, channels averaged, at the recorder's rate; repeated if short."""
+    where = float(rng.random())
+    path = _noise_file(config, world)
+    if not path:
+        return None
+    n_samples = round(duration_s * sample_rate)
+    info = sf.info(path)
+    n_wanted = min(int(np.ceil(duration_s * info.samplerate)) + 1, info.frames)
+    first = int(where * (info.frames - n_wanted))
+    data, rate = sf.read(path, frames=n_wanted, start=first, dtype="float32", always_2d=True)
+    ratio = Fraction(sample_rate, rate).limit_denominator(2000)
+    noise = resample_poly(data.mean(axis=1), ratio.numerator, ratio.denominator)
+    return np.resize(np.asarray(noise, dtype=np.float32), n_samples)
+
+
+def _write_wav(path: Path, waveform: NDArray[np.float32], sample_rate: int, bits: int) -> None:
+    # Whole numbers, so that the library has nothing left to scale or round.
+    if bits == 16:
+        samples = (waveform.T * np.float32(2**15)).astype(np.int16)
+    else:
+        samples = (waveform.T * np.float32(2**23)).astype(np.int32) << 8
+    sf.write(path, samples, sample_rate, subtype=f"PCM_{bits}")

@@ -1,0 +1,160 @@
+"""The plan of a survey: its encounters, their recorders, days and names.
+
+Every encounter and every moment draws from a random stream of its own, named by numbers that do
+not change when more are added: the sound of the third moment of the second Insular encounter is
+the same in a survey of 20 clips and of 20,000.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+
+from pseudorca.errors import SimulationError
+from pseudorca.simulation.config import SurveyConfig
+from pseudorca.simulation.species import POPULATIONS
+
+SURVEY_START: Final = datetime(2017, 7, 6)  # HICEAS 2017
+ENCOUNTER_S: Final = 7200
+UNKNOWN: Final = "Unknown"
+OTHER: Final = "Other"
+_STREAM_UNKNOWN, _STREAM_LONG, _STREAM_PLAN = 100, 200, 300
+
+
+@dataclass(frozen=True)
+class Encounter:
+    """One meeting with one group: where its files go, and which random stream it draws from."""
+
+    name: str  # Sette_AC_12
+    label: str  # the folder
+    population: str  # the truth
+    platform: str
+    recorder: str
+    own_recorder: bool  # chosen for the population (confound), not at random
+    start: datetime
+    stream: tuple[int, int]
+    n_clips: int
+    slots: tuple[int, ...]  # start of each moment in s from the encounter's, by moment
+    long_s: float  # 0: clips
+
+
+def encounter_rng(config: SurveyConfig, stream: tuple[int, ...]) -> np.random.Generator:
+    """The random stream of an encounter (two numbers) or of one of its moments (three)."""
+    return np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=stream))
+
+
+def share_out(total: int, weights: Sequence[float]) -> list[int]:
+    """Split ``total`` by weight into whole parts of at least 1 (largest remainders)."""
+    parts = np.ones(len(weights), dtype=int)
+    rest = total - len(weights)
+    if not len(weights) or rest < 0:
+        raise SimulationError(f"{total} clips cannot be shared among {len(weights)} encounters.")
+    ideal = rest * np.asarray(weights) / np.sum(weights)
+    parts += np.floor(ideal).astype(int)
+    order = np.argsort(np.floor(ideal) - ideal, kind="stable")
+    parts[order[: total - parts.sum()]] += 1
+    return [int(part) for part in parts]
+
+
+def plan_survey(config: SurveyConfig) -> list[Encounter]:
+    """Every encounter of a survey, in order of time.
+
+    Raises
+    ------
+    SimulationError
+        If an encounter would hold more clips than two hours do.
+    """
+    drafts: list[tuple[str, str, tuple[int, int], int, float]] = []
+    shares = {
+        "Insular": (config.insular_encounters, config.insular_clips),
+        "Northwestern": (config.northwestern, config.northwestern),
+    }
+    left_encounters, left_clips = config.n_encounters, config.n_clips
+    numbers: dict[str, tuple[int, int]] = {}
+    for name, (encounter_share, clip_share) in shares.items():
+        wanted = round(encounter_share * config.n_encounters)
+        n_encounters = max(wanted, 1) if encounter_share > 0 and clip_share > 0 else 0
+        n_clips = max(round(clip_share * config.n_clips), n_encounters) if n_encounters else 0
+        numbers[name] = (n_encounters, n_clips)
+        left_encounters, left_clips = left_encounters - n_encounters, left_clips - n_clips
+    if left_encounters < 0 or left_clips < left_encounters or (left_encounters == 0 < left_clips):
+        raise SimulationError(
+            f"{config.n_encounters} encounters and {config.n_clips} clips cannot be split as asked "
+            f"(Insular and Northwestern take {numbers}). Ask for more of both."
+        )
+    numbers["Pelagic"] = (left_encounters, left_clips)
+    for index, name in enumerate(POPULATIONS):
+        n_encounters, n_clips = numbers[name]
+        streams = [(index, k) for k in range(n_encounters)]
+        for stream, part in zip(streams, _clip_counts(config, streams, n_clips), strict=True):
+            drafts.append((name, name, stream, part, 0.0))
+    streams = [(_STREAM_UNKNOWN, k) for k in range(config.n_unknown_encounters)]
+    counts = _clip_counts(config, streams, config.n_unknown_clips)
+    for stream, part in zip(streams, counts, strict=True):
+        drafts.append((UNKNOWN, _hidden(config, stream), stream, part, 0.0))
+    for k in range(config.n_long):
+        stream = (_STREAM_LONG, k)
+        drafts.append((UNKNOWN, _hidden(config, stream), stream, 1, config.long_s))
+    return _schedule(config, drafts)
+
+
+def _clip_counts(config: SurveyConfig, streams: Sequence[tuple[int, int]], total: int) -> list[int]:
+    """Clips per encounter: uneven, as in real surveys."""
+    weights = [math.exp(encounter_rng(config, (*s, 0, 0)).normal(0.0, 0.5)) for s in streams]
+    return share_out(total, weights) if streams else []
+
+
+def _hidden(config: SurveyConfig, stream: tuple[int, int]) -> str:
+    draw = encounter_rng(config, (*stream, 0, 1)).random(2)
+    if draw[0] < config.unknown_other:
+        return OTHER
+    if draw[1] < config.insular_encounters:
+        return "Insular"
+    third = config.insular_encounters + config.northwestern
+    return "Northwestern" if draw[1] < third else "Pelagic"
+
+
+def _schedule(
+    config: SurveyConfig, drafts: Sequence[tuple[str, str, tuple[int, int], int, float]]
+) -> list[Encounter]:
+    """Give each encounter a recorder, its platform, a day of its own, and a number."""
+    plan = encounter_rng(config, (_STREAM_PLAN, 0))
+    days = np.cumsum(plan.integers(1, 4, len(drafts)))
+    numbers = dict.fromkeys(config.platforms, 0)
+    slot_s = math.ceil(config.max_clip_s) + 2
+    encounters = []
+    for position, (day, which) in enumerate(zip(days, plan.permutation(len(drafts)), strict=True)):
+        label, population, stream, n_clips, long_s = drafts[which]
+        rng = encounter_rng(config, (*stream, 0, 2))
+        by_confound, any_recorder = rng.random(), int(rng.integers(len(config.recorders)))
+        own = by_confound < config.confound and population in POPULATIONS
+        if own:
+            any_recorder = list(POPULATIONS).index(population) % len(config.recorders)
+        platform = config.platforms[any_recorder % len(config.platforms)]
+        numbers[platform] += int(np.random.default_rng([config.seed, position]).integers(1, 12))
+        start_s = int(rng.integers(24 * 3600 - ENCOUNTER_S - math.ceil(long_s) - 1))
+        slots = rng.permutation(ENCOUNTER_S // slot_s) * slot_s
+        if n_clips > len(slots):
+            raise SimulationError(
+                f"{n_clips} clips in one encounter: two hours hold {len(slots)} of "
+                f"{config.max_clip_s:g} s. Ask for more encounters."
+            )
+        encounters.append(
+            Encounter(
+                name=f"{platform}_AC_{numbers[platform]}",
+                label=label,
+                population=population,
+                platform=platform,
+                recorder=config.recorders[any_recorder],
+                own_recorder=own,
+                start=SURVEY_START + timedelta(days=int(day), seconds=start_s),
+                stream=stream,
+                n_clips=n_clips,
+                slots=tuple(int(slot) for slot in slots[:n_clips]),
+                long_s=long_s,
+            )
+        )
+    return encounters

@@ -1,0 +1,109 @@
+"""One sound on its way from the animal into the samples of a channel.
+
+In go the sounds of :mod:`pseudorca.simulation.signals`, out come pressures as the recorder hears
+them, with their band and power, and a way to add them to what a channel has already heard.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from pseudorca.simulation import world as sea
+from pseudorca.simulation.recorders import Recorder
+from pseudorca.simulation.signals import Pulses, Tone
+from pseudorca.simulation.world import World
+
+BAND_EDGE_DB: Final = 10.0  # a pulse's band: where its received spectrum is within this of its peak
+
+
+class Received(NamedTuple):
+    """A sound at the hydrophone: pressure, and how far its time 0 is from its first sample."""
+
+    waveform: NDArray[np.float32]
+    lead: int
+
+
+def _through(
+    spectrum: NDArray[np.complex64], n_fft: int, world: World, recorder: Recorder, range_m: float
+) -> NDArray[np.float32]:
+    frequency_hz = fft.rfftfreq(n_fft, 1.0 / recorder.sample_rate)
+    grid_hz = np.geomspace(1.0, recorder.sample_rate / 2.0, 300)
+    response = np.interp(frequency_hz, grid_hz, recorder.response(grid_hz, world))
+    path = sea.transfer(world, frequency_hz, range_m)
+    path *= response.astype(np.float32)
+    return np.asarray(fft.irfft(spectrum * path, n_fft), dtype=np.float32)
+
+
+def receive(sound: Tone | Pulses, world: World, recorder: Recorder, range_m: float) -> Received:
+    """A tone as it arrives, or one pulse of a pulsed sound at unit gain."""
+    if isinstance(sound, Tone):
+        return _receive_tone(sound, world, recorder, range_m)
+    return _receive_pulse(sound, world, recorder, range_m)
+
+
+def _receive_tone(sound: Tone, world: World, recorder: Recorder, range_m: float) -> Received:
+    tail = int(sea.MAX_ECHO_S * recorder.sample_rate)
+    n_fft = fft.next_fast_len(len(sound.waveform) + tail, real=True)
+    spectrum = fft.rfft(sound.waveform, n_fft)
+    return Received(_through(spectrum, n_fft, world, recorder, range_m), 0)
+
+
+def _receive_pulse(sound: Pulses, world: World, recorder: Recorder, range_m: float) -> Received:
+    sample_rate = recorder.sample_rate
+    last_echo_s = max(path.delay_s for path in sea.paths(world, range_m))
+    lead = int(np.ceil(2.0 * sound.half_length_s * sample_rate)) + 8
+    n_fft = fft.next_fast_len(
+        2 * lead + int((last_echo_s + sound.echo_s) * sample_rate) + 8, real=True
+    )
+    frequency_hz = fft.rfftfreq(n_fft, 1.0 / sample_rate)
+    delay = np.exp((-2j * np.pi * lead / n_fft) * np.arange(len(frequency_hz)))
+    spectrum = (sound.spectrum(frequency_hz) * delay * sample_rate).astype(np.complex64)
+    return Received(_through(spectrum, n_fft, world, recorder, range_m), lead)
+
+
+def add(
+    pressure: NDArray[np.float32],
+    received: Received,
+    sound: Tone | Pulses,
+    start_s: float,
+    sample_rate: int,
+    gain_db: float,
+) -> None:
+    """Add a received sound to a channel, in place; what lies outside it is left out."""
+    gain = np.float32(10.0 ** (gain_db / 20.0))
+    if isinstance(sound, Tone):
+        times_s, gains = np.zeros(1), np.ones(1)
+    else:
+        times_s, gains = sound.times_s, sound.gains
+    wave = received.waveform * gain
+    for at_s, pulse_gain in zip(start_s + times_s, gains, strict=True):
+        first = round(float(at_s) * sample_rate) - received.lead
+        low, high = max(first, 0), min(first + len(wave), len(pressure))
+        if low < high:
+            pressure[low:high] += wave[low - first : high - first] * np.float32(pulse_gain)
+
+
+def band(sound: Tone | Pulses, received: Received, sample_rate: int) -> tuple[float, float]:
+    """Lowest and highest frequency: of the fundamental, or of the pulse as it arrives."""
+    nyquist = sample_rate / 2.0
+    if isinstance(sound, Tone):
+        low_hz, high_hz = float(sound.contour_hz.min()), float(sound.contour_hz.max())
+    else:
+        # The direct pulse alone: echoes cut the spectrum of the whole into a comb.
+        direct = received.waveform[: 2 * received.lead]
+        n_fft = max(512, fft.next_fast_len(len(direct), real=True))
+        spectrum = np.abs(fft.rfft(direct, n_fft)) ** 2
+        spectrum = np.convolve(spectrum, np.ones(5) / 5.0, mode="same")
+        strong = np.flatnonzero(spectrum >= spectrum.max() * 10.0 ** (-BAND_EDGE_DB / 10.0))
+        low_hz, high_hz = (float(k) * sample_rate / n_fft for k in (strong[0], strong[-1]))
+    return min(low_hz, nyquist), min(max(high_hz, low_hz + 10.0), nyquist)
+
+
+def power(sound: Tone | Pulses, received: Received) -> float:
+    """Mean square of a tone over its duration; of a pulse's peak, as of a sine that reaches it."""
+    wave = received.waveform
+    if isinstance(sound, Tone):
+        return float(np.mean(wave[: len(sound.waveform)].astype(np.float64) ** 2))
+    return 0.5 * float(np.max(np.abs(wave))) ** 2

@@ -1,0 +1,172 @@
+"""Virtual species and populations: distributions over the traits of their signals.
+
+A species says how each number that describes its signals is distributed, and how many signals of
+each kind a second of sound holds. A population is a species whose traits are shifted by an effect
+size. What is known of *Pseudorca*, and where from, stands here in one block.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pseudorca.errors import SimulationError, unknown_name
+
+KINDS: Final = ("whistle", "click_train", "burst_pulse", "call", "moan")
+
+
+class Trait(NamedTuple):
+    """How one number describing a signal is distributed over a whole population.
+
+    Log-normal with median ``centre`` and ``spread`` the s.d. of its natural logarithm, or normal
+    with mean ``centre`` and s.d. ``spread`` where ``log`` is false. ``varies``: whether populations
+    differ in it (levels and clip-bound durations do not).
+    """
+
+    centre: float
+    spread: float
+    log: bool = True
+    varies: bool = False
+
+
+# What is known of *Pseudorca crassidens*, with its source; "chosen" marks what we could not find
+# measured. Frequencies in Hz, times in s, levels in dB re 1 uPa at 1 m (tonal: root mean square;
+# pulses: peak to peak), sweep and ripple in ln(frequency), rolloff in dB per harmonic.
+# [N] NOAA PIFSC table of acoustic events (38 events named by sight): the median whistle start per
+#     event is 6.5 kHz with s.d. 0.61 kHz between events, and 79 % of whistles start at 4 to 8 kHz,
+#     which a log-normal of median 6.5 kHz and s.d. 0.24 gives, 15 % of its variance between events.
+# [S] Sanino & Fowle 2006: whistles 3.8 to 13.6 kHz, 0.09 to 2.86 s, fewer than four inflections.
+# [M] Madsen, Kerr & Payne 2004: clicks peak near 40 kHz, Q 2 to 3, 201 to 225 dB peak to peak.
+# [B] Baumann-Pickering et al. 2015: recorded clicks peak at 22 kHz (here: the off-axis low-pass).
+# [U] Murray et al. 1998: pulse trains and whistles are the two ends of one continuum.
+# [J] Janik 2000: whistles of another delphinid, *Tursiops*, 158 dB on average, 169 dB at most.
+PSEUDORCA_TRAITS: Final[Mapping[str, Trait]] = {
+    "whistle.start_hz": Trait(6500.0, 0.24, varies=True),  # [N], [S]
+    "whistle.sweep": Trait(0.0, 0.20, log=False, varies=True),  # chosen, inside the range of [S]
+    "whistle.duration_s": Trait(0.45, 0.50, varies=True),  # [S]: 99.9 % within 0.09 to 2.1 s
+    "whistle.inflections": Trait(1.0, 1.0, log=False, varies=True),  # [S]; rounded, at least 0
+    "whistle.ripple": Trait(0.04, 0.50),  # chosen
+    "whistle.rolloff_db": Trait(20.0, 5.0, log=False),  # chosen
+    "whistle.level_db": Trait(150.0, 5.0, log=False),  # a little below [J]
+    "click_train.peak_hz": Trait(40_000.0, 0.20, varies=True),  # [M]; on the axis
+    "click_train.q": Trait(2.5, 0.12),  # [M]
+    "click_train.interval_s": Trait(0.09, 0.35, varies=True),  # chosen
+    "click_train.duration_s": Trait(1.0, 0.5),  # chosen
+    "click_train.level_db": Trait(210.0, 5.0, log=False),  # [M]
+    "burst_pulse.peak_hz": Trait(28_000.0, 0.25, varies=True),  # chosen
+    "burst_pulse.q": Trait(2.0, 0.15),  # chosen
+    "burst_pulse.interval_s": Trait(0.004, 0.35, varies=True),  # chosen; see [U]
+    "burst_pulse.duration_s": Trait(0.30, 0.40),  # chosen
+    "burst_pulse.level_db": Trait(186.0, 5.0, log=False),  # chosen
+    # Pseudorca makes neither of the next two here; other species do (see VIRTUAL_CENTRES).
+    "call.pitch_hz": Trait(700.0, 0.25, varies=True),
+    "call.sweep": Trait(0.0, 0.2, log=False, varies=True),
+    "call.duration_s": Trait(0.8, 0.35, varies=True),
+    "call.formant_hz": Trait(4000.0, 0.3),
+    "call.level_db": Trait(152.0, 5.0, log=False),
+    "moan.pitch_hz": Trait(100.0, 0.25, varies=True),
+    "moan.sweep": Trait(0.0, 0.2, log=False, varies=True),
+    "moan.duration_s": Trait(2.0, 0.4, varies=True),
+    "moan.rolloff_db": Trait(12.0, 4.0, log=False),
+    "moan.level_db": Trait(175.0, 5.0, log=False),
+}
+TRAIT_NAMES: Final = tuple(PSEUDORCA_TRAITS)
+SHIFTING_TRAITS: Final = tuple(name for name, trait in PSEUDORCA_TRAITS.items() if trait.varies)
+
+# Signals per second of a clip, beside the whistle it was cut around. Chosen so that about half of
+# the clips hold clicks: of 523 subgroups 29 % only echolocated, 16 % only whistled, and 55 % did
+# both (Gruden et al. 2023).
+PSEUDORCA_RATES: Final[Mapping[str, float]] = {
+    "whistle": 0.4, "click_train": 0.45, "burst_pulse": 0.1, "call": 0.0, "moan": 0.0,
+}  # fmt: skip
+
+# Range of a virtual species' centre, for pretraining: from blue whales (moans from 15 Hz) to
+# porpoises (clicks near 137 kHz, Kyhn et al. 2013); uniform in the trait's own scale.
+VIRTUAL_CENTRES: Final[Mapping[str, tuple[float, float]]] = {
+    "whistle.start_hz": (2500.0, 25_000.0), "whistle.sweep": (-0.7, 0.7),
+    "whistle.duration_s": (0.1, 1.5), "whistle.inflections": (0.0, 4.0),
+    "whistle.ripple": (0.01, 0.3), "whistle.rolloff_db": (6.0, 30.0),
+    "whistle.level_db": (145.0, 165.0),
+    "click_train.peak_hz": (8000.0, 140_000.0), "click_train.q": (1.0, 9.0),
+    "click_train.interval_s": (0.02, 0.6), "click_train.duration_s": (0.5, 3.0),
+    "click_train.level_db": (190.0, 220.0),
+    "burst_pulse.peak_hz": (5000.0, 60_000.0), "burst_pulse.q": (1.0, 5.0),
+    "burst_pulse.interval_s": (0.0015, 0.012), "burst_pulse.duration_s": (0.1, 1.0),
+    "burst_pulse.level_db": (170.0, 200.0),
+    "call.pitch_hz": (150.0, 2000.0), "call.sweep": (-0.6, 0.6), "call.duration_s": (0.3, 1.5),
+    "call.formant_hz": (1500.0, 10_000.0), "call.level_db": (145.0, 165.0),
+    "moan.pitch_hz": (15.0, 600.0), "moan.sweep": (-0.7, 0.7), "moan.duration_s": (0.6, 6.0),
+    "moan.rolloff_db": (4.0, 20.0), "moan.level_db": (160.0, 185.0),
+}  # fmt: skip
+assert set(VIRTUAL_CENTRES) == set(TRAIT_NAMES)
+
+
+@dataclass(frozen=True)
+class Species:
+    """Distributions over traits, and how many signals of each kind a second of sound holds."""
+
+    name: str
+    traits: Mapping[str, Trait]
+    rates: Mapping[str, float]
+
+
+PSEUDORCA: Final = Species("Pseudorca crassidens", PSEUDORCA_TRAITS, PSEUDORCA_RATES)
+
+# Sign of each population's shift, trait by trait: the first two lie on opposite sides in every
+# trait, the third beside each of them in every other one.
+POPULATIONS: Final[Mapping[str, tuple[int, ...]]] = {
+    "Insular": (-1,),
+    "Pelagic": (1,),
+    "Northwestern": (1, -1),
+}
+
+
+def population(name: str, effect: float, *, species: Species = PSEUDORCA) -> Species:
+    """One population of a species: its traits shifted by half the effect size, up or down.
+
+    ``centre' = centre + sign * effect / 2 * spread`` (on the trait's own scale), for the traits
+    in which populations vary. ``effect`` is then Cohen's d between Insular and Pelagic in every
+    one of these traits, and between Northwestern and each of them in every other one.
+
+    Parameters
+    ----------
+    name : str
+        ``Insular``, ``Pelagic`` or ``Northwestern``.
+    effect : float, in standard deviations
+        0 makes all populations the same distribution.
+    species : Species
+
+    Raises
+    ------
+    SimulationError
+        If there is no population of that name.
+    """
+    if name not in POPULATIONS:
+        raise SimulationError(unknown_name("population", name, POPULATIONS))
+    signs = POPULATIONS[name]
+    traits = dict(species.traits)
+    for number, trait_name in enumerate(SHIFTING_TRAITS):
+        trait = traits[trait_name]
+        shift = signs[number % len(signs)] * effect / 2 * trait.spread
+        centre = trait.centre * float(np.exp(shift)) if trait.log else trait.centre + shift
+        traits[trait_name] = trait._replace(centre=centre)
+    return replace(species, name=name, traits=traits)
+
+
+def draw_virtual_species(rng: np.random.Generator, *, name: str = "virtual") -> Species:
+    """A species that does not exist, with signals from the whole range of whales and dolphins."""
+    traits = {}
+    for trait_name, (low, high) in VIRTUAL_CENTRES.items():
+        base = PSEUDORCA_TRAITS[trait_name]
+        if base.log:
+            centre = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        else:
+            centre = float(rng.uniform(low, high))
+        traits[trait_name] = base._replace(
+            centre=centre, spread=base.spread * float(rng.uniform(0.3, 1.2))
+        )
+    present = rng.random(len(KINDS)) < 0.45
+    present[rng.integers(len(KINDS))] = True
+    rates = rng.uniform(0.3, 1.2, len(KINDS)) * present
+    return Species(name, traits, dict(zip(KINDS, rates.tolist(), strict=True)))

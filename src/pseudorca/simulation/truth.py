@@ -1,0 +1,134 @@
+"""What is true of a simulated survey, as tables beside the sound and never among it.
+
+``truth/encounters.csv``, ``clips.csv`` (a row per file), ``signals.csv`` (a row per signal and
+channel), ``contours.parquet``, ``survey.json`` (the settings), and Raven selection tables of the
+long recordings under ``truth/raven``. ``docs/simulation.md`` describes the columns.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pseudorca.errors import SimulationError
+from pseudorca.simulation.plan import Encounter
+from pseudorca.simulation.signals import Floats
+
+FLOAT_FORMAT: Final = "%.9g"
+
+
+class Contour(NamedTuple):
+    """A tonal signal's fundamental as one channel of a file hears it."""
+
+    path: str
+    signal: int
+    channel: int
+    times_s: Floats  # from the start of the file
+    frequency_hz: Floats
+
+
+def begin(out: Path, settings: Mapping[str, Any]) -> None:
+    """Take a folder for a survey: an empty one, or one where the same survey was begun.
+
+    Raises
+    ------
+    SimulationError
+        If it holds anything else.
+    """
+    marker = out / "truth" / "survey.json"
+    if out.exists():
+        if not out.is_dir():
+            raise SimulationError(f"{out} is a file: give a folder.")
+        if any(out.iterdir()) and _settings_in(marker) != _plain(settings):
+            raise SimulationError(
+                f"{out} is not empty, and holds no survey of these settings. Give another folder, "
+                "or remove this one."
+            )
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    (out / "recordings").mkdir(exist_ok=True)
+    _write_settings(marker, settings, complete=False)
+
+
+def write(
+    out: Path,
+    settings: Mapping[str, Any],
+    *,
+    encounters: Sequence[Mapping[str, Any]],
+    clips: Sequence[Mapping[str, Any]],
+    signals: Sequence[Mapping[str, Any]],
+    contours: Sequence[Contour],
+) -> None:
+    """Write the tables, and last of all that the survey is complete."""
+    folder = out / "truth"
+    for name, rows in (("encounters", encounters), ("clips", clips), ("signals", signals)):
+        table = pd.DataFrame(list(rows))
+        table.to_csv(folder / f"{name}.csv", index=False, float_format=FLOAT_FORMAT)
+    _contour_table(contours).to_parquet(folder / "contours.parquet", index=False)
+    _write_settings(folder / "survey.json", settings, complete=True)
+
+
+def _contour_table(contours: Sequence[Contour]) -> pd.DataFrame:
+    lengths = [len(contour.times_s) for contour in contours]
+    columns: dict[str, Any] = {
+        name: np.repeat([contour[place] for contour in contours], lengths)
+        for place, name in enumerate(("path", "signal", "channel"))
+    }
+    columns["time_s"] = np.concatenate([contour.times_s for contour in contours])
+    columns["frequency_hz"] = np.concatenate([contour.frequency_hz for contour in contours])
+    return pd.DataFrame(columns)
+
+
+def write_raven(
+    out: Path,
+    path: Path,
+    signals: Sequence[Mapping[str, Any]],
+    encounter: Encounter,
+    sample_rate: int,
+) -> None:
+    """Write a long recording's signals as a Raven selection table, under ``truth/raven``."""
+    rows = [
+        {
+            "Selection": number,
+            "View": "Spectrogram 1",
+            "Channel": signal["channel"],
+            "Begin Time (s)": f"{signal['start_s']:.6f}",
+            "End Time (s)": f"{signal['end_s']:.6f}",
+            "Low Freq (Hz)": f"{signal['low_hz']:.1f}",
+            "High Freq (Hz)": f"{min(signal['high_hz'], sample_rate / 2):.1f}",
+            "Begin File": path.name,
+            "Begin Path": path.as_posix(),
+            "File Offset (s)": f"{signal['start_s']:.6f}",
+            "Kind": signal["kind"],
+            "Population": encounter.population,
+            "Animal": signal["animal"],
+            "SNR (dB)": f"{signal['snr_db']:.1f}",
+        }
+        for number, signal in enumerate(signals, start=1)
+    ]
+    folder = out / "truth" / "raven" / encounter.name
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows)
+    target = folder / f"{path.stem}.Table.1.selections.txt"
+    table.to_csv(target, sep="\t", index=False, lineterminator="\n")
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they come back from JSON (tuples as lists)."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+def _settings_in(marker: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(marker.read_text("utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found
+
+
+def _write_settings(marker: Path, settings: Mapping[str, Any], *, complete: bool) -> None:
+    text = json.dumps({"complete": complete, "settings": settings}, indent=2)
+    marker.write_text(text + "\n", "utf-8")
