@@ -175,9 +175,7 @@ def scan(
 
     store = _store(project, create=True)
     with _progress("Reading recordings") as update:
-        result = workflow.scan_project(
-            store, folder, options, n_workers=workers, progress=update
-        )
+        result = workflow.scan_project(store, folder, options, n_workers=workers, progress=update)
     if _done(result, as_json):
         return
     hours = result["duration_s"] / 3600
@@ -403,7 +401,9 @@ def predict(
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the classifier.")] = "classifier",
     out: Annotated[Path | None, typer.Option(help="Folder for the tables.")] = None,
-    output_format: Annotated[_Format, typer.Option("--format", help="Of the tables.")] = _Format.csv,
+    output_format: Annotated[
+        _Format, typer.Option("--format", help="Of the tables.")
+    ] = _Format.csv,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
     device: Device = "auto",
@@ -426,7 +426,9 @@ def predict(
         )  # fmt: skip
     if _done(result, as_json):
         return
-    _say(f"{result['n_files']} files, {result['n_clips']} clips, {result['n_encounters']} encounters.")
+    _say(
+        f"{result['n_files']} files, {result['n_clips']} clips, {result['n_encounters']} encounters."
+    )
     _table(["most probable", "recordings"], result["recordings_per_class"].items())
     _say(
         f"Probabilities are not calibrated and presuppose a {result['prior']} prior. Tables are in "
@@ -462,7 +464,7 @@ def backbones(
     from pseudorca.features.backbones import backbone_info, backbone_names
 
     names = [name] if name else backbone_names()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for each in names:
         info = backbone_info(each)
         rows.append(
@@ -539,7 +541,9 @@ def _splits(
     for name in names:
         one = name == "study" or Split(name).leaves_one_out
         default = STUDY_SEED if name == "study" else 0
-        made.append(Split(name, n_folds, 1 if one else n_repeats, default if seed is None else seed))
+        made.append(
+            Split(name, n_folds, 1 if one else n_repeats, default if seed is None else seed)
+        )
     return made
 
 
@@ -609,7 +613,9 @@ def _headline(results: list[dict[str, Any]]) -> None:
     """One sentence on the honest number: encounters that were never heard, with its interval."""
     from pseudorca.recordings.folds import Split
 
-    honest = [r for r in results if not Split(r["split"]).is_optimistic and r["unit"] == "encounter"]
+    honest = [
+        r for r in results if not Split(r["split"]).is_optimistic and r["unit"] == "encounter"
+    ]
     for row in honest:
         _say(
             f"Encounters never heard before (split {row['split']}): balanced accuracy "

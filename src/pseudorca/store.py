@@ -195,7 +195,9 @@ class Store:
         """
         name = _vector_table(embedder_id)
         if not self._has(name):
-            raise StoreError(f"no embeddings by {embedder_id} in {self.folder}. Run: pseudorca embed")
+            raise StoreError(
+                f"no embeddings by {embedder_id} in {self.folder}. Run: pseudorca embed"
+            )
         found = self._database.open_table(name).search().to_arrow()
         row_of = {clip_id: row for row, clip_id in enumerate(found["clip_id"].to_pylist())}
         missing = [clip_id for clip_id in clip_ids if clip_id not in row_of]
@@ -234,7 +236,9 @@ def _read_settings(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}). Scan again into a new folder.") from error
+        raise StoreError(
+            f"{path} cannot be read ({error}). Scan again into a new folder."
+        ) from error
 
 
 def _vector_table(embedder_id: str) -> str:

@@ -27,7 +27,7 @@ from pseudorca.features.embedding import (
     picture_batches,
     save_embedder,
 )
-from pseudorca.features.front_ends import make_front_end
+from pseudorca.features.front_ends import band_notices, make_front_end, resampling_notices
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.crossval import cross_validate, fit_head
 from pseudorca.learning.heads import Head
@@ -152,7 +152,7 @@ def embed_project(
         "n_problems": len(result.problems),
         "problems": result.problems.to_dict("records"),
         "notices": resampling_notices(recordings, embedder.front_end.sample_rate)
-        + band_notices(recordings, embedder),
+        + band_notices(recordings, embedder.front_end),
     }
 
 
@@ -183,15 +183,14 @@ def train_project(store: Store, head: Head, *, name: str = "classifier") -> dict
     classifier.save(folder)
     store.record_run("train", head.settings() | {"name": name}, ("recordings", "clips"))
     shown = ("n_clips", "n_recordings", "n_encounters", "prior")
-    chosen = {key: trained.details[key] for key in ("c", "best_epoch") if key in trained.details}
-    return {
+    result: dict[str, Any] = {
         "classifier": str(folder),
         "classifier_id": classifier.classifier_id,
         "classes": classifier.classes,
         "head": head.settings(),
-        **{key: training[key] for key in shown},
-        **chosen,
     }
+    chosen = {key: trained.details[key] for key in ("c", "best_epoch") if key in trained.details}
+    return result | {key: training[key] for key in shown} | chosen
 
 
 def evaluate_project(
@@ -209,12 +208,10 @@ def evaluate_project(
     recipe = {"embedder_id": embedder.embedder_id, "head": head.settings()}
     recipe_id = _hash(recipe | {"clips": store.setting("clips")})
     results: list[dict[str, Any]] = []
-    notices = band_notices(recordings, embedder)
+    notices = band_notices(recordings, embedder.front_end)
     for split in splits:
         group_by = "encounter" if split.is_optimistic else split.group_by
-        data = make_training_set(
-            clips, recordings, store, embedder.embedder_id, group_by=group_by
-        )
+        data = make_training_set(clips, recordings, store, embedder.embedder_id, group_by=group_by)
         folds = make_folds(clips, recordings, split)
         scored = cross_validate(data, folds, head, progress=progress)
         split_id = _hash(asdict(split) | {"recipe": recipe_id, "clips": sorted(folds.clip_ids)})
@@ -379,42 +376,6 @@ def folds_project(store: Store, split: Split) -> dict[str, Any]:
 def prior_of(head: Head) -> str:
     """The class frequencies that a head's probabilities presuppose."""
     return "train" if head.settings()["balance"] == "none" else "uniform"
-
-
-def resampling_notices(recordings: pd.DataFrame, sample_rate: int | None) -> list[str]:
-    """Say what will be resampled: never silently."""
-    if sample_rate is None or recordings.empty:
-        return []
-    other = recordings[recordings["sample_rate"] != sample_rate]["sample_rate"]
-    if other.empty:
-        return []
-    return [
-        f"{len(other)} of {len(recordings)} recordings are resampled to {sample_rate / 1000:g} kHz, "
-        f"from {other.min() / 1000:g} to {other.max() / 1000:g} kHz."
-    ]
-
-
-def band_notices(recordings: pd.DataFrame, embedder: Embedder) -> list[str]:
-    """Warn where a recording does not reach the band, most of all where that goes with the label."""
-    front_end = embedder.front_end
-    labelled = recordings[recordings["label"].notna()]
-    if not isinstance(front_end, CommonFrontEnd) or labelled.empty:
-        return []
-    reaches = labelled["sample_rate"].map(front_end.reached_by)
-    if reaches.all():
-        return []
-    shares = reaches.groupby(labelled["label"]).mean()
-    shown = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
-    text = (
-        f"{int((~reaches).sum())} of {len(labelled)} labelled recordings do not reach the top of the "
-        f"band {front_end.band} ({front_end.fmax_hz / 1000:.1f} kHz); share that does: {shown}."
-    )
-    if shares.max() - shares.min() > 0.1:
-        text += (
-            " Reaching the band goes with the label: the recorder alone may tell the classes apart. "
-            "Use --band all, or compare with the audit's controls."
-        )
-    return [text]
 
 
 def _make_embedder(

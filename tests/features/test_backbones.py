@@ -135,7 +135,7 @@ def test_embedding_is_the_input_of_the_original_last_layer(name, weights_file):
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_v2_l"])
 def test_normalise_equals_torchvisions_transform(name, resnet18):
     preset = torchvision.models.get_model_weights(name).IMAGENET1K_V1.transforms
-    known = backbone_info(name).official[0]
+    known = backbone_info(name).weights[0]
     size = 32
     about = resnet18.description() | {"mean": known.mean, "std": known.std, "input_size": size}
     batch = pictures(size=size)
@@ -432,9 +432,9 @@ def test_info_is_known_before_building(name):
     assert info.licence
     assert info.source
     assert info.n_parameters > 1e6
-    names = [known.name for known in info.official]
+    names = [known.name for known in info.weights]
     assert "IMAGENET1K_V1" not in names[1:]
-    for known in info.official:
+    for known in info.weights:
         assert known.url.startswith("https://download.pytorch.org/models/")
         swag = "SWAG" in known.name
         assert known.licence.startswith("CC-BY-NC-4.0" if swag else "BSD-3-Clause")
@@ -604,7 +604,7 @@ def test_every_network_loads_a_local_file_and_embeds(tmp_path):
     path = tmp_path / "weights.safetensors"
     for name in backbone_names():
         info = backbone_info(name)
-        if (info.n_parameters > MANY and name != "vgg16") or not info.official:
+        if (info.n_parameters > MANY and name != "vgg16") or not info.weights:
             continue
         network = build_original(name)
         tensors = network.state_dict()
@@ -621,7 +621,7 @@ def test_every_network_loads_a_local_file_and_embeds(tmp_path):
         embedding = backbone(batch)
         assert embedding.shape == (1, backbone.embedding_size), name
         assert embedding.isfinite().all(), name
-        if operations(name) < 16:  # the others are larger sizes of the same designs
+        if operations(name) < 5 or name == "vgg16":  # the others are larger sizes of the same
             expected = input_of_last_layer(network, backbone.normalise(batch))
             scale = float(expected.abs().max())
             assert scale > 0, name

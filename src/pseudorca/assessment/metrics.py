@@ -188,7 +188,9 @@ def interval(
     method : str
         Bootstrap of the groups within each class; or, where a class has fewer than 10 groups or is
         wholly right or wrong, Jeffreys: each class's recall is taken as Beta(n r + 1/2,
-        n (1 - r) + 1/2) with n its number of groups, and the classes are combined by simulation.
+        n (1 - r) + 1/2) with n its number of groups, and the classes are combined by simulation. The
+        interval is widened to the point estimate where all is right or all is wrong (Brown, Cai and
+        DasGupta 2001, "Interval estimation for a binomial proportion").
     """
     rng = np.random.default_rng(_SEED)
     recalls, counts, sums = [], [], []
@@ -220,7 +222,8 @@ def interval(
         method = f"bootstrap of {min(n_groups)} to {max(n_groups)} groups per class"
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    return float(low), float(high), method
+    point = float(np.mean(recalls))
+    return min(float(low), point), max(float(high), point), method
 
 
 def _unit_keys(table: pd.DataFrame) -> list[tuple[str, str]]:

@@ -62,7 +62,7 @@ class BackboneInfo:
     licence: str
     source: str
     n_parameters: int | None
-    official: tuple[OfficialWeights, ...]  # the default first; empty where there is no download
+    weights: tuple[OfficialWeights, ...]  # the default first; empty where there is no download
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,14 +299,14 @@ def _spec(name: str) -> _Spec:
 def _find_weights(spec: _Spec, weights: str | Path) -> tuple[StateDict, OfficialWeights, str]:
     """Read the weights asked for -> tensors, what is known of the set, its name."""
     info, path = spec.info, Path(weights).expanduser()
-    official = {known.name: known for known in info.official}
-    if info.official:
-        official["official"] = info.official[0]
+    official = {known.name: known for known in info.weights}
+    if info.weights:
+        official["official"] = info.weights[0]
     if str(weights) in official:
         known = official[str(weights)]
         return spec.fetch(known), known, known.name
     if path.suffix in _READERS:
-        by_file = {Path(known.url).name: known for known in info.official}
+        by_file = {Path(known.url).name: known for known in info.weights}
         return _read(path), by_file.get(path.name, spec.local), path.name
     if not official:
         raise BackboneError(
@@ -542,7 +542,7 @@ def _torchvision_spec(name: str) -> _Spec:
             licence=default.licence,
             source=f"torchvision: https://docs.pytorch.org/vision/stable/models.html ({name})",
             n_parameters=members[default.name].meta["num_params"],
-            official=tuple(official),
+            weights=tuple(official),
         ),
         local=replace(default, name="local", url="", licence="unknown (local weights file)"),
         build=build,
@@ -559,7 +559,7 @@ _MOBILENET_V2_TF = BackboneInfo(
     source="Google's ImageNet MobileNetV2 1.0 224 (1001 classes, the first is background), "
     "dequantised from the Coral Edge TPU release: https://coral.ai/models/image-classification/",
     n_parameters=3_506_153,
-    official=(),
+    weights=(),
 )
 _HALF = (0.5, 0.5, 0.5)  # (x / 255 - 0.5) / 0.5 = x / 127.5 - 1
 _LOCAL_TF = OfficialWeights(

@@ -78,7 +78,9 @@ class CommonFrontEnd:
                 f"window {self.window_ms} ms, hop {self.hop_ms} ms: expected 0 < hop <= window."
             )
         if self.n_rows < 2 or self.range_db <= 0:
-            raise FrontEndError(f"{self.n_rows} rows over {self.range_db} dB: expected 2 or more, over 0.")
+            raise FrontEndError(
+                f"{self.n_rows} rows over {self.range_db} dB: expected 2 or more, over 0."
+            )
         for kind, value, valid in (
             ("frequency scale", self.scale, ("mel", "linear", "log")),
             ("levels", self.levels, ("db", "pcen")),
@@ -107,7 +109,9 @@ class CommonFrontEnd:
         """
         if band == "all":
             if lowest_rate is None:
-                raise FrontEndError("the band 'all' needs the lowest sample rate of the recordings.")
+                raise FrontEndError(
+                    "the band 'all' needs the lowest sample rate of the recordings."
+                )
             top = _ALL_TOP * lowest_rate
             settings = {"fmin_hz": min(100.0, top / 10)} | settings
             return cls(band=band, sample_rate=lowest_rate, fmax_hz=top, **settings)
@@ -202,7 +206,7 @@ class CommonFrontEnd:
         span = max(float(highest - lowest), 1e-9)
         index = np.clip((levels - lowest) * (255.999 / span), 0, 255).astype(np.uint8)
         index[n_reached:] = 0
-        return colour_table(self.colours)[index[::-1]]
+        return np.asarray(colour_table(self.colours)[index[::-1]])
 
     def _frame_sizes(self) -> tuple[int, int]:
         n_fft = max(2, round(self.window_ms * 1e-3 * self.sample_rate))

@@ -38,6 +38,8 @@ from pseudorca.store import Store
 Precision = Literal["auto", "float32", "mixed"]
 
 _FILE = "embedder"
+# The hash of the weights is what counts, not where they came from.
+_NOT_IN_ID = ("weights_source", "licence", "source")
 _CLIPS_PER_TASK = 16
 _TASKS_AHEAD = 3  # per worker
 _COMMIT_CLIPS = 2048
@@ -58,15 +60,22 @@ class Embedder:
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "float32", "mixed"):
-            raise AudioError(unknown_name("precision", self.precision, ("auto", "float32", "mixed")))
+            raise AudioError(
+                unknown_name("precision", self.precision, ("auto", "float32", "mixed"))
+            )
         if self.device == "auto":
             self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.backbone = self.backbone.to(self.device, memory_format=torch.channels_last)
+        self.backbone = self.backbone.to(self.device)
+        self.backbone.to(memory_format=torch.channels_last)
 
     @property
     def embedder_id(self) -> str:
         """Identifies front end and weights; other settings or weights give another."""
-        text = json.dumps(self.description(), sort_keys=True)
+        described = self.description()
+        described["backbone"] = {
+            key: value for key, value in described["backbone"].items() if key not in _NOT_IN_ID
+        }
+        text = json.dumps(described, sort_keys=True)
         return xxhash.xxh3_128(text.encode()).hexdigest()[:20]
 
     def description(self) -> dict[str, Any]:
@@ -105,7 +114,7 @@ class Embedder:
         dtype = torch.float16 if on_gpu else torch.bfloat16
         with torch.inference_mode(), torch.autocast(kind, dtype) if mixed else nullcontext():
             vectors = self.backbone(batch.contiguous(memory_format=torch.channels_last))
-        return vectors.float().cpu().numpy()
+        return np.asarray(vectors.float().cpu().numpy())
 
 
 @dataclass
@@ -163,7 +172,9 @@ def embed_clips(
 
     pictures = clip_pictures(todo, recordings, embedder, n_workers=n_workers)
     while drawn := list(islice(pictures, batch_size)):
-        good = [(clip_id, picture) for clip_id, picture in drawn if not isinstance(picture, _Failure)]
+        good = [
+            (clip_id, picture) for clip_id, picture in drawn if not isinstance(picture, _Failure)
+        ]
         problems += [picture.row for _, picture in drawn if isinstance(picture, _Failure)]
         if good:
             waiting.append(embedder.embed_pictures([picture for _, picture in good]))

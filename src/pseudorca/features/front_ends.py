@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Protocol
 
+import pandas as pd
+
 from pseudorca.errors import FrontEndError, unknown_name
 from pseudorca.features.common import CommonFrontEnd, Picture
 from pseudorca.features.study import StudyFrontEnd
@@ -81,3 +83,38 @@ def front_end_from_settings(settings: Mapping[str, Any]) -> FrontEnd:
             f"{front_end.settings()}: use the version that saved it, or embed and train again."
         )
     return front_end
+
+
+def resampling_notices(recordings: pd.DataFrame, sample_rate: int | None) -> list[str]:
+    """Say what will be resampled: never silently."""
+    if sample_rate is None or recordings.empty:
+        return []
+    other = recordings[recordings["sample_rate"] != sample_rate]["sample_rate"]
+    if other.empty:
+        return []
+    return [
+        f"{len(other)} of {len(recordings)} recordings are resampled to {sample_rate / 1000:g} kHz, "
+        f"from {other.min() / 1000:g} to {other.max() / 1000:g} kHz."
+    ]
+
+
+def band_notices(recordings: pd.DataFrame, front_end: FrontEnd) -> list[str]:
+    """Warn where a recording does not reach the band, most of all where that goes with the label."""
+    labelled = recordings[recordings["label"].notna()]
+    if not isinstance(front_end, CommonFrontEnd) or labelled.empty:
+        return []
+    reaches = labelled["sample_rate"].map(front_end.reached_by)
+    if reaches.all():
+        return []
+    shares = reaches.groupby(labelled["label"]).mean()
+    shown = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
+    text = (
+        f"{int((~reaches).sum())} of {len(labelled)} labelled recordings do not reach the top of the "
+        f"band {front_end.band} ({front_end.fmax_hz / 1000:.1f} kHz); share that does: {shown}."
+    )
+    if shares.max() - shares.min() > 0.1:
+        text += (
+            " Reaching the band goes with the label: the recorder alone may tell the classes apart. "
+            "Use --band all, or compare with the audit's controls."
+        )
+    return [text]

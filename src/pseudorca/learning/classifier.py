@@ -47,10 +47,12 @@ class Classifier:
         digest = xxhash.xxh3_128(self.embedder.embedder_id.encode())
         digest.update(json.dumps([asdict(self.clip_options), self.classes]).encode())
         for values in self._arrays().values():
-            digest.update(np.ascontiguousarray(values))
+            digest.update(values.tobytes())
         return digest.hexdigest()[:20]
 
-    def log_probabilities(self, waveforms: list[Samples], *, sample_rate: int) -> NDArray[np.float64]:
+    def log_probabilities(
+        self, waveforms: list[Samples], *, sample_rate: int
+    ) -> NDArray[np.float64]:
         """Score waveforms directly, by the same steps as stored clips.
 
         Parameters

@@ -219,18 +219,15 @@ class SoftmaxHead:
         history, batches = [], []
         best_score, best = -np.inf, {}
         for epoch in range(1, self.n_epochs + 1):
-            if self.balance == "sampler":
-                order = torch.multinomial(class_weights[y], len(y), True, generator=random)
-            else:
-                order = torch.randperm(len(y), generator=random)
+            order = batch_order(y, self.balance, random)
             loss_sum = n_right = 0.0
-            for rows in order.split(self.batch_size):
+            for rows in order.split(self.batch_size):  # type: ignore[no-untyped-call]
                 if epoch == 1:
                     batches.append(torch.bincount(y[rows], minlength=len(classes)).tolist())
                 logits = layer(x[rows])
                 loss = loss_of(logits, y[rows])
                 optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
                 loss_sum += loss.item() * len(rows)
                 n_right += (logits.argmax(1) == y[rows]).sum().item()
@@ -289,6 +286,28 @@ def make_head(name: str, **settings: Any) -> Head:
             f"the {name} head has no setting {', '.join(strange)}; it has {', '.join(sorted(known))}."
         )
     return HEADS[name](**given)
+
+
+def batch_order(classes: torch.Tensor, balance: Balance, random: torch.Generator) -> torch.Tensor:
+    """Draw the order in which clips pass in one epoch; batches are cut from it.
+
+    Parameters
+    ----------
+    classes : Tensor [shape=(n_clips,)], int64, the class of each clip, every class present
+    balance : str
+        ``sampler`` draws with replacement so that the classes come equally often; otherwise each
+        clip passes once, in random order
+    random : torch Generator
+
+    Returns
+    -------
+    Tensor [shape=(n_clips,)], int64, rows
+    """
+    if balance != "sampler":
+        return torch.randperm(len(classes), generator=random)
+    n_per_class = torch.bincount(classes).float()
+    class_weights = len(classes) / (len(n_per_class) * n_per_class)
+    return torch.multinomial(class_weights[classes], len(classes), True, generator=random)
 
 
 def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64]:

@@ -57,8 +57,8 @@ def aggregate(
     if unit not in UNITS:
         raise PseudorcaError(unknown_name("unit", unit, UNITS))
     scored = ~np.isnan(log_probabilities).any(axis=1)
-    rows = clips.loc[scored, ["recording_id", "moment_id", "label", "encounter", "start_s", "end_s"]]
-    rows = rows.reset_index(drop=True)
+    columns = ["recording_id", "moment_id", "label", "encounter", "start_s", "end_s"]
+    rows = clips[columns][scored].reset_index(drop=True)
     names = [f"class {k}" for k in range(log_probabilities.shape[1])]
     rows[names] = log_probabilities[scored]
     rows["label"] = rows["label"].fillna("")
@@ -67,18 +67,18 @@ def aggregate(
 
     keys = ["moment_id", "label"]
     firsts = ["recording_id", "encounter", "start_s", "end_s", "recording_moment"]
-    grouped = rows.groupby(keys, sort=False)
-    moments = pd.concat([grouped[firsts].first(), grouped[names].mean()], axis=1).reset_index()
+    by_moment = rows.groupby(keys, sort=False)
+    moments = pd.concat([by_moment[firsts].first(), by_moment[names].mean()], axis=1).reset_index()
     moments["n_moments"] = 1
     if unit == "clip":
         table = moments.rename(columns={"moment_id": "unit_id"})
     else:
         key = {"recording": "recording_moment", "encounter": "encounter"}[unit]
         moments["unit_id"] = moments[key]
-        grouped = moments.groupby(["unit_id", "label"], sort=False)
+        by_unit = moments.groupby(["unit_id", "label"], sort=False)
         kept = ["encounter"] + (["recording_id"] if unit == "recording" else [])
         table = pd.concat(
-            [grouped[kept].first(), grouped["n_moments"].sum(), grouped[names].mean()], axis=1
+            [by_unit[kept].first(), by_unit["n_moments"].sum(), by_unit[names].mean()], axis=1
         ).reset_index()
     scores = scipy.special.log_softmax(table[names].to_numpy(dtype=np.float64), axis=1)
     return UnitScores(table.drop(columns=names), np.asarray(scores))

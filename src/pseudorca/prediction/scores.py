@@ -131,9 +131,8 @@ def _readable(
     table = units.table.copy()
     if "recording_id" in table:
         by_id = recordings.set_index("recording_id")
-        table["path"] = [by_id.at[name, "path"] for name in table["recording_id"]]
-        start = [by_id.at[name, "start_utc"] for name in table["recording_id"]]
-        table["start_utc"] = pd.to_datetime(pd.Series(start, dtype="datetime64[us, UTC]"))
+        table["path"] = table["recording_id"].map(by_id["path"])
+        table["start_utc"] = table["recording_id"].map(by_id["start_utc"])
         if "start_s" in table:
             table["start_utc"] += pd.to_timedelta(table["start_s"], unit="s")
     for column in ("decision", "probability", "prior"):

@@ -54,10 +54,11 @@ def draw_group(rng: np.random.Generator, *, n_animals: int = 6) -> Group:
 
 
 def blend_groups(shared: Group, own: Group, similarity: float) -> Group:
-    """A group that correlates with ``shared`` by ``similarity`` (0: is ``own``, 1: is ``shared``).
+    """A group between ``own`` (``similarity`` 0) and ``shared`` (1).
 
-    ``sqrt(s) * shared + sqrt(1 - s) * own`` stays standard normal at every ``s``, so that the dial
-    changes how alike the clips of an encounter are, and not what clips as a whole are like.
+    ``sqrt(s) * shared + sqrt(1 - s) * own``: two groups made from the same ``shared`` correlate by
+    ``s``, and each stays standard normal, so that the dial changes how alike the clips of an
+    encounter are, and not what clips as a whole are like.
     """
     a, b = np.sqrt(similarity), np.sqrt(1.0 - similarity)
     return Group(a * shared.deviation + b * own.deviation, a * shared.animals + b * own.animals)

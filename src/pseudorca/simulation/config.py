@@ -10,6 +10,8 @@ from pseudorca.errors import SimulationError
 from pseudorca.simulation.recorders import recorder
 from pseudorca.simulation.world import N_CHANNELS
 
+MAX_LONG_SAMPLES: Final = 100_000_000  # about 2 GB of memory while it is made
+
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyConfig:
@@ -119,8 +121,13 @@ class SurveyConfig:
             )
         if not self.recorders:
             raise SimulationError("recorders is empty: name at least one.")
-        for name in self.recorders:
-            recorder(name, sample_rate=self.sample_rate)
+        rate = max(recorder(r, sample_rate=self.sample_rate).sample_rate for r in self.recorders)
+        if self.n_long and self.long_s * rate * self.max_channels > MAX_LONG_SAMPLES:
+            raise SimulationError(
+                f"long recordings of {self.long_s:g} s, {rate} Hz and {self.max_channels} channels "
+                f"hold more than {MAX_LONG_SAMPLES} samples. Lower long_s, max_channels or "
+                "sample_rate."
+            )
 
 
 _SHARES: Final = (

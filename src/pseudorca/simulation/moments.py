@@ -4,7 +4,7 @@
 random stream, blended with its encounter's, writes the files, and returns the rows of the truth.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from pseudorca.simulation import animals, truth
-from pseudorca.simulation.clip import record_scene
+from pseudorca.simulation.clip import ClipTruth, record_scene
 from pseudorca.simulation.config import SurveyConfig
 from pseudorca.simulation.plan import OTHER, Encounter, encounter_rng
 from pseudorca.simulation.recorders import recorder
@@ -29,6 +29,8 @@ MARGIN_S: Final = (0.25, 0.8)  # before and after the whistle a clip is cut arou
 
 
 class Task(NamedTuple):
+    """One moment to make."""
+
     out: Path
     config: SurveyConfig
     encounter: Encounter
@@ -37,6 +39,8 @@ class Task(NamedTuple):
 
 
 class Rows(NamedTuple):
+    """What is true of a moment: rows for the tables."""
+
     clips: list[dict[str, Any]]
     signals: list[dict[str, Any]]
     contours: list[truth.Contour]
@@ -116,11 +120,11 @@ def simulate_moment(task: Task) -> Rows:
             (folder / f"{start:%Y%m%d_%H%M%S}_ch{channel:02d}_sel{selection:02d}.wav", [row])
             for row, channel in enumerate(channels)
         ]
-    clip_rows, signal_rows, contours = [], [], []
+    made = Rows([], [], [])
     for path, rows in files:
         kept = [channels[row] for row in rows]
         _write_wav(task.out / path, waveform[rows], machine.sample_rate, machine.bits)
-        clip_rows.append(
+        made.clips.append(
             {
                 "path": path.as_posix(),
                 "label": encounter.label,
@@ -140,23 +144,27 @@ def simulate_moment(task: Task) -> Rows:
                 "noise_file": _noise_file(config, world),
             }
         )
-        for signal in clip["signals"]:
-            if signal["channel"] in kept:
-                signal_rows.append({"path": path.as_posix(), **signal})
-                if signal["signal"] in clip["contours"]:
-                    times_s, frequency_hz = clip["contours"][signal["signal"]]
-                    contours.append(
-                        truth.Contour(
-                            path.as_posix(),
-                            signal["signal"],
-                            signal["channel"],
-                            times_s + signal["delay_s"],
-                            frequency_hz,
-                        )
-                    )
+        signals = [signal for signal in clip["signals"] if signal["channel"] in kept]
+        made.signals.extend({"path": path.as_posix(), **signal} for signal in signals)
+        made.contours.extend(_contours(path, signals, clip))
         if encounter.long_s:
-            truth.write_raven(task.out, path, signal_rows, encounter, machine.sample_rate)
-    return Rows(clip_rows, signal_rows, contours)
+            truth.write_raven(task.out, path, signals, encounter, machine.sample_rate)
+    return made
+
+
+def _contours(
+    path: Path, signals: Sequence[Mapping[str, Any]], clip: ClipTruth
+) -> Iterator[truth.Contour]:
+    for signal in signals:
+        if signal["signal"] in clip["contours"]:
+            times_s, frequency_hz = clip["contours"][signal["signal"]]
+            yield truth.Contour(
+                path.as_posix(),
+                signal["signal"],
+                signal["channel"],
+                times_s + signal["delay_s"],
+                frequency_hz,
+            )
 
 
 def _cut_around_whistle(

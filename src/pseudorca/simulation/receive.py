@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from pseudorca.simulation import world as sea
+from pseudorca.simulation.propagation import MAX_ECHO_S, paths, transfer
 from pseudorca.simulation.recorders import Recorder
 from pseudorca.simulation.signals import Pulses, Tone
 from pseudorca.simulation.world import World
@@ -31,9 +31,9 @@ def _through(
     frequency_hz = fft.rfftfreq(n_fft, 1.0 / recorder.sample_rate)
     grid_hz = np.geomspace(1.0, recorder.sample_rate / 2.0, 300)
     response = np.interp(frequency_hz, grid_hz, recorder.response(grid_hz, world))
-    path = sea.transfer(world, frequency_hz, range_m)
-    path *= response.astype(np.float32)
-    return np.asarray(fft.irfft(spectrum * path, n_fft), dtype=np.float32)
+    through = transfer(world, frequency_hz, range_m)
+    through *= response.astype(np.float32)
+    return np.asarray(fft.irfft(spectrum * through, n_fft), dtype=np.float32)
 
 
 def receive(sound: Tone | Pulses, world: World, recorder: Recorder, range_m: float) -> Received:
@@ -44,7 +44,7 @@ def receive(sound: Tone | Pulses, world: World, recorder: Recorder, range_m: flo
 
 
 def _receive_tone(sound: Tone, world: World, recorder: Recorder, range_m: float) -> Received:
-    tail = int(sea.MAX_ECHO_S * recorder.sample_rate)
+    tail = int(MAX_ECHO_S * recorder.sample_rate)
     n_fft = fft.next_fast_len(len(sound.waveform) + tail, real=True)
     spectrum = fft.rfft(sound.waveform, n_fft)
     return Received(_through(spectrum, n_fft, world, recorder, range_m), 0)
@@ -52,7 +52,7 @@ def _receive_tone(sound: Tone, world: World, recorder: Recorder, range_m: float)
 
 def _receive_pulse(sound: Pulses, world: World, recorder: Recorder, range_m: float) -> Received:
     sample_rate = recorder.sample_rate
-    last_echo_s = max(path.delay_s for path in sea.paths(world, range_m))
+    last_echo_s = max(path.delay_s for path in paths(world, range_m))
     lead = int(np.ceil(2.0 * sound.half_length_s * sample_rate)) + 8
     n_fft = fft.next_fast_len(
         2 * lead + int((last_echo_s + sound.echo_s) * sample_rate) + 8, real=True

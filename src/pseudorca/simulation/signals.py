@@ -41,15 +41,10 @@ class Pulses:
     gains: Floats  # [shape=(n_pulses,)], relative to the loudest
     peak_hz: float
     bandwidth_hz: float  # at -3 dB
-    peak_upa: float  # half the peak-to-peak pressure on the axis
+    peak_upa: float  # peak pressure on the axis
     angle_rad: float  # between the animal's axis and the hydrophone
     echo_s: float  # of a reflection inside the head, heard off the axis
     echo_gain: float
-
-    @property
-    def decay_per_s(self) -> float:
-        """Rate at which the envelope falls on both sides: gives ``bandwidth_hz`` at -3 dB."""
-        return float(np.pi * self.bandwidth_hz / np.sqrt(np.sqrt(2.0) - 1.0))
 
     @property
     def half_length_s(self) -> float:
@@ -77,7 +72,7 @@ class Pulses:
         ----------
         .. [1] W. W. L. Au, The Sonar of Dolphins, Springer 1993 (piston model of the beam).
         """
-        rate = self.decay_per_s
+        rate = decay_per_s(self.bandwidth_hz)
         turn = 2.0 * np.pi * (frequency_hz - self.peak_hz)
         pulse = self.peak_upa * rate / (rate**2 + turn**2)
         pulse *= frequency_hz**2 / (frequency_hz**2 + (0.1 * self.peak_hz) ** 2)
@@ -87,9 +82,14 @@ class Pulses:
         return np.asarray(pulse * beam * echo, dtype=np.complex128)
 
 
+def decay_per_s(bandwidth_hz: float) -> float:
+    """Rate at which a pulse's envelope falls on either side, for a bandwidth at -3 dB."""
+    return float(np.pi * bandwidth_hz / np.sqrt(np.sqrt(2.0) - 1.0))
+
+
 def half_length_s(bandwidth_hz: float) -> float:
     """Time in which the envelope of a pulse falls by 35 dB on either side of its middle."""
-    return float(4.03 * np.sqrt(np.sqrt(2.0) - 1.0) / (np.pi * bandwidth_hz))
+    return 4.03 / decay_per_s(bandwidth_hz)
 
 
 def contour(signal: Signal) -> tuple[Floats, Floats]:
@@ -217,12 +217,14 @@ def pulses(signal: Signal) -> Pulses:
     peak_at = texture.uniform(0.2, 0.8)
     gains_db = -swing_db * (2.0 * (times_s / duration_s - peak_at)) ** 2
     gains_db += texture.normal(0.0, 1.2, len(times_s))
+    # Half an oscillation from its peak the pulse is at its lowest: peak to peak is 1 + trough.
+    trough = np.exp(-decay_per_s(bandwidth_hz) / (2.0 * parameters["peak_hz"]))
     return Pulses(
         times_s=times_s,
         gains=10.0 ** ((gains_db - gains_db.max()) / 20.0),
         peak_hz=parameters["peak_hz"],
         bandwidth_hz=bandwidth_hz,
-        peak_upa=0.5 * 10.0 ** (parameters["level_db"] / 20.0),
+        peak_upa=10.0 ** (parameters["level_db"] / 20.0) / (1.0 + trough),
         angle_rad=float(np.deg2rad(min(abs(texture.normal(0.0, 60.0)), 90.0))),
         echo_s=float(texture.uniform(60e-6, 250e-6)),
         echo_gain=float(texture.uniform(0.1, 0.6)),

@@ -1,4 +1,4 @@
-"""The sea between an animal and a hydrophone: what it takes away, echoes and adds.
+"""The world a clip is heard in: sea, ship, electronics and geometry, and the noise they make.
 
 A :class:`World` is one state of sea, ship and electronics. It is drawn from a vector of standard
 normal numbers, so that two worlds can be made as alike as one likes by blending their vectors.
@@ -7,22 +7,18 @@ Levels are in dB re 1 uPa, spectrum levels in dB re 1 uPa^2/Hz.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from pseudorca.simulation.signals import SOUND_SPEED, Floats
+from pseudorca.simulation.signals import Floats
 
 N_CHANNELS: Final = 6  # of the towed arrays of HICEAS
-MAX_ECHO_S: Final = 0.05
-BOTTOM_GAIN: Final = 0.35  # chosen
-SEA_TEMPERATURE_C: Final = 25.0  # Hawaii, near the surface
 TONE_LINES: Final = 3
 CHANNEL_SD_DB: Final = 1.5  # chosen
 COLOUR_HZ: Final = np.geomspace(60.0, 120_000.0, 18)
-COLOUR_SD_DB: Final = 2.5  # chosen: how unlike two deployments of one recorder are
+COLOUR_SD_DB: Final = 2.2  # chosen: how unlike two deployments of one recorder are
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class World:
     flow_slope: float  # dB per decade, above 30 Hz
     strum_hz: float  # hum of the towing cable
     strum_db: float  # its peak
-    vessel: float  # 1 where a ship is near enough to hear its propeller, else 0
+    vessel: int  # 1 where a ship is near enough to hear its propeller, else 0
     vessel_db: float  # cavitation noise at 1 kHz
     shaft_hz: float
     n_blades: int
@@ -60,8 +56,10 @@ class World:
     def coloration_db(self, frequency_hz: Floats) -> Floats:
         """Deviation of this deployment's response from its recorder's: slope and unevenness."""
         log_hz = np.log10(np.maximum(frequency_hz, 20.0))
-        uneven = np.interp(log_hz, np.log10(COLOUR_HZ), self.colour_db)
-        return np.asarray(uneven + self.tilt_db * (log_hz - 4.0))
+        centres = np.log10(COLOUR_HZ)
+        width = 0.8 * (centres[1] - centres[0])
+        bumps = np.exp(-0.5 * ((log_hz[:, None] - centres) / width) ** 2)
+        return np.asarray(bumps @ np.asarray(self.colour_db) + self.tilt_db * (log_hz - 4.0))
 
 
 _Transform = Callable[[float], float]
@@ -144,108 +142,6 @@ def world_row(world: World) -> dict[str, float]:
         for number, value in enumerate(row.pop(name), start=1):
             row[f"{name}_{number}"] = value
     return row
-
-
-def absorption_db_per_km(frequency_hz: Floats) -> Floats:
-    """Absorption of sound by sea water (25 degrees C, salinity 35, pH 8, at the surface).
-
-    Parameters
-    ----------
-    frequency_hz : ndarray, Hz
-
-    Returns
-    -------
-    ndarray, dB/km
-
-    References
-    ----------
-    .. [1] M. A. Ainslie and J. G. McColm, A simplified formula for viscous and chemical
-       absorption in sea water, J. Acoust. Soc. Am. 103, 1671 (1998).
-    """
-    f2 = (frequency_hz / 1000.0) ** 2
-    temperature = SEA_TEMPERATURE_C
-    boric = 0.78 * np.exp(temperature / 26.0)
-    magnesium = 42.0 * np.exp(temperature / 17.0)
-    return np.asarray(
-        0.106 * boric * f2 / (boric**2 + f2)
-        + 0.52 * (1.0 + temperature / 43.0) * magnesium * f2 / (magnesium**2 + f2)
-        + 0.00049 * f2 * np.exp(-temperature / 27.0)
-    )
-
-
-def spreading_loss_db(world: World, range_m: float) -> float:
-    """Spherical out to the water's depth, ``15 log10`` beyond (between sphere and cylinder)."""
-    near_m = min(range_m, world.water_depth_m)
-    return float(20.0 * np.log10(max(near_m, 1.0)) + 15.0 * np.log10(range_m / near_m))
-
-
-def wave_height_m(wind_m_s: float) -> float:
-    """Root mean square height of a fully grown sea (Pierson and Moskowitz 1964), at most 1.5 m."""
-    return min(0.25 * 0.21 * wind_m_s**2 / 9.81, 1.5)
-
-
-class Path(NamedTuple):
-    """One way from animal to hydrophone."""
-
-    delay_s: float  # behind the direct one
-    gain: float  # amplitude relative to the direct one
-    roughness_m: float  # wave height times the sine of the grazing angle; 0 off the surface
-
-
-def paths(world: World, range_m: float) -> list[Path]:
-    """Ways from animal to hydrophone, the direct one first.
-
-    Mirror sources: the surface (inverting), the bottom, and both; those later than 50 ms are left
-    out, as they are other sounds by then.
-    """
-    zs, zr, depth = world.source_depth_m, world.receiver_depth_m, world.water_depth_m
-    depth = max(depth, 1.2 * max(zs, zr))
-    surface = -(10.0 ** (-world.surface_loss_db / 20.0))
-    direct_m = float(np.hypot(range_m, zs - zr))
-    found = [Path(0.0, 1.0, 0.0)]
-    for height, gain, at_surface in (
-        (zs + zr, surface, True),
-        (2.0 * depth - zs - zr, BOTTOM_GAIN, False),
-        (2.0 * depth + zs - zr, BOTTOM_GAIN * surface, True),
-        (2.0 * depth - zs + zr, BOTTOM_GAIN * surface, True),
-    ):
-        path_m = float(np.hypot(range_m, height))
-        delay_s = (path_m - direct_m) / SOUND_SPEED
-        if delay_s < MAX_ECHO_S:
-            rough_m = wave_height_m(world.wind_m_s) * height / path_m if at_surface else 0.0
-            found.append(Path(delay_s, gain * direct_m / path_m, rough_m))
-    return found
-
-
-def transfer(world: World, frequency_hz: Floats, range_m: float) -> NDArray[np.complex64]:
-    """What the sea makes of a spectrum on its way: spreading, absorption and echoes.
-
-    A rough surface reflects ``exp(-2 (k h sin(grazing angle))^2)`` of the amplitude in one piece;
-    the rest is scattered, and left out.
-
-    Parameters
-    ----------
-    world : World
-    frequency_hz : ndarray [shape=(n,)], Hz
-    range_m : float, m
-
-    Returns
-    -------
-    ndarray [shape=(n,)], complex amplitude relative to 1 m, delayed by the echoes alone.
-    """
-    loss_db = absorption_db_per_km(frequency_hz) * (range_m / 1000.0)
-    loss_db += spreading_loss_db(world, range_m)
-    total = np.zeros(len(frequency_hz), dtype=np.complex64)
-    for path in paths(world, range_m):
-        # Turns, wrapped before they are rounded to 32 bits.
-        turns = np.remainder(frequency_hz * path.delay_s, 1.0)
-        angle = (turns * (-2.0 * np.pi)).astype(np.float32)
-        gain = np.float32(path.gain)
-        if path.roughness_m > 0.0:
-            wave_number = (2.0 * np.pi / SOUND_SPEED * path.roughness_m) * frequency_hz
-            gain = gain * np.exp(-2.0 * wave_number.astype(np.float32) ** 2)
-        total += gain * (np.cos(angle) + 1j * np.sin(angle)).astype(np.complex64)
-    return np.asarray(total * (10.0 ** (-loss_db / 20.0)).astype(np.float32))
 
 
 def sea_noise_db(world: World, frequency_hz: Floats) -> Floats:

@@ -1,0 +1,136 @@
+"""Laws of the heads."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from pseudorca.errors import HeadError
+from pseudorca.learning.heads import (
+    LogisticHead,
+    SoftmaxHead,
+    make_head,
+    recording_weights,
+)
+from pseudorca.learning.training_set import TrainingSet
+
+
+def make_set(n=120, d=20, n_classes=3, shift=2.0, seed=0, imbalance=None):
+    rng = np.random.default_rng(seed)
+    share = imbalance or [1 / n_classes] * n_classes
+    actual = rng.choice(n_classes, size=n, p=share)
+    actual[:n_classes] = range(n_classes)
+    centres = rng.standard_normal((n_classes, d))
+    vectors = shift * centres[actual] / np.sqrt(d) * 3 + rng.standard_normal((n, d))
+    names = np.array(["a", "b", "c", "d"], dtype=object)
+    groups = np.array([f"{names[k]}{i % 5}" for i, k in enumerate(actual)], dtype=object)
+    recordings = np.array([f"r{i}" for i in range(n)], dtype=object)
+    return TrainingSet(vectors.astype(np.float32), names[actual], groups, recordings)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("head", [LogisticHead(), SoftmaxHead(learning_rate=0.05)])
+def test_heads_learn_what_is_separable_and_give_probabilities(head, n_classes):
+    data = make_set(n_classes=n_classes, shift=4.0)
+    trained = head.fit(data)
+    scores = trained.log_probabilities(data.vectors)
+    assert trained.classes == sorted(set(data.labels))
+    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1.0)
+    said = np.array(trained.classes)[scores.argmax(axis=1)]
+    assert (said == data.labels).mean() > 0.95
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(("n", "d"), [(200, 10), (40, 100)])
+def test_logistic_head_equals_scikit_learn_without_the_rotation(n, d, n_classes):
+    data = make_set(n=n, d=d, n_classes=n_classes, shift=0.5)
+    trained = LogisticHead(c=0.1, balance="none").fit(data)
+    x = data.vectors.astype(np.float64)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    plain = LogisticRegression(C=0.1, tol=1e-8, max_iter=5000).fit(x, data.labels.astype(str))
+    np.testing.assert_allclose(
+        np.exp(trained.log_probabilities(data.vectors)), plain.predict_proba(x), atol=2e-3
+    )
+
+
+def test_a_recording_weighs_once_however_many_clips_it_gave():
+    data = make_set(n=60, n_classes=2, shift=0.5)
+    rows = np.concatenate([np.arange(60), np.zeros(25, dtype=int)])  # one recording 26 times
+    often = data.take(rows)
+    weights = recording_weights(often, "none")
+    first = often.recordings == often.recordings[0]
+    assert weights[first].sum() == pytest.approx(weights[~first][0])
+    head = LogisticHead(c=0.1, balance="none")
+    once, many = head.fit(data), head.fit(often)
+    # Standardisation sees the clips, so the two agree only roughly; unweighted they would not.
+    assert np.abs(once.bias - many.bias).max() < 0.35
+
+
+def test_balanced_weights_give_every_class_the_same_say():
+    data = make_set(n=200, n_classes=2, imbalance=[0.1, 0.9])
+    weights = recording_weights(data, "weights")
+    sums = [weights[data.labels == label].sum() for label in ("a", "b")]
+    assert sums[0] == pytest.approx(sums[1])
+    assert weights.mean() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("balance", ["sampler", "weights"])
+def test_balancing_raises_the_recall_of_the_rare_class(balance):
+    data = make_set(n=600, n_classes=2, shift=0.4, imbalance=[0.1, 0.9])
+    rare = data.labels == "a"
+
+    def recall(head):
+        return (head.fit(data).log_probabilities(data.vectors)[rare].argmax(axis=1) == 0).mean()
+
+    plain = SoftmaxHead(learning_rate=0.01, balance="none")
+    assert recall(SoftmaxHead(learning_rate=0.01, balance=balance)) > recall(plain) + 0.1
+
+
+def test_sampler_batches_hold_the_classes_equally():
+    data = make_set(n=640, n_classes=2, imbalance=[0.13, 0.87])
+    batches = np.array(SoftmaxHead(balance="sampler", n_epochs=1).fit(data).details["batches"])
+    plain = np.array(SoftmaxHead(balance="none", n_epochs=1).fit(data).details["batches"])
+    assert abs(batches[:, 0].sum() / batches.sum() - 0.5) < 0.06
+    assert plain[:, 0].sum() == (data.labels == "a").sum()
+    assert batches.sum(axis=1).tolist() == [64] * 10
+
+
+def test_softmax_keeps_the_epoch_that_validates_best():
+    data, held_out = make_set(shift=1.0, seed=1), make_set(shift=1.0, seed=1)
+    trained = SoftmaxHead(learning_rate=0.02).fit(data, validation=held_out)
+    history = trained.details["history"]
+    best = max(entry["validation_accuracy"] for entry in history)
+    chosen = history[trained.details["best_epoch"] - 1]
+    assert chosen["validation_accuracy"] == best
+    said = np.array(trained.classes)[trained.log_probabilities(held_out.vectors).argmax(axis=1)]
+    assert (said == held_out.labels).mean() == pytest.approx(best)
+
+
+def test_step_decay_follows_the_study():
+    # 24 epochs at 0.001 with a decay of 0.1 every 7: after 21 epochs hardly anything moves.
+    data = make_set(n=640)
+    history = SoftmaxHead(learning_rate=0.05).fit(data).details["history"]
+    losses = [entry["loss"] for entry in history]
+    assert len(losses) == 24
+    assert abs(losses[23] - losses[21]) < abs(losses[1] - losses[0]) / 5
+
+
+@pytest.mark.parametrize("head", [LogisticHead(), SoftmaxHead(), SoftmaxHead(balance="sampler")])
+def test_training_is_deterministic_by_seed(head):
+    data = make_set()
+    np.testing.assert_array_equal(head.fit(data).weights, head.fit(data).weights)
+
+
+def test_bad_requests_say_what_to_do():
+    data = make_set(n_classes=2)
+    with pytest.raises(HeadError, match="use --balance weights"):
+        LogisticHead(balance="sampler")
+    with pytest.raises(HeadError, match="Did you mean 'logistic'"):
+        make_head("logistics")
+    with pytest.raises(HeadError, match="has no setting momentum"):
+        make_head("logistic", momentum=0.9)
+    with pytest.raises(HeadError, match="need 2 classes"):
+        LogisticHead().fit(data.take(np.flatnonzero(data.labels == "a")))
+    with pytest.raises(HeadError, match="lower the learning rate"):
+        SoftmaxHead(learning_rate=1e38).fit(data)
+    with pytest.raises(HeadError, match="another embedder"):
+        LogisticHead(c=1.0).fit(data).log_probabilities(np.zeros((1, 3), np.float32))
