@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the layout; a project of another format is refused, never misread."""
 
+EMBEDDER_FOLDER = "embedder"
+CLASSIFIER_FOLDER = "classifiers"
+PREDICTION_FOLDER = "predictions"
+"""Folders inside a project beside its tables."""
+
 _DATABASE = "tables"
 _SETTINGS = "project.json"
 _TEXT, _REAL, _WHOLE = "string", "float64", "int64"
@@ -85,8 +90,11 @@ class Store:
                 raise StoreError(
                     f"{self.folder} is not empty and is no pseudorca project. Choose a new folder."
                 )
-            self.folder.mkdir(parents=True, exist_ok=True)
-            settings.write_text(json.dumps({"format": FORMAT, "pseudorca": __version__}) + "\n")
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                settings.write_text(json.dumps({"format": FORMAT, "pseudorca": __version__}) + "\n")
+            except OSError as error:
+                raise StoreError(f"{self.folder} cannot be made: {error.strerror}.") from error
         found = _read_settings(settings).get("format")
         if found != FORMAT:
             raise StoreError(
@@ -207,7 +215,7 @@ class Store:
                 f"such as {missing[0]}. Run: pseudorca embed"
             )
         column = found["vector"].combine_chunks()
-        matrix = column.flatten().to_numpy().reshape(len(column), -1)
+        matrix = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
         return np.asarray(matrix[[row_of[clip_id] for clip_id in clip_ids]])
 
     def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
@@ -235,7 +243,7 @@ def package_versions() -> dict[str, str]:
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise StoreError(
             f"{path} cannot be read ({error}). Scan again into a new folder."
         ) from error

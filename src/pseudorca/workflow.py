@@ -37,7 +37,7 @@ from pseudorca.prediction.formats import Format, write_tables
 from pseudorca.prediction.scores import predict as predict_recordings
 from pseudorca.prediction.scores import score_table
 from pseudorca.recordings.clips import ClipOptions, cut, read_raven
-from pseudorca.recordings.folds import Split, make_folds
+from pseudorca.recordings.folds import Split, group_values, make_folds
 from pseudorca.recordings.manifest import (
     PROBLEM_COLUMNS,
     Manifest,
@@ -45,13 +45,15 @@ from pseudorca.recordings.manifest import (
     scan,
     scan_files,
 )
-from pseudorca.store import Store, package_versions
+from pseudorca.store import (
+    CLASSIFIER_FOLDER,
+    EMBEDDER_FOLDER,
+    PREDICTION_FOLDER,
+    Store,
+    package_versions,
+)
 
 Progress = Callable[[int, int], None]
-
-EMBEDDER_FOLDER = "embedder"
-CLASSIFIER_FOLDER = "classifiers"
-PREDICTION_FOLDER = "predictions"
 
 
 @dataclass(frozen=True)
@@ -210,8 +212,12 @@ def evaluate_project(
     results: list[dict[str, Any]] = []
     notices = band_notices(recordings, embedder.front_end)
     for split in splits:
-        group_by = "encounter" if split.is_optimistic else split.group_by
-        data = make_training_set(clips, recordings, store, embedder.embedder_id, group_by=group_by)
+        # Inner folds keep whole what the split keeps whole; what is independent is never less than
+        # the encounter.
+        inner = "recording" if split.is_optimistic else split.group_by
+        independent = "encounter" if split.is_optimistic else split.group_by
+        groups = group_values(clips, recordings, independent).to_numpy(dtype=object)
+        data = make_training_set(clips, recordings, store, embedder.embedder_id, group_by=inner)
         folds = make_folds(clips, recordings, split)
         scored = cross_validate(data, folds, head, progress=progress)
         split_id = _hash(asdict(split) | {"recipe": recipe_id, "clips": sorted(folds.clip_ids)})
@@ -223,7 +229,7 @@ def evaluate_project(
                 scored.classes,
                 unit=unit,
                 split=split.name,
-                groups=data.groups,
+                groups=groups,
             )
             for unit in units
         ]
@@ -238,7 +244,7 @@ def evaluate_project(
         about = {
             "split": asdict(split),
             "group_by": split.group_by,
-            "independent": group_by,
+            "independent": independent,
             "optimistic": split.is_optimistic,
             "recipe": recipe,
             "results": found,

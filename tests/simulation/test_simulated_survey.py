@@ -14,6 +14,7 @@ import soundfile as sf
 from pseudorca.errors import SimulationError
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.simulation.plan import plan_survey
+from pseudorca.simulation.truth import SIGNAL_COLUMNS
 
 SMALL = SurveyConfig(
     n_encounters=6,
@@ -95,6 +96,7 @@ def test_survey_truth_agrees_with_the_files(survey: Path) -> None:
     length = signals["path"].map(clips.set_index("path")["duration_s"])
     assert (signals["start_s"] >= 0.0).all()
     assert (signals["end_s"] <= length + 1e-4).all()
+    assert tuple(signals.columns) == SIGNAL_COLUMNS
     whistled = signals.loc[signals["kind"] == "whistle", "path"]
     assert set(whistled) == set(clips["path"])
     contours = pd.read_parquet(survey / "truth" / "contours.parquet")

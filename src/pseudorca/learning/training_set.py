@@ -57,7 +57,8 @@ def make_training_set(
     store : Store
     embedder_id : str
     group_by : str
-        What inner folds keep whole: ``encounter`` or a coarser column
+        What inner folds keep whole: ``encounter``, a coarser column, or ``recording`` (the files of
+        one moment count as one)
 
     Returns
     -------
@@ -74,9 +75,13 @@ def make_training_set(
             "pseudorca embed"
         )
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
+    moments = np.array([moment_of[recording] for recording in clips["recording_id"]], dtype=object)
+    groups = moments
+    if group_by != "recording":
+        groups = group_values(clips, recordings, group_by).to_numpy(dtype=object)
     return TrainingSet(
         store.vectors(embedder_id, clips["clip_id"].tolist()),
         clips["label"].to_numpy(dtype=object),
-        group_values(clips, recordings, group_by).to_numpy(dtype=object),
-        np.array([moment_of[recording] for recording in clips["recording_id"]], dtype=object),
+        groups,
+        moments,
     )

@@ -6,8 +6,10 @@ so a day of audio needs no more memory than a minute.
 """
 
 import os
-from collections.abc import Iterator
+import re
+import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -39,6 +41,18 @@ LONG_RECORDING_S = 600.0
 _BLOCK_FRAMES = 1 << 19
 _N_HASHED_BLOCKS = 64
 _HASHED_BLOCK_FRAMES = 1 << 15
+
+# Where libsndfile's log gives the size that a header promises, by container.
+_SIZE_LINES = {
+    "WAV": "data", "WAVEX": "data", "AIFF": "SSND", "W64": "riff", "RF64": "Riff size",
+    "AU": "Data Size",
+}  # fmt: skip
+_SHORTENED = re.compile(r"\s*(?P<name>.+?)\s*: (?P<promised>\d+) \(should be (?P<found>\d+)\)")
+_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+
+# Seeking in these lands on the wrong samples (libsndfile's issue 885; mpg123 seeks "fuzzily" by the
+# table of an MP3), so they are only ever read forwards.
+_FORWARD_ONLY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"})
 
 
 @dataclass(frozen=True)
@@ -106,12 +120,16 @@ class Reader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
         self._file = _open(path)
         try:
             self.info = _info(self._file)
         except AudioError:
             self._file.close()
             raise
+        # What was read last of a file that is only read forwards: the next stretch may begin in it.
+        self._held_from = 0
+        self._held = np.empty((self.info.n_channels, 0), dtype=np.float32)
 
     def __enter__(self) -> Self:
         return self
@@ -127,7 +145,45 @@ class Reader:
         AudioError
             If the file cannot be decoded there, or ends before the stretch does.
         """
-        return _read(self._file, start_frame, n_frames)
+        if start_frame < 0 or n_frames < 0:
+            detail = f"{n_frames} samples from sample {start_frame} on"
+            raise AudioError("outside the recording", detail)
+        if self._file.subtype in _FORWARD_ONLY:
+            return self._read_forwards(start_frame, n_frames)
+        try:
+            if self._file.tell() != start_frame:
+                self._file.seek(start_frame)
+        except (sf.LibsndfileError, RuntimeError) as error:
+            raise _damaged(start_frame) from error
+        return self._decode(start_frame, n_frames)
+
+    def _read_forwards(self, start_frame: int, n_frames: int) -> Samples:
+        if start_frame < self._held_from:
+            self._file.close()
+            self._file = _open(self._path)
+            self._held_from, self._held = 0, self._held[:, :0]
+        position = self._held_from + self._held.shape[1]
+        while position < start_frame:
+            self._held = self._decode(position, min(_BLOCK_FRAMES, start_frame - position))
+            position += self._held.shape[1]
+        held = self._held[:, self._held.shape[1] - (position - start_frame) :]
+        if (n_new := start_frame + n_frames - position) > 0:
+            held = np.concatenate([held, self._decode(position, n_new)], axis=1)
+        self._held_from, self._held = start_frame, held
+        return held[:, :n_frames].copy()
+
+    def _decode(self, start_frame: int, n_frames: int) -> Samples:
+        try:
+            samples = self._file.read(n_frames, dtype="float32", always_2d=True)
+        except (sf.LibsndfileError, RuntimeError) as error:
+            raise _damaged(start_frame) from error
+        if len(samples) < n_frames:
+            raise AudioError(
+                "damaged",
+                f"breaks off at sample {start_frame + len(samples)}, "
+                f"the header promises {start_frame + n_frames}",
+            )
+        return np.asarray(samples.T)
 
 
 def read_segment(
@@ -155,35 +211,12 @@ def read_segment(
         return reader.read(start_frame, wanted)
 
 
-def read_blocks(path: str | os.PathLike[str], *, n_frames: int = _BLOCK_FRAMES) -> Iterator[Samples]:
-    """Read a file from beginning to end in blocks.
-
-    Parameters
-    ----------
-    path : path of an audio file
-    n_frames : int, samples per channel in a block
-
-    Yields
-    ------
-    ndarray [shape=(n_channels, <= n_frames)], float32, full scale = 1
-
-    Raises
-    ------
-    AudioError
-        If the file cannot be read, or breaks off before its header says.
-    """
-    with _open(path) as file:
-        total = _info(file).n_frames
-        for start in range(0, total, n_frames):
-            yield _read(file, start, min(n_frames, total - start), seek=False)
-
-
 def inspect(path: str | os.PathLike[str], *, full_hash: bool = False) -> Inspection:
     """Read a file once, check that it can be used, and hash its sound.
 
     The hash covers the decoded samples, the rate and the number of channels, so the same sound as
     WAV and as FLAC has one hash. Recordings over ten minutes are hashed by file size, header and 64
-    evenly spaced blocks, unless ``full_hash``.
+    evenly spaced blocks, unless ``full_hash`` or the blocks are silent.
 
     Parameters
     ----------
@@ -200,8 +233,8 @@ def inspect(path: str | os.PathLike[str], *, full_hash: bool = False) -> Inspect
         With reason ``cannot be opened``, ``empty file``, ``not audio``, ``damaged``, ``no samples``,
         ``impossible header``, ``shorter than one spectrogram frame``, ``not finite`` or ``silent``.
     """
-    with _open(path) as file:
-        info = _info(file)
+    with Reader(path) as reader:
+        info = reader.info
         if info.n_frames < MIN_FRAMES:
             reason = "no samples" if info.n_frames == 0 else "shorter than one spectrogram frame"
             raise AudioError(reason, f"{info.n_frames} samples, need at least {MIN_FRAMES}")
@@ -209,26 +242,28 @@ def inspect(path: str | os.PathLike[str], *, full_hash: bool = False) -> Inspect
         digest = xxhash.xxh3_128(f"{info.sample_rate}:{info.n_channels}".encode())
         if by_blocks:
             digest.update(f":{info.n_frames}:{Path(path).stat().st_size}".encode())
-            starts = np.linspace(0, info.n_frames - _HASHED_BLOCK_FRAMES, _N_HASHED_BLOCKS)
-            spans = [(int(start), _HASHED_BLOCK_FRAMES) for start in starts]
+            length = min(_HASHED_BLOCK_FRAMES, info.n_frames // _N_HASHED_BLOCKS)
+            starts = np.linspace(0, info.n_frames - length, _N_HASHED_BLOCKS)
+            spans = [(int(start), length) for start in starts]
         else:
             spans = [
                 (start, min(_BLOCK_FRAMES, info.n_frames - start))
                 for start in range(0, info.n_frames, _BLOCK_FRAMES)
             ]
-        peak, lowest, highest = 0.0, np.full(info.n_channels, np.inf), np.full(
-            info.n_channels, -np.inf
-        )
+        lowest = np.full(info.n_channels, np.inf)
+        highest = np.full(info.n_channels, -np.inf)
         for start, n_frames in spans:
-            samples = _read(file, start, n_frames, seek=by_blocks)
+            samples = reader.read(start, n_frames)
             check_finite(samples, offset_s=start / info.sample_rate, sample_rate=info.sample_rate)
             lowest = np.minimum(lowest, samples.min(axis=1))
             highest = np.maximum(highest, samples.max(axis=1))
             samples += 0.0  # -0.0 and 0.0 are one sound
-            digest.update(np.ascontiguousarray(samples.T))
-        peak = float(max(-lowest.min(), highest.max()))
-    if (highest == lowest).all() and (not by_blocks or _is_silent(path)):
+            digest.update(np.ascontiguousarray(samples.T).data)
+    if (highest == lowest).all():
+        if by_blocks:  # blocks of silence tell nothing of what lies between them
+            return inspect(path, full_hash=True)
         raise AudioError("silent", f"every sample of every channel is {highest[0]:g}")
+    peak = float(max(-lowest.min(), highest.max()))
     return Inspection(info, digest.hexdigest(), "blocks" if by_blocks else "samples", peak)
 
 
@@ -236,22 +271,34 @@ def check_finite(samples: Samples, *, offset_s: float, sample_rate: int) -> None
     """Raise AudioError ``not finite`` if any sample [shape=(n_channels, n)] is NaN or infinite."""
     # One pass without a temporary: a sum is finite exactly when no term is NaN or infinite, and
     # float32 samples cannot overflow a float64 sum.
-    if np.isfinite(samples.sum(dtype=np.float64)):
-        return
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        if np.isfinite(samples.sum(dtype=np.float64)):
+            return
     bad = ~np.isfinite(samples).all(axis=0)
     first_s = offset_s + int(np.argmax(bad)) / sample_rate
     raise AudioError("not finite", f"{int(bad.sum())} bad samples, the first at {first_s:.3f} s")
 
 
-def _open(path: str | os.PathLike[str]) -> sf.SoundFile:
+class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A file as soundfile opens it, but without its habit of seeking after every read."""
+
+    def seekable(self) -> bool:
+        return self.subtype not in _FORWARD_ONLY and bool(super().seekable())
+
+
+def _open(path: str | os.PathLike[str]) -> _File:
     try:
-        size = Path(path).stat().st_size
+        status = Path(path).stat()
     except OSError as error:
         raise AudioError("cannot be opened", error.strerror or str(error)) from error
-    if size == 0:
+    if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+        raise AudioError("cannot be opened", "a folder or device, not a file")
+    if status.st_size == 0:
         raise AudioError("empty file", "0 bytes")
     try:
-        return sf.SoundFile(path)
+        return _File(path)
+    except TypeError as error:  # soundfile wants to be told all about a .raw file
+        raise AudioError("not audio", "samples without a header") from error
     except sf.LibsndfileError as error:
         try:
             with Path(path).open("rb") as raw:
@@ -261,13 +308,18 @@ def _open(path: str | os.PathLike[str]) -> sf.SoundFile:
         raise AudioError("not audio", str(error.error_string).strip()) from error
 
 
-def _info(file: sf.SoundFile) -> AudioInfo:
+def _info(file: _File) -> AudioInfo:
+    n_frames, n_missing_frames = int(file.frames), _missing_frames(file)
+    if file.format == "MP3":  # whose header may be an estimate
+        status = Path(file.name).stat()
+        n_promised, n_frames = n_frames, _count_frames(file.name, status.st_size, status.st_mtime_ns)
+        n_missing_frames = max(0, n_promised - n_frames)
     info = AudioInfo(
         format=f"{file.format}/{file.subtype}",
         sample_rate=int(file.samplerate),
         n_channels=int(file.channels),
-        n_frames=int(file.frames),
-        n_missing_frames=_missing_frames(file),
+        n_frames=n_frames,
+        n_missing_frames=n_missing_frames,
     )
     if not MIN_SAMPLE_RATE <= info.sample_rate <= MAX_SAMPLE_RATE:
         raise AudioError(
@@ -283,41 +335,25 @@ def _info(file: sf.SoundFile) -> AudioInfo:
     return info
 
 
-def _missing_frames(file: sf.SoundFile) -> int:
-    # libsndfile shortens a truncated WAV silently; only its log tells ("data : 400 (should be 88)").
+def _missing_frames(file: _File) -> int:
+    # libsndfile shortens a truncated file silently; only its log tells ("data : 400 (should be 88)").
     for line in str(file.extra_info).splitlines():
-        name, _, rest = line.partition(":")
-        if name.strip() == "data" and "(should be" in rest:
-            numbers = [int(word) for word in rest.replace("(", " ").replace(")", " ").split()
-                       if word.isdigit()]
-            if len(numbers) == 2 and numbers[0] > numbers[1]:
-                bits = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
-                frame_bytes = bits.get(str(file.subtype), 8) // 8 * int(file.channels)
-                return (numbers[0] - numbers[1]) // frame_bytes
+        match = _SHORTENED.match(line)
+        if match and match["name"] == _SIZE_LINES.get(str(file.format)):
+            frame_bytes = _SAMPLE_BYTES.get(str(file.subtype), 1) * int(file.channels)
+            return max(0, int(match["promised"]) - int(match["found"])) // frame_bytes
     return 0
 
 
-def _read(file: sf.SoundFile, start_frame: int, n_frames: int, *, seek: bool = True) -> Samples:
-    try:
-        if seek:
-            file.seek(start_frame)
-        samples = file.read(n_frames, dtype="float32", always_2d=True)
-    except (sf.LibsndfileError, RuntimeError) as error:
-        raise AudioError("damaged", f"cannot be decoded from sample {start_frame} on") from error
-    if len(samples) < n_frames:
-        raise AudioError(
-            "damaged",
-            f"breaks off at sample {start_frame + len(samples)}, "
-            f"the header promises {start_frame + n_frames}",
-        )
-    return np.asarray(samples.T)
+@lru_cache(maxsize=4096)
+def _count_frames(path: str | os.PathLike[str], size: int, time: int) -> int:
+    """Count the samples per channel that a file (of this size and time) really holds."""
+    n_frames = 0
+    with _open(path) as file:
+        while n_read := len(file.read(_BLOCK_FRAMES, dtype="float32")):
+            n_frames += n_read
+    return n_frames
 
 
-def _is_silent(path: str | os.PathLike[str]) -> bool:
-    first: Samples | None = None
-    for block in read_blocks(path):
-        if first is None:
-            first = block[:, :1].copy()
-        if (block != first).any():
-            return False
-    return True
+def _damaged(frame: int) -> AudioError:
+    return AudioError("damaged", f"cannot be decoded from sample {frame} on")

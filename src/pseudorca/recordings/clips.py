@@ -16,8 +16,9 @@ import pandas as pd
 import xxhash
 
 from pseudorca.errors import ClipError, unknown_name
-from pseudorca.recordings.audio import Samples
-from pseudorca.recordings.manifest import full_path, moment_id
+from pseudorca.recordings.audio import MIN_FRAMES, Samples
+from pseudorca.recordings.encounters import moment_id
+from pseudorca.recordings.manifest import full_path
 
 Pad = Literal["tile", "zero", "drop"]
 
@@ -27,6 +28,13 @@ CLIP_COLUMNS = (
 )  # fmt: skip
 
 _RAVEN_COLUMNS = ("Begin Time (s)", "End Time (s)")
+# What makes two rows of a Raven table one selection, shown in two views.
+_RAVEN_IDENTITY = (
+    "Selection", "Channel", *_RAVEN_COLUMNS, "Begin Path", "Begin File", "File Offset (s)",
+)  # fmt: skip
+
+_ROUNDING = 1e-9
+"""Seconds (or windows) by which sums of decimal fractions may miss what they stand for."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +66,10 @@ class ClipOptions:
             raise ClipError(f"at most {self.max_per_recording} windows: expected 1 or more.")
         if self.pad not in ("tile", "zero", "drop"):
             raise ClipError(unknown_name("padding", self.pad, ("tile", "zero", "drop")))
-        if not 0 <= self.min_fill <= 1:
-            raise ClipError(f"min_fill {self.min_fill}: expected a share from 0 to 1.")
+        if not 0 < self.min_fill <= 1:
+            raise ClipError(f"min_fill {self.min_fill}: expected a share above 0, up to 1.")
         named = self.channels in ("mean", "first", "each")
-        if not named and not (self.channels.isdigit() and int(self.channels) >= 1):
+        if not named and not (self.channels.isdecimal() and int(self.channels) >= 1):
             raise ClipError(
                 f"channels {self.channels!r}: expected mean, first, each, or a number from 1."
             )
@@ -84,21 +92,20 @@ def windows(duration_s: float, options: ClipOptions) -> list[tuple[float, float]
     window_s = options.window_s
     if window_s is None:
         return [(0.0, duration_s)]
-    if duration_s < window_s:
+    if duration_s < window_s - _ROUNDING:
         return [] if options.pad == "drop" else [(0.0, duration_s)]
     hop_s = window_s - options.overlap_s
     if options.max_per_recording is not None:
         # Evenly spread: n windows whose first begins at the beginning and last ends at the end.
-        n = min(options.max_per_recording, math.ceil(duration_s / hop_s))
-        starts = np.linspace(0.0, duration_s - window_s, n) if n > 1 else [0.0]
-        return [(float(start), float(start) + window_s) for start in starts]
-    n_full = math.floor((duration_s - window_s) / hop_s + 1e-9) + 1
-    placed = [(k * hop_s, k * hop_s + window_s) for k in range(n_full)]
+        n = min(options.max_per_recording, math.ceil(duration_s / hop_s - _ROUNDING))
+        starts = np.linspace(0.0, max(0.0, duration_s - window_s), n).tolist()
+        return [(start, min(start + window_s, duration_s)) for start in starts]
+    n_full = math.floor((duration_s - window_s) / hop_s + _ROUNDING) + 1
+    placed = [(k * hop_s, min(k * hop_s + window_s, duration_s)) for k in range(n_full)]
     start_s = n_full * hop_s
-    left_s = duration_s - start_s
-    # With overlap the remainder is already heard in part by the last full window; it still makes a
-    # window of its own by the same rule.
-    if options.pad != "drop" and left_s > 0 and left_s >= options.min_fill * window_s:
+    is_new = duration_s - placed[-1][1] > _ROUNDING  # with overlap, all may have been heard already
+    is_filled = duration_s - start_s >= options.min_fill * window_s - _ROUNDING
+    if options.pad != "drop" and is_new and is_filled:
         placed.append((start_s, duration_s))
     return placed
 
@@ -117,13 +124,15 @@ def cut(
     options : ClipOptions or None
     selections : DataFrame or None
         Rows ``recording_id, channel, start_s, end_s`` (see :func:`read_raven`); only these
-        stretches are cut, each like a recording of its own.
+        stretches are cut, each like a recording of its own. A channel that a selection names goes
+        before ``options.channels``.
 
     Returns
     -------
     clips : DataFrame, the table ``clips``
     problems : DataFrame
-        A row for every recording that gave no clip, with the reason.
+        A row for every recording that gave no clip and every selection too short to use, with the
+        reason.
     """
     options = options or ClipOptions()
     chosen: dict[str, list[Any]] | None = None
@@ -131,7 +140,8 @@ def cut(
         chosen = {str(k): list(g.itertuples()) for k, g in selections.groupby("recording_id")}
     rows: list[tuple[Any, ...]] = []
     problems: list[tuple[str, str, str, str]] = []
-    for recording in recordings.itertuples():
+    every: Iterable[Any] = recordings.itertuples()
+    for recording in every:
         try:
             channels = _channels(recording, options.channels)
         except ClipError as error:
@@ -143,14 +153,21 @@ def cut(
                 (row.start_s, row.end_s, [str(row.channel)] if row.channel else channels)
                 for row in chosen.get(recording.recording_id, [])
             ]
-        n_before = len(rows)
+        n_before, n_short = len(rows), 0
         for offset_s, until_s, heard in stretches:
+            if round((until_s - offset_s) * recording.sample_rate) < MIN_FRAMES:
+                n_short += 1
+                detail = f"selection from {offset_s:g} to {until_s:g} s, need {MIN_FRAMES} samples"
+                problems.append(
+                    (recording.path, "clips", "shorter than one spectrogram frame", detail)
+                )
+                continue
             for start_s, end_s in windows(until_s - offset_s, options):
                 for channel in heard:
                     rows.append(
                         _clip(recording, channel, offset_s + start_s, offset_s + end_s, options)
                     )
-        if len(rows) == n_before:
+        if len(rows) == n_before and not n_short:
             reason = "no selection" if chosen is not None and not stretches else "shorter than a clip"
             problems.append(
                 (recording.path, "clips", reason, f"{recording.duration_s:.3f} s, pad {options.pad}")
@@ -209,15 +226,16 @@ def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
     ClipError
         If a table lacks a column, or names a recording that was not scanned or two of one name.
     """
-    by_path = {full_path(row).as_posix(): row for row in recordings.itertuples()}
+    every: list[Any] = list(recordings.itertuples())
+    by_path = {full_path(row).as_posix(): row for row in every}
     by_name: dict[str, list[Any]] = {}
-    for row in recordings.itertuples():
+    for row in every:
         for name in {Path(row.path).name.lower(), Path(row.path).stem.lower()}:
             by_name.setdefault(name, []).append(row)
     found: list[tuple[str, str, float, float]] = []
     for path in paths:
         try:
-            table = pd.read_csv(path, sep="\t")
+            table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(("Begin File", "Begin Path"), str))
         except (OSError, ValueError) as error:
             raise ClipError(f"selection table {path} cannot be read: {error}") from error
         missing = [column for column in _RAVEN_COLUMNS if column not in table.columns]
@@ -227,23 +245,39 @@ def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
                 f"got {', '.join(table.columns)}."
             )
         if "Selection" in table.columns:
-            table = table.drop_duplicates("Selection")
+            table = table.drop_duplicates([c for c in _RAVEN_IDENTITY if c in table.columns])
         for number, line in enumerate(table.to_dict("records"), 2):
             recording = _named_recording(line, path, number, by_path, by_name)
-            begin = float(line.get("File Offset (s)", line["Begin Time (s)"]))
-            end = begin + float(line["End Time (s)"]) - float(line["Begin Time (s)"])
-            end = min(end, float(recording.duration_s))
+            where = f"{path}, line {number}"
+            begin = _number(line.get("File Offset (s)", line["Begin Time (s)"]), where)
+            length = _number(line["End Time (s)"], where) - _number(line["Begin Time (s)"], where)
+            end = min(begin + length, float(recording.duration_s))
             if not 0 <= begin < end:
                 raise ClipError(
-                    f"{path}, line {number}: the selection from {begin} to {end} s lies outside "
+                    f"{where}: the selection from {begin:g} to {begin + length:g} s lies outside "
                     f"{recording.path} (0 to {recording.duration_s:.3f} s)."
                 )
-            channel = line.get("Channel")
-            text = "" if channel is None or pd.isna(channel) or recording.n_channels == 1 else str(
-                int(channel)
-            )
-            found.append((recording.recording_id, text, begin, end))
+            found.append((recording.recording_id, _raven_channel(line, recording, where), begin, end))
     return pd.DataFrame(found, columns=["recording_id", "channel", "start_s", "end_s"])
+
+
+def _number(cell: Any, where: str) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError) as error:
+        raise ClipError(f"{where}: {cell!r} is not a number of seconds.") from error
+
+
+def _raven_channel(line: dict[Any, Any], recording: Any, where: str) -> str:
+    cell = line.get("Channel")
+    if cell is None or pd.isna(cell) or recording.n_channels == 1:
+        return ""
+    channel = int(_number(cell, where))
+    if not 1 <= channel <= recording.n_channels:
+        raise ClipError(
+            f"{where}: channel {channel} of {recording.path}, which has {recording.n_channels}."
+        )
+    return str(channel)
 
 
 def _named_recording(
@@ -254,14 +288,18 @@ def _named_recording(
     by_name: dict[str, list[Any]],
 ) -> Any:
     where = f"{path}, line {number}"
-    if isinstance(begin_path := line.get("Begin Path"), str):
-        known = by_path.get(begin_path.replace("\\", "/"))
-        if known is not None:
-            return known
+    begin_path = line.get("Begin Path")
+    begin_path = begin_path.replace("\\", "/") if isinstance(begin_path, str) else ""
+    if begin_path in by_path:
+        return by_path[begin_path]
     name = line.get("Begin File")
     if not isinstance(name, str):
-        name = path.name.split(".Table.")[0] if ".Table." in path.name else path.stem
+        stem = path.name.split(".Table.")[0] if ".Table." in path.name else path.stem
+        name = begin_path.rsplit("/", 1)[-1] or stem.removesuffix(".selections")
     matches = by_name.get(name.lower(), [])
+    # The folders may stand elsewhere since: as much of the path as was scanned tells which it is.
+    ends_so = [m for m in matches if f"/{begin_path}".lower().endswith(f"/{m.path}".lower())]
+    matches = ends_so or matches
     if len(matches) == 1:
         return matches[0]
     if not matches:
@@ -289,7 +327,7 @@ def _channels(recording: Any, policy: str) -> list[str]:
         return ["1"]
     if int(policy) > n_channels:
         raise ClipError(f"channel {policy} was asked for, this file has {n_channels}")
-    return [policy]
+    return [str(int(policy))]
 
 
 def _clip(

@@ -28,7 +28,8 @@ class Split:
 
     ``random`` and ``stratified`` deal single moments; ``recording``, ``encounter`` or any column of
     the metadata deal whole groups; ``leave-one-encounter-out`` (or any column) tests one group at a
-    time; ``study`` is the original study's random 60/20/20.
+    time; ``study`` is the original study's random 60/20/20. Groups that share a moment, and those of
+    a column that share an encounter, go together.
     """
 
     name: str = "encounter"
@@ -185,7 +186,7 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     for repeat in range(split.n_repeats):
         rng = np.random.default_rng([split.seed, repeat])
         if split.leaves_one_out:
-            testable = np.unique(units[~np.isin(units, list(always_train))])
+            testable = sorted(set(units) - always_train)
             position = {unit: k for k, unit in enumerate(testable)}
             test_fold[repeat] = [position.get(unit, -1) for unit in units]
         else:
@@ -193,7 +194,7 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     named = sorted({str(group) for group, unit in zip(groups, units, strict=True)
                     if unit in always_train})  # fmt: skip
     folds = Folds(split, clip_ids, labels, groups, test_fold, no_validation, named)
-    verify(folds, moments)
+    verify(folds, clips)
     return folds
 
 
@@ -226,52 +227,62 @@ def assign_folds(
     return _deal(groups, labels, labels, always_train, n_folds, rng)
 
 
-def verify(folds: Folds, moments: NDArray[np.object_]) -> None:
+def verify(folds: Folds, clips: pd.DataFrame) -> None:
     """Raise FoldError unless the folds hold what the split's name promises.
 
     Parameters
     ----------
     folds : Folds
-    moments : ndarray [shape=(n_clips,)], the moment of each clip
+    clips : DataFrame, the clips that were split, row for row
 
     Raises
     ------
     FoldError
-        If a group or moment stands on both sides, a class is missing from training, a test side is
-        empty, or a clip is tested twice.
+        If the folds are of other clips, or nothing is tested in a repeat, a class is missing from
+        training, a clip for validation is tested, or a group or moment (or encounter, unless the
+        split is optimistic) stands on both sides.
     """
-    classes = set(folds.labels)
-    if not (folds.test_fold >= 0).any():
+    name = folds.split.name
+    if not np.array_equal(folds.clip_ids, clips["clip_id"].to_numpy(dtype=object)):
+        raise FoldError(f"split {name!r}: the folds were made for other clips.")
+    if len(set(folds.clip_ids)) < len(folds.clip_ids):
+        raise FoldError(f"split {name!r}: a clip stands in the table twice.")
+    if not (folds.test_fold >= 0).any(axis=1).all():
         raise FoldError(_nothing_to_test(folds.split))
+    whole = {"group": folds.groups}
+    if name != "study":
+        whole["moment"] = clips["moment_id"].to_numpy(dtype=object)
+    if not folds.split.is_optimistic:
+        whole["encounter"] = clips["encounter"].to_numpy(dtype=object)
+    classes = set(folds.labels)
     for repeat, fold, train, test in folds:
-        where = f"split {folds.split.name!r}, repeat {repeat}, fold {fold}"
-        if len(test) == 0:
-            raise FoldError(f"{where}: the test side is empty.")
-        missing = classes - set(folds.labels[train])
-        if missing:
+        where = f"split {name!r}, repeat {repeat}, fold {fold}"
+        if missing := classes - set(folds.labels[train]):
             raise FoldError(f"{where}: no {', '.join(sorted(missing))} left to train on.")
-        for kind, values in (("group", folds.groups), ("moment", moments)):
-            if kind == "moment" and folds.split.name == "study":
-                continue
-            both = set(values[train]) & set(values[test])
-            if both:
-                raise FoldError(f"{where}: {kind} {sorted(both)[0]} stands on both sides.")
+        if folds.validation[test].any():
+            raise FoldError(f"{where}: a clip kept for validation is tested.")
+        for kind, values in whole.items():
+            if both := set(values[train]) & set(values[test]):
+                raise FoldError(f"{where}: {kind} {min(both)} stands on both sides.")
 
 
 def _joined(groups: NDArray[np.object_], ties: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Name every clip by the connected set of groups that share a tie (a moment, an encounter)."""
-    parent: dict[object, object] = {group: group for group in groups}
+    """Name every clip by the connected set of groups that share a tie (a moment, an encounter).
 
-    def root(group: object) -> object:
+    A set is named by its first group in the alphabet, so that the order of the clips does not matter.
+    """
+    parent: dict[str, str] = {group: group for group in groups}
+
+    def root(group: str) -> str:
         while parent[group] != group:
             parent[group] = parent[parent[group]]
             group = parent[group]
         return group
 
-    first_group: dict[object, object] = {}
+    first_group: dict[str, str] = {}
     for group, tie in zip(groups, ties, strict=True):
-        other = first_group.setdefault(tie, group)
-        parent[root(group)] = root(other)
+        first, second = sorted((root(group), root(first_group.setdefault(tie, group))))
+        parent[second] = first
     return np.array([root(group) for group in groups], dtype=object)
 
 
@@ -340,7 +351,7 @@ def _study(
 ) -> Folds:
     """Deal single clips 60/20/20, as the study did; channels of a moment may be torn apart."""
     n = len(clips)
-    order = np.random.default_rng(split.seed).permutation(n)
+    order = np.argsort(clip_ids)[np.random.default_rng(split.seed).permutation(n)]
     n_train, n_validation = round(n * STUDY_SHARES[0]), round(n * STUDY_SHARES[1])
     test_fold = np.full((1, n), -1, dtype=np.int64)
     test_fold[0, order[n_train + n_validation :]] = 0
@@ -352,5 +363,5 @@ def _study(
     folds = Folds(
         split, clip_ids, labels, clip_ids, test_fold, validation, [], len(straddling)
     )
-    verify(folds, moments)
+    verify(folds, clips)
     return folds

@@ -32,8 +32,8 @@ class EncounterName:
 
     encounter: str
     platform: str | None = None
-    is_global: bool = False
-    """Named by platform and number, hence one encounter wherever the folder stands."""
+    is_survey_name: bool = False
+    """A survey's own pattern (``Lasker_AC_67``, ``1961_tape021``), not just a word and a number."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,9 @@ _DATE = r"(?:19|20)\d{2}[01]\d[0-3]\d"
 _CLOCK = r"[0-2]\d[0-5]\d[0-5]\d"
 _PREFIX = r"^(?:(?P<platform>.+?)[_.-])?"
 
-# The more specific first. Each matches a file name without its ending.
+# The more specific first. Each matches the beginning of a file name; HICEAS clips are named like a
+# Song Meter's files, with channel and selection behind.
 _TIME_PATTERNS = (
-    _time_pattern(
-        "HICEAS clip",
-        rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK})_ch(?P<channel>\d+)(?:_sel(?P<selection>\w+))?$",
-        "%Y%m%d_%H%M%S",
-    ),
     _time_pattern(
         "PAMGuard", rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK}_\d{{3}})(?!\d)", "%Y%m%d_%H%M%S_%f"
     ),
@@ -69,7 +65,9 @@ _TIME_PATTERNS = (
     _time_pattern("ISO 8601", rf"{_PREFIX}(?P<start>{_DATE}T{_CLOCK})Z?(?!\d)", "%Y%m%dT%H%M%S"),
     _time_pattern("icListen", rf"{_PREFIX}(?P<start>{_DATE}-{_CLOCK})(?!\d)", "%Y%m%d-%H%M%S"),
     _time_pattern(
-        "Song Meter, AudioMoth", rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK})Z?(?!\d)", "%Y%m%d_%H%M%S"
+        "Song Meter, AudioMoth, HICEAS clip",
+        rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK})Z?(?!\d)",
+        "%Y%m%d_%H%M%S",
     ),
     _time_pattern(
         "SoundTrap", rf"^(?P<platform>\d{{3,}})\.(?P<start>\d{{6}}{_CLOCK})(?!\d)", "%y%m%d%H%M%S"
@@ -85,15 +83,18 @@ _TIME_PATTERNS = (
         "%Y_%m_%d-%H_%M",
     ),
 )
+_CHANNEL = re.compile(r"[_.-]ch(?P<channel>\d+)(?![^_.-])", re.IGNORECASE)
+_SELECTION = re.compile(r"[_.-]sel(?P<selection>[^_.-]+)", re.IGNORECASE)
 
 _AC_ENCOUNTER = re.compile(r"^(?P<platform>[A-Za-z][\w-]*?)_AC_?\d+\w?$", re.IGNORECASE)
 _TAPE_ENCOUNTER = re.compile(r"^(?:19|20)\d{2}_tape\d+$", re.IGNORECASE)
-_NUMBERED = re.compile(r"^(?P<platform>[A-Za-z]{2,})[_-]?(?P<number>\d{1,5})$")
+_NUMBERED = re.compile(r"^(?P<platform>[A-Za-z]{2,})[_-]?(?!(?:19|20)\d\d$)(?P<number>\d{1,5})$")
 # A numbered folder of these names counts within its class only: Insular/day1 is not Pelagic/day1.
 _COMMON_WORDS = frozenset(
-    "ac batch ch channel class clip date day deployment dir disc disk encounter event file folder "
-    "group leg month night part pod rec recording sample school season sel selection session set "
-    "sighting site station tape test track train trip val week year".split()
+    "ac array batch ch channel clan class clip cruise date day deployment dir disc disk ecotype "
+    "encounter event file folder group hyd hydrophone leg month night part pod pop population rec "
+    "recording sample school season sel selection session set sighting site species station sub "
+    "subset survey tape test track train trip type unit val week year".split()
 )
 
 
@@ -126,13 +127,16 @@ def parse_file_name(
         match = known.pattern.search(name)
         start = _parse_time(match["start"], known.formats) if match else None
         if match and start:
-            groups = match.groupdict()
-            channel = groups.get("channel")
+            rest = name[match.end() :]
+            channel = match.groupdict().get("channel")
+            if found := _CHANNEL.search(rest):
+                channel = found["channel"]
+            selection = _SELECTION.search(rest)
             return FileName(
                 start_utc=start,
-                platform=groups.get("platform"),
+                platform=match.groupdict().get("platform"),
                 channel=int(channel) if channel else None,
-                selection=groups.get("selection"),
+                selection=selection["selection"] if selection else None,
             )
     return FileName()
 
@@ -147,14 +151,15 @@ def parse_encounter(folder: str) -> EncounterName | None:
     Returns
     -------
     EncounterName or None
-        None where the name is not of platform and number.
+        None where the name is not of platform and number. ``Sette_2017`` is a year, and ``day3``
+        counts within its own class only.
     """
     if match := _AC_ENCOUNTER.match(folder):
-        return EncounterName(folder, match["platform"], is_global=True)
+        return EncounterName(folder, match["platform"], is_survey_name=True)
     if _TAPE_ENCOUNTER.match(folder):
-        return EncounterName(folder, None, is_global=True)
+        return EncounterName(folder, is_survey_name=True)
     if (match := _NUMBERED.match(folder)) and match["platform"].lower() not in _COMMON_WORDS:
-        return EncounterName(folder, match["platform"], is_global=True)
+        return EncounterName(folder, match["platform"])
     return None
 
 
@@ -163,7 +168,9 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ManifestError(f"--name-pattern {pattern!r} is not a regular expression: {error}.") from error
+        raise ManifestError(
+            f"--name-pattern {pattern!r} is not a regular expression: {error}."
+        ) from error
     known = {"start", "platform", "encounter", "channel", "selection"}
     groups = set(compiled.groupindex)
     if not groups or groups - known:
@@ -186,7 +193,7 @@ def _user_fields(text: str, match: re.Match[str], time_format: str | None) -> Fi
                 f"{' or '.join(formats)}. Give its strptime format with --time-format."
             )
     if "channel" in groups:
-        if not groups["channel"].isdigit():
+        if not groups["channel"].isdecimal():
             raise ManifestError(
                 f"{text}: the channel {groups['channel']!r} found by --name-pattern is not a number."
             )

@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import precision_recall_curve
 
@@ -57,7 +59,9 @@ def shown(text: object, most: int = 30) -> str:
     """
     known = _glyphs()
     letters = [" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in str(text)]
-    safe = "".join(letter if ord(letter) in known else "\N{REPLACEMENT CHARACTER}" for letter in letters)
+    safe = "".join(
+        letter if ord(letter) in known else "\N{REPLACEMENT CHARACTER}" for letter in letters
+    )
     if len(safe) > most:
         head = (most - 1) * 2 // 3
         safe = f"{safe[:head]}…{safe[len(safe) - (most - 1 - head) :]}"
@@ -92,23 +96,36 @@ def style(
     ax.set_xlabel(x, fontsize=FONT_PT, color=INK)
     ax.set_ylabel(y, fontsize=FONT_PT, color=INK)
     if title:
-        ax.set_title(title, fontsize=FONT_PT, color=INK, loc="left", fontweight="bold", pad=6)
+        ax.set_title(
+            shown(title, 40), fontsize=FONT_PT, color=INK, loc="left", fontweight="bold", pad=6
+        )
     return ax
 
 
-def legend(ax: Axes, entries: Mapping[str, str], **placing: Any) -> Axes:
-    """Put a legend of coloured squares on the axes: a mapping from label to colour."""
-    handles = [Patch(facecolor=colour) for colour in entries.values()]
-    ax.legend(
-        handles, [f" {shown(label)}" for label in entries], fontsize=SMALL_PT, frameon=False,
-        labelcolor=INK, handlelength=0.9, handleheight=0.9, handletextpad=0.3, columnspacing=1.2,
+def legend(target: Axes | Figure, entries: Mapping[str, str], **placing: Any) -> None:
+    """Put a legend of coloured squares on axes or a figure: a mapping from label to colour."""
+    target.legend(
+        handles=[Patch(facecolor=colour) for colour in entries.values()],
+        labels=[f" {shown(label)}" for label in entries],  # one that begins with _ would be hidden
+        fontsize=SMALL_PT,
+        frameon=False,
+        labelcolor=INK,
+        handlelength=0.9,
+        handleheight=0.9,
+        handletextpad=0.3,
+        columnspacing=1.2,
         **placing,
-    )  # fmt: skip
-    return ax
+    )
 
 
 def stacked_bars(
-    ax: Axes, counts: pd.DataFrame, *, colours: Mapping[str, str], x: str = "clips", y: str = ""
+    ax: Axes,
+    counts: pd.DataFrame,
+    *,
+    colours: Mapping[str, str],
+    x: str,
+    title: str = "",
+    totals: bool = True,
 ) -> Axes:
     """Draw a horizontal bar per row, its classes one after the other, its total at the end.
 
@@ -118,7 +135,9 @@ def stacked_bars(
     counts : DataFrame
         A row per bar, the first on top; a column per class
     colours : mapping from class to colour
-    x, y : str, labels of the axes
+    x : str, label of the axis
+    title : str
+    totals : bool, write the total at the end of each bar
     """
     rows = np.arange(len(counts))
     left = np.zeros(len(counts))
@@ -127,36 +146,38 @@ def stacked_bars(
         ax.barh(rows, values, 0.72, left, color=colours[str(label)], linewidth=0)
         left += values
     space = 0.01 * max(left.max(initial=0.0), 1.0)
-    for row, total in enumerate(left):
+    for row, total in enumerate(left if totals else ()):
         ax.text(total + space, row, f"{total:,.0f}", va="center", fontsize=SMALL_PT, color=INK)
-    style(ax, x=x, y=y, grid="x", bare="y")
+    style(ax, x=x, title=title, grid="x", bare="y")
     ax.set_yticks(rows, [shown(name) for name in counts.index], fontsize=SMALL_PT)
     ax.set_ylim(len(counts) - 0.4, -0.6)
     ax.set_xlim(0, max(left.max(initial=0.0), 1.0) * 1.08)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    _whole_numbers(ax)
     return ax
 
 
-def counts_per_class(
-    ax: Axes, counts: Mapping[str, Sequence[int]], *, colours: Mapping[str, str], x: str
+def class_dots(
+    ax: Axes, values: Mapping[str, Sequence[float]], *, colours: Mapping[str, str], x: str
 ) -> Axes:
-    """Draw a dot per encounter on a line per class, for collections of too many for bars.
+    """Draw a dot per value on a line per class, with a bar at the mean.
 
     Parameters
     ----------
     ax : Axes
-    counts : mapping from class to the number of clips of each encounter
+    values : mapping from class to its values, the first class on top
     colours : mapping from class to colour
-    x : str, label of the axis, which is logarithmic
+    x : str, label of the axis
     """
-    for row, (label, values) in enumerate(counts.items()):
-        ordered = np.sort(np.asarray(values, dtype=np.float64))
-        around = row + 0.3 * np.sin(np.arange(len(ordered)) * 2.4)  # spread, the same every time
-        ax.scatter(ordered, around, s=9, color=colours[label], alpha=0.6, linewidth=0)
+    for row, (label, numbers) in enumerate(values.items()):
+        ordered = np.sort(np.asarray(numbers, dtype=np.float64))
+        around = row + 0.26 * np.sin(np.arange(len(ordered)) * 2.4)  # spread, the same every time
+        ax.scatter(ordered, around, s=14, color=colours[label], alpha=0.75, linewidth=0)
+        if len(ordered):
+            ax.plot([ordered.mean()] * 2, [row - 0.4, row + 0.4], color=INK, linewidth=1.6)
     style(ax, x=x, grid="x", bare="y")
-    ax.set_xscale("log")
-    ax.set_yticks(range(len(counts)), [shown(label) for label in counts], fontsize=SMALL_PT)
-    ax.set_ylim(len(counts) - 0.4, -0.6)
+    names = [f"{shown(label)}  ({len(numbers)})" for label, numbers in values.items()]
+    ax.set_yticks(range(len(names)), names, fontsize=SMALL_PT)
+    ax.set_ylim(len(names) - 0.4, -0.6)
     return ax
 
 
@@ -188,7 +209,12 @@ def intervals(ax: Axes, results: Sequence[Result]) -> Axes:
 
 
 def batch_counts(
-    ax: Axes, counts: ArrayLike, classes: Sequence[str], *, colours: Mapping[str, str], title: str = ""
+    ax: Axes,
+    counts: ArrayLike,
+    classes: Sequence[str],
+    *,
+    colours: Mapping[str, str],
+    title: str = "",
 ) -> Axes:
     """Draw how many clips of each class every batch of an epoch holds.
 
@@ -208,7 +234,7 @@ def batch_counts(
         bottom += values
     style(ax, x="batch of the first epoch", y="clips in the batch", title=title, grid="y")
     ax.set_xlim(0.4, len(table) + 0.6)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    _whole_numbers(ax)
     return ax
 
 
@@ -237,7 +263,7 @@ def confusion_matrix(
     if n <= 12:
         digits = 0 if np.allclose(table, table.round(), atol=1e-4) else 1
         for i, j in np.ndindex(n, n):
-            colour = "#ffffff" if shares[i, j] > 0.55 else "#1b242c"
+            colour = "#fefefe" if shares[i, j] > 0.55 else "#1b242c"
             if table[i, j] > 0:
                 ax.text(j, i - 0.04, f"{100 * shares[i, j]:.0f} %", ha="center", va="bottom",
                         fontsize=SMALL_PT, color=colour)  # fmt: skip
@@ -255,7 +281,12 @@ def confusion_matrix(
 
 
 def precision_recall(
-    ax: Axes, is_class: NDArray[np.bool_], scores: Sequence[ArrayLike], *, colour: str, title: str = ""
+    ax: Axes,
+    is_class: NDArray[np.bool_],
+    scores: Sequence[ArrayLike],
+    *,
+    colour: str,
+    title: str = "",
 ) -> Axes:
     """Draw precision against recall of one class, a line per repeat.
 
@@ -269,7 +300,7 @@ def precision_recall(
     """
     for repeat in scores:
         precision, recall, _ = precision_recall_curve(is_class, np.asarray(repeat))
-        ax.step(recall, precision, where="post", color=colour, linewidth=1.6,
+        ax.step(recall[:-1], precision[:-1], where="post", color=colour, linewidth=1.6,
                 alpha=max(0.35, 1 / len(scores) ** 0.5))  # fmt: skip
     ax.axhline(float(np.mean(is_class)), color=SOFT, linestyle=":", linewidth=1.1)
     return _unit_square(ax, x="recall", y="precision", title=title)
@@ -357,35 +388,12 @@ def history_curves(
             ax.plot(best, rows[best - 1][key], "o", color=VERMILLION, markersize=6.5,
                     markeredgecolor=INK, markeredgewidth=1.0)  # fmt: skip
     style(ax, x="epoch", y=y or value, title=title, grid="y")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    _whole_numbers(ax)
     return ax
 
 
-def probability_dots(
-    ax: Axes, probabilities: Mapping[str, Sequence[float]], *, colours: Mapping[str, str], x: str
-) -> Axes:
-    """Draw a dot per unit on a line per class that was named, at the probability it was named with.
-
-    Parameters
-    ----------
-    ax : Axes
-    probabilities : mapping from class to the probabilities of the units so named, 0 to 1
-    colours : mapping from class to colour
-    x : str, label of the axis
-    """
-    for row, (label, values) in enumerate(probabilities.items()):
-        ordered = np.sort(np.asarray(values, dtype=np.float64))
-        around = row + 0.26 * np.sin(np.arange(len(ordered)) * 2.4)  # spread, the same every time
-        ax.scatter(ordered, around, s=16, color=colours[label], alpha=0.75, linewidth=0)
-        if len(ordered):
-            mean = float(ordered.mean())
-            ax.plot([mean, mean], [row - 0.4, row + 0.4], color=INK, linewidth=1.6)
-    style(ax, x=x, grid="x", bare="y")
-    names = [f"{shown(label)}  ({len(values)})" for label, values in probabilities.items()]
-    ax.set_yticks(range(len(names)), names, fontsize=SMALL_PT)
-    ax.set_xlim(0, 1)
-    ax.set_ylim(len(names) - 0.4, -0.6)
-    return ax
+def _whole_numbers(ax: Axes) -> None:
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, steps=[1, 2, 5, 10]))
 
 
 def _unit_square(ax: Axes, *, x: str, y: str, title: str) -> Axes:

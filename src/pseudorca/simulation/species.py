@@ -44,7 +44,7 @@ class Trait(NamedTuple):
 PSEUDORCA_TRAITS: Final[Mapping[str, Trait]] = {
     "whistle.start_hz": Trait(6500.0, 0.24, varies=True),  # [N], [S]
     "whistle.sweep": Trait(0.0, 0.20, log=False, varies=True),  # chosen, inside the range of [S]
-    "whistle.duration_s": Trait(0.45, 0.50, varies=True),  # [S]: 99.9 % within 0.09 to 2.1 s
+    "whistle.duration_s": Trait(0.45, 0.50, varies=True),  # [S]: 99.8 % within 0.09 to 2.1 s
     "whistle.inflections": Trait(1.0, 1.0, log=False, varies=True),  # [S]; rounded, at least 0
     "whistle.ripple": Trait(0.04, 0.50),  # chosen
     "whistle.rolloff_db": Trait(20.0, 5.0, log=False),  # chosen

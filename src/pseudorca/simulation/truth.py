@@ -18,6 +18,13 @@ from pseudorca.simulation.plan import Encounter
 from pseudorca.simulation.signals import Floats
 
 FLOAT_FORMAT: Final = "%.9g"
+# The same whatever happened to be drawn; a column is empty where it does not belong to the kind.
+SIGNAL_COLUMNS: Final = (
+    "path", "signal", "kind", "channel", "animal", "delay_s", "start_s", "end_s", "low_hz",
+    "high_hz", "snr_db", "received_db", "range_m", "level_db", "duration_s", "start_hz", "end_hz",
+    "min_hz", "max_hz", "mean_hz", "sweep", "inflections", "ripple", "rolloff_db", "peak_hz", "q",
+    "interval_s", "n_pulses", "angle_deg", "pitch_hz", "formant_hz",
+)  # fmt: skip
 
 
 class Contour(NamedTuple):
@@ -64,7 +71,8 @@ def write(
     """Write the tables, and last of all that the survey is complete."""
     folder = out / "truth"
     for name, rows in (("encounters", encounters), ("clips", clips), ("signals", signals)):
-        table = pd.DataFrame(list(rows))
+        columns = list(SIGNAL_COLUMNS) if name == "signals" else None
+        table = pd.DataFrame(list(rows), columns=columns)
         table.to_csv(folder / f"{name}.csv", index=False, float_format=FLOAT_FORMAT)
     _contour_table(contours).to_parquet(folder / "contours.parquet", index=False)
     _write_settings(folder / "survey.json", settings, complete=True)

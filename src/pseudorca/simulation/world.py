@@ -18,7 +18,7 @@ N_CHANNELS: Final = 6  # of the towed arrays of HICEAS
 TONE_LINES: Final = 3
 CHANNEL_SD_DB: Final = 1.5  # chosen
 COLOUR_HZ: Final = np.geomspace(60.0, 120_000.0, 18)
-COLOUR_SD_DB: Final = 2.2  # chosen: how unlike two deployments of one recorder are
+COLOUR_SD_DB: Final = 3.0  # chosen: how unlike two deployments of one recorder are
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class World:
         """Deviation of this deployment's response from its recorder's: slope and unevenness."""
         log_hz = np.log10(np.maximum(frequency_hz, 20.0))
         centres = np.log10(COLOUR_HZ)
-        width = 0.8 * (centres[1] - centres[0])
+        width = 0.65 * (centres[1] - centres[0])
         bumps = np.exp(-0.5 * ((log_hz[:, None] - centres) / width) ** 2)
         return np.asarray(bumps @ np.asarray(self.colour_db) + self.tilt_db * (log_hz - 4.0))
 

@@ -1,0 +1,153 @@
+"""Where a recording belongs: its label, encounter and moment, from folders, names and the clock.
+
+In: the path of a recording below the scanned folder. Out: entries of its row (a dict with the
+columns of ``recordings`` and what only naming needs). Where names leave it open, the encounter is
+the coarser one: too coarse is safe, too fine claims independence that is not there.
+"""
+
+from collections import defaultdict
+from datetime import timedelta
+from pathlib import PurePosixPath
+from re import Pattern
+from typing import Any
+
+import xxhash
+
+from pseudorca.recordings import naming
+
+
+def read_names(
+    path: str,
+    *,
+    labels: tuple[str, ...] | None = None,
+    pattern: Pattern[str] | None = None,
+    time_format: str | None = None,
+    home: str = "",
+) -> dict[str, Any]:
+    """Read what the folders and the name of one file say.
+
+    Parameters
+    ----------
+    path : str, relative to the scanned folder, with forward slashes
+    labels : tuple of str or None
+        Folder names, at any depth, that are classes; None: every top-level folder is one
+    pattern, time_format : see :func:`pseudorca.recordings.naming.parse_file_name`
+    home : str, name of the scanned folder itself, where it may stand for an encounter
+
+    Returns
+    -------
+    dict
+        ``label, start_utc, channel, selection, platform``; and for :func:`name_encounter` and the
+        metadata: ``class_folder`` (the top-level folder that is the label, unless ``labels`` says),
+        ``below`` (the folders below the label), ``named_encounter`` (by platform and number, or by
+        the user's pattern), ``local_encounter`` and ``scope``, within which that is unique.
+    """
+    file = PurePosixPath(path)
+    above, label_folder, below = _around_label(list(file.parts[:-1]), labels)
+    text = str(file.with_suffix("")) if pattern else file.stem
+    name = naming.parse_file_name(text, pattern=pattern, time_format=time_format)
+    known = _known_encounter([home, *above], below)
+    is_class = label_folder is not None and label_folder.lower() not in naming.UNLABELLED_NAMES
+    label = label_folder if is_class else None
+    return {
+        "label": label,
+        "start_utc": name.start_utc,
+        "channel": name.channel,
+        "selection": name.selection,
+        "platform": (known and known.platform) or name.platform,
+        "class_folder": label if labels is None else None,
+        "below": below,
+        "named_encounter": name.encounter or (known and known.encounter),
+        "local_encounter": below[0] if below else None,
+        # By folder, not by label: metadata that relabels one file must not tear its encounter apart.
+        "scope": "/".join(part for part in (label or "unlabelled", home) if part),
+    }
+
+
+def name_encounter(row: dict[str, Any]) -> str:
+    """Name the encounter of a row: as it says itself, else by its folder, else by its day."""
+    if said := row["encounter"] or row["named_encounter"]:
+        return str(said)
+    if row["local_encounter"]:
+        return f"{row['scope']}/{row['local_encounter']}"
+    if row["start_utc"]:
+        who = f"{row['platform']} " if row["platform"] else ""
+        return f"{row['scope']}/{who}{row['start_utc']:%Y-%m-%d}"
+    return f"{row['scope']}/(no encounter)"
+
+
+def moment_id(*parts: object) -> str:
+    """Identify one stretch of sound, however many channels heard it."""
+    return xxhash.xxh3_128("\0".join(map(str, parts)).encode()).hexdigest()[:20]
+
+
+def moment_of(row: dict[str, Any]) -> str:
+    """Identify the moment that a recording holds: files of several channels may share it."""
+    # One recorder cannot begin two different sounds at one instant; without any sign of who recorded
+    # or what was selected, equal times prove nothing.
+    named = (row["platform"], row["channel"], row["selection"])
+    if row["start_utc"] and any(part is not None for part in named):
+        start = row["start_utc"].isoformat()
+        return moment_id(row["platform"], row["encounter"], start, row["selection"])
+    return moment_id(row["recording_id"])
+
+
+def cut_at_gaps(rows: list[dict[str, Any]], gap_h: float) -> list[str]:
+    """Split encounters wherever nothing was recorded for more than ``gap_h`` hours; say which."""
+    notices = []
+    by_encounter = defaultdict(list)
+    for row in rows:
+        by_encounter[row["encounter"]].append(row)
+    for encounter, members in by_encounter.items():
+        timed = sorted((row for row in members if row["start_utc"]), key=lambda r: r["start_utc"])
+        part, parts, quiet_since = 0, [], None
+        for row in timed:
+            if quiet_since is None or row["start_utc"] - quiet_since > timedelta(hours=gap_h):
+                part += 1
+            parts.append(part)
+            end = row["start_utc"] + timedelta(seconds=row["duration_s"])
+            quiet_since = max(quiet_since or end, end)
+        if part < 2:
+            continue
+        if len(timed) < len(members):
+            notices.append(
+                f"{encounter} has gaps over {gap_h:g} h but was not cut: "
+                f"{len(members) - len(timed)} of its recordings have no time."
+            )
+            continue
+        for row, number in zip(timed, parts, strict=True):
+            row["encounter"] = f"{encounter}#{number}"
+        notices.append(f"{encounter} was cut into {part} encounters at gaps over {gap_h:g} h.")
+    return notices
+
+
+def _around_label(
+    folders: list[str], labels: tuple[str, ...] | None
+) -> tuple[list[str], str | None, list[str]]:
+    """Split the folders of a file into those above its label folder, that folder, those below."""
+    for depth in range(len(folders) - 1, -1, -1):  # a folder "Unknown" inside a class unlabels it
+        if folders[depth].lower() in naming.UNLABELLED_NAMES:
+            return folders[:depth], folders[depth], folders[depth + 1 :]
+    if labels is None:
+        known = naming.parse_encounter(folders[0]) if folders else None
+        if not folders or (known and known.is_survey_name):  # an encounter is not a population
+            return [], None, folders
+        return [], folders[0], folders[1:]
+    by_lower = {label.lower(): label for label in labels}
+    for depth, folder in enumerate(folders):
+        if folder.lower() in by_lower:
+            return folders[:depth], by_lower[folder.lower()], folders[depth + 1 :]
+    return [], None, folders
+
+
+def _known_encounter(above: list[str], below: list[str]) -> naming.EncounterName | None:
+    """Find the encounter named by platform and number.
+
+    A survey's own pattern counts in any folder, the innermost first; a mere word with a number only
+    below the label, and there the outermost.
+    """
+    for folder in reversed([*above, *below]):
+        known = naming.parse_encounter(folder)
+        if known and known.is_survey_name:
+            return known
+    return next(filter(None, map(naming.parse_encounter, below)), None)

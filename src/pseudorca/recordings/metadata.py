@@ -1,0 +1,197 @@
+"""Join a table of metadata to recordings: populations, encounters, times, columns to group by.
+
+In: the rows of a scan and a CSV with one of the columns ``path``, ``file`` or ``encounter``. The rows
+are changed in place: ``label`` (or ``population``), ``encounter``, ``platform`` and ``start_utc`` of
+the CSV go before what folders and names say; its other columns are kept in ``metadata``.
+"""
+
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from pseudorca.errors import ManifestError
+from pseudorca.recordings import naming
+
+_FILE_COLUMNS = ("file", "filename", "file_name")
+
+
+def join_metadata(rows: list[dict[str, Any]], metadata: Path) -> list[str]:
+    """Add the columns of a CSV to the recordings it names.
+
+    Parameters
+    ----------
+    rows : list of dict, as from a scan; changed in place
+    metadata : path of a CSV
+
+    Returns
+    -------
+    list of str, what a user should know about the join
+
+    Raises
+    ------
+    ManifestError
+        If the CSV cannot be read or joined, contradicts itself, names nothing that was found, or
+        names several recordings or encounters as if they were one.
+    """
+    table, columns = _read(metadata)
+    files = next((columns[name] for name in _FILE_COLUMNS if name in columns), None)
+    key = columns.get("path") or files or columns.get("encounter")
+    if key is None:
+        raise ManifestError(
+            f"metadata {metadata} has the columns {', '.join(table.columns)}; expected one of "
+            "path, file or encounter to join it to the recordings."
+        )
+    entries: dict[str, dict[str, str]] = {}
+    for record in table.to_dict("records"):
+        entry = {str(column): str(value) for column, value in record.items()}
+        name = entry[key].replace("\\", "/").removeprefix("./")
+        if name and entries.setdefault(name, entry) != entry:
+            raise ManifestError(f"metadata {metadata}: two different rows for {key} {name!r}.")
+
+    if key == columns.get("path"):
+        named = [row["path"] for row in rows]
+    elif key == files:
+        named = [PurePosixPath(row["path"]).name for row in rows]
+        _refuse_ambiguous_files(entries, named, metadata)
+    else:
+        named = [_named_encounter(row, entries) for row in rows]
+        _refuse_ambiguous_encounters(rows, named, metadata)
+    used = {name for name in named if name in entries}
+    if rows and not used:
+        raise ManifestError(
+            f"metadata {metadata} names none of the {len(rows)} recordings in its column {key}: it "
+            f"has {next(iter(entries), 'no entry')!r}, the scan has {_example(rows[0], key, files)!r}."
+        )
+    relabelled = 0
+    for row, name in zip(rows, named, strict=True):
+        if name in entries:
+            before = row["label"]
+            _apply(row, name, entries[name], columns, key)
+            relabelled += row["label"] != before
+    notices = []
+    if any(name == row["class_folder"] for row, name in zip(rows, named, strict=True)):
+        strangers = [r for r, name in zip(rows, named, strict=True) if name not in entries]
+        for row in strangers:
+            _unclass(row)
+        if strangers:
+            notices.append(
+                f"The top-level folders are encounters in {metadata.name}; {len(strangers)} "
+                "recordings of other folders are unlabelled. --labels names folders that are classes."
+            )
+    n_joined = sum(name in entries for name in named)
+    if n_joined < len(rows):
+        notices.append(
+            f"{metadata.name} names {n_joined} of {len(rows)} recordings; the others keep what "
+            "their folders say."
+        )
+    if len(used) < len(entries):
+        notices.append(
+            f"{len(entries) - len(used)} of {len(entries)} rows of {metadata.name} name nothing "
+            f"that was found (joined by {key})."
+        )
+    if relabelled:
+        notices.append(f"{metadata.name} changed the label of {relabelled} recordings.")
+    return notices
+
+
+def _read(metadata: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Read the table as text, missing values (``NA`` as R writes it, too) as empty text."""
+    try:
+        table = pd.read_csv(metadata, dtype=str).fillna("")
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"metadata {metadata} cannot be read as CSV: {error}") from error
+    table.columns = table.columns.astype(str).str.strip()
+    for column in table.columns:
+        table[column] = table[column].str.strip()
+    columns = {str(column).lower(): str(column) for column in table.columns}
+    if len(columns) < table.shape[1]:
+        raise ManifestError(f"metadata {metadata} has two columns of one name.")
+    return table, columns
+
+
+def _refuse_ambiguous_files(
+    entries: dict[str, dict[str, str]], named: list[str], metadata: Path
+) -> None:
+    for name, n_files in Counter(named).items():
+        if n_files > 1 and name in entries:
+            raise ManifestError(
+                f"metadata {metadata} joins by file name, but {n_files} recordings are called "
+                f"{name}. Give a column path with the path below the scanned folder."
+            )
+
+
+def _named_encounter(row: dict[str, Any], entries: dict[str, dict[str, str]]) -> str:
+    """What the table calls the encounter of a row: its own name, or that of one of its folders."""
+    candidates = [
+        row["named_encounter"],
+        f"{row['scope']}/{row['local_encounter']}",
+        *reversed(row["below"]),
+        row["class_folder"],
+    ]
+    return next((name for name in candidates if name in entries), "")
+
+
+def _refuse_ambiguous_encounters(
+    rows: list[dict[str, Any]], named: list[str], metadata: Path
+) -> None:
+    """One folder name under two labels is two encounters; a row of the table cannot mean both."""
+    scopes = defaultdict(set)
+    for row, name in zip(rows, named, strict=True):
+        if name in row["below"] and name != row["named_encounter"]:
+            scopes[name].add(row["scope"])
+    for name, several in scopes.items():
+        if len(several) > 1:
+            shown = " and ".join(f"{scope}/{name}" for scope in sorted(several))
+            raise ManifestError(
+                f"metadata {metadata} joins by encounter, but {name} is {shown}. Write it so in the "
+                "column encounter, or give a column path."
+            )
+
+
+def _unclass(row: dict[str, Any]) -> None:
+    """Make an encounter of the top-level folder that was taken for a class."""
+    if row["class_folder"]:
+        row["named_encounter"] = row["named_encounter"] or row["class_folder"]
+        row["label"] = None
+
+
+def _apply(
+    row: dict[str, Any], name: str, entry: dict[str, str], columns: dict[str, str], key: str
+) -> None:
+    label_column = columns.get("label") or columns.get("population")
+    encounter_column = columns.get("encounter")
+    if key != encounter_column and encounter_column and entry[encounter_column]:
+        row["encounter"] = entry[encounter_column]
+    elif key == encounter_column and name == row["class_folder"]:
+        _unclass(row)
+    elif key == encounter_column and name in row["below"]:
+        row["local_encounter"] = name
+    if label_column and (label := entry[label_column]):
+        row["label"] = None if label.lower() in naming.UNLABELLED_NAMES else label
+    if "platform" in columns and (platform := entry[columns["platform"]]):
+        row["platform"] = platform
+    if "start_utc" in columns and (start := entry[columns["start_utc"]]):
+        row["start_utc"] = _time(start, row["path"])
+    taken = {label_column, columns.get("path"), encounter_column, columns.get("platform")}
+    row["metadata"] = {column: value for column, value in entry.items() if column not in taken}
+
+
+def _time(text: str, path: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ManifestError(
+            f"metadata: start_utc {text!r} of {path} is not a time like 2017-07-28T03:12:59."
+        ) from error
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _example(row: dict[str, Any], key: str, files: str | None) -> str:
+    if key == files:
+        return PurePosixPath(row["path"]).name
+    if key.lower() == "path":
+        return str(row["path"])
+    return str(row["named_encounter"] or row["local_encounter"] or row["class_folder"])

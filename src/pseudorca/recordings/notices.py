@@ -1,0 +1,72 @@
+"""What a user should know about a collection before anything is learned from it."""
+
+from collections import Counter
+
+import pandas as pd
+
+MAX_ENCOUNTER_SPAN_H = 12.0
+MIN_ENCOUNTERS = 4
+"""Encounters in a class below which no conclusion about the population holds."""
+
+
+def collection_notices(recordings: pd.DataFrame) -> list[str]:
+    """Say what a user should know about a collection before anything is learned from it.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+
+    Returns
+    -------
+    list of str, one sentence or two each
+    """
+    if recordings.empty:
+        return ["No usable recordings were found."]
+    notices = []
+    rates = Counter(recordings["sample_rate"].tolist())
+    if len(rates) > 1:
+        shown = ", ".join(f"{rate / 1000:g} kHz ({n})" for rate, n in rates.most_common(8))
+        notices.append(
+            f"Mixed sample rates: {shown}{', ...' if len(rates) > 8 else ''}. The common front end "
+            "brings all to one rate; the study front end does not, and then the rate can be a cue."
+        )
+    channels = Counter(recordings["n_channels"].tolist())
+    if len(channels) > 1:
+        shown = ", ".join(f"{n} channel{'s' * (n > 1)} ({k})" for n, k in channels.most_common())
+        notices.append(f"Mixed channel counts: {shown}.")
+    labelled = recordings[recordings["label"].notna()]
+    spellings = labelled.drop_duplicates("label").groupby(labelled["label"].str.casefold())["label"]
+    for _, labels in spellings:
+        if len(labels) > 1:
+            notices.append(
+                f"The classes {' and '.join(sorted(labels))} differ in case only; they count as "
+                f"{len(labels)} populations."
+            )
+    for encounter, group in labelled.groupby("encounter", sort=True):
+        if group["label"].nunique() > 1:
+            counts = ", ".join(f"{n} {label}" for label, n in group["label"].value_counts().items())
+            notices.append(
+                f"Mixed encounter {encounter}: {counts}. It stays one group in every split."
+            )
+    for encounter, group in recordings.dropna(subset="start_utc").groupby("encounter", sort=True):
+        span_h = (group["start_utc"].max() - group["start_utc"].min()).total_seconds() / 3600
+        if span_h > MAX_ENCOUNTER_SPAN_H:
+            notices.append(
+                f"{encounter} spans {span_h:.0f} hours; more than {MAX_ENCOUNTER_SPAN_H:g} is "
+                "hardly one encounter. --cut-gaps HOURS cuts it where nothing was recorded."
+            )
+    for label, group in labelled.groupby("label", sort=True):
+        n_encounters = group["encounter"].nunique()
+        if n_encounters < MIN_ENCOUNTERS:
+            notices.append(
+                f"{label} has {n_encounters} encounter{'s' * (n_encounters != 1)}: too few to "
+                f"conclude about the population (at least {MIN_ENCOUNTERS})."
+            )
+        loose = group["encounter"].str.endswith("/(no encounter)").sum()
+        if loose:
+            notices.append(
+                f"Without encounter and without time: {loose} of the {len(group)} recordings of "
+                f"{label}; they count as one encounter. Put each encounter in a folder, or give "
+                "--metadata with a column encounter."
+            )
+    return notices

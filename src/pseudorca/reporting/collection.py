@@ -1,0 +1,261 @@
+"""The data that a project holds: what there is of each class, encounter and platform."""
+
+import numpy as np
+import pandas as pd
+
+from pseudorca.features.front_ends import band_notices, resampling_notices
+from pseudorca.recordings.notices import collection_notices
+from pseudorca.reporting.blocks import (
+    Block,
+    Chart,
+    Facts,
+    Fold,
+    Notices,
+    Number,
+    Section,
+    Table,
+    Text,
+    chart,
+    figure,
+)
+from pseudorca.reporting.plots import (
+    COLOURS,
+    class_colours,
+    class_dots,
+    legend,
+    stacked_bars,
+)
+from pseudorca.reporting.project import Project, plural
+
+_MOST_BARS = 60
+_MOST_ROWS = 500
+_MOST_COLUMNS = 12
+_SHORT_TABLE = 12
+_OTHERS = "other classes"
+
+
+def data_section(project: Project, notices: list[str]) -> Section:
+    """Say what was recorded, what of it is labelled, and what could not be used."""
+    section = Section("data", "The data")
+    recordings, labelled = project.recordings, project.labelled
+    roots = ", ".join(sorted(set(map(str, recordings["root"])))) or "no folder"
+    section.blocks += [
+        Text(f"Scanned from {roots}."),
+        Facts(
+            [
+                ("recordings", len(recordings)),
+                ("labelled", len(labelled)),
+                ("unlabelled", len(recordings) - len(labelled)),
+                ("hours", Number(recordings["duration_s"].sum() / 3600)),
+                ("classes", len(project.classes)),
+                ("labelled encounters", int(labelled["encounter"].nunique())),
+                ("clips", len(project.clips)),
+                ("problems", len(project.problems)),
+            ]
+        ),
+    ]
+    said = collection_notices(recordings)
+    if project.front_end is not None:
+        said += resampling_notices(recordings, project.front_end.sample_rate)
+        said += band_notices(recordings, project.front_end)
+    notices += said
+    if said:
+        section.blocks.append(Notices(said))
+    if len(labelled):
+        section.blocks.append(_class_table(project))
+        if len(project.labelled_clips):
+            section.blocks += _clip_charts(project)
+        section.blocks += _recorders(project)
+    section.blocks += _problem_table(project)
+    return section
+
+
+def _class_table(project: Project) -> Table:
+    labelled, clips = project.labelled, project.labelled_clips
+    rows = []
+    for label in project.classes:
+        mine = labelled[labelled["label"] == label]
+        cut = clips[clips["label"] == label]
+        rates = mine["sample_rate"] / 1000
+        span = f"{rates.min():g}" + (f" to {rates.max():g}" if rates.nunique() > 1 else "")
+        padded = Number(100 * float((cut["padded_s"] > 0).mean()) if len(cut) else None, 0, " %")
+        rows.append(
+            (
+                label,
+                len(cut),
+                len(mine),
+                int(mine["encounter"].nunique()),
+                Number(mine["duration_s"].sum() / 3600),
+                Number(mine["duration_s"].median(), 1),
+                padded,
+                span,
+                _listed(mine["n_channels"].unique()),
+                _listed(mine["platform"].dropna().unique()) or "not known",
+            )
+        )
+    return Table(
+        ("class", "clips", "recordings", "encounters", "hours", "median length (s)",
+         "clips filled up", "sample rates (kHz)", "channels", "platforms"),
+        rows,
+        caption="Labelled recordings. Filled up: shorter than the window, so that the missing seconds "
+        "were added; where that differs between classes, length alone can tell them apart.",
+    )  # fmt: skip
+
+
+def _clip_charts(project: Project) -> list[Block]:
+    clips = project.labelled_clips.copy()
+    platform_of = dict(
+        zip(project.recordings["recording_id"], project.recordings["platform"], strict=True)
+    )
+    clips["platform"] = [platform_of.get(name) for name in clips["recording_id"]]
+    clips["platform"] = clips["platform"].fillna("not known").astype(str)
+    clips["label"] = clips["label"].astype(str)
+    blocks: list[Block] = [_class_and_platform_chart(clips, project.classes)]
+    by_encounter = pd.crosstab(clips["encounter"].astype(str), clips["label"])
+    by_encounter = by_encounter.reindex(columns=project.classes, fill_value=0)
+    # Classes one after the other, in each the largest encounter first.
+    counts = by_encounter.to_numpy()
+    order = sorted(
+        range(len(counts)), key=lambda k: (int(counts[k].argmax()), -int(counts[k].sum()), k)
+    )
+    by_encounter, counts = by_encounter.iloc[order], counts[order]
+    colours = class_colours(project.classes)
+    how_many = plural(len(by_encounter), "encounter")
+    if len(by_encounter) <= _MOST_BARS:
+        names = [str(name) for name in by_encounter.index]
+        if len(project.classes) > len(COLOURS):  # colours come again, so that names must tell
+            classes = [project.classes[k] for k in counts.argmax(axis=1)]
+            names = [f"{label}: {name}" for label, name in zip(classes, names, strict=True)]
+        made = figure(0.9 + 0.175 * len(by_encounter))
+        ax = stacked_bars(made.subplots(), by_encounter.set_axis(names), colours=colours, x="clips")
+        if len(project.classes) <= len(COLOURS):
+            legend(ax, colours, loc="lower left", bbox_to_anchor=(0, 1), ncols=6)
+        caption = (
+            f"Clips of each of the {how_many}. The encounter is what is independent: many clips "
+        )
+        caption += "of one are little more evidence than one."
+    else:
+        values = {
+            label: [int(n) for n in by_encounter[label] if n > 0]
+            for label in project.classes[:_MOST_BARS]
+        }
+        made = figure(0.8 + 0.3 * len(values))
+        ax = class_dots(made.subplots(), values, colours=colours, x="clips of an encounter")
+        ax.set_xscale("log")
+        caption = (
+            f"Clips of {how_many}: a dot each, a bar at the mean; the number of encounters in "
+        )
+        caption += f"brackets.{_only(len(values), len(project.classes))}"
+    blocks.append(chart(made, description=caption, caption=caption))
+    rows = [
+        (str(name), _listed([project.classes[k] for k in np.flatnonzero(row)]), int(row.sum()))
+        for name, row in zip(by_encounter.index[:_MOST_ROWS], counts, strict=False)
+    ]
+    more = len(by_encounter) - len(rows)
+    blocks.append(
+        Fold(
+            f"All {how_many} as a table",
+            [Table(("encounter", "class", "clips"), rows, n_more=more, more="the table clips")],
+        )
+    )
+    return blocks
+
+
+def _class_and_platform_chart(clips: pd.DataFrame, classes: list[str]) -> Chart:
+    colours = class_colours(classes)
+    counts = clips["label"].value_counts().reindex(classes, fill_value=0)
+    shown = counts if len(counts) <= _MOST_BARS else counts.nlargest(_MOST_BARS)
+    per_class = pd.DataFrame(np.diag(shown), index=shown.index, columns=shown.index)
+    platforms = pd.crosstab(clips["platform"], clips["label"]).reindex(
+        columns=classes, fill_value=0
+    )
+    platforms = platforms.loc[platforms.sum(axis=1).sort_values(ascending=False).index][:_MOST_BARS]
+    known = list(platforms.index) != ["not known"]
+    n_bars = max(len(shown), len(platforms) if known else 0)
+    made = figure(0.75 + 0.24 * n_bars)
+    if known:
+        left, right = made.subplots(1, 2)
+        stacked_bars(right, platforms, colours=colours, x="clips", title="per platform")
+    else:
+        left = made.subplots()
+    stacked_bars(left, per_class, colours=colours, x="clips", title="per class")
+    caption = "Labelled clips per class" + (" and platform, in the same colours." if known else ".")
+    if not known:
+        caption += (
+            " No name or metadata says which platform recorded what, so that a platform that goes "
+            "with a class would go unnoticed."
+        )
+    caption += _only(len(shown), len(classes))
+    return chart(made, description=caption, caption=caption)
+
+
+def _recorders(project: Project) -> list[Block]:
+    """Sample rates and channels per class: where they go with the label, the recorder can be heard."""
+    labelled, tables = project.labelled, []
+    for column, name in (("sample_rate", "sample rate"), ("n_channels", "channels")):
+        counts = pd.crosstab(labelled[column], labelled["label"].astype(str))
+        if len(counts.columns) > _MOST_COLUMNS:
+            biggest = counts.sum().nlargest(_MOST_COLUMNS).index
+            rest = counts.drop(columns=biggest).sum(axis=1)
+            counts = counts[sorted(biggest)].assign(**{_OTHERS: rest})
+        unit = "kHz" if column == "sample_rate" else ""
+        rows = [
+            (Number(value / 1000, _decimals(value), " kHz") if unit else int(value), *map(int, row))
+            for value, row in zip(counts.index, counts.to_numpy(), strict=True)
+        ]
+        if len(rows) > 1 or column == "sample_rate":
+            tables.append(
+                Table(
+                    (name, *map(str, counts.columns)),
+                    rows[:_MOST_ROWS],
+                    caption=f"Recordings per {name} and class.",
+                )
+            )
+    if not tables:
+        return []
+    return [
+        Fold(
+            "Sample rates and channels per class",
+            [
+                Text(
+                    "Where a rate or a number of channels goes with a class, a classifier can know "
+                    "the class by the recorder."
+                ),
+                *tables,
+            ],
+            is_open=all(len(table.rows) <= _SHORT_TABLE for table in tables),
+        )
+    ]
+
+
+def _problem_table(project: Project) -> list[Block]:
+    problems = project.problems
+    if problems.empty:
+        return [Text("Problems: none. Every audio file that was found can be used.")]
+    reasons = (
+        problems["reason"].astype(str).str.replace(r"^duplicate of .*", "duplicate", regex=True)
+    )
+    counted = reasons.value_counts()
+    text = f"{plural(len(problems), 'problem')}, everything else is unharmed: "
+    text += ", ".join(f"{reason} ({n})" for reason, n in counted.items()) + "."
+    rows = [
+        tuple("" if pd.isna(cell) else str(cell) for cell in row)
+        for row in problems[["path", "stage", "reason", "detail"]].to_numpy(dtype=object)
+    ]
+    table = Table(("file", "stage", "reason", "detail"), rows)
+    if len(rows) <= _SHORT_TABLE:
+        return [Text(text), table]
+    return [Text(text), Fold(f"All {len(rows)} problems", [table])]
+
+
+def _only(n_shown: int, n_all: int) -> str:
+    return "" if n_shown >= n_all else f" Only {n_shown} of {n_all} classes are shown."
+
+
+def _listed(values: object, most: int = 6) -> str:
+    names = sorted(map(str, np.asarray(values, dtype=object)))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _decimals(value_hz: float) -> int:
+    return next((d for d in range(4) if round(value_hz / 1000, d) * 1000 == value_hz), 3)

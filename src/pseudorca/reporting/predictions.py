@@ -1,0 +1,267 @@
+"""What the classifier said of recordings without a label.
+
+In: the table ``decisions`` and the files that ``predict`` wrote. Out: counts, probabilities and
+tables, beside what they presuppose.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.ticker import FixedLocator
+
+from pseudorca.reporting.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Commands,
+    Notices,
+    Number,
+    Section,
+    Table,
+    Text,
+    chart,
+    figure,
+)
+from pseudorca.reporting.plots import (
+    COLOURS,
+    GREY,
+    SOFT,
+    class_colours,
+    class_dots,
+    legend,
+    stacked_bars,
+)
+from pseudorca.reporting.project import Project, plural
+from pseudorca.store import PREDICTION_FOLDER
+
+MOST_ROWS = 100
+_MOST_CLASSES = 40
+_MOST_BARS = 40
+_OTHERS = "other classes"
+
+
+def prediction_section(project: Project) -> Section:
+    """Show what the latest classifier that was asked said of recordings and encounters."""
+    section = Section("predictions", "Predictions on unknown recordings")
+    # The table of decisions holds a row per clip too; those are never needed here.
+    decisions = project.store.read("decisions", where="split_id = '' AND unit <> 'clip'")
+    if decisions.empty:
+        section.blocks += _nothing_predicted(project)
+        return section
+    classifier_id = _latest_classifier(project, decisions)
+    others = decisions["classifier_id"].nunique() - 1
+    decisions = decisions[decisions["classifier_id"] == classifier_id]
+    name, about = _classifier(project, classifier_id)
+    files = {unit: _written(project, unit, classifier_id) for unit in ("encounter", "recording")}
+    classes = [str(label) for label in about.get("classes", [])]
+    classes += sorted(set(map(str, decisions["decision"])) - set(classes))
+    prior = ", ".join(sorted(set(map(str, decisions["prior"]))))
+    said = _what_it_means(prior, len(classes))
+    if n_known := _n_known(files["recording"]):
+        said.append(
+            f"{n_known} of these recordings trained the classifier: what it says of them proves "
+            "nothing."
+        )
+    if others:
+        said.append(f"Answers of {plural(others, 'other classifier')} are in the table decisions.")
+    by_unit = {unit: decisions[decisions["unit"] == unit] for unit in ("encounter", "recording")}
+    counted = " of ".join(plural(len(by_unit[unit]), unit) for unit in ("recording", "encounter"))
+    section.blocks += [
+        Text(f"Classifier {name} ({classifier_id}) was asked about {counted}."),
+        Notices(said),
+        _count_table(by_unit, classes),
+    ]
+    if len(by_unit["recording"]):
+        section.blocks.append(_dots(by_unit["recording"], classes))
+    if (encounters := files["encounter"]) is not None and len(encounters) <= _MOST_BARS:
+        section.blocks.append(_bars(encounters, classes))
+    for unit in ("encounter", "recording"):
+        section.blocks.append(_answers(unit, by_unit[unit], files[unit], classes, project))
+    return section
+
+
+def _n_known(written: pd.DataFrame | None) -> int:
+    if written is None or "in_training" not in written:
+        return 0
+    return int(written["in_training"].astype(bool).sum())
+
+
+def _what_it_means(prior: str, n_classes: int) -> list[str]:
+    meaning = {
+        "uniform": "every class is taken to be equally frequent among the unknown",
+        "train": "the classes are taken to be as frequent as among the training clips",
+    }.get(prior, "see the decisions")
+    return [
+        "The probabilities are not calibrated: 0.9 does not mean right nine times in ten. They "
+        f"presuppose a {prior} prior ({meaning}).",
+        f"The classifier knows {n_classes} classes and names one of them for every sound, ship "
+        "noise and species it never heard included.",
+    ]
+
+
+def _nothing_predicted(project: Project) -> list[Block]:
+    folder, n = project.store.folder, int(project.recordings["label"].isna().sum())
+    steps = [f"pseudorca predict --project {folder}" + ("" if n else " FILES_OR_FOLDERS")]
+    if not project.classifiers:
+        steps.insert(0, f"pseudorca train --project {folder}")
+    text = f"Nothing was predicted. The project holds {plural(n, 'unlabelled recording')}."
+    return [Text(text), Commands("To predict, run:", steps)]
+
+
+def _latest_classifier(project: Project, decisions: pd.DataFrame) -> str:
+    there = set(map(str, decisions["classifier_id"]))
+    for run in reversed(list(project.runs.itertuples())):
+        if run.verb == "predict":
+            name = str(json.loads(str(run.settings)).get("classifier_id"))
+            if name in there:
+                return name
+    return sorted(there)[0]
+
+
+def _classifier(project: Project, classifier_id: str) -> tuple[str, dict[str, Any]]:
+    for name, about in project.classifiers.items():
+        if about.get("classifier_id") == classifier_id:
+            return name, about
+    return "no longer saved", {}
+
+
+def _count_table(by_unit: dict[str, pd.DataFrame], classes: list[str]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for label in classes:
+        cells: list[Cell] = [label]
+        for table in by_unit.values():
+            mine = table[table["decision"] == label]
+            mean = float(mine["probability"].mean()) if len(mine) else None
+            cells += [len(mine), Number(mean)]
+        rows.append(tuple(cells))
+    return Table(
+        ("most probable", "encounters", "mean probability", "recordings", "mean probability"),
+        rows,
+        caption="How often each class was named, and the mean of the probabilities it was named with.",
+    )
+
+
+def _dots(recordings: pd.DataFrame, classes: list[str]) -> Chart:
+    named = [label for label in classes if (recordings["decision"] == label).any()][:_MOST_CLASSES]
+    values = {
+        label: recordings.loc[recordings["decision"] == label, "probability"].tolist()
+        for label in named
+    }
+    made = figure(0.75 + 0.36 * len(named))
+    ax = made.subplots()
+    class_dots(
+        ax, values, colours=class_colours(classes), x="probability of the class that was named"
+    )
+    ax.set_xlim(0, 1.005)
+    guess = 1 / max(len(classes), 1)
+    ax.axvline(guess, color=SOFT, linestyle="--", linewidth=1.1)
+    caption = (
+        f"Recordings by the class that was named and its probability (not calibrated): a dot each, a "
+        f"bar at the mean, the number in brackets. Dashes: {guess:.2f}, all classes equally probable."
+    )
+    return chart(made, description=caption, caption=caption)
+
+
+def _bars(encounters: pd.DataFrame, classes: list[str]) -> Chart:
+    """Probabilities of all classes per encounter, as bars of length 1."""
+    columns = [label for label in classes if f"p_{label}" in encounters]
+    table = encounters[[f"p_{label}" for label in columns]].astype(float)
+    table = table.set_axis(columns, axis=1).set_axis(encounters["encounter"].astype(str), axis=0)
+    colours = class_colours(classes)
+    if len(columns) > len(COLOURS):  # the classes most probable on the whole, and the others as one
+        kept = set(table.sum().nlargest(len(COLOURS) - 1).index)
+        rest = table[[label for label in columns if label not in kept]].sum(axis=1)
+        table = table[[label for label in columns if label in kept]]
+        colours = class_colours(list(table.columns)) | {_OTHERS: GREY}
+        table = table.assign(**{_OTHERS: rest})
+    made = figure(1.05 + 0.24 * len(table))
+    ax = made.subplots()
+    stacked_bars(ax, table, colours=colours, x="probability (not calibrated)", totals=False)
+    ax.set_xlim(0, 1)
+    ax.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+    legend(ax, {label: colours[label] for label in table.columns}, loc="lower left",
+           bbox_to_anchor=(0, 1), ncols=6)  # fmt: skip
+    caption = "Probability of every class for each encounter, not calibrated."
+    return chart(made, description=caption, caption=caption)
+
+
+def _answers(
+    unit: str,
+    decisions: pd.DataFrame,
+    written: pd.DataFrame | None,
+    classes: list[str],
+    project: Project,
+) -> Table:
+    """A row per unit; from the file that ``predict`` wrote where there is one, for its paths."""
+    if written is not None:
+        rows = [
+            _written_row(unit, row, classes) for row in written.head(MOST_ROWS).to_dict("records")
+        ]
+        n_all, where = len(written), str(project.store.folder / PREDICTION_FOLDER)
+    else:
+        paths = _paths(project)
+        rows = [
+            _stored_row(unit, row, paths) for row in decisions.head(MOST_ROWS).to_dict("records")
+        ]
+        n_all, where = len(decisions), "the table decisions"
+    columns = ["encounter", "moments", "most probable", "probability", "next", "probability"]
+    if unit == "recording":
+        columns.insert(0, "recording")
+    caption = f"What was said of each {unit}. Probabilities are not calibrated."
+    if written is not None:
+        caption += f" Those of every class are in {where}."
+    return Table(columns, rows, caption=caption, n_more=n_all - len(rows), more=where)
+
+
+def _written_row(unit: str, row: dict[Any, Any], classes: list[str]) -> tuple[Cell, ...]:
+    others = {
+        label: float(row[f"p_{label}"])
+        for label in classes
+        if f"p_{label}" in row and label != row["decision"]
+    }
+    second = max(others, key=lambda label: others[label], default="")
+    known = " (was in training)" if unit == "recording" and row.get("in_training") is True else ""
+    cells: list[Cell] = [str(row["path"]) + known] if unit == "recording" else []
+    cells += [str(row["encounter"]), int(row["n_moments"]), str(row["decision"])]
+    cells += [Number(float(row["probability"])), second, Number(others.get(second))]
+    return tuple(cells)
+
+
+def _stored_row(
+    unit: str, row: dict[Any, Any], paths: dict[str, tuple[str, str]]
+) -> tuple[Cell, ...]:
+    name = str(row["unit_id"])
+    cells: list[Cell] = list(paths.get(name, (name, ""))) if unit == "recording" else [name]
+    cells += [int(row["n_moments"]), str(row["decision"]), Number(float(row["probability"]))]
+    return (*cells, "", Number(None))
+
+
+def _paths(project: Project) -> dict[str, tuple[str, str]]:
+    """Path and encounter by what decisions on recordings are keyed by, their moment."""
+    recordings = project.recordings
+    columns = (recordings[name] for name in ("moment_id", "path", "encounter"))
+    return {str(m): (str(p), str(e)) for m, p, e in zip(*columns, strict=True)}
+
+
+def _written(project: Project, unit: str, classifier_id: str) -> pd.DataFrame | None:
+    """The table that ``predict`` wrote beside the store, if it is this classifier's."""
+    folder: Path = project.store.folder / PREDICTION_FOLDER
+    for path in (folder / f"{unit}s.csv", folder / f"{unit}s.parquet"):
+        if not path.exists():
+            continue
+        try:
+            if path.suffix == ".csv":
+                text = {"encounter": str, "decision": str, "path": str}
+                table = pd.read_csv(
+                    path, dtype=text, keep_default_na=False, na_values={"start_utc": ""}
+                )
+            else:
+                table = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            project.note_trouble(path, error)
+            continue
+        if len(table) and set(map(str, table["classifier_id"])) == {classifier_id}:
+            return table
+    return None

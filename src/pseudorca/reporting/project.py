@@ -1,0 +1,243 @@
+"""Everything that a report is made of, read from a project once.
+
+In: a store. Out: :class:`Project`, with the tables, the evaluations (parsed), the embedder's and the
+classifiers' descriptions. What is missing is empty; what cannot be read becomes a problem of the
+report, not its end.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pseudorca.errors import PseudorcaError
+from pseudorca.features.front_ends import FrontEnd, front_end_from_settings
+from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store
+
+OPTIMISTIC_FIRST = ("random", "stratified", "recording", "recording_id", "study")
+"""Optimistic splits, the one that is compared with the honest one first."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One row of ``evaluations``: a head under a split, with its results per unit."""
+
+    split_id: str
+    recipe_id: str
+    time_utc: str
+    about: Mapping[str, Any]
+
+    @property
+    def split(self) -> str:
+        return str(self.about["split"]["name"])
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether clips of one encounter may stand on both sides."""
+        return bool(self.about["optimistic"])
+
+    @property
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Metrics by unit: ``clip``, ``recording``, ``encounter``."""
+        return {str(result["unit"]): result for result in self.about["results"]}
+
+    @property
+    def trainings(self) -> list[dict[str, Any]]:
+        return list(self.about.get("trainings", ()))
+
+    @property
+    def head(self) -> str:
+        return describe_head(self.about["recipe"]["head"])
+
+    @property
+    def method(self) -> str:
+        """How the split was drawn, such as ``split encounter, 5 folds, 3 repeats``."""
+        return describe_split(self.about["split"])
+
+
+@dataclass
+class Project:
+    """The tables and descriptions of one project, as far as there are any."""
+
+    store: Store
+    recordings: pd.DataFrame
+    clips: pd.DataFrame
+    problems: pd.DataFrame
+    runs: pd.DataFrame
+    evaluations: list[Evaluation]
+    embedder: dict[str, Any] | None
+    front_end: FrontEnd | None
+    classifiers: dict[str, dict[str, Any]]
+    trouble: list[dict[str, str]] = field(default_factory=list)
+    """Problems met while reporting, rows like those of ``problems``."""
+
+    @cached_property
+    def labelled(self) -> pd.DataFrame:
+        """The labelled recordings."""
+        return self.recordings[self.recordings["label"].notna()].reset_index(drop=True)
+
+    @cached_property
+    def labelled_clips(self) -> pd.DataFrame:
+        return self.clips[self.clips["label"].notna()].reset_index(drop=True)
+
+    @cached_property
+    def classes(self) -> list[str]:
+        return sorted(map(str, self.labelled["label"].unique()))
+
+    def note_trouble(self, path: object, error: Exception) -> None:
+        """Keep a problem that cost a figure or a paragraph."""
+        reason = getattr(error, "reason", "") or type(error).__name__
+        detail = getattr(error, "detail", "") or str(error)
+        row = {"path": str(path), "stage": "report", "reason": reason, "detail": detail}
+        if row not in self.trouble:
+            self.trouble.append(row)
+
+
+def read_project(store: Store) -> Project:
+    """Read what a report needs; only the tables of scores and decisions are left for later."""
+    trouble: list[dict[str, str]] = []
+    classifiers = {}
+    for path in sorted((store.folder / CLASSIFIER_FOLDER).glob("*/classifier.json")):
+        if about := _read_json(path, trouble):
+            used = _read_json(path.with_name("embedder.json"), trouble) or {}
+            classifiers[path.parent.name] = about | {"embedder": used}
+    embedder = None
+    if (path := store.folder / EMBEDDER_FOLDER / "embedder.json").exists():
+        embedder = _read_json(path, trouble)
+    project = Project(
+        store=store,
+        recordings=store.read("recordings"),
+        clips=store.read("clips"),
+        problems=store.read("problems"),
+        runs=store.read("runs"),
+        evaluations=_evaluations(store, trouble),
+        embedder=embedder,
+        front_end=None,
+        classifiers=classifiers,
+        trouble=trouble,
+    )
+    if embedder is not None:
+        try:
+            project.front_end = front_end_from_settings(embedder["front_end"])
+        except (PseudorcaError, KeyError, TypeError) as error:
+            project.note_trouble(path, error)
+    return project
+
+
+def headline(project: Project) -> Evaluation | None:
+    """The evaluation that is named first: encounters never heard.
+
+    Of those whose recipe (embedder and head) is a saved classifier's, else of all: the one that
+    splits by encounter before other groups, then the latest.
+    """
+    honest = [e for e in project.evaluations if not e.optimistic and "encounter" in e.results]
+
+    def rank(evaluation: Evaluation) -> tuple[bool, bool, str]:
+        by_encounter = evaluation.about["group_by"] == "encounter"
+        return is_saved(project, evaluation), by_encounter, evaluation.time_utc
+
+    return max(honest, key=rank, default=None)
+
+
+def is_saved(project: Project, evaluation: Evaluation) -> bool:
+    """Whether a saved classifier was made by the evaluated recipe: the same embedder and head."""
+    recipe = evaluation.about["recipe"]
+    return any(
+        about.get("training", {}).get("head") == recipe["head"]
+        and about["embedder"].get("embedder_id") == recipe["embedder_id"]
+        for about in project.classifiers.values()
+    )
+
+
+def counterpart(project: Project, honest: Evaluation) -> Evaluation | None:
+    """The optimistic evaluation of the same recipe, to show what a random split would have said."""
+    same = [
+        e
+        for e in project.evaluations
+        if e.optimistic and e.recipe_id == honest.recipe_id and "encounter" in e.results
+    ]
+    order = {name: place for place, name in enumerate(OPTIMISTIC_FIRST)}
+    return min(same, key=lambda e: order.get(e.split, len(order)), default=None)
+
+
+def describe_head(settings: Mapping[str, Any]) -> str:
+    """Say in words how a head is trained."""
+    balance = {
+        "none": "classes as frequent as they are",
+        "weights": "classes weighted equally",
+        "sampler": "weighted random sampler",
+    }.get(str(settings.get("balance")), str(settings.get("balance")))
+    if settings.get("head") == "logistic":
+        c = "C by inner folds" if settings.get("c") is None else f"C = {settings['c']:g}"
+        return f"logistic regression ({c}, {balance})"
+    if settings.get("head") == "softmax":
+        return (
+            f"softmax by SGD (learning rate {settings['learning_rate']:g}, momentum "
+            f"{settings['momentum']:g}, {settings['n_epochs']} epochs, {balance})"
+        )
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def describe_split(split: Mapping[str, Any]) -> str:
+    """Say in words how a split is drawn."""
+    name, n_repeats = str(split["name"]), int(split["n_repeats"])
+    text = f"split {name}"
+    if name == "study":
+        text += ", 60 % training, 20 % validation, 20 % test"
+    elif not name.startswith("leave-one-"):
+        text += f", {split['n_folds']} folds"
+    if n_repeats > 1:
+        text += f", {n_repeats} repeats"
+    return text
+
+
+def plural(n: int, noun: str) -> str:
+    """Write a count with its noun, such as ``1 encounter`` or ``2 classes``."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{n:,} {noun}{ending if n != 1 else ''}"
+
+
+def _evaluations(store: Store, trouble: list[dict[str, str]]) -> list[Evaluation]:
+    """The evaluations, honest ones first, each kind from the latest to the oldest."""
+    found = []
+    for row in store.read("evaluations").itertuples():
+        try:
+            evaluation = Evaluation(
+                str(row.split_id),
+                str(row.classifier_id),
+                str(row.time_utc),
+                json.loads(str(row.result)),
+            )
+            _ = evaluation.split, evaluation.optimistic, evaluation.results, evaluation.head
+            found.append(evaluation)
+        except (ValueError, KeyError, TypeError) as error:
+            detail = f"{row.split_id}: {error}"
+            trouble.append(
+                {
+                    "path": "evaluations",
+                    "stage": "report",
+                    "reason": "cannot be read",
+                    "detail": detail,
+                }
+            )
+    found.sort(key=lambda evaluation: evaluation.time_utc, reverse=True)
+    found.sort(key=lambda evaluation: evaluation.optimistic)
+    return found
+
+
+def _read_json(path: Path, trouble: list[dict[str, str]]) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        row = {
+            "path": str(path),
+            "stage": "report",
+            "reason": "cannot be read",
+            "detail": str(error),
+        }
+        trouble.append(row)
+        return None

@@ -1,0 +1,151 @@
+"""Where the numbers come from: versions, settings, weights, tables, runs."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pseudorca.reporting.blocks import Block, Cell, Fold, Heading, Section, Settings, Table, Text
+from pseudorca.reporting.project import Evaluation, Project, describe_head, describe_split
+from pseudorca.store import package_versions
+
+_TABLES = ("recordings", "problems", "clips", "scores", "decisions", "evaluations", "runs")
+_MOST_RUNS = 200
+
+
+def provenance_section(project: Project) -> Section:
+    """List everything somebody would need to make the same numbers again."""
+    section = Section("provenance", "Provenance")
+    versions = package_versions()
+    section.blocks += [
+        Text(f"Project folder: {project.store.folder.resolve()}"),
+        *_trouble(project),
+        Heading("Packages"),
+        Settings(list(versions.items())),
+        Text(_other_versions(project, versions)),
+    ]
+    if (clips := project.store.setting("clips")) is not None:
+        section.blocks += [Heading("Clips"), _settings(clips)]
+    if project.embedder is not None:
+        section.blocks += [Heading("Embedder"), *_embedder(project.embedder)]
+    for name, about in project.classifiers.items():
+        section.blocks += [Heading(f"Classifier {name}"), _classifier(about)]
+    if project.evaluations:
+        rows = [_evaluation(evaluation) for evaluation in project.evaluations]
+        columns = ("evaluated (UTC)", "split", "seed", "head", "embedder", "recipe", "split id")
+        section.blocks += [Heading("Evaluations"), Table(columns, rows)]
+    section.blocks += [
+        Heading("Tables"),
+        Settings([(table, f"version {project.store.version(table)}") for table in _TABLES]),
+        Text("Every write makes a new version; 0 is a table that was never written."),
+        *_runs(project),
+    ]
+    return section
+
+
+def _trouble(project: Project) -> list[Block]:
+    if not project.trouble:
+        return []
+    rows = [(row["path"], row["reason"], row["detail"]) for row in project.trouble]
+    return [
+        Heading("Problems of this report"),
+        Table(
+            ("file", "reason", "detail"), rows, caption="What could not be read for this report."
+        ),
+    ]
+
+
+def _settings(settings: Mapping[str, Any]) -> Settings:
+    return Settings([(name, _plain(value)) for name, value in settings.items()])
+
+
+def _embedder(about: Mapping[str, Any]) -> list[Block]:
+    backbone = dict(about.get("backbone", {}))
+    rows = [("embedder id", _plain(about.get("embedder_id")))]
+    rows += [(f"front end: {name}", _plain(v)) for name, v in about.get("front_end", {}).items()]
+    rows += [("resize", _plain(about.get("resize")))]
+    rows += [(f"backbone: {name}", _plain(value)) for name, value in backbone.items()]
+    return [Settings(rows)]
+
+
+def _classifier(about: Mapping[str, Any]) -> Settings:
+    training = about.get("training", {})
+    details = about.get("head", {})
+    rows = [
+        ("classifier id", _plain(about.get("classifier_id"))),
+        ("embedder id", _plain(about.get("embedder", {}).get("embedder_id"))),
+        ("trained (UTC)", _plain(training.get("time_utc"))),
+        ("head", describe_head(training["head"]) if "head" in training else "not known"),
+        ("seed", _plain(training.get("head", {}).get("seed"))),
+        ("prior", _plain(training.get("prior"))),
+        ("calibrated", "yes" if training.get("calibrated") else "no"),
+    ]
+    rows += [(name, _plain(details[name])) for name in ("c", "best_epoch") if name in details]
+    for name, title in (("n_clips", "clips"), ("n_encounters", "encounters")):
+        counts = training.get(name, {})
+        rows.append((f"training {title}", ", ".join(f"{k} {counts[k]}" for k in sorted(counts))))
+    rows.append(("versions", _plain(training.get("versions"))))
+    rows.append(("versions of the tables", _plain(training.get("tables"))))
+    return Settings(rows)
+
+
+def _evaluation(evaluation: Evaluation) -> tuple[Cell, ...]:
+    split, recipe = evaluation.about["split"], evaluation.about["recipe"]
+    return (
+        evaluation.time_utc,
+        describe_split(split),
+        str(split["seed"]),
+        describe_head(recipe["head"]),
+        str(recipe["embedder_id"]),
+        evaluation.recipe_id,
+        evaluation.split_id,
+    )
+
+
+def _runs(project: Project) -> list[Block]:
+    runs = project.runs.iloc[::-1]
+    rows = []
+    for run in runs.head(_MOST_RUNS).itertuples():
+        try:
+            tables = json.loads(str(run.provenance)).get("tables", {})
+        except ValueError:
+            tables = {}
+        left = ", ".join(f"{table} {version}" for table, version in tables.items())
+        rows.append((str(run.time_utc), str(run.verb), left, _readable(str(run.settings))))
+    table = Table(
+        ("time (UTC)", "verb", "tables and versions", "settings"),
+        rows,
+        n_more=len(runs) - len(rows),
+        more="the table runs",
+    )
+    return [Heading("Runs"), Fold(f"{len(runs)} runs, the latest first", [table])]
+
+
+def _other_versions(project: Project, now: Mapping[str, str]) -> str:
+    """Name the packages with which an evaluation was made by another version."""
+    other = {
+        f"{package} {version}"
+        for evaluation in project.evaluations
+        for package, version in evaluation.about.get("versions", {}).items()
+        if now.get(package) != version
+    }
+    if not other:
+        same = "The evaluations were made with the same versions."
+        return same if project.evaluations else "The versions that this report was written with."
+    return f"Some evaluations were made with other versions: {', '.join(sorted(other))}."
+
+
+def _readable(settings: str) -> str:
+    try:
+        return _plain(json.loads(settings))
+    except ValueError:
+        return settings
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_plain(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_plain, value)) + "]"
+    return str(value)

@@ -1,0 +1,113 @@
+"""The command line: documented, quick to answer, and plain about mistakes."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from typer.testing import CliRunner
+
+from pseudorca import cli
+
+ROOT = Path(__file__).parents[1]
+VERBS = sorted(
+    (command.name or command.callback.__name__) for command in cli.app.registered_commands
+)
+runner = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for label in ("Insular", "Pelagic", "Unknown"):
+        for number in (1, 2):
+            path = tmp_path / "data" / label / f"{label[0]}ette_AC_{number}"
+            path.mkdir(parents=True)
+            sf.write(path / "20170728_031259_ch01_sel01.wav", 0.1 * rng.standard_normal(8_000), 8_000)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_and_a_place_in_the_readme(verb):
+    result = runner.invoke(cli.app, [verb, "--help"])
+    assert result.exit_code == 0
+    readme = (ROOT / "README.md").read_text()
+    assert re.search(rf"(pseudorca |`){verb}\b", readme)
+
+
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"backbones"}))
+def test_every_verb_takes_project_and_json(verb):
+    text = runner.invoke(cli.app, [verb, "--help"], env={"COLUMNS": "200"}).output
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert "--json" in plain
+    assert "--project" in plain
+
+
+def test_help_imports_neither_torch_nor_pandas():
+    code = (
+        "import sys\nsys.argv = ['pseudorca', '--help']\n"
+        "from pseudorca import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'pandas', 'matplotlib', 'lancedb', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_json_is_one_object_on_stdout_and_messages_go_to_stderr(folder, tmp_path):
+    command = [sys.executable, "-c", "from pseudorca.cli import main; main()", "scan", str(folder)]
+    done = subprocess.run(
+        [*command, "--project", str(tmp_path / "p"), "--json"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    assert {key: result[key] for key in ("n_recordings", "n_labelled", "n_unlabelled")} == {
+        "n_recordings": 6, "n_labelled": 4, "n_unlabelled": 2,
+    }  # fmt: skip
+    assert result["classes"] == {"Insular": 2, "Pelagic": 2}
+    assert (result["n_encounters"], result["n_problems"], result["problems"]) == (6, 0, [])
+
+
+def test_mistakes_are_one_line_on_stderr_and_status_2(folder, tmp_path):
+    for arguments, expected in (
+        (["scan", str(folder / "nowhere"), "-p", str(tmp_path / "a")], "is not a folder"),
+        (["train", "-p", str(tmp_path / "b")], "Begin with: pseudorca scan"),
+        (["backbones", "resnet81"], "Did you mean"),
+        (["scan", str(folder), "-p", str(folder)], "is not empty"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", "from pseudorca.cli import main; main()", *arguments],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 2, done
+        assert done.stdout == ""
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert expected in done.stderr
+
+
+def test_readable_output_names_classes_problems_and_notices(folder, tmp_path):
+    (folder / "Insular" / "broken.wav").write_text("not audio")
+    result = runner.invoke(cli.app, ["scan", str(folder), "-p", str(tmp_path / "p")])
+    assert result.exit_code == 0
+    assert "6 recordings" in result.stdout
+    assert "Pelagic" in result.stdout
+    assert "not audio" in result.stdout
+    assert "too few to conclude" in result.stdout.replace("\n", " ")
+    result = runner.invoke(cli.app, ["folds", "-p", str(tmp_path / "p"), "--split", "random"])
+    assert result.exit_code == 0
+    assert "verified" in result.stdout
+
+
+def test_version_is_printed():
+    assert runner.invoke(cli.app, ["--version"]).stdout.strip() == cli.__version__
+
+
+def test_settings_are_read_as_json_or_text():
+    assert cli._settings(["levels=pcen", "n_rows=64", "frame=false"]) == (
+        ("levels", "pcen"), ("n_rows", 64), ("frame", False),
+    )  # fmt: skip
