@@ -1,5 +1,48 @@
-"""Which population or species of whale made this sound, and how far can that answer be trusted?"""
+"""Which population or species of whale made this sound, and how far can that answer be trusted?
+
+The public names, imported when they are first used: ``import pseudorca`` costs no torch.
+"""
+
+from importlib import import_module
+from typing import Any
 
 from pseudorca._version import __version__
 
-__all__ = ["__version__"]
+_HOMES = {
+    "Classifier": "pseudorca.learning.classifier",
+    "ClipOptions": "pseudorca.recordings.clips",
+    "CommonFrontEnd": "pseudorca.features.common",
+    "Embedder": "pseudorca.features.embedding",
+    "LogisticHead": "pseudorca.learning.heads",
+    "Manifest": "pseudorca.recordings.manifest",
+    "PseudorcaError": "pseudorca.errors",
+    "ScanOptions": "pseudorca.recordings.manifest",
+    "SoftmaxHead": "pseudorca.learning.heads",
+    "Split": "pseudorca.recordings.folds",
+    "Store": "pseudorca.store",
+    "StudyFrontEnd": "pseudorca.features.study",
+    "SurveyConfig": "pseudorca.simulation",
+    "cross_validate": "pseudorca.learning.crossval",
+    "cut": "pseudorca.recordings.clips",
+    "embed_clips": "pseudorca.features.embedding",
+    "evaluate": "pseudorca.assessment.metrics",
+    "load_backbone": "pseudorca.features.backbones",
+    "make_folds": "pseudorca.recordings.folds",
+    "predict": "pseudorca.prediction.scores",
+    "probe": "pseudorca.recordings.audio",
+    "read_segment": "pseudorca.recordings.audio",
+    "scan": "pseudorca.recordings.manifest",
+    "simulate_survey": "pseudorca.simulation",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'pseudorca' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -32,7 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Tells which population or species of whale made a sound, and how far that answer can be "
-    "trusted. The usual order: scan, embed, train, evaluate, predict, report.",
+    "trusted. The usual order: scan, embed, train, evaluate, predict, report. To try it without "
+    "recordings: simulate.",
 )
 _out = Console()
 _err = Console(stderr=True)
@@ -453,6 +454,58 @@ def report(
     if _done(result, as_json):
         return
     _say(f"Open {result['output']} in a browser.")
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="New folder: gets recordings/ and truth/.")],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    effect: Annotated[
+        float, typer.Option(help="Difference of the populations in standard deviations; 0: none.")
+    ] = 1.0,
+    encounter_signature: Annotated[
+        float, typer.Option(help="0 to 1: how alike the clips of one encounter are.")
+    ] = 0.7,
+    confound: Annotated[
+        float, typer.Option(help="0 to 1: how often a population has its own recorder.")
+    ] = 0.0,
+    encounters: Annotated[int, typer.Option(help="Labelled encounters.")] = 16,
+    n_clips: Annotated[int, typer.Option("--clips", help="Labelled clips.")] = 200,
+    noise: Annotated[
+        list[Path] | None, typer.Option(help="Real noise to mix in: a file, or a folder of them.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another setting, such as sample_rate=192000. Repeatable."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Make a survey whose truth is known, with the folders and names of a real one."""
+    from pseudorca import workflow
+
+    with _progress("Simulating") as update:
+        result = workflow.simulate(
+            out,
+            seed=seed,
+            effect=effect,
+            encounter_signature=encounter_signature,
+            confound=confound,
+            n_encounters=encounters,
+            n_clips=n_clips,
+            noise=tuple(noise or ()),
+            settings=dict(_settings(setting or [])),
+            n_workers=workers,
+            progress=update,
+        )
+    if _done(result, as_json):
+        return
+    _say(
+        f"{result['n_files']} files ({result['duration_s'] / 60:.1f} min) of "
+        f"{result['n_encounters']} encounters in {result['recordings']}; the truth is in "
+        f"{result['truth']}."
+    )
+    _table(["class", "files"], result["files_per_class"].items())
 
 
 @app.command()

@@ -5,8 +5,8 @@ result, and returns a dict of JSON values: the object that ``--json`` prints.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pandas as pd
 import xxhash
 
 from pseudorca.assessment.metrics import evaluate as compute_metrics
-from pseudorca.errors import ManifestError
+from pseudorca.errors import ManifestError, SimulationError, unknown_name
 from pseudorca.features.backbones import adapt_batch_norm, load_backbone
 from pseudorca.features.common import CommonFrontEnd, sounds_left_out, widest_band
 from pseudorca.features.embedding import (
@@ -42,9 +42,11 @@ from pseudorca.recordings.manifest import (
     PROBLEM_COLUMNS,
     Manifest,
     ScanOptions,
+    full_path,
     scan,
     scan_files,
 )
+from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import (
     CLASSIFIER_FOLDER,
     EMBEDDER_FOLDER,
@@ -376,6 +378,46 @@ def folds_project(store: Store, split: Split) -> dict[str, Any]:
         "not_testable": folds.not_testable,
         "n_straddling_moments": folds.n_straddling_moments,
         "folds": rows,
+    }
+
+
+def simulate(
+    out: Path,
+    *,
+    noise: Sequence[Path] = (),
+    settings: Mapping[str, Any] | None = None,
+    n_workers: int = 1,
+    progress: Progress | None = None,
+    **named: Any,
+) -> dict[str, Any]:
+    """Make a survey with known truth; ``named`` and ``settings`` are fields of SurveyConfig.
+
+    Raises
+    ------
+    SimulationError
+        If a setting is unknown or makes no sense, or the folder holds something else.
+    """
+    known = {field.name for field in fields(SurveyConfig)}
+    given = dict(settings or {})
+    for name, value in given.items():
+        if name not in known:
+            raise SimulationError(unknown_name("setting of a survey", name, known))
+        if isinstance(value, list):
+            given[name] = tuple(value)
+    files: list[Path] = []
+    for path in noise:
+        found = scan_files([path]).recordings if path.is_dir() else None
+        files += [path] if found is None else [full_path(row) for row in found.itertuples()]
+    config = SurveyConfig(**(named | {"noise_files": tuple(files)} | given))
+    summary = simulate_survey(out, config, n_workers=n_workers, progress=progress)
+    return {
+        "recordings": str(out / "recordings"),
+        "truth": str(out / "truth"),
+        "n_encounters": summary.n_encounters,
+        "n_files": summary.n_files,
+        "n_signals": summary.n_signals,
+        "duration_s": summary.duration_s,
+        "files_per_class": summary.n_clips_by_label,
     }
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from pseudorca.reporting.plots import GRID, INK, SOFT
 
-WIDTH_IN = 10.4
+WIDTH_IN = 11.0
 """Width of a full figure in inches: at 96 pixels each it fills the page's column."""
 
 _THEME = {INK: "var(--ink)", SOFT: "var(--soft)", GRID: "var(--grid)", "#ffffff": "var(--paper)"}

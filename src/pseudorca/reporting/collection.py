@@ -30,6 +30,7 @@ from pseudorca.reporting.project import Project, plural
 _MOST_BARS = 60
 _MOST_ROWS = 500
 _MOST_COLUMNS = 12
+_MOST_NOTICES = 8
 _SHORT_TABLE = 12
 _OTHERS = "other classes"
 
@@ -38,6 +39,7 @@ def data_section(project: Project, notices: list[str]) -> Section:
     """Say what was recorded, what of it is labelled, and what could not be used."""
     section = Section("data", "The data")
     recordings, labelled = project.recordings, project.labelled
+    unit, seconds = _time_unit(recordings)
     roots = ", ".join(sorted(set(map(str, recordings["root"])))) or "no folder"
     section.blocks += [
         Text(f"Scanned from {roots}."),
@@ -46,7 +48,7 @@ def data_section(project: Project, notices: list[str]) -> Section:
                 ("recordings", len(recordings)),
                 ("labelled", len(labelled)),
                 ("unlabelled", len(recordings) - len(labelled)),
-                ("hours", Number(recordings["duration_s"].sum() / 3600)),
+                (unit, Number(recordings["duration_s"].sum() / seconds, 1)),
                 ("classes", len(project.classes)),
                 ("labelled encounters", int(labelled["encounter"].nunique())),
                 ("clips", len(project.clips)),
@@ -54,13 +56,16 @@ def data_section(project: Project, notices: list[str]) -> Section:
             ]
         ),
     ]
-    said = collection_notices(recordings)
+    said = []
     if project.front_end is not None:
-        said += resampling_notices(recordings, project.front_end.sample_rate)
         said += band_notices(recordings, project.front_end)
+        said += resampling_notices(recordings, project.front_end.sample_rate)
+    said += collection_notices(recordings)
     notices += said
     if said:
-        section.blocks.append(Notices(said))
+        section.blocks.append(Notices(said[:_MOST_NOTICES]))
+    if more := said[_MOST_NOTICES:]:
+        section.blocks.append(Fold(plural(len(more), "more notice"), [Notices(more)]))
     if len(labelled):
         section.blocks.append(_class_table(project))
         if len(project.labelled_clips):
@@ -72,6 +77,7 @@ def data_section(project: Project, notices: list[str]) -> Section:
 
 def _class_table(project: Project) -> Table:
     labelled, clips = project.labelled, project.labelled_clips
+    unit, seconds = _time_unit(project.recordings)
     rows = []
     for label in project.classes:
         mine = labelled[labelled["label"] == label]
@@ -85,7 +91,7 @@ def _class_table(project: Project) -> Table:
                 len(cut),
                 len(mine),
                 int(mine["encounter"].nunique()),
-                Number(mine["duration_s"].sum() / 3600),
+                Number(mine["duration_s"].sum() / seconds, 1),
                 Number(mine["duration_s"].median(), 1),
                 padded,
                 span,
@@ -94,7 +100,7 @@ def _class_table(project: Project) -> Table:
             )
         )
     return Table(
-        ("class", "clips", "recordings", "encounters", "hours", "median length (s)",
+        ("class", "clips", "recordings", "encounters", unit, "median length (s)",
          "clips filled up", "sample rates (kHz)", "channels", "platforms"),
         rows,
         caption="Labelled recordings. Filled up: shorter than the window, so that the missing seconds "
@@ -125,9 +131,14 @@ def _clip_charts(project: Project) -> list[Block]:
         names = [str(name) for name in by_encounter.index]
         if len(project.classes) > len(COLOURS):  # colours come again, so that names must tell
             classes = [project.classes[k] for k in counts.argmax(axis=1)]
-            names = [f"{label}: {name}" for label, name in zip(classes, names, strict=True)]
+            names = [
+                name if name.startswith(f"{label}/") else f"{label}: {name}"
+                for label, name in zip(classes, names, strict=True)
+            ]
         made = figure(0.9 + 0.175 * len(by_encounter))
-        ax = stacked_bars(made.subplots(), by_encounter.set_axis(names), colours=colours, x="clips")
+        ax = stacked_bars(
+            made.subplots(), by_encounter.set_axis(names), colours=colours, x="clips", most=48
+        )
         if len(project.classes) <= len(COLOURS):
             legend(ax, colours, loc="lower left", bbox_to_anchor=(0, 1), ncols=6)
         caption = (
@@ -175,10 +186,10 @@ def _class_and_platform_chart(clips: pd.DataFrame, classes: list[str]) -> Chart:
     made = figure(0.75 + 0.24 * n_bars)
     if known:
         left, right = made.subplots(1, 2)
-        stacked_bars(right, platforms, colours=colours, x="clips", title="per platform")
+        stacked_bars(right, platforms, colours=colours, x="clips", title="per platform", most=24)
     else:
         left = made.subplots()
-    stacked_bars(left, per_class, colours=colours, x="clips", title="per class")
+    stacked_bars(left, per_class, colours=colours, x="clips", title="per class", most=24)
     caption = "Labelled clips per class" + (" and platform, in the same colours." if known else ".")
     if not known:
         caption += (
@@ -246,6 +257,11 @@ def _problem_table(project: Project) -> list[Block]:
     if len(rows) <= _SHORT_TABLE:
         return [Text(text), table]
     return [Text(text), Fold(f"All {len(rows)} problems", [table])]
+
+
+def _time_unit(recordings: pd.DataFrame) -> tuple[str, float]:
+    """The unit in which a collection's time reads well, and its seconds."""
+    return ("hours", 3600.0) if recordings["duration_s"].sum() > 36_000 else ("minutes", 60.0)
 
 
 def _only(n_shown: int, n_all: int) -> str:

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from pseudorca.assessment.metrics import UnitTruth, unit_truth
 from pseudorca.reporting.blocks import (
     Block,
+    Cell,
     Chart,
     Fold,
     Heading,
@@ -88,10 +89,12 @@ def results_tables(evaluations: Sequence[Evaluation]) -> list[Table]:
 
 
 def _results_table(evaluations: Sequence[Evaluation]) -> Table:
-    rows = [
+    results = [(e, e.results[unit]) for e in evaluations for unit in _UNITS if unit in e.results]
+    methods = {result["interval_method"] for _, result in results}
+    rows: list[tuple[Cell, ...]] = [
         (
             f"{evaluation.split} (optimistic)" if evaluation.optimistic else evaluation.split,
-            unit,
+            result["unit"],
             result["n_units"],
             result["n_groups"],
             Number(result["balanced_accuracy"], 3),
@@ -99,19 +102,17 @@ def _results_table(evaluations: Sequence[Evaluation]) -> Table:
             Number(result["majority_baseline"], 3),
             Number(result["accuracy"], 3),
             Number(result["majority_accuracy"], 3),
-            result["interval_method"],
+            *([result["interval_method"]] if len(methods) > 1 else []),
         )
-        for evaluation in evaluations
-        for unit in _UNITS
-        if (result := evaluation.results.get(unit)) is not None
+        for evaluation, result in results
     ]
+    columns = ["split", "unit", "units", "groups", "balanced accuracy", "95 % interval", "baseline"]
+    columns += ["accuracy", "majority"] + ["interval by"] * (len(methods) > 1)
     first = evaluations[0]
-    return Table(
-        ("split", "unit", "units", "groups", "balanced accuracy", "95 % interval", "baseline",
-         "accuracy", "majority", "interval by"),
-        rows,
-        caption=f"All results of {first.head}, embedder {first.about['recipe']['embedder_id']}.",
-    )  # fmt: skip
+    caption = f"All results of {first.head}, embedder {first.about['recipe']['embedder_id']}."
+    if len(methods) == 1:
+        caption += f" Intervals: {methods.pop()}."
+    return Table(columns, rows, caption=caption)
 
 
 def class_table(result: Mapping[str, Any]) -> Table:

@@ -126,6 +126,7 @@ def stacked_bars(
     x: str,
     title: str = "",
     totals: bool = True,
+    most: int = 30,
 ) -> Axes:
     """Draw a horizontal bar per row, its classes one after the other, its total at the end.
 
@@ -138,6 +139,7 @@ def stacked_bars(
     x : str, label of the axis
     title : str
     totals : bool, write the total at the end of each bar
+    most : int, letters of a row's name that are shown
     """
     rows = np.arange(len(counts))
     left = np.zeros(len(counts))
@@ -149,7 +151,7 @@ def stacked_bars(
     for row, total in enumerate(left if totals else ()):
         ax.text(total + space, row, f"{total:,.0f}", va="center", fontsize=SMALL_PT, color=INK)
     style(ax, x=x, title=title, grid="x", bare="y")
-    ax.set_yticks(rows, [shown(name) for name in counts.index], fontsize=SMALL_PT)
+    ax.set_yticks(rows, [shown(name, most) for name in counts.index], fontsize=SMALL_PT)
     ax.set_ylim(len(counts) - 0.4, -0.6)
     ax.set_xlim(0, max(left.max(initial=0.0), 1.0) * 1.08)
     _whole_numbers(ax)

@@ -69,7 +69,7 @@ def prediction_section(project: Project) -> Section:
     by_unit = {unit: decisions[decisions["unit"] == unit] for unit in ("encounter", "recording")}
     counted = " of ".join(plural(len(by_unit[unit]), unit) for unit in ("recording", "encounter"))
     section.blocks += [
-        Text(f"Classifier {name} ({classifier_id}) was asked about {counted}."),
+        Text(f"Classifier “{name}” ({classifier_id}) was asked about {counted}."),
         Notices(said),
         _count_table(by_unit, classes),
     ]
@@ -206,7 +206,7 @@ def _answers(
             _stored_row(unit, row, paths) for row in decisions.head(MOST_ROWS).to_dict("records")
         ]
         n_all, where = len(decisions), "the table decisions"
-    columns = ["encounter", "moments", "most probable", "probability", "next", "probability"]
+    columns = ["encounter", "moments", "most probable", "probability", "next"]
     if unit == "recording":
         columns.insert(0, "recording")
     caption = f"What was said of each {unit}. Probabilities are not calibrated."
@@ -225,8 +225,8 @@ def _written_row(unit: str, row: dict[Any, Any], classes: list[str]) -> tuple[Ce
     known = " (was in training)" if unit == "recording" and row.get("in_training") is True else ""
     cells: list[Cell] = [str(row["path"]) + known] if unit == "recording" else []
     cells += [str(row["encounter"]), int(row["n_moments"]), str(row["decision"])]
-    cells += [Number(float(row["probability"])), second, Number(others.get(second))]
-    return tuple(cells)
+    following = f"{second} {others[second]:.2f}" if second else ""
+    return (*cells, Number(float(row["probability"])), following)
 
 
 def _stored_row(
@@ -235,7 +235,7 @@ def _stored_row(
     name = str(row["unit_id"])
     cells: list[Cell] = list(paths.get(name, (name, ""))) if unit == "recording" else [name]
     cells += [int(row["n_moments"]), str(row["decision"]), Number(float(row["probability"]))]
-    return (*cells, "", Number(None))
+    return (*cells, "")
 
 
 def _paths(project: Project) -> dict[str, tuple[str, str]]:

@@ -31,7 +31,7 @@ def provenance_section(project: Project) -> Section:
         section.blocks += [Heading(f"Classifier {name}"), _classifier(about)]
     if project.evaluations:
         rows = [_evaluation(evaluation) for evaluation in project.evaluations]
-        columns = ("evaluated (UTC)", "split", "seed", "head", "embedder", "recipe", "split id")
+        columns = ("evaluated (UTC)", "split", "seed", "head", "recipe", "split id")
         section.blocks += [Heading("Evaluations"), Table(columns, rows)]
     section.blocks += [
         Heading("Tables"),
@@ -91,11 +91,10 @@ def _classifier(about: Mapping[str, Any]) -> Settings:
 def _evaluation(evaluation: Evaluation) -> tuple[Cell, ...]:
     split, recipe = evaluation.about["split"], evaluation.about["recipe"]
     return (
-        evaluation.time_utc,
+        _minute(evaluation.time_utc),
         describe_split(split),
         str(split["seed"]),
         describe_head(recipe["head"]),
-        str(recipe["embedder_id"]),
         evaluation.recipe_id,
         evaluation.split_id,
     )
@@ -110,7 +109,7 @@ def _runs(project: Project) -> list[Block]:
         except ValueError:
             tables = {}
         left = ", ".join(f"{table} {version}" for table, version in tables.items())
-        rows.append((str(run.time_utc), str(run.verb), left, _readable(str(run.settings))))
+        rows.append((_minute(str(run.time_utc)), str(run.verb), left, _readable(str(run.settings))))
     table = Table(
         ("time (UTC)", "verb", "tables and versions", "settings"),
         rows,
@@ -141,11 +140,21 @@ def _readable(settings: str) -> str:
         return settings
 
 
+def _minute(time_utc: str) -> str:
+    return time_utc[:16].replace("T", " ")
+
+
 def _plain(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_plain(each)}" for name, each in value.items())
+        inside = ", ".join(
+            f"{name}: {{{_plain(each)}}}"
+            if isinstance(each, Mapping)
+            else f"{name}: {_plain(each)}"
+            for name, each in value.items()
+        )
+        return inside or "none"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_plain, value)) + "]"
     return str(value)

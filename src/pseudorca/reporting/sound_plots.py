@@ -15,13 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
 
-from pseudorca.reporting.plots import GREY, INK, SMALL_PT, style
+from pseudorca.reporting.plots import GREY, INK, SMALL_PT, shown, style
 
 N_COLOURS = 255
 """One below a byte: the last value of a palette is for what a recording does not reach."""
 
 _TICKS_HZ = np.array([1, 2, 5]) * 10.0 ** np.arange(0, 6)[:, None]
-_FLOOR = 1e-12  # power below which float32 audio holds only its own rounding: -120 dB
+_FLOOR = 1e-20  # of power: digital silence, -200 dB
+_SPAN_DB = 110.0  # below the highest level, what a spectrum shows
 
 
 class Levels(NamedTuple):
@@ -84,10 +85,13 @@ def spectra(ax: Axes, samples: ArrayLike, *, sample_rate: int, colours: Sequence
     sample_rate : int, Hz
     colours : sequence of str, one per channel
     """
+    highest, lowest = -np.inf, np.inf
     for k, channel in enumerate(np.asarray(samples)):
         khz, level_db = magnitude_spectrum(channel, sample_rate=sample_rate)
+        highest, lowest = max(highest, level_db.max()), min(lowest, level_db.min())
         ax.plot(khz, level_db, color=colours[k], linewidth=1.3, alpha=0.9)
     style(ax, x="frequency (kHz)", y="magnitude (dB re full scale)", grid="both")
+    ax.set_ylim(max(lowest, highest - _SPAN_DB) - 4, highest + 4)
     ax.set_xscale("log")
     top = sample_rate / 2000
     ax.set_xlim(max(0.02, top / 4000), top)
@@ -100,7 +104,14 @@ def spectra(ax: Axes, samples: ArrayLike, *, sample_rate: int, colours: Sequence
 
 
 def spectrogram(
-    ax: Axes, levels: Levels, *, low: float, high: float, title: str = "", start_s: float = 0.0
+    ax: Axes,
+    levels: Levels,
+    *,
+    low: float,
+    high: float,
+    title: str = "",
+    title_colour: str = INK,
+    start_s: float = 0.0,
 ) -> AxesImage:
     """Draw a spectrogram with its axes; rows that the recording does not reach are grey.
 
@@ -112,7 +123,7 @@ def spectrogram(
     levels : Levels
     low, high : float
         The levels at either end of the colour map
-    title : str
+    title, title_colour : str
     start_s : float, time of the first sample
 
     Returns
@@ -121,19 +132,19 @@ def spectrogram(
     """
     palette = colormaps["viridis"].resampled(N_COLOURS)
     palette.set_bad(GREY)
-    shown = np.ma.masked_array(levels.db, np.zeros(levels.db.shape, dtype=bool))
-    shown[levels.n_reached :] = np.ma.masked
+    visible = np.ma.masked_array(levels.db, np.zeros(levels.db.shape, dtype=bool))
+    visible[levels.n_reached :] = np.ma.masked
     n_rows, n_frames = levels.db.shape
     hop = levels.frames_s[1] - levels.frames_s[0] if n_frames > 1 else 2 * levels.frames_s[0]
     image = ax.imshow(
-        shown, cmap=palette, vmin=low, vmax=high, origin="lower", aspect="auto",
+        visible, cmap=palette, vmin=low, vmax=high, origin="lower", aspect="auto",
         interpolation="none",
         extent=(start_s + levels.frames_s[0] - hop / 2, start_s + levels.frames_s[-1] + hop / 2,
                 -0.5, n_rows - 0.5),
     )  # fmt: skip
     style(ax, x="time (s)", y="frequency (kHz)")
     if title:
-        ax.set_title(title, fontsize=SMALL_PT, color=INK, loc="left", pad=4)
+        ax.set_title(shown(title, 64), fontsize=SMALL_PT, color=title_colour, loc="left", pad=4)
     hertz = frequency_ticks(levels.rows_hz)
     rows = np.interp(hertz, levels.rows_hz, np.arange(n_rows))
     ax.set_yticks(rows, [f"{f / 1000:g}" for f in hertz], fontsize=SMALL_PT)

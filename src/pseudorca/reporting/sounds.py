@@ -169,7 +169,7 @@ def _examples_chart(project: Project, drawn: list[tuple[Any, Levels]]) -> Chart:
         if not is_pcen:
             levels = levels._replace(db=levels.db - levels.db[: levels.n_reached].max())
         image = spectrogram(ax, levels, low=low, high=high, start_s=clip.start_s,
-                            title=f"{number}  {clip.label}, {clip.encounter}")  # fmt: skip
+                            title=f"{number}  {_named(clip)}")  # fmt: skip
         if clip.padded_s > 0:
             ax.axvline(clip.end_s, color="#fefefe", linestyle="--", linewidth=1.2)
         if (number - 1) % n_columns:
@@ -187,6 +187,12 @@ def _examples_chart(project: Project, drawn: list[tuple[Any, Levels]]) -> Chart:
     if any(clip.padded_s > 0 for clip, _ in drawn):
         caption += " Dashed: the end of the recording; what follows fills the window."
     return chart(made, description=f"Spectrograms of {len(drawn)} clips.", caption=caption)
+
+
+def _named(clip: Any) -> str:
+    """Class and encounter; encounters of no certain name begin with their class already."""
+    encounter = str(clip.encounter)
+    return encounter if encounter.startswith(f"{clip.label}/") else f"{clip.label}, {encounter}"
 
 
 def _front_end_words(project: Project) -> str:
@@ -290,10 +296,10 @@ def _spectrograms(
             continue
         title = f"channel {k + 1}" if n > 1 else ""
         image = spectrogram(
-            ax, found[k], low=high - _RANGE_DB, high=high, title=title, start_s=start_s
-        )
+            ax, found[k], low=high - _RANGE_DB, high=high, title=title, title_colour=colours[k],
+            start_s=start_s,
+        )  # fmt: skip
         if n > 1:
-            ax.title.set_color(colours[k])
             for spine in ax.spines.values():
                 spine.set(visible=True, color=colours[k], linewidth=2)
         if k % n_columns:

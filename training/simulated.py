@@ -1,0 +1,204 @@
+"""Simulated clips to train on: levels of the common front end beside what is true of them.
+
+In: settings and a number. Out: the levels of one clip in decibels, as the product's own front end
+computes them, and the signals that can be heard in it. Kept in a folder of plain arrays, a file per
+block of clips, so that a run that was cut off goes on where it stopped.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudorca import simulation as sim
+from pseudorca.errors import AudioError
+from pseudorca.features.common import REACH, CommonFrontEnd
+
+FORMAT = 1  # changes with anything that changes a cached clip
+BLOCK = 100
+STEP_DB = 0.5  # of the kept levels
+PARAMETERS = tuple(
+    name for name in sim.TRAIT_NAMES if not name.endswith(("level_db", "burst_pulse.q"))
+)
+LOGARITHMIC = {name for name in PARAMETERS if sim.PSEUDORCA.traits[name].log}
+RATES: dict[str, tuple[tuple[int, float], ...]] = {
+    "16k": (
+        (32_000, 0.52), (8_000, 0.04), (11_025, 0.04), (16_000, 0.08), (20_000, 0.06),
+        (22_050, 0.08), (24_000, 0.06), (44_100, 0.04), (48_000, 0.04), (96_000, 0.04),
+    ),
+    "48k": ((96_000, 0.6), (32_000, 0.1), (48_000, 0.1), (64_000, 0.1), (192_000, 0.1)),
+    "96k": ((192_000, 0.6), (48_000, 0.1), (96_000, 0.2), (128_000, 0.1)),
+}  # fmt: skip
+"""Sample rates in Hz, with their shares, of the recordings that a band is trained on."""
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """What decides the sound of a set of clips."""
+
+    seed: int = 1
+    n_clips: int = 10_000
+    """A multiple of 100, the clips of a block."""
+    n_species: int = 400
+    band: str = "16k"
+    clip_s: float = 3.0
+    quiet_share: float = 0.15
+    """Clips without any signal."""
+    max_snr_db: float = 42.0
+    natural_share: float = 0.2
+    """Clips whose signals are as loud as level and distance make them."""
+
+    @property
+    def key(self) -> str:
+        """Name of the set's folder; a set can grow, so the number of clips is not part of it."""
+        told = {name: value for name, value in asdict(self).items() if name != "n_clips"}
+        text = json.dumps(told | {"format": FORMAT}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def front_end(band: str = "16k") -> CommonFrontEnd:
+    """The pictures of the network in the box."""
+    return CommonFrontEnd.in_band(band, colours="grey")
+
+
+def virtual_species(settings: ClipSettings, number: int) -> sim.Species:
+    """Species ``number`` of a set; the same whatever clips are made."""
+    rng = np.random.default_rng([settings.seed, 1, number])
+    return sim.draw_virtual_species(rng, name=f"virtual {number}")
+
+
+def draw_rate(rng: np.random.Generator, band: str) -> int:
+    """The sample rate of some recording, in Hz."""
+    rates, shares = zip(*RATES[band], strict=True)
+    return int(rng.choice(rates, p=np.array(shares) / sum(shares)))
+
+
+def simulated_clip(
+    settings: ClipSettings, number: int
+) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """Clip ``number`` of a set.
+
+    Returns
+    -------
+    levels : ndarray [shape=(n_rows, n_frames)], uint8
+        Half decibels below 255 at the loudest
+    truth : dict
+        ``species``, ``n_reached`` (rows), ``signals``: a row per signal that is in the band
+    """
+    rng = np.random.default_rng([settings.seed, 2, number])
+    species_number = int(rng.integers(settings.n_species))
+    species = virtual_species(settings, species_number)
+    rate = draw_rate(rng, settings.band)
+    recorder = sim.draw_recorder(rng, sample_rate=rate)
+    world = sim.draw_world(rng)
+    quiet = bool(rng.random() < settings.quiet_share)
+    natural = bool(rng.random() < settings.natural_share)
+    snr_db = float(rng.uniform(0.0, settings.max_snr_db))
+    activity = 0.0 if quiet else float(np.exp(rng.normal(0.0, 0.5)))
+    kinds = [kind for kind, per_s in species.rates.items() if per_s > 0]
+    require = [] if quiet else [str(rng.choice(kinds))]
+    waveform, truth = sim.simulate_clip(
+        rng, species, world, recorder, settings.clip_s, activity=activity, require=require,
+        snr_db=None if natural else snr_db,
+    )  # fmt: skip
+    pictures = front_end(settings.band)
+    levels, n_reached = pictures.levels_db(waveform[0], sample_rate=rate)
+    top = float(levels[:n_reached].max())
+    kept = np.clip(np.rint(255 + (levels - top) / STEP_DB), 0, 255).astype(np.uint8)
+    highest_hz = min(REACH * rate, pictures.fmax_hz, 2 * recorder.fmax_hz)
+    signals = [row for row in truth["signals"] if row["low_hz"] < highest_hz]
+    return kept, {"species": species_number, "n_reached": n_reached, "signals": signals}
+
+
+def simulated_block(task: tuple[ClipSettings, int, Path]) -> None:
+    """Write one block of clips, whole or not at all."""
+    settings, block, folder = task
+    levels, about, rows = [], [], []
+    numbers = range(block * BLOCK, min((block + 1) * BLOCK, settings.n_clips))
+    for number in numbers:
+        try:
+            picture, truth = simulated_clip(settings, number)
+        except AudioError:  # a recorder so deaf that its clip is digital silence
+            continue
+        levels.append(picture)
+        about.append((number, truth["species"], truth["n_reached"]))
+        for row in truth["signals"]:
+            place = sim.KINDS.index(row["kind"])
+            names = [name.partition(".") for name in PARAMETERS]
+            values = [row[n] if kind == row["kind"] else np.nan for kind, _, n in names]
+            rows.append(
+                [number, place]
+                + [row[n] for n in ("start_s", "end_s", "low_hz", "high_hz", "snr_db")]
+                + values
+            )
+    table = np.array(rows, dtype=np.float32).reshape(len(rows), 7 + len(PARAMETERS))
+    target = folder / f"block_{block:05d}.npz"
+    partial = target.with_suffix(".part.npz")
+    np.savez(partial, levels=np.stack(levels), about=np.array(about, np.int64), signals=table)
+    partial.replace(target)
+
+
+def simulate(
+    settings: ClipSettings,
+    folder: Path,
+    *,
+    n_workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Make what is missing of a set of clips in a folder of its own under ``folder``."""
+    home = folder / settings.key
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
+    blocks = range(-(-settings.n_clips // BLOCK))
+    todo = [n for n in blocks if not (home / f"block_{n:05d}.npz").exists()]
+    tasks = [(settings, n, home) for n in todo]
+    for done, _ in enumerate(_each(simulated_block, tasks, n_workers), start=1):
+        if progress:
+            progress(done, len(tasks))
+    return home
+
+
+def _each(function: Callable[[Any], Any], tasks: list[Any], n_workers: int) -> Iterator[Any]:
+    if n_workers == 1:
+        yield from map(function, tasks)
+        return
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of the processes yet to start
+        os.environ.setdefault(name, "1")
+    with ProcessPoolExecutor(n_workers) as pool:
+        yield from pool.map(function, tasks)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """A set of clips in memory.
+
+    ``levels`` [shape=(n, n_rows, n_frames)], uint8; ``species``, ``n_reached`` [shape=(n,)];
+    ``signals`` a list of arrays [shape=(n_signals, 6 + n_parameters)]: kind, start and end in s, low
+    and high in Hz, signal-to-noise ratio in dB, parameters (NaN where of another kind).
+    """
+
+    levels: NDArray[np.uint8]
+    species: NDArray[np.int64]
+    n_reached: NDArray[np.int64]
+    signals: list[NDArray[np.float32]]
+
+
+def load_clips(home: Path, n_clips: int | None = None) -> Clips:
+    """Read a folder that :func:`simulate` filled."""
+    levels, about, signals = [], [], []
+    for path in sorted(home.glob("block_?????.npz")):
+        with np.load(path) as block:
+            levels.append(block["levels"])
+            about.append(block["about"])
+            order = np.searchsorted(block["signals"][:, 0], [*block["about"][:, 0], np.inf])
+            signals += [block["signals"][a:b, 1:] for a, b in pairwise(order)]
+    table = np.concatenate(about)[:n_clips]
+    return Clips(np.concatenate(levels)[:n_clips], table[:, 1], table[:, 2], signals[:n_clips])
