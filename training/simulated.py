@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pseudorca import simulation as sim
 from pseudorca.errors import AudioError
 from pseudorca.features.common import REACH, CommonFrontEnd
+from pseudorca.features.small_network import FRONT_END
 
 FORMAT = 1  # changes with anything that changes a cached clip
 BLOCK = 100
@@ -66,7 +67,7 @@ class ClipSettings:
 
 def front_end(band: str = "16k") -> CommonFrontEnd:
     """The pictures of the network in the box."""
-    return CommonFrontEnd.in_band(band, colours="grey")
+    return CommonFrontEnd.in_band(band, **FRONT_END)
 
 
 def virtual_species(settings: ClipSettings, number: int) -> sim.Species:
@@ -202,3 +203,72 @@ def load_clips(home: Path, n_clips: int | None = None) -> Clips:
             signals += [block["signals"][a:b, 1:] for a, b in pairwise(order)]
     table = np.concatenate(about)[:n_clips]
     return Clips(np.concatenate(levels)[:n_clips], table[:, 1], table[:, 2], signals[:n_clips])
+
+
+@dataclass(frozen=True)
+class SurveySettings:
+    """A held-out survey of virtual species: what every choice is made on."""
+
+    seed: int = 1000
+    n_species: int = 6
+    n_encounters: int = 6
+    """Of each species; an encounter has its own animals, sea and recorder."""
+    n_clips: int = 4
+    """Of each encounter."""
+    band: str = "16k"
+    clip_s: float = 3.0
+    same_repertoire: bool = True
+    """Every species makes the same kinds of signal, so that how they sound has to tell them."""
+
+
+@dataclass(frozen=True)
+class SurveyClips:
+    """Waveforms' levels of a held-out survey, a row per clip.
+
+    ``levels`` and ``quiet`` [shape=(n, n_rows, n_frames)], float32 dB: with the animals, and the
+    same sea through the same recorder without them.
+    """
+
+    levels: NDArray[np.float32]
+    quiet: NDArray[np.float32]
+    n_reached: NDArray[np.int64]
+    species: NDArray[np.int64]
+    encounter: NDArray[np.int64]
+
+
+def simulated_survey(settings: SurveySettings) -> SurveyClips:
+    """Make a held-out survey; its species are in no training set, since its seed differs."""
+    rng = np.random.default_rng([settings.seed, 3])
+    pictures = front_end(settings.band)
+    species = [sim.draw_virtual_species(rng) for _ in range(settings.n_species)]
+    if settings.same_repertoire:
+        rates = species[0].rates
+        species = [replace(one, rates=rates) for one in species]
+    levels, quiet, about = [], [], []
+    for number, one in enumerate(species):
+        kinds = [kind for kind, per_s in one.rates.items() if per_s > 0]
+        for encounter in range(settings.n_encounters):
+            rate = draw_rate(rng, settings.band)
+            recorder = sim.draw_recorder(rng, sample_rate=rate)
+            world, group = sim.draw_world(rng), sim.draw_group(rng)
+            for _ in range(settings.n_clips):
+                scenes = ((1.0, [str(rng.choice(kinds))]), (0.0, []))
+                snr_db = float(rng.uniform(3.0, 30.0))
+                try:
+                    heard = [
+                        pictures.levels_db(
+                            sim.simulate_clip(
+                                rng, one, world, recorder, settings.clip_s, group=group,
+                                activity=activity, require=require, snr_db=snr_db,
+                            )[0][0],
+                            sample_rate=rate,
+                        )
+                        for activity, require in scenes
+                    ]  # fmt: skip
+                except AudioError:
+                    continue
+                levels.append(heard[0][0])
+                quiet.append(heard[1][0])
+                about.append((heard[0][1], number, number * settings.n_encounters + encounter))
+    table = np.array(about)
+    return SurveyClips(np.stack(levels), np.stack(quiet), *table.T)

@@ -141,7 +141,7 @@ class Store:
         if len(old) == 0 or same.all():
             self.write(table, rows)
         elif same.any():
-            self.write(table, pd.concat([old[~same], rows], ignore_index=True))
+            self.write(table, pd.concat([old[~same], rows[old.columns]], ignore_index=True))
         else:
             self.append(table, rows)
 

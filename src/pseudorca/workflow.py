@@ -16,8 +16,8 @@ import pandas as pd
 import xxhash
 
 from pseudorca.assessment.metrics import evaluate as compute_metrics
-from pseudorca.errors import ManifestError, SimulationError, unknown_name
-from pseudorca.features.backbones import adapt_batch_norm, load_backbone
+from pseudorca.errors import FrontEndError, ManifestError, SimulationError, unknown_name
+from pseudorca.features.backbones import adapt_batch_norm, backbone_info, load_backbone
 from pseudorca.features.common import CommonFrontEnd, sounds_left_out, widest_band
 from pseudorca.features.embedding import (
     Embedder,
@@ -437,11 +437,16 @@ def _make_embedder(
 ) -> Embedder:
     labelled = recordings[recordings["label"].notna()]
     rates = (labelled if len(labelled) else recordings)["sample_rate"]
+    settings = dict(options.settings)
+    if trained_with := backbone_info(options.backbone).front_end_settings:
+        if options.front_end != CommonFrontEnd.name:
+            raise FrontEndError(
+                f"{options.backbone} was trained on pictures of the common front end, and the "
+                f"{options.front_end} one draws others. Use --front-end common, or another backbone."
+            )
+        settings = dict(trained_with) | settings
     front_end = make_front_end(
-        options.front_end,
-        band=options.band,
-        lowest_rate=int(rates.min()),
-        settings=dict(options.settings),
+        options.front_end, band=options.band, lowest_rate=int(rates.min()), settings=settings
     )
     backbone = load_backbone(options.backbone, weights=options.weights, layer=options.layer)
     embedder = Embedder(front_end, backbone, device, precision)

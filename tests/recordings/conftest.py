@@ -50,6 +50,12 @@ def scanned(survey: Callable[..., Path]) -> Callable[..., Manifest]:
     return make
 
 
+@pytest.fixture(scope="session")
+def scanned_watkins(watkins: Path) -> Manifest:
+    """The real class folders, scanned once; tests change nothing in it."""
+    return scan(watkins)
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> Callable[..., Path]:
     """Write a CSV from its lines."""

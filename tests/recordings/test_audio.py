@@ -116,7 +116,9 @@ def test_partial_reads_equal_slices_of_the_whole(kind: Kind, tmp_path: Path) -> 
     rng = np.random.default_rng(0)
     with audio.Reader(path) as reader:
         spans = [(0, n_frames), (n_frames - 1, 1), (0, 0), (n_frames - 300, 300)]
-        spans += [(int(rng.integers(n_frames - 2_000)), int(rng.integers(2_000))) for _ in range(40)]
+        spans += [
+            (int(rng.integers(n_frames - 2_000)), int(rng.integers(2_000))) for _ in range(40)
+        ]
         for start, length in spans:
             found = reader.read(start, length)
             assert found.shape == (2, length)
@@ -134,7 +136,9 @@ def test_mp3_is_read_where_it_was_asked_for_whatever_its_header_says(
 ) -> None:
     path = tmp_path / "x.mp3"
     options = {"compression_level": level, "bitrate_mode": mode}
-    with sf.SoundFile(path, "w", 16_000, 1, format="MP3", subtype="MPEG_LAYER_III", **options) as file:
+    with sf.SoundFile(
+        path, "w", 16_000, 1, format="MP3", subtype="MPEG_LAYER_III", **options
+    ) as file:
         for start in range(0, 600_000, 10_000):
             file.write(noise(10_000, seed=start))
     with Stream(path) as file:
@@ -162,7 +166,9 @@ def test_truncated_mp3_keeps_what_is_there(tmp_path: Path) -> None:
     assert audio.read_segment(path).shape == (1, info.n_frames)
 
 
-@pytest.mark.parametrize(("start", "length"), [(-1, 10), (0, 3_001), (2_999, 2), (3_001, 0), (5, -1)])
+@pytest.mark.parametrize(
+    ("start", "length"), [(-1, 10), (0, 3_001), (2_999, 2), (3_001, 0), (5, -1)]
+)
 def test_reading_refuses_what_lies_outside(start: int, length: int, tmp_path: Path) -> None:
     path = write(tmp_path / "x.wav", EXACT[0], noise(3_000))
     with pytest.raises(AudioError):
@@ -217,7 +223,9 @@ def test_floats_beyond_full_scale_are_kept(suffix: str, subtype: str, tmp_path: 
 def test_hash_is_of_the_sound_whatever_the_file(tmp_path: Path) -> None:
     samples = noise(5_000, 2)
     hashes = {
-        str(kind): audio.inspect(write(tmp_path / f"{kind}{kind.suffix}", kind, samples)).content_hash
+        str(kind): audio.inspect(
+            write(tmp_path / f"{kind}{kind.suffix}", kind, samples)
+        ).content_hash
         for kind in EXACT
     }
     assert len(set(hashes.values())) == 1, hashes
@@ -315,9 +323,7 @@ def test_truncated_files_keep_what_is_there_and_say_what_is_not(kind: Kind, tmp_
     info = audio.inspect(path).info
     assert 1_500 < info.n_frames < 2_100
     assert info.n_frames + info.n_missing_frames == pytest.approx(3_000, abs=10)
-    assert np.array_equal(
-        audio.read_segment(path), samples[: info.n_frames].T / np.float32(2**15)
-    )
+    assert np.array_equal(audio.read_segment(path), samples[: info.n_frames].T / np.float32(2**15))
 
 
 def test_whole_files_with_more_behind_the_sound_miss_nothing(tmp_path: Path) -> None:
@@ -408,7 +414,7 @@ def test_one_dead_hydrophone_does_not_silence_the_others(tmp_path: Path) -> None
 
 def test_not_finite_says_where(tmp_path: Path) -> None:
     not_finite(math.nan)(tmp_path / "x.wav")
-    with pytest.raises(AudioError, match="2 bad samples, the first at 0.050 s"):
+    with pytest.raises(AudioError, match=r"2 bad samples, the first at 0\.050 s"):
         audio.inspect(tmp_path / "x.wav")
 
 

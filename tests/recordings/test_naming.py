@@ -1,6 +1,7 @@
 """What names say, and what they must not be made to say."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -203,7 +204,7 @@ def test_the_names_of_real_recordings_are_read(hydrophones: Path, hiceas_clip: P
     tape = sorted((hydrophones / "pypam_300s_8k").glob("*.flac"))
     starts = [parse_file_name(path.stem).start_utc for path in tape]
     assert starts[0] == utc(2021, 6, 10, 3, 36, 55)
-    assert [b - a for a, b in zip(starts, starts[1:], strict=False)] == [timedelta(minutes=5)] * 2
+    assert [b - a for a, b in pairwise(starts)] == [timedelta(minutes=5)] * 2
     clip = parse_file_name(hiceas_clip.stem)
     assert (clip.start_utc, clip.channel, clip.selection) == (utc(2017, 7, 28, 3, 12, 59), 5, "02")
     mp3 = next((hydrophones / "whaledr_ooi").glob("*.mp3"))

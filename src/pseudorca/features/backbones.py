@@ -1,8 +1,8 @@
 """The registry of pretrained networks: uint8 pictures in, embeddings out.
 
 A backbone is a pretrained network without its classifier, cut before its last layer or after an
-earlier one. Its weights come from torchvision's own download or from a local file; a description
-and the tensors rebuild it.
+earlier one. Its weights come from torchvision's own download, from a local file, or with the
+package; a description and the tensors rebuild it.
 """
 
 import copy
@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -26,8 +26,11 @@ from torch.overrides import TorchFunctionMode
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from pseudorca.errors import BackboneError, unknown_name
+from pseudorca.features import small_network
 
 StateDict = Mapping[str, Tensor]
+InputSize = int | tuple[int, int | None]
+"""Pixels of a square picture, or its height and width; a width of None stands for any."""
 # Names that older files, the official downloads among them, give to tensors of today's networks.
 _RENAMED = (
     (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
@@ -48,9 +51,11 @@ class OfficialWeights:
     name: str
     url: str
     licence: str
-    input_size: int
+    input_size: InputSize
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    sha256: str | None = None
+    """Of a file that comes with the package."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +63,13 @@ class BackboneInfo:
     """What is known of a network before it is built; figures are those of its default weights."""
 
     name: str
-    input_size: int
+    input_size: InputSize
     licence: str
     source: str
     n_parameters: int | None
     weights: tuple[OfficialWeights, ...]  # the default first; empty where there is no download
+    front_end_settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the common front end that the network was trained with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +78,18 @@ class _Spec:
 
     info: BackboneInfo
     local: OfficialWeights  # what a local file is taken for, unless it has an official file's name
-    build: Callable[[int], nn.Module]  # input size -> the whole network
+    build: Callable[[InputSize], nn.Module]  # input size -> the whole network
     fetch: Callable[[OfficialWeights], StateDict] = lambda known: {}
     sized_by: Callable[[StateDict], int | None] = lambda state: None  # input size told by tensors
     unused: tuple[str, ...] = ()  # prefixes of tensors that served training only
+    has_layers: bool = True  # can be cut after an earlier layer
 
 
 class Backbone(nn.Module):
     """A frozen pretrained network without its classifier; made by :func:`load_backbone`.
 
-    Its attributes are those of :meth:`description`: ``name``, ``layer``, ``input_size`` (pixels),
-    ``embedding_size``, ``weights_hash``, ``weights_source``, ``licence``, ``source``.
+    Its attributes are those of :meth:`description`: ``name``, ``layer``, ``input_size`` (pixels,
+    see :attr:`input_shape`), ``embedding_size``, ``weights_hash``, ``weights_source``, ``licence``, ``source``.
     """
 
     mean: Tensor
@@ -92,7 +100,7 @@ class Backbone(nn.Module):
         self.network = network
         self.name: str = description["name"]
         self.layer: str | None = description["layer"]
-        self.input_size: int = description["input_size"]
+        self.input_size: InputSize = _input_size(description["input_size"])
         self.embedding_size: int = description["embedding_size"]
         self.pooled_axes: list[int] = list(description["pooled_axes"])
         self.weights_source: str = description["weights_source"]
@@ -102,6 +110,11 @@ class Backbone(nn.Module):
         for key, values in self._normalisation.items():
             self.register_buffer(key, torch.tensor(values).view(3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
+
+    @property
+    def input_shape(self) -> tuple[int, int | None]:
+        """Height and width of the pictures that the network takes; a width of None is any."""
+        return _shape(self.input_size)
 
     @property
     def weights_hash(self) -> str:
@@ -123,12 +136,15 @@ class Backbone(nn.Module):
         return super().train(False)
 
     def normalise(self, pictures: Tensor) -> Tensor:
-        """Scale uint8 pictures [shape=(n, 3, size, size)] as torchvision does for the weights."""
-        size = self.input_size
-        if pictures.dtype != torch.uint8 or pictures.shape != (len(pictures), 3, size, size):
+        """Scale uint8 pictures [shape=(n, 3, height, width)] as the weights' authors did."""
+        height, width = self.input_shape
+        got = tuple(pictures.shape)
+        expected = (len(pictures), 3, height, width if width is not None else got[-1])
+        if pictures.dtype != torch.uint8 or got != expected:
+            size = f"{height}, {'any width' if width is None else width}"
             raise BackboneError(
-                f"{self.name} takes uint8 pictures of shape (n, 3, {size}, {size}), got "
-                f"{pictures.dtype} {tuple(pictures.shape)}. Render them with size={size}, as bytes."
+                f"{self.name} takes uint8 pictures of shape (n, 3, {size}), got "
+                f"{pictures.dtype} {got}. Render them in this size, as bytes."
             )
         scaled = (pictures.to(torch.float32) / 255 - self.mean) / self.std
         return scaled.to(next(self.network.parameters()).dtype)
@@ -141,7 +157,7 @@ class Backbone(nn.Module):
         return pooled.float()
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Embed uint8 pictures [shape=(n, 3, size, size)] -> float32 [(n, embedding_size)]."""
+        """Embed uint8 pictures [shape=(n, 3, height, width)] -> float32 [(n, embedding_size)]."""
         return self.embed(self.normalise(pictures))
 
     def description(self) -> dict[str, Any]:
@@ -170,7 +186,8 @@ def load_backbone(
     ----------
     name : str, one of :func:`backbone_names`
     weights : str or Path
-        "official": ``IMAGENET1K_V1``, or the network's first set where that was never published;
+        "official": ``IMAGENET1K_V1``, or the network's first set where that was never published
+        (of ``pseudorca_small``: the file that comes with the package, without any download);
         another official set by name, such as ``IMAGENET1K_V2``; or a local file of tensors
         (``.safetensors``, or ``.pt``/``.pth`` read without running code), for any number of
         classes. A file with an official file's name is taken for that set, any other for one with
@@ -192,6 +209,8 @@ def load_backbone(
     spec = _spec(name)
     state, preset, origin = _find_weights(spec, weights)
     state = _clean(state, origin)
+    if layer is not None and not spec.has_layers:
+        raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
     size = spec.sized_by(state) or preset.input_size
     network, head = _skeleton(spec, size)
     expected = _fill(network, state)
@@ -215,7 +234,7 @@ def backbone_from_description(description: Mapping[str, Any], state_dict: StateD
     """
     try:
         name, told_hash = description["name"], description["weights_hash"]
-        network, head = _skeleton(_spec(name), description["input_size"])
+        network, head = _skeleton(_spec(name), _input_size(description["input_size"]))
         backbone = Backbone(_cut(network, head, description["layer"], name), description)
     except KeyError as error:
         raise BackboneError(f"the description of the backbone has no entry {error}.") from None
@@ -383,7 +402,7 @@ class _NoInitialisation(TorchFunctionMode):
         return func(*args, **(kwargs or {}) | hollow)
 
 
-def _skeleton(spec: _Spec, input_size: int) -> tuple[nn.Module, str]:
+def _skeleton(spec: _Spec, input_size: InputSize) -> tuple[nn.Module, str]:
     """Build a network with its last layer replaced by identity -> network, that layer's name."""
     with _NoInitialisation():
         network = spec.build(input_size).eval()
@@ -459,12 +478,13 @@ def _check_fit(
         )
 
 
-def _probe(trunk: nn.Module, size: int, layer: str | None, name: str) -> tuple[list[int], int]:
+def _probe(trunk: nn.Module, size: InputSize, layer: str | None, name: str) -> tuple[list[int], int]:
     """Run a network on shapes alone -> the axes to average over, the size of the embedding."""
     tensors = dict(trunk.named_parameters()) | dict(trunk.named_buffers())
     hollow = {key: tensor.to("meta") for key, tensor in tensors.items()}
+    height, width = _shape(size)
     with torch.no_grad():
-        blank = torch.empty(2, 3, size, size, device="meta")
+        blank = torch.empty(2, 3, height, width or height, device="meta")
         features = torch.func.functional_call(trunk, hollow, (blank,))
     features = features if layer is None else features["features"]
     match tuple(features.shape) if isinstance(features, Tensor) else ():
@@ -493,7 +513,19 @@ class _EndPaddedConv2d(nn.Conv2d):
         return super().forward(nn.functional.pad(input, (0, 1, 0, 1)))
 
 
-def _build_mobilenet_v2_tf(input_size: int) -> nn.Module:
+def _input_size(told: Any) -> InputSize:
+    """An input size as JSON gives it back."""
+    if isinstance(told, int):
+        return told
+    height, width = told
+    return height, width
+
+
+def _shape(size: InputSize) -> tuple[int, int | None]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _build_mobilenet_v2_tf(input_size: InputSize) -> nn.Module:
     network: nn.Module = torchvision.models.mobilenet_v2(num_classes=1001)
     for name, old in list(network.named_modules()):
         if isinstance(old, nn.Conv2d) and old.stride == (2, 2):
@@ -530,7 +562,7 @@ def _torchvision_spec(name: str) -> _Spec:
     if name in ("googlenet", "inception_v3"):  # as trained, less the classifiers that only helped
         arguments = {"transform_input": True, "aux_logits": False, "init_weights": False}
 
-    def build(input_size: int) -> nn.Module:
+    def build(input_size: InputSize) -> nn.Module:
         sized = {"image_size": input_size} if is_vit else {}
         network: nn.Module = torchvision.models.get_model(name, weights=None, **arguments, **sized)
         return network
@@ -565,6 +597,48 @@ _HALF = (0.5, 0.5, 0.5)  # (x / 255 - 0.5) / 0.5 = x / 127.5 - 1
 _LOCAL_TF = OfficialWeights(
     name="local", url="", licence="Apache-2.0", input_size=224, mean=_HALF, std=_HALF
 )
+def _fetch_shipped(known: OfficialWeights) -> StateDict:
+    """Read the file that comes with the package."""
+    path = small_network.WEIGHTS
+    if not path.is_file():
+        raise BackboneError(f"{path} is missing: install pseudorca again.")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != known.sha256:
+        raise BackboneError(
+            f"{path} is damaged: its SHA-256 begins {found[:12]}, expected "
+            f"{str(known.sha256)[:12]}. Install pseudorca again."
+        )
+    state: StateDict = load_file(path)
+    return state
+
+
+_SHIPPED = OfficialWeights(
+    name="SIMULATED_V1",
+    url=small_network.WEIGHTS.name,
+    licence="Apache-2.0",
+    input_size=(small_network.N_ROWS, None),
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    sha256=small_network.WEIGHTS_SHA256,
+)
+_PSEUDORCA_SMALL = BackboneInfo(
+    name="pseudorca_small",
+    input_size=_SHIPPED.input_size,
+    licence=_SHIPPED.licence,
+    source="pseudorca itself: trained on simulated sound only (docs/model-cards/pseudorca_small.md)",
+    n_parameters=small_network.N_PARAMETERS,
+    weights=(_SHIPPED,),
+    front_end_settings=small_network.FRONT_END,
+)
 _SPECS = [_torchvision_spec(name) for name in torchvision.models.list_models(torchvision.models)]
 _SPECS.append(_Spec(info=_MOBILENET_V2_TF, local=_LOCAL_TF, build=_build_mobilenet_v2_tf))
+_SPECS.append(
+    _Spec(
+        info=_PSEUDORCA_SMALL,
+        local=replace(_SHIPPED, name="local", licence="unknown (local weights file)", sha256=None),
+        build=lambda size: small_network.build(),
+        fetch=_fetch_shipped,
+        has_layers=False,
+    )
+)
 _REGISTRY = {spec.info.name: spec for spec in _SPECS}

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import scipy.fft
 import scipy.signal
+import scipy.sparse
 import soxr
 from numpy.typing import NDArray
 
@@ -66,6 +67,9 @@ class CommonFrontEnd:
     background: Literal["keep", "median"] = "keep"
     """``median``: subtract each row's median over time, in decibels."""
     colours: Literal["viridis", "grey"] = "viridis"
+    spread: Literal["clip", "range"] = "clip"
+    """Over what the colours spread: from the clip's lowest to its highest level, or over all of
+    ``range_db`` below the highest, so that a colour is as many decibels in every clip."""
 
     def __post_init__(self) -> None:
         if not 0 < self.fmin_hz < self.fmax_hz <= self.sample_rate / 2:
@@ -86,6 +90,7 @@ class CommonFrontEnd:
             ("levels", self.levels, ("db", "pcen")),
             ("background", self.background, ("keep", "median")),
             ("colours", self.colours, ("viridis", "grey")),
+            ("spread", self.spread, ("clip", "range")),
         ):
             if value not in valid:
                 raise FrontEndError(unknown_name(kind, value, valid))
@@ -163,7 +168,7 @@ class CommonFrontEnd:
             self.scale, self.n_rows, self.fmin_hz, self.fmax_hz, n_fft, self.sample_rate
         )
         n_reached = max(1, int(np.searchsorted(centres_hz, REACH * sample_rate, side="right")))
-        bands = weights @ power.T
+        bands: NDArray[np.float32] = weights @ power.T
         if not np.isfinite(bands).all():
             raise AudioError("not finite", "the waveform holds NaN or infinite samples")
         if bands[:n_reached].max(initial=0.0) <= 0.0:
@@ -197,16 +202,20 @@ class CommonFrontEnd:
         AudioError
             If the waveform is shorter than one frame, not finite, or silent.
         """
-        levels, n_reached = self.levels_db(waveform, sample_rate=sample_rate)
+        return self.colour(*self.levels_db(waveform, sample_rate=sample_rate))
+
+    def colour(self, levels: NDArray[np.float32], n_reached: int) -> Picture:
+        """Turn what :meth:`levels_db` returns into a picture, as :meth:`picture` does."""
         heard = levels[:n_reached]
         highest = heard.max()
         lowest = heard.min()
         if self.levels == "db":
-            lowest = max(lowest, highest - self.range_db)
+            floor = highest - self.range_db
+            lowest = floor if self.spread == "range" else max(lowest, floor)
         span = max(float(highest - lowest), 1e-9)
         index = np.clip((levels - lowest) * (255.999 / span), 0, 255).astype(np.uint8)
         index[n_reached:] = 0
-        return np.asarray(colour_table(self.colours)[index[::-1]])
+        return np.asarray(np.take(colour_table(self.colours), index[::-1], axis=0))
 
     def _frame_sizes(self) -> tuple[int, int]:
         n_fft = max(2, round(self.window_ms * 1e-3 * self.sample_rate))
@@ -300,7 +309,11 @@ _SCALES: dict[str, tuple[_Warp, _Warp]] = {
     "log": (np.log, np.exp),
 }
 
-_filters = lru_cache(maxsize=8)(filter_weights)
+@lru_cache(maxsize=8)
+def _filters(*settings: Any) -> tuple[scipy.sparse.csr_array, NDArray[np.float64]]:
+    """:func:`filter_weights`, kept, and sparse: a triangle covers few bins."""
+    weights, centres_hz = filter_weights(*settings)
+    return scipy.sparse.csr_array(weights), centres_hz
 
 
 @lru_cache(maxsize=8)

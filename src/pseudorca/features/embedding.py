@@ -91,11 +91,15 @@ class Embedder:
 
         Returns
         -------
-        ndarray [shape=(input_size, input_size, 3)], uint8
+        ndarray [shape=(height, width, 3)], uint8
+            A backbone that takes any width gets the spectrogram's own.
         """
         picture = self.front_end.picture(waveform, sample_rate=sample_rate)
-        size = self.backbone.input_size
-        image = Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR)
+        height, width = self.backbone.input_shape
+        size = (picture.shape[1] if width is None else width, height)
+        if size == (picture.shape[1], picture.shape[0]):
+            return picture
+        image = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
         return np.asarray(image)
 
     def embed_pictures(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
@@ -105,6 +109,8 @@ class Embedder:
         -------
         ndarray [shape=(n_pictures, embedding_size)], float32
         """
+        if len({picture.shape for picture in pictures}) > 1:
+            return self._embed_widths(pictures)
         batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
         on_gpu = self.device.startswith("cuda")
         if on_gpu:
@@ -115,6 +121,14 @@ class Embedder:
         with torch.inference_mode(), torch.autocast(kind, dtype) if mixed else nullcontext():
             vectors = self.backbone(batch.contiguous(memory_format=torch.channels_last))
         return np.asarray(vectors.float().cpu().numpy())
+
+    def _embed_widths(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """Pictures of several widths: one batch each, in the order given."""
+        vectors = np.empty((len(pictures), self.backbone.embedding_size), dtype=np.float32)
+        for shape in sorted({picture.shape for picture in pictures}):
+            rows = [row for row, picture in enumerate(pictures) if picture.shape == shape]
+            vectors[rows] = self.embed_pictures([pictures[row] for row in rows])
+        return vectors
 
 
 @dataclass
@@ -198,14 +212,15 @@ def picture_batches(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield the network input of all usable clips, uint8 [shape=(n, 3, size, size)], on the device."""
+    """Yield the network input of all usable clips, uint8 [shape=(n, 3, height, width)], on the device."""
     pictures = clip_pictures(clips, recordings, embedder)
     n_seen = 0
     while drawn := list(islice(pictures, batch_size)):
         n_seen += len(drawn)
         good = [picture for _, picture in drawn if not isinstance(picture, _Failure)]
-        if good:
-            yield torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(embedder.device)
+        for shape in sorted({picture.shape for picture in good}):
+            alike = np.stack([picture for picture in good if picture.shape == shape])
+            yield torch.from_numpy(alike).permute(0, 3, 1, 2).to(embedder.device)
         if progress:
             progress(n_seen, len(clips))
 
@@ -226,7 +241,7 @@ def clip_pictures(
 
     Yields
     ------
-    (clip_id, picture [shape=(size, size, 3)], uint8, or what went wrong)
+    (clip_id, picture [shape=(height, width, 3)], uint8, or what went wrong)
     """
     by_id = {row.recording_id: row for row in recordings.itertuples()}
     rows = list(clips.itertuples())

@@ -7,6 +7,8 @@ width. Out: an embedding that keeps where in frequency a sound was, and not when
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -15,6 +17,10 @@ from torch import Tensor, nn
 FRONT_END: Final[Mapping[str, Any]] = {"colours": "grey", "spread": "range"}
 """Settings of the common front end that differ from its own: what the network was trained on."""
 
+WEIGHTS: Final = Path(__file__).parent / "weights" / "pseudorca_small.safetensors"
+WEIGHTS_SHA256: Final = ""
+N_MEMBERS: Final = 1
+N_PARAMETERS: Final = 0
 N_ROWS: Final = 128
 RANGE_DB: Final = 80.0  # what 256 grey levels span
 
@@ -23,8 +29,10 @@ RANGE_DB: Final = 80.0  # what 256 grey levels span
 class NetworkConfig:
     """The shape of one network."""
 
-    widths: tuple[int, ...] = (24, 48, 96, 128)
+    widths: tuple[int, ...] = (16, 32, 64, 128)
     """Channels after each halving of both axes."""
+    n_deep: int = 2
+    """Of the last so many widths, each has one more convolution."""
     n_bands: int = 4
     """Frequency bands that the embedding keeps apart."""
 
@@ -42,11 +50,10 @@ class SmallNetwork(nn.Module):
     def __init__(self, config: NetworkConfig, n_outputs: int = 1) -> None:
         super().__init__()
         self.config = config
-        first, *rest = config.widths
-        blocks: list[nn.Module] = [_convolution(2, first, stride=2, kernel=5)]
-        for before, after in zip(config.widths, rest, strict=False):
+        blocks: list[nn.Module] = [_convolution(2, config.widths[0], stride=2, kernel=5)]
+        for before, after in pairwise(config.widths):
             blocks.append(_convolution(before, after, stride=2))
-            if after >= 2 * first * 2:
+            if after in config.widths[-config.n_deep :]:
                 blocks.append(_Residual(after))
         self.trunk = nn.Sequential(*blocks)
         self.head = nn.Linear(config.embedding_size, n_outputs)
@@ -92,6 +99,11 @@ class SideBySide(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         output: Tensor = self.head(torch.cat([member(pictures) for member in self.members], 1))
         return output
+
+
+def build() -> nn.Module:
+    """The network that is shipped, without its weights."""
+    return SideBySide(NetworkConfig(), N_MEMBERS)
 
 
 def _convolution(before: int, after: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:

@@ -60,7 +60,7 @@ def aggregate(
     columns = ["recording_id", "moment_id", "label", "encounter", "start_s", "end_s"]
     rows = clips[columns][scored].reset_index(drop=True)
     names = [f"class {k}" for k in range(log_probabilities.shape[1])]
-    rows[names] = log_probabilities[scored]
+    rows = pd.concat([rows, pd.DataFrame(log_probabilities[scored], columns=names)], axis=1)
     rows["label"] = rows["label"].fillna("")
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
     rows["recording_moment"] = [moment_of[recording] for recording in rows["recording_id"]]

@@ -312,7 +312,10 @@ def _info(file: _File) -> AudioInfo:
     n_frames, n_missing_frames = int(file.frames), _missing_frames(file)
     if file.format == "MP3":  # whose header may be an estimate
         status = Path(file.name).stat()
-        n_promised, n_frames = n_frames, _count_frames(file.name, status.st_size, status.st_mtime_ns)
+        n_promised, n_frames = (
+            n_frames,
+            _count_frames(file.name, status.st_size, status.st_mtime_ns),
+        )
         n_missing_frames = max(0, n_promised - n_frames)
     info = AudioInfo(
         format=f"{file.format}/{file.subtype}",

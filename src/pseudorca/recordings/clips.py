@@ -168,9 +168,16 @@ def cut(
                         _clip(recording, channel, offset_s + start_s, offset_s + end_s, options)
                     )
         if len(rows) == n_before and not n_short:
-            reason = "no selection" if chosen is not None and not stretches else "shorter than a clip"
+            reason = (
+                "no selection" if chosen is not None and not stretches else "shorter than a clip"
+            )
             problems.append(
-                (recording.path, "clips", reason, f"{recording.duration_s:.3f} s, pad {options.pad}")
+                (
+                    recording.path,
+                    "clips",
+                    reason,
+                    f"{recording.duration_s:.3f} s, pad {options.pad}",
+                )
             )
     clips = pd.DataFrame(rows, columns=list(CLIP_COLUMNS)).astype(
         dict.fromkeys(set(CLIP_COLUMNS) - {"start_s", "end_s", "padded_s"}, "string")
@@ -235,7 +242,9 @@ def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
     found: list[tuple[str, str, float, float]] = []
     for path in paths:
         try:
-            table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(("Begin File", "Begin Path"), str))
+            table = pd.read_csv(
+                path, sep="\t", dtype=dict.fromkeys(("Begin File", "Begin Path"), str)
+            )
         except (OSError, ValueError) as error:
             raise ClipError(f"selection table {path} cannot be read: {error}") from error
         missing = [column for column in _RAVEN_COLUMNS if column not in table.columns]
@@ -257,7 +266,9 @@ def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
                     f"{where}: the selection from {begin:g} to {begin + length:g} s lies outside "
                     f"{recording.path} (0 to {recording.duration_s:.3f} s)."
                 )
-            found.append((recording.recording_id, _raven_channel(line, recording, where), begin, end))
+            found.append(
+                (recording.recording_id, _raven_channel(line, recording, where), begin, end)
+            )
     return pd.DataFrame(found, columns=["recording_id", "channel", "start_s", "end_s"])
 
 

@@ -330,7 +330,9 @@ def _deal(
                 n_clips[fold] += sizes[members[index]]
         assigned = np.array([fold_of[unit] for unit in units], dtype=np.int64)
         if all(
-            set(labels[assigned != fold]) == set(labels) for fold in np.unique(assigned) if fold >= 0
+            set(labels[assigned != fold]) == set(labels)
+            for fold in np.unique(assigned)
+            if fold >= 0
         ):
             return assigned
     raise FoldError(
@@ -360,8 +362,6 @@ def _study(
     moments = clips["moment_id"].to_numpy(dtype=object)
     is_test = test_fold[0] >= 0
     straddling = set(moments[is_test]) & set(moments[~is_test])
-    folds = Folds(
-        split, clip_ids, labels, clip_ids, test_fold, validation, [], len(straddling)
-    )
+    folds = Folds(split, clip_ids, labels, clip_ids, test_fold, validation, [], len(straddling))
     verify(folds, clips)
     return folds

@@ -5,6 +5,9 @@ baseline; the optimistic one follows, named as such. Nothing here computes: all 
 table ``evaluations``.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 from pseudorca.reporting.blocks import (
     Block,
@@ -42,7 +45,7 @@ def answer_section(project: Project, notices: list[str]) -> Section:
             baseline=Number(result["majority_baseline"]),
             about=f"{honest.method}; {plural(result['n_units'], 'encounter')} of "
             f"{plural(len(result['classes']), 'class')}; {honest.head}",
-            compared=_tempting(honest, tempting),
+            compared=[*_harder(project, honest), *_tempting(honest, tempting)],
         )
     )
     section.blocks.append(Text(_in_words(honest)))
@@ -91,9 +94,14 @@ def _verdict(evaluation: Evaluation) -> str:
     result = evaluation.results["encounter"]
     if _too_few(evaluation):
         return "Too few encounters to conclude"
-    if result["ci_low"] <= result["majority_baseline"]:
+    if not _is_better(result):
         return "Not shown to be better than always naming one class"
     return ""
+
+
+def _is_better(result: Mapping[str, Any]) -> bool:
+    """Whether value and interval lie above always naming one class."""
+    return bool(min(result["ci_low"], result["balanced_accuracy"]) > result["majority_baseline"])
 
 
 def _too_few(evaluation: Evaluation) -> str:
@@ -113,7 +121,7 @@ def _in_words(evaluation: Evaluation) -> str:
         f"nothing else of them. Always naming one class, whatever the sound, would score "
         f"{100 * result['majority_baseline']:.0f}. "
     )
-    if result["ci_low"] > result["majority_baseline"]:
+    if _is_better(result):
         text += (
             "The interval lies above that, so something in the sound tells the classes apart. Whether "
             "it is the animals is another question: the recorder, the noise of the sea and the "
@@ -125,10 +133,26 @@ def _in_words(evaluation: Evaluation) -> str:
     return text
 
 
-def _tempting(honest: Evaluation, tempting: Evaluation | None) -> str:
+def _harder(project: Project, honest: Evaluation) -> list[str]:
+    """Other honest evaluations of the same recipe that came out lower: those hold out more."""
+    found = []
+    for other in project.evaluations:
+        if other.optimistic or other.recipe_id != honest.recipe_id:
+            continue
+        result = other.results.get("encounter", honest.results["encounter"])
+        if result["balanced_accuracy"] < honest.results["encounter"]["balanced_accuracy"]:
+            found.append(
+                f"Lower where other things are held out: {result['balanced_accuracy']:.2f}, 95 % "
+                f"interval {result['ci_low']:.2f} to {result['ci_high']:.2f}, with the split "
+                f"{other.split} ({result['n_groups']} groups)."
+            )
+    return found
+
+
+def _tempting(honest: Evaluation, tempting: Evaluation | None) -> list[str]:
     """The optimistic number in a sentence that cannot be quoted without its warning."""
     if tempting is None:
-        return ""
+        return []
     value = tempting.results["encounter"]["balanced_accuracy"]
     gap = value - honest.results["encounter"]["balanced_accuracy"]
     text = (
@@ -136,8 +160,8 @@ def _tempting(honest: Evaluation, tempting: Evaluation | None) -> str:
         f"where clips of one encounter stand on both sides. The gap: {gap:+.2f}"
     )
     if gap <= 0:
-        return f"{text}."
-    return f"{text}. That much is gained by knowing the encounter, not by knowing the animal."
+        return [f"{text}."]
+    return [f"{text}. That much is gained by knowing the encounter, not by knowing the animal."]
 
 
 def _overview(project: Project, honest: Evaluation) -> Chart:

@@ -5,20 +5,19 @@ training.
 """
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from pseudorca.learning.heads import batch_order
-from pseudorca.reporting.blocks import Chart, Number, Section, Table, Text, chart, figure
-from pseudorca.reporting.plots import COLOURS, GREY, batch_counts, class_colours, legend
+from pseudorca.reporting.blocks import Chart, Number, Section, Table, Text, chart, figure, folded
+from pseudorca.reporting.plots import batch_counts, few_colours, legend
 from pseudorca.reporting.project import Project
 
 BATCH_SIZE, SEED = 64, 0
 """Of the batches that are shown: the study's size, and the seed of the order."""
 
 _MOST_BATCHES = 40
-_MOST_ROWS = 500
-_OTHERS = "other classes"
 
 
 def balance_section(project: Project) -> Section:
@@ -51,11 +50,12 @@ def balance_section(project: Project) -> Section:
         rows.append((label, int(table[label]), before, after))
     size = min(BATCH_SIZE, len(clips))
     section.blocks += [
-        Table(
-            ("class", "clips", f"per batch of {size}, random order", "weighted sampler"),
-            rows[:_MOST_ROWS],
-            caption="Mean number of clips of each class in a full batch of the first epoch.",
-            n_more=max(0, len(rows) - _MOST_ROWS),
+        folded(
+            Table(
+                ("class", "clips", f"per batch of {size}, random order", "weighted sampler"),
+                rows,
+                caption="Mean number of clips of each class in a full batch of the first epoch.",
+            )
         ),
         Text(
             f"The sampler draws with replacement: {len(clips)} draws met {n_seen} of the "
@@ -68,22 +68,15 @@ def balance_section(project: Project) -> Section:
 
 def _batch_chart(counted: dict[str, NDArray[np.int64]], classes: list[str]) -> Chart:
     n_batches = len(counted["none"])
-    names, kept = list(classes), np.arange(len(classes))
-    if len(classes) > len(COLOURS):  # the largest classes have a colour each, the others one
-        kept = np.sort(np.argsort(-counted["none"].sum(axis=0), kind="stable")[: len(COLOURS) - 1])
-        names = [classes[k] for k in kept] + [_OTHERS]
-    colours = class_colours(names)
-    if names[-1] == _OTHERS:
-        colours[_OTHERS] = GREY
+    both = pd.DataFrame(np.concatenate(list(counted.values())), columns=classes)
+    both, colours = few_colours(both)
     made = figure(3.3)
-    titles = {"none": "before: random order", "sampler": "after: weighted random sampler"}
     axes = made.subplots(1, 2, sharey=True)
-    for ax, (name, title) in zip(axes, titles.items(), strict=True):
-        table = counted[name][:_MOST_BATCHES]
-        if names[-1] == _OTHERS:
-            rest = table.sum(axis=1) - table[:, kept].sum(axis=1)
-            table = np.column_stack([table[:, kept], rest])
-        batch_counts(ax, table, names, colours=colours, title=title)
+    titles = ("before: random order", "after: weighted random sampler")
+    halves = both.iloc[:n_batches], both.iloc[n_batches:]
+    for ax, half, title in zip(axes, halves, titles, strict=True):
+        names = list(both.columns)
+        batch_counts(ax, half[:_MOST_BATCHES].to_numpy(), names, colours=colours, title=title)
     axes[1].set_ylabel("")
     legend(made, colours, loc="outside lower center", ncols=min(6, len(colours)))
     which = f" The first {_MOST_BATCHES} of {n_batches}." if n_batches > _MOST_BATCHES else ""

@@ -9,7 +9,7 @@ import base64
 import io
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,12 +19,18 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-from pseudorca.reporting.plots import GRID, INK, SOFT
+from pseudorca.reporting.plots import BLUE, GRID, INK, SOFT
 
 WIDTH_IN = 11.0
 """Width of a full figure in inches: at 96 pixels each it fills the page's column."""
 
-_THEME = {INK: "var(--ink)", SOFT: "var(--soft)", GRID: "var(--grid)", "#ffffff": "var(--paper)"}
+_THEME = {
+    INK: "var(--ink)",
+    SOFT: "var(--soft)",
+    GRID: "var(--grid)",
+    BLUE.lower(): "var(--blue)",
+    "#ffffff": "var(--paper)",
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ class Headline:
     method: str = ""
     baseline: Number | None = None
     about: str = ""
-    compared: str = ""
+    compared: Sequence[str] = ()
+    """Other numbers, each in a sentence that says what it is."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +159,16 @@ class Fold:
 
 
 Block = Text | Headline | Heading | Notices | Commands | Facts | Settings | Table | Chart | Fold
+
+
+def folded(table: Table, *, most: int = 30) -> Table | Fold:
+    """Fold a table away if it is long."""
+    n_rows = len(table.rows)
+    if n_rows <= most:
+        return table
+    first_sentence, _, rest = table.caption.partition(". ")
+    title = f"{first_sentence.rstrip('.')} ({n_rows:,} rows)"
+    return Fold(title, [replace(table, caption=rest)])
 
 
 @dataclass

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from pseudorca.features.front_ends import band_notices, resampling_notices
 from pseudorca.recordings.notices import collection_notices
 from pseudorca.reporting.blocks import (
     Block,
-    Chart,
     Facts,
     Fold,
     Notices,
@@ -17,17 +17,20 @@ from pseudorca.reporting.blocks import (
     Text,
     chart,
     figure,
+    folded,
 )
 from pseudorca.reporting.plots import (
+    BLUE,
     COLOURS,
     class_colours,
     class_dots,
+    few_colours,
     legend,
     stacked_bars,
 )
 from pseudorca.reporting.project import Project, plural
 
-_MOST_BARS = 60
+_MOST_BARS = 40
 _MOST_ROWS = 500
 _MOST_COLUMNS = 12
 _MOST_NOTICES = 8
@@ -67,7 +70,7 @@ def data_section(project: Project, notices: list[str]) -> Section:
     if more := said[_MOST_NOTICES:]:
         section.blocks.append(Fold(plural(len(more), "more notice"), [Notices(more)]))
     if len(labelled):
-        section.blocks.append(_class_table(project))
+        section.blocks.append(folded(_class_table(project)))
         if len(project.labelled_clips):
             section.blocks += _clip_charts(project)
         section.blocks += _recorders(project)
@@ -116,7 +119,7 @@ def _clip_charts(project: Project) -> list[Block]:
     clips["platform"] = [platform_of.get(name) for name in clips["recording_id"]]
     clips["platform"] = clips["platform"].fillna("not known").astype(str)
     clips["label"] = clips["label"].astype(str)
-    blocks: list[Block] = [_class_and_platform_chart(clips, project.classes)]
+    blocks = _class_and_platform_charts(clips, project.classes)
     by_encounter = pd.crosstab(clips["encounter"].astype(str), clips["label"])
     by_encounter = by_encounter.reindex(columns=project.classes, fill_value=0)
     # Classes one after the other, in each the largest encounter first.
@@ -153,6 +156,9 @@ def _clip_charts(project: Project) -> list[Block]:
         made = figure(0.8 + 0.3 * len(values))
         ax = class_dots(made.subplots(), values, colours=colours, x="clips of an encounter")
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         caption = (
             f"Clips of {how_many}: a dot each, a bar at the mean; the number of encounters in "
         )
@@ -172,32 +178,49 @@ def _clip_charts(project: Project) -> list[Block]:
     return blocks
 
 
-def _class_and_platform_chart(clips: pd.DataFrame, classes: list[str]) -> Chart:
-    colours = class_colours(classes)
+def _class_and_platform_charts(clips: pd.DataFrame, classes: list[str]) -> list[Block]:
     counts = clips["label"].value_counts().reindex(classes, fill_value=0)
-    shown = counts if len(counts) <= _MOST_BARS else counts.nlargest(_MOST_BARS)
-    per_class = pd.DataFrame(np.diag(shown), index=shown.index, columns=shown.index)
-    platforms = pd.crosstab(clips["platform"], clips["label"]).reindex(
-        columns=classes, fill_value=0
-    )
-    platforms = platforms.loc[platforms.sum(axis=1).sort_values(ascending=False).index][:_MOST_BARS]
-    known = list(platforms.index) != ["not known"]
-    n_bars = max(len(shown), len(platforms) if known else 0)
-    made = figure(0.75 + 0.24 * n_bars)
-    if known:
-        left, right = made.subplots(1, 2)
-        stacked_bars(right, platforms, colours=colours, x="clips", title="per platform", most=24)
-    else:
-        left = made.subplots()
-    stacked_bars(left, per_class, colours=colours, x="clips", title="per class", most=24)
-    caption = "Labelled clips per class" + (" and platform, in the same colours." if known else ".")
-    if not known:
-        caption += (
-            " No name or metadata says which platform recorded what, so that a platform that goes "
-            "with a class would go unnoticed."
+    per_class = counts if len(counts) <= _MOST_BARS else counts.nlargest(_MOST_BARS)
+    diagonal = pd.DataFrame(np.diag(per_class), index=per_class.index, columns=per_class.index)
+    colours = class_colours(classes)
+    if len(classes) > len(COLOURS):
+        colours = dict.fromkeys(classes, BLUE)
+    per_platform = pd.crosstab(clips["platform"], clips["label"])
+    per_platform = per_platform.reindex(columns=classes, fill_value=0)
+    order = per_platform.sum(axis=1).sort_values(ascending=False, kind="stable").index
+    per_platform, platform_colours = few_colours(per_platform.loc[order[:_MOST_BARS]])
+    if list(order) == ["not known"]:
+        made = figure(0.75 + 0.24 * len(diagonal))
+        stacked_bars(made.subplots(), diagonal, colours=colours, x="clips", title="per class")
+        caption = (
+            f"Labelled clips per class.{_only(len(per_class), len(classes))} No name or metadata says "
+            "which platform recorded what, so that a platform that goes with a class would go "
+            "unnoticed."
         )
-    caption += _only(len(shown), len(classes))
-    return chart(made, description=caption, caption=caption)
+        return [chart(made, description=caption, caption=caption)]
+    many = len(classes) > len(COLOURS)
+    caption = "Labelled clips per platform" + ("." if many else ", in the colours of the classes.")
+    if max(len(diagonal), len(per_platform)) > _SHORT_TABLE or many:
+        charts: list[Block] = []
+        first = f"Labelled clips per class.{_only(len(per_class), len(classes))}"
+        for table, colour_of, text in (
+            (diagonal, colours, first), (per_platform, platform_colours, caption),
+        ):  # fmt: skip
+            made = figure(0.75 + 0.24 * len(table) + 0.4 * (table is not diagonal and many))
+            stacked_bars(made.subplots(), table, colours=colour_of, x="clips")
+            if table is not diagonal and many:
+                legend(made, colour_of, loc="outside lower center", ncols=4)
+            charts.append(chart(made, description=text, caption=text))
+        return charts
+    n_rows = max(len(diagonal), len(per_platform))
+    made = figure(0.75 + 0.24 * n_rows)
+    left, right = made.subplots(1, 2)
+    stacked_bars(left, diagonal, colours=colours, x="clips", title="per class", most=24)
+    stacked_bars(right, per_platform, colours=colours, x="clips", title="per platform", most=24)
+    for ax in (left, right):  # bars as thick on one side as on the other
+        ax.set_ylim(n_rows - 0.4, -0.6)
+    caption = "Labelled clips per class and per platform, in the same colours."
+    return [chart(made, description=caption, caption=caption)]
 
 
 def _recorders(project: Project) -> list[Block]:

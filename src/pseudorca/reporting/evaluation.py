@@ -26,6 +26,7 @@ from pseudorca.reporting.blocks import (
     Text,
     chart,
     figure,
+    folded,
 )
 from pseudorca.reporting.plots import (
     BLUE,
@@ -158,7 +159,7 @@ def _details(project: Project, evaluation: Evaluation) -> list[Block]:
         blocks.append(Notices(notices))
     for unit in ("encounter", "recording"):
         if unit in evaluation.results:
-            blocks.append(class_table(evaluation.results[unit]))
+            blocks.append(folded(class_table(evaluation.results[unit])))
     blocks += _confusions(evaluation)
     blocks += _curves(project, evaluation)
     histories = [t["history"] for t in evaluation.trainings if t.get("history")]
@@ -189,10 +190,12 @@ def _confusions(evaluation: Evaluation) -> list[Block]:
         units = " and ".join(f"{result['unit']}s" for result in shown)
         caption = (
             f"Confusion matrix, split {evaluation.split}, {units}. Rows: truth. Columns: what was "
-            f"said. Colour and percentage: share of the row; below it, {counted}."
+            "said, in the same order. "
         )
-        if n > MOST_CLASSES:
-            caption += " Numbers are left out; the most frequent confusions follow."
+        if n <= MOST_CLASSES:
+            caption += f"Colour and percentage: share of the row; below it, {counted}."
+        else:
+            caption += "Colour: share of the row. The most frequent confusions follow."
         charts.append(chart(made, description=caption, caption=caption))
     if n > MOST_CLASSES:
         charts.append(_frequent_confusions(results[-1]))
@@ -279,7 +282,7 @@ def _curves(project: Project, evaluation: Evaluation) -> list[Block]:
         )  # fmt: skip
         value = result["per_class"][label]["average_precision"]
         if value is not None:
-            _corner(ax, f"average precision {value:.2f}")
+            ax.set_title(f"AP {value:.2f}", fontsize=SMALL_PT, color=INK, loc="right", pad=6)
     _outer_labels(axes)
     by_threshold, axes = _grid(len(chosen))
     for ax, label in zip(axes, chosen, strict=True):
@@ -291,8 +294,8 @@ def _curves(project: Project, evaluation: Evaluation) -> list[Block]:
         chart(
             by_recall,
             description=f"Precision against recall per class, {where}.",
-            caption=f"Precision against recall, {where};{lines} dotted: the class's share of all "
-            f"recordings, which guessing would reach.{which}",
+            caption=f"Precision against recall, {where};{lines} AP: average precision; dotted: the "
+            f"class's share of all recordings, which guessing would reach.{which}",
         ),
         chart(
             by_threshold,
@@ -335,10 +338,6 @@ def _legend(made: Figure, *, first: str, second: str) -> None:
         handles=lines if second else lines[:1], loc="outside upper left", ncols=2, frameon=False,
         fontsize=SMALL_PT, labelcolor=INK,
     )  # fmt: skip
-
-
-def _corner(ax: Axes, text: str) -> None:
-    ax.text(0.03, 0.05, text, fontsize=SMALL_PT, color=INK, transform=ax.transAxes)
 
 
 def loss_chart(histories: Sequence[Any], best_epochs: Sequence[int | None], where: str) -> Chart:

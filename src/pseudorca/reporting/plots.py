@@ -49,6 +49,30 @@ def class_colours(classes: Sequence[str]) -> dict[str, str]:
     return {label: COLOURS[k % len(COLOURS)] for k, label in enumerate(classes)}
 
 
+def few_colours(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Join the smallest columns of a table into one if there are more columns than colours.
+
+    Parameters
+    ----------
+    table : DataFrame, a column per class
+
+    Returns
+    -------
+    table : DataFrame
+        The same rows; at most as many columns as there are colours, the joined ones last
+    colours : dict from column to colour, grey for the joined ones
+    """
+    table = table.set_axis(table.columns.astype(str), axis=1)
+    if len(table.columns) <= len(COLOURS):
+        return table, class_colours(list(table.columns))
+    biggest = table.sum().nlargest(len(COLOURS) - 1).index
+    is_kept = table.columns.isin(biggest)
+    kept = table.loc[:, is_kept]
+    name = f"{int((~is_kept).sum())} other classes"
+    colours = class_colours(list(kept.columns)) | {name: GREY}
+    return pd.concat([kept, table.loc[:, ~is_kept].sum(axis=1).rename(name)], axis=1), colours
+
+
 def shown(text: object, most: int = 30) -> str:
     """Make any text safe to draw: short, on one line, without markup or missing glyphs.
 
@@ -257,7 +281,7 @@ def confusion_matrix(
     n = len(table)
     totals = table.sum(axis=1, keepdims=True)
     shares = np.divide(table, totals, out=np.zeros_like(table), where=totals > 0)
-    enlarge = max(1, 400 // n)  # so that smoothing blurs no cell into its neighbour
+    enlarge = max(1, 900 // n)  # so that smoothing blurs no cell into its neighbour
     ax.imshow(
         np.repeat(np.repeat(shares, enlarge, axis=0), enlarge, axis=1), cmap="Blues", vmin=0, vmax=1,
         extent=(-0.5, n - 0.5, n - 0.5, -0.5), interpolation="none", aspect="equal",

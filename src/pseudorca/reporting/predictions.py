@@ -23,13 +23,13 @@ from pseudorca.reporting.blocks import (
     Text,
     chart,
     figure,
+    folded,
 )
 from pseudorca.reporting.plots import (
-    COLOURS,
-    GREY,
     SOFT,
     class_colours,
     class_dots,
+    few_colours,
     legend,
     stacked_bars,
 )
@@ -39,7 +39,6 @@ from pseudorca.store import PREDICTION_FOLDER
 MOST_ROWS = 100
 _MOST_CLASSES = 40
 _MOST_BARS = 40
-_OTHERS = "other classes"
 
 
 def prediction_section(project: Project) -> Section:
@@ -69,9 +68,9 @@ def prediction_section(project: Project) -> Section:
     by_unit = {unit: decisions[decisions["unit"] == unit] for unit in ("encounter", "recording")}
     counted = " of ".join(plural(len(by_unit[unit]), unit) for unit in ("recording", "encounter"))
     section.blocks += [
-        Text(f"Classifier “{name}” ({classifier_id}) was asked about {counted}."),
+        Text(f"{name} ({classifier_id}) was asked about {counted}."),
         Notices(said),
-        _count_table(by_unit, classes),
+        folded(_count_table(by_unit, classes)),
     ]
     if len(by_unit["recording"]):
         section.blocks.append(_dots(by_unit["recording"], classes))
@@ -123,8 +122,8 @@ def _latest_classifier(project: Project, decisions: pd.DataFrame) -> str:
 def _classifier(project: Project, classifier_id: str) -> tuple[str, dict[str, Any]]:
     for name, about in project.classifiers.items():
         if about.get("classifier_id") == classifier_id:
-            return name, about
-    return "no longer saved", {}
+            return f"Classifier “{name}”", about
+    return "A classifier that is no longer saved", {}
 
 
 def _count_table(by_unit: dict[str, pd.DataFrame], classes: list[str]) -> Table:
@@ -169,20 +168,13 @@ def _bars(encounters: pd.DataFrame, classes: list[str]) -> Chart:
     columns = [label for label in classes if f"p_{label}" in encounters]
     table = encounters[[f"p_{label}" for label in columns]].astype(float)
     table = table.set_axis(columns, axis=1).set_axis(encounters["encounter"].astype(str), axis=0)
-    colours = class_colours(classes)
-    if len(columns) > len(COLOURS):  # the classes most probable on the whole, and the others as one
-        kept = set(table.sum().nlargest(len(COLOURS) - 1).index)
-        rest = table[[label for label in columns if label not in kept]].sum(axis=1)
-        table = table[[label for label in columns if label in kept]]
-        colours = class_colours(list(table.columns)) | {_OTHERS: GREY}
-        table = table.assign(**{_OTHERS: rest})
+    table, colours = few_colours(table)
     made = figure(1.05 + 0.24 * len(table))
     ax = made.subplots()
     stacked_bars(ax, table, colours=colours, x="probability (not calibrated)", totals=False)
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
-    legend(ax, {label: colours[label] for label in table.columns}, loc="lower left",
-           bbox_to_anchor=(0, 1), ncols=6)  # fmt: skip
+    legend(ax, colours, loc="lower left", bbox_to_anchor=(0, 1), ncols=6)
     caption = "Probability of every class for each encounter, not calibrated."
     return chart(made, description=caption, caption=caption)
 

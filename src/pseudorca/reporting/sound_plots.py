@@ -59,7 +59,7 @@ def waveforms(
         ax.fill_between(seconds, low - 2.1 * peak * k, high - 2.1 * peak * k,
                         color=colours[k], linewidth=0.5)  # fmt: skip
     names = [f"channel {k + 1}" for k in range(len(table))] if len(table) > 1 else [""]
-    style(ax, x="time (s)", y="amplitude (full scale = 1)" if len(table) == 1 else "", grid="x")
+    style(ax, x="time (s)", y="amplitude (re full scale)" if len(table) == 1 else "", grid="x")
     if len(table) > 1:
         ax.set_yticks([-2.1 * peak * k for k in range(len(table))], names, fontsize=SMALL_PT)
         for k, label in enumerate(ax.get_yticklabels()):
@@ -130,8 +130,7 @@ def spectrogram(
     -------
     AxesImage, whose ``axes`` are ``ax``: what a colour bar needs
     """
-    palette = colormaps["viridis"].resampled(N_COLOURS)
-    palette.set_bad(GREY)
+    palette = colormaps["viridis"].resampled(N_COLOURS).with_extremes(bad=GREY)
     visible = np.ma.masked_array(levels.db, np.zeros(levels.db.shape, dtype=bool))
     visible[levels.n_reached :] = np.ma.masked
     n_rows, n_frames = levels.db.shape

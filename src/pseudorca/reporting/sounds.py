@@ -254,7 +254,7 @@ def _three_sides(recording: Any) -> list[Block]:
     stretch = f"{start_s:.2f} to {start_s + n_frames / rate:.2f} s of {info.duration_s:.2f} s"
     where = f"{recording.path} ({shown}, {rate / 1000:g} kHz, {info.format}; {stretch})"
 
-    in_time = figure(1.9 if n == 1 else 0.8 + 0.36 * n)
+    in_time = figure(2.2 if n == 1 else 0.8 + 0.36 * n)
     waveforms(in_time.subplots(), samples, sample_rate=rate, colours=colours, start_s=start_s)
     in_frequency = figure(2.9)
     spectra(in_frequency.subplots(), samples, sample_rate=rate, colours=colours)
