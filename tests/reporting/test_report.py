@@ -1,0 +1,264 @@
+"""The report is one file that needs nothing else, puts the honest number first, and never breaks."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pseudorca.errors import PseudorcaError
+from pseudorca.reporting.report import write_report
+from pseudorca.store import Store
+
+SECTIONS = (
+    "answer", "data", "examples", "recording", "balance", "evaluation", "predictions", "provenance",
+)  # fmt: skip
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with their attributes, text, exact values."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.values: list[float] = []
+        self.text = ""
+        self._skip = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._skip = tag == "style"
+        if tag == "data":
+            self.values.append(float(dict(attrs)["value"] or "nan"))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._skip = self._skip and tag != "style"
+
+    def handle_data(self, data: str) -> None:
+        if not self._skip:
+            self.text += data
+
+    def attribute(self, name: str) -> list[str]:
+        return [value for _, attrs in self.elements if (value := attrs.get(name)) is not None]
+
+
+@pytest.fixture(scope="module")
+def page(full_report: dict[str, Any]) -> Page:
+    return Page(full_report["html"])
+
+
+def results(store: Store) -> list[dict[str, Any]]:
+    rows = [json.loads(text) for text in store.read("evaluations")["result"]]
+    return [result for row in rows for result in row["results"]]
+
+
+def report_of(store: Store) -> tuple[dict[str, Any], Page]:
+    target = store.folder / "report.html"
+    result = write_report(store, target)
+    return result, Page(target.read_text(encoding="utf-8"))
+
+
+def test_report_has_every_section(page: Page, full_report: dict[str, Any]) -> None:
+    anchors = [attrs.get("id") for tag, attrs in page.elements if tag == "section"]
+    assert anchors == list(SECTIONS)
+    assert full_report["n_sections"] == len(SECTIONS)
+    n_svg = sum(tag == "svg" for tag, _ in page.elements)
+    assert full_report["n_figures"] == n_svg >= 12
+    assert full_report["problems"] == []
+    assert full_report["progress"][-1] == (len(SECTIONS), len(SECTIONS))
+
+
+def test_report_asks_nothing_of_the_network(page: Page, full_report: dict[str, Any]) -> None:
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "link", "iframe", "img", "object", "embed", "form", "audio"}
+    for name in ("src", "srcset", "href", "xlink:href", "action", "poster"):
+        for value in page.attribute(name):
+            assert value.startswith(("#", "data:image/png;base64,")), (name, value)
+    html = full_report["html"]
+    assert not re.search(r"url\((?!#)", html)
+    assert "@import" not in html
+    policy = [
+        attrs for tag, attrs in page.elements if "content-security-policy" in str(attrs).lower()
+    ]
+    assert "default-src 'none'" in str(policy[0]["content"])
+    assert full_report["n_bytes"] < 4e6
+
+
+def test_references_inside_the_page_lead_to_one_element(page: Page) -> None:
+    ids = page.attribute("id")
+    assert len(ids) == len(set(ids))
+    links = [link for name in ("href", "xlink:href") for link in page.attribute(name)]
+    links += [
+        match for value in page.attribute("clip-path") for match in re.findall(r"#[^)]+", value)
+    ]
+    assert {link.removeprefix("#") for link in links if link.startswith("#")} <= set(ids)
+
+
+def test_names_are_escaped(
+    page: Page, full_report: dict[str, Any], making: SimpleNamespace
+) -> None:
+    assert not any(tag in ("b", "i", "u") for tag, _ in page.elements)
+    assert making.odd in page.text
+    assert "broken <i>.wav" in page.text
+    assert "Unknown/<u>cut.wav" in page.text
+    assert "<b>&" not in full_report["html"]
+
+
+def test_honest_number_stands_first(page: Page, full_project: Store) -> None:
+    found = {(r["split"], r["unit"]): r for r in results(full_project)}
+    honest, optimistic = found["encounter", "encounter"], found["random", "encounter"]
+    assert honest["balanced_accuracy"] != optimistic["balanced_accuracy"]
+    expected = [
+        honest[key] for key in ("balanced_accuracy", "ci_low", "ci_high", "majority_baseline")
+    ]
+    assert page.values[:4] == expected
+    answer = page.text[: page.text.index("2. The data")]
+    for words in (
+        "encounters never heard", "95 % interval", honest["interval_method"], "split encounter",
+        "always naming one class: 0.50", "10 encounters of 2 classes", "Optimistic, not to be quoted",
+        f"{optimistic['balanced_accuracy']:.2f} with the random split",
+        f"{optimistic['balanced_accuracy'] - honest['balanced_accuracy']:+.2f}",
+    ):  # fmt: skip
+        assert words in answer, words
+
+
+def test_numbers_are_those_of_the_table(page: Page, full_project: Store) -> None:
+    shown = set(page.values)
+    for result in results(full_project):
+        for key in ("balanced_accuracy", "majority_baseline", "accuracy", "majority_accuracy"):
+            assert result[key] in shown, (result["split"], result["unit"], key)
+        if result["unit"] == "clip":
+            continue
+        for row in result["per_class"].values():
+            for key in ("recall", "precision", "f1", "auc", "average_precision"):
+                assert row[key] is None or row[key] in shown
+
+
+def test_data_section_tells_counts_and_problems(page: Page, full_project: Store) -> None:
+    clips = full_project.read("clips")
+    data = page.text[page.text.index("2. The data") : page.text.index("3. Example")]
+    for number in clips[clips["label"].notna()]["label"].value_counts():
+        assert str(number) in data
+    for words in ("Sette", "Lasker", "not audio", "8 kHz", "Mixed channel counts"):
+        assert words in data, words
+
+
+def test_predictions_say_what_they_presuppose(page: Page) -> None:
+    text = page.text[page.text.index("7. Predictions") : page.text.index("8. Provenance")]
+    for words in ("“mine”", "madeupclassifier", "not calibrated", "uniform prior", "0.70"):
+        assert words in text, words
+
+
+def test_provenance_names_weights_versions_and_runs(page: Page) -> None:
+    text = page.text[page.text.index("8. Provenance") :]
+    for words in ("c0ffee", "madeup", "torch", "scan", "evaluate", "recordings", "seed"):
+        assert words in text, words
+
+
+def test_losses_are_drawn_for_heads_with_epochs(page: Page) -> None:
+    assert page.text.count("Losses and accuracies over epochs") == 3  # two splits, one classifier
+
+
+def test_project_without_evaluation_says_what_to_run(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=2, n_each=1)
+    result, page = report_of(store)
+    answer = page.text[: page.text.index("2. The data")]
+    assert "Not evaluated on encounters never heard" in answer
+    assert "pseudorca evaluate" in answer
+    assert "pseudorca predict" in page.text
+    assert not [value for value in page.values if 0 < value < 1 and f"{value:.2f}" in answer]
+    assert any("nothing was evaluated" in notice for notice in result["notices"])
+
+
+def test_optimistic_evaluation_alone_is_no_headline(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=3, n_each=2)
+    making.evaluate(store, "random")
+    _, page = report_of(store)
+    answer = page.text[: page.text.index("2. The data")]
+    assert "optimistic splits only" in answer
+    assert not re.search(r"0\.\d\d", answer)
+
+
+def test_class_of_three_encounters_is_too_few(tmp_path: Path, making: SimpleNamespace) -> None:
+    store = making.project(tmp_path, n_encounters=3, n_each=2)
+    making.evaluate(store, "encounter")
+    _, page = report_of(store)
+    answer = page.text[: page.text.index("2. The data")]
+    assert answer.index("Too few encounters to conclude") < answer.index("balanced accuracy")
+    assert "Pelagic has 3" in answer
+
+
+def test_recordings_that_are_gone_are_problems_not_the_end(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=1, n_each=1)
+    (tmp_path / "survey").rename(tmp_path / "elsewhere")
+    result, page = report_of(store)
+    assert {row["reason"] for row in result["problems"]} == {"cannot be opened"}
+    assert "Problems of this report" in page.text
+
+
+def test_changed_labels_cost_the_curves_not_the_report(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=2, n_each=2)
+    making.evaluate(store, "encounter")
+    clips = store.read("clips")
+    clips["label"] = clips["label"].replace("Pelagic", "Oceanic")
+    store.write("clips", clips)
+    _, page = report_of(store)
+    assert "Curves are left out" in page.text
+    assert "written anew after this evaluation" in page.text
+
+
+@pytest.mark.parametrize("n_classes", [0, 1])
+def test_too_little_to_learn_from_breaks_nothing(
+    tmp_path: Path, making: SimpleNamespace, n_classes: int
+) -> None:
+    store = Store(tmp_path / "project", create=True)
+    if n_classes:
+        full = making.project(tmp_path / "other", n_encounters=1, n_each=1)
+        recordings, clips = full.read("recordings"), full.read("clips")
+        store.write("recordings", recordings[recordings["label"] == "Pelagic"])
+        store.write("clips", clips[clips["label"] == "Pelagic"])
+    result, page = report_of(store)
+    assert result["n_sections"] == len(SECTIONS)
+    assert "Not evaluated" in page.text
+    assert f"{n_classes} class" in page.text
+
+
+def test_hundreds_of_classes_and_encounters(tmp_path: Path, making: SimpleNamespace) -> None:
+    store = making.project(tmp_path, n_encounters=1, n_each=1)
+    one, clip = store.read("recordings").iloc[:1], store.read("clips").iloc[:1]
+    copies = [
+        (f"species {k:03d}", f"encounter {e}", f"{k}-{e}") for k in range(150) for e in range(2)
+    ]
+    recordings = pd.concat(
+        [one.assign(label=l, encounter=f"{l}/{e}", recording_id=n, moment_id=n, path=f"{n}.wav")
+         for l, e, n in copies]
+    )  # fmt: skip
+    clips = pd.concat(
+        [clip.assign(label=l, encounter=f"{l}/{e}", recording_id=n, clip_id=n, moment_id=n)
+         for l, e, n in copies]
+    )  # fmt: skip
+    store.write("recordings", recordings)
+    store.write("clips", clips)
+    result, page = report_of(store)
+    assert "143 other classes" not in page.text  # only in figures
+    assert "All 300 encounters" in page.text
+    assert result["n_bytes"] < 4e6
+
+
+def test_folder_as_target_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "project", create=True)
+    with pytest.raises(PseudorcaError, match="is a folder"):
+        write_report(store, tmp_path)
