@@ -67,6 +67,7 @@ def main() -> None:
                 ax.pcolormesh(time, frequency, db, vmin=low, vmax=high, rasterized=True)
                 if row == 2 and path == REAL:
                     traced = pd.read_csv(next(path.parent.glob("pc_*ROCCA.csv")))
+                    traced.columns = traced.columns.str.strip()
                     time_s = (
                         traced["Time [ms]"] / 1000
                         - parse_file_name(path.stem).start_utc.timestamp()

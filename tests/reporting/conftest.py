@@ -1,7 +1,6 @@
 """A small project with everything in it, and its report, made once."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,7 +59,7 @@ def evaluate(store: Store, *splits: str) -> None:
     rng = np.random.default_rng(1)
     encounters = clips["encounter"].astype("category").cat.codes.to_numpy()
     vectors = rng.standard_normal((len(clips), 8)) + 4 * rng.standard_normal((64, 8))[encounters]
-    vectors[:, 0] += np.where(clips["label"] == "Pelagic", 3.0, -3.0)
+    vectors[:, 0] += np.where(clips["label"].fillna("") == "Pelagic", 3.0, -3.0)
     store.append_vectors("madeup", clips["clip_id"].tolist(), vectors.astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workflow, "load_embedder", lambda folder: embedder)
@@ -114,11 +113,11 @@ def making() -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def full_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def full_project(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = scanned_project(tmp_path_factory.mktemp("full"))
     evaluate(store, "random", "encounter")
     predict(store)
-    yield store
+    return store
 
 
 @pytest.fixture(scope="session")
