@@ -1,4 +1,5 @@
 # make setup   an environment in .venv, so that .venv/bin/pseudorca runs
+# make demo    the whole job on a simulated survey, or on yours: make demo DATA=folder
 # make test    style, types, import rules and all tests, in that environment
 # make bench   the benchmarks (results go into benchmarks/README.md by hand)
 
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup test check bench clean
+.PHONY: setup demo test check bench clean
 
 setup: $(STAMP)
 
@@ -15,6 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+demo: setup
+	$(BIN)/pseudorca demo $(DATA) --out demo
 
 check: setup
 	$(BIN)/ruff check .

@@ -94,6 +94,8 @@ class CommonFrontEnd:
         ):
             if value not in valid:
                 raise FrontEndError(unknown_name(kind, value, valid))
+        if self.spread == "range" and self.levels == "pcen":
+            raise FrontEndError("spread 'range' is a range of decibels: use it with levels 'db'.")
 
     @classmethod
     def in_band(cls, band: str, *, lowest_rate: int | None = None, **settings: Any) -> Self:
@@ -184,8 +186,8 @@ class CommonFrontEnd:
     def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:
         """Render a clip.
 
-        Levels are cut off ``range_db`` below the loudest, spread from the lowest to the highest over
-        256 colours, and turned so that high frequencies are on top. Rows that the recording's rate
+        Levels are cut off ``range_db`` below the loudest, spread over 256 colours (see ``spread``),
+        and turned so that high frequencies are on top. Rows that the recording's rate
         does not reach take the lowest level.
 
         Parameters

@@ -1,0 +1,307 @@
+"""Laws of the network that ships with the package, and of the script that trains it."""
+
+import hashlib
+import importlib.util
+import json
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from pseudorca import simulation as sim
+from pseudorca import workflow
+from pseudorca.errors import BackboneError, FrontEndError
+from pseudorca.features import small_network
+from pseudorca.features.backbones import backbone_info, load_backbone
+from pseudorca.features.common import CommonFrontEnd
+from pseudorca.features.embedding import Embedder, load_embedder, save_embedder
+from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.store import Store
+
+RATE = 32_000
+TRAINING = Path(__file__).parents[2] / "training"
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    front_end = CommonFrontEnd(**small_network.FRONT_END)
+    return Embedder(front_end, load_backbone("pseudorca_small"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def waveforms() -> list[np.ndarray]:
+    """Clips of virtual species, seconds of sea around their signals."""
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(12):
+        recorder = sim.draw_recorder(rng, sample_rate=RATE)
+        species = sim.draw_virtual_species(rng)
+        wave, _ = sim.simulate_clip(
+            rng, species, sim.draw_world(rng), recorder, 3.0, snr_db=20.0, require=["whistle"]
+        )
+        found.append(wave[0])
+    return found
+
+
+def vectors(embedder: Embedder, waveforms, sample_rate: int = RATE) -> np.ndarray:
+    pictures = [embedder.input_picture(wave, sample_rate=sample_rate) for wave in waveforms]
+    return embedder.embed_pictures(pictures)
+
+
+def nearest(changed: np.ndarray, originals: np.ndarray) -> list[int]:
+    """Which original each changed clip is closest to, in units of each number's spread."""
+    scale = originals.std(0) + 1e-6
+    away = np.abs(changed[:, None] - originals[None]) / scale
+    return away.mean(2).argmin(1).tolist()
+
+
+def test_network_loads_without_a_connection(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    backbone = load_backbone("pseudorca_small")
+    assert backbone.licence == backbone_info("pseudorca_small").licence == "Apache-2.0"
+    assert "simulated" in backbone.source
+
+
+def test_shipped_file_is_small_and_the_one_that_the_registry_knows():
+    known = backbone_info("pseudorca_small").weights[0]
+    assert small_network.WEIGHTS.stat().st_size < 8_000_000
+    assert hashlib.sha256(small_network.WEIGHTS.read_bytes()).hexdigest() == known.sha256
+    with safe_open(small_network.WEIGHTS, "pt") as file:
+        assert file.metadata()["licence"] == "Apache-2.0"
+        assert json.loads(file.metadata()["settings"])
+
+
+def test_damaged_file_is_refused(monkeypatch, tmp_path):
+    path = tmp_path / "pseudorca_small.safetensors"
+    path.write_bytes(small_network.WEIGHTS.read_bytes()[:-1] + b"\0\0")
+    monkeypatch.setattr(small_network, "WEIGHTS", path)
+    with pytest.raises(BackboneError, match="damaged"):
+        load_backbone("pseudorca_small")
+
+
+def test_number_of_parameters_is_that_of_the_registry():
+    network = load_backbone("pseudorca_small").network
+    n_parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert n_parameters == backbone_info("pseudorca_small").n_parameters <= 2_000_000
+
+
+def test_embedding_has_the_stated_size_and_is_the_same_twice(embedder, waveforms):
+    first, second = vectors(embedder, waveforms), vectors(embedder, waveforms)
+    assert first.shape == (len(waveforms), embedder.backbone.embedding_size)
+    assert 200 <= embedder.backbone.embedding_size <= 2048
+    assert np.isfinite(first).all()
+    np.testing.assert_array_equal(first, second)
+    alone = np.concatenate([vectors(embedder, [wave]) for wave in waveforms])
+    np.testing.assert_allclose(alone, first, rtol=1e-3, atol=1e-4)
+
+
+def test_windows_of_several_lengths_pass_together(embedder, waveforms):
+    mixed = [waveforms[0], waveforms[1][:RATE], waveforms[2], waveforms[3][: RATE // 2]]
+    together = vectors(embedder, mixed)
+    for wave, expected in zip(mixed, together, strict=True):
+        np.testing.assert_allclose(vectors(embedder, [wave])[0], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_picture_keeps_the_spectrograms_own_resolution(embedder, waveforms):
+    picture = embedder.input_picture(waveforms[0], sample_rate=RATE)
+    drawn = embedder.front_end.picture(waveforms[0], sample_rate=RATE)
+    assert picture.shape[0] == small_network.N_ROWS
+    np.testing.assert_array_equal(picture, drawn)
+
+
+@pytest.mark.parametrize("gain", [0.25, 0.5])
+def test_gain_does_not_move_a_clip(embedder, waveforms, gain):
+    originals = vectors(embedder, waveforms)
+    quieter = vectors(embedder, [wave * np.float32(gain) for wave in waveforms])
+    away = np.abs(quieter - originals).mean() / originals.std()
+    assert away < 0.02
+
+
+def test_shift_in_time_leaves_a_clip_closest_to_itself(embedder, waveforms):
+    originals = vectors(embedder, waveforms)
+    shifted = vectors(embedder, [np.roll(wave, RATE // 3) for wave in waveforms])
+    assert nearest(shifted, originals) == list(range(len(waveforms)))
+
+
+def test_embedder_survives_being_saved(embedder, waveforms, tmp_path):
+    save_embedder(embedder, tmp_path)
+    again = load_embedder(tmp_path, device="cpu")
+    assert again.embedder_id == embedder.embedder_id
+    assert again.backbone.input_shape == (small_network.N_ROWS, None)
+    np.testing.assert_array_equal(vectors(again, waveforms), vectors(embedder, waveforms))
+
+
+def test_picture_of_another_height_is_refused(embedder):
+    with pytest.raises(BackboneError, match="128, any width"):
+        embedder.backbone(torch.zeros(1, 3, 64, 100, dtype=torch.uint8))
+
+
+def test_network_cannot_be_cut():
+    with pytest.raises(BackboneError, match="used whole"):
+        load_backbone("pseudorca_small", layer="members")
+
+
+def test_range_spread_means_as_many_decibels_in_every_clip():
+    rng = np.random.default_rng(0)
+    time = np.arange(RATE) / RATE
+    noise = rng.standard_normal(RATE)
+    front_end = CommonFrontEnd(**small_network.FRONT_END)
+    steps = []
+    for amplitude in (0.3, 0.03):
+        wave = (amplitude * np.sin(2 * np.pi * 3000 * time) + 1e-3 * noise).astype(np.float32)
+        picture = front_end.picture(wave, sample_rate=RATE)[:, :, 0].astype(float)
+        steps.append((picture.max() - np.median(picture)) * front_end.range_db / 255)
+    assert steps[0] - steps[1] == pytest.approx(20.0, abs=1.0)
+
+
+def test_range_spread_needs_decibels():
+    with pytest.raises(FrontEndError, match="spread"):
+        CommonFrontEnd(levels="pcen", spread="range")
+
+
+@pytest.fixture
+def project(tmp_path, waveforms) -> Store:
+    import soundfile as sf
+
+    for label, offset in (("Insular", 0), ("Pelagic", 2)):
+        folder = tmp_path / "sound" / label / f"Lasker_AC_{offset}"
+        folder.mkdir(parents=True)
+        for k in range(2):
+            wave = waveforms[offset + k] / np.abs(waveforms[offset + k]).max() * 0.9
+            sf.write(folder / f"2017071{k}_031200_ch05_sel{k:02d}.wav", wave, RATE)
+    store = Store(tmp_path / "project", create=True)
+    workflow.scan_project(store, tmp_path / "sound", ScanOptions())
+    workflow.clip_project(store, ClipOptions())
+    return store
+
+
+def test_project_embeds_with_the_settings_that_the_network_asks_for(project):
+    told = workflow.embed_project(project, workflow.EmbedderOptions(backbone="pseudorca_small"))
+    assert told["n_new"] == 4
+    assert told["n_problems"] == 0
+    for key, value in small_network.FRONT_END.items():
+        assert told["front_end"][key] == value
+    told = workflow.embed_project(
+        project,
+        workflow.EmbedderOptions(backbone="pseudorca_small", settings=(("spread", "clip"),)),
+    )
+    assert told["front_end"]["spread"] == "clip"
+
+
+def test_project_refuses_a_front_end_that_the_network_does_not_know(project):
+    options = workflow.EmbedderOptions(backbone="pseudorca_small", front_end="study")
+    with pytest.raises(FrontEndError, match="common front end"):
+        workflow.embed_project(project, options)
+
+
+def module_of(name: str, folder: Path = TRAINING):
+    """Import a script that is not part of the package."""
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def training():
+    """The training script's modules, with a few simulated clips."""
+    kept = {name: sys.modules.get(name) for name in ("simulated", "train_network")}
+    simulated, train_network = module_of("simulated"), module_of("train_network")
+    yield simulated, train_network
+    for name, module in kept.items():
+        sys.modules.pop(name)
+        if module is not None:
+            sys.modules[name] = module
+
+
+@pytest.fixture(scope="module")
+def clips(training, tmp_path_factory):
+    simulated, _ = training
+    settings = simulated.ClipSettings(seed=7, n_clips=24, n_species=4, clip_s=1.0)
+    home = simulated.simulate(settings, tmp_path_factory.mktemp("cache"))
+    return settings, home
+
+
+def tiny(training, clip_settings, **changed):
+    _, train_network = training
+    network = small_network.NetworkConfig(widths=(4, 4, 8, 8))
+    return train_network.TrainSettings(
+        clips=clip_settings, network=network, n_epochs=2, batch_size=8, crop_frames=64, **changed
+    )
+
+
+def test_simulated_clip_does_not_depend_on_the_others(training, clips):
+    simulated, _ = training
+    settings, home = clips
+    whole = simulated.load_clips(home)
+    levels, truth = simulated.simulated_clip(settings, 3)
+    assert len(whole.levels) == 24
+    np.testing.assert_array_equal(whole.levels[3], levels)
+    assert whole.species[3] == truth["species"]
+    assert len(whole.signals[3]) == len(truth["signals"])
+
+
+def test_training_picture_is_the_products_own(training, waveforms):
+    simulated, train_network = training
+    front_end = simulated.front_end()
+    for wave, rate in ((waveforms[0], RATE), (waveforms[1][::2], RATE // 2)):
+        levels, n_reached = front_end.levels_db(wave, sample_rate=rate)
+        drawn = front_end.picture(wave, sample_rate=rate)[:, :, 0]
+        made = train_network.grey_pictures(
+            torch.from_numpy(levels[None]), torch.tensor([n_reached])
+        )
+        made = (made[0, 0] * 255).round().numpy()
+        assert np.abs(made - drawn).max() <= 1  # of 255: rounding at the edge of a grey level
+        assert (made != drawn).mean() < 1e-3
+
+
+def test_killed_training_goes_on_to_the_same_weights(training, clips, tmp_path):
+    simulated, train_network = training
+    settings = tiny(training, clips[0])
+    sound = simulated.load_clips(clips[1])
+    straight = train_network.train(settings, sound, tmp_path / "straight")
+    train_network.train(settings, sound, tmp_path / "broken", max_epochs=1)
+    assert not (tmp_path / "broken" / "network.safetensors").exists()
+    resumed = train_network.train(settings, sound, tmp_path / "broken")
+    first = (straight / "network.safetensors").read_bytes()
+    assert first == (resumed / "network.safetensors").read_bytes()
+    other = train_network.train(tiny(training, clips[0], seed=2), sound, tmp_path / "other")
+    assert first != (other / "network.safetensors").read_bytes()
+
+
+def test_run_of_other_settings_is_not_gone_on_with(training, clips, tmp_path):
+    simulated, train_network = training
+    sound = simulated.load_clips(clips[1])
+    train_network.train(tiny(training, clips[0]), sound, tmp_path, max_epochs=0)
+    with pytest.raises(SystemExit, match="other settings"):
+        train_network.train(tiny(training, clips[0], dropout=0.5), sound, tmp_path)
+
+
+def test_exported_file_loads_as_the_backbone(training, clips, tmp_path):
+    """The tensors' names and shapes are those of the package's own network."""
+    simulated, train_network = training
+    settings = train_network.TrainSettings(
+        clips=clips[0], n_epochs=1, batch_size=12, crop_frames=64
+    )
+    sound = simulated.load_clips(clips[1])
+    run = train_network.train(settings, sound, tmp_path / "run")
+    target = tmp_path / "network.safetensors"
+    train_network.export([run] * small_network.N_MEMBERS, target)
+    backbone = load_backbone("pseudorca_small", weights=target)
+    levels = torch.rand(2, 128, 64) * 60
+    n_reached = torch.tensor([128, 100])
+    pictures = train_network.grey_pictures(levels, n_reached)
+    expected = train_network.embed([train_network.load_run(run)], levels.numpy(), n_reached.numpy())
+    bytes_ = (pictures * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)
+    found = backbone(bytes_.contiguous()).numpy()
+    np.testing.assert_allclose(found[:, : expected.shape[1]], expected, rtol=1e-3, atol=1e-4)
