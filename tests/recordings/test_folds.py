@@ -32,6 +32,11 @@ def tables(rows: list[tuple[str, str, str, str, str]]) -> tuple[pd.DataFrame, pd
     clips = pd.DataFrame(rows, columns=["label", "encounter", "recording_id", "moment_id", "site"])
     clips.insert(0, "clip_id", [f"clip{k:03d}" for k in range(len(rows))])
     recordings = clips.drop_duplicates("recording_id").reset_index(drop=True)
+    # A recording's moment: its own, or that of the clip it shares with another recording.
+    n_heard = clips.groupby("moment_id")["recording_id"].nunique()
+    shared = clips[clips["moment_id"].map(n_heard) > 1].drop_duplicates("recording_id")
+    shared = shared.set_index("recording_id")["moment_id"]
+    recordings["moment_id"] = [shared.get(r, f"all of {r}") for r in recordings["recording_id"]]
     recordings["metadata"] = [json.dumps({"site": site}) for site in recordings["site"]]
     recordings["start_utc"] = pd.Timestamp("2017-07-28T03:12:59Z")
     recordings["sample_rate"] = 500_000
@@ -103,7 +108,11 @@ def test_folds_never_split_a_group_a_moment_or_an_encounter(
     folds = try_folds(clips, recordings, split)
     if folds is None:
         return
-    whole = [clips["moment_id"], group_values(clips, recordings, split.group_by)]
+    moment_of = recordings.set_index("recording_id")["moment_id"]
+    heard = clips["recording_id"].map(moment_of)
+    alone = ~heard.isin(moment_of[moment_of.duplicated()])
+    files = heard.mask(alone, clips["moment_id"])
+    whole = [clips["moment_id"], files, group_values(clips, recordings, split.group_by)]
     if name not in ("random", "stratified", "recording"):
         whole.append(clips["encounter"])
     tested = defaultdict(list)
@@ -225,6 +234,21 @@ def test_one_seed_is_one_split_and_repeats_differ() -> None:
         assert first.tolist() != other.tolist()
         if name != "study":
             assert len({tuple(row) for row in first}) == 3
+
+
+def test_channel_files_of_other_lengths_stay_together() -> None:
+    """Windows spread over 17.000 and 17.007 s begin at other instants; they are one stretch of sea."""
+    rows = [
+        ("A", "e", f"r{c}", f"clip at {k * (7 + c / 1000)}", "") for c in (0, 1) for k in range(3)
+    ]
+    rows += [("A", "e", f"a{k}", f"a{k}", "") for k in range(5)]
+    rows += [("B", "f", f"b{k}", f"b{k}", "") for k in range(5)]
+    clips, recordings = tables(rows)
+    recordings.loc[recordings["recording_id"].isin(["r0", "r1"]), "moment_id"] = "one"
+    for name in ("random", "stratified", "recording"):
+        for _, _, _, test in make_folds(clips, recordings, Split(name, n_repeats=5)):
+            tested = set(clips["recording_id"].iloc[test]) & {"r0", "r1"}
+            assert tested in (set(), {"r0", "r1"})
 
 
 # The study's split

@@ -7,6 +7,7 @@ torn apart, except by the study's own split, which says how many it tears.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -174,8 +175,10 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
         return _study(clips, split, clip_ids, labels)
     moments = clips["moment_id"].to_numpy(dtype=object)
     groups = group_values(clips, recordings, split.group_by).to_numpy(dtype=object)
-    # Channels of one moment may lie in different recordings; whatever is dealt, they go together.
+    # Channels of one moment may lie in different recordings; whatever is dealt, they go together,
+    # and so do all clips of such recordings, whose windows need not begin at the same instants.
     units = _joined(groups, moments)
+    units = _joined(units, _shared_moments(clips, recordings, moments))
     if not split.is_optimistic:  # and no column, such as the sample rate, tears an encounter apart
         units = _joined(units, clips["encounter"].to_numpy(dtype=object))
     always_train = _sole_carriers(units, labels)
@@ -264,6 +267,17 @@ def verify(folds: Folds, clips: pd.DataFrame) -> None:
         for kind, values in whole.items():
             if both := set(values[train]) & set(values[test]):
                 raise FoldError(f"{where}: {kind} {min(both)} stands on both sides.")
+
+
+def _shared_moments(
+    clips: pd.DataFrame, recordings: pd.DataFrame, moments: NDArray[np.object_]
+) -> NDArray[np.object_]:
+    """The moment of the whole recording where several recordings heard it, else the clip's own."""
+    moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
+    n_heard = Counter(moment_of.values())
+    whole = [moment_of[recording] for recording in clips["recording_id"]]
+    several = [n_heard[moment] > 1 for moment in whole]
+    return np.where(several, np.array(whole, dtype=object), moments)
 
 
 def _joined(groups: NDArray[np.object_], ties: NDArray[np.object_]) -> NDArray[np.object_]:
