@@ -6,7 +6,7 @@ result, and returns a dict of JSON values: the object that ``--json`` prints.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from pseudorca.prediction.formats import Format, write_tables
 from pseudorca.prediction.scores import predict as predict_recordings
 from pseudorca.prediction.scores import score_table
 from pseudorca.recordings.clips import ClipOptions, cut, read_raven
-from pseudorca.recordings.folds import Split, group_values, make_folds
+from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.recordings.manifest import (
     PROBLEM_COLUMNS,
     Manifest,
@@ -209,18 +209,17 @@ def evaluate_project(
     embedder = load_embedder(store.folder / EMBEDDER_FOLDER)
     recordings = _recordings(store)
     clips = labelled_clips(_clips(store), store, embedder.embedder_id)
+    whole = make_training_set(clips, recordings, store, embedder.embedder_id)
     recipe = {"embedder_id": embedder.embedder_id, "head": head.settings()}
     recipe_id = _hash(recipe | {"clips": store.setting("clips")})
     results: list[dict[str, Any]] = []
     notices = band_notices(recordings, embedder.front_end)
     for split in splits:
+        folds = make_folds(clips, recordings, split)
         # Inner folds keep whole what the split keeps whole; what is independent is never less than
         # the encounter.
-        inner = "recording" if split.is_optimistic else split.group_by
-        independent = "encounter" if split.is_optimistic else split.group_by
-        groups = group_values(clips, recordings, independent).to_numpy(dtype=object)
-        data = make_training_set(clips, recordings, store, embedder.embedder_id, group_by=inner)
-        folds = make_folds(clips, recordings, split)
+        independent = whole.groups if split.is_optimistic else folds.units
+        data = replace(whole, groups=whole.recordings if split.is_optimistic else folds.units)
         scored = cross_validate(data, folds, head, progress=progress)
         split_id = _hash(asdict(split) | {"recipe": recipe_id, "clips": sorted(folds.clip_ids)})
         found = [
@@ -231,7 +230,7 @@ def evaluate_project(
                 scored.classes,
                 unit=unit,
                 split=split.name,
-                groups=groups,
+                groups=independent,
             )
             for unit in units
         ]
@@ -246,7 +245,7 @@ def evaluate_project(
         about = {
             "split": asdict(split),
             "group_by": split.group_by,
-            "independent": independent,
+            "independent": "encounter" if split.is_optimistic else split.group_by,
             "optimistic": split.is_optimistic,
             "recipe": recipe,
             "results": found,

@@ -32,7 +32,11 @@ def run(*arguments: str) -> dict:
 def test_the_readmes_commands_do_the_whole_job_on_real_recordings(tmp_path):
     project = ("--project", str(tmp_path / "whales"))
     scanned = run("scan", str(WATKINS), *project)
-    assert (scanned["n_recordings"], scanned["n_labelled"], scanned["n_unlabelled"]) == (360, 304, 56)
+    assert (scanned["n_recordings"], scanned["n_labelled"], scanned["n_unlabelled"]) == (
+        360,
+        304,
+        56,
+    )
     assert len(scanned["classes"]) == 6
     assert (scanned["n_encounters"], scanned["n_problems"]) == (35, 0)
     embedded = run("embed", *project, "--backbone", "mobilenet_v2_tf", "--weights", str(WEIGHTS))

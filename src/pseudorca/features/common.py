@@ -311,6 +311,7 @@ _SCALES: dict[str, tuple[_Warp, _Warp]] = {
     "log": (np.log, np.exp),
 }
 
+
 @lru_cache(maxsize=8)
 def _filters(*settings: Any) -> tuple[scipy.sparse.csr_array, NDArray[np.float64]]:
     """:func:`filter_weights`, kept, and sparse: a triangle covers few bins."""

@@ -7,7 +7,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import HeadError
-from pseudorca.recordings.folds import group_values
 from pseudorca.store import Store
 
 Vectors = NDArray[np.float32]
@@ -18,8 +17,9 @@ class TrainingSet:
     """Embeddings with their labels, a row per clip.
 
     ``vectors`` [shape=(n_clips, n_dimensions)]; ``labels``, ``groups`` and ``recordings``
-    [shape=(n_clips,)]: the population, what must stay together in an inner split (the encounter or
-    something coarser), and the recording, however many channels or clips it gave.
+    [shape=(n_clips,)]: the population, what must stay together in an inner split (the encounter,
+    unless something else is put in its place), and the recording, however many files or clips
+    one moment gave.
     """
 
     vectors: Vectors
@@ -45,8 +45,6 @@ def make_training_set(
     recordings: pd.DataFrame,
     store: Store,
     embedder_id: str,
-    *,
-    group_by: str = "encounter",
 ) -> TrainingSet:
     """Put embeddings and labels side by side.
 
@@ -56,9 +54,6 @@ def make_training_set(
     recordings : DataFrame, the table ``recordings``
     store : Store
     embedder_id : str
-    group_by : str
-        What inner folds keep whole: ``encounter``, a coarser column, or ``recording`` (the files of
-        one moment count as one)
 
     Returns
     -------
@@ -76,12 +71,9 @@ def make_training_set(
         )
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
     moments = np.array([moment_of[recording] for recording in clips["recording_id"]], dtype=object)
-    groups = moments
-    if group_by != "recording":
-        groups = group_values(clips, recordings, group_by).to_numpy(dtype=object)
     return TrainingSet(
         store.vectors(embedder_id, clips["clip_id"].tolist()),
         clips["label"].to_numpy(dtype=object),
-        groups,
+        clips["encounter"].to_numpy(dtype=object),
         moments,
     )

@@ -76,6 +76,8 @@ class Folds:
     clip_ids: NDArray[np.object_]
     labels: NDArray[np.object_]
     groups: NDArray[np.object_]
+    units: NDArray[np.object_]
+    """What was dealt: groups joined where they share a moment or (unless optimistic) an encounter."""
     test_fold: NDArray[np.int64]
     validation: NDArray[np.bool_]
     not_testable: list[str] = field(default_factory=list)
@@ -196,7 +198,7 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
             test_fold[repeat] = _deal(units, labels, strata, always_train, split.n_folds, rng)
     named = sorted({str(group) for group, unit in zip(groups, units, strict=True)
                     if unit in always_train})  # fmt: skip
-    folds = Folds(split, clip_ids, labels, groups, test_fold, no_validation, named)
+    folds = Folds(split, clip_ids, labels, groups, units, test_fold, no_validation, named)
     verify(folds, clips)
     return folds
 
@@ -376,6 +378,7 @@ def _study(
     moments = clips["moment_id"].to_numpy(dtype=object)
     is_test = test_fold[0] >= 0
     straddling = set(moments[is_test]) & set(moments[~is_test])
-    folds = Folds(split, clip_ids, labels, clip_ids, test_fold, validation, [], len(straddling))
+    n_torn = len(straddling)
+    folds = Folds(split, clip_ids, labels, clip_ids, clip_ids, test_fold, validation, [], n_torn)
     verify(folds, clips)
     return folds
