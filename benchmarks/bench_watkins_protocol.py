@@ -93,7 +93,7 @@ def main() -> None:
     for padding in ("TensorFlow padding", "symmetric padding"):
         with tempfile.TemporaryDirectory() as folder:  # a store each: the weights are the same
             run(Path(folder), arguments.data, arguments.weights, padding)
-    print("\nInterval: Jeffreys per class over 3 to 12 tapes, combined. In brackets: the table.")
+    print("\nInterval: exact per class over 3 to 12 tapes, combined. In brackets: the table.")
 
 
 def run(folder: Path, data: Path, weights: str, padding: str) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from sklearn import metrics as sk
 
 from pseudorca.assessment.metrics import evaluate, interval
@@ -138,33 +139,45 @@ def test_order_of_the_clips_changes_nothing():
     assert straight["ci_low"] == pytest.approx(shuffled["ci_low"])
 
 
-def test_few_groups_or_a_perfect_class_take_jeffreys_intervals():
+def test_few_groups_or_a_perfect_class_take_exact_intervals():
     actual = np.array([0] * 30 + [1] * 30)
     groups = np.array([f"g{i // 2}" for i in range(60)], dtype=object)
     right = (np.arange(60) % 3 > 0).astype(float)
     low, high, method = interval(right, actual, groups, 2)
-    assert method.startswith("bootstrap of 15")
+    assert method == "bootstrap, 15 to 15 groups per class"
     assert low < right.mean() < high
     few = np.array([f"g{i // 10}" for i in range(60)], dtype=object)
     low_few, high_few, method = interval(right, actual, few, 2)
-    assert method.startswith("Jeffreys per class over 3")
+    assert method == "exact, 3 to 3 groups per class, combined"
     assert high_few - low_few > high - low
     low, high, method = interval(np.ones(60), actual, groups, 2)
-    assert method.startswith("Jeffreys")
+    assert method.startswith("exact")
     assert low < 0.99  # all right is not certainty
     assert high == 1.0
 
 
-def test_jeffreys_interval_covers_the_truth_about_as_often_as_it_says():
+def test_one_class_gets_the_clopper_pearson_interval():
+    # Clopper and Pearson for 7 of 10: 0.348 to 0.933.
+    right = np.array([1.0] * 7 + [0.0] * 3)
+    groups = np.arange(10).astype(str).astype(object)
+    few = interval(right[:9], np.zeros(9, dtype=int), groups[:9], 1)
+    exact = scipy.stats.binomtest(7, 9).proportion_ci(method="exact")
+    assert few[:2] == pytest.approx((exact.low, exact.high))
+
+
+@pytest.mark.parametrize(("n_classes", "n_groups"), [(2, 4), (2, 8), (6, 3), (6, 6)])
+@pytest.mark.parametrize("truth", ["chance", 0.7, 0.9])
+def test_interval_covers_the_truth_about_as_often_as_it_says(n_classes, n_groups, truth):
     rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(300):
-        right = (rng.random(12) < 0.7).astype(float)
-        low, high, _ = interval(
-            right, np.array([0] * 6 + [1] * 6), np.arange(12).astype(str).astype(object), 2
-        )
-        hits += low <= 0.7 <= high
-    assert 0.9 < hits / 300 <= 1.0
+    share = 1 / n_classes if truth == "chance" else truth
+    actual = np.repeat(np.arange(n_classes), n_groups)
+    groups = np.arange(len(actual)).astype(str).astype(object)
+    n_trials, n_covered = 200, 0
+    for _ in range(n_trials):
+        right = (rng.random(len(actual)) < share).astype(float)
+        low, high, _ = interval(right, actual, groups, n_classes)
+        n_covered += low <= share <= high
+    assert n_covered / n_trials >= 0.88  # 0.95 less three standard errors of 200 trials
 
 
 def test_bootstrap_resamples_groups_not_clips():

@@ -11,7 +11,13 @@ import pandas as pd
 import pytest
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.reporting.report import write_report
+from pseudorca.reporting import collection
+from pseudorca.reporting.answer import answer_section
+from pseudorca.reporting.balance import balance_section
+from pseudorca.reporting.blocks import Fold, Section, Table, folded
+from pseudorca.reporting.curves import recording_scores
+from pseudorca.reporting.project import read_project
+from pseudorca.reporting.report import render, write_report
 from pseudorca.store import Store
 
 SECTIONS = (
@@ -61,6 +67,10 @@ def report_of(store: Store) -> tuple[dict[str, Any], Page]:
     target = store.folder / "report.html"
     result = write_report(store, target)
     return result, Page(target.read_text(encoding="utf-8"))
+
+
+def text_of(section: Section) -> str:
+    return Page(render([section], title="", notices=[])).text
 
 
 def test_report_has_every_section(page: Page, full_report: dict[str, Any]) -> None:
@@ -182,8 +192,7 @@ def test_optimistic_evaluation_alone_is_no_headline(
 ) -> None:
     store = making.project(tmp_path, n_encounters=3, n_each=2)
     making.evaluate(store, "random")
-    _, page = report_of(store)
-    answer = page.text[: page.text.index("2. The data")]
+    answer = text_of(answer_section(read_project(store), []))
     assert "optimistic splits only" in answer
     assert not re.search(r"0\.\d\d", answer)
 
@@ -191,10 +200,39 @@ def test_optimistic_evaluation_alone_is_no_headline(
 def test_class_of_three_encounters_is_too_few(tmp_path: Path, making: SimpleNamespace) -> None:
     store = making.project(tmp_path, n_encounters=3, n_each=2)
     making.evaluate(store, "encounter")
-    _, page = report_of(store)
-    answer = page.text[: page.text.index("2. The data")]
+    answer = text_of(answer_section(read_project(store), []))
     assert answer.index("Too few encounters to conclude") < answer.index("balanced accuracy")
     assert "Pelagic has 3" in answer
+
+
+def test_lower_honest_split_stands_beside_the_headline(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=4, n_each=2)
+    making.evaluate(store, "encounter", "platform")
+    rows = store.read("evaluations")
+    about = {row.split_id: json.loads(row.result) for row in rows.itertuples()}
+    for result in about.values():
+        for unit in result["results"]:
+            unit["balanced_accuracy"] = 0.7 if unit["split"] == "encounter" else 0.4
+    rows["result"] = [json.dumps(about[split_id]) for split_id in rows["split_id"]]
+    store.write("evaluations", rows)
+    answer = text_of(answer_section(read_project(store), []))
+    assert answer.index("0.70") < answer.index("Lower where other things are held out: 0.40")
+
+
+def test_changed_labels_cost_the_curves_and_are_said(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=2, n_each=2)
+    making.evaluate(store, "encounter")
+    assert recording_scores(read_project(store), read_project(store).evaluations[0]) is not None
+    clips = store.read("clips")
+    clips["label"] = clips["label"].replace("Pelagic", "Oceanic")
+    store.write("clips", clips)
+    project = read_project(store)
+    assert recording_scores(project, project.evaluations[0]) is None
+    assert "written anew after this evaluation" in text_of(answer_section(project, []))
 
 
 def test_recordings_that_are_gone_are_problems_not_the_end(
@@ -205,19 +243,6 @@ def test_recordings_that_are_gone_are_problems_not_the_end(
     result, page = report_of(store)
     assert {row["reason"] for row in result["problems"]} == {"cannot be opened"}
     assert "Problems of this report" in page.text
-
-
-def test_changed_labels_cost_the_curves_not_the_report(
-    tmp_path: Path, making: SimpleNamespace
-) -> None:
-    store = making.project(tmp_path, n_encounters=2, n_each=2)
-    making.evaluate(store, "encounter")
-    clips = store.read("clips")
-    clips["label"] = clips["label"].replace("Pelagic", "Oceanic")
-    store.write("clips", clips)
-    _, page = report_of(store)
-    assert "Curves are left out" in page.text
-    assert "written anew after this evaluation" in page.text
 
 
 @pytest.mark.parametrize("n_classes", [0, 1])
@@ -236,25 +261,35 @@ def test_too_little_to_learn_from_breaks_nothing(
     assert f"{n_classes} class" in page.text
 
 
-def test_hundreds_of_classes_and_encounters(tmp_path: Path, making: SimpleNamespace) -> None:
+def test_more_classes_and_encounters_than_can_be_drawn(
+    tmp_path: Path, making: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = making.project(tmp_path, n_encounters=1, n_each=1)
     one, clip = store.read("recordings").iloc[:1], store.read("clips").iloc[:1]
-    copies = [
-        (f"species {k:03d}", f"encounter {e}", f"{k}-{e}") for k in range(45) for e in range(2)
-    ]
-    recordings = pd.concat(
-        [one.assign(label=s, encounter=f"{s}/{e}", recording_id=n, moment_id=n, path=f"{n}.wav")
-         for s, e, n in copies]
-    )  # fmt: skip
-    clips = pd.concat(
-        [clip.assign(label=s, encounter=f"{s}/{e}", recording_id=n, clip_id=n, moment_id=n)
-         for s, e, n in copies]
-    )  # fmt: skip
-    store.write("recordings", recordings)
-    store.write("clips", clips)
-    result, page = report_of(store)
-    assert "All 90 encounters" in page.text
-    assert result["n_bytes"] < 4e6
+    recordings, clips = [], []
+    for name in (f"species {k:03d}" for k in range(12)):
+        named = {"label": name, "encounter": f"{name}/1", "recording_id": name, "moment_id": name}
+        recordings.append(one.assign(**named, path=f"{name}.wav"))
+        clips.append(clip.assign(**named, clip_id=name))
+    store.write("recordings", pd.concat(recordings))
+    store.write("clips", pd.concat(clips))
+    monkeypatch.setattr(collection, "_MOST_BARS", 4)
+    project = read_project(store)
+    data = text_of(collection.data_section(project, []))
+    assert "All 12 encounters as a table" in data
+    assert "Only 4 of 12 classes are shown" in data
+    assert "species 011" in text_of(balance_section(project))
+
+
+def test_long_tables_are_folded_and_lose_no_row() -> None:
+    rows = [(f"row {k}", k) for k in range(31)]
+    table = Table(("name", "number"), rows, caption="All rows. What they are.")
+    shown = folded(table)
+    assert isinstance(shown, Fold)
+    assert shown.title == "All rows (31 rows)"
+    text = text_of(Section("x", "x", [shown]))
+    assert all(f"row {k}" in text for k in range(31))
+    assert folded(Table(("name", "number"), rows[:30])) is not shown
 
 
 def test_folder_as_target_is_refused(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pseudorca.prediction.decisions import aggregate
 
 MIN_GROUPS_FOR_BOOTSTRAP = 10
-"""Groups in a class below which resampling them says too little: Jeffreys intervals instead."""
+"""Groups in a class below which resampling them says too little: exact intervals instead."""
 
 _N_RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -187,12 +188,17 @@ def interval(
     low, high : float
     method : str
         Bootstrap of the groups within each class; or, where a class has fewer than 10 groups or is
-        wholly right or wrong, Jeffreys: each class's recall is taken as Beta(n r + 1/2,
-        n (1 - r) + 1/2) with n its number of groups, and the classes are combined by simulation. The
-        interval is widened to the point estimate where all is right or all is wrong (Brown, Cai and
-        DasGupta 2001, "Interval estimation for a binomial proportion").
+        wholly right or wrong, exact: each class's recall gets a Clopper-Pearson interval with as
+        many trials as it has groups, and the classes are combined by the squares of the distances
+        from their recalls.
+
+    References
+    ----------
+    .. [1] Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the
+       case of the binomial". Trials here are groups, so recalls need not be whole shares.
+    .. [2] Zou and Donner 2008, "Construction of confidence limits about effect measures: a general
+       approach", Statistics in Medicine 27:1693.
     """
-    rng = np.random.default_rng(_SEED)
     recalls, counts, sums = [], [], []
     for k in range(n_classes):
         mine = actual == k
@@ -202,28 +208,26 @@ def interval(
         sums.append(per_group.sum().to_numpy())
         counts.append(per_group.count().to_numpy())
         recalls.append(right[mine].mean())
-    n_groups = [len(count) for count in counts]
-    degenerate = any(recall in (0.0, 1.0) for recall in recalls)
-    if min(n_groups) < MIN_GROUPS_FOR_BOOTSTRAP or degenerate:
-        drawn = np.mean(
-            [
-                rng.beta(n * r + 0.5, n * (1 - r) + 0.5, size=10 * _N_RESAMPLES)
-                for n, r in zip(n_groups, recalls, strict=True)
-            ],
-            axis=0,
-        )
-        method = f"Jeffreys per class over {min(n_groups)} to {max(n_groups)} groups, combined"
-    else:
-        resampled = []
-        for count, total in zip(counts, sums, strict=True):
-            rows = rng.integers(len(count), size=(_N_RESAMPLES, len(count)))
-            resampled.append(total[rows].sum(axis=1) / count[rows].sum(axis=1))
-        drawn = np.mean(resampled, axis=0)
-        method = f"bootstrap of {min(n_groups)} to {max(n_groups)} groups per class"
+    recall, n_groups = np.array(recalls), np.array([len(count) for count in counts])
     tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    point = float(np.mean(recalls))
-    return min(float(low), point), max(float(high), point), method
+    shown = f"{n_groups.min()} to {n_groups.max()} groups per class"
+    if n_groups.min() < MIN_GROUPS_FOR_BOOTSTRAP or np.isin(recall, (0.0, 1.0)).any():
+        n_right = recall * n_groups
+        n_wrong = n_groups - n_right
+        with np.errstate(invalid="ignore"):
+            low = np.nan_to_num(scipy.stats.beta.ppf(tail, n_right, n_wrong + 1), nan=0.0)
+            high = np.nan_to_num(scipy.stats.beta.ppf(1 - tail, n_right + 1, n_wrong), nan=1.0)
+        point = recall.mean()
+        below = np.sqrt(np.sum((recall - low) ** 2)) / len(recall)
+        above = np.sqrt(np.sum((high - recall) ** 2)) / len(recall)
+        return float(point - below), float(point + above), f"exact, {shown}, combined"
+    rng = np.random.default_rng(_SEED)
+    resampled = []
+    for count, total in zip(counts, sums, strict=True):
+        rows = rng.integers(len(count), size=(_N_RESAMPLES, len(count)))
+        resampled.append(total[rows].sum(axis=1) / count[rows].sum(axis=1))
+    bounds = np.quantile(np.mean(resampled, axis=0), [tail, 1 - tail])
+    return float(bounds[0]), float(bounds[1]), f"bootstrap, {shown}"
 
 
 def _unit_keys(table: pd.DataFrame) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from pseudorca.reporting.blocks import (
     chart,
     figure,
 )
-from pseudorca.reporting.plots import Result, intervals
+from pseudorca.reporting.evaluation_plots import Result, intervals
 from pseudorca.reporting.project import Evaluation, Project, counterpart, headline, is_saved, plural
 
 
@@ -123,10 +123,10 @@ def _in_words(evaluation: Evaluation) -> str:
     )
     if _is_better(result):
         text += (
-            "The interval lies above that, so something in the sound tells the classes apart. Whether "
-            "it is the animals is another question: the recorder, the noise of the sea and the "
-            "length of the clips may do it too, and this project holds no control that rules them "
-            "out."
+            "The interval lies above that: something in the sound seems to tell the classes apart. "
+            "Whether it is the animals is another question: the recorder, the noise of the sea and "
+            "the length of the clips may do it too, and this project holds no control that rules "
+            "them out."
         )
     else:
         text += "The interval includes that: nothing was shown."
@@ -188,7 +188,7 @@ def _overview(project: Project, honest: Evaluation) -> Chart:
 
 
 def _nothing_known(project: Project, notices: list[str]) -> list[Block]:
-    folder = project.store.folder
+    folder = project.argument
     steps = [f"pseudorca evaluate --project {folder} --split encounter --split random"]
     if project.embedder is None:
         steps.insert(0, f"pseudorca embed --project {folder}")

@@ -101,7 +101,7 @@ def _what_it_means(prior: str, n_classes: int) -> list[str]:
 
 
 def _nothing_predicted(project: Project) -> list[Block]:
-    folder, n = project.store.folder, int(project.recordings["label"].isna().sum())
+    folder, n = project.argument, int(project.recordings["label"].isna().sum())
     steps = [f"pseudorca predict --project {folder}" + ("" if n else " FILES_OR_FOLDERS")]
     if not project.classifiers:
         steps.insert(0, f"pseudorca train --project {folder}")

@@ -88,6 +88,12 @@ class Project:
     def classes(self) -> list[str]:
         return sorted(map(str, self.labelled["label"].unique()))
 
+    @property
+    def argument(self) -> str:
+        """The project folder as it is typed on a command line."""
+        folder = str(self.store.folder)
+        return f'"{folder}"' if " " in folder else folder
+
     def note_trouble(self, path: object, error: Exception) -> None:
         """Keep a problem that cost a figure or a paragraph."""
         reason = getattr(error, "reason", "") or type(error).__name__

@@ -41,8 +41,8 @@ def write_report(
     Returns
     -------
     dict
-        ``output`` (the file), ``n_sections``, ``n_figures``, ``n_bytes``, ``problems`` (what could
-        not be read for the report; the problems of the collection are in it) and ``notices``.
+        ``output`` (the file), ``n_sections``, ``n_figures``, ``n_bytes``, ``problems`` (rows like
+        those of the table ``problems``: what could not be read for the report) and ``notices``.
 
     Raises
     ------

@@ -5,6 +5,7 @@ all three. Long stretches are reduced to what can be seen (envelopes, pooled bin
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -75,8 +76,7 @@ def waveforms(
 def spectra(ax: Axes, samples: ArrayLike, *, sample_rate: int, colours: Sequence[str]) -> Axes:
     """Draw the magnitude spectrum of every channel over one axis of frequency.
 
-    Magnitude of the Fourier transform of the whole stretch (Hann window), scaled so that a sine of
-    full scale reads 0 dB; the root mean square over bands a 180th of the (logarithmic) axis wide.
+    See :func:`magnitude_spectrum`.
 
     Parameters
     ----------
@@ -172,10 +172,11 @@ def frequency_ticks(rows_hz: NDArray[np.float64], *, most: int = 6) -> list[floa
 def magnitude_spectrum(
     samples: ArrayLike, *, sample_rate: int, n_bands: int = 180
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Magnitude of the Fourier transform in bands that are equally wide on a logarithmic axis.
+    """Magnitude of the Fourier transform: the largest in each of many bands.
 
-    20 log10 (2 |sum_n w[n] x[n] exp(-2 pi i f n)| / sum w), with the Hann window w, root mean square
-    over each band.
+    20 log10 (2 |sum_n w[n] x[n] exp(-2 pi i f n)| / sum w), with the Hann window w, so that a sine of
+    full scale reads 0 dB. The bands are equally wide on a logarithmic axis; the largest value in
+    each is what would be seen of a line through all bins.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ def magnitude_spectrum(
     Returns
     -------
     khz, level_db : ndarray [shape=(<= n_bands,)]
-        Bands without a frequency bin are left out
+        The bin with the largest magnitude of each band that holds a bin, and that magnitude
     """
     waveform = np.asarray(samples, dtype=np.float64)
     window = scipy.signal.get_window("hann", len(waveform))
@@ -194,14 +195,12 @@ def magnitude_spectrum(
     power = (2 * np.abs(spectrum) / window.sum()) ** 2
     hertz = np.arange(len(power)) * (sample_rate / len(waveform))
     lowest = max(20.0, sample_rate / 8000, hertz[1])
-    edges = np.geomspace(lowest, sample_rate / 2, n_bands + 1)
-    band = np.digitize(hertz, edges[:-1]) - 1
-    inside = (band >= 0) & (hertz <= edges[-1])
-    n = np.bincount(band[inside], minlength=n_bands)
-    total = np.bincount(band[inside], weights=power[inside], minlength=n_bands)
-    centre = np.bincount(band[inside], weights=hertz[inside], minlength=n_bands)
-    held = n > 0
-    return centre[held] / n[held] / 1000, 10 * np.log10(np.maximum(total[held] / n[held], _FLOOR))
+    edges = np.searchsorted(hertz, np.geomspace(lowest, sample_rate / 2, n_bands + 1))
+    edges[-1] = len(power)
+    largest = [
+        first + int(power[first:end].argmax()) for first, end in pairwise(edges) if end > first
+    ]
+    return hertz[largest] / 1000, 10 * np.log10(np.maximum(power[largest], _FLOOR))
 
 
 def native_levels(samples: ArrayLike, *, sample_rate: int, as_in_study: bool = False) -> Levels:

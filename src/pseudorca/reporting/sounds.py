@@ -273,7 +273,7 @@ def _three_sides(recording: Any) -> list[Block]:
             in_frequency,
             description=f"Magnitude spectra of {where}.",
             caption=f"Frequency domain: magnitude spectrum{per_channel} (Fourier transform of the "
-            "whole stretch with a Hann window, a sine of full scale at 0 dB, root mean square over "
+            "whole stretch with a Hann window, a sine of full scale at 0 dB, the largest in each of "
             "180 bands).",
         ),
         _spectrograms(samples, rate, start_s, colours, where),
