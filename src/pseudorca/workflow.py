@@ -328,6 +328,7 @@ def predict_project(
     problems = pd.concat([problems, found.problems], ignore_index=True)
     folder = output or store.folder / PREDICTION_FOLDER
     write_tables(found.tables | {"problem": problems}, folder, kind=kind)
+    store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
     key = {"classifier_id": classifier.classifier_id, "split_id": ""}
     store.replace("scores", found.scores, **key)
     store.replace("decisions", found.decisions, **key)

@@ -422,7 +422,7 @@ def test_local_file_with_an_official_name_is_taken_for_it(tmp_path):
 
 def test_registry_holds_every_torchvision_classification_network():
     expected = set(torchvision.models.list_models(module=torchvision.models))
-    assert set(backbone_names()) == expected | {"mobilenet_v2_tf"}
+    assert set(backbone_names()) == expected | {"mobilenet_v2_tf", "pseudorca_small"}
 
 
 @pytest.mark.parametrize("name", backbone_names())
@@ -431,7 +431,7 @@ def test_info_is_known_before_building(name):
     assert info.name == name
     assert info.licence
     assert info.source
-    assert info.n_parameters > 1e6
+    assert info.n_parameters > 2e5
     names = [known.name for known in info.weights]
     assert "IMAGENET1K_V1" not in names[1:]
     for known in info.weights:
@@ -605,6 +605,8 @@ def test_every_network_loads_a_local_file_and_embeds(tmp_path):
     for name in backbone_names():
         info = backbone_info(name)
         if (info.n_parameters > MANY and name != "vgg16") or not info.weights:
+            continue
+        if name == "pseudorca_small":  # see test_network_in_the_box.py
             continue
         network = build_original(name)
         tensors = network.state_dict()

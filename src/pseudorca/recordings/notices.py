@@ -55,18 +55,20 @@ def collection_notices(recordings: pd.DataFrame) -> list[str]:
                 f"{encounter} spans {span_h:.0f} hours; more than {MAX_ENCOUNTER_SPAN_H:g} is "
                 "hardly one encounter. --cut-gaps HOURS cuts it where nothing was recorded."
             )
-    for label, group in labelled.groupby("label", sort=True):
-        n_encounters = group["encounter"].nunique()
-        if n_encounters < MIN_ENCOUNTERS:
-            notices.append(
-                f"{label} has {n_encounters} encounter{'s' * (n_encounters != 1)}: too few to "
-                f"conclude about the population (at least {MIN_ENCOUNTERS})."
-            )
-        loose = group["encounter"].str.endswith("/(no encounter)").sum()
-        if loose:
-            notices.append(
-                f"Without encounter and without time: {loose} of the {len(group)} recordings of "
-                f"{label}; they count as one encounter. Put each encounter in a folder, or give "
-                "--metadata with a column encounter."
-            )
+    encounters = labelled.groupby("label", sort=True)["encounter"]
+    few = {label: n for label, n in encounters.nunique().items() if n < MIN_ENCOUNTERS}
+    if few:
+        shown = ", ".join(f"{label} {n}" for label, n in few.items())
+        notices.append(
+            f"Fewer than {MIN_ENCOUNTERS} encounters: {shown}. That is too few to conclude about a "
+            "population."
+        )
+    loose = labelled["encounter"].str.endswith("/(no encounter)")
+    if loose.any():
+        of = ", ".join(sorted(labelled.loc[loose, "label"].unique()))
+        notices.append(
+            f"Without encounter and without time: {loose.sum()} recordings of {of}; those of a class "
+            "count as one encounter. Put each encounter in a folder, or give --metadata with a "
+            "column encounter."
+        )
     return notices

@@ -191,7 +191,7 @@ def _answers(
         rows = [
             _written_row(unit, row, classes) for row in written.head(MOST_ROWS).to_dict("records")
         ]
-        n_all, where = len(written), str(project.store.folder / PREDICTION_FOLDER)
+        n_all, where = len(written), str(_folder(project))
     else:
         paths = _paths(project)
         rows = [
@@ -237,9 +237,14 @@ def _paths(project: Project) -> dict[str, tuple[str, str]]:
     return {str(m): (str(p), str(e)) for m, p, e in zip(*columns, strict=True)}
 
 
+def _folder(project: Project) -> Path:
+    """Where ``predict`` wrote its tables last."""
+    return Path(project.store.setting(PREDICTION_FOLDER) or project.store.folder / PREDICTION_FOLDER)
+
+
 def _written(project: Project, unit: str, classifier_id: str) -> pd.DataFrame | None:
     """The table that ``predict`` wrote beside the store, if it is this classifier's."""
-    folder: Path = project.store.folder / PREDICTION_FOLDER
+    folder = _folder(project)
     for path in (folder / f"{unit}s.csv", folder / f"{unit}s.parquet"):
         if not path.exists():
             continue
