@@ -1,7 +1,7 @@
 """The network in the box under the linear probe of the field notes, beside its controls.
 
     python benchmarks/bench_probe.py [--data DATA] [--mobilenet WEIGHTS] [--weights FILE ...]
-                                     [--splits grouped outing] [--speed-only] [--json FILE]
+                                     [--splits grouped outing] [--keep FOLDER] [--json FILE]
 
 Protocol as in ``bench_watkins_protocol.py``: 304 clips of six odontocete species (chance 0.167), 3 s
 windows, frozen embeddings, standardised logistic regression with balanced classes and C by inner
@@ -19,7 +19,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from pseudorca.store import Store
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 QUIET_S = 0.15
 N_BOOTSTRAP = 2000
+TYPES = {"right": np.float64, "labels": np.str_, "groups": np.str_}  # of what is kept
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ class Statistics:
 
     device = "cpu"
 
-    def __init__(self, name: str, summary: Callable[[Any], Any]) -> None:
-        self.front_end = CommonFrontEnd(**small_network.FRONT_END)
+    def __init__(self, name: str, summary: Callable[[Any], Any], **settings: Any) -> None:
+        self.front_end = CommonFrontEnd(colours="grey", **settings)
         self.embedder_id = name
         self.summary = summary
 
@@ -95,8 +96,8 @@ class Scored:
     """Which recordings a network gets right: [shape=(n_repeats, n_recordings)], NaN if untested."""
 
     right: NDArray[np.float64]
-    labels: NDArray[np.object_]
-    groups: NDArray[np.object_]
+    labels: NDArray[np.str_]
+    groups: NDArray[np.str_]
 
     def accuracy(self, weights: NDArray[np.float64] | None = None) -> float:
         """Balanced accuracy, mean over repeats, recordings weighing as their encounter is drawn."""
@@ -131,10 +132,11 @@ def score(store: Store, embedder_id: str, split_name: str) -> Scored:
     recordings = store.read("recordings")
     clips = labelled_clips(store.read("clips"), store, embedder_id)
     split = SPLITS[split_name]
-    inner = "recording" if split.is_optimistic else split.group_by
-    data = make_training_set(clips, recordings, store, embedder_id, group_by=inner)
-    scored = cross_validate(data, make_folds(clips, recordings, split), LogisticHead())
-    codes, names = pd.factorize(data.recordings)
+    folds = make_folds(clips, recordings, split)
+    data = make_training_set(clips, recordings, store, embedder_id)
+    data = replace(data, groups=data.recordings if split.is_optimistic else folds.units)
+    scored = cross_validate(data, folds, LogisticHead())
+    codes, names = pd.factorize(clips["recording_id"])
     firsts = np.array([int(np.flatnonzero(codes == k)[0]) for k in range(len(names))])
     sums = np.zeros((len(scored.log_probabilities), len(names), len(scored.classes)))
     for repeat, values in enumerate(scored.log_probabilities):
@@ -169,11 +171,19 @@ def embedders(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"pseudorca_small (shipped)": small("official")}
     found |= {f"seed: {path.stem}": small(path) for path in arguments.weights}
     found["random weights"] = small(random_weights(folder, 0))
-    found["no network: mean and deviation"] = Statistics(
-        "mean and deviation", lambda x: np.concatenate([x.mean(1), x.std(1)])
+
+    def mean_and_deviation(levels: Any) -> Any:
+        return np.concatenate([levels.mean(1), levels.std(1)])
+
+    def centred(levels: Any) -> Any:
+        return levels - levels[levels > 0].mean()
+
+    found["no network: mean and deviation"] = Statistics("mean_and_deviation", mean_and_deviation)
+    found["no network: the same, centred"] = Statistics(
+        "mean_and_deviation_centred", lambda x: mean_and_deviation(centred(x)), spread="range"
     )
     found["mean spectrum, 32 bands"] = Statistics(
-        "mean spectrum", lambda x: x.mean(1).reshape(32, -1).mean(1)
+        "mean_spectrum", lambda x: x.mean(1).reshape(32, -1).mean(1)
     )
     found["background only"] = small("official", Background(own))
     found["MobileNetV2"] = mobilenet(CommonFrontEnd())
@@ -229,12 +239,17 @@ def main() -> None:
         "--splits", nargs="*", default=["random recordings", "grouped", "outing"], choices=SPLITS
     )
     parser.add_argument("--rows", nargs="*", help="only rows that begin so")
+    parser.add_argument("--keep", type=Path, help="a folder; what it holds is not computed again")
+    parser.add_argument("--no-speed", action="store_true")
     parser.add_argument("--speed-only", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    result: dict[str, Any] = {"speed": speed_table(arguments.mobilenet)}
+    result: dict[str, Any] = {}
+    if not arguments.no_speed:
+        result["speed"] = speed_table(arguments.mobilenet)
     if not arguments.speed_only:
         with tempfile.TemporaryDirectory() as folder:
+            arguments.keep = arguments.keep or Path(folder)
             result["probe"] = probe(arguments, Path(folder))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")
@@ -255,16 +270,25 @@ def probe(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for name, embedder in embedders(arguments, folder).items():
         if arguments.rows and not name.startswith(tuple(arguments.rows)):
             continue
-        embed_clips(clips, recordings, embedder, store, n_workers=1)
-        scored[name] = {
-            split: score(store, embedder.embedder_id, split) for split in arguments.splits
-        }
+        scored[name] = {}
+        for split in arguments.splits:
+            kept = arguments.keep / f"{embedder.embedder_id}_{split.replace(' ', '_')}.npz"
+            if not kept.exists():
+                embed_clips(clips, recordings, embedder, store, n_workers=1)
+                found = score(store, embedder.embedder_id, split)
+                np.savez(
+                    kept, **{key: value.astype(TYPES[key]) for key, value in vars(found).items()}
+                )
+            with np.load(kept) as arrays:
+                scored[name][split] = Scored(**arrays)
         table[name] = {}
         for split, found in scored[name].items():
             drawn = np.array([found.accuracy(w) for w in bootstrap_weights(found)])
             low, high = np.quantile(drawn, [0.025, 0.975])
             table[name][split] = [found.accuracy(), float(low), float(high)]
-        cells = [f"{value:.3f} [{low:.2f}, {high:.2f}]" for value, low, high in table[name].values()]
+        cells = [
+            f"{value:.3f} [{low:.2f}, {high:.2f}]" for value, low, high in table[name].values()
+        ]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
     own = "pseudorca_small (shipped)"
     for other in scored:

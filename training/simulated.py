@@ -46,7 +46,7 @@ class ClipSettings:
     """What decides the sound of a set of clips."""
 
     seed: int = 1
-    n_clips: int = 10_000
+    n_clips: int = 8_000
     """A multiple of 100, the clips of a block."""
     n_species: int = 400
     band: str = "16k"
@@ -82,9 +82,7 @@ def draw_rate(rng: np.random.Generator, band: str) -> int:
     return int(rng.choice(rates, p=np.array(shares) / sum(shares)))
 
 
-def simulated_clip(
-    settings: ClipSettings, number: int
-) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+def simulated_clip(settings: ClipSettings, number: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Clip ``number`` of a set.
 
     Returns

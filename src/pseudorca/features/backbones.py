@@ -89,7 +89,8 @@ class Backbone(nn.Module):
     """A frozen pretrained network without its classifier; made by :func:`load_backbone`.
 
     Its attributes are those of :meth:`description`: ``name``, ``layer``, ``input_size`` (pixels,
-    see :attr:`input_shape`), ``embedding_size``, ``weights_hash``, ``weights_source``, ``licence``, ``source``.
+    see :attr:`input_shape`), ``embedding_size``, ``weights_hash``, ``weights_source``, ``licence``,
+    ``source``.
     """
 
     mean: Tensor
@@ -478,7 +479,9 @@ def _check_fit(
         )
 
 
-def _probe(trunk: nn.Module, size: InputSize, layer: str | None, name: str) -> tuple[list[int], int]:
+def _probe(
+    trunk: nn.Module, size: InputSize, layer: str | None, name: str
+) -> tuple[list[int], int]:
     """Run a network on shapes alone -> the axes to average over, the size of the embedding."""
     tensors = dict(trunk.named_parameters()) | dict(trunk.named_buffers())
     hollow = {key: tensor.to("meta") for key, tensor in tensors.items()}
@@ -597,6 +600,8 @@ _HALF = (0.5, 0.5, 0.5)  # (x / 255 - 0.5) / 0.5 = x / 127.5 - 1
 _LOCAL_TF = OfficialWeights(
     name="local", url="", licence="Apache-2.0", input_size=224, mean=_HALF, std=_HALF
 )
+
+
 def _fetch_shipped(known: OfficialWeights) -> StateDict:
     """Read the file that comes with the package."""
     path = small_network.WEIGHTS

@@ -212,7 +212,7 @@ def picture_batches(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield the network input of all usable clips, uint8 [shape=(n, 3, height, width)], on the device."""
+    """Yield the network input of usable clips, uint8 [shape=(n, 3, height, width)], on the device."""
     pictures = clip_pictures(clips, recordings, embedder)
     n_seen = 0
     while drawn := list(islice(pictures, batch_size)):

@@ -92,9 +92,11 @@ def resampling_notices(recordings: pd.DataFrame, sample_rate: int | None) -> lis
     other = recordings[recordings["sample_rate"] != sample_rate]["sample_rate"]
     if other.empty:
         return []
+    lowest, highest = other.min() / 1000, other.max() / 1000
+    rates = f"{lowest:g} kHz" if lowest == highest else f"rates of {lowest:g} to {highest:g} kHz"
     return [
         f"{len(other)} of {len(recordings)} recordings are resampled to {sample_rate / 1000:g} kHz, "
-        f"from {other.min() / 1000:g} to {other.max() / 1000:g} kHz."
+        f"from {rates}."
     ]
 
 
