@@ -27,6 +27,9 @@ CLIP_COLUMNS = (
     "label", "encounter",
 )  # fmt: skip
 
+MIN_WINDOW_S, MIN_HOP_S = 0.02, 0.005
+"""Less holds no spectrogram, and a typing error would make millions of clips."""
+
 _RAVEN_COLUMNS = ("Begin Time (s)", "End Time (s)")
 # What makes two rows of a Raven table one selection, shown in two views.
 _RAVEN_IDENTITY = (
@@ -55,12 +58,16 @@ class ClipOptions:
     """``mean`` of all, ``first``, ``each`` on its own, or the number of one, from 1."""
 
     def __post_init__(self) -> None:
-        if self.window_s is not None and not 0 < self.window_s < math.inf:
-            raise ClipError(f"window of {self.window_s} s: expected more than 0 seconds.")
-        if self.window_s is not None and not 0 <= self.overlap_s < self.window_s:
+        if self.window_s is not None and not MIN_WINDOW_S <= self.window_s < math.inf:
             raise ClipError(
-                f"overlap of {self.overlap_s} s: expected 0 or more, and less than the window of "
-                f"{self.window_s} s."
+                f"window of {self.window_s} s: expected at least {MIN_WINDOW_S} seconds."
+            )
+        if self.window_s is not None and not (
+            0 <= self.overlap_s <= self.window_s - MIN_HOP_S + 1e-9
+        ):
+            raise ClipError(
+                f"overlap of {self.overlap_s} s: expected 0 or more, and at least {MIN_HOP_S} s "
+                f"less than the window of {self.window_s} s."
             )
         if self.max_per_recording is not None and self.max_per_recording < 1:
             raise ClipError(f"at most {self.max_per_recording} windows: expected 1 or more.")
