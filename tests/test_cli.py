@@ -27,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
         for number in (1, 2):
             path = tmp_path / "data" / label / f"{label[0]}ette_AC_{number}"
             path.mkdir(parents=True)
-            sf.write(path / "20170728_031259_ch01_sel01.wav", 0.1 * rng.standard_normal(8_000), 8_000)
+            sf.write(
+                path / "20170728_031259_ch01_sel01.wav", 0.1 * rng.standard_normal(8_000), 8_000
+            )
     return tmp_path / "data"
 
 

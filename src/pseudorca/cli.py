@@ -5,6 +5,7 @@ stderr. An error that a user can mend is one line on stderr and exit status 2.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from pseudorca._version import __version__
 from pseudorca.errors import PseudorcaError
@@ -35,8 +37,10 @@ app = typer.Typer(
     "trusted. The usual order: scan, embed, train, evaluate, predict, report. To try it without "
     "recordings: simulate.",
 )
-_out = Console()
+# Through a pipe nothing wraps at the 80 columns that rich would assume.
+_out = Console(width=None if sys.stdout.isatty() else 200)
 _err = Console(stderr=True)
+_INTERRUPTED = 130
 
 
 class _Pad(StrEnum):
@@ -111,7 +115,7 @@ Strength = Annotated[
 Rate = Annotated[float | None, typer.Option("--learning-rate", help="softmax: 0.001.")]
 Momentum = Annotated[float | None, typer.Option("--momentum", help="softmax: 0.9.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="softmax: 24.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of whatever is random.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of whatever is random.")]
 Folds = Annotated[int, typer.Option(min=2, help="Folds, where the split has any.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Times the split is drawn anew.")]
 GroupBy = Annotated[
@@ -269,7 +273,7 @@ def embed(
     project: Project,
     backbone: Annotated[
         str, typer.Option(help="Network, by its torchvision name; see: pseudorca backbones.")
-    ] = "resnet18",
+    ] = "pseudorca_small",
     weights: Annotated[
         str, typer.Option(help="official, the name of official weights, or a file.")
     ] = "official",
@@ -340,6 +344,7 @@ def train(
     result = workflow.train_project(_store(project), made, name=name)
     if _done(result, as_json):
         return
+    _notices(result)
     _say(f"Saved {result['classifier']} ({result['classifier_id']}), trained on:")
     _table(
         ["class", "clips", "recordings", "encounters"],
@@ -608,9 +613,19 @@ def main() -> None:
         text = " ".join(str(error).split())
         sys.stderr.write(f"{type(error).__name__}: {text}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("Stopped. What was done is kept; run the same command to go on.\n")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # typer's answer to Ctrl-C
+            sys.stderr.write("Stopped. What was done is kept; run the same command to go on.\n")
+        raise
+    except Exception as error:
+        if os.environ.get("PSEUDORCA_DEBUG"):
+            raise
+        text = " ".join(str(error).split())
+        sys.stderr.write(
+            f"Unexpected {type(error).__name__}: {text}. If this is not about a file or folder that "
+            "was named, please report it, with what PSEUDORCA_DEBUG=1 before the command shows.\n"
+        )
+        sys.exit(2)
 
 
 def _store(project: Path, *, create: bool = False) -> Any:
@@ -700,7 +715,7 @@ def _table(columns: list[str], rows: Any) -> None:
     for column in columns:
         table.add_column(column)
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))
     _out.print(table, highlight=False)
 
 

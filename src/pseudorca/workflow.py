@@ -5,6 +5,7 @@ result, and returns a dict of JSON values: the object that ``--json`` prints.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -16,7 +17,13 @@ import pandas as pd
 import xxhash
 
 from pseudorca.assessment.metrics import evaluate as compute_metrics
-from pseudorca.errors import FrontEndError, ManifestError, SimulationError, unknown_name
+from pseudorca.errors import (
+    ClassifierError,
+    FrontEndError,
+    ManifestError,
+    SimulationError,
+    unknown_name,
+)
 from pseudorca.features.backbones import adapt_batch_norm, backbone_info, load_backbone
 from pseudorca.features.common import CommonFrontEnd, sounds_left_out, widest_band
 from pseudorca.features.embedding import (
@@ -62,7 +69,7 @@ Progress = Callable[[int, int], None]
 class EmbedderOptions:
     """Which front end and backbone make the embeddings."""
 
-    backbone: str = "resnet18"
+    backbone: str = "pseudorca_small"
     weights: str = "official"
     layer: str | None = None
     front_end: str = "common"
@@ -84,9 +91,9 @@ def scan_project(
     """Scan a folder into ``recordings`` and ``problems``; what was scanned before is replaced."""
     manifest = scan(folder, options=options, n_workers=n_workers, progress=progress)
     problems = manifest.problems
+    store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of what is gone
     store.write("problems", problems)
     store.write("recordings", manifest.recordings)
-    store.write("clips", cut(manifest.recordings.iloc[:0])[0])
     settings = {"folder": str(folder.resolve())} | asdict(options)
     store.record_run("scan", settings, ("recordings", "problems"))
     return _scan_summary(manifest) | {"folder": settings["folder"]}
@@ -99,9 +106,10 @@ def clip_project(
     recordings = _recordings(store)
     chosen = read_raven(selections, recordings) if selections else None
     clips, problems = cut(recordings, options, selections=chosen)
+    store.keep_setting("clips", asdict(options))
+    store.keep_setting("selections", [str(path.resolve()) for path in selections])
     store.write("clips", clips)
     store.replace("problems", problems, stage="clips")
-    store.keep_setting("clips", asdict(options))
     store.record_run("clips", asdict(options), ("recordings", "clips"))
     by_class = clips["label"].fillna("unlabelled").value_counts()
     return {
@@ -162,9 +170,13 @@ def embed_project(
 
 def train_project(store: Store, head: Head, *, name: str = "classifier") -> dict[str, Any]:
     """Train a classifier on all labelled clips and save it."""
+    if not re.fullmatch(r"\w[\w. -]*", name):
+        raise ClassifierError(
+            f"a classifier cannot be called {name!r}: use letters, digits, - and _."
+        )
     embedder = load_embedder(store.folder / EMBEDDER_FOLDER)
     recordings = _recordings(store)
-    clips = labelled_clips(_clips(store), store, embedder.embedder_id)
+    clips, notices = labelled_clips(_clips(store), recordings, store, embedder.embedder_id)
     data = make_training_set(clips, recordings, store, embedder.embedder_id)
     trained = fit_head(head, data)
     n_recordings = clips.groupby("label")["recording_id"].nunique()
@@ -178,16 +190,19 @@ def train_project(store: Store, head: Head, *, name: str = "classifier") -> dict
         "n_recordings": {str(k): int(n) for k, n in n_recordings.items()},
         "n_encounters": {str(k): int(n) for k, n in n_encounters.items()},
         "recordings": sorted(clips["recording_id"].unique()),
+        "moments": sorted(set(data.recordings)),
+        "encounters": sorted(clips["encounter"].unique()),
         "versions": package_versions(),
         "tables": {table: store.version(table) for table in ("recordings", "clips")},
     }
-    options = ClipOptions(**store.setting("clips"))
+    options = ClipOptions(**(store.setting("clips") or {}))
     classifier = Classifier(embedder, options, trained, training)
     folder = store.folder / CLASSIFIER_FOLDER / name
     classifier.save(folder)
     store.record_run("train", head.settings() | {"name": name}, ("recordings", "clips"))
     shown = ("n_clips", "n_recordings", "n_encounters", "prior")
     result: dict[str, Any] = {
+        "notices": notices,
         "classifier": str(folder),
         "classifier_id": classifier.classifier_id,
         "classes": classifier.classes,
@@ -208,12 +223,14 @@ def evaluate_project(
     """Cross-validate a head under each split; scores and results are kept."""
     embedder = load_embedder(store.folder / EMBEDDER_FOLDER)
     recordings = _recordings(store)
-    clips = labelled_clips(_clips(store), store, embedder.embedder_id)
+    clips, left_out = labelled_clips(_clips(store), recordings, store, embedder.embedder_id)
     whole = make_training_set(clips, recordings, store, embedder.embedder_id)
     recipe = {"embedder_id": embedder.embedder_id, "head": head.settings()}
-    recipe_id = _hash(recipe | {"clips": store.setting("clips")})
+    recipe_id = _hash(
+        recipe | {"clips": store.setting("clips"), "selections": store.setting("selections")}
+    )
     results: list[dict[str, Any]] = []
-    notices = band_notices(recordings, embedder.front_end)
+    notices = left_out + band_notices(recordings, embedder.front_end)
     for split in splits:
         folds = make_folds(clips, recordings, split)
         # Inner folds keep whole what the split keeps whole; what is independent is never less than
@@ -262,7 +279,9 @@ def evaluate_project(
             "result": json.dumps(about, default=_plain),
         }
         store.replace("evaluations", pd.DataFrame([row]), split_id=split_id)
-        results += [entry | {"split_id": split_id} for entry in found]
+        results += [
+            entry | {"split_id": split_id, "not_testable": folds.not_testable} for entry in found
+        ]
         if folds.not_testable:
             notices.append(
                 f"Split {split.name}: {', '.join(folds.not_testable)} cannot be tested, since a class "
@@ -308,10 +327,10 @@ def predict_project(
             raise ManifestError(
                 "the project has no unlabelled recordings. Name files or folders to predict on."
             )
-    known = set(classifier.training.get("recordings", ()))
-    if n_known := int(recordings["recording_id"].isin(known).sum()):
+    heard = set(classifier.training.get("moments", ()))
+    if n_heard := int(recordings["moment_id"].isin(heard).sum()):
         notices.append(
-            f"{n_known} of these {len(recordings)} recordings trained the classifier: what it says of "
+            f"{n_heard} of these {len(recordings)} recordings trained the classifier: what it says of "
             "them proves nothing (column in_training)."
         )
     notices += resampling_notices(recordings, classifier.embedder.front_end.sample_rate)
@@ -323,8 +342,8 @@ def predict_project(
         n_workers=n_workers,
         progress=progress,
     )
-    for unit in ("clip", "recording"):
-        found.tables[unit]["in_training"] = found.tables[unit]["recording_id"].isin(known)
+    if not found.n_clips:
+        notices.append("No clip could be scored: see the problems.")
     problems = pd.concat([problems, found.problems], ignore_index=True)
     folder = output or store.folder / PREDICTION_FOLDER
     write_tables(found.tables | {"problem": problems}, folder, kind=kind)
@@ -366,14 +385,14 @@ def folds_project(store: Store, split: Split) -> dict[str, Any]:
                 "fold": fold,
                 "n_train": len(train),
                 "n_test": len(test),
-                "n_test_groups": len(set(folds.groups[test])),
+                "n_test_groups": len(set(folds.units[test])),
                 "test_per_class": {str(label): int(n) for label, n in counts.items()},
             }
         )
     return {
         "split": asdict(split),
         "group_by": split.group_by,
-        "n_groups": len(set(folds.groups)),
+        "n_groups": len(set(folds.units)),
         "n_validation": int(folds.validation.sum()),
         "not_testable": folds.not_testable,
         "n_straddling_moments": folds.n_straddling_moments,
@@ -500,7 +519,10 @@ def _clips(store: Store) -> pd.DataFrame:
     """The clips of the project, cut as the defaults say if nobody said otherwise."""
     clips = store.read("clips")
     if clips.empty:
-        clip_project(store, ClipOptions(**(store.setting("clips") or {})))
+        options = ClipOptions(**(store.setting("clips") or {}))
+        clip_project(
+            store, options, selections=[Path(p) for p in store.setting("selections") or ()]
+        )
         clips = store.read("clips")
     return clips
 

@@ -63,9 +63,9 @@ def evaluate(
     -------
     dict
         ``split, unit, n_units, n_groups, n_repeats, balanced_accuracy, ci_low, ci_high,
-        interval_method, majority_baseline`` (1 / number of classes: what always naming one class
-        scores in balanced accuracy), ``accuracy, majority_accuracy, precision, recall, f1, auc,
-        average_precision`` (means over classes), ``log_loss, confusion`` (rows: truth; columns:
+        interval_method, majority_baseline`` (1 / number of tested classes: what always naming one
+        class scores in balanced accuracy), ``classes_tested, accuracy, majority_accuracy,
+        precision, recall, f1, auc, average_precision`` (means over classes), ``log_loss, confusion`` (rows: truth; columns:
         said; means over repeats), ``classes`` and ``per_class``.
     """
     truth = unit_truth(clips, recordings, log_probabilities, unit=unit, groups=groups)
@@ -81,7 +81,7 @@ def evaluate(
 
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = np.diag(confusion) / confusion.sum(axis=1)
-        precision = np.diag(confusion) / confusion.sum(axis=0)
+        precision = np.nan_to_num(np.diag(confusion) / confusion.sum(axis=0))  # never named: 0
     f1 = 2 * np.diag(confusion) / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1e-12)
     probabilities = np.exp(truth.log_probabilities)
     is_class = np.eye(n_classes, dtype=bool)[actual]
@@ -120,10 +120,11 @@ def evaluate(
         "ci_low": low,
         "ci_high": high,
         "interval_method": method,
-        "majority_baseline": 1 / n_classes,
+        "majority_baseline": 1 / int(tested.sum()),
+        "classes_tested": [label for label, one in zip(classes, tested, strict=True) if one],
         "accuracy": float(right.mean()),
         "majority_accuracy": float(n_units.max() / len(actual)),
-        "precision": _mean(precision),
+        "precision": _mean(precision[tested]),
         "recall": _mean(recall),
         "f1": float(f1[tested].mean()),
         "auc": _mean(auc),

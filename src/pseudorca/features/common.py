@@ -120,12 +120,12 @@ class CommonFrontEnd:
                     "the band 'all' needs the lowest sample rate of the recordings."
                 )
             top = _ALL_TOP * lowest_rate
-            settings = {"fmin_hz": min(100.0, top / 10)} | settings
-            return cls(band=band, sample_rate=lowest_rate, fmax_hz=top, **settings)
+            low = {"fmin_hz": min(100.0, top / 10), "sample_rate": lowest_rate, "fmax_hz": top}
+            return cls(band=band, **(low | settings))
         if band not in BANDS:
             raise FrontEndError(unknown_name("band", band, [*BANDS, "all"]))
         rate = BANDS[band]
-        return cls(band=band, sample_rate=rate, fmax_hz=REACH * rate, **settings)
+        return cls(band=band, **({"sample_rate": rate, "fmax_hz": REACH * rate} | settings))
 
     def settings(self) -> dict[str, Any]:
         return {"name": self.name, "version": _VERSION} | asdict(self)

@@ -65,6 +65,13 @@ class Embedder:
             )
         if self.device == "auto":
             self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise BackboneError(
+                f"device {self.device!r} cannot be used ({reason}). Use auto, cpu or cuda."
+            ) from error
         self.backbone = self.backbone.to(self.device)
         self.backbone.to(memory_format=torch.channels_last)
 

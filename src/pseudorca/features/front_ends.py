@@ -59,9 +59,14 @@ def make_front_end(
     for key in given:
         if key not in known:
             raise FrontEndError(unknown_name(f"setting of the {name} front end", key, known))
-    if name == CommonFrontEnd.name:
-        return CommonFrontEnd.in_band(band, lowest_rate=lowest_rate, **given)
-    return StudyFrontEnd(**given)
+    if "band" in given:
+        raise FrontEndError("the band is not a setting: choose it with --band.")
+    try:
+        if name == CommonFrontEnd.name:
+            return CommonFrontEnd.in_band(band, lowest_rate=lowest_rate, **given)
+        return StudyFrontEnd(**given)
+    except (TypeError, ValueError) as error:
+        raise FrontEndError(f"settings {given} of the {name} front end: {error}") from error
 
 
 def front_end_from_settings(settings: Mapping[str, Any]) -> FrontEnd:

@@ -18,9 +18,9 @@ FRONT_END: Final[Mapping[str, Any]] = {"colours": "grey", "spread": "range"}
 """Settings of the common front end that differ from its own: what the network was trained on."""
 
 WEIGHTS: Final = Path(__file__).parent / "weights" / "pseudorca_small.safetensors"
-WEIGHTS_SHA256: Final = "6c97481071af9deb1f1f210d5ec411ed26f3f13c2abee143d10e0ba321df2994"
-N_MEMBERS: Final = 1
-N_PARAMETERS: Final = 282752
+WEIGHTS_SHA256: Final = "dc3e4876a9ee6c76f7e73c94903e67ecc14713ccb91e729a2f9add73a966537d"
+N_MEMBERS: Final = 1  # networks side by side in the file
+N_PARAMETERS: Final = 282_752
 N_ROWS: Final = 128
 RANGE_DB: Final = 80.0  # what 256 grey levels span
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -100,9 +101,15 @@ def fit_head(
         return head.fit(data, validation=whole.take(validation))
     if not isinstance(head, SoftmaxHead):
         return head.fit(data)
+    # As many folds as the smallest class has groups, so that the fold kept aside holds each class
+    # that can spare a group.
+    n_groups = pd.DataFrame({"label": data.labels, "group": data.groups}).groupby("label")["group"]
+    spare = [int(n) for n in n_groups.nunique() if n >= 2]
+    if not spare:
+        return head.fit(data)
     rng = np.random.default_rng([head.seed, 2])
     try:
-        inner = assign_folds(data.labels, data.groups, _VALIDATION_FOLDS, rng)
+        inner = assign_folds(data.labels, data.groups, min(_VALIDATION_FOLDS, *spare), rng)
     except FoldError:
         return head.fit(data)
     kept, aside = np.flatnonzero(inner != 0), np.flatnonzero(inner == 0)

@@ -99,8 +99,8 @@ class LogisticHead:
                 "use --balance weights or none with it, or --head softmax."
             )
         _check_balance(self.balance)
-        if self.c is not None and self.c <= 0:
-            raise HeadError(f"C = {self.c}: expected more than 0.")
+        if self.c is not None and not 0 < self.c < np.inf:
+            raise HeadError(f"C = {self.c}: expected more than 0, and finite.")
 
     def settings(self) -> dict[str, Any]:
         return {"head": self.name} | asdict(self)

@@ -34,10 +34,42 @@ class TrainingSet:
         )
 
 
-def labelled_clips(clips: pd.DataFrame, store: Store, embedder_id: str) -> pd.DataFrame:
-    """The labelled clips that have an embedding; the others are rows of ``problems``."""
-    usable = clips["label"].notna() & clips["clip_id"].isin(store.embedded(embedder_id))
-    return clips[usable].reset_index(drop=True)
+def labelled_clips(
+    clips: pd.DataFrame, recordings: pd.DataFrame, store: Store, embedder_id: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Take the labelled clips that have an embedding.
+
+    Returns
+    -------
+    clips : DataFrame
+    notices : list of str, which clips are left out because embedding them failed
+
+    Raises
+    ------
+    HeadError
+        If a clip has neither an embedding nor a problem that says why.
+    """
+    labelled = clips[clips["label"].notna()]
+    done = labelled["clip_id"].isin(store.embedded(embedder_id))
+    path_of = dict(zip(recordings["recording_id"], recordings["path"], strict=True))
+    problems = store.read("problems")
+    failed = set(problems.loc[problems["stage"] == "embed", "path"])
+    paths = labelled["recording_id"].map(path_of)
+    missing = int((~done & ~paths.isin(failed)).sum())
+    if missing:
+        raise HeadError(
+            f"{missing} of {len(labelled)} labelled clips are not embedded by {embedder_id}: the clips "
+            "were cut anew, or embedding was stopped. Run: pseudorca embed"
+        )
+    notices = []
+    if not done.all():
+        counts = labelled[~done]["label"].value_counts().sort_index()
+        shown = ", ".join(f"{label} {n}" for label, n in counts.items())
+        notices.append(
+            f"Left out, since embedding them failed (see problems): {shown}, of {len(labelled)} "
+            "labelled clips."
+        )
+    return labelled[done].reset_index(drop=True), notices
 
 
 def make_training_set(

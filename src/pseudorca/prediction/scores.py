@@ -70,6 +70,7 @@ def predict(
         vectors = store.vectors(embedder.embedder_id, clips["clip_id"].tolist())
         log_probabilities = classifier.head.log_probabilities(vectors)
     prior = str(classifier.training.get("prior", "train"))
+    heard = {key: set(classifier.training.get(key, ())) for key in ("moments", "encounters")}
     tables, decisions = {}, []
     for unit in UNITS:
         units = aggregate(clips, recordings, log_probabilities, unit)
@@ -77,7 +78,7 @@ def predict(
             units, classes, unit=unit, classifier_id=classifier.classifier_id, prior=prior
         )
         decisions.append(decided)
-        tables[unit] = _readable(units, decided, recordings, classes)
+        tables[unit] = _readable(units, decided, recordings, classes, heard)
     return Predictions(
         tables=tables,
         decisions=pd.concat(decisions, ignore_index=True),
@@ -125,16 +126,26 @@ def score_table(
 
 
 def _readable(
-    units: UnitScores, decided: pd.DataFrame, recordings: pd.DataFrame, classes: list[str]
+    units: UnitScores,
+    decided: pd.DataFrame,
+    recordings: pd.DataFrame,
+    classes: list[str],
+    heard: dict[str, set[str]],
 ) -> pd.DataFrame:
     """A table for people: where it is, what was decided, how probable each population is."""
     table = units.table.copy()
     if "recording_id" in table:
         by_id = recordings.set_index("recording_id")
-        table["path"] = table["recording_id"].map(by_id["path"])
-        table["start_utc"] = table["recording_id"].map(by_id["start_utc"])
+        moment = table["recording_id"].map(by_id["moment_id"])
+        # Files of one moment (its channels) share a row; all of them are named.
+        together = recordings.groupby("moment_id", sort=False)["path"].agg("; ".join)
+        table["path"] = moment.map(together)
+        table["in_training"] = moment.isin(heard["moments"])
+        table["start_utc"] = pd.to_datetime(table["recording_id"].map(by_id["start_utc"]), utc=True)
         if "start_s" in table:
             table["start_utc"] += pd.to_timedelta(table["start_s"], unit="s")
+    else:
+        table["in_training"] = table["encounter"].isin(heard["encounters"])
     for column in ("decision", "probability", "prior"):
         table[column] = decided[column]
     for k, label in enumerate(classes):
@@ -142,7 +153,7 @@ def _readable(
     table["classifier_id"] = decided["classifier_id"]
     order = [
         "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision",
-        "probability", "prior", *[f"p_{label}" for label in classes], "recording_id",
-        "classifier_id",
+        "probability", "prior", *[f"p_{label}" for label in classes], "in_training",
+        "recording_id", "classifier_id",
     ]  # fmt: skip
     return table[[column for column in order if column in table]]

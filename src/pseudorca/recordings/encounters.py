@@ -46,7 +46,7 @@ def read_names(
     above, label_folder, below = _around_label(list(file.parts[:-1]), labels)
     text = str(file.with_suffix("")) if pattern else file.stem
     name = naming.parse_file_name(text, pattern=pattern, time_format=time_format)
-    known = _known_encounter([home, *above], below)
+    known = _known_encounter([home.rsplit("/", 1)[-1], *above], below)
     is_class = label_folder is not None and label_folder.lower() not in naming.UNLABELLED_NAMES
     label = label_folder if is_class else None
     return {
@@ -83,10 +83,9 @@ def moment_id(*parts: object) -> str:
 
 def moment_of(row: dict[str, Any]) -> str:
     """Identify the moment that a recording holds: files of several channels may share it."""
-    # One recorder cannot begin two different sounds at one instant; without any sign of who recorded
-    # or what was selected, equal times prove nothing.
-    named = (row["platform"], row["channel"], row["selection"])
-    if row["start_utc"] and any(part is not None for part in named):
+    # Only a channel in the name says that another file may hold the same sound: equal times alone
+    # may be two sounds that began in one second.
+    if row["start_utc"] and row["channel"] is not None:
         start = row["start_utc"].isoformat()
         return moment_id(row["platform"], row["encounter"], start, row["selection"])
     return moment_id(row["recording_id"])

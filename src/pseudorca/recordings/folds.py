@@ -254,6 +254,13 @@ def verify(folds: Folds, clips: pd.DataFrame) -> None:
         raise FoldError(f"split {name!r}: a clip stands in the table twice.")
     if not (folds.test_fold >= 0).any(axis=1).all():
         raise FoldError(_nothing_to_test(folds.split))
+    tested = set(folds.labels[(folds.test_fold >= 0).any(axis=0)])
+    if len(tested) < 2:
+        raise FoldError(
+            f"split {name!r} can test {', '.join(sorted(tested))} only: every other class has a single "
+            f"{folds.split.group_by} and nothing else to train on. That measures nothing; record more, "
+            "or use a finer split (recording, random)."
+        )
     whole = {"group": folds.groups}
     if name != "study":
         whole["moment"] = clips["moment_id"].to_numpy(dtype=object)

@@ -6,6 +6,7 @@ perhaps a table of metadata. Out: a :class:`Manifest` with the tables ``recordin
 """
 
 import json
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from pseudorca.errors import AudioError, ManifestError
+from pseudorca.errors import AudioError, ManifestError, unknown_name
 from pseudorca.recordings import audio, naming
 from pseudorca.recordings.encounters import cut_at_gaps, moment_of, name_encounter, read_names
 from pseudorca.recordings.metadata import join_metadata
@@ -231,6 +232,7 @@ def _build(
             if progress:
                 progress(n_done, len(files))
 
+    _check_labels(options.labels, files)
     if options.metadata is not None:
         notices += join_metadata(rows, options.metadata)
     spelt: dict[str, str] = {}  # LASKER_AC_67 is Lasker_AC_67
@@ -238,6 +240,10 @@ def _build(
         encounter = name_encounter(row)
         row["encounter"] = spelt.setdefault(encounter.casefold(), encounter)
     rows = _drop_duplicates(_read_lookalikes(rows, problems), problems, options.on_conflict)
+    if options.cut_gaps_h is not None and not 0 < options.cut_gaps_h < math.inf:
+        raise ManifestError(
+            f"gaps of {options.cut_gaps_h} hours: expected more than 0, and finite."
+        )
     if options.cut_gaps_h is not None:
         notices += cut_at_gaps(rows, options.cut_gaps_h)
     for row in rows:
@@ -246,6 +252,15 @@ def _build(
     recordings = _recording_table(rows)
     notices += collection_notices(recordings)
     return Manifest(recordings, _problem_table(problems), notices, sum(s.n_other for s in sources))
+
+
+def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source, str]]) -> None:
+    """Raise ManifestError if a class that was asked for has no folder."""
+    folders = {part for _, path in files for part in PurePosixPath(path).parts[:-1]}
+    known = {folder.lower() for folder in folders}
+    for label in labels or ():
+        if label.lower() not in known:
+            raise ManifestError(unknown_name("class folder in --labels", label, folders))
 
 
 def _inspect(root: Path, path: str, *, full_hash: bool) -> audio.Inspection:

@@ -239,7 +239,9 @@ def _paths(project: Project) -> dict[str, tuple[str, str]]:
 
 def _folder(project: Project) -> Path:
     """Where ``predict`` wrote its tables last."""
-    return Path(project.store.setting(PREDICTION_FOLDER) or project.store.folder / PREDICTION_FOLDER)
+    return Path(
+        project.store.setting(PREDICTION_FOLDER) or project.store.folder / PREDICTION_FOLDER
+    )
 
 
 def _written(project: Project, unit: str, classifier_id: str) -> pd.DataFrame | None:
