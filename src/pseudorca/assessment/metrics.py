@@ -65,8 +65,8 @@ def evaluate(
         ``split, unit, n_units, n_groups, n_repeats, balanced_accuracy, ci_low, ci_high,
         interval_method, majority_baseline`` (1 / number of tested classes: what always naming one
         class scores in balanced accuracy), ``classes_tested, accuracy, majority_accuracy,
-        precision, recall, f1, auc, average_precision`` (means over classes), ``log_loss, confusion`` (rows: truth; columns:
-        said; means over repeats), ``classes`` and ``per_class``.
+        precision, recall, f1, auc, average_precision`` (means over classes), ``log_loss, confusion``
+        (rows: truth; columns: said; means over repeats), ``classes`` and ``per_class``.
     """
     truth = unit_truth(clips, recordings, log_probabilities, unit=unit, groups=groups)
     n_classes = len(classes)
