@@ -382,11 +382,16 @@ def evaluate(
         result = workflow.evaluate_project(store, made, splits, progress=update)
     if _done(result, as_json):
         return
+    from pseudorca.recordings.folds import Split
+
+    def named(split: str) -> str:
+        return f"{split} (optimistic)" if Split(split).is_optimistic else split
+
     _table(
         ["split", "unit", "n", "groups", "balanced accuracy", "95 % interval", "baseline", "accuracy"],
         (
             (
-                row["split"], row["unit"], row["n_units"], row["n_groups"],
+                named(row["split"]), row["unit"], row["n_units"], row["n_groups"],
                 f"{row['balanced_accuracy']:.3f}", f"{row['ci_low']:.2f} to {row['ci_high']:.2f}",
                 f"{row['majority_baseline']:.3f}",
                 f"{row['accuracy']:.3f} (majority {row['majority_accuracy']:.3f})",

@@ -53,6 +53,7 @@ from pseudorca.recordings.manifest import (
     scan,
     scan_files,
 )
+from pseudorca.recordings.notices import few_encounters
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import (
     CLASSIFIER_FOLDER,
@@ -230,7 +231,8 @@ def evaluate_project(
         recipe | {"clips": store.setting("clips"), "selections": store.setting("selections")}
     )
     results: list[dict[str, Any]] = []
-    notices = left_out + band_notices(recordings, embedder.front_end)
+    notices = left_out + few_encounters(recordings)
+    notices += band_notices(recordings, embedder.front_end)
     for split in splits:
         folds = make_folds(clips, recordings, split)
         # Inner folds keep whole what the split keeps whole; what is independent is never less than

@@ -122,6 +122,6 @@ def band_notices(recordings: pd.DataFrame, front_end: FrontEnd) -> list[str]:
     if shares.max() - shares.min() > 0.1:
         text += (
             " Reaching the band goes with the label: the recorder alone may tell the classes apart. "
-            "Use --band all, or compare with the audit's controls."
+            "With --band all no recording is out of reach, at the cost of the higher sounds."
         )
     return [text]

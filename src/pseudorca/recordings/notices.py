@@ -55,14 +55,7 @@ def collection_notices(recordings: pd.DataFrame) -> list[str]:
                 f"{encounter} spans {span_h:.0f} hours; more than {MAX_ENCOUNTER_SPAN_H:g} is "
                 "hardly one encounter. --cut-gaps HOURS cuts it where nothing was recorded."
             )
-    encounters = labelled.groupby("label", sort=True)["encounter"]
-    few = {label: n for label, n in encounters.nunique().items() if n < MIN_ENCOUNTERS}
-    if few:
-        shown = ", ".join(f"{label} {n}" for label, n in few.items())
-        notices.append(
-            f"Fewer than {MIN_ENCOUNTERS} encounters: {shown}. That is too few to conclude about a "
-            "population."
-        )
+    notices += few_encounters(recordings)
     loose = labelled["encounter"].str.endswith("/(no encounter)")
     if loose.any():
         of = ", ".join(sorted(labelled.loc[loose, "label"].unique()))
@@ -72,3 +65,17 @@ def collection_notices(recordings: pd.DataFrame) -> list[str]:
             "column encounter."
         )
     return notices
+
+
+def few_encounters(recordings: pd.DataFrame) -> list[str]:
+    """Say which classes have too few encounters to conclude anything about them."""
+    labelled = recordings[recordings["label"].notna()]
+    encounters = labelled.groupby("label", sort=True)["encounter"].nunique()
+    few = {label: n for label, n in encounters.items() if n < MIN_ENCOUNTERS}
+    if not few:
+        return []
+    shown = ", ".join(f"{label} {n}" for label, n in few.items())
+    return [
+        f"Fewer than {MIN_ENCOUNTERS} encounters: {shown}. That is too few to conclude about a "
+        "population."
+    ]
