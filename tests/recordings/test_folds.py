@@ -279,7 +279,7 @@ def test_the_study_still_needs_every_class_in_training() -> None:
     clips, recordings = tables([*rows, ("Insular", "i", "r30", "m30", "")])
     with pytest.raises(FoldError, match="That measures nothing"):
         make_folds(clips, recordings, Split("study", seed=0))
-    with pytest.raises(FoldError, match="That measures nothing|no Insular left to train on"):
+    with pytest.raises(FoldError, match=r"That measures nothing|no Insular left to train on"):
         make_folds(clips, recordings, Split("study", seed=4))
 
 
@@ -392,7 +392,7 @@ def test_verification_catches_doctored_folds(name: str) -> None:
     with pytest.raises(FoldError, match="stands in the table twice"):
         verify(doctored(clip_ids=twice["clip_id"].to_numpy(dtype=object)), twice)
     all_of_a_class = np.where(good.labels == "Insular", 0, good.test_fold)
-    with pytest.raises(FoldError, match="That measures nothing|no Insular left to train on"):
+    with pytest.raises(FoldError, match=r"That measures nothing|no Insular left to train on"):
         verify(doctored(test_fold=all_of_a_class), clips)
     tested = np.flatnonzero(good.test_fold[0] >= 0)
     with pytest.raises(FoldError, match="kept for validation is tested"):

@@ -9,7 +9,9 @@ import copy
 import hashlib
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http.client import HTTPException
@@ -367,9 +369,10 @@ def _fetch(member: Any, known: OfficialWeights) -> StateDict:
                 f"{expected}. Delete it, and it is downloaded again from {known.url}."
             )
     try:
-        state: StateDict = member.get_state_dict(
-            progress=False, check_hash=True, weights_only=True, map_location="cpu"
-        )
+        with redirect_stdout(sys.stderr):  # torch prints where it downloads from
+            state: StateDict = member.get_state_dict(
+                progress=False, check_hash=True, weights_only=True, map_location="cpu"
+            )
     except (OSError, RuntimeError, HTTPException, UnpicklingError) as error:
         raise BackboneError(
             f"the weights {member} could not be downloaded from {known.url}: {error}. Give a local "
