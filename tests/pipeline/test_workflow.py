@@ -1,6 +1,7 @@
 """The whole job on a small survey: every stage after the other, and laws across stages."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import soundfile as sf
 
 from pseudorca import workflow
-from pseudorca.errors import ClassifierError, ManifestError, StoreError
+from pseudorca.errors import ClassifierError, HeadError, ManifestError, StoreError
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads import LogisticHead, SoftmaxHead
 from pseudorca.recordings import audio
@@ -224,3 +225,58 @@ def test_scanning_again_keeps_embeddings_and_options(embedded: Store, survey: Pa
     result = workflow.embed_project(embedded, workflow.EmbedderOptions(BACKBONE, str(weights)))
     assert result["n_new"] == 0
     assert embedded.setting("clips")["window_s"] == 2.0
+
+
+def test_clips_cut_anew_must_be_embedded_before_training(embedded: Store) -> None:
+    workflow.clip_project(embedded, ClipOptions(overlap_s=1.5))
+    with pytest.raises(HeadError, match="labelled clips are not embedded"):
+        workflow.train_project(embedded, LogisticHead())
+    with pytest.raises(HeadError, match="Run: pseudorca embed"):
+        workflow.evaluate_project(embedded, LogisticHead(), [Split("encounter", 4)])
+
+
+def test_a_recording_that_failed_to_embed_is_left_out_aloud(
+    scanned: Store, survey: Path, weights: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(survey, copy)
+    workflow.scan_project(scanned, copy, ScanOptions())
+    next((copy / "Pelagic").rglob("*.wav")).unlink()
+    made = workflow.embed_project(scanned, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    assert made["n_problems"] == 1
+    result = workflow.evaluate_project(scanned, LogisticHead(), [Split("encounter", 4)])
+    assert any(
+        notice.startswith("Left out") and "Pelagic 1" in notice for notice in result["notices"]
+    )
+
+
+def test_predicting_on_bad_files_only_keeps_their_reasons(trained: Store, tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "text.wav").write_text("not audio")
+    (bad / "empty.wav").touch()
+    result = workflow.predict_project(trained, [bad])
+    assert (result["n_files"], result["n_clips"], result["n_problems"]) == (2, 0, 2)
+    assert any("No clip could be scored" in notice for notice in result["notices"])
+    problems = pd.read_csv(Path(result["output"]) / "problems.csv")
+    assert set(problems["reason"]) == {"not audio", "empty file"}
+    assert pd.read_csv(Path(result["output"]) / "encounters.csv").empty
+
+
+def test_another_channel_of_a_trained_moment_counts_as_heard(
+    trained: Store, survey: Path, tmp_path
+):
+    source = sorted((survey / "Insular" / "Lasker_AC_10").glob("*.wav"))[0]
+    sound, rate = sf.read(source)
+    folder = tmp_path / "new" / "Lasker_AC_10"
+    folder.mkdir(parents=True)
+    sf.write(folder / source.name.replace("_ch05_", "_ch02_"), 0.9 * sound[::-1], rate)
+    result = workflow.predict_project(trained, [folder])
+    assert any("trained the classifier" in notice for notice in result["notices"])
+    for table in ("clips", "recordings", "encounters"):
+        assert pd.read_csv(Path(result["output"]) / f"{table}.csv")["in_training"].all()
+
+
+def test_a_name_cannot_leave_the_project(embedded: Store) -> None:
+    with pytest.raises(ClassifierError, match="cannot be called"):
+        workflow.train_project(embedded, LogisticHead(), name="../../evil")

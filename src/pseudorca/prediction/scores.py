@@ -134,6 +134,13 @@ def _readable(
 ) -> pd.DataFrame:
     """A table for people: where it is, what was decided, how probable each population is."""
     table = units.table.copy()
+    order = [
+        "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision",
+        "probability", "prior", *[f"p_{label}" for label in classes], "in_training",
+        "recording_id", "classifier_id",
+    ]  # fmt: skip
+    if table.empty:  # pandas gives empty columns types of its own choice
+        return pd.DataFrame(columns=order, dtype="string")
     if "recording_id" in table:
         by_id = recordings.set_index("recording_id")
         moment = table["recording_id"].map(by_id["moment_id"])
@@ -141,9 +148,10 @@ def _readable(
         together = recordings.groupby("moment_id", sort=False)["path"].agg("; ".join)
         table["path"] = moment.map(together)
         table["in_training"] = moment.isin(heard["moments"])
-        table["start_utc"] = pd.to_datetime(table["recording_id"].map(by_id["start_utc"]), utc=True)
+        start = table["recording_id"].map(by_id["start_utc"])
+        table["start_utc"] = pd.to_datetime(start, utc=True).astype("datetime64[us, UTC]")
         if "start_s" in table:
-            table["start_utc"] += pd.to_timedelta(table["start_s"], unit="s")
+            table["start_utc"] += pd.to_timedelta(table["start_s"].astype("float64"), unit="s")
     else:
         table["in_training"] = table["encounter"].isin(heard["encounters"])
     for column in ("decision", "probability", "prior"):
@@ -151,9 +159,4 @@ def _readable(
     for k, label in enumerate(classes):
         table[f"p_{label}"] = np.exp(units.log_probabilities[:, k])
     table["classifier_id"] = decided["classifier_id"]
-    order = [
-        "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision",
-        "probability", "prior", *[f"p_{label}" for label in classes], "in_training",
-        "recording_id", "classifier_id",
-    ]  # fmt: skip
     return table[[column for column in order if column in table]]
