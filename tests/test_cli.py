@@ -12,6 +12,7 @@ import soundfile as sf
 from typer.testing import CliRunner
 
 from pseudorca import cli
+from pseudorca.cli.options import settings_from
 
 ROOT = Path(__file__).parents[1]
 VERBS = sorted(
@@ -110,6 +111,6 @@ def test_version_is_printed():
 
 
 def test_settings_are_read_as_json_or_text():
-    assert cli._settings(["levels=pcen", "n_rows=64", "frame=false"]) == (
+    assert settings_from(["levels=pcen", "n_rows=64", "frame=false"]) == (
         ("levels", "pcen"), ("n_rows", 64), ("frame", False),
     )  # fmt: skip

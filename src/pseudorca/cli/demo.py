@@ -1,0 +1,68 @@
+"""The verb ``demo``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pseudorca.cli.options import AsJson, open_store
+from pseudorca.cli.output import done, progress, say
+
+
+def demo(
+    data: Annotated[
+        Path | None, typer.Argument(help="Your class folders. Without: a simulated survey.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("demo"),
+    as_json: AsJson = False,
+) -> None:
+    """Do the whole job once: scan, embed, train, evaluate, predict, report. Needs no download."""
+    from pseudorca import workflow
+    from pseudorca.learning.heads import LogisticHead
+    from pseudorca.recordings.folds import Split
+    from pseudorca.recordings.manifest import ScanOptions
+    from pseudorca.reporting.report import write_report
+
+    folder = data or out / "survey" / "recordings"
+    if data is None:
+        with progress("Simulating a survey") as update:
+            workflow.simulate(out / "survey", effect=2.0, progress=update)
+    store = open_store(out / "project", create=True)
+    with progress("Reading recordings") as update:
+        scanned = workflow.scan_project(store, folder, ScanOptions(), progress=update)
+    with progress("Embedding clips") as update:
+        embedded = workflow.embed_project(store, workflow.EmbedderOptions(), progress=update)
+    workflow.train_project(store, LogisticHead())
+    with progress("Training heads") as update:
+        splits = [Split("encounter", n_repeats=3), Split("random", n_repeats=3)]
+        evaluated = workflow.evaluate_project(store, LogisticHead(), splits, progress=update)
+    said: dict[str, Any] = {"recordings_per_class": {}, "n_encounters": 0}
+    if scanned["n_unlabelled"]:
+        with progress("Predicting") as update:
+            said = workflow.predict_project(store, progress=update)
+    with progress("Drawing the report") as update:
+        report = write_report(store, out / "report.html", progress=update)
+    found = {row["split"]: row for row in evaluated["results"] if row["unit"] == "encounter"}
+    result = {
+        "n_recordings": scanned["n_recordings"],
+        "backbone": embedded["backbone"],
+        "by_encounter": found["encounter"],
+        "random": found["random"],
+        "predictions": said,
+        "output": report["output"],
+    }
+    if done(result, as_json):
+        return
+    honest, optimistic = found["encounter"], found["random"]
+    say(
+        f"{scanned['n_labelled']} labelled recordings by {embedded['backbone']}: on encounters never "
+        f"heard, balanced accuracy {honest['balanced_accuracy']:.2f} (95 % interval "
+        f"{honest['ci_low']:.2f} to {honest['ci_high']:.2f}, guessing "
+        f"{honest['majority_baseline']:.2f}); a random split would say "
+        f"{optimistic['balanced_accuracy']:.2f}."
+    )
+    counts = ", ".join(f"{n} {label}" for label, n in said["recordings_per_class"].items())
+    say(
+        f"Unknown recordings ({said['n_encounters']} encounters), most probable: {counts or 'none'}."
+    )
+    say(f"Open {report['output']} in a browser.")

@@ -1,0 +1,73 @@
+"""The verb ``embed``."""
+
+from typing import Annotated
+
+import typer
+
+from pseudorca.cli.options import (
+    AsJson,
+    BatchSize,
+    Device,
+    Precise,
+    Precision,
+    Project,
+    Workers,
+    open_store,
+    settings_from,
+)
+from pseudorca.cli.output import done, progress, say, say_problems
+
+
+def embed(
+    project: Project,
+    backbone: Annotated[
+        str, typer.Option(help="Network, by its torchvision name; see: pseudorca backbones.")
+    ] = "pseudorca_small",
+    weights: Annotated[
+        str, typer.Option(help="official, the name of official weights, or a file.")
+    ] = "official",
+    layer: Annotated[
+        str | None, typer.Option(help="Take the embedding after this earlier layer.")
+    ] = None,
+    front_end: Annotated[
+        str, typer.Option(help="common (one band for all), or study (native rate).")
+    ] = "common",
+    band: Annotated[
+        str, typer.Option(help="16k, 48k, 96k, or all (as far as every recording reaches).")
+    ] = "16k",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another front-end setting, such as levels=pcen. Repeatable."),
+    ] = None,
+    adapt_batch_norm: Annotated[
+        bool,
+        typer.Option(
+            "--adapt-batch-norm", help="Recompute batch-norm statistics over these recordings."
+        ),
+    ] = False,
+    device: Device = "auto",
+    precision: Precise = Precision.auto,
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn clips into embeddings with a pretrained network. Goes on where it was stopped."""
+    from pseudorca import workflow
+
+    options = workflow.EmbedderOptions(
+        backbone, weights, layer, front_end, band, settings_from(setting or []), adapt_batch_norm
+    )
+    store = open_store(project)
+    with progress("Embedding clips") as update:
+        result = workflow.embed_project(
+            store, options, device=device, precision=precision.value, batch_size=batch_size,
+            n_workers=workers, progress=update,
+        )  # fmt: skip
+    if done(result, as_json):
+        return
+    after = f" after {result['layer']}" if result["layer"] else ""
+    say(
+        f"{result['n_clips']} clips, {result['n_new']} newly embedded by {result['backbone']}{after} "
+        f"({result['weights']}, {result['embedding_size']} numbers each; {result['licence']})."
+    )
+    say_problems(result)

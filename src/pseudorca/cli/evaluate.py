@@ -1,0 +1,89 @@
+"""The verb ``evaluate``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from pseudorca.cli.options import (
+    SPLIT_HELP,
+    AsJson,
+    Balancing,
+    Epochs,
+    GroupBy,
+    HeadKind,
+    HeadName,
+    Momentum,
+    Project,
+    Rate,
+    Repeats,
+    Seed,
+    Strength,
+    head_from,
+    open_store,
+    splits_from,
+)
+from pseudorca.cli.output import done, progress, say, say_notices, table
+
+
+def evaluate(
+    project: Project,
+    split: Annotated[list[str] | None, typer.Option(help=f"{SPLIT_HELP} Repeatable.")] = None,
+    group_by: GroupBy = None,
+    n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of a split.")] = 5,
+    repeats: Repeats = 3,
+    head: HeadName = HeadKind.logistic,
+    balance: Balancing = None,
+    c: Strength = None,
+    learning_rate: Rate = None,
+    momentum: Momentum = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cross-validate: how good is a classifier on encounters it never heard?"""
+    from pseudorca import workflow
+
+    made = head_from(head, balance, c, learning_rate, momentum, epochs, seed)
+    splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
+    store = open_store(project)
+    with progress("Training heads") as update:
+        result = workflow.evaluate_project(store, made, splits, progress=update)
+    if done(result, as_json):
+        return
+    from pseudorca.recordings.folds import Split
+
+    def named(split: str) -> str:
+        return f"{split} (optimistic)" if Split(split).is_optimistic else split
+
+    table(
+        ["split", "unit", "n", "groups", "balanced accuracy", "95 % interval", "baseline", "accuracy"],
+        (
+            (
+                named(row["split"]), row["unit"], row["n_units"], row["n_groups"],
+                f"{row['balanced_accuracy']:.3f}", f"{row['ci_low']:.2f} to {row['ci_high']:.2f}",
+                f"{row['majority_baseline']:.3f}",
+                f"{row['accuracy']:.3f} (majority {row['majority_accuracy']:.3f})",
+            )
+            for row in result["results"]
+        ),
+    )  # fmt: skip
+    say_headline(result["results"])
+    say_notices(result)
+
+
+def say_headline(results: list[dict[str, Any]]) -> None:
+    """One sentence on the honest number: encounters that were never heard, with its interval."""
+    from pseudorca.recordings.folds import Split
+
+    honest = [
+        r for r in results if not Split(r["split"]).is_optimistic and r["unit"] == "encounter"
+    ]
+    for row in honest:
+        say(
+            f"Encounters never heard before (split {row['split']}): balanced accuracy "
+            f"{row['balanced_accuracy']:.2f}, 95 % interval {row['ci_low']:.2f} to "
+            f"{row['ci_high']:.2f} ({row['interval_method']}); always naming one class: "
+            f"{row['majority_baseline']:.2f}."
+        )
+    if not honest:
+        say("These splits are optimistic: clips of one encounter stand on both sides.")

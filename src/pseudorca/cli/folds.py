@@ -1,0 +1,47 @@
+"""The verb ``folds``."""
+
+from typing import Annotated
+
+import typer
+
+from pseudorca.cli.options import (
+    SPLIT_HELP,
+    AsJson,
+    GroupBy,
+    Project,
+    Seed,
+    open_store,
+    splits_from,
+)
+from pseudorca.cli.output import done, say, table
+
+
+def folds(
+    project: Project,
+    split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
+    group_by: GroupBy = None,
+    n_folds: Annotated[int, typer.Option("--folds", min=2)] = 5,
+    repeats: Annotated[int, typer.Option(min=1)] = 1,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a split, verify it, and show what stands on which side."""
+    from pseudorca import workflow
+
+    chosen = splits_from([split], group_by, n_folds, repeats, seed)[0]
+    result = workflow.folds_project(open_store(project), chosen)
+    if done(result, as_json):
+        return
+    say(f"Split {chosen.name}: {result['n_groups']} groups by {result['group_by']}, verified.")
+    table(
+        ["repeat", "fold", "train", "test", "test groups", "test clips per class"],
+        (
+            (
+                row["repeat"], row["fold"], row["n_train"], row["n_test"], row["n_test_groups"],
+                ", ".join(f"{label} {n}" for label, n in sorted(row["test_per_class"].items())),
+            )
+            for row in result["folds"]
+        ),
+    )  # fmt: skip
+    if result["not_testable"]:
+        say(f"Not testable: {', '.join(result['not_testable'])}.")

@@ -1,0 +1,179 @@
+"""Options that several verbs share, and what they make of them."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pseudorca.errors import PseudorcaError
+
+if TYPE_CHECKING:
+    from pseudorca.learning.heads import Head
+    from pseudorca.recordings.folds import Split
+
+
+class Pad(StrEnum):
+    tile = "tile"
+    zero = "zero"
+    drop = "drop"
+
+
+class HeadKind(StrEnum):
+    logistic = "logistic"
+    softmax = "softmax"
+
+
+class Balance(StrEnum):
+    none = "none"
+    sampler = "sampler"
+    weights = "weights"
+
+
+class Precision(StrEnum):
+    auto = "auto"
+    float32 = "float32"
+    mixed = "mixed"
+
+
+class Conflict(StrEnum):
+    error = "error"
+    drop = "drop"
+
+
+class Format(StrEnum):
+    csv = "csv"
+    parquet = "parquet"
+
+
+Project = Annotated[Path, typer.Option("--project", "-p", help="Project folder.")]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Threads that read files; one per core.")
+]
+
+NamePattern = Annotated[
+    str | None,
+    typer.Option(
+        help="Your own regular expression over paths, with the groups start, platform, encounter, "
+        "channel or selection, such as '(?P<platform>rec\\d+)_(?P<start>\\d{12})'."
+    ),
+]
+
+TimeFormat = Annotated[
+    str | None, typer.Option(help="strptime format of the group start, such as %y%m%d%H%M%S (UTC).")
+]
+
+Device = Annotated[str, typer.Option(help="auto, cpu, or cuda (cuda:1, ...).")]
+
+Precise = Annotated[
+    Precision, typer.Option(help="auto: mixed precision on a GPU, float32 elsewhere.")
+]
+
+BatchSize = Annotated[int, typer.Option(min=1, help="Pictures per pass through the network.")]
+
+HeadName = Annotated[
+    HeadKind,
+    typer.Option("--head", help="logistic regression, or softmax trained by SGD as in the study."),
+]
+
+Balancing = Annotated[
+    Balance | None,
+    typer.Option(
+        "--balance",
+        help="Class imbalance: none, sampler (weighted random batches; softmax), or class weights. "
+        "Without it: weights for logistic, none for softmax (as in the study).",
+    ),
+]
+
+Strength = Annotated[
+    float | None,
+    typer.Option("--c", help="logistic: inverse penalty. Without it: chosen by inner folds."),
+]
+
+Rate = Annotated[float | None, typer.Option("--learning-rate", help="softmax: 0.001.")]
+
+Momentum = Annotated[float | None, typer.Option("--momentum", help="softmax: 0.9.")]
+
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="softmax: 24.")]
+
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of whatever is random.")]
+
+Folds = Annotated[int, typer.Option(min=2, help="Folds, where the split has any.")]
+
+Repeats = Annotated[int, typer.Option(min=1, help="Times the split is drawn anew.")]
+
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by", help="Split by this column: recording, platform, day, or one of the metadata."
+    ),
+]
+
+SPLIT_HELP = (
+    "encounter (default), random, stratified, recording, study (the study's 60/20/20), any column, "
+    "or leave-one-COLUMN-out such as leave-one-encounter-out."
+)
+
+
+def open_store(project: Path, *, create: bool = False) -> Any:
+    from pseudorca.store import Store
+
+    return Store(project, create=create)
+
+
+def head_from(
+    name: HeadKind,
+    balance: Balance | None,
+    c: float | None,
+    learning_rate: float | None,
+    momentum: float | None,
+    epochs: int | None,
+    seed: int | None,
+) -> "Head":
+    from pseudorca.learning.heads import make_head
+
+    return make_head(
+        name.value,
+        balance=balance.value if balance else None,
+        c=c,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        n_epochs=epochs,
+        seed=seed,
+    )
+
+
+def splits_from(
+    names: list[str], group_by: str | None, n_folds: int, n_repeats: int, seed: int | None
+) -> list["Split"]:
+    from pseudorca.recordings.folds import STUDY_SEED, Split
+
+    if group_by is not None:
+        names = [
+            name.replace("encounter", group_by) if "encounter" in name else name for name in names
+        ]
+    made = []
+    for name in names:
+        one = name == "study" or Split(name).leaves_one_out
+        default = STUDY_SEED if name == "study" else 0
+        made.append(
+            Split(name, n_folds, 1 if one else n_repeats, default if seed is None else seed)
+        )
+    return made
+
+
+def settings_from(texts: list[str]) -> tuple[tuple[str, Any], ...]:
+    found = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise PseudorcaError(f"--set {text!r}: expected NAME=VALUE, such as levels=pcen.")
+        try:
+            found.append((name, json.loads(value)))
+        except ValueError:
+            found.append((name, value))
+    return tuple(found)

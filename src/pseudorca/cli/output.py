@@ -1,0 +1,66 @@
+"""What verbs print: readable on stdout, or with ``--json`` one object; progress goes to stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+# Through a pipe nothing wraps at the 80 columns that rich would assume.
+_out = Console(width=None if sys.stdout.isatty() else 200)
+_err = Console(stderr=True)
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=_err, transient=True) as shown:
+        task = shown.add_task(text, total=None)
+
+        def update(done: int, total: int) -> None:
+            shown.update(task, completed=done, total=total)
+
+        yield update
+
+
+def done(result: dict[str, Any], as_json: bool) -> bool:
+    if as_json:
+        typer.echo(json.dumps(result, default=str))
+    return as_json
+
+
+def say(text: str) -> None:
+    _out.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def table(columns: list[str], rows: Any) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    _out.print(table, highlight=False)
+
+
+def say_problems(result: dict[str, Any], most: int = 10) -> None:
+    rows = result["problems"]
+    if rows:
+        say(f"{len(rows)} problems, everything else is unharmed:")
+        table(
+            ["file", "reason", "detail"],
+            ((row["path"], row["reason"], row["detail"]) for row in rows[:most]),
+        )
+        if len(rows) > most:
+            say(f"... and {len(rows) - most} more (--json shows all).")
+    say_notices(result)
+
+
+def say_notices(result: dict[str, Any]) -> None:
+    for notice in result.get("notices", []):
+        say(f"* {notice}")

@@ -1,0 +1,69 @@
+"""The verb ``scan``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pseudorca.cli.options import (
+    AsJson,
+    Conflict,
+    NamePattern,
+    Project,
+    TimeFormat,
+    Workers,
+    open_store,
+)
+from pseudorca.cli.output import done, progress, say, say_problems, table
+
+
+def scan(
+    folder: Annotated[Path, typer.Argument(help="Folder with class folders of recordings.")],
+    project: Project,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Class folders, such as Insular,Pelagic. Without: the top folders."),
+    ] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="CSV joined by its column path, file or encounter.")
+    ] = None,
+    name_pattern: NamePattern = None,
+    time_format: TimeFormat = None,
+    cut_gaps: Annotated[
+        float | None, typer.Option(help="Cut encounters at pauses longer than this many hours.")
+    ] = None,
+    on_conflict: Annotated[
+        Conflict, typer.Option(help="One sound under two labels: stop, or leave both out.")
+    ] = Conflict.error,
+    full_hash: Annotated[
+        bool, typer.Option("--full-hash", help="Decode recordings over 10 minutes wholly, too.")
+    ] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the recordings below a folder, with their labels, encounters and problems."""
+    from pseudorca.recordings.manifest import ScanOptions
+
+    options = ScanOptions(
+        labels=tuple(name.strip() for name in labels.split(",")) if labels is not None else None,
+        metadata=metadata,
+        name_pattern=name_pattern,
+        time_format=time_format,
+        full_hash=full_hash,
+        on_conflict=on_conflict.value,
+        cut_gaps_h=cut_gaps,
+    )
+    from pseudorca import workflow
+
+    store = open_store(project, create=True)
+    with progress("Reading recordings") as update:
+        result = workflow.scan_project(store, folder, options, n_workers=workers, progress=update)
+    if done(result, as_json):
+        return
+    hours = result["duration_s"] / 3600
+    say(
+        f"{result['n_recordings']} recordings ({hours:.2f} h): {result['n_labelled']} labelled, "
+        f"{result['n_unlabelled']} unlabelled, in {result['n_encounters']} encounters."
+    )
+    table(["class", "recordings"], result["classes"].items())
+    say_problems(result)

@@ -1,0 +1,60 @@
+"""The verb ``simulate``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pseudorca.cli.options import AsJson, settings_from
+from pseudorca.cli.output import done, progress, say, table
+
+
+def simulate(
+    out: Annotated[Path, typer.Argument(help="New folder: gets recordings/ and truth/.")],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    effect: Annotated[
+        float, typer.Option(help="Difference of the populations in standard deviations; 0: none.")
+    ] = 1.0,
+    encounter_signature: Annotated[
+        float, typer.Option(help="0 to 1: how alike the clips of one encounter are.")
+    ] = 0.7,
+    confound: Annotated[
+        float, typer.Option(help="0 to 1: how often a population has its own recorder.")
+    ] = 0.0,
+    encounters: Annotated[int, typer.Option(help="Labelled encounters.")] = 16,
+    n_clips: Annotated[int, typer.Option("--clips", help="Labelled clips.")] = 200,
+    noise: Annotated[
+        list[Path] | None, typer.Option(help="Real noise to mix in: a file, or a folder of them.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another setting, such as sample_rate=192000. Repeatable."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Make a survey whose truth is known, with the folders and names of a real one."""
+    from pseudorca import workflow
+
+    with progress("Simulating") as update:
+        result = workflow.simulate(
+            out,
+            seed=seed,
+            effect=effect,
+            encounter_signature=encounter_signature,
+            confound=confound,
+            n_encounters=encounters,
+            n_clips=n_clips,
+            noise=tuple(noise or ()),
+            settings=dict(settings_from(setting or [])),
+            n_workers=workers,
+            progress=update,
+        )
+    if done(result, as_json):
+        return
+    say(
+        f"{result['n_files']} files ({result['duration_s'] / 60:.1f} min) of "
+        f"{result['n_encounters']} encounters in {result['recordings']}; the truth is in "
+        f"{result['truth']}."
+    )
+    table(["class", "files"], result["files_per_class"].items())

@@ -1,0 +1,52 @@
+"""The verb ``train``."""
+
+from typing import Annotated
+
+import typer
+
+from pseudorca.cli.options import (
+    AsJson,
+    Balancing,
+    Epochs,
+    HeadKind,
+    HeadName,
+    Momentum,
+    Project,
+    Rate,
+    Seed,
+    Strength,
+    head_from,
+    open_store,
+)
+from pseudorca.cli.output import done, say, say_notices, table
+
+
+def train(
+    project: Project,
+    name: Annotated[str, typer.Option(help="Name of the classifier.")] = "classifier",
+    head: HeadName = HeadKind.logistic,
+    balance: Balancing = None,
+    c: Strength = None,
+    learning_rate: Rate = None,
+    momentum: Momentum = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a classifier on all labelled clips and save it in the project."""
+    from pseudorca import workflow
+
+    made = head_from(head, balance, c, learning_rate, momentum, epochs, seed)
+    result = workflow.train_project(open_store(project), made, name=name)
+    if done(result, as_json):
+        return
+    say_notices(result)
+    say(f"Saved {result['classifier']} ({result['classifier_id']}), trained on:")
+    table(
+        ["class", "clips", "recordings", "encounters"],
+        (
+            (label, n, result["n_recordings"][label], result["n_encounters"][label])
+            for label, n in sorted(result["n_clips"].items())
+        ),
+    )
+    say("How good it is, this does not say: run pseudorca evaluate.")

@@ -1,0 +1,109 @@
+"""Cross-validation under each split; scores and results are kept."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from pseudorca.assessment.metrics import evaluate as compute_metrics
+from pseudorca.features.embedding import load_embedder
+from pseudorca.features.front_ends import band_notices
+from pseudorca.learning.crossval import cross_validate
+from pseudorca.learning.heads import Head
+from pseudorca.learning.training_set import labelled_clips, make_training_set
+from pseudorca.prediction.decisions import UNITS
+from pseudorca.prediction.scores import score_table
+from pseudorca.recordings.folds import Split, make_folds
+from pseudorca.recordings.notices import few_encounters
+from pseudorca.store import EMBEDDER_FOLDER, Store, package_versions
+from pseudorca.workflow.clips import project_clips
+from pseudorca.workflow.project import Progress, hash_of, plain_value, project_recordings
+
+
+def evaluate_project(
+    store: Store,
+    head: Head,
+    splits: Sequence[Split],
+    *,
+    units: Sequence[str] = UNITS,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Cross-validate a head under each split; scores and results are kept."""
+    embedder = load_embedder(store.folder / EMBEDDER_FOLDER)
+    recordings = project_recordings(store)
+    clips, left_out = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
+    whole = make_training_set(clips, recordings, store, embedder.embedder_id)
+    recipe = {"embedder_id": embedder.embedder_id, "head": head.settings()}
+    recipe_id = hash_of(
+        recipe | {"clips": store.setting("clips"), "selections": store.setting("selections")}
+    )
+    results: list[dict[str, Any]] = []
+    notices = left_out + few_encounters(recordings)
+    notices += band_notices(recordings, embedder.front_end)
+    for split in splits:
+        folds = make_folds(clips, recordings, split)
+        # Inner folds keep whole what the split keeps whole; what is independent is never less than
+        # the encounter.
+        independent = whole.groups if split.is_optimistic else folds.units
+        data = replace(whole, groups=whole.recordings if split.is_optimistic else folds.units)
+        scored = cross_validate(data, folds, head, progress=progress)
+        split_id = hash_of(asdict(split) | {"recipe": recipe_id, "clips": sorted(folds.clip_ids)})
+        found = [
+            compute_metrics(
+                clips,
+                recordings,
+                scored.log_probabilities,
+                scored.classes,
+                unit=unit,
+                split=split.name,
+                groups=independent,
+            )
+            for unit in units
+        ]
+        tables = [
+            score_table(
+                clips, scores, scored.classes, recipe_id, split_id=split_id, repeat=k,
+                fold=folds.test_fold[k],
+            )
+            for k, scores in enumerate(scored.log_probabilities)
+        ]  # fmt: skip
+        store.replace("scores", pd.concat(tables, ignore_index=True), split_id=split_id)
+        about = {
+            "split": asdict(split),
+            "group_by": split.group_by,
+            "independent": "encounter" if split.is_optimistic else split.group_by,
+            "optimistic": split.is_optimistic,
+            "recipe": recipe,
+            "results": found,
+            "not_testable": folds.not_testable,
+            "n_straddling_moments": folds.n_straddling_moments,
+            "trainings": scored.details,
+            "versions": package_versions(),
+            "tables": {table: store.version(table) for table in ("recordings", "clips")},
+        }
+        row = {
+            "split_id": split_id,
+            "classifier_id": recipe_id,
+            "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+            "result": json.dumps(about, default=plain_value),
+        }
+        store.replace("evaluations", pd.DataFrame([row]), split_id=split_id)
+        results += [
+            entry | {"split_id": split_id, "not_testable": folds.not_testable} for entry in found
+        ]
+        if folds.not_testable:
+            notices.append(
+                f"Split {split.name}: {', '.join(folds.not_testable)} cannot be tested, since a class "
+                "would have nothing left to train on; the numbers do not cover them."
+            )
+        if folds.n_straddling_moments:
+            notices.append(
+                f"Split {split.name}: {folds.n_straddling_moments} moments stand on both sides "
+                "(channels of one sound), as in the study."
+            )
+    shown = {"splits": [asdict(split) for split in splits], "head": head.settings()}
+    store.record_run("evaluate", shown, ("recordings", "clips", "scores", "evaluations"))
+    return {"results": results, "recipe": recipe, "classifier_id": recipe_id, "notices": notices}

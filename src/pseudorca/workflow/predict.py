@@ -1,0 +1,91 @@
+"""Recordings to scores and decisions by a saved classifier."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pseudorca.errors import ManifestError
+from pseudorca.features.embedding import Precision
+from pseudorca.features.front_ends import resampling_notices
+from pseudorca.learning.classifier import Classifier
+from pseudorca.prediction.formats import Format, write_tables
+from pseudorca.prediction.scores import predict as predict_recordings
+from pseudorca.recordings.manifest import PROBLEM_COLUMNS, ScanOptions, scan_files
+from pseudorca.store import CLASSIFIER_FOLDER, PREDICTION_FOLDER, Store
+from pseudorca.workflow.project import Progress, project_recordings
+
+
+def predict_project(
+    store: Store,
+    paths: Sequence[Path] = (),
+    *,
+    name: str = "classifier",
+    output: Path | None = None,
+    kind: Format = "csv",
+    options: ScanOptions | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    batch_size: int = 32,
+    n_workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Predict on files and folders, or on the project's unlabelled recordings if none are given."""
+    classifier = Classifier.load(
+        store.folder / CLASSIFIER_FOLDER / name, device=device, precision=precision
+    )
+    notices: list[str] = []
+    problems = pd.DataFrame(columns=list(PROBLEM_COLUMNS), dtype="string")
+    if paths:
+        manifest = scan_files(paths, options=options, n_workers=n_workers)
+        recordings, problems = manifest.recordings, manifest.problems
+    else:
+        recordings = project_recordings(store)
+        recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
+        if recordings.empty:
+            raise ManifestError(
+                "the project has no unlabelled recordings. Name files or folders to predict on."
+            )
+    heard = set(classifier.training.get("moments", ()))
+    if n_heard := int(recordings["moment_id"].isin(heard).sum()):
+        notices.append(
+            f"{n_heard} of these {len(recordings)} recordings trained the classifier: what it says of "
+            "them proves nothing (column in_training)."
+        )
+    notices += resampling_notices(recordings, classifier.embedder.front_end.sample_rate)
+    found = predict_recordings(
+        recordings,
+        classifier,
+        store,
+        batch_size=batch_size,
+        n_workers=n_workers,
+        progress=progress,
+    )
+    if not found.n_clips:
+        notices.append("No clip could be scored: see the problems.")
+    problems = pd.concat([problems, found.problems], ignore_index=True)
+    folder = output or store.folder / PREDICTION_FOLDER
+    write_tables(found.tables | {"problem": problems}, folder, kind=kind)
+    store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
+    key = {"classifier_id": classifier.classifier_id, "split_id": ""}
+    store.replace("scores", found.scores, **key)
+    store.replace("decisions", found.decisions, **key)
+    store.record_run(
+        "predict",
+        {"paths": [str(path) for path in paths], "classifier_id": classifier.classifier_id},
+        ("scores", "decisions"),
+    )
+    said = found.tables["recording"]["decision"].value_counts()
+    return {
+        "n_files": len(recordings) + int((problems["stage"] == "scan").sum()),
+        "n_clips": found.n_clips,
+        "n_problems": len(problems),
+        "output": str(folder),
+        "classifier_id": classifier.classifier_id,
+        "prior": classifier.training.get("prior", "train"),
+        "n_encounters": len(found.tables["encounter"]),
+        "recordings_per_class": {str(label): int(n) for label, n in said.items()},
+        "problems": problems.to_dict("records"),
+        "notices": notices,
+    }

@@ -1,0 +1,61 @@
+"""Folders to the tables ``recordings`` and ``problems``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pseudorca.features.common import CommonFrontEnd, sounds_left_out, widest_band
+from pseudorca.recordings.clips import cut
+from pseudorca.recordings.manifest import Manifest, ScanOptions, scan
+from pseudorca.store import Store
+from pseudorca.workflow.project import Progress
+
+
+def scan_project(
+    store: Store,
+    folder: Path,
+    options: ScanOptions,
+    *,
+    n_workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Scan a folder into ``recordings`` and ``problems``; what was scanned before is replaced."""
+    manifest = scan(folder, options=options, n_workers=n_workers, progress=progress)
+    problems = manifest.problems
+    store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of what is gone
+    store.write("problems", problems)
+    store.write("recordings", manifest.recordings)
+    settings = {"folder": str(folder.resolve())} | asdict(options)
+    store.record_run("scan", settings, ("recordings", "problems"))
+    return _scan_summary(manifest) | {"folder": settings["folder"]}
+
+
+def _scan_summary(manifest: Manifest) -> dict[str, Any]:
+    recordings, problems = manifest.recordings, manifest.problems
+    labelled = recordings[recordings["label"].notna()]
+    counts = labelled["label"].value_counts().sort_index()
+    rates = {str(label): g["sample_rate"].tolist() for label, g in labelled.groupby("label")}
+    notices = list(manifest.notices)
+    summary: dict[str, Any] = {
+        "n_recordings": len(recordings),
+        "n_labelled": len(labelled),
+        "n_unlabelled": len(recordings) - len(labelled),
+        "classes": {str(label): int(n) for label, n in counts.items()},
+        "n_encounters": int(recordings["encounter"].nunique()),
+        "n_moments": int(recordings["moment_id"].nunique()),
+        "duration_s": float(recordings["duration_s"].sum()),
+        "n_problems": len(problems),
+        "problems": problems.to_dict("records"),
+        "n_other_files": manifest.n_other_files,
+    }
+    if rates:
+        band = widest_band(rates)
+        front_end = CommonFrontEnd.in_band(band, lowest_rate=min(map(min, rates.values())))
+        left_out = sounds_left_out(front_end.fmax_hz)
+        text = f"Widest band that 95 % of every class reaches: {band}"
+        text += f" (to {front_end.fmax_hz / 1000:.1f} kHz)."
+        if left_out:
+            text += f" It leaves out {'; '.join(left_out)}."
+        notices.append(text)
+        summary["proposed_band"] = band
+    return summary | {"notices": notices}

@@ -1,0 +1,51 @@
+"""Surveys with known truth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from pseudorca.errors import SimulationError, unknown_name
+from pseudorca.recordings.manifest import full_path, scan_files
+from pseudorca.simulation import SurveyConfig, simulate_survey
+from pseudorca.workflow.project import Progress
+
+
+def simulate(
+    out: Path,
+    *,
+    noise: Sequence[Path] = (),
+    settings: Mapping[str, Any] | None = None,
+    n_workers: int = 1,
+    progress: Progress | None = None,
+    **named: Any,
+) -> dict[str, Any]:
+    """Make a survey with known truth; ``named`` and ``settings`` are fields of SurveyConfig.
+
+    Raises
+    ------
+    SimulationError
+        If a setting is unknown or makes no sense, or the folder holds something else.
+    """
+    known = {field.name for field in fields(SurveyConfig)}
+    given = dict(settings or {})
+    for name, value in given.items():
+        if name not in known:
+            raise SimulationError(unknown_name("setting of a survey", name, known))
+        if isinstance(value, list):
+            given[name] = tuple(value)
+    files: list[Path] = []
+    for path in noise:
+        found = scan_files([path]).recordings if path.is_dir() else None
+        files += [path] if found is None else [full_path(row) for row in found.itertuples()]
+    config = SurveyConfig(**(named | {"noise_files": tuple(files)} | given))
+    summary = simulate_survey(out, config, n_workers=n_workers, progress=progress)
+    return {
+        "recordings": str(out / "recordings"),
+        "truth": str(out / "truth"),
+        "n_encounters": summary.n_encounters,
+        "n_files": summary.n_files,
+        "n_signals": summary.n_signals,
+        "duration_s": summary.duration_s,
+        "files_per_class": summary.n_clips_by_label,
+    }
