@@ -14,6 +14,7 @@ from pseudorca._version import __version__
 from pseudorca.cli import (
     backbones,
     clips,
+    decide,
     demo,
     embed,
     evaluate,
@@ -44,6 +45,7 @@ for _verb in (
     train.train,
     evaluate.evaluate,
     predict.predict,
+    decide.decide,
     report.report,
     simulate.simulate,
     demo.demo,

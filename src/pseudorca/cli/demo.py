@@ -32,11 +32,12 @@ def demo(
         scanned = workflow.scan_project(store, folder, ScanOptions(), progress=update)
     with progress("Embedding clips") as update:
         embedded = workflow.embed_project(store, workflow.EmbedderOptions(), progress=update)
-    workflow.train_project(store, LogisticHead())
+    with progress("Training and calibrating") as update:
+        workflow.train_project(store, LogisticHead(), progress=update)
     with progress("Training heads") as update:
         splits = [Split("encounter", n_repeats=3), Split("random", n_repeats=3)]
         evaluated = workflow.evaluate_project(store, LogisticHead(), splits, progress=update)
-    said: dict[str, Any] = {"recordings_per_class": {}, "n_encounters": 0}
+    said: dict[str, Any] = {"encounters_per_class": {}, "n_encounters": 0}
     if scanned["n_unlabelled"]:
         with progress("Predicting") as update:
             said = workflow.predict_project(store, progress=update)
@@ -61,8 +62,6 @@ def demo(
         f"{honest['majority_baseline']:.2f}); a random split would say "
         f"{optimistic['balanced_accuracy']:.2f}."
     )
-    counts = ", ".join(f"{n} {label}" for label, n in said["recordings_per_class"].items())
-    say(
-        f"Unknown recordings ({said['n_encounters']} encounters), most probable: {counts or 'none'}."
-    )
+    counts = ", ".join(f"{n} {label}" for label, n in said["encounters_per_class"].items())
+    say(f"Unknown encounters ({said['n_encounters']}): {counts or 'none'}.")
     say(f"Open {report['output']} in a browser.")

@@ -37,6 +37,10 @@ def evaluate(
     learning_rate: Rate = None,
     momentum: Momentum = None,
     epochs: Epochs = None,
+    max_error: Annotated[
+        float,
+        typer.Option("--max-error", help="Show what naming with at most this error would do."),
+    ] = 0.1,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +51,9 @@ def evaluate(
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
     store = open_store(project)
     with progress("Training heads") as update:
-        result = workflow.evaluate_project(store, made, splits, progress=update)
+        result = workflow.evaluate_project(
+            store, made, splits, max_error=max_error, progress=update
+        )
     if done(result, as_json):
         return
     from pseudorca.recordings.folds import Split
@@ -85,5 +91,28 @@ def say_headline(results: list[dict[str, Any]]) -> None:
             f"{row['ci_high']:.2f} ({row['interval_method']}); always naming one class: "
             f"{row['majority_baseline']:.2f}."
         )
+        _say_trust(row)
     if not honest:
         say("These splits are optimistic: clips of one encounter stand on both sides.")
+
+
+def _say_trust(row: dict[str, Any]) -> None:
+    """What the probabilities of encounters are worth, and what a wanted error rate would cost."""
+    true, kept = row["reliability"], row["abstention"]
+    say(
+        f"Their calibrated probabilities: Brier score {true['brier']:.2f} "
+        f"({true['brier_low']:.2f} to {true['brier_high']:.2f}; knowing nothing: "
+        f"{true['brier_baseline']:.2f}), log loss {true['log_loss']:.2f} "
+        f"({true['log_loss_low']:.2f} to {true['log_loss_high']:.2f}; "
+        f"{true['log_loss_baseline']:.2f})."
+    )
+    if chosen := kept["chosen"]:
+        say(
+            f"With at most {kept['max_error']:.0%} of the names wrong, {chosen['coverage']:.0%} of "
+            f"the encounters can be named (probability {chosen['probability']:.2f} or more)."
+        )
+    else:
+        say(
+            f"No threshold keeps wrong names below {kept['max_error']:.0%} for sure with these "
+            f"encounters; the smallest rate that can be claimed is {kept['smallest_max_error']:.0%}."
+        )

@@ -12,6 +12,7 @@ from pseudorca.errors import PseudorcaError
 if TYPE_CHECKING:
     from pseudorca.learning.heads import Head
     from pseudorca.recordings.folds import Split
+    from pseudorca.workflow import DecisionOptions
 
 
 class Pad(StrEnum):
@@ -113,6 +114,40 @@ GroupBy = Annotated[
     ),
 ]
 
+Prior = Annotated[
+    str,
+    typer.Option(
+        help="How frequent the classes are where these recordings come from: uniform, train (as many "
+        "as there are training encounters), or shares such as Insular=0.14,Pelagic=0.86."
+    ),
+]
+
+MaxError = Annotated[
+    float | None,
+    typer.Option(
+        "--max-error",
+        help="Name only so much that at most this share of the names is wrong, for sure (an upper "
+        "95 % bound). Without: everything is named that the other options let pass.",
+    ),
+]
+
+MinProbability = Annotated[
+    float, typer.Option("--min-probability", help="Less probable than this stays undecided.")
+]
+
+MinMoments = Annotated[
+    int, typer.Option("--min-moments", min=1, help="With fewer moments it stays undecided.")
+]
+
+MaxNovelty = Annotated[
+    float,
+    typer.Option(
+        "--max-novelty",
+        help="What is farther from all training sounds stays undecided; 1: as far as 5 % of the "
+        "clips of a new encounter of the classes.",
+    ),
+]
+
 SPLIT_HELP = (
     "encounter (default), random, stratified, recording, study (the study's 60/20/20), any column, "
     "or leave-one-COLUMN-out such as leave-one-encounter-out."
@@ -177,3 +212,15 @@ def settings_from(texts: list[str]) -> tuple[tuple[str, Any], ...]:
         except ValueError:
             found.append((name, value))
     return tuple(found)
+
+
+def decision_from(
+    prior: str,
+    max_error: float | None,
+    min_probability: float,
+    min_moments: int,
+    max_novelty: float,
+) -> "DecisionOptions":
+    from pseudorca.workflow import DecisionOptions
+
+    return DecisionOptions(prior, max_error, min_probability, min_moments, max_novelty)

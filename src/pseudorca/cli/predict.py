@@ -1,7 +1,7 @@
 """The verb ``predict``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,12 +10,18 @@ from pseudorca.cli.options import (
     BatchSize,
     Device,
     Format,
+    MaxError,
+    MaxNovelty,
+    MinMoments,
+    MinProbability,
     NamePattern,
     Precise,
     Precision,
+    Prior,
     Project,
     TimeFormat,
     Workers,
+    decision_from,
     open_store,
 )
 from pseudorca.cli.output import done, progress, say, say_problems, table
@@ -32,6 +38,11 @@ def predict(
     output_format: Annotated[Format, typer.Option("--format", help="Of the tables.")] = Format.csv,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
+    prior: Prior = "uniform",
+    max_error: MaxError = None,
+    min_probability: MinProbability = 0.0,
+    min_moments: MinMoments = 1,
+    max_novelty: MaxNovelty = 1.0,
     device: Device = "auto",
     precision: Precise = Precision.auto,
     batch_size: BatchSize = 32,
@@ -43,21 +54,40 @@ def predict(
     from pseudorca.recordings.manifest import ScanOptions
 
     options = ScanOptions(name_pattern=name_pattern, time_format=time_format)
+    decision = decision_from(prior, max_error, min_probability, min_moments, max_novelty)
     store = open_store(project)
     with progress("Predicting") as update:
         result = workflow.predict_project(
             store, tuple(paths or ()), name=name, output=out, kind=output_format.value,
-            options=options, device=device, precision=precision.value, batch_size=batch_size,
-            n_workers=workers, progress=update,
+            options=options, decision=decision, device=device, precision=precision.value,
+            batch_size=batch_size, n_workers=workers, progress=update,
         )  # fmt: skip
     if done(result, as_json):
         return
+    say_predictions(result)
+
+
+def say_predictions(result: dict[str, Any]) -> None:
+    """Print what was decided, and what the probabilities are worth."""
     say(
         f"{result['n_files']} files, {result['n_clips']} clips, {result['n_encounters']} encounters."
     )
-    table(["most probable", "recordings"], result["recordings_per_class"].items())
+    counts = {unit: result[f"{unit}s_per_class"] for unit in ("recording", "encounter")}
+    named = sorted(set().union(*counts.values()))
+    table(
+        ["decision", "recordings", "encounters"],
+        ((name, *(counts[unit].get(name, 0) for unit in counts)) for name in named),
+    )
+    for unit, threshold in result["thresholds"].items():
+        if chosen := threshold["chosen"]:
+            say(
+                f"{unit}s are named from probability {chosen['probability']:.2f} on: of "
+                f"{chosen['n_encounters']} encounters of training, held out, that passes, "
+                f"{chosen['error']:.0%} were wrong, {chosen['max_error']:.0%} at most (95 % sure)."
+            )
+    worth = "calibrated" if result["calibrated"] else "not calibrated"
     say(
-        f"Probabilities are not calibrated and presuppose a {result['prior']} prior. Tables are in "
+        f"Probabilities are {worth} and presuppose a {result['prior']} prior. Tables are in "
         f"{result['output']}."
     )
     say_problems(result)

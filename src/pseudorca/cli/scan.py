@@ -24,6 +24,12 @@ def scan(
         str | None,
         typer.Option(help="Class folders, such as Insular,Pelagic. Without: the top folders."),
     ] = None,
+    other: Annotated[
+        str | None,
+        typer.Option(
+            help="Folders of other sounds, such as Noise,OtherSpecies: learned as none of the classes."
+        ),
+    ] = None,
     metadata: Annotated[
         Path | None, typer.Option(help="CSV joined by its column path, file or encounter.")
     ] = None,
@@ -46,6 +52,7 @@ def scan(
 
     options = ScanOptions(
         labels=tuple(name.strip() for name in labels.split(",")) if labels is not None else None,
+        other=tuple(name.strip() for name in other.split(",")) if other is not None else (),
         metadata=metadata,
         name_pattern=name_pattern,
         time_format=time_format,

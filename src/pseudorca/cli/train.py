@@ -18,7 +18,7 @@ from pseudorca.cli.options import (
     head_from,
     open_store,
 )
-from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.cli.output import done, progress, say, say_notices, table
 
 
 def train(
@@ -37,7 +37,9 @@ def train(
     from pseudorca import workflow
 
     made = head_from(head, balance, c, learning_rate, momentum, epochs, seed)
-    result = workflow.train_project(open_store(project), made, name=name)
+    store = open_store(project)
+    with progress("Training and calibrating") as update:
+        result = workflow.train_project(store, made, name=name, progress=update)
     if done(result, as_json):
         return
     say_notices(result)

@@ -1,4 +1,4 @@
-"""The classifier: clip options, front end, backbone, head and labels, as one thing on disk.
+"""The classifier: clip options, front end, backbone, head, calibration, as one thing on disk.
 
 Saved as JSON and safetensors, it holds everything needed to get the same number from the same clip,
 and nothing that runs code.
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xxhash
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -17,14 +18,18 @@ from safetensors.numpy import load_file, save_file
 
 from pseudorca.errors import ClassifierError, PseudorcaError
 from pseudorca.features.embedding import Embedder, Precision, load_embedder, save_embedder
+from pseudorca.learning.calibration import Calibrator
 from pseudorca.learning.heads import LinearHead
+from pseudorca.learning.novelty import Novelty
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.clips import ClipOptions
 
-FORMAT = 1
+FORMAT = 2
 
 _ABOUT = "classifier.json"
 _HEAD = "head.safetensors"
+_NOVELTY = "novelty.safetensors"
+_HELD_OUT = "held_out.parquet"
 
 
 @dataclass
@@ -36,6 +41,12 @@ class Classifier:
     head: LinearHead
     training: dict[str, Any] = field(default_factory=dict)
     """Provenance: head settings, counts, encounters, seeds, package and table versions."""
+    calibrators: dict[str, Calibrator] = field(default_factory=dict)
+    """By kind of unit: ``clip``, ``recording``, ``encounter``."""
+    novelty: Novelty | None = None
+    held_out: pd.DataFrame | None = None
+    """What the recipe said of its own training encounters while they were held out, calibrated by
+    others: a row per kind of unit, unit and repeat. Thresholds are chosen on it."""
 
     @property
     def classes(self) -> list[str]:
@@ -45,15 +56,21 @@ class Classifier:
     def classifier_id(self) -> str:
         """Identifies embedder, clip options and head; any other number gives another."""
         digest = xxhash.xxh3_128(self.embedder.embedder_id.encode())
-        digest.update(json.dumps([asdict(self.clip_options), self.classes]).encode())
+        made_of = [asdict(self.clip_options), self.classes]
+        made_of += [{unit: c.as_dict() for unit, c in sorted(self.calibrators.items())}]
+        digest.update(json.dumps(made_of).encode())
         for values in self._arrays().values():
             digest.update(values.tobytes())
         return digest.hexdigest()[:20]
 
+    def calibrator(self, unit: str) -> Calibrator:
+        """The calibrator of a kind of unit; one that changes nothing if training could fit none."""
+        return self.calibrators.get(unit) or Calibrator(self.classes)
+
     def log_probabilities(
         self, waveforms: list[Samples], *, sample_rate: int
     ) -> NDArray[np.float64]:
-        """Score waveforms directly, by the same steps as stored clips.
+        """Score waveforms directly, by the same steps as stored clips; not calibrated.
 
         Parameters
         ----------
@@ -78,6 +95,12 @@ class Classifier:
         (folder / _ABOUT).unlink(missing_ok=True)
         save_embedder(self.embedder, folder)
         save_file(self._arrays(), folder / _HEAD)
+        for name in (_NOVELTY, _HELD_OUT):
+            (folder / name).unlink(missing_ok=True)
+        if self.novelty is not None:
+            save_file(self.novelty.arrays(), folder / _NOVELTY)
+        if self.held_out is not None:
+            self.held_out.to_parquet(folder / _HELD_OUT, index=False)
         about = {
             "format": FORMAT,
             "classifier_id": self.classifier_id,
@@ -85,6 +108,7 @@ class Classifier:
             "clips": asdict(self.clip_options),
             "training": self.training,
             "head": self.head.details,
+            "calibration": {unit: made.as_dict() for unit, made in self.calibrators.items()},
         }
         (folder / _ABOUT).write_text(json.dumps(about, indent=2, default=str) + "\n")
 
@@ -102,7 +126,12 @@ class Classifier:
         try:
             about = json.loads((folder / _ABOUT).read_text())
             arrays = load_file(folder / _HEAD)
-        except (OSError, ValueError, SafetensorError) as error:
+            novelty, held_out = None, None
+            if (folder / _NOVELTY).exists():
+                novelty = Novelty.from_arrays(load_file(folder / _NOVELTY))
+            if (folder / _HELD_OUT).exists():
+                held_out = pd.read_parquet(folder / _HELD_OUT)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise ClassifierError(
                 f"no classifier can be read from {folder} ({error}). Run: pseudorca train"
             ) from error
@@ -114,7 +143,11 @@ class Classifier:
         try:
             head = LinearHead(about["classes"], **arrays, details=about["head"])
             embedder = load_embedder(folder, device=device, precision=precision)
-            loaded = cls(embedder, ClipOptions(**about["clips"]), head, about["training"])
+            calibrators = {
+                unit: Calibrator.from_dict(values) for unit, values in about["calibration"].items()
+            }
+            options = ClipOptions(**about["clips"])
+            loaded = cls(embedder, options, head, about["training"], calibrators, novelty, held_out)
         except (KeyError, TypeError, PseudorcaError) as error:
             raise ClassifierError(f"the classifier in {folder} is damaged: {error}") from error
         if loaded.classifier_id != about["classifier_id"]:

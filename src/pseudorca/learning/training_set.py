@@ -11,6 +11,9 @@ from pseudorca.store import Store
 
 Vectors = NDArray[np.float32]
 
+OTHER = "none of the classes"
+"""What folders named with ``--other`` are learned as: sounds of no population asked about."""
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -42,6 +45,7 @@ def labelled_clips(
     Returns
     -------
     clips : DataFrame
+        Labels given as ``--other`` are one class, ``none of the classes``.
     notices : list of str, which clips are left out because embedding them failed
 
     Raises
@@ -69,7 +73,9 @@ def labelled_clips(
             f"Left out, since embedding them failed (see problems): {shown}, of {len(labelled)} "
             "labelled clips."
         )
-    return labelled[done].reset_index(drop=True), notices
+    labelled = labelled[done].reset_index(drop=True)
+    others = labelled["label"].isin(store.setting("other") or [])
+    return labelled.assign(label=labelled["label"].mask(others, OTHER)), notices
 
 
 def make_training_set(

@@ -1,6 +1,6 @@
 """Recordings to scores: the same clips, front end, backbone and store that training used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.features.embedding import embed_clips
+from pseudorca.learning.calibration import make_prior
 from pseudorca.learning.classifier import Classifier
-from pseudorca.prediction.decisions import UNITS, UnitScores, aggregate, decide
+from pseudorca.prediction.decisions import (
+    DECISION_COLUMNS,
+    UNITS,
+    Rule,
+    UnitScores,
+    aggregate,
+    decide,
+)
 from pseudorca.recordings.clips import cut
 from pseudorca.store import Store
 
@@ -18,8 +26,9 @@ from pseudorca.store import Store
 class Predictions:
     """What a classifier said about recordings.
 
-    ``tables`` has one table per unit (clip, recording, encounter) with the decision, its
-    probability, and ``p_<population>`` columns; ``decisions`` and ``scores`` are the store's tables.
+    ``tables`` has one table per unit (clip, recording, encounter) with the decision or why there is
+    none, the most probable class, and ``p_<population>`` columns; ``decisions`` and ``scores`` are
+    the store's tables.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -33,6 +42,7 @@ def predict(
     recordings: pd.DataFrame,
     classifier: Classifier,
     store: Store,
+    rules: Mapping[str, Rule],
     *,
     batch_size: int = 32,
     n_workers: int | None = None,
@@ -45,6 +55,7 @@ def predict(
     recordings : DataFrame, the table ``recordings``
     classifier : Classifier
     store : Store, keeps the embeddings
+    rules : dict from kind of unit to what it takes to be decided
     batch_size, n_workers, progress : see :func:`pseudorca.features.embedding.embed_clips`
 
     Returns
@@ -65,20 +76,23 @@ def predict(
     embedded = store.embedded(embedder.embedder_id)
     clips = clips[clips["clip_id"].isin(embedded)].reset_index(drop=True)
     classes = classifier.classes
-    log_probabilities = np.empty((0, len(classes)))
+    log_probabilities, novelty = np.empty((0, len(classes))), np.zeros(len(clips))
     if len(clips):
         vectors = store.vectors(embedder.embedder_id, clips["clip_id"].tolist())
         log_probabilities = classifier.head.log_probabilities(vectors)
-    prior = str(classifier.training.get("prior", "train"))
+        if classifier.novelty is not None:
+            novelty = classifier.novelty.distances(vectors)
+    trained = make_prior("train", classes, classifier.training["n_encounters"])
     heard = {key: set(classifier.training.get(key, ())) for key in ("moments", "encounters")}
     tables, decisions = {}, []
     for unit in UNITS:
-        units = aggregate(clips, recordings, log_probabilities, unit)
-        decided = decide(
-            units, classes, unit=unit, classifier_id=classifier.classifier_id, prior=prior
-        )
-        decisions.append(decided)
-        tables[unit] = _readable(units, decided, recordings, classes, heard)
+        units = aggregate(clips, recordings, log_probabilities, unit, novelty=novelty)
+        decided, probabilities = decide(
+            units, classifier.calibrator(unit), rules[unit], unit=unit,
+            classifier_id=classifier.classifier_id, trained=trained,
+        )  # fmt: skip
+        decisions.append(decided[list(DECISION_COLUMNS)])
+        tables[unit] = _readable(units, decided, probabilities, recordings, classes, heard)
     return Predictions(
         tables=tables,
         decisions=pd.concat(decisions, ignore_index=True),
@@ -128,6 +142,7 @@ def score_table(
 def _readable(
     units: UnitScores,
     decided: pd.DataFrame,
+    probabilities: NDArray[np.float64],
     recordings: pd.DataFrame,
     classes: list[str],
     heard: dict[str, set[str]],
@@ -135,9 +150,9 @@ def _readable(
     """A table for people: where it is, what was decided, how probable each population is."""
     table = units.table.copy()
     order = [
-        "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision",
-        "probability", "prior", *[f"p_{label}" for label in classes], "in_training",
-        "recording_id", "classifier_id",
+        "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision", "reason",
+        "most_probable", "probability", "prior", "depends_on_prior", "novelty",
+        *[f"p_{label}" for label in classes], "in_training", "recording_id", "classifier_id",
     ]  # fmt: skip
     if table.empty:  # pandas gives empty columns types of its own choice
         return pd.DataFrame(columns=order, dtype="string")
@@ -154,9 +169,9 @@ def _readable(
             table["start_utc"] += pd.to_timedelta(table["start_s"].astype("float64"), unit="s")
     else:
         table["in_training"] = table["encounter"].isin(heard["encounters"])
-    for column in ("decision", "probability", "prior"):
-        table[column] = decided[column]
+    said = ("decision", "reason", "most_probable", "probability", "prior", "depends_on_prior")
+    table = table.assign(**{column: decided[column] for column in said})
     for k, label in enumerate(classes):
-        table[f"p_{label}"] = np.exp(units.log_probabilities[:, k])
+        table[f"p_{label}"] = probabilities[:, k]
     table["classifier_id"] = decided["classifier_id"]
     return table[[column for column in order if column in table]]

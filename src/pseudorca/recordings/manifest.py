@@ -40,6 +40,8 @@ class ScanOptions:
 
     labels: tuple[str, ...] | None = None
     """Folder names, at any depth, that are classes; None: every top-level folder is one."""
+    other: tuple[str, ...] = ()
+    """Folders that hold none of the populations asked about: noise, other species."""
     metadata: Path | None = None
     """CSV joined by ``path``, ``file`` or ``encounter``; its other columns are kept."""
     name_pattern: str | None = None
@@ -50,6 +52,11 @@ class ScanOptions:
     """What to do about one sound under two labels."""
     cut_gaps_h: float | None = None
     """Cut encounters wherever two clips follow each other by more than this many hours."""
+
+    @property
+    def all_labels(self) -> tuple[str, ...] | None:
+        """The folders that give a label, those of other sounds among them."""
+        return None if self.labels is None else self.labels + self.other
 
 
 @dataclass
@@ -218,7 +225,7 @@ def _build(
                 rows.append(_row(source.root, path, found))
                 rows[-1] |= read_names(
                     path,
-                    labels=options.labels,
+                    labels=options.all_labels,
                     pattern=pattern,
                     time_format=options.time_format,
                     home=source.home,
@@ -232,7 +239,7 @@ def _build(
             if progress:
                 progress(n_done, len(files))
 
-    _check_labels(options.labels, files)
+    _check_labels(options.all_labels, files)
     if options.metadata is not None:
         notices += join_metadata(rows, options.metadata)
     spelt: dict[str, str] = {}  # LASKER_AC_67 is Lasker_AC_67

@@ -8,19 +8,21 @@ from pseudorca.workflow.clips import clip_project
 from pseudorca.workflow.embed import EmbedderOptions, embed_project
 from pseudorca.workflow.evaluate import evaluate_project
 from pseudorca.workflow.folds import folds_project
-from pseudorca.workflow.predict import predict_project
+from pseudorca.workflow.predict import decide_again, predict_project
+from pseudorca.workflow.rules import DecisionOptions
 from pseudorca.workflow.scan import scan_project
 from pseudorca.workflow.simulate import simulate
-from pseudorca.workflow.train import prior_of, train_project
+from pseudorca.workflow.train import train_project
 
 __all__ = [
+    "DecisionOptions",
     "EmbedderOptions",
     "clip_project",
+    "decide_again",
     "embed_project",
     "evaluate_project",
     "folds_project",
     "predict_project",
-    "prior_of",
     "scan_project",
     "simulate",
     "train_project",

@@ -8,9 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from pseudorca.assessment.abstention import abstention, outcomes
 from pseudorca.assessment.metrics import evaluate as compute_metrics
+from pseudorca.assessment.reliability import calibrate_out_of_fold, reliability
 from pseudorca.features.embedding import load_embedder
 from pseudorca.features.front_ends import band_notices
+from pseudorca.learning.calibration import carried_prior
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.heads import Head
 from pseudorca.learning.training_set import labelled_clips, make_training_set
@@ -29,9 +32,14 @@ def evaluate_project(
     splits: Sequence[Split],
     *,
     units: Sequence[str] = UNITS,
+    max_error: float = 0.1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Cross-validate a head under each split; scores and results are kept."""
+    """Cross-validate a head under each split; scores and results are kept.
+
+    Honest splits also tell how true calibrated probabilities are, and what naming only the surer
+    ones does to a wanted error rate (``max_error``).
+    """
     embedder = load_embedder(store.folder / EMBEDDER_FOLDER)
     recordings = project_recordings(store)
     clips, left_out = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
@@ -63,6 +71,15 @@ def evaluate_project(
             )
             for unit in units
         ]
+        if not split.is_optimistic:
+            carried = carried_prior(head.settings(), data, scored.classes)
+            for entry in found:
+                calibrated = calibrate_out_of_fold(
+                    clips, recordings, scored.log_probabilities, folds, scored.classes,
+                    unit=entry["unit"], presupposed=carried,
+                )  # fmt: skip
+                entry["reliability"] = reliability(calibrated)
+                entry["abstention"] = abstention(outcomes(calibrated), max_error)
         tables = [
             score_table(
                 clips, scores, scored.classes, recipe_id, split_id=split_id, repeat=k,

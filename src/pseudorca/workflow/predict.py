@@ -1,20 +1,24 @@
 """Recordings to scores and decisions by a saved classifier."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pseudorca.errors import ManifestError
+from pseudorca.errors import ManifestError, StoreError
 from pseudorca.features.embedding import Precision
 from pseudorca.features.front_ends import resampling_notices
 from pseudorca.learning.classifier import Classifier
+from pseudorca.prediction.decisions import UNITS
 from pseudorca.prediction.formats import Format, write_tables
 from pseudorca.prediction.scores import predict as predict_recordings
 from pseudorca.recordings.manifest import PROBLEM_COLUMNS, ScanOptions, scan_files
 from pseudorca.store import CLASSIFIER_FOLDER, PREDICTION_FOLDER, Store
 from pseudorca.workflow.project import Progress, project_recordings
+from pseudorca.workflow.rules import DecisionOptions, decision_rules
 
 
 def predict_project(
@@ -22,6 +26,7 @@ def predict_project(
     paths: Sequence[Path] = (),
     *,
     name: str = "classifier",
+    decision: DecisionOptions | None = None,
     output: Path | None = None,
     kind: Format = "csv",
     options: ScanOptions | None = None,
@@ -35,7 +40,7 @@ def predict_project(
     classifier = Classifier.load(
         store.folder / CLASSIFIER_FOLDER / name, device=device, precision=precision
     )
-    notices: list[str] = []
+    rules, chosen, notices = decision_rules(classifier, decision or DecisionOptions())
     problems = pd.DataFrame(columns=list(PROBLEM_COLUMNS), dtype="string")
     if paths:
         manifest = scan_files(paths, options=options, n_workers=n_workers)
@@ -58,6 +63,7 @@ def predict_project(
         recordings,
         classifier,
         store,
+        rules,
         batch_size=batch_size,
         n_workers=n_workers,
         progress=progress,
@@ -73,19 +79,69 @@ def predict_project(
     store.replace("decisions", found.decisions, **key)
     store.record_run(
         "predict",
-        {"paths": [str(path) for path in paths], "classifier_id": classifier.classifier_id},
+        {
+            "paths": [str(path.resolve()) for path in paths],
+            "name": name,
+            "name_pattern": options.name_pattern if options else None,
+            "time_format": options.time_format if options else None,
+            "classifier_id": classifier.classifier_id,
+            "decision": asdict(decision or DecisionOptions()),
+            "thresholds": chosen,
+        },
         ("scores", "decisions"),
     )
-    said = found.tables["recording"]["decision"].value_counts()
+    said = {unit: found.tables[unit]["decision"].value_counts() for unit in UNITS}
     return {
         "n_files": len(recordings) + int((problems["stage"] == "scan").sum()),
         "n_clips": found.n_clips,
         "n_problems": len(problems),
         "output": str(folder),
         "classifier_id": classifier.classifier_id,
-        "prior": classifier.training.get("prior", "train"),
+        "prior": rules["encounter"].prior.name,
+        "calibrated": bool(classifier.calibrators),
+        "thresholds": chosen,
         "n_encounters": len(found.tables["encounter"]),
-        "recordings_per_class": {str(label): int(n) for label, n in said.items()},
+        "recordings_per_class": _counts(said["recording"]),
+        "encounters_per_class": _counts(said["encounter"]),
         "problems": problems.to_dict("records"),
         "notices": notices,
     }
+
+
+def _counts(said: pd.Series) -> dict[str, int]:
+    return {str(label): int(n) for label, n in said.items()}
+
+
+def decide_again(
+    store: Store,
+    *,
+    decision: DecisionOptions,
+    output: Path | None = None,
+    kind: Format = "csv",
+    n_workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Decide anew on what was predicted last; embeddings are kept, so no sound is read again.
+
+    Raises
+    ------
+    StoreError
+        If nothing was predicted yet.
+    """
+    runs = store.read("runs", where="verb = 'predict'")
+    if runs.empty:
+        raise StoreError(
+            f"nothing was predicted in {store.folder}. Run: pseudorca predict --project {store.folder}"
+        )
+    last = json.loads(str(runs.sort_values("time_utc", kind="stable")["settings"].iloc[-1]))
+    return predict_project(
+        store,
+        [Path(path) for path in last["paths"]],
+        name=last["name"],
+        options=ScanOptions(name_pattern=last["name_pattern"], time_format=last["time_format"]),
+        decision=decision,
+        output=output,
+        kind=kind,
+        n_workers=n_workers,
+        progress=progress,
+    )

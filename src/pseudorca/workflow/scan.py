@@ -4,6 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from pseudorca.errors import ManifestError, unknown_name
 from pseudorca.features.common import CommonFrontEnd, sounds_left_out, widest_band
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import Manifest, ScanOptions, scan
@@ -22,12 +25,23 @@ def scan_project(
     """Scan a folder into ``recordings`` and ``problems``; what was scanned before is replaced."""
     manifest = scan(folder, options=options, n_workers=n_workers, progress=progress)
     problems = manifest.problems
+    others = _other_labels(manifest.recordings, options)
     store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of what is gone
     store.write("problems", problems)
     store.write("recordings", manifest.recordings)
+    store.keep_setting("other", others)
     settings = {"folder": str(folder.resolve())} | asdict(options)
     store.record_run("scan", settings, ("recordings", "problems"))
     return _scan_summary(manifest) | {"folder": settings["folder"]}
+
+
+def _other_labels(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
+    """The labels that stand for none of the populations, as they are spelt in the folders."""
+    spelt = {str(label).casefold(): str(label) for label in recordings["label"].dropna()}
+    for name in options.other:
+        if name.casefold() not in spelt:
+            raise ManifestError(unknown_name("folder of other sounds", name, spelt.values()))
+    return sorted(spelt[name.casefold()] for name in options.other)
 
 
 def _scan_summary(manifest: Manifest) -> dict[str, Any]:

@@ -1,0 +1,177 @@
+"""When to say nothing: what is decided, and how much of it is wrong, at each threshold.
+
+In: how probable the named class was claimed to be, whether it was right, and the encounter. Out: the
+risk-coverage curve, and the threshold for a wanted error rate with the bound that can be claimed.
+Encounters are counted, not clips; everything holds for the mix of encounters it was measured on.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+from numpy.typing import NDArray
+
+from pseudorca.assessment.reliability import CalibratedUnits
+
+COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)
+"""Shares of the units that a threshold may leave decided: few, since each look costs confidence."""
+
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold on the probability of the named class, and what can be claimed for it.
+
+    ``max_error`` is the upper 95 % bound on the share of decided encounters that are wrong, valid
+    for the choice among all thresholds tried; ``error`` is what was seen.
+    """
+
+    probability: float
+    coverage: float
+    error: float
+    max_error: float
+    n_encounters: int
+
+
+def outcomes(units: CalibratedUnits, prior: NDArray[np.float64] | None = None) -> pd.DataFrame:
+    """Say for each unit and repeat what would be named, how probable it was claimed, and if right.
+
+    Returns
+    -------
+    DataFrame ``unit_id, label, encounter, repeat, fold, n_moments, named, probability, right``
+    """
+    scores = units.log_probabilities if prior is None else units.log_probabilities + np.log(prior)
+    best = scores.argmax(axis=1)
+    total = np.logaddexp.reduce(scores, axis=1)
+    named = np.array(units.classes, dtype=object)[best]
+    return units.table.assign(
+        named=named,
+        probability=np.exp(scores[np.arange(len(best)), best] - total),
+        right=named == units.table["label"].to_numpy(dtype=object),
+    )
+
+
+def risk_coverage(outcome: pd.DataFrame) -> pd.DataFrame:
+    """Follow the error among the decided units from the surest one to all of them.
+
+    Parameters
+    ----------
+    outcome : DataFrame ``encounter, repeat, probability, right``; encounters weigh equally
+
+    Returns
+    -------
+    DataFrame ``probability`` (lowest one decided), ``coverage``, ``error``
+    """
+    rows = outcome.sort_values("probability", ascending=False, kind="stable")
+    per_encounter = rows.groupby("encounter")["right"].transform("count")
+    weights = (1 / per_encounter).to_numpy(dtype=np.float64)
+    decided = np.cumsum(weights)
+    wrong = np.cumsum(weights * ~rows["right"].to_numpy(dtype=bool))
+    curve = pd.DataFrame(
+        {
+            "probability": rows["probability"].to_numpy(dtype=np.float64),
+            "coverage": decided / decided[-1],
+            "error": wrong / decided,
+        }
+    )
+    return curve.drop_duplicates("probability", keep="last", ignore_index=True)
+
+
+def thresholds(outcome: pd.DataFrame) -> list[Threshold]:
+    """Bound the error at each of the five coverages.
+
+    Parameters
+    ----------
+    outcome : DataFrame as from :func:`outcomes`
+
+    Returns
+    -------
+    list of Threshold, from deciding all to deciding few
+        Bounds are exact (Clopper-Pearson), each decided encounter one trial however many clips or
+        repeats it has, at 1 - 0.05 / 5 (Bonferroni), so that the best may be picked.
+    """
+    curve = risk_coverage(outcome)
+    alpha = (1 - _CONFIDENCE) / len(COVERAGES)
+    found = []
+    for coverage in COVERAGES:
+        reached = curve[curve["coverage"] >= coverage - 1e-9]
+        row = reached.iloc[0] if len(reached) else curve.iloc[-1]
+        decided = outcome[outcome["probability"] >= row["probability"]]
+        # An encounter decided in one repeat of three is a third of a trial.
+        share = decided.groupby("encounter").size() / outcome.groupby("encounter").size()
+        n = float(share.sum())
+        wrong = float(row["error"]) * n
+        bound = 1.0 if wrong >= n else float(scipy.stats.beta.ppf(1 - alpha, wrong + 1, n - wrong))
+        found.append(
+            Threshold(
+                float(row["probability"]) if coverage < 1 else 0.0,
+                float(row["coverage"]),
+                float(row["error"]),
+                bound,
+                round(n),
+            )
+        )
+    return found
+
+
+def threshold_for(max_error: float, candidates: list[Threshold]) -> Threshold | None:
+    """The threshold that decides most among those whose error is bounded by ``max_error``, if any."""
+    good = [one for one in candidates if one.max_error <= max_error]
+    return max(good, key=lambda one: one.coverage, default=None)
+
+
+def abstention(outcome: pd.DataFrame, max_error: float) -> dict[str, Any]:
+    """What choosing a threshold for a wanted error rate does to encounters it was not chosen on.
+
+    Parameters
+    ----------
+    outcome : DataFrame as from :func:`outcomes`
+    max_error : float, 0 to 1
+
+    Returns
+    -------
+    dict
+        ``max_error``, ``chosen`` (a :class:`Threshold` as a dict, or None), ``smallest_max_error``
+        (the smallest that can be claimed with these encounters), ``curve`` (rows of
+        :func:`risk_coverage`, thinned), and ``held_out``: coverage and error where each fold's
+        threshold was chosen on the other folds (None where no fold had one).
+    """
+    candidates = thresholds(outcome)
+    chosen = threshold_for(max_error, candidates)
+    curve = risk_coverage(outcome)
+    thin = np.unique(np.linspace(0, len(curve) - 1, 100).round().astype(int))
+    return {
+        "max_error": max_error,
+        "chosen": asdict(chosen) if chosen else None,
+        "smallest_max_error": min(one.max_error for one in candidates),
+        "candidates": [asdict(one) for one in candidates],
+        "curve": curve.iloc[thin].to_dict("records"),
+        "held_out": _held_out(outcome, max_error),
+    }
+
+
+def _held_out(outcome: pd.DataFrame, max_error: float) -> dict[str, float] | None:
+    decided = []
+    for _, of_repeat in outcome.groupby("repeat"):
+        for fold in of_repeat["fold"].unique():
+            test = of_repeat["fold"] == fold
+            if test.all():
+                continue
+            chosen = threshold_for(max_error, thresholds(of_repeat[~test]))
+            lowest = chosen.probability if chosen else np.inf
+            decided.append(of_repeat[test].assign(decided=of_repeat["probability"] >= lowest))
+    if not decided:
+        return None
+    rows = pd.concat(decided)
+    weights = 1 / rows.groupby("encounter")["right"].transform("count").to_numpy(dtype=np.float64)
+    kept = rows["decided"].to_numpy(dtype=bool)
+    if not kept.any():
+        return None
+    wrong = ~rows["right"].to_numpy(dtype=bool)
+    return {
+        "coverage": float(weights[kept].sum() / weights.sum()),
+        "error": float(weights[kept & wrong].sum() / weights[kept].sum()),
+    }

@@ -1,0 +1,200 @@
+"""Are the probabilities true? Calibrated probabilities of units that calibrator and head never saw.
+
+In: out-of-fold scores. Out: :class:`CalibratedUnits`, and what they are worth: Brier score and log
+loss with intervals over encounters, and how often what was called 70 % probable was so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.learning.calibration import Calibrator, encounter_weights, fit_calibrator
+from pseudorca.prediction.decisions import aggregate
+from pseudorca.recordings.folds import Folds
+
+MIN_ENCOUNTERS_ECE = 50
+"""Encounters below which an expected calibration error says more about the bins than the scores."""
+
+_BINS = np.linspace(0, 1, 6)
+_N_RESAMPLES = 2000
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class CalibratedUnits:
+    """Units of one kind with the probabilities that were claimed of them, one row per repeat and unit.
+
+    ``table``: ``unit_id, label, encounter, n_moments, repeat, fold``.
+    ``log_probabilities`` [shape=(n_rows, n_classes)], at the uniform prior.
+    """
+
+    table: pd.DataFrame
+    log_probabilities: NDArray[np.float64]
+    classes: list[str]
+    calibrator: Calibrator
+    """Fitted on all of them, for recordings to come."""
+
+    def as_table(self) -> pd.DataFrame:
+        """One table, with a column per class."""
+        names = [f"log_p {label}" for label in self.classes]
+        scores = pd.DataFrame(self.log_probabilities, columns=names, index=self.table.index)
+        return pd.concat([self.table, scores], axis=1)
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame, calibrator: Calibrator) -> "CalibratedUnits":
+        """Read what :meth:`as_table` made."""
+        names = [f"log_p {label}" for label in calibrator.classes]
+        scores = table[names].to_numpy(dtype=np.float64)
+        return cls(table.drop(columns=names), scores, calibrator.classes, calibrator)
+
+
+def calibrate_out_of_fold(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    log_probabilities: NDArray[np.float64],
+    folds: Folds,
+    classes: Sequence[str],
+    *,
+    unit: str,
+    presupposed: NDArray[np.float64] | None = None,
+) -> CalibratedUnits:
+    """Calibrate each fold's units by a calibrator fitted on the other folds.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    log_probabilities : ndarray [shape=(n_repeats, n_clips, n_classes)], out of fold
+    folds : Folds, those of the scores
+    classes : list of str
+    unit : ``clip``, ``recording`` or ``encounter``
+    presupposed : ndarray [shape=(n_classes,)], the prior the scores carry; None: uniform
+    """
+    tables, scores, found = [], [], []
+    for repeat, said in enumerate(log_probabilities):
+        units = aggregate(clips, recordings, said, unit)
+        fold_of = dict(zip(clips["encounter"], folds.test_fold[repeat], strict=True))
+        table = units.table[["unit_id", "label", "encounter", "n_moments"]].copy()
+        table["repeat"], table["fold"] = repeat, [fold_of[name] for name in table["encounter"]]
+        calibrated = np.empty_like(units.log_probabilities)
+        for fold in table["fold"].unique():
+            test = (table["fold"] == fold).to_numpy()
+            fitted = _fit(table[~test], units.log_probabilities[~test], classes, presupposed)
+            calibrated[test] = fitted.log_probabilities(
+                units.log_probabilities[test], table.loc[test, "n_moments"].to_numpy(np.int64)
+            )
+        tables.append(table)
+        scores.append(units.log_probabilities)
+        found.append(calibrated)
+    table = pd.concat(tables, ignore_index=True)
+    final = _fit(table, np.concatenate(scores), classes, presupposed)
+    return CalibratedUnits(table, np.concatenate(found), list(classes), final)
+
+
+def reliability(units: CalibratedUnits) -> dict[str, Any]:
+    """Judge probabilities, classes weighing equally and encounters within a class.
+
+    Returns
+    -------
+    dict
+        ``log_loss, brier`` (multi-class: sum of squared errors, 0 to 2), each with ``_low`` and
+        ``_high`` (95 %, encounters resampled within class) and ``_baseline`` (saying the prior);
+        ``bins``: rows ``low, high, claimed, happened, n_encounters`` over all classes' claims;
+        ``expected_calibration_error`` from 50 encounters on, else None; ``temperature``,
+        ``dependence``, ``kind`` and ``n_encounters``.
+    """
+    table, classes = units.table, units.classes
+    column = {label: k for k, label in enumerate(classes)}
+    actual = np.array([column[label] for label in table["label"]])
+    labels = table["label"].to_numpy(dtype=object)
+    encounters = table["encounter"].to_numpy(dtype=object)
+    weights, n_encounters = encounter_weights(labels, encounters)
+    claimed = np.exp(units.log_probabilities)
+    is_class = np.eye(len(classes))[actual]
+    losses = {
+        "log_loss": -units.log_probabilities[np.arange(len(actual)), actual],
+        "brier": ((claimed - is_class) ** 2).sum(axis=1),
+    }
+    n = len(classes)
+    baseline = {"log_loss": float(np.log(n)), "brier": 1 - 1 / n}
+    made: dict[str, Any] = {}
+    for name, values in losses.items():
+        low, high = _interval(values, labels, encounters)
+        made |= {
+            name: float(weights @ values), f"{name}_low": low, f"{name}_high": high,
+            f"{name}_baseline": baseline[name],
+        }  # fmt: skip
+    bins = _bins(claimed, is_class, weights, encounters)
+    total = sum(n_encounters.values())
+    error = None
+    if total >= MIN_ENCOUNTERS_ECE:
+        error = float(sum(b["weight"] * abs(b["claimed"] - b["happened"]) for b in bins))
+    return made | {
+        "bins": bins,
+        "expected_calibration_error": error,
+        "temperature": units.calibrator.temperature,
+        "dependence": units.calibrator.dependence,
+        "kind": units.calibrator.kind,
+        "n_encounters": total,
+    }
+
+
+def _fit(
+    table: pd.DataFrame,
+    scores: NDArray[np.float64],
+    classes: Sequence[str],
+    presupposed: NDArray[np.float64] | None,
+) -> Calibrator:
+    return fit_calibrator(
+        scores,
+        table["n_moments"].to_numpy(np.int64),
+        table["label"].to_numpy(dtype=object),
+        table["encounter"].to_numpy(dtype=object),
+        classes,
+        presupposed=presupposed,
+    )
+
+
+def _interval(
+    values: NDArray[np.float64], labels: NDArray[np.object_], encounters: NDArray[np.object_]
+) -> tuple[float, float]:
+    """95 % percentile interval of the class-balanced mean, encounters resampled within class."""
+    per_encounter = pd.DataFrame({"label": labels, "encounter": encounters, "value": values})
+    means = per_encounter.groupby(["label", "encounter"])["value"].mean()
+    rng = np.random.default_rng(_SEED)
+    resampled = []
+    for _, mine in means.groupby(level="label"):
+        rows = rng.integers(len(mine), size=(_N_RESAMPLES, len(mine)))
+        resampled.append(mine.to_numpy()[rows].mean(axis=1))
+    low, high = np.quantile(np.mean(resampled, axis=0), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _bins(
+    claimed: NDArray[np.float64],
+    is_class: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    encounters: NDArray[np.object_],
+) -> list[dict[str, float]]:
+    n_classes = claimed.shape[1]
+    place = np.clip(np.searchsorted(_BINS, claimed, side="right") - 1, 0, len(_BINS) - 2)
+    every = np.broadcast_to(weights[:, None] / n_classes, claimed.shape)
+    rows = []
+    for k in range(len(_BINS) - 1):
+        mine = place == k
+        weight = float(every[mine].sum())
+        if weight > 0:
+            rows.append(
+                {
+                    "low": float(_BINS[k]),
+                    "high": float(_BINS[k + 1]),
+                    "claimed": float(every[mine] @ claimed[mine] / weight),
+                    "happened": float(every[mine] @ is_class[mine] / weight),
+                    "weight": weight,
+                    "n_encounters": len(set(encounters[mine.any(axis=1)])),
+                }
+            )
+    return rows

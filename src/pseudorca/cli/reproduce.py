@@ -1,0 +1,113 @@
+"""The verb ``reproduce``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pseudorca.cli.options import AsJson, BatchSize, Device, Workers
+from pseudorca.cli.output import done, progress, say, say_notices, table
+from pseudorca.errors import PseudorcaError
+
+
+def reproduce(
+    data: Annotated[Path, typer.Argument(help="Folder with class folders of recordings.")],
+    out: Annotated[Path, typer.Option(help="Folder that gets the report, tables and figures.")],
+    backbones: Annotated[
+        str | None,
+        typer.Option(
+            help="Networks, the tuned one first. Without: resnet18,densenet121,googlenet,"
+            "efficientnet_v2_s."
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="NETWORK=FILE: local weights instead of the official ones. Repeatable."),
+    ] = None,
+    as_published: Annotated[
+        str,
+        typer.Option(
+            help="Switches of the as-published column: all, none, names joined by commas, or names "
+            "with a minus to leave them off. torn-encounters, wide-margins, training-mode, "
+            "continued-weights, first-clip, positive-class, overwritten-pictures."
+        ),
+    ] = "all",
+    exact_training_mode: Annotated[
+        bool,
+        typer.Option(
+            "--exact-training-mode",
+            help="A pass through the network per clip and epoch, as in the study: slow. Without: "
+            "batch-norm statistics are adapted once.",
+        ),
+    ] = False,
+    labels: Annotated[
+        str | None, typer.Option(help="Class folders, such as Insular,Pelagic.")
+    ] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="CSV joined by its column path, file or encounter.")
+    ] = None,
+    against_rest: Annotated[
+        str | None, typer.Option(help="One class against all others, as two classes.")
+    ] = None,
+    max_per_class: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many recordings a class, spread over encounters."),
+    ] = None,
+    unknown: Annotated[
+        str, typer.Option(help="How many unknown recordings to predict, or all.")
+    ] = "10",
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of a training.")] = 24,
+    n_folds: Annotated[int, typer.Option("--folds", min=2, help="Told straight: folds.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Told straight: times it is split anew.")] = 3,
+    device: Device = "auto",
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the original study on your recordings: as it was published, and told straight."""
+    from pseudorca.study.options import StudyOptions
+    from pseudorca.study.reproduce import reproduce as run
+    from pseudorca.study.switches import chosen_switches
+
+    if unknown != "all" and not unknown.isdecimal():
+        raise PseudorcaError(f"--unknown {unknown!r}: expected a number, or all.")
+    given = {"backbones": tuple(_names(backbones))} if backbones is not None else {}
+    options = StudyOptions(
+        **given,
+        weights=_weights(weights or []),
+        as_published=chosen_switches(as_published),
+        exact_training_mode=exact_training_mode,
+        labels=tuple(_names(labels)) if labels is not None else None,
+        metadata=metadata,
+        against_rest=against_rest,
+        max_per_class=max_per_class,
+        n_unknown=None if unknown == "all" else int(unknown),
+        n_epochs=epochs,
+        n_folds=n_folds,
+        n_repeats=repeats,
+    )
+    result = run(
+        data, out, options, device=device, batch_size=batch_size, n_workers=workers,
+        stages=progress,
+    )  # fmt: skip
+    if done(result, as_json):
+        return
+    table(["", "as published", "told straight"], result["side_by_side"])
+    for line in result["sentences"]:
+        say(line)
+    say_notices(result)
+    say(f"Open {result['report']} in a browser; tables and figures are beside it.")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _weights(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not equals:
+            raise PseudorcaError(f"--weights {text!r}: expected NETWORK=FILE.")
+        found[name.strip()] = file.strip()
+    return found

@@ -1,0 +1,272 @@
+"""Scores to probabilities that mean what they say, at a named prior.
+
+In: log-probabilities of units (mean over their moments), how many moments each has, and what they
+are; all out of fold, so that the calibrator sees what the classifier says of encounters it never
+heard. Out: a :class:`Calibrator` per kind of unit, a handful of numbers kept in the classifier.
+
+The moments of an encounter are not independent. If they were, their log-probabilities would add up;
+if they all said the same, their mean would do. Between the two stands the design effect:
+``n / (1 + (n - 1) * dependence)`` moments' worth of evidence, with the dependence fitted beside the
+temperature.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import scipy.optimize
+import scipy.special
+from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
+
+from pseudorca.errors import PseudorcaError
+from pseudorca.learning.heads import LogisticHead
+from pseudorca.learning.training_set import TrainingSet
+
+MIN_ENCOUNTERS_ISOTONIC = 50
+"""Encounters per class from which isotonic regression is used; below it follows single encounters."""
+
+Kind = Literal["temperature", "isotonic"]
+
+_DEPENDENCES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+_LOG_TEMPERATURES = (np.log(0.05), np.log(100.0))
+_SMALLEST = 1e-6  # what isotonic regression calls impossible, on a few encounters
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """Turns the mean log-probabilities of units into probabilities at any prior.
+
+    ``log_softmax(evidence / temperature + log prior)``, where the evidence is what the head said
+    less the prior it presupposes, times the worth of the unit's moments; then, with enough
+    encounters, isotonic regression of each class against the rest.
+    """
+
+    classes: list[str]
+    temperature: float = 1.0
+    dependence: float = 1.0
+    """0: moments are independent; 1: all moments of a unit say the same."""
+    presupposed: list[float] = field(default_factory=list)
+    """The prior that the head's scores carry [shape=(n_classes,)]; empty: uniform."""
+    isotonic: list[tuple[list[float], list[float]]] = field(default_factory=list)
+    """Per class: probability before, probability after; empty where temperature is all."""
+    n_encounters: int = 0
+    """Encounters it was fitted on."""
+
+    @property
+    def kind(self) -> Kind:
+        return "isotonic" if self.isotonic else "temperature"
+
+    def log_probabilities(
+        self,
+        scores: NDArray[np.float64],
+        n_moments: NDArray[np.int64],
+        prior: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Calibrate the scores of units.
+
+        Parameters
+        ----------
+        scores : ndarray [shape=(n_units, n_classes)], mean log-probability over the moments
+        n_moments : ndarray [shape=(n_units,)]
+        prior : ndarray [shape=(n_classes,)], how frequent the classes are; None: equally
+
+        Returns
+        -------
+        ndarray [shape=(n_units, n_classes)], natural logarithms, normalised
+        """
+        evidence = self._evidence(scores, n_moments)
+        found = scipy.special.log_softmax(evidence / self.temperature, axis=1)
+        if self.isotonic:
+            found = np.exp(found)
+            for k, (before, after) in enumerate(self.isotonic):
+                found[:, k] = np.interp(found[:, k], before, after)
+            found = np.log(np.maximum(found, _SMALLEST))
+        if prior is not None:
+            found = found + np.log(prior)
+        return np.asarray(scipy.special.log_softmax(found, axis=1))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values, for :meth:`from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Calibrator":
+        return cls(**dict(values))
+
+    def _evidence(
+        self, scores: NDArray[np.float64], n_moments: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        if self.presupposed:
+            scores = scores - np.log(self.presupposed)
+        worth = n_moments / (1 + (n_moments - 1) * self.dependence)
+        return np.asarray(scores * worth[:, None])
+
+
+def fit_calibrator(
+    scores: NDArray[np.float64],
+    n_moments: NDArray[np.int64],
+    labels: NDArray[np.object_],
+    encounters: NDArray[np.object_],
+    classes: Sequence[str],
+    *,
+    presupposed: NDArray[np.float64] | None = None,
+) -> Calibrator:
+    """Fit a calibrator to out-of-fold scores; classes weigh equally, and encounters within a class.
+
+    Parameters
+    ----------
+    scores : ndarray [shape=(n_units, n_classes)], mean log-probability over the moments
+    n_moments : ndarray [shape=(n_units,)]
+    labels, encounters : ndarray [shape=(n_units,)]
+    classes : list of str, the columns of ``scores``
+    presupposed : ndarray [shape=(n_classes,)], the prior the scores carry; None: uniform
+
+    Returns
+    -------
+    Calibrator
+        Temperature and dependence minimise the log loss against targets drawn in by one encounter
+        of unknown class (after [1]_), so that a few encounters told apart without error do not
+        promise certainty.
+        Isotonic from 50 encounters in every class.
+
+    References
+    ----------
+    .. [1] Platt 1999, "Probabilistic outputs for support vector machines".
+    .. [2] Guo et al. 2017, "On calibration of modern neural networks", ICML.
+    .. [3] Kish 1965, "Survey sampling": the design effect.
+    """
+    classes = list(classes)
+    column = {label: k for k, label in enumerate(classes)}
+    actual = np.array([column[label] for label in labels])
+    weights, n_encounters = encounter_weights(labels, encounters)
+    # As if one encounter more, of unknown class, had been heard.
+    n = sum(n_encounters.values())
+    targets = (n * np.eye(len(classes))[actual] + 1 / len(classes)) / (n + 1)
+    carried = [] if presupposed is None else [float(value) for value in presupposed]
+
+    def fitted(dependence: float) -> tuple[float, float]:
+        evidence = Calibrator(classes, 1.0, dependence, carried)._evidence(scores, n_moments)
+
+        def loss(log_temperature: float) -> float:
+            found = scipy.special.log_softmax(evidence / np.exp(log_temperature), axis=1)
+            return float(-weights @ (targets * found).sum(axis=1))
+
+        best = scipy.optimize.minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
+        return float(best.fun), float(np.exp(best.x))
+
+    tried = {dependence: fitted(dependence) for dependence in _DEPENDENCES}
+    # Where the moments decide nothing (all units have one), take them as saying the same.
+    dependence = min(reversed(_DEPENDENCES), key=lambda value: round(tried[value][0], 9))
+    made = Calibrator(classes, tried[dependence][1], dependence, carried, n_encounters=n)
+    if min(n_encounters.get(label, 0) for label in classes) < MIN_ENCOUNTERS_ISOTONIC:
+        return made
+    before = np.exp(made.log_probabilities(scores, n_moments))
+    curves = []
+    for k in range(len(classes)):
+        curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+        curve.fit(before[:, k], (actual == k).astype(float), sample_weight=weights)
+        curves.append((curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()))
+    return Calibrator(
+        classes, made.temperature, dependence, carried, curves, made.n_encounters
+    )  # fmt: skip
+
+
+def carried_prior(
+    settings: Mapping[str, Any], data: TrainingSet, classes: Sequence[str]
+) -> NDArray[np.float64] | None:
+    """The class frequencies that a head's scores presuppose; None: every class the same.
+
+    Parameters
+    ----------
+    settings : dict, of the head
+    data : TrainingSet
+    classes : list of str
+
+    Returns
+    -------
+    ndarray [shape=(n_classes,)] or None
+    """
+    if settings["balance"] != "none":
+        return None
+    labels = data.labels.tolist()
+    if settings["head"] == LogisticHead.name:  # each recording weighs once
+        labels = [label for label, _ in set(zip(data.labels, data.recordings, strict=True))]
+    counts = np.array([labels.count(label) for label in classes], dtype=np.float64)
+    return np.asarray(counts / counts.sum())
+
+
+def encounter_weights(
+    labels: NDArray[np.object_], encounters: NDArray[np.object_]
+) -> tuple[NDArray[np.float64], dict[str, int]]:
+    """Weigh units so that classes weigh equally, and encounters equally within a class.
+
+    Returns
+    -------
+    weights : ndarray [shape=(n_units,)], with sum 1
+    n_encounters : dict from class to its number of encounters
+    """
+    pairs = list(zip(labels, encounters, strict=True))
+    n_units: dict[tuple[str, str], int] = {}
+    for pair in pairs:
+        n_units[pair] = n_units.get(pair, 0) + 1
+    n_encounters: dict[str, int] = {}
+    for label, _ in n_units:
+        n_encounters[label] = n_encounters.get(label, 0) + 1
+    weights = np.array([1 / (n_units[pair] * n_encounters[pair[0]]) for pair in pairs])
+    return weights / weights.sum(), n_encounters
+
+
+@dataclass(frozen=True)
+class Prior:
+    """How frequent the classes are where a probability is to hold, by name.
+
+    ``shares`` [shape=(n_classes,)] sums to 1.
+    """
+
+    name: str
+    shares: NDArray[np.float64]
+
+
+def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) -> Prior:
+    """Read a prior: ``uniform``, ``train`` or ``Insular=0.14,Pelagic=0.86``.
+
+    Parameters
+    ----------
+    text : str
+    classes : list of str
+    trained : dict from class to its number of training encounters, for ``train``
+
+    Raises
+    ------
+    PseudorcaError
+        If a class is missing or unknown, or the shares are not positive.
+    """
+    if text == "uniform":
+        return Prior(text, np.full(len(classes), 1 / len(classes)))
+    if text == "train":
+        counts = np.array([float(trained[label]) for label in classes])
+        return Prior(text, counts / counts.sum())
+    given: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, value = part.rpartition("=")
+        try:
+            given[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise PseudorcaError(
+                f"prior {text!r}: expected uniform, train, or shares such as "
+                f"{','.join(f'{label}={1 / len(classes):.2g}' for label in classes)}."
+            )
+    if set(given) != set(classes):
+        wrong = ", ".join(sorted(set(given) ^ set(classes)))
+        raise PseudorcaError(
+            f"prior {text!r}: give each class once ({', '.join(classes)}); unknown or missing: {wrong}."
+        )
+    shares = np.array([given[label] for label in classes])
+    if not np.isfinite(shares).all() or (shares <= 0).any():
+        raise PseudorcaError(f"prior {text!r}: every share must be more than 0.")
+    shares = shares / shares.sum()
+    return Prior(",".join(f"{c}={s:.3g}" for c, s in zip(classes, shares, strict=True)), shares)

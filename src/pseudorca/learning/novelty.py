@@ -1,0 +1,121 @@
+"""How unlike everything heard in training a sound is.
+
+A classifier must name one of its classes; a high probability says only that the others are less
+likely. In: the embeddings of the training clips. Out: :class:`Novelty`, which gives a clip's mean
+distance to the nearest training clips of other encounters, as a multiple of what is usual for a new
+encounter of the same animals.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+from pseudorca.learning.training_set import Vectors
+
+N_NEIGHBOURS = 5
+MAX_REFERENCE = 4000
+"""Training clips kept for comparison, drawn evenly over encounters."""
+
+_MAX_DIMENSIONS = 32
+_QUANTILE = 0.95
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Distances to training clips, in the directions in which these vary most.
+
+    ``mean`` [shape=(n_dimensions,)], ``axes`` [shape=(n_axes, n_dimensions)] (divided by the scale
+    of each dimension), ``reference`` [shape=(n_reference, n_axes)], ``usual``: the distance that 95 %
+    of training clips keep to the clips of other encounters.
+    """
+
+    mean: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    reference: NDArray[np.float64]
+    usual: float
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """As named arrays, for :meth:`from_arrays`."""
+        values = {"mean": self.mean, "axes": self.axes, "reference": self.reference}
+        named = {name: np.ascontiguousarray(value) for name, value in values.items()}
+        return named | {"usual": np.array([self.usual])}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float64]]) -> "Novelty":
+        usual = float(arrays["usual"][0])
+        return cls(arrays["mean"], arrays["axes"], arrays["reference"], usual)
+
+    def distances(self, vectors: Vectors) -> NDArray[np.float64]:
+        """Compare embeddings [shape=(n, n_dimensions)] with what was heard in training.
+
+        Returns
+        -------
+        ndarray [shape=(n,)], 1: as far as 5 % of the clips of a new encounter of the classes
+        """
+        places = (vectors - self.mean) @ self.axes.T
+        k = min(N_NEIGHBOURS, len(self.reference))
+        found, _ = NearestNeighbors(n_neighbors=k).fit(self.reference).kneighbors(places)
+        return np.asarray(found.mean(axis=1) / self.usual)
+
+
+def fit_novelty(vectors: Vectors, encounters: Sequence[str] | NDArray[np.object_]) -> Novelty:
+    """Keep training clips to compare with, and learn what distance is usual.
+
+    Parameters
+    ----------
+    vectors : ndarray [shape=(n_clips, n_dimensions)]
+    encounters : sequence [shape=(n_clips,)]
+
+    Returns
+    -------
+    Novelty
+    """
+    names = np.asarray(encounters, dtype=object)
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    scale = vectors.std(axis=0, dtype=np.float64)
+    scale[scale < 1e-8] = 1.0
+    standard = (vectors - mean) / scale
+    n_axes = min(_MAX_DIMENSIONS, *standard.shape)
+    axes = PCA(n_axes, random_state=_SEED).fit(standard).components_ / scale
+    places = (vectors - mean) @ axes.T
+    kept = _even_sample(names, MAX_REFERENCE)
+    reference, owners = places[kept], names[kept]
+    distances = np.full(len(places), np.nan)
+    for encounter in np.unique(owners.astype(str)):
+        mine, others = names == encounter, owners != encounter
+        if others.any():
+            k = min(N_NEIGHBOURS, int(others.sum()))
+            near = NearestNeighbors(n_neighbors=k).fit(reference[others])
+            distances[mine] = near.kneighbors(places[mine])[0].mean(axis=1)
+    return Novelty(mean, axes, reference, _usual(distances, names))
+
+
+def _usual(distances: NDArray[np.float64], encounters: NDArray[np.object_]) -> float:
+    """The quantile of the distances, every encounter weighing the same."""
+    known = np.isfinite(distances)
+    if not known.any():  # a single encounter: nothing to compare with
+        return 1.0
+    values, names = distances[known], encounters[known].astype(str)
+    _, place, counts = np.unique(names, return_inverse=True, return_counts=True)
+    weights = 1 / counts[place]
+    order = np.argsort(values)
+    share = np.cumsum(weights[order]) / weights.sum()
+    return float(max(values[order][np.searchsorted(share, _QUANTILE)], 1e-12))
+
+
+def _even_sample(encounters: NDArray[np.object_], most: int) -> NDArray[np.int64]:
+    """Rows of at most ``most`` clips, as many from each encounter as it can give."""
+    if len(encounters) <= most:
+        return np.arange(len(encounters))
+    order = np.random.default_rng(_SEED).permutation(len(encounters))
+    seen: dict[object, int] = {}
+    turn = np.empty(len(encounters), dtype=np.int64)
+    for row in order:  # an encounter's first clip comes before any encounter's second
+        turn[row] = seen[encounters[row]] = seen.get(encounters[row], 0) + 1
+    ranked = order[np.argsort(turn[order], kind="stable")]
+    return np.sort(ranked[:most])

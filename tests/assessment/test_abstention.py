@@ -1,0 +1,157 @@
+"""What is claimed of errors holds, and what cannot be claimed is said."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from pseudorca.assessment.abstention import (
+    abstention,
+    outcomes,
+    risk_coverage,
+    threshold_for,
+    thresholds,
+)
+from pseudorca.assessment.reliability import CalibratedUnits, calibrate_out_of_fold, reliability
+from pseudorca.learning.calibration import Calibrator
+from pseudorca.recordings.folds import Split, make_folds
+
+
+def made_up(n: int, *, seed: int = 0, n_repeats: int = 1) -> pd.DataFrame:
+    """Units that are right as often as they claim."""
+    rng = np.random.default_rng(seed)
+    probability = rng.uniform(0.5, 1, n)
+    table = pd.DataFrame(
+        {
+            "unit_id": [str(k) for k in range(n)],
+            "encounter": [str(k) for k in range(n)],
+            "label": "Insular",
+            "fold": np.arange(n) % 4,
+            "repeat": 0,
+            "probability": probability,
+            "right": rng.uniform(size=n) < probability,
+        }
+    )
+    return pd.concat([table.assign(repeat=k) for k in range(n_repeats)], ignore_index=True)
+
+
+def test_the_curve_ends_at_everything_and_its_error():
+    table = made_up(200)
+    curve = risk_coverage(table)
+    assert curve["coverage"].iloc[-1] == pytest.approx(1)
+    assert curve["error"].iloc[-1] == pytest.approx(1 - table["right"].mean())
+    assert (np.diff(curve["coverage"]) > 0).all()
+    assert (np.diff(curve["probability"]) < 0).all()
+
+
+def test_encounters_count_and_not_their_clips():
+    one = made_up(30)
+    ten = pd.concat([one] * 10, ignore_index=True)
+    for other in (ten, made_up(30, n_repeats=3)):
+        for mine, theirs in zip(thresholds(one), thresholds(other), strict=True):
+            assert asdict(mine) == pytest.approx(asdict(theirs))
+
+
+def test_27_without_error_show_no_more_than_they_can():
+    table = made_up(27).assign(right=True)
+    everything = thresholds(table)[0]
+    assert everything.n_encounters == 27
+    assert everything.max_error == pytest.approx(1 - 0.01 ** (1 / 27))  # five looks at 0.05
+    found = abstention(table, 0.05)
+    assert found["chosen"] is None
+    assert found["smallest_max_error"] == pytest.approx(everything.max_error)
+    assert threshold_for(0.2, thresholds(table)) == everything
+
+
+def test_the_claimed_rate_is_rarely_exceeded():
+    """Of many surveys, at most 5 % may choose a threshold whose true error is above the wanted."""
+    wanted, n_surveys = 0.2, 400
+    exceeded = chosen = 0
+    for seed in range(n_surveys):
+        found = threshold_for(wanted, thresholds(made_up(60, seed=seed)))
+        if found is not None:
+            chosen += 1
+            lowest = max(found.probability, 0.5)
+            exceeded += 1 - (1 + lowest) / 2 > wanted  # the mean of what is above the threshold
+    assert chosen > 40
+    assert exceeded <= scipy.stats.binom.ppf(0.999, n_surveys, 0.05)
+
+
+def test_priors_move_what_is_named():
+    scores = np.log(np.array([[0.6, 0.4], [0.2, 0.8]]))
+    table = pd.DataFrame(
+        {"unit_id": ["a", "b"], "label": ["Insular", "Pelagic"], "encounter": ["a", "b"],
+         "n_moments": 1, "repeat": 0, "fold": 0}
+    )  # fmt: skip
+    units = CalibratedUnits(
+        table, scores, ["Insular", "Pelagic"], Calibrator(["Insular", "Pelagic"])
+    )
+    assert outcomes(units)["named"].tolist() == ["Insular", "Pelagic"]
+    at = outcomes(units, np.array([0.1, 0.9]))
+    assert at["named"].tolist() == ["Pelagic", "Pelagic"]
+    assert at["probability"].iloc[0] == pytest.approx(0.36 / 0.42)
+    assert at["right"].tolist() == [False, True]
+    again = CalibratedUnits.from_table(units.as_table(), units.calibrator)
+    pd.testing.assert_frame_equal(again.table, units.table)
+    np.testing.assert_array_equal(again.log_probabilities, units.log_probabilities)
+
+
+@pytest.fixture
+def survey():
+    """Clips of 24 encounters, and scores that exaggerate."""
+    rng = np.random.default_rng(5)
+    rows = [
+        (f"{label}{k}", label, f"{label}{k}-{clip}")
+        for label in ("Insular", "Pelagic") for k in range(12) for clip in range(3)
+    ]  # fmt: skip
+    clips = pd.DataFrame(rows, columns=["encounter", "label", "clip_id"])
+    clips = clips.assign(
+        recording_id=clips["clip_id"], moment_id=clips["clip_id"], start_s=0.0, end_s=1.0
+    )
+    recordings = clips[["recording_id", "moment_id", "label", "encounter"]].assign(metadata="{}")
+    folds = make_folds(clips, recordings, Split("encounter", n_folds=4, n_repeats=2))
+    sign = np.where(clips["label"] == "Insular", 1.0, -1.0)
+    own = dict(zip(clips["encounter"].unique(), rng.standard_normal(24), strict=True))
+    odds = 15 * (sign + clips["encounter"].map(own).to_numpy())
+    scores = -np.logaddexp(0, np.stack([-odds, odds], axis=1))
+    return clips, recordings, np.stack([scores, scores]), folds
+
+
+@pytest.mark.parametrize("unit", ["clip", "recording", "encounter"])
+def test_calibrating_out_of_fold_improves_the_log_loss(survey, unit):
+    clips, recordings, scores, folds = survey
+    made = calibrate_out_of_fold(
+        clips, recordings, scores, folds, ["Insular", "Pelagic"], unit=unit
+    )
+    found = reliability(made)
+    column = (clips["label"] == "Pelagic").astype(int).to_numpy()
+    raw = -scores[0][np.arange(len(clips)), column].mean()
+    assert found["log_loss"] < raw
+    assert found["log_loss_low"] <= found["log_loss"] <= found["log_loss_high"]
+    assert found["brier"] < found["brier_baseline"] == 0.5
+    assert found["expected_calibration_error"] is None  # 24 encounters
+    assert found["n_encounters"] == 24
+    assert sum(b["weight"] for b in found["bins"]) == pytest.approx(1)
+
+
+def test_an_encounter_is_calibrated_without_itself(survey):
+    """Changing what is said of one fold leaves that fold's calibrators as they were."""
+    clips, recordings, scores, folds = survey
+    classes = ["Insular", "Pelagic"]
+    one = slice(0, 1)
+    first = folds.__class__(**{**vars(folds), "test_fold": folds.test_fold[one]})
+    before = calibrate_out_of_fold(clips, recordings, scores[one], first, classes, unit="clip")
+    flipped = scores[one].copy()
+    other = folds.test_fold[0] != 0
+    rows = np.flatnonzero(~other)
+    flipped[0, rows[0]] = flipped[0, rows[0], ::-1]
+    after = calibrate_out_of_fold(clips, recordings, flipped, first, classes, unit="clip")
+    same = (before.table["fold"] == 0).to_numpy()
+    unchanged = np.ones(same.sum(), dtype=bool)
+    unchanged[0] = False
+    np.testing.assert_array_equal(
+        before.log_probabilities[same][unchanged], after.log_probabilities[same][unchanged]
+    )
+    assert (before.log_probabilities[~same] != after.log_probabilities[~same]).any()

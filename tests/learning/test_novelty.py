@@ -1,0 +1,53 @@
+"""Sounds unlike anything in training stand out; a new encounter of the same animals does not."""
+
+import numpy as np
+import pytest
+
+from pseudorca.learning import novelty
+from pseudorca.learning.novelty import Novelty, fit_novelty
+
+
+def survey(n_encounters: int, n_clips: int, *, seed: int, shift: float = 0.0):
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((n_encounters, 20)) + shift
+    vectors = np.repeat(centres, n_clips, axis=0) + rng.standard_normal(
+        (n_encounters * n_clips, 20)
+    )
+    names = np.repeat([f"encounter {k}" for k in range(n_encounters)], n_clips)
+    return vectors.astype(np.float32), names.astype(object)
+
+
+def test_new_encounters_are_usual_and_other_sounds_are_not():
+    vectors, encounters = survey(20, 15, seed=0)
+    made = fit_novelty(vectors, encounters)
+    usual = made.distances(survey(20, 15, seed=1)[0])
+    assert 0.85 < np.mean(usual <= 1) < 0.995
+    assert (made.distances(survey(5, 15, seed=2, shift=6)[0]) > 1).all()
+    assert made.distances(vectors).max() <= 1.5
+
+
+def test_it_survives_the_disk():
+    vectors, encounters = survey(6, 10, seed=3)
+    made = fit_novelty(vectors, encounters)
+    again = Novelty.from_arrays(made.arrays())
+    np.testing.assert_allclose(made.distances(vectors), again.distances(vectors))
+
+
+def test_a_large_training_set_is_thinned_evenly(monkeypatch):
+    monkeypatch.setattr(novelty, "MAX_REFERENCE", 60)
+    vectors, encounters = survey(6, 50, seed=4)
+    few = np.concatenate([vectors, survey(1, 3, seed=5)[0]])
+    names = np.concatenate([encounters, np.array(["small"] * 3, dtype=object)])
+    kept = novelty._even_sample(names, 60)
+    counts = {name: int((names[kept] == name).sum()) for name in set(names)}
+    assert sum(counts.values()) == 60
+    assert counts.pop("small") == 3
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert len(fit_novelty(few, names).reference) == 60
+
+
+@pytest.mark.parametrize("n_clips", [2, 4])
+def test_a_single_encounter_does_not_fail(n_clips):
+    vectors, encounters = survey(1, n_clips, seed=6)
+    made = fit_novelty(vectors, encounters)
+    assert np.isfinite(made.distances(vectors)).all()
