@@ -12,8 +12,9 @@ import soundfile as sf
 
 from pseudorca import workflow
 from pseudorca.features.common import CommonFrontEnd
+from pseudorca.learning.calibration import Calibrator, Prior
 from pseudorca.learning.heads import SoftmaxHead
-from pseudorca.prediction.decisions import aggregate, decide
+from pseudorca.prediction.decisions import DECISION_COLUMNS, Rule, aggregate, decide
 from pseudorca.recordings.clips import ClipOptions, cut
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
@@ -25,6 +26,7 @@ ODD = 'Insular <b>&"$x$'
 
 CLASSES = (ODD, "Pelagic")
 RATE = 8_000
+UNIFORM = Prior("uniform", np.array([0.5, 0.5]))
 HEAD = SoftmaxHead(n_epochs=3, batch_size=8, learning_rate=0.05, balance="sampler")
 
 
@@ -62,7 +64,7 @@ def evaluate(store: Store, *splits: str) -> None:
     vectors[:, 0] += np.where(clips["label"].fillna("") == "Pelagic", 3.0, -3.0)
     store.append_vectors("madeup", clips["clip_id"].tolist(), vectors.astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workflow, "load_embedder", lambda folder: embedder)
+        patch.setattr("pseudorca.workflow.evaluate.load_embedder", lambda folder: embedder)
         made = [Split(name, n_folds=2, n_repeats=2) for name in splits]
         workflow.evaluate_project(store, HEAD, made)
     about = {"embedder_id": "madeup", "front_end": embedder.front_end.settings()}
@@ -84,10 +86,12 @@ def predict(store: Store) -> None:
     tables = []
     for unit in ("recording", "encounter"):
         units = aggregate(clips, unknown, scores, unit)
-        about = {"unit": unit, "classifier_id": "madeupclassifier", "prior": "uniform"}
-        tables.append(decide(units, list(CLASSES), **about))
+        about = {"unit": unit, "classifier_id": "madeupclassifier", "trained": UNIFORM}
+        decided, _ = decide(units, Calibrator(list(CLASSES)), Rule(UNIFORM), **about)
+        tables.append(decided[list(DECISION_COLUMNS)])
         written = units.table.assign(
             path="Unknown/<u>cut.wav", decision="Pelagic", probability=0.7, prior="uniform",
+            most_probable="Pelagic", reason="",
             classifier_id="madeupclassifier", **{f"p_{ODD}": 0.3, "p_Pelagic": 0.7},
         )  # fmt: skip
         (store.folder / "predictions").mkdir(exist_ok=True)
@@ -99,7 +103,7 @@ def predict(store: Store) -> None:
     history = [{"epoch": e, "loss": 1 / e, "accuracy": 0.5 + 0.1 * e} for e in (1, 2, 3)]
     about = {
         "classifier_id": "madeupclassifier", "classes": list(CLASSES), "clips": {},
-        "training": {"head": HEAD.settings(), "prior": "uniform", "calibrated": False},
+        "training": {"head": HEAD.settings()}, "calibration": {},
         "head": {"history": history, "best_epoch": 3},
     }  # fmt: skip
     (folder / "classifier.json").write_text(json.dumps(about))

@@ -21,7 +21,8 @@ from pseudorca.reporting.report import render, write_report
 from pseudorca.store import Store
 
 SECTIONS = (
-    "answer", "data", "examples", "recording", "balance", "evaluation", "predictions", "provenance",
+    "answer", "data", "examples", "recording", "balance", "evaluation", "trust",
+    "predictions", "provenance",
 )  # fmt: skip
 
 
@@ -127,7 +128,7 @@ def test_honest_number_stands_first(page: Page, full_project: Store) -> None:
         honest[key] for key in ("balanced_accuracy", "ci_low", "ci_high", "majority_baseline")
     ]
     assert page.values[:4] == expected
-    answer = page.text[: page.text.index("2. The data")]
+    answer = page.text[: page.text.index(". The data")]
     for words in (
         "encounters never heard", "95 % interval", honest["interval_method"], "split encounter",
         "always naming one class: 0.50", "10 encounters of 2 classes", "Optimistic, not to be quoted",
@@ -151,7 +152,7 @@ def test_numbers_are_those_of_the_table(page: Page, full_project: Store) -> None
 
 def test_data_section_tells_counts_and_problems(page: Page, full_project: Store) -> None:
     clips = full_project.read("clips")
-    data = page.text[page.text.index("2. The data") : page.text.index("3. Example")]
+    data = page.text[page.text.index(". The data") : page.text.index(". Example")]
     for number in clips[clips["label"].notna()]["label"].value_counts():
         assert str(number) in data
     for words in ("Sette", "Lasker", "not audio", "8 kHz", "Mixed channel counts"):
@@ -159,13 +160,13 @@ def test_data_section_tells_counts_and_problems(page: Page, full_project: Store)
 
 
 def test_predictions_say_what_they_presuppose(page: Page) -> None:
-    text = page.text[page.text.index("7. Predictions") : page.text.index("8. Provenance")]
-    for words in ("“mine”", "madeupclassifier", "not calibrated", "uniform prior", "0.70"):
+    text = page.text[page.text.index(". Predictions") : page.text.index(". Provenance")]
+    for words in ("“mine”", "madeupclassifier", "not calibrated", "prior uniform", "0.70"):
         assert words in text, words
 
 
 def test_provenance_names_weights_versions_and_runs(page: Page) -> None:
-    text = page.text[page.text.index("8. Provenance") :]
+    text = page.text[page.text.index(". Provenance") :]
     for words in ("c0ffee", "madeup", "torch", "scan", "evaluate", "recordings", "seed"):
         assert words in text, words
 
@@ -179,7 +180,7 @@ def test_project_without_evaluation_says_what_to_run(
 ) -> None:
     store = making.project(tmp_path, n_encounters=2, n_each=1)
     result, page = report_of(store)
-    answer = page.text[: page.text.index("2. The data")]
+    answer = page.text[: page.text.index(". The data")]
     assert "Not evaluated on encounters never heard" in answer
     assert "pseudorca evaluate" in answer
     assert "pseudorca predict" in page.text

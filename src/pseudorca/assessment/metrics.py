@@ -11,18 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from pseudorca.assessment.intervals import interval, recall_interval
+from pseudorca.learning.training_set import OTHER
 from pseudorca.prediction.decisions import aggregate
-
-MIN_GROUPS_FOR_BOOTSTRAP = 10
-"""Groups in a class below which resampling them says too little: exact intervals instead."""
-
-_N_RESAMPLES = 2000
-_CONFIDENCE = 0.95
-_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +60,8 @@ def evaluate(
         interval_method, majority_baseline`` (1 / number of tested classes: what always naming one
         class scores in balanced accuracy), ``classes_tested, accuracy, majority_accuracy,
         precision, recall, f1, auc, average_precision`` (means over classes), ``log_loss, confusion``
-        (rows: truth; columns: said; means over repeats), ``classes`` and ``per_class``.
+        (rows: truth; columns: said; means over repeats), ``classes`` and ``per_class``. The class
+        of other sounds stands in ``confusion`` and ``per_class`` only.
     """
     truth = unit_truth(clips, recordings, log_probabilities, unit=unit, groups=groups)
     n_classes = len(classes)
@@ -94,15 +89,26 @@ def evaluate(
             average_precision[k] = np.mean(
                 [average_precision_score(is_class[:, k], s) for s in scores]
             )
-    tested = np.isfinite(recall)
-    low, high, method = interval(right, actual, truth.groups, n_classes)
+    tested = np.isfinite(recall) & np.array([label != OTHER for label in classes])
+    of_population = tested[actual]
+    low, high, method = interval(
+        right[of_population], actual[of_population], truth.groups[of_population], n_classes
+    )
     log_loss = -truth.log_probabilities[:, np.arange(len(actual)), actual].mean()
     n_units = np.bincount(actual, minlength=n_classes)
+    bounds = [
+        recall_interval(right[actual == k], truth.groups[actual == k])
+        if tested[k]
+        else (None, None)
+        for k in range(n_classes)
+    ]
     per_class = {
         label: {
             "n_units": int(n_units[k]),
             "n_groups": len(set(truth.groups[actual == k])),
             "recall": _number(recall[k]),
+            "recall_low": bounds[k][0],
+            "recall_high": bounds[k][1],
             "precision": _number(precision[k]),
             "f1": _number(f1[k]) if tested[k] else None,
             "auc": _number(auc[k]),
@@ -113,8 +119,8 @@ def evaluate(
     return {
         "split": split,
         "unit": unit,
-        "n_units": len(actual),
-        "n_groups": len(set(truth.groups)),
+        "n_units": int(of_population.sum()),
+        "n_groups": len(set(truth.groups[of_population])),
         "n_repeats": len(said),
         "balanced_accuracy": float(recall[tested].mean()),
         "ci_low": low,
@@ -122,13 +128,13 @@ def evaluate(
         "interval_method": method,
         "majority_baseline": 1 / int(tested.sum()),
         "classes_tested": [label for label, one in zip(classes, tested, strict=True) if one],
-        "accuracy": float(right.mean()),
-        "majority_accuracy": float(n_units.max() / len(actual)),
+        "accuracy": float(right[of_population].mean()),
+        "majority_accuracy": float(n_units[tested].max() / of_population.sum()),
         "precision": _mean(precision[tested]),
-        "recall": _mean(recall),
+        "recall": _mean(recall[tested]),
         "f1": float(f1[tested].mean()),
-        "auc": _mean(auc),
-        "average_precision": _mean(average_precision),
+        "auc": _mean(auc[tested]),
+        "average_precision": _mean(average_precision[tested]),
         "log_loss": float(log_loss),
         "classes": classes,
         "confusion": confusion.round(6).tolist(),
@@ -167,68 +173,6 @@ def unit_truth(
         np.array(independent, dtype=object),
         np.stack(stacked),
     )
-
-
-def interval(
-    right: NDArray[np.float64],
-    actual: NDArray[np.int64],
-    groups: NDArray[np.object_],
-    n_classes: int,
-) -> tuple[float, float, str]:
-    """95 % interval of balanced accuracy from the groups within each class.
-
-    Parameters
-    ----------
-    right : ndarray [shape=(n_units,)], share of repeats in which a unit was named rightly
-    actual : ndarray [shape=(n_units,)], its class
-    groups : ndarray [shape=(n_units,)], what is independent
-    n_classes : int
-
-    Returns
-    -------
-    low, high : float
-    method : str
-        Bootstrap of the groups within each class; or, where a class has fewer than 10 groups or is
-        wholly right or wrong, exact: each class's recall gets a Clopper-Pearson interval with as
-        many trials as it has groups, and the classes are combined by the squares of the distances
-        from their recalls.
-
-    References
-    ----------
-    .. [1] Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the
-       case of the binomial". Trials here are groups, so recalls need not be whole shares.
-    .. [2] Zou and Donner 2008, "Construction of confidence limits about effect measures: a general
-       approach", Statistics in Medicine 27:1693.
-    """
-    recalls, counts, sums = [], [], []
-    for k in range(n_classes):
-        mine = actual == k
-        if not mine.any():
-            continue
-        per_group = pd.DataFrame({"g": groups[mine], "right": right[mine]}).groupby("g")["right"]
-        sums.append(per_group.sum().to_numpy())
-        counts.append(per_group.count().to_numpy())
-        recalls.append(right[mine].mean())
-    recall, n_groups = np.array(recalls), np.array([len(count) for count in counts])
-    tail = (1 - _CONFIDENCE) / 2
-    shown = f"{n_groups.min()} to {n_groups.max()} groups per class"
-    if n_groups.min() < MIN_GROUPS_FOR_BOOTSTRAP or np.isin(recall, (0.0, 1.0)).any():
-        n_right = recall * n_groups
-        n_wrong = n_groups - n_right
-        with np.errstate(invalid="ignore"):
-            low = np.nan_to_num(scipy.stats.beta.ppf(tail, n_right, n_wrong + 1), nan=0.0)
-            high = np.nan_to_num(scipy.stats.beta.ppf(1 - tail, n_right + 1, n_wrong), nan=1.0)
-        point = recall.mean()
-        below = np.sqrt(np.sum((recall - low) ** 2)) / len(recall)
-        above = np.sqrt(np.sum((high - recall) ** 2)) / len(recall)
-        return float(point - below), float(point + above), f"exact, {shown}, combined"
-    rng = np.random.default_rng(_SEED)
-    resampled = []
-    for count, total in zip(counts, sums, strict=True):
-        rows = rng.integers(len(count), size=(_N_RESAMPLES, len(count)))
-        resampled.append(total[rows].sum(axis=1) / count[rows].sum(axis=1))
-    bounds = np.quantile(np.mean(resampled, axis=0), [tail, 1 - tail])
-    return float(bounds[0]), float(bounds[1]), f"bootstrap, {shown}"
 
 
 def _unit_keys(table: pd.DataFrame) -> list[tuple[str, str]]:

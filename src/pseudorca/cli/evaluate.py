@@ -108,11 +108,13 @@ def _say_trust(row: dict[str, Any]) -> None:
     )
     if chosen := kept["chosen"]:
         say(
-            f"With at most {kept['max_error']:.0%} of the names wrong, {chosen['coverage']:.0%} of "
-            f"the encounters can be named (probability {chosen['probability']:.2f} or more)."
+            f"With at most {100 * kept['max_error']:.0f} % of the names wrong, "
+            f"{100 * chosen['coverage']:.0f} % of the encounters can be named (probability "
+            f"{chosen['probability']:.2f} or more)."
         )
     else:
         say(
-            f"No threshold keeps wrong names below {kept['max_error']:.0%} for sure with these "
-            f"encounters; the smallest rate that can be claimed is {kept['smallest_max_error']:.0%}."
+            f"No threshold keeps wrong names below {100 * kept['max_error']:.0f} % for sure with "
+            "these encounters; the smallest rate that can be claimed is "
+            f"{100 * kept['smallest_max_error']:.0f} %."
         )

@@ -83,7 +83,8 @@ def say_predictions(result: dict[str, Any]) -> None:
             say(
                 f"{unit}s are named from probability {chosen['probability']:.2f} on: of "
                 f"{chosen['n_encounters']} encounters of training, held out, that passes, "
-                f"{chosen['error']:.0%} were wrong, {chosen['max_error']:.0%} at most (95 % sure)."
+                f"{100 * chosen['error']:.0f} % were wrong; at most "
+                f"{100 * chosen['max_error']:.0f} % are, with 95 % confidence."
             )
     worth = "calibrated" if result["calibrated"] else "not calibrated"
     say(

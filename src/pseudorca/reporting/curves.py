@@ -102,7 +102,8 @@ def curves(project: Project, evaluation: Evaluation) -> list[Block]:
             caption=f"Precision (solid) and recall (dashed) when every recording at or above a "
             f"probability is called the class, {where}"
             f"{', means over repeats' if len(probabilities) > 1 else ''}. Precision ends where no "
-            f"recording reaches the threshold. Probabilities are not calibrated.{which}",
+            "recording reaches the threshold. Probabilities as the head gives them, not calibrated."
+            f"{which}",
         ),
     ]
 

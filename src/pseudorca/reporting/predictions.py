@@ -57,7 +57,8 @@ def prediction_section(project: Project) -> Section:
     classes = [str(label) for label in about.get("classes", [])]
     classes += sorted(set(map(str, decisions["decision"])) - set(classes))
     prior = ", ".join(sorted(set(map(str, decisions["prior"]))))
-    said = _what_it_means(prior, len(classes))
+    calibrated = bool(about.get("calibration"))
+    said = _what_it_means(prior, calibrated, len(about.get("classes", [])))
     if n_known := _n_known(files["recording"]):
         said.append(
             f"{n_known} of these recordings trained the classifier: what it says of them proves "
@@ -87,16 +88,22 @@ def _n_known(written: pd.DataFrame | None) -> int:
     return int(written["in_training"].astype(bool).sum())
 
 
-def _what_it_means(prior: str, n_classes: int) -> list[str]:
+def _what_it_means(prior: str, calibrated: bool, n_classes: int) -> list[str]:
     meaning = {
         "uniform": "every class is taken to be equally frequent among the unknown",
-        "train": "the classes are taken to be as frequent as among the training clips",
-    }.get(prior, "see the decisions")
+        "train": "the classes are taken to be as frequent as among the training encounters",
+    }.get(prior, "the frequencies that were given")
+    worth = (
+        "The probabilities are calibrated on encounters held out of training, as far as the unknown "
+        "recordings are like these."
+        if calibrated
+        else "The probabilities are not calibrated: 0.9 does not mean right nine times in ten."
+    )
     return [
-        "The probabilities are not calibrated: 0.9 does not mean right nine times in ten. They "
-        f"presuppose a {prior} prior ({meaning}).",
-        f"The classifier knows {n_classes} classes and names one of them for every sound, ship "
-        "noise and species it never heard included.",
+        f"{worth} They presuppose the prior {prior} ({meaning}).",
+        f"The classifier knows {n_classes} classes. What is too unlike anything heard in training is "
+        "undecided; a sound of another species that resembles one of the classes is still called by "
+        "its name.",
     ]
 
 
@@ -136,9 +143,9 @@ def _count_table(by_unit: dict[str, pd.DataFrame], classes: list[str]) -> Table:
             cells += [len(mine), Number(mean)]
         rows.append(tuple(cells))
     return Table(
-        ("most probable", "encounters", "mean probability", "recordings", "mean probability"),
+        ("decision", "encounters", "mean probability", "recordings", "mean probability"),
         rows,
-        caption="How often each class was named, and the mean of the probabilities it was named with.",
+        caption="How often each answer was given, and the mean probability behind it.",
     )
 
 
@@ -157,8 +164,8 @@ def _dots(recordings: pd.DataFrame, classes: list[str]) -> Chart:
     guess = 1 / max(len(classes), 1)
     ax.axvline(guess, color=SOFT, linestyle="--", linewidth=1.1)
     caption = (
-        f"Recordings by the class that was named and its probability (not calibrated): a dot each, a "
-        f"bar at the mean, the number in brackets. Dashes: {guess:.2f}, all classes equally probable."
+        f"Recordings by the class that was named and its probability: a dot each, a bar "
+        f"at the mean, the number in brackets. Dashes: {guess:.2f}, all classes equally probable."
     )
     return chart(made, description=caption, caption=caption)
 
@@ -171,11 +178,11 @@ def _bars(encounters: pd.DataFrame, classes: list[str]) -> Chart:
     table, colours = few_colours(table)
     made = figure(1.05 + 0.24 * len(table))
     ax = made.subplots()
-    stacked_bars(ax, table, colours=colours, x="probability (not calibrated)", totals=False)
+    stacked_bars(ax, table, colours=colours, x="probability", totals=False)
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
     legend(ax, colours, loc="lower left", bbox_to_anchor=(0, 1), ncols=6)
-    caption = "Probability of every class for each encounter, not calibrated."
+    caption = "Probability of every class for each encounter, decided or not."
     return chart(made, description=caption, caption=caption)
 
 
@@ -198,10 +205,10 @@ def _answers(
             _stored_row(unit, row, paths) for row in decisions.head(MOST_ROWS).to_dict("records")
         ]
         n_all, where = len(decisions), "the table decisions"
-    columns = ["encounter", "moments", "most probable", "probability", "next"]
+    columns = ["encounter", "moments", "decision", "most probable", "probability", "next", "why"]
     if unit == "recording":
         columns.insert(0, "recording")
-    caption = f"What was said of each {unit}. Probabilities are not calibrated."
+    caption = f"What was said of each {unit}, and why nothing where it is undecided."
     if written is not None:
         caption += f" Those of every class are in {where}."
     return Table(columns, rows, caption=caption, n_more=n_all - len(rows), more=where)
@@ -211,14 +218,15 @@ def _written_row(unit: str, row: dict[Any, Any], classes: list[str]) -> tuple[Ce
     others = {
         label: float(row[f"p_{label}"])
         for label in classes
-        if f"p_{label}" in row and label != row["decision"]
+        if f"p_{label}" in row and label != row["most_probable"]
     }
     second = max(others, key=lambda label: others[label], default="")
     known = " (was in training)" if unit == "recording" and row.get("in_training") is True else ""
     cells: list[Cell] = [str(row["path"]) + known] if unit == "recording" else []
-    cells += [str(row["encounter"]), int(row["n_moments"]), str(row["decision"])]
+    cells += [str(row["encounter"]), int(row["n_moments"])]
+    cells += [str(row["decision"]), str(row["most_probable"])]
     following = f"{second} {others[second]:.2f}" if second else ""
-    return (*cells, Number(float(row["probability"])), following)
+    return (*cells, Number(float(row["probability"])), following, str(row["reason"]))
 
 
 def _stored_row(
@@ -226,8 +234,8 @@ def _stored_row(
 ) -> tuple[Cell, ...]:
     name = str(row["unit_id"])
     cells: list[Cell] = list(paths.get(name, (name, ""))) if unit == "recording" else [name]
-    cells += [int(row["n_moments"]), str(row["decision"]), Number(float(row["probability"]))]
-    return (*cells, "")
+    cells += [int(row["n_moments"]), str(row["decision"]), ""]
+    return (*cells, Number(float(row["probability"])), "", str(row["reason"]))
 
 
 def _paths(project: Project) -> dict[str, tuple[str, str]]:
@@ -252,7 +260,9 @@ def _written(project: Project, unit: str, classifier_id: str) -> pd.DataFrame | 
             continue
         try:
             if path.suffix == ".csv":
-                text = {"encounter": str, "decision": str, "path": str}
+                text = dict.fromkeys(
+                    ("encounter", "decision", "most_probable", "reason", "path"), str
+                )
                 table = pd.read_csv(
                     path, dtype=text, keep_default_na=False, na_values={"start_utc": ""}
                 )

@@ -76,8 +76,7 @@ def _classifier(about: Mapping[str, Any]) -> Settings:
         ("trained (UTC)", _plain(training.get("time_utc"))),
         ("head", describe_head(training["head"]) if "head" in training else "not known"),
         ("seed", _plain(training.get("head", {}).get("seed"))),
-        ("prior", _plain(training.get("prior"))),
-        ("calibrated", "yes" if training.get("calibrated") else "no"),
+        ("calibrated", _calibration(about.get("calibration", {}))),
     ]
     rows += [(name, _plain(details[name])) for name in ("c", "best_epoch") if name in details]
     for name, title in (("n_clips", "clips"), ("n_encounters", "encounters")):
@@ -86,6 +85,16 @@ def _classifier(about: Mapping[str, Any]) -> Settings:
     rows.append(("versions", _plain(training.get("versions"))))
     rows.append(("versions of the tables", _plain(training.get("tables"))))
     return Settings(rows)
+
+
+def _calibration(calibrators: Mapping[str, Any]) -> str:
+    if not calibrators:
+        return "no"
+    return ", ".join(
+        f"{unit}: temperature {made['temperature']:.2f}, dependence {made['dependence']:g}"
+        + (", isotonic" if made["isotonic"] else "")
+        for unit, made in calibrators.items()
+    )
 
 
 def _evaluation(evaluation: Evaluation) -> tuple[Cell, ...]:

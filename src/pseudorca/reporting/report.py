@@ -22,6 +22,7 @@ from pseudorca.reporting.predictions import prediction_section
 from pseudorca.reporting.project import Project, read_project
 from pseudorca.reporting.provenance import provenance_section
 from pseudorca.reporting.sounds import examples_section, three_sides_section
+from pseudorca.reporting.trust import trust_section
 from pseudorca.store import Store
 
 TEMPLATE = "report.html.jinja"
@@ -63,6 +64,7 @@ def write_report(
         three_sides_section,
         balance_section,
         evaluation_section,
+        trust_section,
         prediction_section,
         provenance_section,
     ]

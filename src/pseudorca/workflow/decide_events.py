@@ -86,7 +86,8 @@ def decide_events(
     dict
         What ``summary.json`` holds: ``n_*`` counts, ``fixed`` (rows: a rule that was not chosen here,
         and what it finds), ``agreement`` (of the filter with the table's own columns),
-        ``operating_point`` (with ``label`` and ``not``: rates on surveys left out),
+        ``operating_point`` (with ``label`` and ``not``: rates on surveys left out, and ``claim``, the
+        share of right decisions that can be claimed for events to come),
         ``surveys``, ``calibration``, ``prevalences``, ``decisions``, ``settings``, ``versions``,
         ``problems``, ``notices``, ``output`` and ``files``.
 
@@ -212,7 +213,7 @@ def _fixed_points(events: pd.DataFrame, options: EventOptions) -> list[dict[str,
         cases += [(name, rule, events["score"] >= score) for name in filters]
     rows = []
     for name, rule, said in cases:
-        called = said & filters[name] & events["problem"].eq("")
+        called = said & filters[name]
         seen = events["verified"]
         counted = rates(
             called[seen].to_numpy(dtype=bool), events.loc[seen, "positive"].to_numpy(dtype=bool),
@@ -238,7 +239,11 @@ def _operating_point(
             at = options.prevalence if side == "label" else 1 - options.prevalence
             claim = precision_at(counted, [at], confidence=options.confidence)[0]["precision_low"]
         claim = claim or 0.0
-        shown = None if options.wanted is None else claim >= options.wanted
+        shown = None
+        if options.wanted is not None:
+            shown = claim >= options.wanted
+            # With all surveys the thresholds go as far as what is wanted allows, and no claim beyond.
+            claim = min(claim, options.wanted)
         made[side] = counted | {"claim": claim, "shown": shown}
     return made | {
         "n_undecided": int((answers == 0).sum()),
@@ -286,11 +291,8 @@ def _decide(
         answers[mine] = used.answers(scores[mine])
         probability[mine] = used.calibration.probabilities(scores[mine], shift)
         prevalence[mine] = options.prevalence or share
-        label_from[mine], not_below[mine], out_of_survey[mine] = (
-            used.label_from,
-            used.not_below,
-            k > 0,
-        )
+        label_from[mine], not_below[mine] = used.label_from, used.not_below
+        out_of_survey[mine] = k > 0
     silenced = events["problem"].where(events["problem"] != "", events["failed"])
     is_silenced = (silenced != "").to_numpy(dtype=bool)
     probability[is_silenced], answers[is_silenced] = np.nan, 0

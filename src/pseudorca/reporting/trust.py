@@ -1,0 +1,149 @@
+"""Are the probabilities true, and when is it better to say nothing?
+
+In: the evaluation that is named first, with its calibrated probabilities out of fold. Out: the
+reliability diagram, the risk-coverage curve, and what a wanted error rate would leave undecided.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pseudorca.reporting.blocks import (
+    Cell,
+    Chart,
+    Commands,
+    Number,
+    Section,
+    Table,
+    Text,
+    chart,
+    figure,
+)
+from pseudorca.reporting.project import Project, headline
+from pseudorca.reporting.trust_plots import reliability_diagram, risk_coverage_curve
+
+_UNITS = ("encounter", "recording")
+
+
+def trust_section(project: Project) -> Section:
+    """Show what the probabilities and the thresholds of the headline evaluation are worth."""
+    section = Section("trust", "What a probability is worth, and when to say nothing")
+    honest = headline(project)
+    found = {
+        unit: honest.results[unit]
+        for unit in _UNITS
+        if honest and "reliability" in honest.results.get(unit, {})
+    }
+    if not found:
+        line = f"pseudorca evaluate --project {project.argument} --split encounter"
+        section.blocks += [Text("Not known yet."), Commands("To find out, run:", [line])]
+        return section
+    section.blocks.append(Text(_in_words(found)))
+    for unit, result in found.items():
+        section.blocks.append(_figures(unit, result))
+    section.blocks += [_table_of_scores(found), *(_thresholds(u, r) for u, r in found.items())]
+    return section
+
+
+def _in_words(found: Mapping[str, Mapping[str, Any]]) -> str:
+    unit, result = next(iter(found.items()))
+    true, kept = result["reliability"], result["abstention"]
+    text = (
+        "Each encounter's probabilities were calibrated on other encounters, every class and every "
+        "encounter weighing the same, so they presuppose that the classes are equally frequent. "
+    )
+    share = 1 - true["brier"] / true["brier_baseline"]
+    if true["brier_high"] < true["brier_baseline"]:
+        text += (
+            f"They are better than knowing nothing: the Brier score is {100 * share:.0f} % lower "
+            f"than that of saying {1 / len(result['classes']):.2f} for every class. "
+        )
+    else:
+        text += "They are not shown to be better than saying the same for every class. "
+    if chosen := kept["chosen"]:
+        text += (
+            f"Whoever wants at most {100 * kept['max_error']:.0f} % of the names wrong can have "
+            f"{100 * chosen['coverage']:.0f} % of the {unit}s named, those with a probability of "
+            f"{chosen['probability']:.2f} or more; the others stay undecided."
+        )
+    else:
+        text += (
+            "With these encounters nobody can claim that at most "
+            f"{100 * kept['max_error']:.0f} % of the names are wrong, whatever is left undecided; the "
+            f"smallest rate that can be claimed is {100 * kept['smallest_max_error']:.0f} %."
+        )
+    return text
+
+
+def _figures(unit: str, result: Mapping[str, Any]) -> Chart:
+    made = figure(3.4, width_in=9.4)
+    left, right = made.subplots(1, 2)
+    true, kept = result["reliability"], result["abstention"]
+    reliability_diagram(left, true["bins"])
+    risk_coverage_curve(right, kept["curve"], kept["candidates"])
+    spoken = "; ".join(
+        f"claimed {b['claimed']:.2f}, happened {b['happened']:.2f} ({b['n_encounters']} encounters)"
+        for b in true["bins"]
+    )
+    return chart(
+        made,
+        description=f"Reliability and risk-coverage by {unit}. {spoken}.",
+        caption=f"By {unit}. Left: of all that was called so probable, the share that was so; small "
+        "figures: encounters behind a dot; on the diagonal probabilities are true. Right: share of "
+        f"wrong names when only the surest {unit}s are named (line), and the upper bound that holds "
+        "with 95 % confidence for all five together (bars).",
+    )
+
+
+def _table_of_scores(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for unit, result in found.items():
+        true = result["reliability"]
+        for name, key in (("Brier score", "brier"), ("log loss", "log_loss")):
+            rows.append(
+                (
+                    unit,
+                    name,
+                    Number(true[key], 3),
+                    f"{true[f'{key}_low']:.2f} to {true[f'{key}_high']:.2f}",
+                    Number(true[f"{key}_baseline"], 3),
+                )
+            )
+        error = true["expected_calibration_error"]
+        if error is not None:
+            rows.append((unit, "expected calibration error", Number(error, 3), "", Number(0, 0)))
+    unit, result = next(iter(found.items()))
+    true = result["reliability"]
+    return Table(
+        ("unit", "what", "value", "95 % interval", "knowing nothing"),
+        rows,
+        caption="Lower is better. Intervals: encounters resampled within class. The calibrator of "
+        f"{unit}s ({true['kind']}) divides what the head says by {true['temperature']:.2f} and takes "
+        f"the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each is "
+        "news; 1: all say the same).",
+    )
+
+
+def _thresholds(unit: str, result: Mapping[str, Any]) -> Table:
+    kept = result["abstention"]
+    rows = [
+        (
+            Number(100 * one["coverage"], 0, " %"),
+            Number(one["probability"]),
+            one["n_encounters"],
+            Number(100 * one["error"], 0, " %"),
+            Number(100 * one["max_error"], 0, " %"),
+        )
+        for one in kept["candidates"]
+    ]
+    held_out = kept["held_out"]
+    caption = (
+        f"What is wrong among the {unit}s that are named, and the upper bound that can be claimed."
+    )
+    if held_out:
+        caption += (
+            f" Where each fold's threshold was chosen on the other folds for at most "
+            f"{100 * kept['max_error']:.0f} % wrong, {100 * held_out['coverage']:.0f} % were named and "
+            f"{100 * held_out['error']:.0f} % of these wrongly."
+        )
+    columns = ("named", "probability at least", "encounters", "wrong", "wrong at most")
+    return Table(columns, rows, caption=caption)

@@ -1,0 +1,143 @@
+"""From training to decisions: calibration, priors, abstention and folders of other sounds."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+
+from pseudorca import workflow
+from pseudorca.errors import ManifestError, PseudorcaError, StoreError
+from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.heads import LogisticHead
+from pseudorca.learning.training_set import OTHER
+from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.folds import Split
+from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.store import Store
+from pseudorca.workflow import DecisionOptions
+
+from .conftest import BACKBONE, RATE
+
+
+@pytest.fixture
+def trained(embedded: Store) -> Store:
+    workflow.train_project(embedded, LogisticHead(c=0.01))
+    return embedded
+
+
+def encounters(result: dict) -> pd.DataFrame:
+    return pd.read_csv(Path(result["output"]) / "encounters.csv", keep_default_na=False)
+
+
+def test_a_classifier_comes_back_with_its_calibration(trained: Store) -> None:
+    folder = trained.folder / "classifiers" / "classifier"
+    classifier = Classifier.load(folder)
+    assert set(classifier.calibrators) == {"clip", "recording", "encounter"}
+    assert classifier.calibrators["encounter"].n_encounters == 8
+    assert classifier.novelty is not None
+    # Each of the 8 labelled encounters was held out once in each of 3 repeats.
+    held_out = classifier.held_out
+    assert held_out is not None
+    assert (held_out["unit"] == "encounter").sum() == 24
+    other = Classifier.load(folder)
+    other.calibrators = {}
+    assert other.classifier_id != classifier.classifier_id
+
+
+def test_another_prior_changes_the_odds_and_reads_no_sound(
+    trained: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uniform = encounters(workflow.predict_project(trained))
+    monkeypatch.setattr("pseudorca.recordings.audio.Reader", None)
+    result = workflow.decide_again(
+        trained, decision=DecisionOptions(prior="Insular=0.1,Pelagic=0.9")
+    )
+    assert result["prior"] == "Insular=0.1,Pelagic=0.9"
+    shifted = encounters(result)
+    odds = shifted["p_Insular"] / shifted["p_Pelagic"]
+    before = uniform["p_Insular"] / uniform["p_Pelagic"]
+    np.testing.assert_allclose(odds, before / 9)
+
+
+def test_an_error_rate_that_cannot_be_claimed_leaves_all_undecided(trained: Store) -> None:
+    result = workflow.predict_project(trained, decision=DecisionOptions(max_error=0.01))
+    assert result["encounters_per_class"] == {"undecided": 4}
+    assert result["thresholds"]["encounter"]["chosen"] is None
+    assert any("smallest rate that can be claimed" in notice for notice in result["notices"])
+    assert set(encounters(result)["reason"]) == {"the wanted error rate cannot be claimed"}
+    claimed = result["thresholds"]["encounter"]["smallest_that_can_be_claimed"]
+    assert claimed >= 1 - 0.01 ** (1 / 8)  # 8 encounters, none wrong, five looks
+    result = workflow.decide_again(trained, decision=DecisionOptions(max_error=claimed + 0.01))
+    assert result["encounters_per_class"] == {"Insular": 4}
+
+
+def test_what_is_unlike_training_is_undecided(trained: Store) -> None:
+    result = workflow.predict_project(trained, decision=DecisionOptions(max_novelty=1e-3))
+    assert result["recordings_per_class"] == {"undecided": 12}
+    assert encounters(result)["reason"].str.contains("unlike what was heard").all()
+
+
+def test_few_moments_are_undecided(trained: Store) -> None:
+    result = workflow.predict_project(trained, decision=DecisionOptions(min_moments=3))
+    # Recordings of 1 to 4 s are one clip of 3 s or two.
+    assert result["recordings_per_class"] == {"undecided": 12}
+    assert result["encounters_per_class"] == {"Insular": 4}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_error": 0.0}, {"max_error": 1.0}, {"min_probability": 1.5}, {"min_moments": 0},
+     {"max_novelty": 0.0}],
+)  # fmt: skip
+def test_options_that_make_no_sense_are_refused(wrong: dict) -> None:
+    with pytest.raises(PseudorcaError, match="expected"):
+        DecisionOptions(**wrong)
+
+
+def test_deciding_needs_a_prediction(trained: Store) -> None:
+    with pytest.raises(StoreError, match="pseudorca predict"):
+        workflow.decide_again(trained, decision=DecisionOptions())
+
+
+@pytest.fixture
+def with_noise(survey: Path, tmp_path: Path, weights: Path) -> Store:
+    """The survey with a folder of noise that is no population."""
+    root = tmp_path / "recordings"
+    root.mkdir()
+    for label in ("Insular", "Pelagic", "Unknown"):
+        (root / label).symlink_to(survey / label)
+    rng = np.random.default_rng(1)
+    for k in range(4):
+        folder = root / "Noise" / f"passage{k}"
+        folder.mkdir(parents=True)
+        for n in range(3):
+            sf.write(folder / f"{n}.wav", 0.3 * rng.standard_normal(3 * RATE), RATE)
+    store = Store(tmp_path / "project", create=True)
+    workflow.scan_project(store, root, ScanOptions(other=("noise",)))
+    workflow.clip_project(store, ClipOptions())
+    workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    return store
+
+
+def test_other_sounds_are_none_of_the_classes(with_noise: Store, tmp_path: Path) -> None:
+    result = workflow.train_project(with_noise, LogisticHead(c=0.01))
+    assert set(result["classes"]) == {"Insular", "Pelagic", OTHER}
+    sound = 0.3 * np.random.default_rng(9).standard_normal(3 * RATE)
+    sf.write(tmp_path / "noise.wav", sound, RATE)
+    said = workflow.predict_project(with_noise, [tmp_path / "noise.wav"])
+    assert said["recordings_per_class"] == {OTHER: 1}
+    found = workflow.evaluate_project(with_noise, LogisticHead(c=0.01), [Split("encounter")])
+    (row,) = [r for r in found["results"] if r["unit"] == "encounter"]
+    assert set(row["per_class"]) == {"Insular", "Pelagic", OTHER}
+    assert row["classes_tested"] == ["Insular", "Pelagic"]
+    assert row["majority_baseline"] == 0.5  # of the populations
+    recalls = [row["per_class"][label]["recall"] for label in ("Insular", "Pelagic")]
+    assert row["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+
+
+def test_a_folder_of_other_sounds_must_be_there(survey: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "project", create=True)
+    with pytest.raises(ManifestError, match="Did you mean 'Pelagic'"):
+        workflow.scan_project(store, survey, ScanOptions(other=("Pelagik",)))
