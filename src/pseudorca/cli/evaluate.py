@@ -41,6 +41,16 @@ def evaluate(
         float,
         typer.Option("--max-error", help="Show what naming with at most this error would do."),
     ] = 0.1,
+    permutations: Annotated[
+        int,
+        typer.Option(min=0, help="Test the result against this many permutations of the labels."),
+    ] = 0,
+    within: Annotated[
+        str | None, typer.Option(help="Permute only within the values of this column (platform).")
+    ] = None,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="How the result grows with the encounters.")
+    ] = False,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,8 +62,9 @@ def evaluate(
     store = open_store(project)
     with progress("Training heads") as update:
         result = workflow.evaluate_project(
-            store, made, splits, max_error=max_error, progress=update
-        )
+            store, made, splits, max_error=max_error,
+            n_permutations=permutations, within=within, learning=learning_curve, progress=update,
+        )  # fmt: skip
     if done(result, as_json):
         return
     from pseudorca.recordings.folds import Split
@@ -91,6 +102,7 @@ def say_headline(results: list[dict[str, Any]]) -> None:
             f"{row['ci_high']:.2f} ({row['interval_method']}); always naming one class: "
             f"{row['majority_baseline']:.2f}."
         )
+        _say_inference(row["inference"])
         _say_trust(row)
     if not honest:
         say("These splits are optimistic: clips of one encounter stand on both sides.")
@@ -118,3 +130,29 @@ def _say_trust(row: dict[str, Any]) -> None:
             "these encounters; the smallest rate that can be claimed is "
             f"{100 * kept['smallest_max_error']:.0f} %."
         )
+
+
+def _say_inference(found: dict[str, Any]) -> None:
+    """What labels permuted between encounters reach, and what could have been seen at all."""
+    if test := found.get("permutation"):
+        say(
+            f"Labels permuted between encounters do as well with p = {test['p']:.3f} (smallest "
+            f"possible with {test['n_permutations']}: {test['smallest_p']:.3f})."
+        )
+    power = found["power"]
+    if power["detectable"] is None:
+        say("With so few encounters no result, however good, would be significant.")
+    else:
+        say(
+            f"With these encounters a true balanced accuracy of {power['detectable']:.2f} or more "
+            f"would have been seen ({100 * power['power']:.0f} % power)."
+        )
+    for n, value in _by_size(found.get("learning_curve", [])).items():
+        say(f"Learning from {n} encounters per class: balanced accuracy {value:.2f}.")
+
+
+def _by_size(curve: list[dict[str, Any]]) -> dict[int, float]:
+    values: dict[int, list[float]] = {}
+    for row in curve:
+        values.setdefault(row["n_per_class"], []).append(row["balanced_accuracy"])
+    return {n: sum(found) / len(found) for n, found in values.items()}

@@ -49,6 +49,8 @@ def answer_section(project: Project, notices: list[str]) -> Section:
         )
     )
     section.blocks.append(Text(_in_words(honest)))
+    if said := _inference(honest):
+        section.blocks.append(Text(said))
     warnings = warnings_about(project, honest)
     notices += warnings
     if warnings:
@@ -131,6 +133,33 @@ def _in_words(evaluation: Evaluation) -> str:
     else:
         text += "The interval includes that: nothing was shown."
     return text
+
+
+def _inference(evaluation: Evaluation) -> str:
+    """How often permuted labels do as well, and what could have been seen at all."""
+    found = evaluation.about.get("inference", {})
+    sentences = []
+    if test := found.get("permutation"):
+        where = f" within each {test['within']}" if test["within"] else ""
+        how = "all" if test["enumerated"] else f"{test['n_permutations']}"
+        sentences.append(
+            f"Labels permuted between encounters{where} ({how} permutations, everything trained "
+            f"anew) do as well with p = {test['p']:.3f}; no p below {test['smallest_p']:.3f} could "
+            "have come out."
+        )
+    if power := found.get("power"):
+        if power["detectable"] is None:
+            sentences.append(
+                "With so few encounters no result, however good, would be significant at "
+                f"{power['level']:g}."
+            )
+        else:
+            sentences.append(
+                f"With these encounters a true balanced accuracy of {power['detectable']:.2f} or more "
+                f"would have been seen to lie above guessing ({100 * power['power']:.0f} % power, "
+                f"level {power['level']:g}); what is smaller may be there and not show."
+            )
+    return " ".join(sentences)
 
 
 def _harder(project: Project, honest: Evaluation) -> list[str]:

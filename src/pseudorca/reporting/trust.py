@@ -4,13 +4,14 @@ In: the evaluation that is named first, with its calibrated probabilities out of
 reliability diagram, the risk-coverage curve, and what a wanted error rate would leave undecided.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pseudorca.reporting.blocks import (
     Cell,
     Chart,
     Commands,
+    Heading,
     Number,
     Section,
     Table,
@@ -19,7 +20,11 @@ from pseudorca.reporting.blocks import (
     figure,
 )
 from pseudorca.reporting.project import Project, headline
-from pseudorca.reporting.trust_plots import reliability_diagram, risk_coverage_curve
+from pseudorca.reporting.trust_plots import (
+    learning_curve_plot,
+    reliability_diagram,
+    risk_coverage_curve,
+)
 
 _UNITS = ("encounter", "recording")
 
@@ -41,6 +46,8 @@ def trust_section(project: Project) -> Section:
     for unit, result in found.items():
         section.blocks.append(_figures(unit, result))
     section.blocks += [_table_of_scores(found), *(_thresholds(u, r) for u, r in found.items())]
+    if honest and (curve := honest.about.get("inference", {}).get("learning_curve")):
+        section.blocks += [Heading("Would more encounters help?"), _learning_curve(curve)]
     return section
 
 
@@ -120,6 +127,19 @@ def _table_of_scores(found: Mapping[str, Mapping[str, Any]]) -> Table:
         f"{unit}s ({true['kind']}) divides what the head says by {true['temperature']:.2f} and takes "
         f"the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each is "
         "news; 1: all say the same).",
+    )
+
+
+def _learning_curve(curve: Sequence[Mapping[str, float]]) -> Chart:
+    made = figure(3.2, width_in=5.2)
+    learning_curve_plot(made.subplots(), curve)
+    n_draws = len({row["draw"] for row in curve})
+    return chart(
+        made,
+        description="Balanced accuracy by encounter against the encounters learned from.",
+        caption="Balanced accuracy by encounter where only so many encounters per class are learned "
+        f"from: {n_draws} random draws each (dots) and their mean (line). A line that still rises "
+        "says that more encounters would help; one that is flat, that something else is missing.",
     )
 
 

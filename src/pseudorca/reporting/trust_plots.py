@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from pseudorca.reporting.plots import BLUE, INK, ORANGE, SMALL_PT, SOFT, style
+from pseudorca.reporting.plots import BLUE, INK, ORANGE, SMALL_PT, SOFT, style, whole_numbers
 
 
 def reliability_diagram(ax: Axes, bins: Sequence[Mapping[str, float]]) -> Axes:
@@ -56,4 +56,24 @@ def risk_coverage_curve(
     style(ax, x="share that is named, surest first", y="share of names that is wrong", grid="both")
     ax.set_xlim(0, 1.02)
     ax.set_ylim(0, 1)
+    return ax
+
+
+def learning_curve_plot(ax: Axes, curve: Sequence[Mapping[str, float]]) -> Axes:
+    """Draw balanced accuracy against the encounters per class that were learned from.
+
+    Parameters
+    ----------
+    ax : Axes
+    curve : sequence of dict ``n_per_class, balanced_accuracy``, one per draw
+    """
+    sizes = sorted({row["n_per_class"] for row in curve})
+    draws = [[r["balanced_accuracy"] for r in curve if r["n_per_class"] == n] for n in sizes]
+    ax.plot(sizes, [sum(values) / len(values) for values in draws], color=BLUE, linewidth=1.8)
+    for n, values in zip(sizes, draws, strict=True):
+        ax.plot([n] * len(values), values, "o", color=BLUE, markersize=4, alpha=0.6)
+    style(ax, x="encounters per class learned from", y="balanced accuracy", grid="both")
+    ax.set_xlim(left=0)
+    ax.set_ylim(0, 1.02)
+    whole_numbers(ax)
     return ax

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pseudorca.assessment.abstention import abstention, outcomes
+from pseudorca.assessment.inference import detectable, learning_curve, permutation_test
 from pseudorca.assessment.metrics import evaluate as compute_metrics
 from pseudorca.assessment.reliability import calibrate_out_of_fold, reliability
 from pseudorca.features.embedding import load_embedder
@@ -16,10 +17,10 @@ from pseudorca.features.front_ends import band_notices
 from pseudorca.learning.calibration import carried_prior
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.heads import Head
-from pseudorca.learning.training_set import labelled_clips, make_training_set
+from pseudorca.learning.training_set import OTHER, TrainingSet, labelled_clips, make_training_set
 from pseudorca.prediction.decisions import UNITS
 from pseudorca.prediction.scores import score_table
-from pseudorca.recordings.folds import Split, make_folds
+from pseudorca.recordings.folds import Folds, Split, group_values, make_folds
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.store import EMBEDDER_FOLDER, Store, package_versions
 from pseudorca.workflow.clips import project_clips
@@ -33,12 +34,17 @@ def evaluate_project(
     *,
     units: Sequence[str] = UNITS,
     max_error: float = 0.1,
+    n_permutations: int = 0,
+    within: str | None = None,
+    learning: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Cross-validate a head under each split; scores and results are kept.
 
-    Honest splits also tell how true calibrated probabilities are, and what naming only the surer
-    ones does to a wanted error rate (``max_error``).
+    Honest splits also tell how true calibrated probabilities are, what naming only the surer ones
+    does to a wanted error rate (``max_error``), and what these encounters could have shown; if asked,
+    how often labels permuted between encounters (only ``within`` the values of a column) do as well,
+    and how the result grows with the number of encounters (``learning``).
     """
     embedder = load_embedder(store.folder / EMBEDDER_FOLDER)
     recordings = project_recordings(store)
@@ -98,6 +104,11 @@ def evaluate_project(
             "not_testable": folds.not_testable,
             "n_straddling_moments": folds.n_straddling_moments,
             "trainings": scored.details,
+            "inference": {}
+            if split.is_optimistic
+            else _inference(
+                data, clips, recordings, folds, head, n_permutations, within, learning, progress
+            ),
             "versions": package_versions(),
             "tables": {table: store.version(table) for table in ("recordings", "clips")},
         }
@@ -108,9 +119,12 @@ def evaluate_project(
             "result": json.dumps(about, default=plain_value),
         }
         store.replace("evaluations", pd.DataFrame([row]), split_id=split_id)
-        results += [
-            entry | {"split_id": split_id, "not_testable": folds.not_testable} for entry in found
-        ]
+        shared = {
+            "split_id": split_id,
+            "not_testable": folds.not_testable,
+            "inference": about["inference"],
+        }
+        results += [entry | shared for entry in found]
         if folds.not_testable:
             notices.append(
                 f"Split {split.name}: {', '.join(folds.not_testable)} cannot be tested, since a class "
@@ -124,3 +138,40 @@ def evaluate_project(
     shown = {"splits": [asdict(split) for split in splits], "head": head.settings()}
     store.record_run("evaluate", shown, ("recordings", "clips", "scores", "evaluations"))
     return {"results": results, "recipe": recipe, "classifier_id": recipe_id, "notices": notices}
+
+
+def _inference(
+    data: TrainingSet,
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    folds: Folds,
+    head: Head,
+    n_permutations: int,
+    within: str | None,
+    learning: bool,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """What these encounters can tell: JSON values, as they stand in the table ``evaluations``."""
+    table = pd.DataFrame({"label": folds.labels, "unit": folds.units})
+    counts = table[table["label"] != OTHER].groupby("label")["unit"].nunique()
+    found: dict[str, Any] = {"power": detectable(counts.tolist())}
+    if n_permutations:
+        strata = None
+        if within is not None:
+            strata = group_values(clips, recordings, within).to_numpy(dtype=object)
+        test = permutation_test(
+            {"model": data}, clips, recordings, folds.split, head,
+            n_permutations=n_permutations, within=strata, progress=progress,
+        )  # fmt: skip
+        found["permutation"] = {
+            "p": test.p_value("model"),
+            "smallest_p": test.smallest_p,
+            "n_permutations": len(test.null["model"]),
+            "enumerated": test.enumerated,
+            "within": within,
+            "null": test.null["model"].round(4).tolist(),
+        }
+    if learning:
+        curve = learning_curve(data, clips, recordings, folds.split, head, progress=progress)
+        found["learning_curve"] = curve.to_dict("records")
+    return found
