@@ -17,19 +17,28 @@ def survey(n_encounters: int, n_clips: int, *, seed: int, shift: float = 0.0):
     return vectors.astype(np.float32), names.astype(object)
 
 
+def fitted(vectors, encounters) -> Novelty:
+    clips = np.array([str(k) for k in range(len(vectors))], dtype=object)
+    return fit_novelty(vectors, encounters, {"clip": clips, "encounter": encounters})
+
+
 def test_new_encounters_are_usual_and_other_sounds_are_not():
     vectors, encounters = survey(20, 15, seed=0)
-    made = fit_novelty(vectors, encounters)
-    usual = made.distances(survey(20, 15, seed=1)[0])
-    assert 0.85 < np.mean(usual <= 1) < 0.995
-    assert (made.distances(survey(5, 15, seed=2, shift=6)[0]) > 1).all()
-    assert made.distances(vectors).max() <= 1.5
+    made = fitted(vectors, encounters)
+    new = made.distances(survey(20, 15, seed=1)[0])
+    assert 0.85 < np.mean(new <= made.usual["clip"]) < 0.995
+    by_encounter = new.reshape(20, 15).mean(axis=1)
+    assert np.mean(by_encounter <= made.usual["encounter"]) >= 0.8
+    assert made.usual["encounter"] < made.usual["clip"]
+    strange = made.distances(survey(5, 15, seed=2, shift=6)[0])
+    assert (strange > made.usual["clip"]).all()
 
 
 def test_it_survives_the_disk():
     vectors, encounters = survey(6, 10, seed=3)
-    made = fit_novelty(vectors, encounters)
+    made = fitted(vectors, encounters)
     again = Novelty.from_arrays(made.arrays())
+    assert again.usual == made.usual
     np.testing.assert_allclose(made.distances(vectors), again.distances(vectors))
 
 
@@ -43,11 +52,11 @@ def test_a_large_training_set_is_thinned_evenly(monkeypatch):
     assert sum(counts.values()) == 60
     assert counts.pop("small") == 3
     assert max(counts.values()) - min(counts.values()) <= 1
-    assert len(fit_novelty(few, names).reference) == 60
+    assert len(fitted(few, names).reference) == 60
 
 
 @pytest.mark.parametrize("n_clips", [2, 4])
 def test_a_single_encounter_does_not_fail(n_clips):
     vectors, encounters = survey(1, n_clips, seed=6)
-    made = fit_novelty(vectors, encounters)
+    made = fitted(vectors, encounters)
     assert np.isfinite(made.distances(vectors)).all()

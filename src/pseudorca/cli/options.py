@@ -143,8 +143,8 @@ MaxNovelty = Annotated[
     float,
     typer.Option(
         "--max-novelty",
-        help="What is farther from all training sounds stays undecided; 1: as far as 5 % of the "
-        "clips of a new encounter of the classes.",
+        help="What is farther from all training sounds stays undecided; 1: farther than 95 % of new "
+        "encounters of the classes are.",
     ),
 ]
 

@@ -2,14 +2,15 @@
 
 A classifier must name one of its classes; a high probability says only that the others are less
 likely. In: the embeddings of the training clips. Out: :class:`Novelty`, which gives a clip's mean
-distance to the nearest training clips of other encounters, as a multiple of what is usual for a new
-encounter of the same animals.
+distance to the nearest training clips, and what distance is usual for a new encounter of the same
+animals, learned from each training encounter's distance to the others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
@@ -30,24 +31,28 @@ class Novelty:
     """Distances to training clips, in the directions in which these vary most.
 
     ``mean`` [shape=(n_dimensions,)], ``axes`` [shape=(n_axes, n_dimensions)] (divided by the scale
-    of each dimension), ``reference`` [shape=(n_reference, n_axes)], ``usual``: the distance that 95 %
-    of training clips keep to the clips of other encounters.
+    of each dimension), ``reference`` [shape=(n_reference, n_axes)], ``usual``: per kind of unit, the
+    mean distance that 95 % of the units of training keep to the clips of other encounters.
     """
 
     mean: NDArray[np.float64]
     axes: NDArray[np.float64]
     reference: NDArray[np.float64]
-    usual: float
+    usual: dict[str, float]
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """As named arrays, for :meth:`from_arrays`."""
         values = {"mean": self.mean, "axes": self.axes, "reference": self.reference}
         named = {name: np.ascontiguousarray(value) for name, value in values.items()}
-        return named | {"usual": np.array([self.usual])}
+        return named | {f"usual {unit}": np.array([far]) for unit, far in self.usual.items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.float64]]) -> "Novelty":
-        usual = float(arrays["usual"][0])
+        usual = {
+            name.removeprefix("usual "): float(value[0])
+            for name, value in arrays.items()
+            if name.startswith("usual ")
+        }
         return cls(arrays["mean"], arrays["axes"], arrays["reference"], usual)
 
     def distances(self, vectors: Vectors) -> NDArray[np.float64]:
@@ -55,27 +60,32 @@ class Novelty:
 
         Returns
         -------
-        ndarray [shape=(n,)], 1: as far as 5 % of the clips of a new encounter of the classes
+        ndarray [shape=(n,)], to be averaged over a unit and compared with ``usual``
         """
         places = (vectors - self.mean) @ self.axes.T
         k = min(N_NEIGHBOURS, len(self.reference))
         found, _ = NearestNeighbors(n_neighbors=k).fit(self.reference).kneighbors(places)
-        return np.asarray(found.mean(axis=1) / self.usual)
+        return np.asarray(found.mean(axis=1))
 
 
-def fit_novelty(vectors: Vectors, encounters: Sequence[str] | NDArray[np.object_]) -> Novelty:
+def fit_novelty(
+    vectors: Vectors,
+    encounters: NDArray[np.object_],
+    units: Mapping[str, NDArray[np.object_]],
+) -> Novelty:
     """Keep training clips to compare with, and learn what distance is usual.
 
     Parameters
     ----------
     vectors : ndarray [shape=(n_clips, n_dimensions)]
-    encounters : sequence [shape=(n_clips,)]
+    encounters : ndarray [shape=(n_clips,)]
+    units : dict from kind of unit to the unit of each clip [shape=(n_clips,)]
 
     Returns
     -------
     Novelty
     """
-    names = np.asarray(encounters, dtype=object)
+    names = encounters
     mean = vectors.mean(axis=0, dtype=np.float64)
     scale = vectors.std(axis=0, dtype=np.float64)
     scale[scale < 1e-8] = 1.0
@@ -92,20 +102,22 @@ def fit_novelty(vectors: Vectors, encounters: Sequence[str] | NDArray[np.object_
             k = min(N_NEIGHBOURS, int(others.sum()))
             near = NearestNeighbors(n_neighbors=k).fit(reference[others])
             distances[mine] = near.kneighbors(places[mine])[0].mean(axis=1)
-    return Novelty(mean, axes, reference, _usual(distances, names))
+    usual = {kind: _usual(distances, names, unit) for kind, unit in units.items()}
+    return Novelty(mean, axes, reference, usual)
 
 
-def _usual(distances: NDArray[np.float64], encounters: NDArray[np.object_]) -> float:
-    """The quantile of the distances, every encounter weighing the same."""
-    known = np.isfinite(distances)
-    if not known.any():  # a single encounter: nothing to compare with
-        return 1.0
-    values, names = distances[known], encounters[known].astype(str)
-    _, place, counts = np.unique(names, return_inverse=True, return_counts=True)
-    weights = 1 / counts[place]
-    order = np.argsort(values)
-    share = np.cumsum(weights[order]) / weights.sum()
-    return float(max(values[order][np.searchsorted(share, _QUANTILE)], 1e-12))
+def _usual(
+    distances: NDArray[np.float64], encounters: NDArray[np.object_], units: NDArray[np.object_]
+) -> float:
+    """The quantile of the units' mean distances, every encounter weighing the same."""
+    table = pd.DataFrame({"far": distances, "encounter": encounters, "unit": units})
+    means = table.groupby(["encounter", "unit"])["far"].mean().dropna()
+    if means.empty:  # a single encounter: nothing to compare with
+        return np.inf
+    weights = 1 / means.groupby(level="encounter").transform("size")
+    means = means.sort_values()
+    share = (weights[means.index].cumsum() / weights.sum()).to_numpy()
+    return float(means.iloc[np.searchsorted(share, _QUANTILE - 1e-9)])
 
 
 def _even_sample(encounters: NDArray[np.object_], most: int) -> NDArray[np.int64]:

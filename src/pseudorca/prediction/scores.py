@@ -87,6 +87,8 @@ def predict(
     tables, decisions = {}, []
     for unit in UNITS:
         units = aggregate(clips, recordings, log_probabilities, unit, novelty=novelty)
+        if classifier.novelty is not None:
+            units.table["novelty"] /= classifier.novelty.usual[unit]
         decided, probabilities = decide(
             units, classifier.calibrator(unit), rules[unit], unit=unit,
             classifier_id=classifier.classifier_id, trained=trained,

@@ -76,7 +76,15 @@ def train_project(
         trained,
         training,
         calibrators={unit: made.calibrator for unit, made in units.items()},
-        novelty=fit_novelty(data.vectors, data.groups),
+        novelty=fit_novelty(
+            data.vectors,
+            data.groups,
+            {
+                "clip": clips["moment_id"].to_numpy(dtype=object),
+                "recording": data.recordings,
+                "encounter": data.groups,
+            },
+        ),
         held_out=pd.concat([made.as_table().assign(unit=unit) for unit, made in units.items()])
         if units
         else None,
