@@ -33,8 +33,9 @@ def embed(
         str, typer.Option(help="common (one band for all), or study (native rate).")
     ] = "common",
     band: Annotated[
-        str, typer.Option(help="16k, 48k, 96k, or all (as far as every recording reaches).")
-    ] = "16k",
+        str | None,
+        typer.Option(help="16k (default), 48k, 96k, or all (as far as every recording reaches)."),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Another front-end setting, such as levels=pcen. Repeatable."),

@@ -188,6 +188,11 @@ def splits_from(
     from pseudorca.recordings.folds import STUDY_SEED, Split
 
     if group_by is not None:
+        if not any("encounter" in name for name in names):
+            raise PseudorcaError(
+                f"--group-by {group_by} takes the place of the encounter in --split encounter or "
+                f"leave-one-encounter-out; {', '.join(names)} names none. Leave one of the two out."
+            )
         names = [
             name.replace("encounter", group_by) if "encounter" in name else name for name in names
         ]

@@ -21,6 +21,9 @@ from pseudorca.workflow.clips import project_clips
 from pseudorca.workflow.project import Progress, project_recordings
 
 
+_BAND = "16k"
+
+
 @dataclass(frozen=True)
 class EmbedderOptions:
     """Which front end and backbone make the embeddings."""
@@ -29,7 +32,8 @@ class EmbedderOptions:
     weights: str = "official"
     layer: str | None = None
     front_end: str = "common"
-    band: str = "16k"
+    band: str | None = None
+    """Of the common front end; None: 16k."""
     settings: tuple[tuple[str, Any], ...] = ()
     """Other fields of the front end."""
     adapt_batch_norm: bool = False
@@ -78,8 +82,18 @@ def embed_project(
         "n_problems": len(result.problems),
         "problems": result.problems.to_dict("records"),
         "notices": resampling_notices(recordings, embedder.front_end.sample_rate)
-        + band_notices(recordings, embedder.front_end),
+        + band_notices(recordings, embedder.front_end)
+        + _trained_band_notices(options),
     }
+
+
+def _trained_band_notices(options: EmbedderOptions) -> list[str]:
+    if options.band in (None, _BAND) or not backbone_info(options.backbone).front_end_settings:
+        return []
+    return [
+        f"{options.backbone} was trained on pictures of the band {_BAND}; those of {options.band} are "
+        "unlike any that it knows. Compare with another backbone before trusting it."
+    ]
 
 
 def _make_embedder(
@@ -101,8 +115,14 @@ def _make_embedder(
                 f"{options.front_end} one draws others. Use --front-end common, or another backbone."
             )
         settings = dict(trained_with) | settings
+    if options.band is not None and options.front_end != CommonFrontEnd.name:
+        raise FrontEndError(
+            f"the {options.front_end} front end takes each recording at its own rate and has no band. "
+            "Leave out --band, or use --front-end common."
+        )
+    band = options.band or _BAND
     front_end = make_front_end(
-        options.front_end, band=options.band, lowest_rate=int(rates.min()), settings=settings
+        options.front_end, band=band, lowest_rate=int(rates.min()), settings=settings
     )
     backbone = load_backbone(options.backbone, weights=options.weights, layer=options.layer)
     embedder = Embedder(front_end, backbone, device, precision)

@@ -130,6 +130,12 @@ def evaluate_project(
                 f"Split {split.name}: {', '.join(folds.not_testable)} cannot be tested, since a class "
                 "would have nothing left to train on; the numbers do not cover them."
             )
+        n_values, n_units = len(set(folds.groups)), len(set(folds.units))
+        if not split.is_optimistic and n_units < n_values:
+            notices.append(
+                f"Split {split.name}: {n_values} values of {split.group_by} are dealt as {n_units} "
+                "groups, since an encounter or a moment is never torn apart."
+            )
         if folds.n_straddling_moments:
             notices.append(
                 f"Split {split.name}: {folds.n_straddling_moments} moments stand on both sides "
