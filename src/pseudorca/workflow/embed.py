@@ -20,7 +20,6 @@ from pseudorca.store import EMBEDDER_FOLDER, Store
 from pseudorca.workflow.clips import project_clips
 from pseudorca.workflow.project import Progress, project_recordings
 
-
 _BAND = "16k"
 
 
