@@ -105,8 +105,8 @@ class Rule:
     min_probability: float = 0.0
     min_moments: int = 1
     max_novelty: float = 1.0
-    """Mean distance to training clips, as a multiple of what 95 % of clips of new encounters of the
-    classes keep (see :mod:`pseudorca.learning.novelty`)."""
+    """Mean distance to training clips, as a multiple of what 95 % of such units of new encounters of
+    the classes keep (see :mod:`pseudorca.learning.novelty`)."""
 
 
 def decide(
