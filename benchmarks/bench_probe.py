@@ -1,17 +1,17 @@
 """The network in the box under the linear probe of the field notes, beside its controls.
 
     python benchmarks/bench_probe.py [--data DATA] [--mobilenet WEIGHTS] [--weights FILE ...]
-                                     [--splits grouped outing] [--keep FOLDER] [--json FILE]
+                                     [--mn04 WEIGHTS] [--splits grouped outing] [--keep FOLDER]
+                                     [--json FILE]
 
 Protocol as in ``bench_watkins_protocol.py``: 304 clips of six odontocete species (chance 0.167), 3 s
 windows, frozen embeddings, standardised logistic regression with balanced classes and C by inner
 grouped folds, mean log-probability per recording, recording-level balanced accuracy. Beside the
 network: each of ``--weights`` (other seeds), the same architecture with random weights, no network
-(mean and deviation over time of the levels), the mean spectrum, background only (the quietest 0.15 s
-of each window, repeated), and MobileNetV2. Intervals by resampling encounters within species,
-the same ones for both sides of a difference.
-
-Not in the table: mn04_as, which is not in the registry.
+(mean and deviation over time of the levels), the mean spectrum, the sample rate alone, background
+only (the quietest 0.15 s of each window, repeated), nothing above 9 kHz, MobileNetV2, and mn04_as
+(EfficientAT, trained on AudioSet), a reference that is built here and is not in the registry.
+Intervals by resampling encounters within species, the same ones for both sides of a difference.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,13 @@ import torch
 from bench_watkins_protocol import SPLITS, metadata_with_groups
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig, MobileNetV3
 
 from pseudorca import workflow
 from pseudorca.features import small_network
 from pseudorca.features.backbones import load_backbone
-from pseudorca.features.common import CommonFrontEnd, Picture
+from pseudorca.features.common import REACH, CommonFrontEnd, Picture, filter_weights, resample
 from pseudorca.features.embedding import Embedder, embed_clips
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.heads import LogisticHead
@@ -47,6 +50,12 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 QUIET_S = 0.15
 N_BOOTSTRAP = 2000
 TYPES = {"right": np.float64, "labels": np.str_, "groups": np.str_}  # of what is kept
+
+
+def row_centres() -> NDArray[np.float64]:
+    """Of the common front end's rows, in Hz."""
+    own = CommonFrontEnd()
+    return filter_weights(own.scale, own.n_rows, own.fmin_hz, own.fmax_hz, 1024, own.sample_rate)[1]
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,27 @@ class Background:
         return self.front_end.colour(wide, n_reached)
 
 
+@dataclass(frozen=True)
+class Limited:
+    """A front end that shows no recording more than the slower recorders could hold."""
+
+    front_end: CommonFrontEnd
+    top_hz: float = 9_000.0
+
+    @property
+    def sample_rate(self) -> int:
+        return self.front_end.sample_rate
+
+    def settings(self) -> dict[str, Any]:
+        return self.front_end.settings() | {"name": "limited", "top_hz": self.top_hz}
+
+    def picture(self, waveform: Any, *, sample_rate: int) -> Picture:
+        levels, n_reached = self.front_end.levels_db(waveform, sample_rate=sample_rate)
+        return self.front_end.colour(
+            levels, min(n_reached, int((row_centres() < self.top_hz).sum()))
+        )
+
+
 class Statistics:
     """In place of an embedder: numbers of the levels, without a network."""
 
@@ -89,6 +119,78 @@ class Statistics:
     def embed_pictures(self, pictures: list[Picture]) -> NDArray[np.float32]:
         rows = [self.summary(picture[::-1, :, 0].astype(np.float32)) for picture in pictures]
         return np.stack(rows).astype(np.float32)
+
+
+class Reach(Statistics):
+    """The sample rate alone: up to which row a recording reaches."""
+
+    def input_picture(self, waveform: Any, *, sample_rate: int) -> Picture:
+        top_hz = min(REACH * sample_rate, self.front_end.fmax_hz)
+        return np.full((1, 1, 3), round(255 * top_hz / self.front_end.fmax_hz), np.uint8)
+
+
+# In, kernel, expanded, out, squeezed, activation, stride: MobileNetV3-Large without its dilations.
+MN_LAYERS = (
+    (16, 3, 16, 16, False, "RE", 1), (16, 3, 64, 24, False, "RE", 2),
+    (24, 3, 72, 24, False, "RE", 1), (24, 5, 72, 40, True, "RE", 2),
+    (40, 5, 120, 40, True, "RE", 1), (40, 5, 120, 40, True, "RE", 1),
+    (40, 3, 240, 80, False, "HS", 2), (80, 3, 200, 80, False, "HS", 1),
+    (80, 3, 184, 80, False, "HS", 1), (80, 3, 184, 80, False, "HS", 1),
+    (80, 3, 480, 112, True, "HS", 1), (112, 3, 672, 112, True, "HS", 1),
+    (112, 5, 672, 160, True, "HS", 2), (160, 5, 960, 160, True, "HS", 1),
+    (160, 5, 960, 160, True, "HS", 1),
+)  # fmt: skip
+
+
+class Squeeze(nn.Module):
+    """Channels weighed by their means: fully connected, with a sigmoid at the end."""
+
+    def __init__(self, n_channels: int, n_squeezed: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(n_channels, n_squeezed), nn.Linear(n_squeezed, n_channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        weights = torch.sigmoid(self.fc2(torch.relu(self.fc1(maps.mean((2, 3))))))
+        return maps * weights[:, :, None, None]
+
+
+class Mn04:
+    """In place of an embedder: EfficientAT's ``mn04_as`` at 32 kHz, 384 numbers, 527 classes."""
+
+    device, embedder_id, rate = "cpu", "mn04_as", 32_000
+
+    def __init__(self, path: Path) -> None:
+        layers = [InvertedResidualConfig(*layer, 1, 0.4) for layer in MN_LAYERS]
+        block = partial(InvertedResidual, se_layer=Squeeze)
+        norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+        self.network = MobileNetV3(layers, 512, 527, block=block, norm_layer=norm)
+        self.network.features[0][0] = nn.Conv2d(1, 8, 3, 2, 1, bias=False)
+        state = {}
+        for name, tensor in torch.load(path, map_location="cpu", weights_only=True).items():
+            name = name.replace("conc_se_layers.0.", "")
+            name = name.replace("classifier.2.", "classifier.0.").replace("r.5.", "r.3.")
+            state[name] = tensor
+        self.network.load_state_dict(state)
+        self.network.eval()
+        edges = np.linspace(0.0, 1127 * np.log(1 + 15_000 / 700), 130)  # Kaldi's mel
+        bins = 1127 * np.log(1 + np.arange(513) * self.rate / 1024 / 700)
+        rising = (bins - edges[:-2, None]) / (edges[1] - edges[0])
+        falling = (edges[2:, None] - bins) / (edges[1] - edges[0])
+        self.filters = torch.from_numpy(np.maximum(0, np.minimum(rising, falling))).float()
+
+    def input_picture(self, waveform: Any, *, sample_rate: int) -> Any:
+        samples = torch.from_numpy(resample(waveform, sample_rate, self.rate))
+        samples = samples - samples.mean()
+        window = torch.hann_window(800, periodic=False)
+        spectrum = torch.stft(
+            samples[1:] - 0.97 * samples[:-1], 1024, 320, 800, window, return_complex=True
+        )
+        return (((self.filters @ spectrum.abs() ** 2 + 1e-5).log() + 4.5) / 5).numpy()
+
+    @torch.inference_mode()
+    def embed_pictures(self, pictures: list[Any]) -> NDArray[np.float32]:
+        found = [self.network.features(torch.from_numpy(p)[None, None]) for p in pictures]
+        return torch.cat([maps.mean((2, 3)) for maps in found]).numpy()
 
 
 @dataclass
@@ -118,19 +220,18 @@ def bootstrap_weights(scored: Scored) -> NDArray[np.float64]:
     rng = np.random.default_rng(0)
     weights = np.zeros((N_BOOTSTRAP, len(scored.labels)))
     for label in np.unique(scored.labels):
-        groups = np.unique(scored.groups[scored.labels == label])
-        for row in range(N_BOOTSTRAP):
-            drawn, times = np.unique(rng.choice(groups, len(groups)), return_counts=True)
-            for group, n in zip(drawn, times, strict=True):
-                chosen = (scored.labels == label) & (scored.groups == group)
-                weights[row, chosen] = n
+        own = np.flatnonzero(scored.labels == label)
+        groups, codes = np.unique(scored.groups[own], return_inverse=True)
+        n_groups = len(groups)
+        drawn = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), N_BOOTSTRAP)
+        weights[:, own] = drawn[:, codes]
     return weights
 
 
 def score(store: Store, embedder_id: str, split_name: str) -> Scored:
     """Out-of-fold decisions per recording under one of the protocol's splits."""
     recordings = store.read("recordings")
-    clips = labelled_clips(store.read("clips"), store, embedder_id)
+    clips, _ = labelled_clips(store.read("clips"), recordings, store, embedder_id)
     split = SPLITS[split_name]
     folds = make_folds(clips, recordings, split)
     data = make_training_set(clips, recordings, store, embedder_id)
@@ -158,6 +259,18 @@ def random_weights(folder: Path, seed: int) -> Path:
     return path
 
 
+def whitened(levels: Any) -> Any:
+    """Grey levels as decibels about the root mean square of the clip as a pre-emphasis leaves it.
+
+    What is 45 dB below it, or out of the recording's reach, is no more than that.
+    """
+    own, centres_hz = CommonFrontEnd(**small_network.FRONT_END), row_centres()
+    emphasis = np.abs(1 - 0.97 * np.exp(-2j * np.pi * centres_hz / 32_000)) ** 2
+    weights = emphasis * np.gradient(centres_hz)
+    power = 10 ** (levels * (own.range_db / 2550)) * (levels > 0) * weights[:, None]
+    return 10 * np.log10(power / power[levels > 0].mean() + 10**-4.5)
+
+
 def embedders(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """What is judged, by the name of its row."""
     own = CommonFrontEnd(**small_network.FRONT_END)
@@ -182,10 +295,16 @@ def embedders(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     found["no network: the same, centred"] = Statistics(
         "mean_and_deviation_centred", lambda x: mean_and_deviation(centred(x)), spread="range"
     )
+    found["no network: the same, whitened"] = Statistics(
+        "mean_and_deviation_whitened", lambda x: mean_and_deviation(whitened(x)), spread="range"
+    )
+    found["sample rate alone"] = Reach("sample_rate", lambda x: x.mean(1))
     found["mean spectrum, 32 bands"] = Statistics(
         "mean_spectrum", lambda x: x.mean(1).reshape(32, -1).mean(1)
     )
     found["background only"] = small("official", Background(own))
+    found["nothing above 9 kHz"] = small("official", Limited(own))
+    found["mn04_as"] = Mn04(arguments.mn04)
     found["MobileNetV2"] = mobilenet(CommonFrontEnd())
     found["MobileNetV2, background only"] = mobilenet(Background(CommonFrontEnd()))
     return found
@@ -234,6 +353,7 @@ def main() -> None:
         "--mobilenet",
         default=str(SHARED / "weights/mobilenet_v2_imagenet1001_coral.safetensors"),
     )
+    parser.add_argument("--mn04", type=Path, default=SHARED / "weights/mn04_as_mAP_432.pt")
     parser.add_argument("--weights", type=Path, nargs="*", default=[])
     parser.add_argument(
         "--splits", nargs="*", default=["random recordings", "grouped", "outing"], choices=SPLITS

@@ -169,7 +169,10 @@ def _each(function: Callable[[Any], Any], tasks: list[Any], n_workers: int) -> I
     if n_workers == 1:
         yield from map(function, tasks)
         return
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of the processes yet to start
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+    ):  # of the processes yet to start
         os.environ.setdefault(name, "1")
     with ProcessPoolExecutor(n_workers) as pool:
         yield from pool.map(function, tasks)
@@ -209,14 +212,17 @@ class SurveySettings:
 
     seed: int = 1000
     n_species: int = 6
-    n_encounters: int = 6
+    n_encounters: int = 4
     """Of each species; an encounter has its own animals, sea and recorder."""
     n_clips: int = 4
     """Of each encounter."""
     band: str = "16k"
     clip_s: float = 3.0
-    same_repertoire: bool = True
-    """Every species makes the same kinds of signal, so that how they sound has to tell them."""
+    shortest_s: float = 0.3
+    """Half of the clips are recordings of this length or longer, repeated to fill ``clip_s``."""
+    unlikeness: float = 0.5
+    """How far the species' traits are from those of the first, as a share of that of two drawn
+    independently. All make the same kinds of signal."""
 
 
 @dataclass(frozen=True)
@@ -234,39 +240,68 @@ class SurveyClips:
     encounter: NDArray[np.int64]
 
 
+def nearer(species: sim.Species, first: sim.Species, unlikeness: float) -> sim.Species:
+    """A species with its traits moved towards those of another, and the other's rates of signals."""
+    traits = {}
+    for name, trait in species.traits.items():
+        centre, towards = trait.centre, first.traits[name].centre
+        if trait.log:
+            moved = towards * (centre / towards) ** unlikeness
+        else:
+            moved = towards + unlikeness * (centre - towards)
+        traits[name] = trait._replace(centre=moved)
+    return replace(species, traits=traits, rates=first.rates)
+
+
+def cut_and_tiled(waveform: NDArray[np.float32], first: int, n: int) -> NDArray[np.float32]:
+    """``n`` samples from ``first`` on, over and over, as long as all: as a short recording is seen."""
+    return np.resize(waveform[first : first + n], len(waveform))
+
+
 def simulated_survey(settings: SurveySettings) -> SurveyClips:
     """Make a held-out survey; its species are in no training set, since its seed differs."""
     rng = np.random.default_rng([settings.seed, 3])
     pictures = front_end(settings.band)
-    species = [sim.draw_virtual_species(rng) for _ in range(settings.n_species)]
-    if settings.same_repertoire:
-        rates = species[0].rates
-        species = [replace(one, rates=rates) for one in species]
+    every = [sim.draw_virtual_species(rng) for _ in range(settings.n_species)]
+    every = [nearer(one, every[0], settings.unlikeness) for one in every]
     levels, quiet, about = [], [], []
-    for number, one in enumerate(species):
+    for number, one in enumerate(every):
         kinds = [kind for kind, per_s in one.rates.items() if per_s > 0]
         for encounter in range(settings.n_encounters):
             rate = draw_rate(rng, settings.band)
             recorder = sim.draw_recorder(rng, sample_rate=rate)
             world, group = sim.draw_world(rng), sim.draw_group(rng)
             for _ in range(settings.n_clips):
-                scenes = ((1.0, [str(rng.choice(kinds))]), (0.0, []))
                 snr_db = float(rng.uniform(3.0, 30.0))
+                heard, truth = sim.simulate_clip(
+                    rng, one, world, recorder, settings.clip_s, group=group,
+                    require=[str(rng.choice(kinds))], snr_db=snr_db,
+                )  # fmt: skip
+                silent, _ = sim.simulate_clip(
+                    rng,
+                    one,
+                    world,
+                    recorder,
+                    settings.clip_s,
+                    group=group,
+                    activity=0.0,
+                )
+                first, n = 0, heard.shape[1]
+                if rng.random() < 0.5:  # a short recording, cut around some signal
+                    length_s = float(rng.uniform(settings.shortest_s, settings.clip_s))
+                    chosen = truth["signals"][int(rng.integers(len(truth["signals"])))]
+                    middle_s = 0.5 * (chosen["start_s"] + chosen["end_s"])
+                    n = round(length_s * rate)
+                    first = int(np.clip(round(middle_s * rate) - n // 2, 0, heard.shape[1] - n))
                 try:
-                    heard = [
-                        pictures.levels_db(
-                            sim.simulate_clip(
-                                rng, one, world, recorder, settings.clip_s, group=group,
-                                activity=activity, require=require, snr_db=snr_db,
-                            )[0][0],
-                            sample_rate=rate,
-                        )
-                        for activity, require in scenes
-                    ]  # fmt: skip
+                    pair = [
+                        pictures.levels_db(cut_and_tiled(wave[0], first, n), sample_rate=rate)
+                        for wave in (heard, silent)
+                    ]
                 except AudioError:
                     continue
-                levels.append(heard[0][0])
-                quiet.append(heard[1][0])
-                about.append((heard[0][1], number, number * settings.n_encounters + encounter))
+                levels.append(pair[0][0])
+                quiet.append(pair[1][0])
+                about.append((pair[0][1], number, number * settings.n_encounters + encounter))
     table = np.array(about)
     return SurveyClips(np.stack(levels), np.stack(quiet), *table.T)

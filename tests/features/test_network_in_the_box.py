@@ -17,7 +17,7 @@ from pseudorca import workflow
 from pseudorca.errors import BackboneError, FrontEndError
 from pseudorca.features import small_network
 from pseudorca.features.backbones import backbone_info, load_backbone
-from pseudorca.features.common import CommonFrontEnd
+from pseudorca.features.common import CommonFrontEnd, filter_weights
 from pseudorca.features.embedding import Embedder, load_embedder, save_embedder
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import ScanOptions
@@ -148,6 +148,33 @@ def test_picture_of_another_height_is_refused(embedder):
 def test_network_cannot_be_cut():
     with pytest.raises(BackboneError, match="used whole"):
         load_backbone("pseudorca_small", layer="members")
+
+
+def test_low_noise_does_not_decide_what_is_loud():
+    """A whistle keeps its level beside a rumble that takes most of the picture's loudest rows."""
+    grey = torch.full((2, 1, small_network.N_ROWS, 64), 0.25)
+    grey[:, :, 40, 10:30] = 0.75  # at some 6 kHz, 40 dB above the rest
+    grey[1, :, -6:] = 0.85  # below 300 Hz
+    alone, beside = small_network.whitened(grey)[:, 0, 40, 20]
+    assert alone - beside == pytest.approx(0.0, abs=1.0)
+
+
+def test_what_a_recording_does_not_reach_lies_on_the_floor():
+    grey = torch.full((1, 1, small_network.N_ROWS, 64), 0.9)
+    grey[:, :, :30] = 0.0
+    levels = small_network.whitened(grey)
+    np.testing.assert_allclose(levels[:, :, :30], -small_network.FLOOR_DB, atol=1e-3)
+    assert levels[:, :, 30:].min() > -small_network.FLOOR_DB
+    assert torch.isfinite(small_network.whitened(torch.zeros(1, 1, 128, 16))).all()
+
+
+def test_rows_stand_for_the_front_ends_own_frequencies():
+    front_end = CommonFrontEnd(**small_network.FRONT_END)
+    _, centres_hz = filter_weights(
+        front_end.scale, front_end.n_rows, front_end.fmin_hz, front_end.fmax_hz, 1024, RATE
+    )
+    mel = 2595 * np.log10(1 + centres_hz[[-1, 0]] / 700)
+    np.testing.assert_allclose(small_network.ROWS_MEL, mel, atol=2.0)
 
 
 def test_range_spread_means_as_many_decibels_in_every_clip():
@@ -285,6 +312,26 @@ def test_run_of_other_settings_is_not_gone_on_with(training, clips, tmp_path):
     train_network.train(tiny(training, clips[0]), sound, tmp_path, max_epochs=0)
     with pytest.raises(SystemExit, match="other settings"):
         train_network.train(tiny(training, clips[0], dropout=0.5), sound, tmp_path)
+
+
+def test_nearer_species_lies_between_two(training):
+    simulated, _ = training
+    rng = np.random.default_rng(3)
+    first, other = sim.draw_virtual_species(rng), sim.draw_virtual_species(rng)
+    for unlikeness, expected in ((0.0, first), (1.0, other)):
+        found = simulated.nearer(other, first, unlikeness)
+        assert found.rates == first.rates
+        for name, trait in found.traits.items():
+            assert trait.centre == pytest.approx(expected.traits[name].centre)
+            assert trait.spread == other.traits[name].spread
+
+
+def test_short_recording_is_repeated(training):
+    simulated, _ = training
+    wave = np.arange(10, dtype=np.float32)
+    np.testing.assert_array_equal(
+        simulated.cut_and_tiled(wave, 2, 4), [2, 3, 4, 5, 2, 3, 4, 5, 2, 3]
+    )
 
 
 def test_exported_file_loads_as_the_backbone(training, clips, tmp_path):

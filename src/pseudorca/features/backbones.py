@@ -621,7 +621,7 @@ def _fetch_shipped(known: OfficialWeights) -> StateDict:
 
 
 _SHIPPED = OfficialWeights(
-    name="SIMULATED_V1",
+    name="SIMULATED_V2",
     url=small_network.WEIGHTS.name,
     licence="Apache-2.0",
     input_size=(small_network.N_ROWS, None),

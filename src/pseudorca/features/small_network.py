@@ -5,6 +5,7 @@ width. Out: an embedding that keeps where in frequency a sound was, and not when
 ``training/train_network.py`` on simulated sound alone; ``docs/model-cards`` says how well it does.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,11 +19,13 @@ FRONT_END: Final[Mapping[str, Any]] = {"colours": "grey", "spread": "range"}
 """Settings of the common front end that differ from its own: what the network was trained on."""
 
 WEIGHTS: Final = Path(__file__).parent / "weights" / "pseudorca_small.safetensors"
-WEIGHTS_SHA256: Final = "dc3e4876a9ee6c76f7e73c94903e67ecc14713ccb91e729a2f9add73a966537d"
+WEIGHTS_SHA256: Final = "81bc88035a7f2b02357ea055b701be8a03665a09112ef01cc3f72fa6bd58d9a8"
 N_MEMBERS: Final = 1  # networks side by side in the file
 N_PARAMETERS: Final = 282_752
 N_ROWS: Final = 128
 RANGE_DB: Final = 80.0  # what 256 grey levels span
+ROWS_MEL: Final = (3482.0, 177.0)  # of the rows' centres, from top to bottom, in the band to 16 kHz
+FLOOR_DB: Final = 45.0  # below the root mean square
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class NetworkConfig:
 
 
 class SmallNetwork(nn.Module):
-    """Levels, centred per clip, with a frequency coordinate, through four halvings; see the module.
+    """Whitened levels with a frequency coordinate, through four halvings; see the module.
 
     Pooled over time by mean and maximum, in ``n_bands`` bands of frequency.
     """
@@ -59,18 +62,11 @@ class SmallNetwork(nn.Module):
         self.head = nn.Linear(config.embedding_size, n_outputs)
 
     def maps(self, pictures: Tensor) -> Tensor:
-        """Feature maps [shape=(n, channels, rows / 16, frames / 16)] of grey pictures in [0, 1].
-
-        Levels become decibels about the mean of what is above the floor: gain is not told, nor how
-        much of the picture the floor covers.
-        """
+        """Feature maps [shape=(n, channels, rows / 16, frames / 16)] of grey pictures in [0, 1]."""
         grey = pictures[:, :1]
-        above = (grey > 0).to(grey.dtype)
-        share = above.sum((1, 2, 3), keepdim=True).clamp(min=1.0)
-        mean = grey.sum((1, 2, 3), keepdim=True) / share
-        levels = ((grey - mean) * (RANGE_DB / 12.0)).clamp(min=-2.5)
+        levels = (whitened(grey) + 25.0) / 12.0
         up = torch.linspace(1.0, -1.0, grey.shape[2], dtype=grey.dtype, device=grey.device)
-        coordinate = up.view(1, 1, -1, 1).expand_as(levels)
+        coordinate = up.view(1, 1, -1, 1).expand_as(grey)
         features: Tensor = self.trunk(torch.cat([levels, coordinate], 1))
         return features
 
@@ -99,6 +95,24 @@ class SideBySide(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         output: Tensor = self.head(torch.cat([member(pictures) for member in self.members], 1))
         return output
+
+
+def whitened(grey: Tensor) -> Tensor:
+    """Decibels about the clip's root mean square, after a pre-emphasis, of pictures in [0, 1].
+
+    Noise of the sea and of tapes falls with frequency. As it is, it would decide what loud means;
+    a rise by 6 dB an octave, and rows weighed by their bandwidth, leave that to the rest. Levels
+    far below, and rows that the recording does not reach, end in a soft floor.
+    """
+    mel = torch.linspace(*ROWS_MEL, grey.shape[2], dtype=grey.dtype, device=grey.device)
+    hz = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    emphasis_db = 20.0 * torch.log10(hz / 1000.0) + 10.0 * torch.log10(1.0 + hz / 700.0)
+    above = (grey > 0).to(grey.dtype)
+    decibels = grey * RANGE_DB + emphasis_db.view(1, 1, -1, 1)
+    power = torch.exp(decibels * (math.log(10.0) / 10.0)) * above
+    mean = power.sum((1, 2, 3), keepdim=True) / above.sum((1, 2, 3), keepdim=True).clamp(min=1.0)
+    relative = torch.log(power / mean.clamp(min=1e-12) + 10.0 ** (-FLOOR_DB / 10.0))
+    return relative * (10.0 / math.log(10.0))
 
 
 def build() -> nn.Module:
