@@ -1,20 +1,22 @@
 """The verb ``decide``: again on what was predicted, or on events that another classifier scored."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from pseudorca.cli.options import (
     AsJson,
-    Format,
+    Formats,
     MaxError,
+    MaxGap,
     MaxNovelty,
     MinMoments,
     MinProbability,
     Prior,
     Workers,
     decision_from,
+    kinds_from,
     open_store,
 )
 from pseudorca.cli.output import done, progress, say, say_problems, table
@@ -80,7 +82,8 @@ def decide(
     ] = None,
     label: Annotated[str, typer.Option(help="events: the species' name in the decisions.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the tables.")] = None,
-    output_format: Annotated[Format, typer.Option("--format", help="Of the tables.")] = Format.csv,
+    output_format: Formats = None,
+    max_gap: MaxGap = 0.0,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -94,7 +97,8 @@ def decide(
         store = open_store(project)
         with progress("Deciding") as update:
             result = workflow.decide_again(
-                store, decision=decision, output=out, kind=output_format.value,
+                store, decision=decision, output=out, kinds=kinds_from(output_format),
+                max_gap_s=max_gap,
                 n_workers=workers, progress=update,
             )  # fmt: skip
         if not done(result, as_json):
@@ -129,7 +133,11 @@ def decide(
         columns, rules[event_filter], label, tuple(at or (0.9,)), precision, prevalence=prevalence
     )
     folder = out or Path(f"{events.stem}_decided")
-    result = workflow.decide_events(events, folder, options=options, kind=output_format.value)
+    kinds = kinds_from(output_format)
+    if len(kinds) > 1 or kinds[0] not in ("csv", "parquet"):
+        raise PseudorcaError(f"events are written as csv or parquet, not {', '.join(kinds)}.")
+    kind: Literal["csv", "parquet"] = "parquet" if kinds[0] == "parquet" else "csv"
+    result = workflow.decide_events(events, folder, options=options, kind=kind)
     page = write_events_report(result, folder / "events.html")
     result = result | {"page": page["output"]}
     if not done(result, as_json):

@@ -46,6 +46,11 @@ class Conflict(StrEnum):
 class Format(StrEnum):
     csv = "csv"
     parquet = "parquet"
+    raven = "raven"
+    audacity = "audacity"
+    opensoundscape = "opensoundscape"
+    birdnet = "birdnet"
+    banter = "banter"
 
 
 Project = Annotated[Path, typer.Option("--project", "-p", help="Project folder.")]
@@ -120,6 +125,16 @@ Prior = Annotated[
         help="How frequent the classes are where these recordings come from: uniform, train (as many "
         "as there are training encounters), or shares such as Insular=0.14,Pelagic=0.86."
     ),
+]
+
+Formats = Annotated[
+    list[Format] | None,
+    typer.Option("--format", help="Of what is written. Repeatable. Without: csv."),
+]
+
+MaxGap = Annotated[
+    float,
+    typer.Option("--max-gap", help="Seconds between clips of one name that are one detection."),
 ]
 
 MaxError = Annotated[
@@ -229,3 +244,7 @@ def decision_from(
     from pseudorca.workflow import DecisionOptions
 
     return DecisionOptions(prior, max_error, min_probability, min_moments, max_novelty)
+
+
+def kinds_from(formats: list[Format] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.value for one in formats or [Format.csv]))

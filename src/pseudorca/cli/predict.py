@@ -9,8 +9,9 @@ from pseudorca.cli.options import (
     AsJson,
     BatchSize,
     Device,
-    Format,
+    Formats,
     MaxError,
+    MaxGap,
     MaxNovelty,
     MinMoments,
     MinProbability,
@@ -22,6 +23,7 @@ from pseudorca.cli.options import (
     TimeFormat,
     Workers,
     decision_from,
+    kinds_from,
     open_store,
 )
 from pseudorca.cli.output import done, progress, say, say_problems, table
@@ -35,7 +37,8 @@ def predict(
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the classifier.")] = "classifier",
     out: Annotated[Path | None, typer.Option(help="Folder for the tables.")] = None,
-    output_format: Annotated[Format, typer.Option("--format", help="Of the tables.")] = Format.csv,
+    output_format: Formats = None,
+    max_gap: MaxGap = 0.0,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
     prior: Prior = "uniform",
@@ -58,7 +61,8 @@ def predict(
     store = open_store(project)
     with progress("Predicting") as update:
         result = workflow.predict_project(
-            store, tuple(paths or ()), name=name, output=out, kind=output_format.value,
+            store, tuple(paths or ()), name=name, output=out, kinds=kinds_from(output_format),
+            max_gap_s=max_gap,
             options=options, decision=decision, device=device, precision=precision.value,
             batch_size=batch_size, n_workers=workers, progress=update,
         )  # fmt: skip
@@ -70,7 +74,8 @@ def predict(
 def say_predictions(result: dict[str, Any]) -> None:
     """Print what was decided, and what the probabilities are worth."""
     say(
-        f"{result['n_files']} files, {result['n_clips']} clips, {result['n_encounters']} encounters."
+        f"{result['n_files']} files, {result['n_clips']} clips, {result['n_encounters']} encounters, "
+        f"{result['n_detections']} detections."
     )
     counts = {unit: result[f"{unit}s_per_class"] for unit in ("recording", "encounter")}
     named = sorted(set().union(*counts.values()))

@@ -9,11 +9,15 @@ from typing import Any
 import pandas as pd
 
 from pseudorca.errors import ManifestError, StoreError
+from pseudorca.features.common import CommonFrontEnd
 from pseudorca.features.embedding import Precision
 from pseudorca.features.front_ends import resampling_notices
 from pseudorca.learning.classifier import Classifier
 from pseudorca.prediction.decisions import UNITS
-from pseudorca.prediction.formats import Format, write_tables
+from pseudorca.prediction.detections import find_detections
+from pseudorca.prediction.effort import find_gaps, summarise_effort
+from pseudorca.prediction.formats import write_predictions
+from pseudorca.prediction.scores import Predictions
 from pseudorca.prediction.scores import predict as predict_recordings
 from pseudorca.recordings.manifest import PROBLEM_COLUMNS, ScanOptions, scan_files
 from pseudorca.store import CLASSIFIER_FOLDER, PREDICTION_FOLDER, Store
@@ -28,7 +32,8 @@ def predict_project(
     name: str = "classifier",
     decision: DecisionOptions | None = None,
     output: Path | None = None,
-    kind: Format = "csv",
+    kinds: Sequence[str] = ("csv",),
+    max_gap_s: float = 0.0,
     options: ScanOptions | None = None,
     device: str = "auto",
     precision: Precision = "auto",
@@ -36,7 +41,11 @@ def predict_project(
     n_workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Predict on files and folders, or on the project's unlabelled recordings if none are given."""
+    """Predict on files and folders, or on the project's unlabelled recordings if none are given.
+
+    ``kinds`` are names of :data:`pseudorca.prediction.formats.FORMATS`; clips of one name that lie
+    no more than ``max_gap_s`` apart are one detection.
+    """
     classifier = Classifier.load(
         store.folder / CLASSIFIER_FOLDER / name, device=device, precision=precision
     )
@@ -72,7 +81,7 @@ def predict_project(
         notices.append("No clip could be scored: see the problems.")
     problems = pd.concat([problems, found.problems], ignore_index=True)
     folder = output or store.folder / PREDICTION_FOLDER
-    write_tables(found.tables | {"problem": problems}, folder, kind=kind)
+    files, n_detections = _write(found, recordings, problems, classifier, folder, kinds, max_gap_s)
     store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
     key = {"classifier_id": classifier.classifier_id, "split_id": ""}
     store.replace("scores", found.scores, **key)
@@ -95,7 +104,9 @@ def predict_project(
         "n_files": len(recordings) + int((problems["stage"] == "scan").sum()),
         "n_clips": found.n_clips,
         "n_problems": len(problems),
+        "n_detections": n_detections,
         "output": str(folder),
+        "files": files,
         "classifier_id": classifier.classifier_id,
         "prior": rules["encounter"].prior.name,
         "calibrated": bool(classifier.calibrators),
@@ -108,6 +119,35 @@ def predict_project(
     }
 
 
+def _write(
+    found: Predictions,
+    recordings: pd.DataFrame,
+    problems: pd.DataFrame,
+    classifier: Classifier,
+    folder: Path,
+    kinds: Sequence[str],
+    max_gap_s: float,
+) -> tuple[dict[str, int], int]:
+    """Write the tables; returns the number of files of each kind, and of detections."""
+    clips = found.tables["clip"]
+    detections = find_detections(clips, recordings, max_gap_s=max_gap_s)
+    effort = {
+        period: summarise_effort(clips, recordings, detections, per=period)
+        for period in ("hour", "day")
+    }
+    gaps = find_gaps(recordings)
+    tables = found.tables | effort | {"detection": detections, "gap": gaps, "problem": problems}
+    front_end, channels = classifier.embedder.front_end, classifier.clip_options.channels
+    band_hz = None
+    if isinstance(front_end, CommonFrontEnd):
+        band_hz = (front_end.fmin_hz, front_end.fmax_hz)
+    written = write_predictions(
+        tables, recordings, folder, kinds=kinds, max_gap_s=max_gap_s, band_hz=band_hz,
+        channel=int(channels) if channels.isdecimal() else 1,
+    )  # fmt: skip
+    return {kind: len(paths) for kind, paths in written.items()}, len(detections)
+
+
 def _counts(said: pd.Series) -> dict[str, int]:
     return {str(label): int(n) for label, n in said.items()}
 
@@ -117,7 +157,8 @@ def decide_again(
     *,
     decision: DecisionOptions,
     output: Path | None = None,
-    kind: Format = "csv",
+    kinds: Sequence[str] = ("csv",),
+    max_gap_s: float = 0.0,
     n_workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -141,7 +182,8 @@ def decide_again(
         options=ScanOptions(name_pattern=last["name_pattern"], time_format=last["time_format"]),
         decision=decision,
         output=output,
-        kind=kind,
+        kinds=kinds,
+        max_gap_s=max_gap_s,
         n_workers=n_workers,
         progress=progress,
     )

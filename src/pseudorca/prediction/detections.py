@@ -1,0 +1,220 @@
+"""Clips of one decision that follow each other, as one detection.
+
+In: the clips of ``predict`` and the recordings they were cut from. Out: a row per stretch of sound
+that was named, over the borders of files where one recorder wrote them without a break. Moments are
+counted, however many channels heard them; what is undecided is no detection.
+"""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.errors import PseudorcaError
+from pseudorca.learning.training_set import OTHER
+from pseudorca.prediction.decisions import UNDECIDED
+
+DETECTION_COLUMNS = (
+    "path", "start_s", "end_path", "end_s", "duration_s", "start_utc", "end_utc", "recorder",
+    "encounter", "n_moments", "decision", "mean_probability", "max_probability", "in_training",
+    "recording_id", "end_recording_id", "classifier_id",
+)  # fmt: skip
+
+TOUCH_S = 1.0
+"""A file begins where another ends if their clocks say so to this many seconds: names of recorders
+hold whole seconds."""
+
+_ROUNDING = 1e-6
+"""Seconds by which sums of decimal fractions may miss what they stand for."""
+
+
+def find_detections(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    *,
+    max_gap_s: float | None = 0.0,
+    across_files: bool = True,
+) -> pd.DataFrame:
+    """Merge clips of one decision into detections.
+
+    Two clips are one detection if nothing more than ``max_gap_s`` of the same sound lies between
+    them. Detections of one population never overlap; those of two may, where windows overlap or a
+    gap of the one is bridged.
+
+    Parameters
+    ----------
+    clips : DataFrame, the table ``clip`` of :class:`pseudorca.prediction.scores.Predictions`
+    recordings : DataFrame, the table ``recordings``
+    max_gap_s : float or None
+        Seconds; 0: clips that touch or overlap are merged; None: every clip is a detection
+    across_files : bool
+        Whether a detection may run on from a file into the next of the same recorder
+        (see :func:`timeline`)
+
+    Returns
+    -------
+    DataFrame
+        Columns :data:`DETECTION_COLUMNS`. ``start_s`` is an offset in the file ``path``, ``end_s`` in
+        the file ``end_path``; ``mean_probability`` and ``max_probability`` are over moments. Ordered
+        by recorder and time.
+
+    Raises
+    ------
+    PseudorcaError
+        If the gap is negative or no number.
+    """
+    if max_gap_s is not None and not max_gap_s >= 0:
+        raise PseudorcaError(f"a gap of {max_gap_s} s: expected 0 or more seconds.")
+    named = clips[is_named(clips["decision"])]
+    if named.empty:
+        return pd.DataFrame(columns=list(DETECTION_COLUMNS), dtype="string")
+    rows = _placed(named, recordings)
+    rows["whole"] = rows["run"] if across_files else rows["file"]
+    rows = rows.sort_values(
+        ["whole", "decision", "begin", "finish", "probability", "recording_id"], ignore_index=True
+    )
+    same = ["whole", "decision"]
+    heard_until = rows.groupby(same, sort=False)["finish"].cummax()
+    gap = rows["begin"] - heard_until.shift()
+    is_first = ~rows.duplicated(same) | (True if max_gap_s is None else gap > max_gap_s + _ROUNDING)
+    rows["detection"] = is_first.cumsum()
+    rows["summed"] = rows["probability"] * rows["n_moments"]
+    by_detection = rows.groupby("detection", sort=False)
+    first = rows[is_first].set_index("detection")
+    last = rows.loc[by_detection["finish"].idxmax()].set_index("detection")
+    counted = by_detection.agg(
+        n_moments=("n_moments", "sum"),
+        summed=("summed", "sum"),
+        max_probability=("probability", "max"),
+        in_training=("in_training", "any"),
+    )
+    found = first[["path", "start_s", "recorder", "encounter", "decision"]].assign(
+        end_path=last["path"],
+        end_s=last["end_s"],
+        duration_s=last["finish"] - first["begin"],
+        start_utc=first["file_utc"] + pd.to_timedelta(first["start_s"], unit="s").dt.round("us"),
+        end_utc=last["file_utc"] + pd.to_timedelta(last["end_s"], unit="s").dt.round("us"),
+        n_moments=counted["n_moments"],
+        mean_probability=(counted["summed"] / counted["n_moments"]).clip(
+            upper=counted["max_probability"]
+        ),
+        max_probability=counted["max_probability"],
+        in_training=counted["in_training"],
+        recording_id=first["recording_id"],
+        end_recording_id=last["recording_id"],
+        classifier_id=first["classifier_id"],
+    )
+    order = first.sort_values(["run", "begin", "decision"], kind="stable").index
+    return found.loc[order, list(DETECTION_COLUMNS)].reset_index(drop=True)
+
+
+def is_named(decisions: pd.Series) -> pd.Series:
+    """Whether each decision names a population: not undecided, and not another sound."""
+    return ~decisions.isin((UNDECIDED, OTHER))
+
+
+def populations(clips: pd.DataFrame) -> list[str]:
+    """The classes of a table of predictions, without that of other sounds."""
+    classes = [name.removeprefix("p_") for name in clips.columns if name.startswith("p_")]
+    return [label for label in classes if label != OTHER]
+
+
+def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
+    """Lay the recordings of each recorder behind one another.
+
+    Files of one moment (its channels) count once; the first stands for all. A recorder is a platform
+    or, where names tell of none, a folder. A file continues another of the same recorder if it begins
+    where that one ends, to :data:`TOUCH_S`. If two files could be meant, or if files hold selections
+    of a longer recording, none is taken to continue another.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+
+    Returns
+    -------
+    DataFrame
+        A row per moment, ordered by recorder and time, those without a time last: ``moment_id,
+        recording_id, path, recorder, start_utc, duration_s, sample_rate, n_channels``, and ``run``
+        (a number for all files that continue each other) with ``run_start_s``, the seconds of sound
+        in it before this file.
+    """
+    columns = [
+        "moment_id", "recording_id", "root", "path", "platform", "selection", "start_utc",
+        "duration_s", "sample_rate", "n_channels",
+    ]  # fmt: skip
+    line = recordings.drop_duplicates("moment_id")[columns].reset_index(drop=True)
+    line["start_utc"] = pd.to_datetime(line["start_utc"], utc=True).astype("datetime64[us, UTC]")
+    line["recorder"] = [
+        _folder(root, path) if pd.isna(platform) else str(platform)
+        for root, path, platform in zip(line["root"], line["path"], line["platform"], strict=True)
+    ]
+    line = line.sort_values(["recorder", "start_utc", "path", "root"], ignore_index=True)
+    continues = np.full(len(line), -1)
+    is_whole = line["start_utc"].notna() & line["selection"].isna()
+    for _, files in line[is_whole].groupby("recorder", sort=False):
+        places = files.index.to_numpy()
+        starts = _microseconds(files["start_utc"]) / 1e6
+        before, after = _links(starts, files["duration_s"].to_numpy(dtype=np.float64))
+        continues[places[after]] = places[before]
+    runs, run_starts_s = [0] * len(line), [0.0] * len(line)
+    durations = line["duration_s"].tolist()
+    n_runs = 0
+    for place, before in enumerate(continues.tolist()):
+        if before < 0:
+            runs[place], n_runs = n_runs, n_runs + 1
+        else:
+            runs[place] = runs[before]
+            run_starts_s[place] = run_starts_s[before] + durations[before]
+    line["run"], line["run_start_s"] = runs, run_starts_s
+    return line.drop(columns=["root", "platform", "selection"])
+
+
+def _folder(root: Any, path: Any) -> str:
+    """The folder of a recording."""
+    return PurePosixPath(str(root), str(path)).parent.as_posix()
+
+
+def _links(
+    starts: NDArray[np.float64], durations: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of files of which the second alone begins where the first alone ends."""
+    ends = starts + durations
+    low = np.searchsorted(starts, ends - TOUCH_S, side="left")
+    low = np.maximum(low, np.searchsorted(starts, starts, side="right"))  # later than itself
+    high = np.maximum(low, np.searchsorted(starts, ends + TOUCH_S, side="right"))
+    steps = np.zeros(len(starts) + 1, dtype=np.int64)
+    np.add.at(steps, low, 1)
+    np.add.at(steps, high, -1)
+    n_before = np.cumsum(steps)
+    before = np.flatnonzero(high - low == 1)
+    before = before[n_before[low[before]] == 1]
+    return before, low[before]
+
+
+def _placed(named: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
+    """Clips with the place of their file in the timeline: ``begin`` and ``finish`` in its run."""
+    line = timeline(recordings)
+    line["file"] = np.arange(len(line))
+    moment_of = recordings.set_index("recording_id")["moment_id"]
+    place = line.set_index("moment_id").loc[moment_of.loc[named["recording_id"]]]
+    rows = named[
+        [
+            "path", "encounter", "start_s", "end_s", "n_moments", "decision", "probability",
+            "in_training", "recording_id", "classifier_id",
+        ]
+    ].reset_index(drop=True)  # fmt: skip
+    for column in ("run", "file", "recorder"):
+        rows[column] = place[column].to_numpy()
+    rows["file_utc"] = pd.Series(place["start_utc"].array)
+    offset = place["run_start_s"].to_numpy(dtype=np.float64)
+    rows["begin"] = offset + rows["start_s"].to_numpy(dtype=np.float64)
+    rows["finish"] = offset + rows["end_s"].to_numpy(dtype=np.float64)
+    return rows
+
+
+def _microseconds(times: pd.Series) -> NDArray[np.int64]:
+    clock = times.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    return np.asarray(clock.astype(np.int64))
