@@ -59,6 +59,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "decision": _TEXT, "probability": _REAL, "n_moments": _WHOLE, "reason": _TEXT,
     },
     "evaluations": {"split_id": _TEXT, "classifier_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
+    "audits": {"audit_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
     "runs": {"verb": _TEXT, "time_utc": _TEXT, "settings": _TEXT, "provenance": _TEXT},
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 from sklearn import metrics as sk
 
-from pseudorca.assessment.metrics import evaluate, interval
+from pseudorca.assessment.metrics import evaluate
 
 
 def tables(labels, encounters, moments=None):
@@ -139,52 +139,20 @@ def test_order_of_the_clips_changes_nothing():
     assert straight["ci_low"] == pytest.approx(shuffled["ci_low"])
 
 
-def test_few_groups_or_a_perfect_class_take_exact_intervals():
-    actual = np.array([0] * 30 + [1] * 30)
-    groups = np.array([f"g{i // 2}" for i in range(60)], dtype=object)
-    right = (np.arange(60) % 3 > 0).astype(float)
-    low, high, method = interval(right, actual, groups, 2)
-    assert method == "bootstrap, 15 to 15 groups per class"
-    assert low < right.mean() < high
-    few = np.array([f"g{i // 10}" for i in range(60)], dtype=object)
-    low_few, high_few, method = interval(right, actual, few, 2)
-    assert method == "exact, 3 to 3 groups per class, combined"
-    assert high_few - low_few > high - low
-    low, high, method = interval(np.ones(60), actual, groups, 2)
-    assert method.startswith("exact")
-    assert low < 0.99  # all right is not certainty
-    assert high == 1.0
+def test_each_class_has_the_interval_of_its_recall():
+    labels, encounters = ["A"] * 6 + ["B"] * 4, [f"E{i}" for i in range(10)]
+    scores = np.log([[[0.9, 0.1]] * 5 + [[0.1, 0.9]] * 5])
+    result = run(labels, encounters, scores, unit="encounter")
+    exact = scipy.stats.binomtest(5, 6).proportion_ci(method="exact")
+    found = result["per_class"]["A"]
+    assert (found["recall_low"], found["recall_high"]) == pytest.approx((exact.low, exact.high))
 
 
-def test_one_class_gets_the_clopper_pearson_interval():
-    # Clopper and Pearson for 7 of 10: 0.348 to 0.933.
-    right = np.array([1.0] * 7 + [0.0] * 3)
-    groups = np.arange(10).astype(str).astype(object)
-    few = interval(right[:9], np.zeros(9, dtype=int), groups[:9], 1)
-    exact = scipy.stats.binomtest(7, 9).proportion_ci(method="exact")
-    assert few[:2] == pytest.approx((exact.low, exact.high))
-
-
-@pytest.mark.parametrize(("n_classes", "n_groups"), [(2, 4), (2, 8), (6, 3), (6, 6)])
-@pytest.mark.parametrize("truth", ["chance", 0.7, 0.9])
-def test_interval_covers_the_truth_about_as_often_as_it_says(n_classes, n_groups, truth):
-    rng = np.random.default_rng(0)
-    share = 1 / n_classes if truth == "chance" else truth
-    actual = np.repeat(np.arange(n_classes), n_groups)
-    groups = np.arange(len(actual)).astype(str).astype(object)
-    n_trials, n_covered = 200, 0
-    for _ in range(n_trials):
-        right = (rng.random(len(actual)) < share).astype(float)
-        low, high, _ = interval(right, actual, groups, n_classes)
-        n_covered += low <= share <= high
-    assert n_covered / n_trials >= 0.88  # 0.95 less three standard errors of 200 trials
-
-
-def test_bootstrap_resamples_groups_not_clips():
-    rng = np.random.default_rng(0)
-    actual = np.repeat([0, 1], 200)
-    per_group = rng.random(40) < 0.6
-    groups = np.repeat(np.arange(40), 10).astype(str).astype(object)
-    right = np.repeat(per_group, 10).astype(float)  # clips of a group are all right or all wrong
-    low, high, _ = interval(right, actual, groups, 2)
-    assert high - low > 0.2  # 400 independent clips would give 0.1
+def test_fewer_than_four_encounters_in_a_class_are_said_to_be_too_few():
+    scores = np.log([[[0.9, 0.1]] * 4 + [[0.1, 0.9]] * 4])
+    encounters = [f"E{i}" for i in range(8)]
+    enough = run(["A"] * 4 + ["B"] * 4, encounters, scores, unit="encounter")
+    assert "too few" not in enough["interval_method"]
+    few = run(["A"] * 3 + ["B"] * 5, encounters, scores, unit="encounter")
+    assert few["interval_method"].endswith("too few encounters to conclude")
+    assert few["ci_low"] < few["balanced_accuracy"] < few["ci_high"]

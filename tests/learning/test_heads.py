@@ -1,17 +1,21 @@
 """Laws of the heads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from pseudorca.errors import HeadError
 from pseudorca.learning.heads import (
+    C_GRID,
     LogisticHead,
     SoftmaxHead,
     make_head,
     recording_weights,
 )
 from pseudorca.learning.training_set import TrainingSet
+from pseudorca.recordings.folds import assign_folds
 
 
 def make_set(n=120, d=20, n_classes=3, shift=2.0, seed=0, imbalance=None):
@@ -39,17 +43,44 @@ def test_heads_learn_what_is_separable_and_give_probabilities(head, n_classes):
     assert (said == data.labels).mean() > 0.95
 
 
+@pytest.mark.parametrize("c", C_GRID)
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize(("n", "d"), [(200, 10), (40, 100)])
-def test_logistic_head_equals_scikit_learn_without_the_rotation(n, d, n_classes):
+@pytest.mark.parametrize(("n", "d"), [(200, 10), (40, 100), (120, 100), (500, 100)])
+def test_logistic_head_is_scikit_learns_minimum(n, d, n_classes, c):
     data = make_set(n=n, d=d, n_classes=n_classes, shift=0.5)
-    trained = LogisticHead(c=0.1, balance="none").fit(data)
+    data = data.take(np.r_[np.arange(n), [0, 0, 1]])  # clips that are alike, recordings of several
+    trained = LogisticHead(c=c).fit(data)
     x = data.vectors.astype(np.float64)
     x = (x - x.mean(axis=0)) / x.std(axis=0)
-    plain = LogisticRegression(C=0.1, tol=1e-8, max_iter=5000).fit(x, data.labels.astype(str))
+    plain = LogisticRegression(C=c, tol=1e-8, max_iter=5000)
+    plain.fit(x, data.labels.astype(str), sample_weight=recording_weights(data, "weights"))
     np.testing.assert_allclose(
-        np.exp(trained.log_probabilities(data.vectors)), plain.predict_proba(x), atol=2e-3
+        np.exp(trained.log_probabilities(data.vectors)), plain.predict_proba(x), atol=1e-3
     )
+
+
+def test_logistic_heads_of_the_inner_folds_are_those_fitted_one_by_one():
+    data = make_set(n=150, n_classes=2)
+    losses = LogisticHead().fit(data).details["inner_log_loss"]
+    folds = assign_folds(data.labels, data.groups, 3, np.random.default_rng([0, 1]))
+    weights = recording_weights(data, "weights")
+    actual = (data.labels == "b").astype(int)
+    for c in C_GRID:
+        scores = np.zeros(len(actual))
+        for fold in range(3):
+            head = LogisticHead(c=c).fit(data.take(np.flatnonzero(folds != fold)))
+            found = head.log_probabilities(data.vectors)
+            scores = np.where(folds == fold, found[np.arange(len(actual)), actual], scores)
+        assert losses[f"{c:g}"] == pytest.approx(-np.average(scores, weights=weights), abs=1e-3)
+
+
+def test_logistic_head_bears_a_dimension_that_never_moves_and_classes_far_apart():
+    data = make_set(n=60, n_classes=2, shift=50.0)
+    vectors = np.hstack([data.vectors, np.ones((60, 1), np.float32)])
+    trained = LogisticHead(c=1e6).fit(replace(data, vectors=vectors))
+    scores = trained.log_probabilities(vectors)
+    assert np.isfinite(scores).all()
+    assert (scores.argmax(axis=1) == (data.labels == "b")).all()
 
 
 def test_a_recording_weighs_once_however_many_clips_it_gave():

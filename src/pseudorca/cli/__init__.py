@@ -12,6 +12,7 @@ import typer
 
 from pseudorca._version import __version__
 from pseudorca.cli import (
+    audit,
     backbones,
     clips,
     decide,
@@ -21,8 +22,10 @@ from pseudorca.cli import (
     folds,
     predict,
     report,
+    reproduce,
     scan,
     simulate,
+    spectrograms,
     train,
 )
 from pseudorca.errors import PseudorcaError
@@ -44,9 +47,12 @@ for _verb in (
     embed.embed,
     train.train,
     evaluate.evaluate,
+    audit.audit,
     predict.predict,
     decide.decide,
     report.report,
+    spectrograms.spectrograms,
+    reproduce.reproduce,
     simulate.simulate,
     demo.demo,
     backbones.backbones,

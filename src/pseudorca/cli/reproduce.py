@@ -66,14 +66,14 @@ def reproduce(
 ) -> None:
     """Run the original study on your recordings: as it was published, and told straight."""
     from pseudorca.study.options import StudyOptions
+    from pseudorca.study.published import NETWORKS
     from pseudorca.study.reproduce import reproduce as run
     from pseudorca.study.switches import chosen_switches
 
     if unknown != "all" and not unknown.isdecimal():
         raise PseudorcaError(f"--unknown {unknown!r}: expected a number, or all.")
-    given = {"backbones": tuple(_names(backbones))} if backbones is not None else {}
     options = StudyOptions(
-        **given,
+        backbones=tuple(_names(backbones)) if backbones is not None else NETWORKS,
         weights=_weights(weights or []),
         as_published=chosen_switches(as_published),
         exact_training_mode=exact_training_mode,

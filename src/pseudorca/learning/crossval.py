@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from pseudorca.errors import FoldError
-from pseudorca.learning.heads import Head, LinearHead, SoftmaxHead
+from pseudorca.learning.heads import Head, LinearHead, SoftmaxHead, one_blas_thread
 from pseudorca.learning.training_set import TrainingSet
 from pseudorca.recordings.folds import Folds, assign_folds
 
@@ -41,6 +40,7 @@ def cross_validate(
     folds: Folds,
     head: Head,
     *,
+    choose: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> OutOfFold:
     """Score every tested clip by a head trained on the other side.
@@ -50,6 +50,8 @@ def cross_validate(
     data : TrainingSet, rows as in ``folds``
     folds : Folds
     head : Head
+    choose : callable or None
+        Takes the training rows of a fold and returns those to learn from; None: all of them
     progress : callable (done, total) or None, over trainings
 
     Returns
@@ -68,6 +70,8 @@ def cross_validate(
     scores = np.full(shape, np.nan)
     details = []
     rounds = list(folds)
+    if choose:
+        rounds = [(repeat, fold, choose(train), test) for repeat, fold, train, test in rounds]
     validation = np.flatnonzero(folds.validation) if folds.validation.any() else None
 
     def score(train: NDArray[np.int64], test: NDArray[np.int64]) -> tuple[Any, dict[str, Any]]:
@@ -75,7 +79,7 @@ def cross_validate(
         return trained.log_probabilities(data.vectors[test]), trained.details
 
     # A thread per training and one BLAS thread each: the matrices are too small to share.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(lambda split: score(*split[2:]), rounds)
         for n_done, (split, (found, about)) in enumerate(zip(rounds, done, strict=True), 1):
             repeat, fold, _, test = split

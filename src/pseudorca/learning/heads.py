@@ -6,17 +6,19 @@ regression, and the original study's softmax layer trained by stochastic gradien
 as the same few arrays, so a saved classifier runs no code.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
-import pandas as pd
+import scipy.linalg
+import scipy.optimize
 import scipy.special
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from pseudorca.errors import FoldError, HeadError, unknown_name
 from pseudorca.learning.training_set import TrainingSet, Vectors
@@ -29,6 +31,11 @@ C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 _INNER_FOLDS = 3
 _DEFAULT_C = 1e-2  # where a class has too few groups for inner folds
+_TOLERANCE = 5e-5  # of the gradient: probabilities within about 1e-3
+_DECREMENT = 1e-6  # of a Newton step; what is left after it is about its square
+_MAX_NEWTON = 64  # dimensions, above which L-BFGS is quicker
+_MAX_ROTATED = 400  # clips or dimensions, whichever are fewer
+_MAX_STEPS = 30
 
 
 @dataclass
@@ -65,7 +72,7 @@ class LinearHead:
                 "they come from another embedder."
             )
         logits = ((vectors - self.mean) / self.scale) @ self.weights.T + self.bias
-        return np.asarray(scipy.special.log_softmax(logits, axis=1))
+        return np.asarray(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
 
 
 class Head(Protocol):
@@ -116,7 +123,7 @@ class LogisticHead:
         classes = _classes(data.labels)
         details: dict[str, Any] = {"n_clips": len(data.labels)}
         c = self.c
-        with threadpool_limits(1):  # the matrices are too small for BLAS threads to pay
+        with one_blas_thread():
             if c is None:
                 losses = self._inner_losses(data)
                 c = min(losses, key=lambda value: losses[value]) if losses else _DEFAULT_C
@@ -310,6 +317,17 @@ def batch_order(classes: torch.Tensor, balance: Balance, random: torch.Generator
     return torch.multinomial(class_weights[classes], len(classes), True, generator=random)
 
 
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Keep BLAS to one thread within: these matrices are too small for more to pay."""
+    return _blas().limit(limits=1)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _blas() -> Any:
+    """The BLAS libraries in use: looking for them takes longer than a small fit."""
+    return ThreadpoolController()
+
+
 def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64]:
     """Weigh clips so that each recording weighs once, and with ``weights`` each class the same.
 
@@ -317,39 +335,162 @@ def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64
     -------
     ndarray [shape=(n_clips,)], with mean 1
     """
-    recordings = pd.Series(data.recordings)
-    weights = 1.0 / recordings.map(recordings.value_counts()).to_numpy(dtype=np.float64)
+    weights = _shares(data.recordings, np.ones(len(data.recordings)))
     if balance == "weights":
-        per_class = pd.Series(weights).groupby(data.labels).transform("sum").to_numpy()
-        weights = weights / per_class
+        weights = _shares(data.labels, weights)
     return np.asarray(weights / weights.mean())
+
+
+def _shares(names: NDArray[np.object_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights scaled so that those of each name sum to 1."""
+    code_of: dict[object, int] = {}
+    codes = np.array([code_of.setdefault(name, len(code_of)) for name in names])
+    return np.asarray(weights / np.bincount(codes, weights=weights)[codes])
 
 
 def _logistic_path(
     data: TrainingSet, grid: Sequence[float], balance: Balance, classes: list[str]
 ) -> list[LinearHead]:
-    """Fit for each C in rising order, each from where the last ended."""
+    """Fit for each C: the minimum of C times the weighted log loss plus half the squared weights.
+
+    The same minimum as scikit-learn's ``LogisticRegression(C=c)``, whose checks and conversions
+    take longer than these small fits.
+    """
+    column = {label: k for k, label in enumerate(classes)}
+    is_class = np.eye(len(classes))[[column[label] for label in data.labels]]
+    if len(classes) == 2:  # one row of coefficients, that of the second class
+        is_class = is_class[:, 1:]
     mean, scale = _standardisation(data.vectors)
     standard = (data.vectors - mean) / scale
-    # With fewer clips than dimensions the solution lies in the span of the clips: rotating into it
-    # changes nothing but the time taken.
-    basis = None
-    if standard.shape[0] < standard.shape[1]:
-        columns, triangle = np.linalg.qr(standard.T)
-        basis, standard = columns.T, triangle.T
     weights = recording_weights(data, balance)
-    model = LogisticRegression(max_iter=1000, tol=1e-4, warm_start=True)
-    heads = []
-    for c in grid:
-        model.set_params(C=c)
-        model.fit(standard, data.labels.astype(str), sample_weight=weights)
-        coefficients, bias = model.coef_, model.intercept_
-        if len(classes) == 2:  # scikit-learn keeps one row for the second class
-            coefficients = np.vstack([-coefficients / 2, coefficients / 2])
-            bias = np.array([-bias[0] / 2, bias[0] / 2])
-        rotated = coefficients if basis is None else coefficients @ basis
-        heads.append(LinearHead(classes, mean, scale, rotated, np.array(bias)))
-    return heads
+    fits = None
+    if len(classes) == 2 and standard.shape[1] <= _MAX_NEWTON:
+        fits = _newton(standard, is_class[:, 0], weights, grid)
+    if fits is None:
+        features, back = _principal_axes(standard)
+        features = np.hstack([features, np.ones((len(features), 1))])
+        found = np.zeros((is_class.shape[1], features.shape[1]))
+        fits = []
+        for c in grid:  # each from where the last ended
+            found = _fit_logistic(features, is_class, weights, c, start=found)
+            fits.append(np.hstack([back(found[:, :-1]), found[:, -1:]]))
+    if len(classes) == 2:
+        fits = [np.vstack([-found / 2, found / 2]) for found in fits]
+    return [LinearHead(classes, mean, scale, f[:, :-1].copy(), f[:, -1].copy()) for f in fits]
+
+
+def _newton(
+    standard: NDArray[np.float64],
+    is_second: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    grid: Sequence[float],
+) -> list[NDArray[np.float64]] | None:
+    """Two classes and few dimensions: Newton's steps for all C at once; None if they run astray.
+
+    Returns
+    -------
+    list of ndarray [shape=(1, n_dimensions + 1)], the bias last, one for each C
+    """
+    features = np.hstack([standard, np.ones((len(standard), 1))])
+    shares = weights[:, None] / weights.sum()
+    penalty = np.outer(1 / (np.array(grid) * weights.sum()), np.ones(features.shape[1]))
+    penalty[:, -1] = 0.0
+    found = np.zeros_like(penalty)
+    diagonal = np.arange(features.shape[1])
+    for _ in range(_MAX_STEPS):
+        probability = scipy.special.expit(features @ found.T)
+        gradient = ((probability - is_second[:, None]) * shares).T @ features + found * penalty
+        curvature = (probability * (1 - probability) * shares).T
+        hessian = (features.T * curvature[:, None, :]) @ features
+        hessian[:, diagonal, diagonal] += penalty
+        try:
+            step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        except np.linalg.LinAlgError:
+            return None
+        found -= step
+        if (gradient * step).sum(axis=1).max() < _DECREMENT:
+            return list(found[:, None, :])
+    return None
+
+
+def _principal_axes(
+    standard: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
+    """Rotate to uncorrelated axes; the second value takes coefficients back.
+
+    An L2 penalty does not see a rotation, and directions in which no clip lies get no coefficient,
+    so the solution stays the same. Embeddings vary a thousand times more along some axes than along
+    others; with each axis scaled by itself the fit needs fewer steps. With many clips of many
+    dimensions the rotation would cost more than it saves.
+    """
+    if min(standard.shape) > _MAX_ROTATED:
+        return standard, lambda found: found
+    if standard.shape[0] > standard.shape[1]:
+        axes = np.linalg.eigh(standard.T @ standard)[1]
+        return standard @ axes, lambda found: found @ axes.T
+    squares, axes = np.linalg.eigh(standard @ standard.T)
+    kept = squares > squares[-1] * 1e-12
+    lengths, axes = np.sqrt(squares[kept]), axes[:, kept]
+    return axes * lengths, lambda found: ((found / lengths) @ axes.T) @ standard
+
+
+def _fit_logistic(
+    features: NDArray[np.float64],
+    is_class: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    c: float,
+    *,
+    start: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Any number of classes and any size: L-BFGS; the bias is free.
+
+    Coefficients are scaled by the curvature that they have where all classes are equally probable,
+    so that fewer steps are enough whatever C is.
+
+    Parameters
+    ----------
+    features : ndarray [shape=(n_clips, n_axes + 1)], the last column 1
+    is_class : ndarray [shape=(n_clips, n_classes)], or [shape=(n_clips, 1)] for two classes
+    weights : ndarray [shape=(n_clips,)]
+    c : float
+    start : ndarray [shape=(n_classes or 1, n_axes + 1)], the bias last
+
+    Returns
+    -------
+    ndarray, shape as ``start``
+    """
+    shares = weights[:, None] / weights.sum()
+    penalty = np.full(features.shape[1], 1 / (c * weights.sum()))
+    penalty[-1] = 0.0
+    n_rows = is_class.shape[1]
+    curvature = 1 / 4 if n_rows == 1 else (n_rows - 1) / n_rows**2
+    scale = np.sqrt(penalty + curvature * (shares[:, 0] @ features**2))
+
+    def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        found = flat.reshape(start.shape) / scale
+        logits = features @ found.T
+        if n_rows == 1:
+            probability = scipy.special.expit(logits)
+            losses = np.logaddexp(0.0, logits) - is_class * logits
+        else:
+            logits -= logits.max(axis=1, keepdims=True)
+            probability = np.exp(logits)
+            sums = probability.sum(axis=1, keepdims=True)
+            probability /= sums
+            losses = np.log(sums) - (is_class * logits).sum(axis=1, keepdims=True)
+        pull = found * penalty
+        gradient = ((probability - is_class) * shares).T @ features + pull
+        loss = (shares * losses).sum() + (pull * found).sum() / 2
+        return float(loss), (gradient / scale).ravel()
+
+    result = scipy.optimize.minimize(
+        objective,
+        (start * scale).ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"gtol": _TOLERANCE, "ftol": 0, "maxiter": 1000},
+    )
+    return np.asarray(result.x.reshape(start.shape) / scale)
 
 
 def _standardisation(vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -14,6 +14,7 @@ import jinja2
 from pseudorca._version import __version__
 from pseudorca.errors import PseudorcaError
 from pseudorca.reporting.answer import answer_section
+from pseudorca.reporting.audit import audit_section
 from pseudorca.reporting.balance import balance_section
 from pseudorca.reporting.blocks import Number, Section, count_figures
 from pseudorca.reporting.collection import data_section
@@ -65,6 +66,7 @@ def write_report(
         balance_section,
         evaluation_section,
         trust_section,
+        audit_section,
         prediction_section,
         provenance_section,
     ]

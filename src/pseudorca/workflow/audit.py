@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ def audit_project(
     batch_size: int = 32,
     n_workers: int | None = None,
     progress: Progress | None = None,
-    stage: Callable[[str], None] = lambda text: None,
+    stage: Callable[[str], Any] = lambda text: None,
 ) -> dict[str, Any]:
     """Compare the model with controls that hear no animal, and keep what came out.
 
@@ -117,8 +118,8 @@ def audit_project(
     options = options or AuditOptions()
     if split.is_optimistic:
         raise FoldError(
-            f"the split {split.name!r} leaves clips of one encounter on both sides: there every control "
-            "does well. Audit with encounter, or something coarser."
+            f"the split {split.name!r} leaves clips of one encounter on both sides: there every "
+            "control does well. Audit with encounter, or something coarser."
         )
     embedder = load_embedder(store.folder / EMBEDDER_FOLDER, device=device)
     recordings = project_recordings(store)
@@ -155,28 +156,20 @@ def audit_project(
     )  # fmt: skip
 
     names = list(nuisance)
-    difference = paired_difference(
-        tested.right, tested.labels, tested.units, model=MODEL, controls=names, seed=options.seed
-    )
     units = pd.DataFrame({"label": tested.labels, "unit": tested.units})
-    units_per_class = units.groupby("label")["unit"].nunique().to_dict()
-    verdict = decide_verdict(
-        p_nuisance=tested.p_value_max(names),
-        difference=difference,
-        p_model=tested.p_value(MODEL),
-        units_per_class=units_per_class,
-    )
+    counts = units.groupby("label")["unit"].nunique()
+    units_per_class = {str(label): int(n) for label, n in counts.items()}
+    judged = _judge(tested, names, units_per_class, options.seed)
+    heard_only = [name for name in names if name.startswith("background")]
     rows = [_tested_row(tested, name, "model" if name == MODEL else "nuisance")
             for name in (MODEL, *names)]  # fmt: skip
     found: dict[str, Any] = {
-        "verdict": verdict,
+        **judged,
+        "by_background_alone": _judge(tested, heard_only, units_per_class, options.seed),
         "p_model": tested.p_value(MODEL),
-        "p_nuisance": tested.p_value_max(names),
         "smallest_p": tested.smallest_p,
         "n_permutations": len(tested.null[MODEL]),
         "enumerated": tested.enumerated,
-        "difference": difference.as_dict(),
-        "best_control": max(names, key=lambda name: tested.observed[name]),
         "chance": 1 / len(units_per_class),
         "classes": sorted(units_per_class),
         "units_per_class": units_per_class,
@@ -259,7 +252,7 @@ class _Listening:
 
     def __init__(
         self, store: Store, embedder: Embedder, heard: _Heard, batch_size: int,
-        n_workers: int | None, progress: Progress | None, stage: Callable[[str], None],
+        n_workers: int | None, progress: Progress | None, stage: Callable[[str], Any],
     ) -> None:  # fmt: skip
         self.store, self.embedder, self.heard = store, embedder, heard
         self.batch_size, self.n_workers, self.progress = batch_size, n_workers, progress
@@ -285,21 +278,25 @@ class _Listening:
         without = clips[~free]
         silent = sorted(set(encounters) - set(encounters[free]))
         share = float(np.median(sound[free, 1])) if free.any() else 0.0
+        counts = without["label"].value_counts().sort_index()
+        per_class = {str(label): int(n) for label, n in counts.items()}
         about = {
             "n_clips_without": len(without),
             "encounters_without": silent,
-            "clips_without_per_class": without["label"].value_counts().sort_index().to_dict(),
+            "clips_without_per_class": per_class,
             "median_share_free": share,
         }
         notices = []
         if len(without):
-            shown = ", ".join(f"{k} {n}" for k, n in about["clips_without_per_class"].items())
+            shown = ", ".join(f"{k} {n}" for k, n in per_class.items())
             text = (
                 f"{len(without)} of {len(clips)} clips have no frames without signal ({shown}); in the "
                 "background controls they count as the mean of their encounter's other clips."
             )
             if silent:
-                text += f" No clip has any in {', '.join(silent)}: there these controls know nothing."
+                text += (
+                    f" No clip has any in {', '.join(silent)}: there these controls know nothing."
+                )
             notices.append(text)
         return {"vectors": vectors, "about": about, "notices": notices}
 
@@ -308,7 +305,7 @@ class _Listening:
         edges = np.linspace(0, 1, N_PICTURE_BANDS + 1)
         hz = _edges_hz(self.embedder.front_end, edges, self.heard.recordings)
         rows = []
-        for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for k, (low, high) in enumerate(pairwise(edges)):
             entry: dict[str, Any] = {"low_hz": hz[k], "high_hz": hz[k + 1]}
             for keep, name in ((True, "alone"), (False, "left_out")):
                 self.stage(f"Listening to one band at a time ({2 * k + 1 + (not keep)} of "
@@ -333,7 +330,7 @@ class _Listening:
         heard = self.heard
         usable = (sound[:, 0] > 0) & np.isfinite(sound[:, -N_BANDS:]).any(axis=1)
         pairs = swap_partners(heard.clips, heard.units, usable, seed=seed)
-        if pairs.empty or pairs["encounter"].nunique() < len(heard.data.labels[:2]):
+        if pairs.empty:
             return None
         ids = heard.clips["clip_id"].to_numpy(dtype=object)
         signals, seas = ids[pairs["signal_row"]], ids[pairs["sea_row"]]
@@ -386,6 +383,31 @@ def _shown_rows(heard: _Heard, sound: NDArray[np.float32]) -> list[dict[str, Any
     whole = facts.band_levels(sound[:, 2 + N_BANDS : 2 + 2 * N_BANDS])
     sets["mean spectrum of the whole clip"], _ = facts.filled_in(whole, heard.encounters)
     return [_row(name, "shown", heard.right(features)) for name, features in sets.items()]
+
+
+def _judge(
+    tested: Permutations, names: list[str], units_per_class: Mapping[str, int], seed: int
+) -> dict[str, Any]:
+    """The verdict by these controls, with the numbers that it comes from."""
+    if not names:
+        return {"verdict": "cannot tell", "p_nuisance": None, "difference": None,
+                "best_control": None}  # fmt: skip
+    difference = paired_difference(
+        tested.right, tested.labels, tested.units, model=MODEL, controls=names, seed=seed
+    )
+    p_nuisance = tested.p_value_max(names)
+    verdict = decide_verdict(
+        p_nuisance=p_nuisance,
+        difference=difference,
+        p_model=tested.p_value(MODEL),
+        units_per_class=units_per_class,
+    )
+    return {
+        "verdict": verdict,
+        "p_nuisance": p_nuisance,
+        "difference": difference.as_dict(),
+        "best_control": max(names, key=lambda name: tested.observed[name]),
+    }
 
 
 def _tested_row(tested: Permutations, name: str, kind: str) -> dict[str, Any]:
@@ -445,4 +467,3 @@ def _edges_hz(
             return [float(low * (high / low) ** share) for share in shares]
         return [float(low + (high - low) * share) for share in shares]
     return [float(recordings["sample_rate"].median() / 2 * share) for share in shares]
-

@@ -1,0 +1,101 @@
+"""The verb ``audit``."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from pseudorca.cli.options import (
+    SPLIT_HELP,
+    AsJson,
+    Balancing,
+    BatchSize,
+    Device,
+    Epochs,
+    GroupBy,
+    HeadKind,
+    HeadName,
+    Momentum,
+    Project,
+    Rate,
+    Repeats,
+    Seed,
+    Strength,
+    Workers,
+    head_from,
+    open_store,
+    splits_from,
+)
+from pseudorca.cli.output import done, progress, say, say_notices, table
+
+
+def audit(
+    project: Project,
+    split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
+    group_by: GroupBy = None,
+    n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of the split.")] = 5,
+    repeats: Repeats = 1,
+    permutations: Annotated[
+        int,
+        typer.Option(
+            min=20,
+            help="Shuffles of the labels; with fewer than 20 no p is below 0.05. 199 take minutes.",
+        ),
+    ] = 199,
+    within: Annotated[
+        str | None,
+        typer.Option(help="Shuffle labels only within equal values of this column: platform, ..."),
+    ] = None,
+    clips_per_encounter: Annotated[
+        int, typer.Option(min=1, help="Clips of an encounter that are heard, at most.")
+    ] = 20,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only what the verdict needs: facts and background.")
+    ] = False,
+    head: HeadName = HeadKind.logistic,
+    balance: Balancing = None,
+    c: Strength = None,
+    learning_rate: Rate = None,
+    momentum: Momentum = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Animals or recorders? Compare the classifier with controls that hear no animal."""
+    from pseudorca import workflow
+
+    made = head_from(head, balance, c, learning_rate, momentum, epochs, seed)
+    chosen = splits_from([split], group_by, n_folds, repeats, seed)[0]
+    options = workflow.AuditOptions(permutations, seed or 0, within, clips_per_encounter, quick)
+    store = open_store(project)
+    with progress("Auditing") as update:
+        result = workflow.audit_project(
+            store, made, chosen, options, device=device, batch_size=batch_size, n_workers=workers,
+            progress=update, stage=lambda text: sys.stderr.write(f"{text} ...\n"),
+        )  # fmt: skip
+    if done(result, as_json):
+        return
+    say(result["summary"])
+    table(
+        ["", "votes", "balanced accuracy", "95 % interval", "p"],
+        (_line(row) for row in result["controls"]),
+    )
+    say(f"Chance is {result['chance']:.2f}. p: shuffles of the labels between encounters.")
+    for name, sentence in result["explained"].items():
+        say(f"{name}: {sentence}")
+    say_notices(result)
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    from pseudorca.assessment.audit_words import title
+
+    return (
+        title(row["name"]),
+        "yes" if row["kind"] == "nuisance" else "",
+        f"{row['value']:.3f}",
+        f"{row['low']:.2f} to {row['high']:.2f}",
+        "" if row["p"] is None else f"{row['p']:.3f}",
+    )

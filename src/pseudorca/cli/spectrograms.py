@@ -1,0 +1,42 @@
+"""The verb ``spectrograms``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pseudorca.cli.options import AsJson, Project, Workers, open_store
+from pseudorca.cli.output import done, progress, say, say_problems
+
+
+class Layout(StrEnum):
+    tight = "tight"
+    wide = "wide"
+
+
+def spectrograms(
+    project: Project,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
+    layout: Annotated[
+        Layout, typer.Option(help="tight: 950 x 636. wide: 1200 x 800, with white margins.")
+    ] = Layout.tight,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="Also the recordings without a label.")
+    ] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the original study's picture of every labelled recording as a PNG file."""
+    from pseudorca import workflow
+
+    store = open_store(project)
+    with progress("Drawing") as update:
+        result = workflow.spectrogram_project(
+            store, out, layout=layout.value, unlabelled=unlabelled, n_workers=workers,
+            progress=update,
+        )  # fmt: skip
+    if done(result, as_json):
+        return
+    say(f"{result['n_pictures']} pictures in {result['output']}, {result['n_new']} of them new.")
+    say_problems(result)

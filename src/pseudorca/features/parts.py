@@ -1,0 +1,187 @@
+"""Clips taken apart in bulk: measured, and put together with the background of others.
+
+In: tables of clips and recordings. Out: rows of numbers and embeddings in the store, by the id of the
+settings that made them, so that a second run reads no audio and a killed one goes on.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.errors import AudioError
+from pseudorca.features.backgrounds import (
+    N_BANDS,
+    BackgroundFrontEnd,
+    SoundParts,
+    describe_sound,
+    seed_of,
+    swap_background,
+    take_apart,
+)
+from pseudorca.features.embedding import Embedder, read_clip
+from pseudorca.recordings import audio
+from pseudorca.recordings.manifest import full_path
+from pseudorca.store import Store
+
+_BATCH = 32
+_COMMIT_S = 10.0
+
+_MISSING = -1e9  # what stands for NaN in the store, which takes none
+
+SOUND_WIDTH = 2 + 3 * N_BANDS
+"""Numbers that :func:`pseudorca.features.backgrounds.describe_sound` gives per clip."""
+
+
+def measure_sounds(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    front_end: BackgroundFrontEnd,
+    store: Store,
+    sound_id: str,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Describe the background, the whole and the signals of every clip.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    front_end : BackgroundFrontEnd, whose band and options count
+    store : Store
+    sound_id : str, under which the numbers are kept
+    progress : callable (done, total) or None, over the clips still to do
+
+    Returns
+    -------
+    ndarray [shape=(n_clips, SOUND_WIDTH)]
+        See :func:`pseudorca.features.backgrounds.describe_sound`. A clip that cannot be taken apart
+        has 0 free frames and NaN elsewhere.
+    """
+    nothing = np.full(SOUND_WIDTH, np.nan, dtype=np.float32)
+    nothing[:2] = 0.0
+
+    def measure(clip: Any) -> NDArray[np.float32]:
+        try:
+            return describe_sound(_parts(clip, by_id, front_end), front_end.band_hz)
+        except AudioError:
+            return nothing
+
+    by_id = _by_id(recordings)
+    todo = clips[~clips["clip_id"].isin(store.embedded(sound_id))]
+
+    def join(drawn: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        stacked: NDArray[np.float32] = np.nan_to_num(np.stack(drawn), nan=_MISSING)
+        return stacked
+
+    _keep(list(todo.itertuples()), measure, join, store, sound_id, progress)
+    kept = store.vectors(sound_id, clips["clip_id"].tolist())
+    kept[kept == np.float32(_MISSING)] = np.nan
+    return kept
+
+
+def embed_swaps(
+    pairs: Sequence[tuple[str, str]],
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    embedder: Embedder,
+    front_end: BackgroundFrontEnd,
+    store: Store,
+    swap_id: str,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Embed the signals of one clip over the background of another.
+
+    Parameters
+    ----------
+    pairs : sequence of (clip_id of the signals, clip_id of the background)
+        Both with free frames. A clip paired with itself is taken apart and put together again.
+    clips, recordings : DataFrame, the tables of these names
+    embedder : Embedder
+    front_end : BackgroundFrontEnd of the embedder's front end
+    store : Store
+    swap_id : str, under which the embeddings are kept
+    progress : callable (done, total) or None, over the pairs still to do
+
+    Returns
+    -------
+    ndarray [shape=(n_pairs, n_dimensions)]
+    """
+    by_id = _by_id(recordings)
+    clip_of: dict[str, Any] = {str(row.clip_id): row for row in clips.itertuples()}
+
+    def draw(pair: tuple[str, str]) -> NDArray[np.uint8]:
+        signals, sea = (_parts(clip_of[clip_id], by_id, front_end) for clip_id in pair)
+        seed = seed_of(signals.waveform, sea.waveform)
+        sound = swap_background(signals, sea, seed=seed)
+        return embedder.input_picture(sound, sample_rate=sea.sample_rate)
+
+    kept = store.embedded(swap_id)
+    todo = [_Pair("|".join(pair), pair) for pair in dict.fromkeys(pairs)]
+    todo = [pair for pair in todo if pair.clip_id not in kept]
+    _keep(todo, lambda one: draw(one.pair), embedder.embed_pictures, store, swap_id, progress)
+    return store.vectors(swap_id, ["|".join(pair) for pair in pairs])
+
+
+class _Pair:
+    """What :func:`_keep` needs of a pair of clips: one id for both."""
+
+    def __init__(self, clip_id: str, pair: tuple[str, str]) -> None:
+        self.clip_id, self.pair = clip_id, pair
+
+
+def _keep(
+    todo: Sequence[Any],
+    draw: Callable[[Any], Any],
+    join: Callable[[list[Any]], NDArray[np.float32]],
+    store: Store,
+    name: str,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Draw in threads, join in batches, commit every ten seconds."""
+    ids: list[str] = []
+    vectors: list[NDArray[np.float32]] = []
+    last = time.monotonic()
+    n_done = 0
+    for batch, drawn in _drawn_ahead(todo, draw):
+        vectors.append(join(drawn))
+        ids += [one.clip_id for one in batch]
+        n_done += len(batch)
+        if time.monotonic() - last > _COMMIT_S or n_done == len(todo):
+            store.append_vectors(name, ids, np.concatenate(vectors))
+            ids, vectors, last = [], [], time.monotonic()
+        if progress:
+            progress(n_done, len(todo))
+
+
+def _drawn_ahead(
+    todo: Sequence[Any], draw: Callable[[Any], Any]
+) -> Iterator[tuple[Sequence[Any], list[Any]]]:
+    """Batches with what was drawn of them; the next is drawn while one is used."""
+    batches = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        ahead = [pool.submit(draw, one) for batch in batches[:1] for one in batch]
+        for batch, following in zip(batches, [*batches[1:], []], strict=False):
+            futures, ahead = ahead, [pool.submit(draw, one) for one in following]
+            yield batch, [future.result() for future in futures]
+
+
+def _parts(clip: Any, by_id: dict[str, Any], front_end: BackgroundFrontEnd) -> SoundParts:
+    with audio.Reader(full_path(by_id[clip.recording_id])) as reader:
+        waveform = read_clip(reader, clip)
+        return take_apart(
+            waveform,
+            sample_rate=reader.info.sample_rate,
+            band_hz=front_end.band_hz,
+            options=front_end.options,
+        )
+
+
+def _by_id(recordings: pd.DataFrame) -> dict[str, Any]:
+    return {str(row.recording_id): row for row in recordings.itertuples()}

@@ -1,0 +1,1 @@
+"""The original study, experiment by experiment, as it was published and told straight."""

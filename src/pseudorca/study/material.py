@@ -1,0 +1,243 @@
+"""The study's material: recordings with two or more classes, each a clip of its own.
+
+In: a folder of class folders, or whatever ``scan`` reads. Out: the project's tables, and the parts
+in which the study used them. A folder that did not change is not scanned again.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca import workflow
+from pseudorca.errors import FoldError, ManifestError, unknown_name
+from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.folds import (
+    STUDY_SEED,
+    STUDY_SHARES,
+    Split,
+    assign_folds,
+    make_folds,
+)
+from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.notices import collection_notices
+from pseudorca.store import Store
+from pseudorca.study.options import StudyOptions
+from pseudorca.study.switches import OVERWRITTEN, TORN
+from pseudorca.workflow.project import Progress, hash_of
+
+REST = "Rest"
+"""The class of all others where one is held against them."""
+
+_SCANNED = "study_scan"
+_DEALS = 30
+
+
+class Stages(Protocol):
+    """Announce a stage of the work; the context takes its progress (done, total)."""
+
+    def __call__(self, text: str, /) -> AbstractContextManager[Progress]: ...
+
+
+@dataclass(frozen=True)
+class Material:
+    """The recordings and clips of the study, a clip per recording.
+
+    ``clips`` are the labelled ones, ``unknown`` the others; ``classes`` in alphabetical order.
+    """
+
+    recordings: pd.DataFrame
+    clips: pd.DataFrame
+    unknown: pd.DataFrame
+    classes: list[str]
+    notices: list[str]
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """The column of each labelled clip's class [shape=(n_clips,)]."""
+        column = {label: k for k, label in enumerate(self.classes)}
+        return np.array([column[label] for label in self.clips["label"]], dtype=np.int64)
+
+    def paths(self, clips: pd.DataFrame) -> pd.Series:
+        """The path of each clip's recording."""
+        path_of = dict(zip(self.recordings["recording_id"], self.recordings["path"], strict=True))
+        return clips["recording_id"].map(path_of)
+
+    def without(self, clip_ids: set[str]) -> "Material":
+        """The same without some clips."""
+        clips = self.clips[~self.clips["clip_id"].isin(clip_ids)].reset_index(drop=True)
+        unknown = self.unknown[~self.unknown["clip_id"].isin(clip_ids)].reset_index(drop=True)
+        return Material(self.recordings, clips, unknown, self.classes, self.notices)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of the labelled clips in each part of the study's split; some may be in none."""
+
+    training: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+    n_overwritten: int
+    """Clips whose picture was overwritten by one of the same name."""
+    n_torn_encounters: int
+    n_torn_moments: int
+    """Encounters and moments that stand in more than one part."""
+
+
+def read_material(store: Store, data: Path, options: StudyOptions, stages: Stages) -> Material:
+    """Scan the folder unless that was done, cut one clip per recording, take what is asked for.
+
+    Raises
+    ------
+    ManifestError
+        If there are fewer than two classes.
+    """
+    scan_options = ScanOptions(labels=options.labels, metadata=options.metadata)
+    asked = [options.against_rest, options.max_per_class]
+    mark = hash_of(
+        [str(data.resolve()), asdict(scan_options), asked, _files(data, options.metadata)]
+    )
+    if store.setting(_SCANNED) != mark:
+        with stages("Reading recordings") as update:
+            workflow.scan_project(store, data, scan_options, progress=update)
+        recordings = _asked_for(store.read("recordings"), options)
+        store.write("recordings", recordings)
+        workflow.clip_project(store, ClipOptions(window_s=None))
+        store.keep_setting(_SCANNED, mark)
+    recordings, clips = store.read("recordings"), store.read("clips")
+    labelled = clips["label"].notna()
+    classes = sorted(map(str, clips.loc[labelled, "label"].unique()))
+    if len(classes) < 2:
+        raise ManifestError(
+            f"{len(classes)} class{'es' * (len(classes) != 1)} in {data} "
+            f"({', '.join(classes) or 'none'}): the study needs at least 2 folders of labelled "
+            "recordings."
+        )
+    return Material(
+        recordings,
+        clips[labelled].reset_index(drop=True),
+        clips[~labelled].reset_index(drop=True),
+        classes,
+        collection_notices(recordings),
+    )
+
+
+def study_parts(material: Material, switches: frozenset[str]) -> Parts:
+    """Split 60/20/20 as the study did, or with encounters whole where that switch is off.
+
+    Raises
+    ------
+    FoldError
+        If encounters are to stay whole and no deal leaves every class something to train on.
+    """
+    clips = material.clips
+    kept = _not_overwritten(material) if OVERWRITTEN in switches else np.arange(len(clips))
+    there = clips.iloc[kept].reset_index(drop=True)
+    if TORN in switches:
+        folds = make_folds(there, material.recordings, Split("study", seed=STUDY_SEED))
+        part = np.where(folds.test_fold[0] >= 0, 2, np.where(folds.validation, 1, 0))
+    else:
+        part = _whole_encounters(there)
+    torn = {
+        column: int((pd.Series(part).groupby(there[column].to_numpy()).nunique() > 1).sum())
+        for column in ("encounter", "moment_id")
+    }
+    return Parts(
+        training=kept[part == 0],
+        validation=kept[part == 1],
+        test=kept[part == 2],
+        n_overwritten=len(clips) - len(kept),
+        n_torn_encounters=torn["encounter"],
+        n_torn_moments=torn["moment_id"],
+    )
+
+
+def chosen_unknown(material: Material, n: int | None) -> pd.DataFrame:
+    """The unknown clips that are predicted: all, or some at random, in the order of their paths."""
+    ordered = material.unknown.assign(path=material.paths(material.unknown)).sort_values("path")
+    if n is not None and n < len(ordered):
+        rows = np.random.default_rng(STUDY_SEED).choice(len(ordered), n, replace=False)
+        ordered = ordered.iloc[np.sort(rows)]
+    return ordered.drop(columns="path").reset_index(drop=True)
+
+
+def _not_overwritten(material: Material) -> NDArray[np.int64]:
+    """Rows whose picture is the last of its name within its class."""
+    paths = material.paths(material.clips)
+    names = pd.DataFrame({
+        "path": paths,
+        "label": material.clips["label"],
+        "name": [PurePosixPath(path).stem for path in paths],
+    }).sort_values("path", kind="stable")  # fmt: skip
+    last = names.drop_duplicates(["label", "name"], keep="last")
+    return np.sort(last.index.to_numpy(dtype=np.int64))
+
+
+def _whole_encounters(clips: pd.DataFrame) -> NDArray[np.int64]:
+    """Deal whole encounters to the three parts so that each class is in as many parts as it can."""
+    labels = clips["label"].to_numpy(dtype=object)
+    groups = clips["encounter"].to_numpy(dtype=object)
+    column = np.unique(labels.astype(str), return_inverse=True)[1]
+    best, best_score = None, (-1, -np.inf)
+    # A fifth of the encounters is a part of its own only where there are enough of them.
+    for n_folds, deal in product((5, 4, 3), range(_DEALS)):
+        folds = assign_folds(labels, groups, n_folds, np.random.default_rng([STUDY_SEED, deal]))
+        part = np.where(folds == 0, 1, np.where(folds == 1, 2, 0))
+        counts = np.bincount(3 * column + part, minlength=3 * (column.max() + 1)).reshape(-1, 3)
+        if not counts[:, 0].all():
+            continue
+        apart = np.abs(counts.sum(axis=0) / len(part) - STUDY_SHARES).sum()
+        score = int((counts > 0).sum()), -float(apart)
+        if score > best_score:
+            best, best_score = part, score
+    if best is None:
+        raise FoldError(
+            "no deal of whole encounters leaves every class something to train on. Leave the switch "
+            f"{TORN} on."
+        )
+    return best
+
+
+def _asked_for(recordings: pd.DataFrame, options: StudyOptions) -> pd.DataFrame:
+    if options.against_rest is not None:
+        known = set(recordings["label"].dropna())
+        if options.against_rest not in known:
+            raise ManifestError(unknown_name("class", options.against_rest, known))
+        other = recordings["label"].notna() & (recordings["label"] != options.against_rest)
+        recordings = recordings.assign(label=recordings["label"].mask(other, REST))
+    if options.max_per_class is not None:
+        recordings = _fewer(recordings, options.max_per_class)
+    return recordings.reset_index(drop=True)
+
+
+def _fewer(recordings: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Take at most so many a class: the first of every encounter, then the second, and so on."""
+    ordered = recordings.sort_values("path")
+    label = ordered["label"].fillna("")
+    rank = ordered.groupby([label, ordered["encounter"]]).cumcount()
+    ordered = ordered.assign(rank=rank).sort_values(["rank", "path"])
+    kept = ordered.groupby(ordered["label"].fillna("")).head(most)
+    return recordings.loc[recordings.index.isin(kept.index)]
+
+
+def _files(data: Path, metadata: Path | None) -> Sequence[Any]:
+    """What tells whether a folder changed: the name, size and time of every file."""
+    if not data.is_dir():
+        raise ManifestError(f"{data} is not a folder. Give the folder that holds the recordings.")
+    found = []
+    for folder, _, names in os.walk(data):
+        for name in names:
+            status = os.lstat(Path(folder) / name)
+            found.append(
+                (os.path.relpath(Path(folder, name), data), status.st_size, status.st_mtime_ns)
+            )
+    if metadata is not None and metadata.exists():
+        found.append((str(metadata), metadata.stat().st_size, metadata.stat().st_mtime_ns))
+    return sorted(found)

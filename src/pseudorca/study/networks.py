@@ -1,0 +1,176 @@
+"""The study's networks: pictures of clips to embeddings, each picture once per network.
+
+A network comes with torchvision's official weights or a local file through the same construction.
+Its batch-norm statistics can be adapted once to the recordings, which is what training mode comes
+down to (see :mod:`pseudorca.study.training` for the slow original).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pseudorca.errors import BackboneError
+from pseudorca.features.backbones import adapt_batch_norm, load_backbone
+from pseudorca.features.embedding import (
+    Embedder,
+    embed_clips,
+    load_embedder,
+    picture_batches,
+    save_embedder,
+)
+from pseudorca.features.study import StudyFrontEnd
+from pseudorca.learning.training_set import Vectors
+from pseudorca.recordings.folds import STUDY_SEED
+from pseudorca.store import Store
+from pseudorca.study.material import Material, Stages
+from pseudorca.study.options import StudyOptions
+from pseudorca.workflow.project import hash_of
+
+Layout = Literal["tight", "wide"]
+
+BATCH = 64
+ADAPTING_BATCHES = 10
+"""As many batches of 64 as weigh in torch's moving statistics (momentum 0.1)."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with its pictures; ``embedder_id`` is that of the embedder, hashed once."""
+
+    embedder: Embedder
+    embedder_id: str
+
+    @classmethod
+    def of(cls, embedder: Embedder) -> "Network":
+        return cls(embedder, embedder.embedder_id)
+
+    @property
+    def layout(self) -> str:
+        return str(self.embedder.front_end.settings()["layout"])
+
+    def seeing(self, layout: Layout) -> "Network":
+        """The same network with pictures of another layout."""
+        shown = StudyFrontEnd(layout=layout)
+        return Network.of(Embedder(shown, self.embedder.backbone, self.embedder.device))
+
+
+class Networks:
+    """The networks of one study, and their embeddings.
+
+    Parameters
+    ----------
+    store : Store, keeps the embeddings
+    material : Material
+    options : StudyOptions
+    kept : path, keeps adapted networks
+    stages : announces what takes time
+    device, batch_size, n_workers : see :func:`pseudorca.features.embedding.embed_clips`
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        material: Material,
+        options: StudyOptions,
+        kept: Path,
+        stages: Stages,
+        *,
+        device: str = "auto",
+        batch_size: int = 32,
+        n_workers: int | None = None,
+    ) -> None:
+        self.store, self.material, self.options, self.kept = store, material, options, kept
+        self.stages, self.device = stages, device
+        self.batch_size, self.n_workers = batch_size, n_workers
+        self._made: dict[tuple[str, Layout, bool], Network] = {}
+        self.not_adapted: dict[str, str] = {}
+        """Networks that cannot be adapted, and why."""
+        self.n_passes: dict[str, int] = {}
+        """Pictures that went through each network in this run."""
+
+    def network(self, name: str, layout: Layout, *, adapted: bool) -> Network:
+        """A network with its pictures, plain or adapted to the labelled clips.
+
+        Where batch normalisation cannot be adapted, the plain one is given; see ``not_adapted``.
+
+        Raises
+        ------
+        BackboneError
+            If the network is unknown, or its weights cannot be had or do not fit.
+        """
+        key = name, layout, adapted and name not in self.not_adapted
+        if key not in self._made:
+            self._made[key] = self._make(*key)
+        return self._made[key]
+
+    def embed(self, network: Network, clips: pd.DataFrame) -> None:
+        """Embed the clips that the store does not hold yet; note those that cannot be."""
+        if clips["clip_id"].isin(self.store.embedded(network.embedder_id)).all():
+            return
+        name = network.embedder.backbone.name
+        with self.stages(f"Embedding, {_described(network)}") as update:
+            result = embed_clips(
+                clips,
+                self.material.recordings,
+                network.embedder,
+                self.store,
+                batch_size=self.batch_size,
+                n_workers=self.n_workers,
+                progress=update,
+            )
+        self.n_passes[name] = self.n_passes.get(name, 0) + result.n_new
+        known = self.store.read("problems", where="stage = 'embed'")
+        problems = pd.concat([known, result.problems], ignore_index=True).drop_duplicates()
+        self.store.replace("problems", problems, stage="embed")
+
+    def embedded(self, network: Network, clips: pd.DataFrame) -> tuple[pd.DataFrame, Vectors]:
+        """The clips that can be embedded, and their embeddings [shape=(n, n_dimensions)]."""
+        self.embed(network, clips)
+        done = self.store.embedded(network.embedder_id)
+        there = clips[clips["clip_id"].isin(done)].reset_index(drop=True)
+        if there.empty:
+            return there, np.empty((0, network.embedder.backbone.embedding_size), np.float32)
+        return there, self.store.vectors(network.embedder_id, there["clip_id"].tolist())
+
+    def _make(self, name: str, layout: Layout, adapted: bool) -> Network:
+        if adapted:
+            plain = self.network(name, layout, adapted=False)
+            try:
+                return self._adapted(plain)
+            except BackboneError as error:
+                self.not_adapted[name] = str(error)
+                return plain
+        for other in self._made:
+            if other[0] == name and not other[2]:
+                return self._made[other].seeing(layout)
+        backbone = load_backbone(name, weights=self.options.weights.get(name, "official"))
+        return Network.of(Embedder(StudyFrontEnd(layout=layout), backbone, self.device))
+
+    def _adapted(self, plain: Network) -> Network:
+        clips = self.material.clips
+        n = min(len(clips), BATCH * ADAPTING_BATCHES)
+        seen = clips.iloc[np.random.default_rng(STUDY_SEED).permutation(len(clips))[:n]]
+        folder = (
+            self.kept / "adapted" / hash_of([plain.embedder_id, seen["clip_id"].tolist(), BATCH])
+        )
+        if (folder / "embedder.json").exists():
+            return Network.of(load_embedder(folder, device=self.device))
+        name = plain.embedder.backbone.name
+        with self.stages(f"Adapting, {_described(plain)}") as update:
+            batches = picture_batches(
+                seen, self.material.recordings, plain.embedder, batch_size=BATCH, progress=update
+            )
+            backbone = adapt_batch_norm(plain.embedder.backbone, batches)
+        self.n_passes[name] = self.n_passes.get(name, 0) + n
+        embedder = Embedder(plain.embedder.front_end, backbone, self.device)
+        save_embedder(embedder, folder)
+        return Network.of(embedder)
+
+
+def _described(network: Network) -> str:
+    backbone = network.embedder.backbone
+    adapted = ", adapted statistics" if "adapted" in backbone.weights_source else ""
+    return f"{backbone.name}, {network.layout} pictures{adapted}"

@@ -1,0 +1,375 @@
+"""The told-straight column: the same networks and settings, each from a fresh start, on encounters
+that the model never heard.
+
+In: embeddings and the study's settings. Out: out-of-fold scores under repeated folds that keep
+encounters whole, and from them both classes' metrics, balanced accuracy with an interval over
+encounters, and baselines: always naming one class, and a classifier that hears nothing.
+"""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.assessment.metrics import evaluate
+from pseudorca.errors import FoldError, HeadError
+from pseudorca.learning.calibration import fit_calibrator
+from pseudorca.learning.crossval import cross_validate, fit_head
+from pseudorca.learning.heads import Head, LinearHead, LogisticHead, SoftmaxHead
+from pseudorca.learning.training_set import TrainingSet, make_training_set
+from pseudorca.prediction.decisions import aggregate
+from pseudorca.recordings.folds import Folds, Split, make_folds
+from pseudorca.study.material import Material, Stages
+from pseudorca.study.networks import Networks
+from pseudorca.study.options import StudyOptions
+from pseudorca.workflow.project import hash_of, plain_value
+
+UNITS = ("clip", "encounter")
+"""A clip here is a moment: its channels are averaged, since they are not extra evidence."""
+
+NO_SOUND = ("sample rate", "channels", "duration", "peak")
+"""What the classifier without sound is told of a recording."""
+
+
+@dataclass(frozen=True)
+class ChosenSoftmaxHead(SoftmaxHead):
+    """The study's head with its rate and momentum chosen inside the training side.
+
+    The best rate by balanced accuracy on the clips kept aside, then the best momentum at that rate.
+    """
+
+    name: ClassVar[str] = "softmax, chosen"
+
+    rates: tuple[float, ...] = ()
+    momenta: tuple[float, ...] = ()
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
+        plain = SoftmaxHead(
+            n_epochs=self.n_epochs, balance=self.balance, batch_size=self.batch_size, seed=self.seed
+        )
+        judged = data if validation is None else validation
+        tried: dict[tuple[float, float], tuple[float, LinearHead]] = {}
+
+        def attempt(rate: float, momentum: float) -> None:
+            head = replace(plain, learning_rate=rate, momentum=momentum)
+            with suppress(HeadError):  # this setting diverges
+                trained = head.fit(data, validation=validation)
+                tried[rate, momentum] = _balanced_accuracy(trained, judged), trained
+
+        def best() -> tuple[float, float]:
+            if not tried:
+                raise HeadError("no learning rate could be trained: every one diverged.")
+            return max(tried, key=lambda setting: tried[setting][0])
+
+        for rate in self.rates:
+            attempt(rate, plain.momentum)
+        best_rate = best()[0]
+        for momentum in self.momenta:
+            attempt(best_rate, momentum)
+        chosen = best()
+        head = tried[chosen][1]
+        head.details |= {"learning_rate": chosen[0], "momentum": chosen[1]}
+        return head
+
+
+@dataclass(frozen=True)
+class Honest:
+    """Out-of-fold results of one recipe.
+
+    ``results`` by unit (see :func:`pseudorca.assessment.metrics.evaluate`); ``scores``
+    [shape=(n_repeats, n_clips, n_classes)], natural logarithms, NaN where never tested.
+    """
+
+    results: dict[str, dict[str, Any]]
+    scores: NDArray[np.float64]
+    trainings: list[dict[str, Any]]
+
+    @property
+    def clip(self) -> dict[str, Any]:
+        return self.results["clip"]
+
+    @property
+    def encounter(self) -> dict[str, Any]:
+        return self.results["encounter"]
+
+
+@dataclass(frozen=True)
+class Straight:
+    """Everything of the told-straight column; ``rates`` and ``momenta`` hold a reason on failure."""
+
+    split: Split
+    folds: Folds
+    networks: dict[str, Honest | str]
+    tuned: str
+    weighted: Honest | str
+    rates: dict[float, Honest | str]
+    momenta: dict[float, Honest | str]
+    best_rate: float
+    best_momentum: float
+    final: Honest | str
+    """Rate and momentum chosen inside each training side."""
+    logistic: Honest
+    no_sound: Honest
+    unknown: pd.DataFrame
+    """Unknown clips with ``decision``, ``probability`` and those of their encounter."""
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def encounters_whole(self) -> bool:
+        return not self.split.is_optimistic
+
+
+def run_straight(
+    material: Material,
+    networks: Networks,
+    options: StudyOptions,
+    unknown: pd.DataFrame,
+    kept: Path,
+    stages: Stages,
+) -> Straight:
+    """Make the told-straight column.
+
+    Parameters
+    ----------
+    material : Material
+    networks : Networks
+    options : StudyOptions
+    unknown : DataFrame, the unknown clips to predict
+    kept : path, keeps results
+    stages : announces what takes time
+    """
+    split, folds, notices = _folds(material, options)
+    runner = _Runner(material, networks, split, folds, kept / "straight", stages)
+    plain = SoftmaxHead(n_epochs=options.n_epochs)
+    balanced: dict[str, Any] = {"n_epochs": options.n_epochs, "balance": "sampler"}
+    found = {
+        name: runner.run(runner.data(name), plain, f"Table 4.1, {name}")
+        for name in options.backbones
+    }
+    tuned = runner.data(options.tuned)
+    weighted = runner.run(tuned, SoftmaxHead(**balanced), "Table 4.2")
+    rates = {
+        rate: runner.run(tuned, SoftmaxHead(learning_rate=rate, **balanced), f"rate {rate:g}")
+        for rate in options.rates
+    }
+    best_rate = _best(rates)
+    momenta = {
+        momentum: runner.run(
+            tuned,
+            SoftmaxHead(learning_rate=best_rate, momentum=momentum, **balanced),
+            f"momentum {momentum:g}",
+        )
+        for momentum in options.momenta
+    }
+    best_momentum = _best(momenta)
+    nested = ChosenSoftmaxHead(rates=options.rates, momenta=options.momenta, **balanced)
+    final = runner.run(tuned, nested, "settings chosen inside")
+    logistic = runner.run(tuned, LogisticHead(), "logistic regression")
+    no_sound = runner.run(runner.without_sound(), LogisticHead(), "without sound")
+    assert isinstance(logistic, Honest)
+    assert isinstance(no_sound, Honest)
+    head = SoftmaxHead(learning_rate=best_rate, momentum=best_momentum, **balanced)
+    measured = momenta[best_momentum]
+    assert isinstance(measured, Honest)
+    predicted = runner.predict(options.tuned, tuned, head, measured, unknown)
+    return Straight(
+        split, folds, found, options.tuned, weighted, rates, momenta, best_rate, best_momentum,
+        final, logistic, no_sound, predicted, notices,
+    )  # fmt: skip
+
+
+def final_head(straight: Straight, options: StudyOptions) -> SoftmaxHead:
+    """The head that predicts: the best settings, fresh, with the weighted sampler."""
+    return SoftmaxHead(
+        learning_rate=straight.best_rate, momentum=straight.best_momentum,
+        n_epochs=options.n_epochs, balance="sampler",
+    )  # fmt: skip
+
+
+def _folds(material: Material, options: StudyOptions) -> tuple[Split, Folds, list[str]]:
+    """Encounters whole; where that cannot be tested, moments, with a warning."""
+    clips, recordings = material.clips, material.recordings
+    split = Split("encounter", options.n_folds, options.n_repeats)
+    try:
+        return split, make_folds(clips, recordings, split), []
+    except FoldError as error:
+        moments = Split("stratified", options.n_folds, options.n_repeats)
+        why = (
+            f"Encounters cannot be kept whole ({error}) So the told-straight column splits by moment: "
+            "clips of one encounter stand on both sides there, too, and it is not what encounters "
+            "never heard would give."
+        )
+        return moments, make_folds(clips, recordings, moments), [why]
+
+
+class _Runner:
+    def __init__(
+        self,
+        material: Material,
+        networks: Networks,
+        split: Split,
+        folds: Folds,
+        folder: Path,
+        stages: Stages,
+    ) -> None:
+        self.material, self.networks = material, networks
+        self.split, self.folds, self.folder, self.stages = split, folds, folder, stages
+
+    def data(self, name: str) -> tuple[TrainingSet, str]:
+        """Tight pictures through the network as it was pretrained; and what identifies them."""
+        network = self.networks.network(name, "tight", adapted=False)
+        self.networks.embed(network, self.material.clips)
+        data = make_training_set(
+            self.material.clips, self.material.recordings, self.networks.store, network.embedder_id
+        )
+        return self._grouped(data), network.embedder_id
+
+    def without_sound(self) -> tuple[TrainingSet, str]:
+        """What a recording's header tells, in place of an embedding."""
+        by_id = self.material.recordings.set_index("recording_id")
+        rows = by_id.loc[self.material.clips["recording_id"]]
+        vectors = np.column_stack([
+            np.log(rows["sample_rate"]), rows["n_channels"], np.log(rows["duration_s"]),
+            np.log(np.maximum(rows["peak"], 1e-9)),
+        ]).astype(np.float32)  # fmt: skip
+        labels = self.material.clips["label"].to_numpy(dtype=object)
+        encounters = self.material.clips["encounter"].to_numpy(dtype=object)
+        moments = rows["moment_id"].to_numpy(dtype=object)
+        return self._grouped(TrainingSet(vectors, labels, encounters, moments)), "no sound"
+
+    def _grouped(self, data: TrainingSet) -> TrainingSet:
+        """Inner folds keep whole what the split keeps whole."""
+        groups = data.recordings if self.split.is_optimistic else self.folds.units
+        return replace(data, groups=groups)
+
+    def run(self, data: tuple[TrainingSet, str], head: Head, what: str) -> Honest | str:
+        """Cross-validate a head, or read what was found before; the reason if it cannot be trained."""
+        vectors, identity = data
+        key = hash_of([
+            identity, head.settings(), asdict(self.split), self.folds.clip_ids.tolist(),
+            self.folds.labels.tolist(), self.folds.units.tolist(),
+        ])  # fmt: skip
+        if (known := _read(self.folder, key)) is not None:
+            return known
+        with self.stages(f"Told straight, {what}") as update:
+            try:
+                scored = cross_validate(vectors, self.folds, head, progress=update)
+            except HeadError as error:
+                return str(error)
+        found = self._measured(scored.log_probabilities, scored.classes, scored.details)
+        _write(self.folder, key, found)
+        return found
+
+    def _measured(
+        self, scores: NDArray[np.float64], classes: list[str], trainings: list[dict[str, Any]]
+    ) -> Honest:
+        clips = self.material.clips
+        independent = (
+            clips["encounter"].to_numpy(dtype=object)
+            if self.split.is_optimistic
+            else self.folds.units
+        )
+        results = {
+            unit: evaluate(
+                clips, self.material.recordings, scores, classes, unit=unit, split=self.split.name,
+                groups=independent,
+            )
+            for unit in UNITS
+        }  # fmt: skip
+        return Honest(results, scores, trainings)
+
+    def predict(
+        self,
+        name: str,
+        data: tuple[TrainingSet, str],
+        head: SoftmaxHead,
+        out_of_fold: Honest,
+        unknown: pd.DataFrame,
+    ) -> pd.DataFrame:
+        """Predict unknown clips, and their encounters from the clips chosen.
+
+        Probabilities are calibrated by the head's ``out_of_fold`` scores, and presuppose classes
+        that are equally frequent.
+        """
+        network = self.networks.network(name, "tight", adapted=False)
+        there, vectors = self.networks.embedded(network, unknown)
+        if there.empty:
+            columns = ["decision", "probability", "encounter_decision", "encounter_probability"]
+            return there.reindex(columns=[*there.columns, *columns, "encounter_in_training"])
+        trained = fit_head(head, data[0])
+        scores = trained.log_probabilities(vectors)
+        found = there.copy()
+        for unit, prefix in (("clip", ""), ("encounter", "encounter_")):
+            decision, probability = self._calibrated(
+                out_of_fold, trained.classes, there, scores, unit
+            )
+            found[f"{prefix}decision"] = decision
+            found[f"{prefix}probability"] = probability
+        heard = set(self.material.clips["encounter"])
+        found["encounter_in_training"] = [one in heard for one in there["encounter"]]
+        return found
+
+    def _calibrated(
+        self,
+        out_of_fold: Honest,
+        classes: list[str],
+        clips: pd.DataFrame,
+        scores: NDArray[np.float64],
+        unit: str,
+    ) -> tuple[list[str], list[float]]:
+        """Decision and probability of the unit of each clip, calibrated on what was never heard."""
+        recordings = self.material.recordings
+        known = [aggregate(self.material.clips, recordings, s, unit) for s in out_of_fold.scores]
+        table = pd.concat([units.table for units in known], ignore_index=True)
+        calibrator = fit_calibrator(
+            np.concatenate([units.log_probabilities for units in known]),
+            table["n_moments"].to_numpy(dtype=np.int64),
+            table["label"].to_numpy(dtype=object),
+            table["encounter"].to_numpy(dtype=object),
+            classes,
+        )
+        units = aggregate(clips, recordings, scores, unit)
+        n_moments = units.table["n_moments"].to_numpy(dtype=np.int64)
+        found = calibrator.log_probabilities(units.log_probabilities, n_moments)
+        row_of = {name: row for row, name in enumerate(units.table["unit_id"])}
+        names = clips["moment_id" if unit == "clip" else "encounter"]
+        rows = [row_of[name] for name in names]
+        best = found.argmax(axis=1)
+        return [classes[best[row]] for row in rows], np.exp(found.max(axis=1))[rows].tolist()
+
+
+def _balanced_accuracy(head: LinearHead, data: TrainingSet) -> float:
+    said = np.array(head.classes, dtype=object)[head.log_probabilities(data.vectors).argmax(axis=1)]
+    return float(pd.Series(said == data.labels).groupby(data.labels).mean().mean())
+
+
+def _best(found: dict[float, Honest | str]) -> float:
+    """The setting of the best balanced accuracy by clip, the first of equals."""
+    there = {s: h.clip["balanced_accuracy"] for s, h in found.items() if isinstance(h, Honest)}
+    if not there:
+        raise HeadError(f"no setting could be trained: {next(iter(found.values()))}")
+    return max(there, key=lambda setting: there[setting])
+
+
+def _write(folder: Path, key: str, found: Honest) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{key}.npy").open("wb") as file:
+        np.save(file, found.scores)
+    partial = folder / f"{key}.partial"
+    about = {"results": found.results, "trainings": found.trainings}
+    partial.write_text(json.dumps(about, default=plain_value))
+    partial.replace(folder / f"{key}.json")
+
+
+def _read(folder: Path, key: str) -> Honest | None:
+    try:
+        about = json.loads((folder / f"{key}.json").read_text())
+        scores = np.load(folder / f"{key}.npy")
+    except (OSError, ValueError):
+        return None
+    return Honest(about["results"], scores, about["trainings"])

@@ -1,0 +1,347 @@
+"""The study's tables, both columns side by side: a row per model or setting, ready for CSV.
+
+Columns that begin with ``published_`` are the as-published column (empty where there is none), those
+with ``straight_`` the told-straight one. Shares are 0 to 1.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pseudorca.learning.heads import batch_order
+from pseudorca.recordings.folds import STUDY_SEED
+from pseudorca.study.as_published import BATCH, Answers, Published, Tuning, Without
+from pseudorca.study.material import Material
+from pseudorca.study.options import StudyOptions
+from pseudorca.study.published import (
+    PRINTED,
+    accuracies_behind,
+    balanced_accuracy,
+    matrices_behind,
+    scores_of,
+)
+from pseudorca.study.straight import Honest, Straight
+from pseudorca.study.switches import SWITCHES
+from pseudorca.study.training import Training
+
+Tables = dict[str, pd.DataFrame]
+
+_FAILED = "failed"
+
+
+def study_tables(
+    material: Material, options: StudyOptions, straight: Straight, published: Published | None
+) -> Tables:
+    """Every table of the study, by the name of its file.
+
+    Parameters
+    ----------
+    material : Material
+    options : StudyOptions
+    straight : Straight
+    published : Published or None, where there are more than two classes
+
+    Returns
+    -------
+    dict from name to DataFrame
+    """
+    p, tuning = published, (published.tuning if published else None)
+    best = tuning.momenta[tuning.best_momentum] if tuning else None
+    networks = [
+        {"network": name}
+        | _published(p, p.networks[name] if p else None)
+        | _straight(straight.networks[name])
+        for name in options.backbones
+    ]
+    sampler = [
+        {"model": "as frequent as they are"} | _published(p, p.networks[p.tuned] if p else None)
+        | _straight(straight.networks[straight.tuned]),
+        {"model": "weighted sampler"} | _published(p, tuning.weighted if tuning else None)
+        | _straight(straight.weighted),
+    ]  # fmt: skip
+    rates = [
+        {"learning_rate": rate}
+        | _published(p, tuning.rates[rate] if tuning else None)
+        | _straight(found)
+        for rate, found in straight.rates.items()
+    ]
+    momenta = [
+        {"learning_rate": straight.best_rate, "momentum": momentum}
+        | ({"published_learning_rate": tuning.best_rate} if tuning else {})
+        | _published(p, tuning.momenta[momentum] if tuning else None) | _straight(found)
+        for momentum, found in straight.momenta.items()
+    ]  # fmt: skip
+    final = (
+        {"model": "final model"}
+        | _answers(p, tuning.test if tuning else None)
+        | _straight(straight.final)
+    )
+    others = [
+        {"model": "logistic regression"} | _straight(straight.logistic),
+        {"model": "without sound"} | _straight(straight.no_sound),
+    ]
+    summary = [
+        {"row": straight.tuned} | sampler[0],
+        {"row": "weighted sampler"} | sampler[1],
+        {"row": "best rate, momentum"}
+        | _published(p, best)
+        | _straight(straight.momenta[straight.best_momentum]),
+        {"row": "final, test"} | final,
+    ]
+    tables = {
+        "table_4_1": networks,
+        "table_4_2": sampler,
+        "table_4_3_rates": rates,
+        "table_4_3_momenta": momenta,
+        "table_4_4": [final, *others],
+        "table_4_5": [
+            {key: value for key, value in row.items() if key != "model"} for row in summary
+        ],
+        "tables_5_1_and_5_2": _confusions(material, straight, p),
+        "table_4_6": unknown_rows(material, straight, p),
+        "figures_3_2_and_4_3": batch_rows(material, p),
+        "figure_4_5": _losses(straight, p),
+        "the_study_itself": study_numbers(),
+    }
+    if p is not None:
+        tables["switches"] = switch_rows(p)
+        if p.closeness:
+            tables["training_mode"] = p.closeness
+    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
+
+
+def write_study_tables(tables: Tables, folder: Path) -> None:
+    """Write each table as CSV; each appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        partial = folder / f"{name}.partial"
+        table.to_csv(partial, index=False)
+        partial.replace(folder / f"{name}.csv")
+
+
+def sentence(decision: str, probability: float) -> str:
+    """The sentence that the study printed of an unknown file."""
+    return (
+        f"There's a {100 * probability:.1f} % chance that this audio file belongs to the "
+        f"{decision} group."
+    )
+
+
+def unknown_rows(
+    material: Material, straight: Straight, published: Published | None
+) -> list[dict[str, Any]]:
+    """Table 4.6: what both columns say of the unknown clips."""
+    before = {}
+    if published is not None:
+        told: Iterable[Any] = published.unknown.itertuples()
+        before = {row.clip_id: (row.decision, float(row.probability)) for row in told}
+    rows = []
+    paths = material.paths(straight.unknown)
+    every: Iterable[Any] = straight.unknown.itertuples()
+    for path, row in zip(paths, every, strict=True):
+        found: dict[str, Any] = {"path": path, "encounter": row.encounter}
+        if row.clip_id in before:
+            decision, probability = before[row.clip_id]
+            found |= {
+                "published_decision": decision,
+                "published_probability": probability,
+                "published_sentence": sentence(str(decision), probability),
+            }
+        rows.append(
+            found
+            | {
+                "straight_decision": row.decision,
+                "straight_probability": row.probability,
+                "straight_encounter_decision": row.encounter_decision,
+                "straight_encounter_probability": row.encounter_probability,
+                "encounter_in_training": row.encounter_in_training,
+            }
+        )
+    return rows
+
+
+def batch_rows(material: Material, published: Published | None) -> list[dict[str, Any]]:
+    """Figures 3.2 and 4.3: clips of each class in the batches of the first epoch."""
+    import torch
+
+    if published is not None:
+        before = published.networks[published.tuned].batches
+        after = published.tuning.weighted.batches
+    else:
+        truth = torch.from_numpy(material.truth)
+        drawn = []
+        for balance in ("none", "sampler"):
+            random = torch.Generator().manual_seed(STUDY_SEED)
+            order = batch_order(truth, "sampler" if balance == "sampler" else "none", random)
+            drawn.append([
+                torch.bincount(truth[rows], minlength=len(material.classes)).tolist()
+                for rows in torch.split(order, BATCH)
+            ])  # fmt: skip
+        before, after = drawn
+    return [
+        {"order": order, "batch": number} | dict(zip(material.classes, counts, strict=True))
+        for order, batches in (("random", before), ("weighted sampler", after))
+        for number, counts in enumerate(batches, 1)
+    ]
+
+
+def switch_rows(published: Published) -> list[dict[str, Any]]:
+    """Each switch with its sentences, and the final model's test with it turned off."""
+    rows: list[dict[str, Any]] = []
+    if published.baseline is not None:
+        rows.append(
+            {"switch": "(all that are on)", "on": True}
+            | _test(published.baseline, published.positive)
+        )
+    for switch in SWITCHES:
+        row: dict[str, Any] = {
+            "switch": switch.name, "on": switch.name in published.switches,
+            "what_the_scripts_did": switch.done, "what_it_does_to_the_result": switch.effect,
+        }  # fmt: skip
+        without = published.without.get(switch.name)
+        if isinstance(without, Without):
+            row |= _test(without.tuning, without.positive)
+        elif without is not None:
+            row["cannot_be_turned_off"] = without
+        rows.append(row)
+    return rows
+
+
+def study_numbers() -> list[dict[str, Any]]:
+    """What the study printed, beside what follows from its confusion matrices."""
+    rows = []
+    for row in PRINTED:
+        found: dict[str, Any] = {
+            "table": row.table, "model": row.what, "side": row.side,
+            "printed_accuracy": row.printed.accuracy, "printed_precision": row.printed.precision,
+            "printed_recall": row.printed.recall,
+            "possible": bool(matrices_behind(row)),
+            "accuracy_of_precision_and_recall": next(iter(accuracies_behind(row)), None),
+            "majority_accuracy": row.n_pelagic / (row.n_insular + row.n_pelagic),
+        }  # fmt: skip
+        right = matrices_behind(row)
+        confusion: Any = row.confusion
+        if confusion is None and len(right) == 1:
+            insular, pelagic = right[0]
+            confusion = [[insular, row.n_insular - insular], [row.n_pelagic - pelagic, pelagic]]
+        if confusion is not None:
+            scores = scores_of(confusion)
+            found |= {
+                "accuracy": scores.accuracy, "precision": scores.precision,
+                "recall": scores.recall, "insular_recall": scores_of(confusion, 0).recall,
+                "balanced_accuracy": balanced_accuracy(confusion),
+            }  # fmt: skip
+        rows.append(found)
+    return rows
+
+
+def _published(published: Published | None, training: Training | str | None) -> dict[str, Any]:
+    if published is None or training is None:
+        return {}
+    if isinstance(training, str):
+        return {f"published_{_FAILED}": training}
+    return _answers(published, published.validation(training)) | {
+        "published_best_epoch": training.best_epoch
+    }
+
+
+def _answers(published: Published | None, answers: Answers | None) -> dict[str, Any]:
+    if published is None or answers is None:
+        return {}
+    scores = answers.published(published.positive)
+    return {
+        "published_accuracy": scores.accuracy, "published_precision": scores.precision,
+        "published_recall": scores.recall, "published_n": len(answers.truth),
+        "published_majority_accuracy": answers.majority,
+        "published_balanced_accuracy": answers.balanced_accuracy,
+    }  # fmt: skip
+
+
+def _test(tuning: Tuning, positive: int) -> dict[str, Any]:
+    scores = tuning.test.published(positive)
+    return {
+        "test_accuracy": scores.accuracy, "test_precision": scores.precision,
+        "test_recall": scores.recall, "test_balanced_accuracy": tuning.test.balanced_accuracy,
+        "test_n": len(tuning.test.truth), "best_rate": tuning.best_rate,
+        "best_momentum": tuning.best_momentum,
+    }  # fmt: skip
+
+
+def _straight(honest: Honest | str) -> dict[str, Any]:
+    if isinstance(honest, str):
+        return {f"straight_{_FAILED}": honest}
+    found: dict[str, Any] = {}
+    for unit in ("clip", "encounter"):
+        result = honest.results[unit]
+        found |= {
+            f"straight_{unit}_{key}": result[key]
+            for key in (
+                "accuracy", "majority_accuracy", "balanced_accuracy", "ci_low", "ci_high",
+                "majority_baseline", "n_units", "n_groups",
+            )
+        }  # fmt: skip
+        for label, row in result["per_class"].items():
+            found |= {f"straight_{unit}_{key}_{label}": row[key] for key in ("recall", "precision")}
+    return found
+
+
+def _confusions(
+    material: Material, straight: Straight, published: Published | None
+) -> list[dict[str, Any]]:
+    rows = []
+
+    def add(column: str, model: str, unit: str, counts: Any) -> None:
+        for i, truth in enumerate(material.classes):
+            for j, said in enumerate(material.classes):
+                rows.append({
+                    "column": column, "model": model, "unit": unit, "truth": truth, "said": said,
+                    "n": float(np.asarray(counts)[i][j]),
+                })  # fmt: skip
+
+    if published is not None:
+        for name, training in published.networks.items():
+            counts = published.validation(training).confusion
+            add("as published", f"{name}, validation", "clip", counts)
+        tuning = published.tuning
+        counts = published.validation(tuning.weighted).confusion
+        add("as published", "weighted sampler, validation", "clip", counts)
+        add("as published", "final model, test", "clip", tuning.test.confusion)
+    told = {
+        **straight.networks, "weighted sampler": straight.weighted, "final model": straight.final
+    }  # fmt: skip
+    for name, honest in told.items():
+        if isinstance(honest, Honest):
+            for unit, result in honest.results.items():
+                add("told straight", name, unit, result["confusion"])
+    return rows
+
+
+def _losses(straight: Straight, published: Published | None) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+
+    def add(column: str, setting: str, value: float, found: Any) -> None:
+        if isinstance(found, Training):
+            rows.extend({"column": column, setting: value} | entry for entry in found.history)
+        elif isinstance(found, Honest):
+            for one in found.trainings:
+                about = {
+                    "column": column,
+                    setting: value,
+                    "repeat": one["repeat"],
+                    "fold": one["fold"],
+                }
+                rows.extend(about | entry for entry in one["history"])
+
+    if published is not None:
+        for rate, training in published.tuning.rates.items():
+            add("as published", "learning_rate", rate, training)
+        for momentum, training in published.tuning.momenta.items():
+            add("as published", "momentum", momentum, training)
+    for rate, honest in straight.rates.items():
+        add("told straight", "learning_rate", rate, honest)
+    for momentum, honest in straight.momenta.items():
+        add("told straight", "momentum", momentum, honest)
+    return rows
