@@ -271,7 +271,7 @@ def former(first: str, second: str) -> tuple[float, float]:
     """The rule of the first release: exact below 10 encounters, or all right or wrong."""
     both = [shares(first), shares(second)]
     few = min(map(len, both)) < 10 or any(one.mean() in (0, 1) for one in both)
-    return in_use(first, second) if few else resampled(first, second)
+    return combined(clopper_pearson)(first, second) if few else resampled(first, second)
 
 
 def combined(method: Callable[[float, int], tuple[float, float]]) -> Rule:
@@ -288,6 +288,12 @@ def combined(method: Callable[[float, int], tuple[float, float]]) -> Rule:
     return rule
 
 
+def clopper_pearson(recall: float, n: int) -> tuple[float, float]:
+    n_right, n_wrong = recall * n, (1 - recall) * n
+    low = scipy.stats.beta.ppf(0.025, n_right, n_wrong + 1) if recall > 0 else 0.0
+    return low, (scipy.stats.beta.ppf(0.975, n_right + 1, n_wrong) if recall < 1 else 1.0)
+
+
 def jeffreys(recall: float, n: int) -> tuple[float, float]:
     low, high = scipy.stats.beta.ppf([0.025, 0.975], recall * n + 0.5, (1 - recall) * n + 0.5)
     return (0.0 if recall == 0 else low), (1.0 if recall == 1 else high)
@@ -301,9 +307,10 @@ def wilson(recall: float, n: int) -> tuple[float, float]:
 
 
 RULES: dict[str, Rule] = {
-    "exact": in_use,
+    "in use": in_use,
     "former": former,
     "bootstrap": resampled,
+    "exact": combined(clopper_pearson),
     "Jeffreys": combined(jeffreys),
     "Wilson": combined(wilson),
 }

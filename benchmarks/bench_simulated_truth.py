@@ -29,7 +29,8 @@ SURVEY = {
 }  # fmt: skip
 WORLDS = {
     "no effect, confound 0, signature 1": {
-        "effect": 0.0, "confound": 0.0, "encounter_signature": 1.0, "recorders": ("array_500k",),
+        "effect": 0.0, "confound": 0.0, "encounter_signature": 1.0, "n_clips": 800,
+        "recorders": ("array_500k", "array_192k", "drifter_96k", "moored_24bit"),
     },
     "no effect, confound 1": {"effect": 0.0, "confound": 1.0, "encounter_signature": 0.7},
     "effect 3, confound 0": {
@@ -61,7 +62,7 @@ def main() -> None:
 def measure(folder: Path, world: dict, seed: int) -> dict[tuple[str, str], float]:
     """Balanced accuracies by (split, unit) of one survey."""
     if not (folder / "survey" / "truth" / "survey.json").exists():
-        simulate_survey(folder / "survey", SurveyConfig(seed=seed, **SURVEY, **world))
+        simulate_survey(folder / "survey", SurveyConfig(seed=seed, **(SURVEY | world)))
     store = Store(folder / "project", create=True)
     workflow.scan_project(store, folder / "survey" / "recordings", ScanOptions())
     workflow.embed_project(store, workflow.EmbedderOptions())

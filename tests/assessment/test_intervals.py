@@ -14,12 +14,16 @@ def names(groups):
 
 
 @given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_one_class_gets_the_clopper_pearson_interval(case):
+def test_one_class_lies_midway_between_clopper_pearson_and_jeffreys(case):
     n_right, n = case
     right = np.arange(n) < n_right
-    exact = scipy.stats.binomtest(n_right, n).proportion_ci(method="exact")
     found = interval(right.astype(float), np.zeros(n, dtype=int), names(range(n)), 1)
-    assert found[:2] == pytest.approx((exact.low, exact.high))
+    exact = scipy.stats.binomtest(n_right, n).proportion_ci(method="exact")
+    expected = (exact.low, exact.high)
+    if 0 < n_right < n:
+        low, high = scipy.stats.beta.ppf([0.025, 0.975], n_right + 0.5, n - n_right + 0.5)
+        expected = ((exact.low + low) / 2, (exact.high + high) / 2)
+    assert found[:2] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +39,7 @@ def test_independent_encounters_are_covered_as_often_as_said(sizes, recall):
         right = (rng.random(len(actual)) < share).astype(float)
         low, high, _ = interval(right, actual, names(range(len(actual))), len(sizes))
         covered.append(low <= share <= high)
-    assert np.mean(covered) >= 0.9  # lowest in 8,000 trials: 0.935, at 1/6 of 3 in each of 6
+    assert np.mean(covered) >= 0.88  # lowest of these: a recall of 0.9 of 3 in each of 6
 
 
 def test_the_interval_holds_the_estimate_and_stays_within_0_and_1():
@@ -58,7 +62,7 @@ def test_there_is_no_jump_as_encounters_are_added():
         low, high, _ = interval(np.tile(right, 2), actual, names(range(2 * n)), 2)
         widths.append(high - low)
     assert np.abs(np.diff(widths)).max() < 0.04  # an encounter more, rightly or wrongly named
-    assert widths[-1] < widths[0] / 2
+    assert widths[-1] < 0.6 * widths[0]
 
 
 def test_all_right_is_not_certainty():
@@ -66,7 +70,7 @@ def test_all_right_is_not_certainty():
     low, high, method = interval(np.ones(16), actual, names(range(16)), 2)
     assert high == 1.0
     assert 0.6 < low < 0.8
-    assert method == "exact, 8 to 8 groups per class, combined"
+    assert method == "binomial, 8 to 8 groups per class, combined"
 
 
 def test_clips_of_a_group_are_not_more_evidence():
@@ -93,4 +97,4 @@ def test_one_large_group_counts_for_more_than_many_small_ones():
 def test_fewer_than_four_groups_are_said_to_be_too_few():
     actual = np.repeat([0, 1], [3, 9])
     *_, method = interval(np.ones(12), actual, names(range(12)), 2)
-    assert method == "exact, 3 to 9 groups per class, combined; too few encounters to conclude"
+    assert method == "binomial, 3 to 9 groups per class, combined; too few encounters to conclude"

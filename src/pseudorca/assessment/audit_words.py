@@ -112,10 +112,11 @@ def _nuisance(found: Mapping[str, Any]) -> str:
     if found["best_control"] is None:
         return f"Controls in which no animal has a part: {NO_CONTROL}"
     p, smallest = found["p_nuisance"], found["smallest_p"]
-    how = "all ways to assign the labels" if found["enumerated"] else "shuffles of the labels"
+    n = found["n_permutations"]
+    how = f"all {n} ways to assign" if found["enumerated"] else f"{n} shuffles of"
     text = (
         f"Controls in which no animal has a part: the best of them is {title(found['best_control'])}. "
-        f"Among {found['n_permutations']} {how} between encounters, the best of the same controls "
+        f"Among {how} the labels between encounters, the best of the same controls "
         f"did as well with p = {p:.3f} (smallest possible {smallest:.3f})"
     )
     text += ": " + (

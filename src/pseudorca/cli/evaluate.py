@@ -18,9 +18,10 @@ from pseudorca.cli.options import (
     Repeats,
     Seed,
     Strength,
-    head_from,
+    Tune,
     open_store,
     splits_from,
+    tuned_head_from,
 )
 from pseudorca.cli.output import done, progress, say, say_notices, table
 
@@ -37,6 +38,7 @@ def evaluate(
     learning_rate: Rate = None,
     momentum: Momentum = None,
     epochs: Epochs = None,
+    tune: Tune = None,
     max_error: Annotated[
         float,
         typer.Option("--max-error", help="Show what naming with at most this error would do."),
@@ -57,9 +59,9 @@ def evaluate(
     """Cross-validate: how good is a classifier on encounters it never heard?"""
     from pseudorca import workflow
 
-    made = head_from(head, balance, c, learning_rate, momentum, epochs, seed)
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
     store = open_store(project)
+    made = tuned_head_from(tune, store, head, balance, c, learning_rate, momentum, epochs, seed)
     with progress("Training heads") as update:
         result = workflow.evaluate_project(
             store, made, splits, max_error=max_error,

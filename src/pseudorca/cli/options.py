@@ -12,6 +12,7 @@ from pseudorca.errors import PseudorcaError
 if TYPE_CHECKING:
     from pseudorca.learning.heads import Head
     from pseudorca.recordings.folds import Split
+    from pseudorca.store import Store
     from pseudorca.workflow import DecisionOptions
 
 
@@ -36,6 +37,11 @@ class Precision(StrEnum):
     auto = "auto"
     float32 = "float32"
     mixed = "mixed"
+
+
+class Search(StrEnum):
+    grid = "grid"
+    optuna = "optuna"
 
 
 class Conflict(StrEnum):
@@ -105,6 +111,15 @@ Rate = Annotated[float | None, typer.Option("--learning-rate", help="softmax: 0.
 Momentum = Annotated[float | None, typer.Option("--momentum", help="softmax: 0.9.")]
 
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="softmax: 24.")]
+
+Tune = Annotated[
+    Search | None,
+    typer.Option(
+        "--tune",
+        help="Choose the head's settings in inner folds, anew for every training side: grid (the "
+        "study's values) or optuna (kept in the project; goes on when run again).",
+    ),
+]
 
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of whatever is random.")]
 
@@ -195,6 +210,37 @@ def head_from(
         n_epochs=epochs,
         seed=seed,
     )
+
+
+def tuned_head_from(
+    search: Search | None,
+    store: "Store",
+    name: HeadKind,
+    balance: Balance | None,
+    c: float | None,
+    learning_rate: float | None,
+    momentum: float | None,
+    epochs: int | None,
+    seed: int | None,
+) -> "Head":
+    """The head of :func:`head_from`, its settings that were not given tuned if that is wished."""
+    if search is None:
+        return head_from(name, balance, c, learning_rate, momentum, epochs, seed)
+    from pseudorca.learning.tuning import SPACES, TunedHead
+
+    wished = {
+        "balance": balance.value if balance else None,
+        "c": c,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "n_epochs": epochs,
+    }
+    given = {setting: value for setting, value in wished.items() if value is not None}
+    space = {s: values for s, values in SPACES[name.value].items() if s not in given}
+    return TunedHead(
+        name.value, given, space, search=search.value, seed=seed or 0,
+        storage=store.folder / "tuning.journal",
+    )  # fmt: skip
 
 
 def splits_from(

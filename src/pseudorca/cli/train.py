@@ -15,8 +15,9 @@ from pseudorca.cli.options import (
     Rate,
     Seed,
     Strength,
-    head_from,
+    Tune,
     open_store,
+    tuned_head_from,
 )
 from pseudorca.cli.output import done, progress, say, say_notices, table
 
@@ -30,14 +31,15 @@ def train(
     learning_rate: Rate = None,
     momentum: Momentum = None,
     epochs: Epochs = None,
+    tune: Tune = None,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a classifier on all labelled clips and save it in the project."""
     from pseudorca import workflow
 
-    made = head_from(head, balance, c, learning_rate, momentum, epochs, seed)
     store = open_store(project)
+    made = tuned_head_from(tune, store, head, balance, c, learning_rate, momentum, epochs, seed)
     with progress("Training and calibrating") as update:
         result = workflow.train_project(store, made, name=name, progress=update)
     if done(result, as_json):

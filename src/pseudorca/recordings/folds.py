@@ -330,20 +330,19 @@ def _deal(
     scikit-learn's grouped splitters can return a fold that empties a class; dealing cannot, as long
     as a class has two units: they never land in the same fold before every fold has one.
     """
-    table = pd.DataFrame({"unit": units, "stratum": strata, "n": 1})
-    sizes = table.groupby("unit", sort=True)["n"].sum()
+    names, unit = np.unique(units, return_inverse=True)
+    kinds, kind = np.unique(strata, return_inverse=True)
+    classes, label = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(names), len(kinds)))
+    np.add.at(counts, (unit, kind), 1)
     # A unit of mixed labels is dealt with its most frequent one.
-    counts = table.groupby(["unit", "stratum"], sort=True)["n"].sum().reset_index()
-    stratum_of = (
-        counts.sort_values(["unit", "n"], ascending=[True, False], kind="stable")
-        .drop_duplicates("unit")
-        .set_index("unit")["stratum"]
-    )
+    sizes, stratum_of = counts.sum(axis=1), counts.argmax(axis=1)
+    kept = np.array([name in always_train for name in names])
     for _ in range(100):  # only mixed units can spoil a deal; then the cards are shuffled again
-        fold_of: dict[object, int] = dict.fromkeys(always_train, -1)
+        fold_of = np.full(len(names), -1)
         n_clips = np.zeros(n_folds)
-        for stratum in sorted(set(stratum_of), key=str):
-            members = [u for u in stratum_of.index[stratum_of == stratum] if u not in always_train]
+        for stratum in range(len(kinds)):
+            members = np.flatnonzero((stratum_of == stratum) & ~kept)
             n_units = np.zeros(n_folds)
             for index in rng.permutation(len(members)):
                 tie = rng.random(n_folds)
@@ -351,12 +350,10 @@ def _deal(
                 fold_of[members[index]] = fold
                 n_units[fold] += 1
                 n_clips[fold] += sizes[members[index]]
-        assigned = np.array([fold_of[unit] for unit in units], dtype=np.int64)
-        if all(
-            set(labels[assigned != fold]) == set(labels)
-            for fold in np.unique(assigned)
-            if fold >= 0
-        ):
+        assigned = fold_of[unit]
+        held = np.zeros((n_folds + 1, len(classes)))
+        np.add.at(held, (assigned, label), 1)  # -1, always trained on, is the last row
+        if (held[:n_folds] < held.sum(axis=0)).all():
             return assigned
     raise FoldError(
         "no deal of the groups keeps every class in training: encounters of mixed labels leave a "

@@ -177,6 +177,9 @@ def describe_head(settings: Mapping[str, Any]) -> str:
         "weights": "classes weighted equally",
         "sampler": "weighted random sampler",
     }.get(str(settings.get("balance")), str(settings.get("balance")))
+    if tuned := settings.get("tuned"):
+        names = ", ".join(tuned["space"])
+        return f"{settings['head']} ({names} by {tuned['search']} in inner folds, {balance})"
     if settings.get("head") == "logistic":
         c = "C by inner folds" if settings.get("c") is None else f"C = {settings['c']:g}"
         return f"logistic regression ({c}, {balance})"
