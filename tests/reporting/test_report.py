@@ -21,7 +21,7 @@ from pseudorca.reporting.report import render, write_report
 from pseudorca.store import Store
 
 SECTIONS = (
-    "answer", "data", "examples", "recording", "balance", "evaluation", "trust",
+    "answer", "data", "examples", "recording", "balance", "evaluation", "trust", "audit",
     "predictions", "provenance",
 )  # fmt: skip
 

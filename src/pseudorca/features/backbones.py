@@ -72,6 +72,8 @@ class BackboneInfo:
     weights: tuple[OfficialWeights, ...]  # the default first; empty where there is no download
     front_end_settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the common front end that the network was trained with."""
+    version: int = 1
+    """Of a network's code in this package: another gives other embeddings from the same weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.network = network
         self.name: str = description["name"]
+        self.version: int = description["version"]
         self.layer: str | None = description["layer"]
         self.input_size: InputSize = _input_size(description["input_size"])
         self.embedding_size: int = description["embedding_size"]
@@ -165,7 +168,15 @@ class Backbone(nn.Module):
 
     def description(self) -> dict[str, Any]:
         """Describe the backbone in JSON's terms, for :func:`backbone_from_description`."""
-        told = ["name", "layer", "input_size", "embedding_size", "pooled_axes", "weights_hash"]
+        told = [
+            "name",
+            "version",
+            "layer",
+            "input_size",
+            "embedding_size",
+            "pooled_axes",
+            "weights_hash",
+        ]
         told += ["weights_source", "licence", "source"]
         return copy.deepcopy({key: getattr(self, key) for key in told} | self._normalisation)
 
@@ -222,6 +233,7 @@ def load_backbone(
     _check_fit(state, expected, list(trunk.state_dict()), (f"{head}.", *spec.unused), where)
     axes, embedding_size = _probe(trunk, size, layer, name)
     description: dict[str, Any] = {"name": name, "layer": layer, "input_size": size}
+    description |= {"version": spec.info.version}
     description |= {"embedding_size": embedding_size, "pooled_axes": axes, "mean": preset.mean}
     description |= {"std": preset.std, "weights_source": origin, "licence": preset.licence}
     return Backbone(trunk, description | {"source": spec.info.source})
@@ -237,6 +249,12 @@ def backbone_from_description(description: Mapping[str, Any], state_dict: StateD
     """
     try:
         name, told_hash = description["name"], description["weights_hash"]
+        if (version := description["version"]) != _spec(name).info.version:
+            raise BackboneError(
+                f"{name} was saved in version {version}, and this pseudorca has version "
+                f"{_spec(name).info.version}, which gives other embeddings. Run pseudorca embed again, "
+                "then train."
+            )
         network, head = _skeleton(_spec(name), _input_size(description["input_size"]))
         backbone = Backbone(_cut(network, head, description["layer"], name), description)
     except KeyError as error:
@@ -637,6 +655,7 @@ _PSEUDORCA_SMALL = BackboneInfo(
     n_parameters=small_network.N_PARAMETERS,
     weights=(_SHIPPED,),
     front_end_settings=small_network.FRONT_END,
+    version=small_network.VERSION,
 )
 _SPECS = [_torchvision_spec(name) for name in torchvision.models.list_models(torchvision.models)]
 _SPECS.append(_Spec(info=_MOBILENET_V2_TF, local=_LOCAL_TF, build=_build_mobilenet_v2_tf))

@@ -20,6 +20,7 @@ FRONT_END: Final[Mapping[str, Any]] = {"colours": "grey", "spread": "range"}
 
 WEIGHTS: Final = Path(__file__).parent / "weights" / "pseudorca_small.safetensors"
 WEIGHTS_SHA256: Final = "81bc88035a7f2b02357ea055b701be8a03665a09112ef01cc3f72fa6bd58d9a8"
+VERSION: Final = 2  # of the code below; 1 did not whiten the levels
 N_MEMBERS: Final = 1  # networks side by side in the file
 N_PARAMETERS: Final = 282_752
 N_ROWS: Final = 128

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
+from pseudorca.reporting.audit import latest_audit
 from pseudorca.reporting.blocks import (
     Block,
     Chart,
@@ -51,6 +52,8 @@ def answer_section(project: Project, notices: list[str]) -> Section:
     section.blocks.append(Text(_in_words(honest)))
     if said := _inference(honest):
         section.blocks.append(Text(said))
+    if audit := latest_audit(project)[0]:
+        section.blocks.append(Text(audit["summary"]))
     warnings = warnings_about(project, honest)
     notices += warnings
     if warnings:
@@ -127,8 +130,7 @@ def _in_words(evaluation: Evaluation) -> str:
         text += (
             "The interval lies above that: something in the sound seems to tell the classes apart. "
             "Whether it is the animals is another question: the recorder, the noise of the sea and "
-            "the length of the clips may do it too, and this project holds no control that rules "
-            "them out."
+            "the length of the clips may do it too, which the section Animals or recorders? is about."
         )
     else:
         text += "The interval includes that: nothing was shown."
@@ -190,7 +192,9 @@ def _tempting(honest: Evaluation, tempting: Evaluation | None) -> list[str]:
     )
     if gap <= 0:
         return [f"{text}."]
-    return [f"{text}. That much is gained by knowing the encounter, not by knowing the animal."]
+    return [
+        f"{text}. That much is gained by knowing the encounter, and would be gone on the next voyage."
+    ]
 
 
 def _overview(project: Project, honest: Evaluation) -> Chart:
