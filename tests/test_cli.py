@@ -42,7 +42,9 @@ def test_every_verb_has_help_and_a_place_in_the_readme(verb):
     assert re.search(rf"(pseudorca |`){verb}\b", readme)
 
 
-@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"backbones", "demo", "reproduce", "simulate"}))
+@pytest.mark.parametrize(
+    "verb", sorted(set(VERBS) - {"backbones", "demo", "reproduce", "simulate"})
+)
 def test_every_verb_takes_project_and_json(verb):
     text = runner.invoke(cli.app, [verb, "--help"], env={"COLUMNS": "200"}).output
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)

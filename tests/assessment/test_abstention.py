@@ -28,6 +28,7 @@ def made_up(n: int, *, seed: int = 0, n_repeats: int = 1) -> pd.DataFrame:
             "unit_id": [str(k) for k in range(n)],
             "encounter": [str(k) for k in range(n)],
             "label": "Insular",
+            "named": "Insular",
             "fold": np.arange(n) % 4,
             "repeat": 0,
             "probability": probability,

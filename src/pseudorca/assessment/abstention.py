@@ -2,7 +2,9 @@
 
 In: how probable the named class was claimed to be, whether it was right, and the encounter. Out: the
 risk-coverage curve, and the threshold for a wanted error rate with the bound that can be claimed.
-Encounters are counted, not clips; everything holds for the mix of encounters it was measured on.
+Encounters are counted, not clips; everything holds for the mix of encounters it was measured on. To
+say ``none of the classes`` is not to name: it is never right or wrong here, and only the encounters of
+populations can be covered; other sounds that are named as a population are wrong.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,6 +16,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from pseudorca.assessment.reliability import CalibratedUnits
+from pseudorca.learning.training_set import OTHER
 
 COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)
 """Shares of the units that a threshold may leave decided: few, since each look costs confidence."""
@@ -59,21 +62,24 @@ def risk_coverage(outcome: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    outcome : DataFrame ``encounter, repeat, probability, right``; encounters weigh equally
+    outcome : DataFrame as from :func:`outcomes`; encounters weigh equally
 
     Returns
     -------
     DataFrame ``probability`` (lowest one decided), ``coverage``, ``error``
     """
-    rows = outcome.sort_values("probability", ascending=False, kind="stable")
-    per_encounter = rows.groupby("encounter")["right"].transform("count")
-    weights = (1 / per_encounter).to_numpy(dtype=np.float64)
-    decided = np.cumsum(weights)
-    wrong = np.cumsum(weights * ~rows["right"].to_numpy(dtype=bool))
+    weights = _weights(outcome)
+    total = weights[(outcome["label"] != OTHER).to_numpy()].sum()
+    named = outcome.assign(weight=weights)[outcome["named"] != OTHER]
+    rows = named.sort_values("probability", ascending=False, kind="stable")
+    weight = rows["weight"].to_numpy(dtype=np.float64)
+    decided = np.cumsum(weight)
+    wrong = np.cumsum(weight * ~rows["right"].to_numpy(dtype=bool))
+    covered = np.cumsum(weight * (rows["label"] != OTHER).to_numpy(dtype=bool))
     curve = pd.DataFrame(
         {
             "probability": rows["probability"].to_numpy(dtype=np.float64),
-            "coverage": decided / decided[-1],
+            "coverage": covered / total,
             "error": wrong / decided,
         }
     )
@@ -94,12 +100,16 @@ def thresholds(outcome: pd.DataFrame) -> list[Threshold]:
         repeats it has, at 1 - 0.05 / 5 (Bonferroni), so that the best may be picked.
     """
     curve = risk_coverage(outcome)
+    if curve.empty:  # nothing is ever named
+        return [Threshold(0.0, 0.0, 0.0, 1.0, 0)]
     alpha = (1 - _CONFIDENCE) / len(COVERAGES)
     found = []
     for coverage in COVERAGES:
         reached = curve[curve["coverage"] >= coverage - 1e-9]
         row = reached.iloc[0] if len(reached) else curve.iloc[-1]
-        decided = outcome[outcome["probability"] >= row["probability"]]
+        decided = outcome[
+            (outcome["probability"] >= row["probability"]) & (outcome["named"] != OTHER)
+        ]
         # An encounter decided in one repeat of three is a third of a trial.
         share = decided.groupby("encounter").size() / outcome.groupby("encounter").size()
         n = float(share.sum())
@@ -142,7 +152,7 @@ def abstention(outcome: pd.DataFrame, max_error: float) -> dict[str, Any]:
     candidates = thresholds(outcome)
     chosen = threshold_for(max_error, candidates)
     curve = risk_coverage(outcome)
-    thin = np.unique(np.linspace(0, len(curve) - 1, 100).round().astype(int))
+    thin = np.unique(np.linspace(0, max(len(curve) - 1, 0), 100).round().astype(int))[: len(curve)]
     return {
         "max_error": max_error,
         "chosen": asdict(chosen) if chosen else None,
@@ -166,12 +176,19 @@ def _held_out(outcome: pd.DataFrame, max_error: float) -> dict[str, float] | Non
     if not decided:
         return None
     rows = pd.concat(decided)
-    weights = 1 / rows.groupby("encounter")["right"].transform("count").to_numpy(dtype=np.float64)
-    kept = rows["decided"].to_numpy(dtype=bool)
+    weights = _weights(rows)
+    population = (rows["label"] != OTHER).to_numpy(dtype=bool)
+    kept = rows["decided"].to_numpy(dtype=bool) & (rows["named"] != OTHER).to_numpy(dtype=bool)
     if not kept.any():
         return None
     wrong = ~rows["right"].to_numpy(dtype=bool)
     return {
-        "coverage": float(weights[kept].sum() / weights.sum()),
+        "coverage": float(weights[kept & population].sum() / weights[population].sum()),
         "error": float(weights[kept & wrong].sum() / weights[kept].sum()),
     }
+
+
+def _weights(outcome: pd.DataFrame) -> NDArray[np.float64]:
+    """Encounters weigh equally, however many units and repeats they have."""
+    n_rows = outcome.groupby("encounter")["right"].transform("count")
+    return np.asarray(1 / n_rows.to_numpy(dtype=np.float64))

@@ -119,9 +119,12 @@ def _nuisance(found: Mapping[str, Any]) -> str:
         f"Among {how} the labels between encounters, the best of the same controls "
         f"did as well with p = {p:.3f} (smallest possible {smallest:.3f})"
     )
-    text += ": " + (
-        "they tell the classes apart." if p < LEVEL else "no more than chance would give."
-    )
+    if smallest >= LEVEL:
+        text += ": with so few ways to exchange labels nothing could have been shown."
+    else:
+        text += ": " + (
+            "they tell the classes apart." if p < LEVEL else "no more than chance would give."
+        )
     background = found["background"]
     share = 100 * background["median_share_free"]
     return (
@@ -166,8 +169,8 @@ def _bands(bands: Mapping[str, Any]) -> str:
     best = max(rows, key=lambda row: row["alone"]["value"])
     lost = min(rows, key=lambda row: row["left_out"]["value"])
     text = (
-        f"Alone, the band {_khz(best)} tells most: {_interval(best['alone'])}. The answer suffers most "
-        f"without {_khz(lost)}: {_interval(lost['left_out'])}."
+        f"Alone, the band {_khz(best)} tells most: {_interval(best['alone'])}. Without {_khz(lost)} "
+        f"the answer is at its lowest: {_interval(lost['left_out'])}."
     )
     edges = bands["signal_edges_hz"]
     excess = [

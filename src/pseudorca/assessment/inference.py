@@ -48,12 +48,16 @@ class Permutations:
     """Distinct ways to assign the labels, the observed one included."""
     enumerated: bool
     """Whether ``null`` holds all of them, each once; otherwise they are drawn at random."""
+    n_alike: int = 1
+    """Assignments that only exchange the names of equally frequent classes: as good as the observed."""
 
     @property
     def smallest_p(self) -> float:
         """No p-value below this can come out, however good the features are."""
-        n = len(next(iter(self.null.values())))
-        return 1 / n if self.enumerated else 1 / (n + 1)
+        alike = self.n_alike / self.n_assignments
+        if self.enumerated:
+            return alike
+        return max(alike, 1 / (len(next(iter(self.null.values()))) + 1))
 
     def p_value(self, name: str) -> float:
         """How often permuted labels do at least as well: (b + 1) / (B + 1), or b / B of all."""
@@ -168,6 +172,7 @@ def permutation_test(
         averager.units[tested],
         n_assignments,
         enumerated,
+        _n_alike(blocks, labels),
     )
 
 
@@ -380,10 +385,11 @@ def _blocks(
     clips["stratum"] = "" if within is None else [str(value) for value in within]
     found: dict[tuple[str, ...], tuple[list[NDArray[np.int64]], list[str]]] = {}
     for unit, mine in clips.groupby("unit", sort=True):
+        mine = mine[mine["label"] != OTHER]
         whole = mine["label"].nunique() == 1
         carriers = [mine] if whole else [one for _, one in mine.groupby("encounter", sort=True)]
         for carrier in carriers:
-            if carrier["label"].nunique() > 1 or carrier["label"].iloc[0] == OTHER:
+            if carrier["label"].nunique() != 1:
                 continue
             strata = sorted(set(carrier["stratum"]))
             key = ("all", *strata) if whole else (f"in {unit}", *strata)
@@ -391,6 +397,21 @@ def _blocks(
             rows.append(carrier.index.to_numpy())
             names.append(carrier["label"].iloc[0])
     return [_Block(*block) for block in found.values()]
+
+
+def _n_alike(blocks: Sequence[_Block], labels: NDArray[np.object_]) -> int:
+    """Ways to exchange class names that leave every block's counts, and what stays, as they are."""
+    moved = np.zeros(len(labels), dtype=bool)
+    for block in blocks:
+        moved[np.concatenate(block.rows)] = True
+    fixed = {str(label) for label in labels[~moved]}
+    counts = [Counter(block.labels) for block in blocks]
+    free = sorted({label for block in blocks for label in block.labels} - fixed)
+    alike: dict[tuple[int, ...], int] = {}
+    for label in free:
+        key = tuple(count[label] for count in counts)
+        alike[key] = alike.get(key, 0) + 1
+    return math.prod(math.factorial(n) for n in alike.values())
 
 
 def _assigned(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.special
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -78,27 +79,32 @@ def evaluate(
         recall = np.diag(confusion) / confusion.sum(axis=1)
         precision = np.nan_to_num(np.diag(confusion) / confusion.sum(axis=0))  # never named: 0
     f1 = 2 * np.diag(confusion) / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1e-12)
-    probabilities = np.exp(truth.log_probabilities)
-    is_class = np.eye(n_classes, dtype=bool)[actual]
+    is_population = np.array([label != OTHER for label in classes])
+    among, columns = is_population[actual], np.flatnonzero(is_population)
+    log_probabilities = scipy.special.log_softmax(
+        truth.log_probabilities[:, among][:, :, columns], axis=2
+    )
+    probabilities = np.exp(log_probabilities)
+    is_class = np.eye(n_classes, dtype=bool)[actual[among]]
     auc = np.full(n_classes, np.nan)
     average_precision = np.full(n_classes, np.nan)
-    for k in range(n_classes):
-        if 0 < is_class[:, k].sum() < len(actual):
-            scores = [p[:, k] for p in probabilities]
+    for place, k in enumerate(columns):
+        if 0 < is_class[:, k].sum() < len(is_class):
+            scores = [p[:, place] for p in probabilities]
             auc[k] = np.mean([roc_auc_score(is_class[:, k], s) for s in scores])
             average_precision[k] = np.mean(
                 [average_precision_score(is_class[:, k], s) for s in scores]
             )
-    tested = np.isfinite(recall) & np.array([label != OTHER for label in classes])
+    tested = np.isfinite(recall) & is_population
     of_population = tested[actual]
     low, high, method = interval(
         right[of_population], actual[of_population], truth.groups[of_population], n_classes
     )
-    log_loss = -truth.log_probabilities[:, np.arange(len(actual)), actual].mean()
+    log_loss = -log_probabilities[:, is_class[:, columns]].mean()
     n_units = np.bincount(actual, minlength=n_classes)
     bounds = [
         recall_interval(right[actual == k], truth.groups[actual == k])
-        if tested[k]
+        if np.isfinite(recall[k])
         else (None, None)
         for k in range(n_classes)
     ]
@@ -110,7 +116,7 @@ def evaluate(
             "recall_low": bounds[k][0],
             "recall_high": bounds[k][1],
             "precision": _number(precision[k]),
-            "f1": _number(f1[k]) if tested[k] else None,
+            "f1": _number(f1[k]) if np.isfinite(recall[k]) else None,
             "auc": _number(auc[k]),
             "average_precision": _number(average_precision[k]),
         }

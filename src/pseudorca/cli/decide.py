@@ -162,6 +162,18 @@ def _say_events(result: dict[str, Any]) -> None:
         ),
     )  # fmt: skip
     found = point["label"]
+    if found["precision_low"] is None or found["recall"] is None:
+        say(f"No survey with {name} could be left out: nothing can be claimed.")
+    else:
+        _say_claim(result)
+    table(["decision", "events"], result["decisions"].items())
+    say(f"Tables are in {result['output']}; open {result['page']} in a browser.")
+    say_problems(result)
+
+
+def _say_claim(result: dict[str, Any]) -> None:
+    name, point = result["label"], result["operating_point"]
+    found = point["label"]
     say(
         f"Each survey by the thresholds of the others: {found['n_called']} called, "
         f"{found['n_right']} right, so a precision of more than {found['precision_low']:.3f} "
@@ -175,6 +187,3 @@ def _say_events(result: dict[str, Any]) -> None:
             for row in result["prevalences"]
         ),
     )
-    table(["decision", "events"], result["decisions"].items())
-    say(f"Tables are in {result['output']}; open {result['page']} in a browser.")
-    say_problems(result)

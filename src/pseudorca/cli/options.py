@@ -173,8 +173,8 @@ MaxNovelty = Annotated[
     float,
     typer.Option(
         "--max-novelty",
-        help="What is farther from all training sounds stays undecided; 1: farther than 95 % of new "
-        "encounters of the classes are.",
+        help="What is farther from all training sounds stays undecided; 1: farther than about "
+        "95 % of new encounters of the classes are.",
     ),
 ]
 

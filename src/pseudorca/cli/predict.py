@@ -89,7 +89,8 @@ def say_predictions(result: dict[str, Any]) -> None:
                 f"{unit}s are named from probability {chosen['probability']:.2f} on: of "
                 f"{chosen['n_encounters']} encounters of training, held out, that passes, "
                 f"{100 * chosen['error']:.0f} % were wrong; at most "
-                f"{100 * chosen['max_error']:.0f} % are, with 95 % confidence."
+                f"{100 * chosen['max_error']:.0f} % are, with 95 % confidence, where the classes are "
+                "as frequent as among the training encounters."
             )
     worth = "calibrated" if result["calibrated"] else "not calibrated"
     say(

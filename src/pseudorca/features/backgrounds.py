@@ -130,6 +130,7 @@ def take_apart(
     inside[first + offset : last + offset] = True
     if not power[:, inside].any():
         raise AudioError("silent", "no power in the band")
+    inside &= power.any(axis=0)  # digital silence is no background
     smooth = scipy.ndimage.uniform_filter(power, size=3, mode="nearest")
     quiet = np.quantile(smooth[:, inside], options.quiet_share, axis=1, keepdims=True)
     ratio = smooth / np.maximum(quiet, quiet.max() * 1e-12)

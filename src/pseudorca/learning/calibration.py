@@ -22,7 +22,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from pseudorca.errors import PseudorcaError
 from pseudorca.learning.heads import LogisticHead
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.training_set import OTHER, TrainingSet
 
 MIN_ENCOUNTERS_ISOTONIC = 50
 """Encounters per class from which isotonic regression is used; below it follows single encounters."""
@@ -260,6 +260,10 @@ def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) ->
                 f"prior {text!r}: expected uniform, train, or shares such as "
                 f"{','.join(f'{label}={1 / len(classes):.2g}' for label in classes)}."
             )
+    if OTHER in classes and set(given) == set(classes) - {OTHER}:  # nobody knows how much noise
+        given = {label: share / sum(given.values()) for label, share in given.items()}
+        given = {label: share * (1 - 1 / len(classes)) for label, share in given.items()}
+        given[OTHER] = 1 / len(classes)
     if set(given) != set(classes):
         wrong = ", ".join(sorted(set(given) ^ set(classes)))
         raise PseudorcaError(

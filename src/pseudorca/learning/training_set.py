@@ -7,12 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import HeadError
+from pseudorca.recordings.folds import OTHER as OTHER
 from pseudorca.store import Store
 
 Vectors = NDArray[np.float32]
-
-OTHER = "none of the classes"
-"""What folders named with ``--other`` are learned as: sounds of no population asked about."""
 
 
 @dataclass(frozen=True)

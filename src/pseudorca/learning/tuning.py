@@ -118,7 +118,8 @@ def tune(
     if search == "grid":
         rows = _in_turn(tried, loss, progress)
     else:
-        question = {"head": head_name, "fixed": given, "space": tried, "folds": n_folds}
+        question: dict[str, Any] = {"head": head_name, "fixed": given, "space": tried}
+        question |= {"folds": n_folds, "seed": seed}
         rows = _by_optuna(tried, loss, n_trials, seed, storage, _name(data, question), progress)
     trials = pd.DataFrame(rows)
     best = trials.iloc[int(trials["log_loss"].to_numpy().argmin())]

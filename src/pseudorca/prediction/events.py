@@ -208,7 +208,8 @@ def read_events(
 
     verified = np.ones(len(raw), dtype=bool)
     for condition in columns.verified:
-        verified &= condition.holds(raw[condition.column])
+        blank = raw[condition.column].str.casefold().isin(MISSING).to_numpy()
+        verified &= condition.holds(raw[condition.column]) & ~(blank & (condition.operator == "!="))
     unknown = raw[columns.truth].str.casefold().isin(MISSING).to_numpy()
     no_survey = raw[columns.survey].str.casefold().isin(MISSING).to_numpy()
     whole = np.ones(len(raw), dtype=bool)

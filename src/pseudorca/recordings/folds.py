@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, unknown_name
 
+OTHER = "none of the classes"
+"""What folders named with ``--other`` are learned as: sounds of no population asked about."""
+
 STUDY_SEED = 220029955
 STUDY_SHARES = (0.6, 0.2, 0.2)  # training, validation, test
 
@@ -254,11 +257,11 @@ def verify(folds: Folds, clips: pd.DataFrame) -> None:
         raise FoldError(f"split {name!r}: a clip stands in the table twice.")
     if not (folds.test_fold >= 0).any(axis=1).all():
         raise FoldError(_nothing_to_test(folds.split))
-    tested = set(folds.labels[(folds.test_fold >= 0).any(axis=0)])
+    tested = set(folds.labels[(folds.test_fold >= 0).any(axis=0)]) - {OTHER}
     if len(tested) < 2:
         raise FoldError(
-            f"split {name!r} can test {', '.join(sorted(tested))} only: every other class has a single "
-            f"{folds.split.group_by} and nothing else to train on. That measures nothing; record more, "
+            f"split {name!r} can test {', '.join(sorted(tested)) or 'nothing'} only: every other class "
+            f"has a single {folds.split.group_by} and nothing else to train on. That measures nothing; record more, "
             "or use a finer split (recording, random)."
         )
     whole = {"group": folds.groups}

@@ -8,6 +8,7 @@ table ``evaluations``.
 from collections.abc import Mapping
 from typing import Any
 
+from pseudorca.learning.training_set import OTHER
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 from pseudorca.reporting.audit import latest_audit
 from pseudorca.reporting.blocks import (
@@ -78,7 +79,16 @@ def warnings_about(project: Project, evaluation: Evaluation) -> list[str]:
             f"The number does not cover {plural(len(missing), 'group')} that could not be tested, "
             f"since a class would have had nothing left to train on: {_some(missing)}."
         )
-    absent = [label for label, row in result["per_class"].items() if row["recall"] is None]
+    absent = [
+        label
+        for label, row in result["per_class"].items()
+        if row["recall"] is None and label != OTHER
+    ]
+    if result["per_class"].get(OTHER, {"recall": 1})["recall"] is None:
+        found.append(
+            "How well other sounds are told from the populations was not tested: all of them are one "
+            "encounter. Put each source of noise in a folder of its own."
+        )
     if absent:
         found.append(f"No encounter of {_some(absent)} was tested; the mean is over the others.")
     for table, version in about.get("tables", {}).items():
@@ -113,7 +123,9 @@ def _too_few(evaluation: Evaluation) -> str:
     """The classes with too few encounters, with their numbers."""
     rows = evaluation.results["encounter"]["per_class"].items()
     few = [
-        f"{name} has {row['n_groups']}" for name, row in rows if row["n_groups"] < MIN_ENCOUNTERS
+        f"{name} has {row['n_groups']}"
+        for name, row in rows
+        if row["n_groups"] < MIN_ENCOUNTERS and name != OTHER
     ]
     return _some(few)
 

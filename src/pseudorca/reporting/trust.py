@@ -66,7 +66,13 @@ def _in_words(found: Mapping[str, Mapping[str, Any]]) -> str:
         )
     else:
         text += "They are not shown to be better than saying the same for every class. "
-    if chosen := kept["chosen"]:
+    chosen = kept["chosen"]
+    if chosen and chosen["probability"] == 0:
+        text += (
+            f"Every {unit} can be named, and still at most {100 * kept['max_error']:.0f} % of the "
+            "names are wrong."
+        )
+    elif chosen:
         text += (
             f"Whoever wants at most {100 * kept['max_error']:.0f} % of the names wrong can have "
             f"{100 * chosen['coverage']:.0f} % of the {unit}s named, those with a probability of "
@@ -121,11 +127,12 @@ def _table_of_scores(found: Mapping[str, Mapping[str, Any]]) -> Table:
     unit, result = next(iter(found.items()))
     true = result["reliability"]
     return Table(
-        ("unit", "what", "value", "95 % interval", "knowing nothing"),
+        ("unit", "what", "value", "range", "knowing nothing"),
         rows,
-        caption="Lower is better. Intervals: encounters resampled within class. The calibrator of "
-        f"{unit}s ({true['kind']}) divides what the head says by {true['temperature']:.2f} and takes "
-        f"the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each is "
+        caption="Lower is better. Range: encounters resampled within class; in simulated surveys such "
+        "ranges held the truth in 77 to 80 % of cases, not 95 %: they are too narrow. The calibrator "
+        f"of {unit}s ({true['kind']}) divides what the head says by {true['temperature']:.2f} and "
+        f"takes the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each is "
         "news; 1: all say the same).",
     )
 

@@ -24,7 +24,13 @@ from pseudorca.recordings.folds import Folds, Split, group_values, make_folds
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.store import EMBEDDER_FOLDER, Store, package_versions
 from pseudorca.workflow.clips import project_clips
-from pseudorca.workflow.project import Progress, hash_of, plain_value, project_recordings
+from pseudorca.workflow.project import (
+    Progress,
+    hash_of,
+    plain_value,
+    populations,
+    project_recordings,
+)
 
 
 def evaluate_project(
@@ -55,7 +61,7 @@ def evaluate_project(
         recipe | {"clips": store.setting("clips"), "selections": store.setting("selections")}
     )
     results: list[dict[str, Any]] = []
-    notices = left_out + few_encounters(recordings)
+    notices = left_out + few_encounters(populations(store, recordings))
     notices += band_notices(recordings, embedder.front_end)
     for split in splits:
         folds = make_folds(clips, recordings, split)
@@ -158,8 +164,9 @@ def _inference(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """What these encounters can tell: JSON values, as they stand in the table ``evaluations``."""
-    table = pd.DataFrame({"label": folds.labels, "unit": folds.units})
-    counts = table[table["label"] != OTHER].groupby("label")["unit"].nunique()
+    tested = (folds.test_fold >= 0).all(axis=0) & (folds.labels != OTHER)
+    table = pd.DataFrame({"label": folds.labels[tested], "unit": folds.units[tested]})
+    counts = table.groupby("label")["unit"].nunique()
     found: dict[str, Any] = {"power": detectable(counts.tolist())}
     if n_permutations:
         strata = None

@@ -34,3 +34,8 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return str(value)
+
+
+def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
+    """The recordings without those of folders that stand for none of the populations."""
+    return recordings[~recordings["label"].isin(store.setting("other") or [])]

@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from pseudorca.errors import AudioError
-from pseudorca.features.study import StudyFrontEnd
+from pseudorca.features.study import LAYOUTS, StudyFrontEnd
 from pseudorca.recordings import audio
 from pseudorca.recordings.manifest import PROBLEM_COLUMNS, full_path
 from pseudorca.store import Store
@@ -99,10 +99,17 @@ def _label(recording: Any) -> str:
     return UNLABELLED if pd.isna(recording.label) else str(recording.label)
 
 
+def _is_whole(target: Path, front_end: StudyFrontEnd) -> bool:
+    """Whether the picture that is there is one of this layout, not of the other."""
+    layout = LAYOUTS[front_end.layout]
+    with Image.open(target) as there:
+        return there.size == (layout.width, layout.height)
+
+
 def _write(front_end: StudyFrontEnd, folder: Path, recording: Any) -> bool | AudioError:
     """Draw one picture; False if it was there."""
     target = folder / picture_path(recording)
-    if target.exists():
+    if target.exists() and _is_whole(target, front_end):
         return False
     try:
         samples = audio.read_segment(full_path(recording)).mean(axis=0)
