@@ -132,7 +132,8 @@ def _table_of_scores(found: Mapping[str, Mapping[str, Any]]) -> Table:
         caption="Lower is better. Range: encounters resampled within class; in simulated surveys such "
         "ranges held the truth in 77 to 80 % of cases, not 95 %: they are too narrow. The calibrator "
         f"of {unit}s ({true['kind']}) divides what the head says by {true['temperature']:.2f} and "
-        f"takes the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each is "
+        f"takes the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each "
+        "is "
         "news; 1: all say the same).",
     )
 
