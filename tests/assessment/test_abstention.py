@@ -5,6 +5,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 import scipy.stats
 
 from pseudorca.assessment.abstention import (
@@ -16,6 +17,7 @@ from pseudorca.assessment.abstention import (
 )
 from pseudorca.assessment.reliability import CalibratedUnits, calibrate_out_of_fold, reliability
 from pseudorca.learning.calibration import Calibrator
+from pseudorca.learning.training_set import OTHER
 from pseudorca.recordings.folds import Split, make_folds
 
 
@@ -156,3 +158,55 @@ def test_an_encounter_is_calibrated_without_itself(survey):
         before.log_probabilities[same][unchanged], after.log_probabilities[same][unchanged]
     )
     assert (before.log_probabilities[~same] != after.log_probabilities[~same]).any()
+
+
+def with_noise(table: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The same with encounters of other sounds, all of them surely called so."""
+    noise = made_up(n, seed=99).assign(label=OTHER, named=OTHER, right=True, probability=0.999)
+    noise["encounter"] = "noise " + noise["encounter"]
+    return pd.concat([table, noise], ignore_index=True)
+
+
+def test_other_sounds_called_so_change_no_bound():
+    """To say none of the classes is not to name: noise must not dilute the share of wrong names."""
+    table = made_up(40, seed=3)
+    for mine, theirs in zip(thresholds(table), thresholds(with_noise(table, 200)), strict=True):
+        assert asdict(mine) == pytest.approx(asdict(theirs))
+
+
+def test_other_sounds_named_as_a_population_are_wrong_names():
+    table = made_up(40, seed=3).assign(right=True)
+    strange = made_up(10, seed=4).assign(label=OTHER, right=False)
+    strange["encounter"] = "noise " + strange["encounter"]
+    everything = thresholds(pd.concat([table, strange], ignore_index=True))[0]
+    assert everything.error == pytest.approx(0.2)
+    assert everything.coverage == pytest.approx(1)  # of the populations' encounters
+
+
+def test_where_nothing_is_named_nothing_is_claimed():
+    table = made_up(5).assign(named=OTHER, right=False)
+    assert threshold_for(0.9, thresholds(table)) is None
+    assert abstention(table, 0.1)["curve"] == []
+
+
+def test_other_sounds_change_no_score_of_the_populations():
+    rng = np.random.default_rng(0)
+    classes = ["Insular", "Pelagic", OTHER]
+    labels = np.array(["Insular", "Pelagic"] * 10)
+    odds = rng.standard_normal(20)
+    scores = np.stack([odds, -odds, np.full(20, -9.0)], axis=1)
+    rows = pd.DataFrame(
+        {"unit_id": range(20), "label": labels, "encounter": [f"e{k}" for k in range(20)],
+         "n_moments": 1, "repeat": 0, "fold": 0}
+    )  # fmt: skip
+    noise = rows.assign(label=OTHER, encounter=[f"n{k}" for k in range(20)])
+    easy = np.tile([-9.0, -9.0, 0.0], (20, 1))
+
+    def judged(table: pd.DataFrame, values: np.ndarray) -> dict:
+        found = scipy.special.log_softmax(values, axis=1)
+        return reliability(CalibratedUnits(table, found, classes, Calibrator(classes)))
+
+    alone = judged(rows, scores)
+    both = judged(pd.concat([rows, noise], ignore_index=True), np.concatenate([scores, easy]))
+    assert alone == both
+    assert alone["brier_baseline"] == 0.5

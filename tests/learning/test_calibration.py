@@ -17,7 +17,7 @@ from pseudorca.learning.calibration import (
     make_prior,
 )
 from pseudorca.learning.heads import LogisticHead, SoftmaxHead
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.training_set import OTHER, TrainingSet
 
 CLASSES = ["Insular", "Pelagic"]
 
@@ -158,3 +158,9 @@ def test_what_a_head_presupposes():
     softmax = carried_prior(SoftmaxHead().settings(), data, CLASSES)
     np.testing.assert_allclose(softmax, [0.25, 0.75])  # clips
     assert carried_prior(SoftmaxHead(balance="sampler").settings(), data, CLASSES) is None
+
+
+def test_a_prior_of_the_populations_leaves_other_sounds_their_share():
+    classes = ["Insular", "Pelagic", OTHER]
+    found = make_prior("Insular=0.14,Pelagic=0.86", classes, dict.fromkeys(classes, 1))
+    np.testing.assert_allclose(found.shares, [0.14 * 2 / 3, 0.86 * 2 / 3, 1 / 3])

@@ -262,8 +262,7 @@ def verify(folds: Folds, clips: pd.DataFrame) -> None:
         raise FoldError(
             f"split {name!r} can test {', '.join(sorted(tested)) or 'nothing'} only: every other class "
             f"has a single {folds.split.group_by} and nothing else to train on. That measures "
-            "nothing; record more, "
-            "or use a finer split (recording, random)."
+            "nothing; record more, or use a finer split (recording, random)."
         )
     whole = {"group": folds.groups}
     if name != "study":

@@ -133,8 +133,7 @@ def _table_of_scores(found: Mapping[str, Mapping[str, Any]]) -> Table:
         "ranges held the truth in 77 to 80 % of cases, not 95 %: they are too narrow. The calibrator "
         f"of {unit}s ({true['kind']}) divides what the head says by {true['temperature']:.2f} and "
         f"takes the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each "
-        "is "
-        "news; 1: all say the same).",
+        "is news; 1: all say the same).",
     )
 
 
