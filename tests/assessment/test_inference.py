@@ -11,6 +11,7 @@ import scipy.stats
 
 from pseudorca.assessment.inference import (
     Permutations,
+    _blocks,
     detectable,
     learning_curve,
     permutation_test,
@@ -264,3 +265,23 @@ def test_the_learning_curve_rises_and_ends_at_what_evaluation_gives():
     last = curve.loc[curve["n_per_class"] == 9, "balanced_accuracy"]
     assert last.to_numpy() == pytest.approx(whole.observed["x"])
     assert (curve.groupby("n_per_class").size() == 4).all()
+
+
+def test_the_smallest_p_is_that_of_perfect_features():
+    """Equally many encounters: exchanging the names of the classes is as good as the truth."""
+    split = Split("encounter", n_folds=3)
+    clips, recordings, data = survey("AAABBB", population=9.0, encounter=0.01)
+    found = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=20)
+    assert found.enumerated
+    assert found.p_value("x") == pytest.approx(found.smallest_p) == 2 / 20
+
+
+def test_other_sounds_on_the_same_ship_do_not_stop_its_label_from_moving():
+    clips = survey("AABB", population=4.0, encounter=0.1)[0]
+    noise = clips.iloc[::3].assign(label=OTHER)
+    noise["clip_id"] = noise["moment_id"] = noise["clip_id"] + "-noise"
+    both = pd.concat([clips, noise], ignore_index=True)
+    units = both["encounter"].to_numpy(dtype=object)
+    labels = both["label"].to_numpy(dtype=object)
+    (block,) = _blocks(labels, units, units, None)
+    assert block.n_assignments == math.comb(4, 2)
