@@ -136,8 +136,8 @@ def test_priors_are_read():
     ("text", "expected"),
     [
         ("even", "expected uniform, train, or shares"),
-        ("Insular=0.1", "unknown or missing: Pelagic"),
-        ("Insular=0.1,Pelagik=0.9", "Pelagic, Pelagik"),
+        ("Insular=0.1", "Missing: Pelagic; unknown: none"),
+        ("Insular=0.1,Pelagik=0.9", "Missing: Pelagic; unknown: Pelagik"),
         ("Insular=0,Pelagic=1", "more than 0"),
         ("Insular=nan,Pelagic=1", "more than 0"),
         ("Insular=much,Pelagic=1", "expected uniform"),

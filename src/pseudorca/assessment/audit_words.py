@@ -123,7 +123,7 @@ def _nuisance(found: Mapping[str, Any]) -> str:
         text += ": with so few ways to exchange labels nothing could have been shown."
     else:
         text += ": " + (
-            "they tell the classes apart." if p < LEVEL else "no more than chance would give."
+            "they tell the classes apart." if p < LEVEL else "not shown to be more than chance."
         )
     background = found["background"]
     share = 100 * background["median_share_free"]

@@ -181,9 +181,13 @@ def _say_claim(result: dict[str, Any]) -> None:
         f"are {name}; recall {found['recall']:.2f}, more than {found['recall_low']:.2f}."
     )
     table(
-        [f"where {name} are this share of events", "precision more than"],
+        [f"where {name} are this share of events", "precision more than", ""],
         (
-            (f"{row['prevalence']:.3f}", f"{row['precision_low']:.3f}")
+            (
+                f"{row['prevalence']:.3f}",
+                f"{row['precision_low']:.3f}",
+                "counted" if row["prevalence"] == found["prevalence"] else "by Bayes, two bounds",
+            )
             for row in result["prevalences"]
         ),
     )

@@ -265,9 +265,11 @@ def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) ->
         given = {label: share * (1 - 1 / len(classes)) for label, share in given.items()}
         given[OTHER] = 1 / len(classes)
     if set(given) != set(classes):
-        wrong = ", ".join(sorted(set(given) ^ set(classes)))
+        missing = ", ".join(sorted(set(classes) - set(given))) or "none"
+        unknown = ", ".join(sorted(set(given) - set(classes))) or "none"
         raise PseudorcaError(
-            f"prior {text!r}: give each class once ({', '.join(classes)}); unknown or missing: {wrong}."
+            f"prior {text!r}: give each class once ({', '.join(classes)}). Missing: {missing}; "
+            f"unknown: {unknown}."
         )
     shares = np.array([given[label] for label in classes])
     if not np.isfinite(shares).all() or (shares <= 0).any():

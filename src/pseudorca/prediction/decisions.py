@@ -168,7 +168,8 @@ def _reason(rule: Rule, n_moments: int, novelty: float, probability: float) -> s
     """Why a unit is not decided; empty if it is."""
     reasons = []
     if n_moments < rule.min_moments:
-        reasons.append(f"{n_moments} moments, fewer than {rule.min_moments}")
+        plural = "" if n_moments == 1 else "s"
+        reasons.append(f"{n_moments} moment{plural}, fewer than {rule.min_moments}")
     if novelty > rule.max_novelty:
         reasons.append(f"unlike what was heard in training ({novelty:.2f} > {rule.max_novelty:g})")
     if np.isinf(rule.min_probability):

@@ -202,8 +202,8 @@ def _tempting(honest: Evaluation, tempting: Evaluation | None) -> list[str]:
         f"Optimistic, not to be quoted as performance: {value:.2f} with the {tempting.split} split, "
         f"where clips of one encounter stand on both sides. The gap: {gap:+.2f}"
     )
-    if gap <= 0:
-        return [f"{text}."]
+    if value <= honest.results["encounter"]["ci_high"]:
+        return [f"{text}, no more than these encounters can tell from none."]
     return [
         f"{text}. That much is gained by knowing the encounter, and would be gone on the next voyage."
     ]

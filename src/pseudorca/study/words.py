@@ -166,7 +166,7 @@ def _of_the_straight(
 def _beyond(result: Mapping[str, Any], control: Mapping[str, Any]) -> str:
     apart = result["balanced_accuracy"] - control["balanced_accuracy"]
     if apart <= 0:
-        return "the model says no more than the recorder gives away."
+        return "the model is not shown to say more than these facts give away."
     if result["ci_low"] <= control["ci_high"]:
         return f"the model reaches {apart:.2f} more, less than these intervals can tell apart."
     return f"the model reaches {apart:.2f} more."
@@ -222,8 +222,9 @@ def _of_the_switches(published: Published) -> list[str]:
         )
     elif "training-mode" in published.switches:
         said.append(
-            "Training mode was approximated by adapting the batch-norm statistics once; how close "
-            "that comes was not measured in this run (--exact-training-mode measures it)."
+            "Training mode was approximated by adapting the batch-norm statistics once, in networks "
+            "that have any; how close that comes was not measured in this run "
+            "(--exact-training-mode measures it)."
         )
     return said
 
