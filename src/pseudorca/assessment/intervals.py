@@ -9,8 +9,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-MIN_GROUPS_TO_CONCLUDE = 4
-"""Groups in a class below which nothing is concluded about the population."""
+from pseudorca.recordings.notices import MIN_ENCOUNTERS
 
 _CONFIDENCE = 0.95
 
@@ -55,7 +54,7 @@ def interval(
     below = np.sqrt(np.sum((recall - low) ** 2)) / len(recall)
     above = np.sqrt(np.sum((high - recall) ** 2)) / len(recall)
     method = f"binomial, {min(n_groups)} to {max(n_groups)} groups per class, combined"
-    if min(n_groups) < MIN_GROUPS_TO_CONCLUDE:
+    if min(n_groups) < MIN_ENCOUNTERS:
         method += "; too few encounters to conclude"
     return float(recall.mean() - below), float(recall.mean() + above), method
 

@@ -25,12 +25,11 @@ from pseudorca.reporting.blocks import (
     Table,
     Text,
     chart,
-    count_figures,
     figure,
     folded,
 )
 from pseudorca.reporting.plots import BLUE, GREY, INK, ORANGE, SMALL_PT, SOFT, shown, style
-from pseudorca.reporting.report import render
+from pseudorca.reporting.report import write_page
 
 _FILTERS = {
     "none": "no filter",
@@ -75,17 +74,7 @@ def write_events_report(result: Mapping[str, Any], target: Path) -> dict[str, An
         _provenance(result),
     ]
     title = f"{result['label']} in {Path(result['input']).name}"
-    page = render(sections, title=title, notices=list(result["notices"]))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(target)
-    return {
-        "output": str(target),
-        "n_sections": len(sections),
-        "n_figures": count_figures(sections),
-        "n_bytes": len(page.encode()),
-    }
+    return write_page(sections, target, title=title, notices=list(result["notices"]))
 
 
 def score_dots(ax: Axes, events: pd.DataFrame, *, label_from: float, not_below: float) -> Axes:

@@ -75,7 +75,20 @@ def write_report(
         sections.append(make(project))
         if progress:
             progress(n_done, len(makers))
-    page = render(sections, title=store.folder.resolve().name, notices=notices)
+    written = write_page(sections, target, title=store.folder.resolve().name, notices=notices)
+    return written | {"problems": project.trouble, "notices": list(dict.fromkeys(notices))}
+
+
+def write_page(
+    sections: list[Section], target: Path, *, title: str, notices: list[str]
+) -> dict[str, Any]:
+    """Write sections as one HTML file, which appears whole or not at all.
+
+    Returns
+    -------
+    dict ``output, n_sections, n_figures, n_bytes``
+    """
+    page = render(sections, title=title, notices=notices)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
     partial.write_text(page, encoding="utf-8")
@@ -85,8 +98,6 @@ def write_report(
         "n_sections": len(sections),
         "n_figures": count_figures(sections),
         "n_bytes": len(page.encode()),
-        "problems": project.trouble,
-        "notices": list(dict.fromkeys(notices)),
     }
 
 
