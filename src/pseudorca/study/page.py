@@ -19,9 +19,8 @@ from pseudorca.reporting.blocks import (
     Settings,
     Table,
     Text,
-    count_figures,
 )
-from pseudorca.reporting.report import render
+from pseudorca.reporting.report import write_page as write_html
 from pseudorca.store import package_versions
 from pseudorca.study.as_published import Published
 from pseudorca.study.figures import Figures
@@ -105,10 +104,8 @@ def write_page(
         _own_numbers(page),
         _provenance(page),
     ]
-    text = render(sections, title="The original study, repeated", notices=notices)
-    partial = folders.report.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(folders.report)
+    title = "The original study, repeated"
+    written = write_html(sections, folders.report, title=title, notices=notices)
     return {
         "report": str(folders.report),
         "tables": str(folders.tables),
@@ -116,7 +113,7 @@ def write_page(
         "project": str(folders.project),
         "classes": material.classes,
         "n_clips": len(material.clips),
-        "n_figures": count_figures(sections),
+        "n_figures": written["n_figures"],
         "as_published": sorted(published.switches) if published is not None else None,
         "side_by_side": [list(row) for row in rows],
         "sentences": sentences,
