@@ -22,7 +22,8 @@ from safetensors.torch import save_file
 
 from pseudorca.features.backbones import load_backbone
 from pseudorca.features.common import CommonFrontEnd, resample
-from pseudorca.features.embedding import Embedder, embed_clips, read_clip
+from pseudorca.features.embedder import Embedder
+from pseudorca.features.embedding import embed_clips, read_clip
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions, cut
 from pseudorca.recordings.manifest import full_path, scan

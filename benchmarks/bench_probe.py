@@ -37,7 +37,8 @@ from pseudorca import workflow
 from pseudorca.features import small_network
 from pseudorca.features.backbones import load_backbone
 from pseudorca.features.common import REACH, CommonFrontEnd, Picture, filter_weights, resample
-from pseudorca.features.embedding import Embedder, embed_clips
+from pseudorca.features.embedder import Embedder
+from pseudorca.features.embedding import embed_clips
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.heads import LogisticHead
 from pseudorca.learning.training_set import labelled_clips, make_training_set

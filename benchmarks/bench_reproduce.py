@@ -27,7 +27,7 @@ import torchvision
 from torchvision import transforms
 
 from pseudorca.features.backbones import load_backbone
-from pseudorca.features.embedding import Embedder
+from pseudorca.features.embedder import Embedder
 from pseudorca.features.study import StudyFrontEnd
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.heads import SoftmaxHead

@@ -18,7 +18,8 @@ import torch
 from pseudorca import workflow
 from pseudorca.features.backbones import Backbone, load_backbone
 from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedding import Embedder, embed_clips, save_embedder
+from pseudorca.features.embedder import Embedder, save_embedder
+from pseudorca.features.embedding import embed_clips
 from pseudorca.features.study import StudyFrontEnd
 from pseudorca.learning.heads import LogisticHead
 from pseudorca.recordings.clips import ClipOptions

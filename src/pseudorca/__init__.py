@@ -12,7 +12,7 @@ _HOMES = {
     "Classifier": "pseudorca.learning.classifier",
     "ClipOptions": "pseudorca.recordings.clips",
     "CommonFrontEnd": "pseudorca.features.common",
-    "Embedder": "pseudorca.features.embedding",
+    "Embedder": "pseudorca.features.embedder",
     "LogisticHead": "pseudorca.learning.heads",
     "Manifest": "pseudorca.recordings.manifest",
     "PseudorcaError": "pseudorca.errors",

@@ -18,7 +18,7 @@ from pseudorca.errors import BackboneError, FrontEndError
 from pseudorca.features import small_network
 from pseudorca.features.backbones import backbone_info, load_backbone
 from pseudorca.features.common import CommonFrontEnd, filter_weights
-from pseudorca.features.embedding import Embedder, load_embedder, save_embedder
+from pseudorca.features.embedder import Embedder, load_embedder, save_embedder
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import Store

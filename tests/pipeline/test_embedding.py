@@ -16,14 +16,8 @@ import torch
 from pseudorca.errors import BackboneError
 from pseudorca.features.backbones import load_backbone
 from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedding import (
-    Embedder,
-    clip_pictures,
-    embed_clips,
-    load_embedder,
-    read_clip,
-    save_embedder,
-)
+from pseudorca.features.embedder import Embedder, load_embedder, save_embedder
+from pseudorca.features.embedding import clip_pictures, embed_clips, read_clip
 from pseudorca.features.study import StudyFrontEnd
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions, cut

@@ -24,7 +24,8 @@ from pseudorca.features.backgrounds import (
     swap_background,
     take_apart,
 )
-from pseudorca.features.embedding import Embedder, read_clip
+from pseudorca.features.embedder import Embedder
+from pseudorca.features.embedding import read_clip
 from pseudorca.recordings import audio
 from pseudorca.recordings.manifest import full_path
 from pseudorca.store import Store

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from pseudorca.errors import ClassifierError, PseudorcaError
-from pseudorca.features.embedding import Embedder, Precision, load_embedder, save_embedder
+from pseudorca.features.embedder import Embedder, Precision, load_embedder, save_embedder
 from pseudorca.learning.calibration import Calibrator
 from pseudorca.learning.heads import LinearHead
 from pseudorca.learning.novelty import Novelty

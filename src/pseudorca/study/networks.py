@@ -14,13 +14,8 @@ import pandas as pd
 
 from pseudorca.errors import BackboneError
 from pseudorca.features.backbones import adapt_batch_norm, load_backbone
-from pseudorca.features.embedding import (
-    Embedder,
-    embed_clips,
-    load_embedder,
-    picture_batches,
-    save_embedder,
-)
+from pseudorca.features.embedder import Embedder, load_embedder, save_embedder
+from pseudorca.features.embedding import embed_clips, picture_batches
 from pseudorca.features.study import StudyFrontEnd
 from pseudorca.learning.training_set import Vectors
 from pseudorca.recordings.folds import STUDY_SEED

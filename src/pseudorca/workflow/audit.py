@@ -33,7 +33,8 @@ from pseudorca.features.backgrounds import (
     heard_band,
 )
 from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedding import Embedder, embed_clips, load_embedder
+from pseudorca.features.embedder import Embedder, load_embedder
+from pseudorca.features.embedding import embed_clips
 from pseudorca.features.front_ends import FrontEnd
 from pseudorca.features.parts import embed_swaps, measure_sounds
 from pseudorca.learning.crossval import cross_validate

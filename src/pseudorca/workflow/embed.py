@@ -8,13 +8,8 @@ import pandas as pd
 from pseudorca.errors import FrontEndError
 from pseudorca.features.backbones import adapt_batch_norm, backbone_info, load_backbone
 from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedding import (
-    Embedder,
-    Precision,
-    embed_clips,
-    picture_batches,
-    save_embedder,
-)
+from pseudorca.features.embedder import Embedder, Precision, save_embedder
+from pseudorca.features.embedding import embed_clips, picture_batches
 from pseudorca.features.front_ends import band_notices, make_front_end, resampling_notices
 from pseudorca.store import EMBEDDER_FOLDER, Store
 from pseudorca.workflow.clips import project_clips

@@ -12,7 +12,7 @@ from pseudorca.assessment.abstention import abstention, outcomes
 from pseudorca.assessment.inference import detectable, learning_curve, permutation_test
 from pseudorca.assessment.metrics import evaluate as compute_metrics
 from pseudorca.assessment.reliability import calibrate_out_of_fold, reliability
-from pseudorca.features.embedding import load_embedder
+from pseudorca.features.embedder import load_embedder
 from pseudorca.features.front_ends import band_notices
 from pseudorca.learning.calibration import carried_prior
 from pseudorca.learning.crossval import cross_validate

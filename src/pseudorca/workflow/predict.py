@@ -10,7 +10,7 @@ import pandas as pd
 
 from pseudorca.errors import ManifestError, StoreError
 from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedding import Precision
+from pseudorca.features.embedder import Precision
 from pseudorca.features.front_ends import resampling_notices
 from pseudorca.learning.classifier import Classifier
 from pseudorca.prediction.decisions import UNITS

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pseudorca.assessment.reliability import CalibratedUnits, calibrate_out_of_fold
 from pseudorca.errors import ClassifierError, FoldError
-from pseudorca.features.embedding import load_embedder
+from pseudorca.features.embedder import load_embedder
 from pseudorca.learning.calibration import carried_prior
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.crossval import cross_validate, fit_head
