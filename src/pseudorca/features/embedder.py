@@ -1,0 +1,160 @@
+"""An embedder: a front end and a backbone, everything between the samples of a clip and its vector.
+
+Training and prediction both use it; it is saved beside what was trained on its embeddings.
+"""
+
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import xxhash
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from pseudorca.errors import AudioError, BackboneError, unknown_name
+from pseudorca.features.backbones import Backbone, backbone_from_description
+from pseudorca.features.common import Picture
+from pseudorca.features.front_ends import FrontEnd, front_end_from_settings
+from pseudorca.recordings import audio
+
+Precision = Literal["auto", "float32", "mixed"]
+
+_FILE = "embedder"
+# The hash of the weights is what counts, not where they came from.
+_NOT_IN_ID = ("weights_source", "licence", "source")
+
+
+@dataclass
+class Embedder:
+    """A front end and a backbone: everything between samples and embedding.
+
+    Mixed precision (``auto`` on a GPU) rounds differently from ``float32``; it is the same embedder.
+    """
+
+    front_end: FrontEnd
+    backbone: Backbone
+    device: str = "auto"
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", "float32", "mixed"):
+            raise AudioError(
+                unknown_name("precision", self.precision, ("auto", "float32", "mixed"))
+            )
+        if self.device == "auto":
+            self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise BackboneError(
+                f"device {self.device!r} cannot be used ({reason}). Use auto, cpu or cuda."
+            ) from error
+        self.backbone = self.backbone.to(self.device)
+        self.backbone.to(memory_format=torch.channels_last)
+
+    @property
+    def embedder_id(self) -> str:
+        """Identifies front end and weights; other settings or weights give another."""
+        described = self.description()
+        described["backbone"] = {
+            key: value for key, value in described["backbone"].items() if key not in _NOT_IN_ID
+        }
+        text = json.dumps(described, sort_keys=True)
+        return xxhash.xxh3_128(text.encode()).hexdigest()[:20]
+
+    def description(self) -> dict[str, Any]:
+        """Everything that shapes an embedding, as JSON values."""
+        return {
+            "front_end": self.front_end.settings(),
+            "resize": "bilinear, antialiased, 8 bit",
+            "backbone": self.backbone.description(),
+        }
+
+    def input_picture(self, waveform: audio.Samples, *, sample_rate: int) -> Picture:
+        """Render samples [shape=(n_samples,)] at the size that the backbone takes.
+
+        Returns
+        -------
+        ndarray [shape=(height, width, 3)], uint8
+            A backbone that takes any width gets the spectrogram's own.
+        """
+        picture = self.front_end.picture(waveform, sample_rate=sample_rate)
+        height, width = self.backbone.input_shape
+        size = (picture.shape[1] if width is None else width, height)
+        if size == (picture.shape[1], picture.shape[0]):
+            return picture
+        image = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
+        return np.asarray(image)
+
+    def embed_pictures(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """Run the backbone over pictures of its input size.
+
+        Returns
+        -------
+        ndarray [shape=(n_pictures, embedding_size)], float32
+        """
+        if len({picture.shape for picture in pictures}) > 1:
+            return self._embed_widths(pictures)
+        batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        on_gpu = self.device.startswith("cuda")
+        if on_gpu:
+            batch = batch.pin_memory().to(self.device, non_blocking=True)
+        mixed = self.precision == "mixed" or (self.precision == "auto" and on_gpu)
+        kind = "cuda" if on_gpu else "cpu"
+        dtype = torch.float16 if on_gpu else torch.bfloat16
+        with torch.inference_mode(), torch.autocast(kind, dtype) if mixed else nullcontext():
+            vectors = self.backbone(batch.contiguous(memory_format=torch.channels_last))
+        return np.asarray(vectors.float().cpu().numpy())
+
+    def _embed_widths(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """Pictures of several widths: one batch each, in the order given."""
+        vectors = np.empty((len(pictures), self.backbone.embedding_size), dtype=np.float32)
+        for shape in sorted({picture.shape for picture in pictures}):
+            rows = [row for row, picture in enumerate(pictures) if picture.shape == shape]
+            vectors[rows] = self.embed_pictures([pictures[row] for row in rows])
+        return vectors
+
+
+def save_embedder(embedder: Embedder, folder: Path) -> None:
+    """Write an embedder as ``embedder.json`` and ``embedder.safetensors``: data, no code."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        name: tensor.cpu().contiguous() for name, tensor in embedder.backbone.state_dict().items()
+    }
+    save_file(state, folder / f"{_FILE}.safetensors")
+    about = {"embedder_id": embedder.embedder_id} | embedder.description()
+    (folder / f"{_FILE}.json").write_text(json.dumps(about, indent=2) + "\n")
+
+
+def load_embedder(folder: Path, *, device: str = "auto", precision: Precision = "auto") -> Embedder:
+    """Read what :func:`save_embedder` wrote.
+
+    Raises
+    ------
+    BackboneError
+        If a file is missing or damaged, or the weights are not those that were saved.
+    """
+    try:
+        about = json.loads((folder / f"{_FILE}.json").read_text())
+        state = load_file(folder / f"{_FILE}.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise BackboneError(
+            f"no embedder can be read from {folder} ({error}). Run: pseudorca embed"
+        ) from error
+    front_end = front_end_from_settings(about["front_end"])
+    backbone = backbone_from_description(about["backbone"], state)
+    embedder = Embedder(front_end, backbone, device, precision)
+    if embedder.embedder_id != about["embedder_id"]:
+        raise BackboneError(
+            f"the embedder in {folder} was saved as {about['embedder_id']} and reads as "
+            f"{embedder.embedder_id}: a file was changed. Run pseudorca embed again."
+        )
+    return embedder
