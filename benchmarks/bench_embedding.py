@@ -63,7 +63,7 @@ def stage_costs(clips, recordings, embedder: Embedder) -> dict[str, float]:
         decoded = time.perf_counter()
         low = resample(waveform, RATE, embedder.front_end.sample_rate)
         resampled = time.perf_counter()
-        embedder.input_picture(low, sample_rate=embedder.front_end.sample_rate)
+        embedder.network_input(low, sample_rate=embedder.front_end.sample_rate)
         drawn = time.perf_counter()
         found["decode"].append(decoded - start)
         found["resample"].append(resampled - decoded)

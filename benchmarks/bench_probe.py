@@ -114,10 +114,10 @@ class Statistics:
         self.embedder_id = name
         self.summary = summary
 
-    def input_picture(self, waveform: Any, *, sample_rate: int) -> Picture:
+    def network_input(self, waveform: Any, *, sample_rate: int) -> Picture:
         return self.front_end.picture(waveform, sample_rate=sample_rate)
 
-    def embed_pictures(self, pictures: list[Picture]) -> NDArray[np.float32]:
+    def embed(self, pictures: list[Picture]) -> NDArray[np.float32]:
         rows = [self.summary(picture[::-1, :, 0].astype(np.float32)) for picture in pictures]
         return np.stack(rows).astype(np.float32)
 
@@ -125,7 +125,7 @@ class Statistics:
 class Reach(Statistics):
     """The sample rate alone: up to which row a recording reaches."""
 
-    def input_picture(self, waveform: Any, *, sample_rate: int) -> Picture:
+    def network_input(self, waveform: Any, *, sample_rate: int) -> Picture:
         top_hz = min(REACH * sample_rate, self.front_end.fmax_hz)
         return np.full((1, 1, 3), round(255 * top_hz / self.front_end.fmax_hz), np.uint8)
 
@@ -179,7 +179,7 @@ class Mn04:
         falling = (edges[2:, None] - bins) / (edges[1] - edges[0])
         self.filters = torch.from_numpy(np.maximum(0, np.minimum(rising, falling))).float()
 
-    def input_picture(self, waveform: Any, *, sample_rate: int) -> Any:
+    def network_input(self, waveform: Any, *, sample_rate: int) -> Any:
         samples = torch.from_numpy(resample(waveform, sample_rate, self.rate))
         samples = samples - samples.mean()
         window = torch.hann_window(800, periodic=False)
@@ -189,7 +189,7 @@ class Mn04:
         return (((self.filters @ spectrum.abs() ** 2 + 1e-5).log() + 4.5) / 5).numpy()
 
     @torch.inference_mode()
-    def embed_pictures(self, pictures: list[Any]) -> NDArray[np.float32]:
+    def embed(self, pictures: list[Any]) -> NDArray[np.float32]:
         found = [self.network.features(torch.from_numpy(p)[None, None]) for p in pictures]
         return torch.cat([maps.mean((2, 3)) for maps in found]).numpy()
 
@@ -314,9 +314,9 @@ def embedders(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def speed(embedder: Embedder, waveforms: list[NDArray[np.float32]]) -> tuple[float, float]:
     """Seconds per window on one thread, of picture and of network."""
     began = time.perf_counter()
-    pictures = [embedder.input_picture(wave, sample_rate=32_000) for wave in waveforms]
+    pictures = [embedder.network_input(wave, sample_rate=32_000) for wave in waveforms]
     drawn = time.perf_counter()
-    embedder.embed_pictures(pictures)
+    embedder.embed(pictures)
     return (drawn - began) / len(waveforms), (time.perf_counter() - drawn) / len(waveforms)
 
 

@@ -137,14 +137,14 @@ def study_epoch(name: str, folder: Path) -> dict[str, float]:
 def reproduce_pass(name: str, paths: list[Path], weights: Path) -> float:
     """Seconds per clip: read, computed picture, one pass through the network."""
     embedder = Embedder(StudyFrontEnd(), load_backbone(name, weights=weights), "cpu")
-    embedder.embed_pictures([np.zeros((SIZES.get(name, 224),) * 2 + (3,), np.uint8)])
+    embedder.embed([np.zeros((SIZES.get(name, 224),) * 2 + (3,), np.uint8)])
     start = time.process_time()
     for first in range(0, len(paths), 32):
         pictures = []
         for path in paths[first : first + 32]:
             waveform = audio.read_segment(path).mean(axis=0)
-            pictures.append(embedder.input_picture(waveform, sample_rate=RATE))
-        embedder.embed_pictures(pictures)
+            pictures.append(embedder.network_input(waveform, sample_rate=RATE))
+        embedder.embed(pictures)
     return (time.process_time() - start) / len(paths)
 
 

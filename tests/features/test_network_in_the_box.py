@@ -49,8 +49,8 @@ def waveforms() -> list[np.ndarray]:
 
 
 def vectors(embedder: Embedder, waveforms, sample_rate: int = RATE) -> np.ndarray:
-    pictures = [embedder.input_picture(wave, sample_rate=sample_rate) for wave in waveforms]
-    return embedder.embed_pictures(pictures)
+    pictures = [embedder.network_input(wave, sample_rate=sample_rate) for wave in waveforms]
+    return embedder.embed(pictures)
 
 
 def nearest(changed: np.ndarray, originals: np.ndarray) -> list[int]:
@@ -112,7 +112,7 @@ def test_windows_of_several_lengths_pass_together(embedder, waveforms):
 
 
 def test_picture_keeps_the_spectrograms_own_resolution(embedder, waveforms):
-    picture = embedder.input_picture(waveforms[0], sample_rate=RATE)
+    picture = embedder.network_input(waveforms[0], sample_rate=RATE)
     drawn = embedder.front_end.picture(waveforms[0], sample_rate=RATE)
     assert picture.shape[0] == small_network.N_ROWS
     np.testing.assert_array_equal(picture, drawn)

@@ -143,7 +143,7 @@ def test_stored_and_direct_paths_give_the_same_input(tables, embedder):
     for clip in clips.itertuples():
         with audio.Reader(full_path(by_id[clip.recording_id])) as reader:
             waveform = read_clip(reader, clip)
-        direct = embedder.input_picture(waveform, sample_rate=RATE)
+        direct = embedder.network_input(waveform, sample_rate=RATE)
         np.testing.assert_array_equal(direct, drawn[clip.clip_id])
 
 
@@ -169,10 +169,8 @@ def test_saved_embedders_come_back_and_changed_files_are_refused(embedder, tmp_p
     again = load_embedder(tmp_path)
     assert again.embedder_id == embedder.embedder_id
     noise = np.random.default_rng(0).standard_normal(3 * RATE).astype(np.float32)
-    picture = embedder.input_picture(noise, sample_rate=RATE)
-    np.testing.assert_array_equal(
-        again.embed_pictures([picture]), embedder.embed_pictures([picture])
-    )
+    picture = embedder.network_input(noise, sample_rate=RATE)
+    np.testing.assert_array_equal(again.embed([picture]), embedder.embed([picture]))
     with pytest.raises(BackboneError, match="Run: pseudorca embed"):
         load_embedder(tmp_path / "nothing")
     path = tmp_path / "embedder.safetensors"
@@ -195,9 +193,7 @@ def test_mixed_precision_on_a_gpu_stays_close_to_float32(weights):
     for device, precision in (("cpu", "float32"), ("cuda", "float32"), ("cuda", "mixed")):
         backbone = load_backbone(BACKBONE, weights=weights)
         made = Embedder(CommonFrontEnd(), backbone, device, precision)
-        found[device, precision] = made.embed_pictures(
-            [made.input_picture(noise, sample_rate=RATE)]
-        )
+        found[device, precision] = made.embed([made.network_input(noise, sample_rate=RATE)])
     reference = found["cpu", "float32"]
     scale = np.abs(reference).max()
     np.testing.assert_allclose(found["cuda", "float32"], reference, atol=1e-3 * scale)

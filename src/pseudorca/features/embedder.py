@@ -78,15 +78,17 @@ class Embedder:
             "backbone": self.backbone.description(),
         }
 
-    def input_picture(self, waveform: audio.Samples, *, sample_rate: int) -> Picture:
-        """Render samples [shape=(n_samples,)] at the size that the backbone takes.
+    def network_input(self, waveform: audio.Samples, *, sample_rate: int) -> Picture:
+        """Make of samples [shape=(n_samples,)] what the backbone takes.
 
         Returns
         -------
-        ndarray [shape=(height, width, 3)], uint8
+        ndarray [shape=(height, width, 3)], uint8, or what another front end makes
             A backbone that takes any width gets the spectrogram's own.
         """
         picture = self.front_end.picture(waveform, sample_rate=sample_rate)
+        if picture.ndim != 3:
+            return picture  # no picture: it goes as it is
         height, width = self.backbone.input_shape
         size = (picture.shape[1] if width is None else width, height)
         if size == (picture.shape[1], picture.shape[0]):
@@ -94,8 +96,8 @@ class Embedder:
         image = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
         return np.asarray(image)
 
-    def embed_pictures(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-        """Run the backbone over pictures of its input size.
+    def embed(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """Run the backbone over what :meth:`network_input` made of clips.
 
         Returns
         -------
@@ -103,7 +105,9 @@ class Embedder:
         """
         if len({picture.shape for picture in pictures}) > 1:
             return self._embed_widths(pictures)
-        batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        batch = torch.from_numpy(np.stack(pictures))
+        if batch.ndim == 4:  # pictures: colours first to torch, last in memory
+            batch = batch.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
         on_gpu = self.device.startswith("cuda")
         if on_gpu:
             batch = batch.pin_memory().to(self.device, non_blocking=True)
@@ -111,7 +115,7 @@ class Embedder:
         kind = "cuda" if on_gpu else "cpu"
         dtype = torch.float16 if on_gpu else torch.bfloat16
         with torch.inference_mode(), torch.autocast(kind, dtype) if mixed else nullcontext():
-            vectors = self.backbone(batch.contiguous(memory_format=torch.channels_last))
+            vectors = self.backbone(batch)
         return np.asarray(vectors.float().cpu().numpy())
 
     def _embed_widths(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
@@ -119,7 +123,7 @@ class Embedder:
         vectors = np.empty((len(pictures), self.backbone.embedding_size), dtype=np.float32)
         for shape in sorted({picture.shape for picture in pictures}):
             rows = [row for row, picture in enumerate(pictures) if picture.shape == shape]
-            vectors[rows] = self.embed_pictures([pictures[row] for row in rows])
+            vectors[rows] = self.embed([pictures[row] for row in rows])
         return vectors
 
 

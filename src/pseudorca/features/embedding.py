@@ -93,7 +93,7 @@ def embed_clips(
         ]
         problems += [picture.row for _, picture in drawn if isinstance(picture, _Failure)]
         if good:
-            waiting.append(embedder.embed_pictures([picture for _, picture in good]))
+            waiting.append(embedder.embed([picture for _, picture in good]))
             waiting_ids += [clip_id for clip_id, _ in good]
             n_new += len(good)
         if len(waiting_ids) >= _COMMIT_CLIPS or time.monotonic() - last_commit > _COMMIT_S:
@@ -186,7 +186,7 @@ def _draw(
             for clip in clips:
                 try:
                     waveform = read_clip(reader, clip)
-                    picture = embedder.input_picture(waveform, sample_rate=found[0])
+                    picture = embedder.network_input(waveform, sample_rate=found[0])
                 except AudioError as error:
                     detail = f"{clip.start_s:.3f} to {clip.end_s:.3f} s: {error.detail}"
                     failure = _Failure((recording.path, "embed", error.reason, detail))

@@ -121,12 +121,12 @@ def embed_swaps(
         signals, sea = (_parts(clip_of[clip_id], by_id, front_end) for clip_id in pair)
         seed = seed_of(signals.waveform, sea.waveform)
         sound = swap_background(signals, sea, seed=seed)
-        return embedder.input_picture(sound, sample_rate=sea.sample_rate)
+        return embedder.network_input(sound, sample_rate=sea.sample_rate)
 
     kept = store.embedded(swap_id)
     todo = [_Pair("|".join(pair), pair) for pair in dict.fromkeys(pairs)]
     todo = [pair for pair in todo if pair.clip_id not in kept]
-    _keep(todo, lambda one: draw(one.pair), embedder.embed_pictures, store, swap_id, progress)
+    _keep(todo, lambda one: draw(one.pair), embedder.embed, store, swap_id, progress)
     return store.vectors(swap_id, ["|".join(pair) for pair in pairs])
 
 

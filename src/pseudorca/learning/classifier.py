@@ -86,8 +86,8 @@ class Classifier:
         AudioError
             If a waveform is too short, not finite or silent.
         """
-        pictures = [self.embedder.input_picture(w, sample_rate=sample_rate) for w in waveforms]
-        return self.head.log_probabilities(self.embedder.embed_pictures(pictures))
+        pictures = [self.embedder.network_input(w, sample_rate=sample_rate) for w in waveforms]
+        return self.head.log_probabilities(self.embedder.embed(pictures))
 
     def save(self, folder: Path) -> None:
         """Write the classifier; the JSON comes last, so a half-written one cannot be loaded."""
