@@ -5,10 +5,12 @@ Every write is one LanceDB commit, so a killed run leaves whole tables. Embeddin
 per embedder (their vectors have one width), keyed by clip.
 """
 
+import errno
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +36,9 @@ PREDICTION_FOLDER = "predictions"
 
 _DATABASE = "tables"
 _SETTINGS = "project.json"
+_LOCK = ".lock"
+_ROWS_INDEXED = 100_000  # from so many embeddings on, an index pays
+_IDS_PER_QUERY = 4096
 _TEXT, _REAL, _WHOLE = "string", "float64", "int64"
 
 _COLUMNS: dict[str, dict[str, str]] = {
@@ -58,10 +63,14 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "unit": _TEXT, "unit_id": _TEXT, "classifier_id": _TEXT, "split_id": _TEXT, "prior": _TEXT,
         "decision": _TEXT, "probability": _REAL, "n_moments": _WHOLE, "reason": _TEXT,
     },
+    "predicted": {},
+    "predicted_problems": {},
     "evaluations": {"split_id": _TEXT, "classifier_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
     "audits": {"audit_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
     "runs": {"verb": _TEXT, "time_utc": _TEXT, "settings": _TEXT, "provenance": _TEXT},
 }  # fmt: skip
+_COLUMNS["predicted"] = _COLUMNS["recordings"]
+_COLUMNS["predicted_problems"] = _COLUMNS["problems"]
 
 
 class Store:
@@ -120,18 +129,47 @@ class Store:
             query = query.select(list(columns))
         return _frame(query.to_arrow())
 
+    @contextmanager
+    def lock(self, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Keep other processes out of the project while this one works on it.
+
+        Parameters
+        ----------
+        waiting : callable without arguments, called once if another process has to be waited for
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.folder / _LOCK, is_singleton=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
     def write(self, table: str, rows: pd.DataFrame) -> None:
         """Replace a table in one commit."""
-        self._database.create_table(table, _arrow(table, rows), mode="overwrite")
+        with self._writing(table):
+            self._database.create_table(table, _arrow(table, rows), mode="overwrite")
 
     def append(self, table: str, rows: pd.DataFrame) -> None:
         """Add rows in one commit."""
         if rows.empty:
             return
         if self._has(table):
-            self._database.open_table(table).add(_arrow(table, rows))
+            with self._writing(table):
+                self._database.open_table(table).add(_arrow(table, rows))
         else:
             self.write(table, rows)
+
+    def delete(self, table: str, **key: str) -> None:
+        """Delete the rows whose columns equal ``key``, in one commit."""
+        if self._has(table):
+            with self._writing(table):
+                self._database.open_table(table).delete(_condition(key))
 
     def replace(self, table: str, rows: pd.DataFrame, **key: str) -> None:
         """Replace the rows whose columns equal ``key`` by ``rows``, in one commit."""
@@ -145,6 +183,20 @@ class Store:
             self.write(table, pd.concat([old[~same], rows[old.columns]], ignore_index=True))
         else:
             self.append(table, rows)
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """Say in plain words why nothing more can be written; what was committed stays."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            full = os.strerror(errno.ENOSPC)
+            if full not in str(error) and getattr(error, "errno", None) != errno.ENOSPC:
+                raise
+            raise StoreError(
+                f"{what} of {self.folder} cannot be written: {full.lower()}. All that was written "
+                "before is kept. Make room, then run the same command again: it goes on from there."
+            ) from error
 
     def setting(self, name: str) -> Any:
         """A setting that one verb left for the next, or None."""
@@ -177,18 +229,39 @@ class Store:
             }
         )
         name = _vector_table(embedder_id)
-        if self._has(name):
-            self._database.open_table(name).add(rows)
-        else:
-            self._database.create_table(name, rows)
+        with self._writing("embeddings"):
+            if self._has(name):
+                self._database.open_table(name).add(rows)
+            else:
+                self._database.create_table(name, rows)
 
-    def embedded(self, embedder_id: str) -> set[str]:
-        """The clips that already have an embedding."""
+    def tidy_vectors(self, embedder_id: str) -> None:
+        """Join the many small pieces that :meth:`append_vectors` leaves, and index a large table."""
+        name = _vector_table(embedder_id)
+        if not self._has(name):
+            return
+        from lancedb.index import BTree
+
+        table = self._database.open_table(name)
+        with self._writing("embeddings"):
+            if not table.list_indices() and table.count_rows() >= _ROWS_INDEXED:
+                table.create_index("clip_id", config=BTree())
+            table.optimize()
+
+    def embedded(self, embedder_id: str, clip_ids: Sequence[str] | None = None) -> set[str]:
+        """The clips that have an embedding: those of ``clip_ids``, or all."""
         name = _vector_table(embedder_id)
         if not self._has(name):
             return set()
-        found = self._database.open_table(name).search().select(["clip_id"]).to_arrow()
-        return set(found["clip_id"].to_pylist())
+        table = self._database.open_table(name)
+        if clip_ids is None:
+            every = table.search().select(["clip_id"]).to_arrow()
+            return set(every["clip_id"].to_pylist())
+        found: set[str] = set()
+        for some in _queries(clip_ids):
+            query = table.search().where(_among(some)).select(["clip_id"])
+            found.update(query.to_arrow()["clip_id"].to_pylist())
+        return found
 
     def vectors(self, embedder_id: str, clip_ids: Sequence[str]) -> NDArray[np.float32]:
         """Read embeddings in the order of ``clip_ids``.
@@ -207,17 +280,26 @@ class Store:
             raise StoreError(
                 f"no embeddings by {embedder_id} in {self.folder}. Run: pseudorca embed"
             )
-        found = self._database.open_table(name).search().to_arrow()
-        row_of = {clip_id: row for row, clip_id in enumerate(found["clip_id"].to_pylist())}
-        missing = [clip_id for clip_id in clip_ids if clip_id not in row_of]
+        table = self._database.open_table(name)
+        width = table.schema.field("vector").type.list_size
+        vectors = np.empty((len(clip_ids), width), dtype=np.float32)
+        missing: list[str] = []
+        for start, some in zip(
+            range(0, len(clip_ids), _IDS_PER_QUERY), _queries(clip_ids), strict=True
+        ):
+            found = table.search().where(_among(some)).to_arrow()
+            row_of = {clip_id: row for row, clip_id in enumerate(found["clip_id"].to_pylist())}
+            missing += [clip_id for clip_id in some if clip_id not in row_of]
+            if missing:
+                continue
+            matrix = found["vector"].combine_chunks().flatten().to_numpy().reshape(-1, width)
+            vectors[start : start + len(some)] = matrix[[row_of[clip_id] for clip_id in some]]
         if missing:
             raise StoreError(
                 f"{len(missing)} of {len(clip_ids)} clips have no embedding by {embedder_id}, "
                 f"such as {missing[0]}. Run: pseudorca embed"
             )
-        column = found["vector"].combine_chunks()
-        matrix = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
-        return np.asarray(matrix[[row_of[clip_id] for clip_id in clip_ids]])
+        return vectors
 
     def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
         """Note what was run: settings, package versions, versions of the tables it left."""
@@ -248,6 +330,23 @@ def _read_settings(path: Path) -> dict[str, Any]:
         raise StoreError(
             f"{path} cannot be read ({error}). Scan again into a new folder."
         ) from error
+
+
+def _condition(key: Mapping[str, str]) -> str:
+    return " AND ".join(f"{column} = {_quoted(value)}" for column, value in key.items())
+
+
+def _among(clip_ids: Sequence[str]) -> str:
+    return f"clip_id IN ({', '.join(map(_quoted, clip_ids))})"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _queries(clip_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(clip_ids), _IDS_PER_QUERY):
+        yield clip_ids[start : start + _IDS_PER_QUERY]
 
 
 def _vector_table(embedder_id: str) -> str:

@@ -47,8 +47,8 @@ def vectors(tables, embedder, folder, **options):
 
 
 def test_batch_size_order_and_workers_change_no_embedding(tables, embedder, tmp_path):
-    plain = vectors(tables, embedder, tmp_path / "a", batch_size=32, n_workers=1)
-    single = vectors(tables, embedder, tmp_path / "b", batch_size=1, n_workers=4)
+    plain = vectors(tables, embedder, tmp_path / "a", batch_size=32, n_threads=1)
+    single = vectors(tables, embedder, tmp_path / "b", batch_size=1, n_threads=4)
     clips, recordings = tables
     order = np.random.default_rng(0).permutation(len(clips))
     shuffled = vectors((clips.iloc[order], recordings), embedder, tmp_path / "c", batch_size=7)
@@ -59,8 +59,8 @@ def test_batch_size_order_and_workers_change_no_embedding(tables, embedder, tmp_
 
 def test_pictures_are_the_same_to_the_bit_whatever_the_workers(tables, embedder):
     clips, recordings = tables
-    one = list(clip_pictures(clips, recordings, embedder, n_workers=1))
-    many = list(clip_pictures(clips, recordings, embedder, n_workers=8))
+    one = list(clip_pictures(clips, recordings, embedder, n_threads=1))
+    many = list(clip_pictures(clips, recordings, embedder, n_threads=8))
     assert [clip_id for clip_id, _ in one] == clips["clip_id"].tolist()
     for (_, a), (_, b) in zip(one, many, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -203,7 +203,7 @@ def test_mixed_precision_on_a_gpu_stays_close_to_float32(weights):
 def test_threads_end_when_the_reader_of_pictures_stops_early(tables, embedder):
     clips, recordings = tables
     before = threading.active_count()
-    pictures = clip_pictures(clips, recordings, embedder, n_workers=4)
+    pictures = clip_pictures(clips, recordings, embedder, n_threads=4)
     next(pictures)
     pictures.close()
     assert threading.active_count() <= before

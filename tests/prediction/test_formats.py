@@ -16,7 +16,13 @@ from pseudorca.prediction import formats
 from pseudorca.prediction.decisions import Rule, aggregate, decide
 from pseudorca.prediction.detections import find_detections
 from pseudorca.prediction.effort import summarise_effort
-from pseudorca.prediction.formats import FORMATS, RAVEN_COLUMNS, write_predictions, write_tables
+from pseudorca.prediction.formats import (
+    FORMATS,
+    RAVEN_COLUMNS,
+    PredictionFiles,
+    write_predictions,
+    write_tables,
+)
 from pseudorca.prediction.scores import _readable
 from pseudorca.recordings.clips import ClipOptions, cut, read_raven
 from pseudorca.recordings.manifest import PROBLEM_COLUMNS, scan_files
@@ -114,7 +120,11 @@ def test_a_file_appears_whole_or_not_at_all(
 ) -> None:
     written = write_predictions(tables(said), survey, tmp_path, kinds=(kind,))[kind]
     before = {path: path.read_bytes() for path in written}
-    assert sorted(before) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
+
+    def there() -> list[Path]:
+        return [path for path in tmp_path.rglob("[!.]*") if path.is_file()]
+
+    assert sorted(before) == sorted(there())
 
     def full(self: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
@@ -122,8 +132,40 @@ def test_a_file_appears_whole_or_not_at_all(
     monkeypatch.setattr(formats.Path, "replace", full)
     with pytest.raises(PseudorcaError, match=r"cannot be written: No space left on device.*--out"):
         write_predictions(tables(said[:1]), survey, tmp_path, kinds=(kind,))
-    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert after == before
+    assert {path: path.read_bytes() for path in there()} == before
+
+
+def test_files_of_another_format_do_not_outlive_the_run_that_replaces_them(
+    tmp_path: Path, said: pd.DataFrame, survey: pd.DataFrame
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    old = write_predictions(tables(said), survey, tmp_path, kinds=("csv", "raven", "audacity"))
+    new = write_predictions(tables(said), survey, tmp_path, kinds=("csv", "audacity"))
+    assert not any(path.exists() for path in old["raven"])
+    assert all(path.exists() for paths in new.values() for path in paths)
+    assert (tmp_path / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_portions_make_the_files_that_all_at_once_make(
+    kind: str, tmp_path: Path, said: pd.DataFrame, survey: pd.DataFrame
+) -> None:
+    written = write_predictions(tables(said), survey, tmp_path / "a", kinds=(kind,))[kind]
+    with PredictionFiles(tmp_path / "b", survey, kinds=(kind,)) as files:
+        for recording in survey["recording_id"]:
+            some = survey[survey["recording_id"] == recording]
+            files.add({"clip": said[said["recording_id"] == recording]}, some)
+        rest = {name: table for name, table in tables(said).items() if name != "clip"}
+        again = files.finish(rest)[kind]
+
+    def text(folder: str, paths: list[Path]) -> dict[str, list[str]]:
+        read = {p: p.read_text().splitlines() for p in paths if p.suffix != ".parquet"}
+        read |= {
+            p: pd.read_parquet(p).to_csv().splitlines() for p in paths if p.suffix == ".parquet"
+        }
+        return {p.relative_to(tmp_path / folder).as_posix(): lines for p, lines in read.items()}
+
+    assert text("a", written) == text("b", again)
 
 
 @pytest.mark.parametrize("kind", FORMATS)

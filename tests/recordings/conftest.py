@@ -45,7 +45,7 @@ def scanned(survey: Callable[..., Path]) -> Callable[..., Manifest]:
     """Make a folder of recordings and scan it; options of the scan by name."""
 
     def make(*files: str | tuple[str, int], **options: object) -> Manifest:
-        return scan(survey(*files), options=ScanOptions(**options), n_workers=1)  # type: ignore[arg-type]
+        return scan(survey(*files), options=ScanOptions(**options), n_threads=1)  # type: ignore[arg-type]
 
     return make
 

@@ -49,7 +49,7 @@ def write_recordings(root: Path, *, n_encounters: int = 5, n_each: int = 2) -> N
 def scanned_project(folder: Path, **options: Any) -> Store:
     write_recordings(folder / "survey", **options)
     store = Store(folder / "project", create=True)
-    workflow.scan_project(store, folder / "survey", ScanOptions(), n_workers=1)
+    workflow.scan_project(store, folder / "survey", ScanOptions(), n_threads=1)
     workflow.clip_project(store, ClipOptions(window_s=0.4))
     return store
 

@@ -14,7 +14,7 @@ from pseudorca.cli.options import (
     MinMoments,
     MinProbability,
     Prior,
-    Workers,
+    Threads,
     decision_from,
     kinds_from,
     open_store,
@@ -84,7 +84,7 @@ def decide(
     out: Annotated[Path | None, typer.Option(help="Folder for the tables.")] = None,
     output_format: Formats = None,
     max_gap: MaxGap = 0.0,
-    workers: Workers = None,
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Decide again on what was predicted last, or on a table of events scored by others."""
@@ -98,8 +98,8 @@ def decide(
         with progress("Deciding") as update:
             result = workflow.decide_again(
                 store, decision=decision, output=out, kinds=kinds_from(output_format),
-                max_gap_s=max_gap,
-                n_workers=workers, progress=update,
+                max_gap_s=max_gap, computing=workflow.Computing(n_threads=threads),
+                progress=update,
             )  # fmt: skip
         if not done(result, as_json):
             say_predictions(result)

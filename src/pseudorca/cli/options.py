@@ -1,6 +1,7 @@
 """Options that several verbs share, and what they make of them."""
 
 import json
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,8 +64,31 @@ Project = Annotated[Path, typer.Option("--project", "-p", help="Project folder."
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Threads that read files; one per core.")
+]
+
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Threads that read files; one per core.")
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Processes on this machine that do the work; without it, this one."
+    ),
+]
+
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers do it."
+    ),
+]
+
+GateDb = Annotated[
+    float | None,
+    typer.Option(
+        "--gate",
+        help="Pass over windows whose loudest sound exceeds their background by fewer decibels; "
+        "white noise alone reaches 9 to 11, so 12 is a cautious gate.",
+    ),
 ]
 
 NamePattern = Annotated[
@@ -184,10 +208,22 @@ SPLIT_HELP = (
 )
 
 
+_open_projects = ExitStack()
+
+
 def open_store(project: Path, *, create: bool = False) -> Any:
+    """Open a project until the verb is done; another process that works on it is waited for."""
     from pseudorca.store import Store
 
-    return Store(project, create=create)
+    store = Store(project, create=create)
+    waiting = f"Another pseudorca works on {project}: waiting until it is done (Ctrl-C to stop)."
+    _open_projects.enter_context(store.lock(lambda: typer.echo(waiting, err=True)))
+    return store
+
+
+def close_projects() -> None:
+    """Let other processes have the projects of :func:`open_store`."""
+    _open_projects.close()
 
 
 def head_from(

@@ -8,8 +8,10 @@ import typer
 from pseudorca.cli.options import (
     AsJson,
     BatchSize,
+    Cluster,
     Device,
     Formats,
+    GateDb,
     MaxError,
     MaxGap,
     MaxNovelty,
@@ -20,6 +22,7 @@ from pseudorca.cli.options import (
     Precision,
     Prior,
     Project,
+    Threads,
     TimeFormat,
     Workers,
     decision_from,
@@ -32,8 +35,10 @@ from pseudorca.cli.output import done, progress, say, say_problems, table
 def predict(
     project: Project,
     paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Files and folders. Without: the project's unlabelled recordings."),
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders, remote addresses. Without: the project's unlabelled recordings."
+        ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the classifier.")] = "classifier",
     out: Annotated[Path | None, typer.Option(help="Folder for the tables.")] = None,
@@ -46,10 +51,13 @@ def predict(
     min_probability: MinProbability = 0.0,
     min_moments: MinMoments = 1,
     max_novelty: MaxNovelty = 1.0,
+    gate: GateDb = None,
     device: Device = "auto",
     precision: Precise = Precision.auto,
     batch_size: BatchSize = 32,
+    threads: Threads = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which population each clip, recording and encounter sounds like."""
@@ -58,13 +66,13 @@ def predict(
 
     options = ScanOptions(name_pattern=name_pattern, time_format=time_format)
     decision = decision_from(prior, max_error, min_probability, min_moments, max_novelty)
+    computing = workflow.Computing(device, precision.value, batch_size, threads, workers, cluster)
     store = open_store(project)
     with progress("Predicting") as update:
         result = workflow.predict_project(
             store, tuple(paths or ()), name=name, output=out, kinds=kinds_from(output_format),
-            max_gap_s=max_gap,
-            options=options, decision=decision, device=device, precision=precision.value,
-            batch_size=batch_size, n_workers=workers, progress=update,
+            max_gap_s=max_gap, gate_db=gate, options=options, decision=decision,
+            computing=computing, progress=update,
         )  # fmt: skip
     if done(result, as_json):
         return
@@ -73,8 +81,11 @@ def predict(
 
 def say_predictions(result: dict[str, Any]) -> None:
     """Print what was decided, and what the probabilities are worth."""
+    n_quiet = result["n_quiet"]
+    passed = f" ({n_quiet} more without signal, passed over)" if n_quiet else ""
     say(
-        f"{result['n_files']} files, {result['n_clips']} clips, {result['n_encounters']} encounters, "
+        f"{result['n_files']} files, {result['n_clips']} clips{passed}, "
+        f"{result['n_encounters']} encounters, "
         f"{result['n_detections']} detections."
     )
     counts = {unit: result[f"{unit}s_per_class"] for unit in ("recording", "encounter")}

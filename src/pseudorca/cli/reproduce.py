@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, BatchSize, Device, Workers
+from pseudorca.cli.options import AsJson, BatchSize, Device, Threads
 from pseudorca.cli.output import done, progress, say, say_notices, table
 from pseudorca.errors import PseudorcaError
 
@@ -61,7 +61,7 @@ def reproduce(
     repeats: Annotated[int, typer.Option(min=1, help="Told straight: times it is split anew.")] = 3,
     device: Device = "auto",
     batch_size: BatchSize = 32,
-    workers: Workers = None,
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the original study on your recordings: as it was published, and told straight."""
@@ -87,7 +87,7 @@ def reproduce(
         n_repeats=repeats,
     )
     result = run(
-        data, out, options, device=device, batch_size=batch_size, n_workers=workers,
+        data, out, options, device=device, batch_size=batch_size, n_threads=threads,
         stages=progress,
     )  # fmt: skip
     if done(result, as_json):

@@ -1,6 +1,5 @@
 """The verb ``scan``."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,15 +9,17 @@ from pseudorca.cli.options import (
     Conflict,
     NamePattern,
     Project,
+    Threads,
     TimeFormat,
-    Workers,
     open_store,
 )
 from pseudorca.cli.output import done, progress, say, say_problems, table
 
 
 def scan(
-    folder: Annotated[Path, typer.Argument(help="Folder with class folders of recordings.")],
+    folder: Annotated[
+        str, typer.Argument(help="Folder with class folders of recordings, or its URL (s3://...).")
+    ],
     project: Project,
     labels: Annotated[
         str | None,
@@ -31,7 +32,7 @@ def scan(
         ),
     ] = None,
     metadata: Annotated[
-        Path | None, typer.Option(help="CSV joined by its column path, file or encounter.")
+        str | None, typer.Option(help="CSV joined by its column path, file or encounter.")
     ] = None,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
@@ -44,7 +45,7 @@ def scan(
     full_hash: Annotated[
         bool, typer.Option("--full-hash", help="Decode recordings over 10 minutes wholly, too.")
     ] = False,
-    workers: Workers = None,
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the recordings below a folder, with their labels, encounters and problems."""
@@ -64,7 +65,7 @@ def scan(
 
     store = open_store(project, create=True)
     with progress("Reading recordings") as update:
-        result = workflow.scan_project(store, folder, options, n_workers=workers, progress=update)
+        result = workflow.scan_project(store, folder, options, n_threads=threads, progress=update)
     if done(result, as_json):
         return
     hours = result["duration_s"] / 3600

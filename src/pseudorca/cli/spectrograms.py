@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, Project, Workers, open_store
+from pseudorca.cli.options import AsJson, Project, Threads, open_store
 from pseudorca.cli.output import done, progress, say, say_problems
 
 
@@ -24,7 +24,7 @@ def spectrograms(
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled", help="Also the recordings without a label.")
     ] = False,
-    workers: Workers = None,
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the original study's picture of every labelled recording as a PNG file."""
@@ -33,7 +33,7 @@ def spectrograms(
     store = open_store(project)
     with progress("Drawing") as update:
         result = workflow.spectrogram_project(
-            store, out, layout=layout.value, unlabelled=unlabelled, n_workers=workers,
+            store, out, layout=layout.value, unlabelled=unlabelled, n_threads=threads,
             progress=update,
         )  # fmt: skip
     if done(result, as_json):

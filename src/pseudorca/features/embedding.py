@@ -1,18 +1,24 @@
 """Clips to embeddings: streamed, kept by content and settings, resumed where a run broke off.
 
-In: the tables ``clips`` and ``recordings``, a front end and a backbone. Out: one vector per clip in
-the store, and a problem row for every clip that gave none. Threads read and draw pictures ahead of
-the network, so the network is what takes the time. Training and prediction both pass through here.
+In: the tables ``clips`` and ``recordings``, and an embedder. Out: one vector per clip in the store,
+and a problem row for every clip that gave none. Threads read and draw pictures ahead of the network,
+so the network is what takes the time. Training and prediction both pass through here.
+
+Which clips pass the network together does not depend on what was done before, and they are committed
+together: a run that was killed and run again gives the same numbers to the last digit.
 """
 
 import os
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import groupby
+from types import SimpleNamespace
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -22,15 +28,46 @@ from numpy.typing import NDArray
 from pseudorca.errors import AudioError
 from pseudorca.features.common import Picture
 from pseudorca.features.embedder import Embedder
+from pseudorca.features.gate import Gate
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import clip_samples
 from pseudorca.recordings.manifest import full_path
 from pseudorca.store import Store
 
+UNIT_CLIPS = 256
+"""Neighbouring clips that make up a unit of work; batches do not reach beyond it."""
+
 _CLIPS_PER_TASK = 16
-_TASKS_AHEAD = 3  # per worker
+_TASKS_AHEAD = 3  # per thread
 _COMMIT_CLIPS = 2048
 _COMMIT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Clips to embed together, and the rows of ``recordings`` they were cut from, by id."""
+
+    clips: list[SimpleNamespace]
+    recordings: dict[str, SimpleNamespace]
+
+
+@dataclass
+class Outcome:
+    """What came of some clips of a unit: vectors, nothing to hear, or problems."""
+
+    clip_ids: list[str]
+    vectors: NDArray[np.float32]
+    quiet: list[tuple[str, float]] = field(default_factory=list)
+    """Clips without signal, and by how many decibels they exceed their background."""
+    problems: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+
+class Workers(Protocol):
+    """Where units are embedded, if not here (see :mod:`pseudorca.features.cluster`)."""
+
+    def outcomes(
+        self, units: Iterable[Unit], embedder: Embedder, *, gate: Gate | None, batch_size: int
+    ) -> Iterator[Outcome]: ...
 
 
 @dataclass
@@ -40,6 +77,8 @@ class EmbedResult:
     n_clips: int
     n_new: int
     problems: pd.DataFrame
+    quiet: set[str]
+    """Clips that the gate left out."""
 
 
 def embed_clips(
@@ -49,7 +88,9 @@ def embed_clips(
     store: Store,
     *,
     batch_size: int = 32,
-    n_workers: int | None = None,
+    n_threads: int | None = None,
+    gate: Gate | None = None,
+    workers: Workers | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> EmbedResult:
     """Embed every clip that the store does not hold yet.
@@ -61,7 +102,9 @@ def embed_clips(
     store : Store
         Embeddings are committed every ten seconds; a killed run goes on from there.
     batch_size : int, pictures that pass the network together
-    n_workers : int or None, threads that read and draw; None takes one per core
+    n_threads : int or None, threads that read and draw; None takes one per core
+    gate : Gate or None, leaves out clips without signal
+    workers : Workers or None, other processes that do the work
     progress : callable (done, total) or None, over the clips still to do
 
     Returns
@@ -70,40 +113,128 @@ def embed_clips(
         Its problems have one row per file that cannot be read, or per clip that cannot be used.
     """
     embedder_id = embedder.embedder_id
-    done = store.embedded(embedder_id)
-    todo = clips[~clips["clip_id"].isin(done)]
+    ids = clips["clip_id"].tolist()
+    done = store.embedded(embedder_id, ids)
+    quiet_id = f"quiet_{gate.gate_id}" if gate else ""
+    quiet = store.embedded(quiet_id, ids) - done if gate else set()
+    units = _units(clips, recordings, done | quiet)
+    n_todo = sum(len(unit.clips) for unit in units)
     problems: list[tuple[str, str, str, str]] = []
-    waiting_ids: list[str] = []
-    waiting: list[NDArray[np.float32]] = []
+    new: list[Outcome] = []
     last_commit = time.monotonic()
     n_seen = n_new = 0
 
     def commit() -> None:
         nonlocal last_commit
-        if waiting:
-            store.append_vectors(embedder_id, waiting_ids, np.concatenate(waiting))
-            waiting_ids.clear()
-            waiting.clear()
+        _keep(new, embedder_id, quiet_id, store)
+        new.clear()
         last_commit = time.monotonic()
 
-    pictures = clip_pictures(todo, recordings, embedder, n_workers=n_workers)
-    while drawn := list(islice(pictures, batch_size)):
-        good = [
-            (clip_id, picture) for clip_id, picture in drawn if not isinstance(picture, _Failure)
-        ]
-        problems += [picture.row for _, picture in drawn if isinstance(picture, _Failure)]
-        if good:
-            waiting.append(embedder.embed([picture for _, picture in good]))
-            waiting_ids += [clip_id for clip_id, _ in good]
-            n_new += len(good)
-        if len(waiting_ids) >= _COMMIT_CLIPS or time.monotonic() - last_commit > _COMMIT_S:
+    here = Here(n_threads)
+    made = (workers or here).outcomes(units, embedder, gate=gate, batch_size=batch_size)
+    for outcome in made:
+        new.append(outcome)
+        problems += outcome.problems
+        quiet.update(clip_id for clip_id, _ in outcome.quiet)
+        n_new += len(outcome.clip_ids)
+        n_waiting = sum(len(waiting.clip_ids) for waiting in new)
+        if n_waiting >= _COMMIT_CLIPS or time.monotonic() - last_commit > _COMMIT_S:
             commit()
-        n_seen += len(drawn)
+        n_seen += len(outcome.clip_ids) + len(outcome.quiet) + len(outcome.problems)
         if progress:
-            progress(n_seen, len(todo))
+            progress(min(n_seen, n_todo), n_todo)
     commit()
     table = pd.DataFrame(problems, columns=["path", "stage", "reason", "detail"], dtype="string")
-    return EmbedResult(len(clips), n_new, table.drop_duplicates(ignore_index=True))
+    return EmbedResult(len(clips), n_new, table.drop_duplicates(ignore_index=True), quiet)
+
+
+def _keep(new: Sequence[Outcome], embedder_id: str, quiet_id: str, store: Store) -> None:
+    """Commit vectors, and which clips are quiet."""
+    if ids := [clip_id for outcome in new for clip_id in outcome.clip_ids]:
+        vectors = [outcome.vectors for outcome in new if outcome.clip_ids]
+        store.append_vectors(embedder_id, ids, np.concatenate(vectors))
+    if quiet := [pair for outcome in new for pair in outcome.quiet]:
+        excess = np.array([[excess] for _, excess in quiet], dtype=np.float32)
+        store.append_vectors(quiet_id, [clip_id for clip_id, _ in quiet], excess)
+
+
+def _units(clips: pd.DataFrame, recordings: pd.DataFrame, done: set[str]) -> list[Unit]:
+    """The units of a table of clips, without the clips that are done."""
+    heard = recordings[recordings["recording_id"].isin(clips["recording_id"])]
+    by_id = {row.recording_id: row for row in _rows(heard)}
+    units = []
+    for start in range(0, len(clips), UNIT_CLIPS):
+        rows = clips.iloc[start : start + UNIT_CLIPS]
+        rows = rows[~rows["clip_id"].isin(done)]
+        if len(rows):
+            todo = _rows(rows)
+            used = dict.fromkeys(clip.recording_id for clip in todo)
+            units.append(Unit(todo, {key: by_id[key] for key in used}))
+    return units
+
+
+def _rows(table: pd.DataFrame) -> list[SimpleNamespace]:
+    """The rows of a table as plain things that can be sent to other processes."""
+    return [
+        SimpleNamespace(**{str(name): value for name, value in row.items()})
+        for row in table.to_dict("records")
+    ]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    row: tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class _Quiet:
+    excess_db: float
+
+
+_Drawn = tuple[str, Picture | _Failure | _Quiet]
+
+
+class Here:
+    """Units embedded in this process: threads read and draw ahead of the network."""
+
+    def __init__(self, n_threads: int | None = None) -> None:
+        self.n_threads = n_threads
+
+    def outcomes(
+        self, units: Iterable[Unit], embedder: Embedder, *, gate: Gate | None, batch_size: int
+    ) -> Iterator[Outcome]:
+        drawn = _draw_ahead(units, embedder, gate, self.n_threads)
+        for _, of_unit in groupby(drawn, key=lambda pair: pair[0]):
+            yield from _embed_drawn((one for _, one in of_unit), embedder, batch_size)
+
+
+def _embed_drawn(drawn: Iterable[_Drawn], embedder: Embedder, batch_size: int) -> Iterator[Outcome]:
+    """Pass what was drawn of one unit through the network: an outcome per batch."""
+    ids: list[str] = []
+    pictures: list[Picture] = []
+    rest = Outcome([], np.empty((0, 0), dtype=np.float32))
+
+    def outcome() -> Outcome:
+        nonlocal rest
+        made = rest
+        rest = Outcome([], np.empty((0, 0), dtype=np.float32))
+        if pictures:
+            made.clip_ids, made.vectors = list(ids), embedder.embed(pictures)
+            ids.clear()
+            pictures.clear()
+        return made
+
+    for clip_id, one in drawn:
+        if isinstance(one, _Failure):
+            rest.problems.append(one.row)
+        elif isinstance(one, _Quiet):
+            rest.quiet.append((clip_id, one.excess_db))
+        else:
+            ids.append(clip_id)
+            pictures.append(one)
+            if len(pictures) == batch_size:
+                yield outcome()
+    yield outcome()
 
 
 def picture_batches(
@@ -115,21 +246,22 @@ def picture_batches(
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[torch.Tensor]:
     """Yield the network input of usable clips, uint8 [shape=(n, 3, height, width)], on the device."""
-    pictures = clip_pictures(clips, recordings, embedder)
-    n_seen = 0
-    while drawn := list(islice(pictures, batch_size)):
-        n_seen += len(drawn)
-        good = [picture for _, picture in drawn if not isinstance(picture, _Failure)]
-        for shape in sorted({picture.shape for picture in good}):
-            alike = np.stack([picture for picture in good if picture.shape == shape])
+    waiting: list[Picture] = []
+
+    def batches() -> Iterator[torch.Tensor]:
+        for shape in sorted({picture.shape for picture in waiting}):
+            alike = np.stack([picture for picture in waiting if picture.shape == shape])
             yield torch.from_numpy(alike).permute(0, 3, 1, 2).to(embedder.device)
+        waiting.clear()
+
+    for n_seen, (_, picture) in enumerate(clip_pictures(clips, recordings, embedder), 1):
+        if picture is not None:
+            waiting.append(picture)
+        if len(waiting) == batch_size:
+            yield from batches()
         if progress:
             progress(n_seen, len(clips))
-
-
-@dataclass(frozen=True)
-class _Failure:
-    row: tuple[str, str, str, str]
+    yield from batches()
 
 
 def clip_pictures(
@@ -137,65 +269,122 @@ def clip_pictures(
     recordings: pd.DataFrame,
     embedder: Embedder,
     *,
-    n_workers: int | None = None,
-) -> Iterator[tuple[str, Picture | _Failure]]:
+    n_threads: int | None = None,
+) -> Iterator[tuple[str, Picture | None]]:
     """Draw the network input of clips, in the order of the clips, with threads reading ahead.
 
     Yields
     ------
-    (clip_id, picture [shape=(height, width, 3)], uint8, or what went wrong)
+    (clip_id, picture [shape=(height, width, 3)], uint8, or None if the clip cannot be used)
     """
-    by_id = {row.recording_id: row for row in recordings.itertuples()}
-    rows = list(clips.itertuples())
-    tasks: list[list[Any]] = []
-    for row in rows:  # neighbours in one recording share one open file
-        if (
-            tasks
-            and len(tasks[-1]) < _CLIPS_PER_TASK
-            and tasks[-1][0].recording_id == row.recording_id
-        ):
-            tasks[-1].append(row)
-        else:
-            tasks.append([row])
-    n_workers = n_workers or os.cpu_count() or 1
-    ahead: deque[Future[list[tuple[str, Picture | _Failure]]]] = deque()
-    with ThreadPoolExecutor(n_workers) as pool:
+    units = _units(clips, recordings, set())
+    for _, (clip_id, drawn) in _draw_ahead(units, embedder, None, n_threads):
+        yield clip_id, None if isinstance(drawn, (_Failure, _Quiet)) else drawn
+
+
+def _draw_ahead(
+    units: Iterable[Unit], embedder: Embedder, gate: Gate | None, n_threads: int | None
+) -> Iterator[tuple[int, _Drawn]]:
+    """Draw the clips of units, in order, with the number of their unit; threads work ahead."""
+    n_threads = n_threads or os.cpu_count() or 1
+    ahead: deque[tuple[int, Future[list[_Drawn]]]] = deque()
+    with ExitStack() as stack:
+        files = stack.enter_context(_OpenFiles())
+        pool = stack.enter_context(ThreadPoolExecutor(n_threads))
         try:
-            for task in tasks:
-                recording = by_id[task[0].recording_id]
-                ahead.append(pool.submit(_draw, recording, task, embedder))
-                if len(ahead) >= n_workers * _TASKS_AHEAD:
-                    yield from ahead.popleft().result()
+            for number, unit in enumerate(units):
+                for task in _tasks(unit.clips):  # neighbours in one recording share one open file
+                    recording = unit.recordings[task[0].recording_id]
+                    future = pool.submit(_draw, recording, task, embedder, gate, files)
+                    ahead.append((number, future))
+                    if len(ahead) >= n_threads * _TASKS_AHEAD:
+                        n, first = ahead.popleft()
+                        yield from ((n, one) for one in first.result())
             while ahead:
-                yield from ahead.popleft().result()
+                n, first = ahead.popleft()
+                yield from ((n, one) for one in first.result())
         finally:
-            for future in ahead:
+            for _, future in ahead:
                 future.cancel()
 
 
+def _tasks(clips: Sequence[SimpleNamespace]) -> Iterator[list[SimpleNamespace]]:
+    for _, of_recording in groupby(clips, key=lambda clip: clip.recording_id):
+        some = list(of_recording)
+        for start in range(0, len(some), _CLIPS_PER_TASK):
+            yield some[start : start + _CLIPS_PER_TASK]
+
+
+class _OpenFiles:
+    """Files that can only be read forwards stay open from one task to the next.
+
+    Reopening a compressed file means decoding it from its beginning.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[str, tuple[threading.Lock, list[audio.Reader]]] = {}
+
+    def __enter__(self) -> "_OpenFiles":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for held in self._open.values():
+            for reader in held[1]:
+                reader.close()
+
+    def read(self, recording: Any, clips: Sequence[Any]) -> tuple[int, list[Any]]:
+        """The sample rate of a recording, and the samples or the AudioError of each clip."""
+        path = full_path(recording)
+        if not audio.is_read_forwards(recording.format):
+            with audio.Reader(path) as reader:
+                return _read(reader, recording, clips)
+        with self._lock:
+            lock, readers = self._open.setdefault(recording.recording_id, (threading.Lock(), []))
+        with lock:
+            if not readers:
+                readers.append(audio.Reader(path))
+            found = _read(readers[0], recording, clips)
+            if clips[-1].end_s >= recording.duration_s - 1e-6:
+                readers.pop().close()
+            return found
+
+
+def _read(reader: audio.Reader, recording: Any, clips: Sequence[Any]) -> tuple[int, list[Any]]:
+    found = (reader.info.sample_rate, reader.info.n_channels, reader.info.n_frames)
+    expected = (recording.sample_rate, recording.n_channels, recording.n_frames)
+    if found != expected:
+        raise AudioError("changed since the scan", f"{expected} is now {found}; scan again")
+    sounds: list[Any] = []
+    for clip in clips:
+        try:
+            sounds.append(read_clip(reader, clip))
+        except AudioError as error:
+            sounds.append(error)
+    return found[0], sounds
+
+
 def _draw(
-    recording: Any, clips: list[Any], embedder: Embedder
-) -> list[tuple[str, Picture | _Failure]]:
-    drawn: list[tuple[str, Picture | _Failure]] = []
+    recording: Any, clips: list[Any], embedder: Embedder, gate: Gate | None, files: _OpenFiles
+) -> list[_Drawn]:
+    drawn: list[_Drawn] = []
     try:
-        with audio.Reader(full_path(recording)) as reader:
-            found = (reader.info.sample_rate, reader.info.n_channels, reader.info.n_frames)
-            expected = (recording.sample_rate, recording.n_channels, recording.n_frames)
-            if found != expected:
-                raise AudioError("changed since the scan", f"{expected} is now {found}; scan again")
-            for clip in clips:
-                try:
-                    waveform = read_clip(reader, clip)
-                    picture = embedder.network_input(waveform, sample_rate=found[0])
-                except AudioError as error:
-                    detail = f"{clip.start_s:.3f} to {clip.end_s:.3f} s: {error.detail}"
-                    failure = _Failure((recording.path, "embed", error.reason, detail))
-                    drawn.append((clip.clip_id, failure))
-                else:
-                    drawn.append((clip.clip_id, picture))
+        rate, sounds = files.read(recording, clips)
     except AudioError as error:
         failure = _Failure((recording.path, "embed", error.reason, error.detail))
         return [(clip.clip_id, failure) for clip in clips]
+    for clip, sound in zip(clips, sounds, strict=True):
+        try:
+            if isinstance(sound, AudioError):
+                raise sound
+            if gate and (excess := gate.excess_db(sound, sample_rate=rate)) < gate.min_excess_db:
+                drawn.append((clip.clip_id, _Quiet(excess)))
+                continue
+            drawn.append((clip.clip_id, embedder.network_input(sound, sample_rate=rate)))
+        except AudioError as error:
+            detail = f"{clip.start_s:.3f} to {clip.end_s:.3f} s: {error.detail}"
+            failure = _Failure((recording.path, "embed", error.reason, detail))
+            drawn.append((clip.clip_id, failure))
     return drawn
 
 

@@ -74,7 +74,7 @@ def measure_sounds(
             return nothing
 
     by_id = _by_id(recordings)
-    todo = clips[~clips["clip_id"].isin(store.embedded(sound_id))]
+    todo = clips[~clips["clip_id"].isin(store.embedded(sound_id, clips["clip_id"].tolist()))]
 
     def join(drawn: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         stacked: NDArray[np.float32] = np.nan_to_num(np.stack(drawn), nan=_MISSING)

@@ -27,11 +27,17 @@ class TrainingSet:
     labels: NDArray[np.object_]
     groups: NDArray[np.object_]
     recordings: NDArray[np.object_]
+    blocks: tuple[int, ...] = ()
+    """Widths of the embeddings that stand side by side in ``vectors``; empty where there is one."""
 
     def take(self, rows: NDArray[np.int64]) -> "TrainingSet":
         """The same for some of the clips."""
         return TrainingSet(
-            self.vectors[rows], self.labels[rows], self.groups[rows], self.recordings[rows]
+            self.vectors[rows],
+            self.labels[rows],
+            self.groups[rows],
+            self.recordings[rows],
+            self.blocks,
         )
 
 
@@ -52,7 +58,7 @@ def labelled_clips(
         If a clip has neither an embedding nor a problem that says why.
     """
     labelled = clips[clips["label"].notna()]
-    done = labelled["clip_id"].isin(store.embedded(embedder_id))
+    done = labelled["clip_id"].isin(store.embedded(embedder_id, labelled["clip_id"].tolist()))
     path_of = dict(zip(recordings["recording_id"], recordings["path"], strict=True))
     problems = store.read("problems")
     failed = set(problems.loc[problems["stage"] == "embed", "path"])

@@ -97,6 +97,36 @@ def aggregate(
     return UnitScores(table.drop(columns=names), np.asarray(scores))
 
 
+def join_recordings(units: UnitScores) -> UnitScores:
+    """Join the scores of recordings to those of their encounters, as :func:`aggregate` does of clips.
+
+    Parameters
+    ----------
+    units : UnitScores of recordings
+
+    Returns
+    -------
+    UnitScores of encounters
+    """
+    table = units.table.copy()
+    n_moments = table["n_moments"].to_numpy(dtype=np.float64)[:, None]
+    names = [f"class {k}" for k in range(units.log_probabilities.shape[1])]
+    table[names] = units.log_probabilities * n_moments
+    summed = [*names, "n_moments"]
+    if "novelty" in table:
+        table["novelty"] *= n_moments[:, 0]
+        summed.append("novelty")
+    table = table.assign(unit_id=table["encounter"])
+    by_unit = table.groupby(["unit_id", "label"], sort=False)
+    joined = pd.concat([by_unit[["encounter"]].first(), by_unit[summed].sum()], axis=1)
+    joined = joined.reset_index()
+    means = joined[names].to_numpy(dtype=np.float64) / joined[["n_moments"]].to_numpy()
+    if "novelty" in joined:
+        joined["novelty"] /= joined["n_moments"]
+    scores = scipy.special.log_softmax(means, axis=1)
+    return UnitScores(joined.drop(columns=names), np.asarray(scores))
+
+
 @dataclass(frozen=True)
 class Rule:
     """What it takes to be named; a unit that falls short is ``undecided``, with the reason."""

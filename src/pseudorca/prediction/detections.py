@@ -26,8 +26,123 @@ TOUCH_S = 1.0
 """A file begins where another ends if their clocks say so to this many seconds: names of recorders
 hold whole seconds."""
 
+# How columns of the parts of a detection make those of the whole.
+_COUNTED = {"n_moments": "sum", "summed": "sum", "max_probability": "max", "in_training": "any"}
+
 _ROUNDING = 1e-6
 """Seconds by which sums of decimal fractions may miss what they stand for."""
+
+
+class DetectionFinder:
+    """Merges clips of one decision into detections, as the clips come in.
+
+    Two clips are one detection if nothing more than ``max_gap_s`` of the same sound lies between
+    them. Detections of one population never overlap; those of two may, where windows overlap or a
+    gap of the one is bridged.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``: all of them
+    max_gap_s : float or None
+        Seconds; 0: clips that touch or overlap are merged; None: every clip is a detection
+    across_files : bool
+        Whether a detection may run on from a file into the next of the same recorder
+        (see :func:`timeline`)
+
+    Raises
+    ------
+    PseudorcaError
+        If the gap is negative or no number.
+    """
+
+    def __init__(
+        self,
+        recordings: pd.DataFrame,
+        *,
+        max_gap_s: float | None = 0.0,
+        across_files: bool = True,
+    ) -> None:
+        if max_gap_s is not None and not max_gap_s >= 0:
+            raise PseudorcaError(f"a gap of {max_gap_s} s: expected 0 or more seconds.")
+        self._max_gap_s = max_gap_s
+        self._across_files = across_files
+        self._line = timeline(recordings)
+        self._line["file"] = np.arange(len(self._line))
+        self._line = self._line.set_index("moment_id")
+        self._moment_of = recordings.set_index("recording_id")["moment_id"]
+        self._last_file = self._line.groupby("run")["file"].max()
+        self._closed: list[pd.DataFrame] = []
+        self._open: list[pd.DataFrame] = []
+
+    def add(self, clips: pd.DataFrame) -> None:
+        """Take in the table ``clip`` of some recordings, which come in the order of the timeline."""
+        if clips.empty:
+            return
+        reached = self._line["file"].loc[self._moment_of.loc[clips["recording_id"]]].max()
+        named = clips[is_named(clips["decision"])]
+        if len(named):
+            self._open.append(self._placed(named))
+        if not self._open:
+            return
+        found = self._merged(pd.concat(self._open, ignore_index=True))
+        goes_on = found["run"].map(self._last_file) > reached
+        self._closed.append(found[~goes_on])
+        self._open = [found[goes_on]] if goes_on.any() else []
+
+    def table(self) -> pd.DataFrame:
+        """The detections.
+
+        Returns
+        -------
+        DataFrame
+            Columns :data:`DETECTION_COLUMNS`. ``start_s`` is an offset in the file ``path``, ``end_s``
+            in the file ``end_path``; ``mean_probability`` and ``max_probability`` are over moments.
+            Ordered by recorder and time.
+        """
+        parts = [part for part in (*self._closed, *self._open) if len(part)]
+        if not parts:
+            return pd.DataFrame(columns=list(DETECTION_COLUMNS), dtype="string")
+        found = pd.concat(parts, ignore_index=True)
+        found["duration_s"] = found["finish"] - found["begin"]
+        mean = found["summed"] / found["n_moments"]
+        found["mean_probability"] = mean.clip(upper=found["max_probability"])
+        found = found.sort_values(["run", "begin", "decision"], kind="stable", ignore_index=True)
+        return found[list(DETECTION_COLUMNS)]
+
+    def _placed(self, named: pd.DataFrame) -> pd.DataFrame:
+        """Clips as detections of their own: ``begin`` and ``finish`` are seconds in their run."""
+        place = self._line.loc[self._moment_of.loc[named["recording_id"]]]
+        same = ["path", "encounter", "start_s", "end_s", "n_moments", "decision", "in_training"]
+        rows = named[[*same, "recording_id", "classifier_id"]].reset_index(drop=True)
+        for column in ("run", "file", "recorder"):
+            rows[column] = place[column].to_numpy()
+        file_utc = pd.Series(place["start_utc"].array)
+        offset = place["run_start_s"].to_numpy(dtype=np.float64)
+        rows["begin"] = offset + rows["start_s"].to_numpy(dtype=np.float64)
+        rows["finish"] = offset + rows["end_s"].to_numpy(dtype=np.float64)
+        for end in ("start", "end"):
+            rows[f"{end}_utc"] = file_utc + _offset(rows[f"{end}_s"])
+        rows["end_path"], rows["end_recording_id"] = rows["path"], rows["recording_id"]
+        rows["max_probability"] = named["probability"].to_numpy()
+        rows["summed"] = rows["max_probability"] * rows["n_moments"]
+        return rows
+
+    def _merged(self, rows: pd.DataFrame) -> pd.DataFrame:
+        same = ["run" if self._across_files else "file", "decision"]
+        order = [*same, "begin", "finish", "max_probability", "recording_id"]
+        rows = rows.sort_values(order, ignore_index=True)
+        heard_until = rows.groupby(same, sort=False)["finish"].cummax()
+        gap = rows["begin"] - heard_until.shift()
+        apart = self._max_gap_s is None or gap > self._max_gap_s + _ROUNDING
+        is_first = ~rows.duplicated(same) | apart
+        by_detection = rows.groupby(is_first.cumsum(), sort=False)
+        found = rows[is_first].reset_index(drop=True)
+        last = rows.loc[by_detection["finish"].idxmax()].reset_index(drop=True)
+        for column in ("end_path", "end_s", "end_utc", "end_recording_id", "finish"):
+            found[column] = last[column]
+        for column, how in _COUNTED.items():
+            found[column] = by_detection[column].agg(how).to_numpy()
+        return found
 
 
 def find_detections(
@@ -37,77 +152,14 @@ def find_detections(
     max_gap_s: float | None = 0.0,
     across_files: bool = True,
 ) -> pd.DataFrame:
-    """Merge clips of one decision into detections.
+    """Merge the table ``clip`` of all recordings into detections: see :class:`DetectionFinder`."""
+    finder = DetectionFinder(recordings, max_gap_s=max_gap_s, across_files=across_files)
+    finder.add(clips)
+    return finder.table()
 
-    Two clips are one detection if nothing more than ``max_gap_s`` of the same sound lies between
-    them. Detections of one population never overlap; those of two may, where windows overlap or a
-    gap of the one is bridged.
 
-    Parameters
-    ----------
-    clips : DataFrame, the table ``clip`` of :class:`pseudorca.prediction.scores.Predictions`
-    recordings : DataFrame, the table ``recordings``
-    max_gap_s : float or None
-        Seconds; 0: clips that touch or overlap are merged; None: every clip is a detection
-    across_files : bool
-        Whether a detection may run on from a file into the next of the same recorder
-        (see :func:`timeline`)
-
-    Returns
-    -------
-    DataFrame
-        Columns :data:`DETECTION_COLUMNS`. ``start_s`` is an offset in the file ``path``, ``end_s`` in
-        the file ``end_path``; ``mean_probability`` and ``max_probability`` are over moments. Ordered
-        by recorder and time.
-
-    Raises
-    ------
-    PseudorcaError
-        If the gap is negative or no number.
-    """
-    if max_gap_s is not None and not max_gap_s >= 0:
-        raise PseudorcaError(f"a gap of {max_gap_s} s: expected 0 or more seconds.")
-    named = clips[is_named(clips["decision"])]
-    if named.empty:
-        return pd.DataFrame(columns=list(DETECTION_COLUMNS), dtype="string")
-    rows = _placed(named, recordings)
-    rows["whole"] = rows["run"] if across_files else rows["file"]
-    rows = rows.sort_values(
-        ["whole", "decision", "begin", "finish", "probability", "recording_id"], ignore_index=True
-    )
-    same = ["whole", "decision"]
-    heard_until = rows.groupby(same, sort=False)["finish"].cummax()
-    gap = rows["begin"] - heard_until.shift()
-    is_first = ~rows.duplicated(same) | (True if max_gap_s is None else gap > max_gap_s + _ROUNDING)
-    rows["detection"] = is_first.cumsum()
-    rows["summed"] = rows["probability"] * rows["n_moments"]
-    by_detection = rows.groupby("detection", sort=False)
-    first = rows[is_first].set_index("detection")
-    last = rows.loc[by_detection["finish"].idxmax()].set_index("detection")
-    counted = by_detection.agg(
-        n_moments=("n_moments", "sum"),
-        summed=("summed", "sum"),
-        max_probability=("probability", "max"),
-        in_training=("in_training", "any"),
-    )
-    found = first[["path", "start_s", "recorder", "encounter", "decision"]].assign(
-        end_path=last["path"],
-        end_s=last["end_s"],
-        duration_s=last["finish"] - first["begin"],
-        start_utc=first["file_utc"] + pd.to_timedelta(first["start_s"], unit="s").dt.round("us"),
-        end_utc=last["file_utc"] + pd.to_timedelta(last["end_s"], unit="s").dt.round("us"),
-        n_moments=counted["n_moments"],
-        mean_probability=(counted["summed"] / counted["n_moments"]).clip(
-            upper=counted["max_probability"]
-        ),
-        max_probability=counted["max_probability"],
-        in_training=counted["in_training"],
-        recording_id=first["recording_id"],
-        end_recording_id=last["recording_id"],
-        classifier_id=first["classifier_id"],
-    )
-    order = first.sort_values(["run", "begin", "decision"], kind="stable").index
-    return found.loc[order, list(DETECTION_COLUMNS)].reset_index(drop=True)
+def _offset(seconds: pd.Series) -> pd.Series:
+    return pd.to_timedelta(seconds.astype("float64"), unit="s").dt.round("us")
 
 
 def is_named(decisions: pd.Series) -> pd.Series:
@@ -192,27 +244,6 @@ def _links(
     before = np.flatnonzero(high - low == 1)
     before = before[n_before[low[before]] == 1]
     return before, low[before]
-
-
-def _placed(named: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
-    """Clips with the place of their file in the timeline: ``begin`` and ``finish`` in its run."""
-    line = timeline(recordings)
-    line["file"] = np.arange(len(line))
-    moment_of = recordings.set_index("recording_id")["moment_id"]
-    place = line.set_index("moment_id").loc[moment_of.loc[named["recording_id"]]]
-    rows = named[
-        [
-            "path", "encounter", "start_s", "end_s", "n_moments", "decision", "probability",
-            "in_training", "recording_id", "classifier_id",
-        ]
-    ].reset_index(drop=True)  # fmt: skip
-    for column in ("run", "file", "recorder"):
-        rows[column] = place[column].to_numpy()
-    rows["file_utc"] = pd.Series(place["start_utc"].array)
-    offset = place["run_start_s"].to_numpy(dtype=np.float64)
-    rows["begin"] = offset + rows["start_s"].to_numpy(dtype=np.float64)
-    rows["finish"] = offset + rows["end_s"].to_numpy(dtype=np.float64)
-    return rows
 
 
 def _microseconds(times: pd.Series) -> NDArray[np.int64]:

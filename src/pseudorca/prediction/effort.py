@@ -5,6 +5,7 @@ no detection can be told from nobody listening. Time without a recording has no 
 among the gaps.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,11 +13,97 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
-from pseudorca.prediction.detections import TOUCH_S, is_named, populations, timeline
+from pseudorca.prediction.detections import TOUCH_S, populations, timeline
 
 Period = Literal["hour", "day"]
 
-_MICROSECONDS = {"hour": 3_600_000_000, "day": 86_400_000_000}
+_FLOOR = {"hour": "h", "day": "D"}
+_HOUR = 3_600_000_000  # microseconds
+
+
+class Effort:
+    """Counts seconds of effort and detections per recorder and hour (UTC), as the clips come in.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``: all of them
+    labels : the populations
+    """
+
+    def __init__(self, recordings: pd.DataFrame, labels: Sequence[str]) -> None:
+        self._labels = list(labels)
+        self._line = timeline(recordings)
+        self._moment_of = recordings.set_index("recording_id")["moment_id"]
+        self._parts: list[pd.DataFrame] = []
+
+    def add(self, clips: pd.DataFrame, quiet: pd.DataFrame | None = None) -> None:
+        """Take in some recordings, all that overlap in time together.
+
+        Parameters
+        ----------
+        clips : DataFrame, the table ``clip`` of these recordings
+        quiet : DataFrame or None, ``recording_id, start_s, end_s`` of windows that a gate left out
+        """
+        columns = ["recording_id", "start_s", "end_s"]
+        scored = clips[[*columns, "decision"]]
+        listened = scored if quiet is None else pd.concat([scored[columns], quiet[columns]])
+        spans = {"listened_s": listened, "scored_s": scored}
+        for label in self._labels:
+            spans[f"seconds_{label}"] = scored[scored["decision"] == label]
+        seconds = {name: self._seconds(rows) for name, rows in spans.items()}
+        self._parts.append(pd.DataFrame(seconds).fillna(0.0).reset_index())
+
+    def table(self, detections: pd.DataFrame, *, per: Period = "hour") -> pd.DataFrame:
+        """Lay out what was counted.
+
+        Parameters
+        ----------
+        detections : DataFrame, of :class:`pseudorca.prediction.detections.DetectionFinder`
+        per : ``hour`` or ``day``
+
+        Returns
+        -------
+        DataFrame
+            ``start_utc, recorder``; ``recorded_s``, seconds in which the recorder ran;
+            ``listened_s``, seconds of which a window was looked at; ``quiet_s``, those of them that a
+            gate left out, as nothing stood out in them; per population ``detections_<label>``, the
+            detections that begin in this hour, and ``seconds_<label>``, the seconds of clips of that
+            name. Sound heard twice (by overlapping windows, channels or files) counts once.
+            Recordings without a time are in a last row per recorder without a ``start_utc``.
+
+        Raises
+        ------
+        PseudorcaError
+            If ``per`` is unknown.
+        """
+        if per not in _FLOOR:
+            raise PseudorcaError(unknown_name("period", per, _FLOOR))
+        counts = [f"detections_{label}" for label in self._labels]
+        seconds = [f"seconds_{label}" for label in self._labels]
+        effort = ["recorded_s", "listened_s", "quiet_s"]
+        files = pd.DataFrame({"recording_id": self._line["recording_id"], "start_s": 0.0})
+        files["end_s"] = self._line["duration_s"]
+        recorded = self._seconds(files).rename("recorded_s").reset_index()
+        begun = _begun(detections, self._line, self._moment_of)
+        for label, count in zip(self._labels, counts, strict=True):
+            begun[count] = (detections["decision"] == label).to_numpy(dtype=np.float64)
+        table = pd.concat([recorded, *self._parts, begun], ignore_index=True)
+        table = table.reindex(
+            columns=["period", "recorder", *effort, "scored_s", *counts, *seconds]
+        )
+        table["period"] = table["period"].dt.floor(_FLOOR[per])
+        table = table.groupby(["period", "recorder"], dropna=False).sum().reset_index()
+        table["quiet_s"] = (table["listened_s"] - table["scored_s"]).round(6)
+        table = table.rename(columns={"period": "start_utc"})
+        table["start_utc"] = table["start_utc"].astype("datetime64[us, UTC]")
+        table = table.sort_values(["start_utc", "recorder"], ignore_index=True)
+        table = table[["start_utc", "recorder", *effort, *counts, *seconds]]
+        return table.astype(dict.fromkeys(counts, "int64"))
+
+    def _seconds(self, spans: pd.DataFrame) -> pd.Series:
+        """Seconds per recorder and hour that any of some spans covers."""
+        moments = self._moment_of.loc[spans["recording_id"]].to_numpy()
+        return _seconds(spans.assign(moment_id=moments), self._line)
 
 
 def summarise_effort(
@@ -26,54 +113,10 @@ def summarise_effort(
     *,
     per: Period = "hour",
 ) -> pd.DataFrame:
-    """Count seconds of effort and detections per recorder and hour or day (UTC).
-
-    Parameters
-    ----------
-    clips : DataFrame, the table ``clip`` of :class:`pseudorca.prediction.scores.Predictions`
-    recordings : DataFrame, the table ``recordings``
-    detections : DataFrame, from :func:`pseudorca.prediction.detections.find_detections`
-    per : ``hour`` or ``day``
-
-    Returns
-    -------
-    DataFrame
-        ``start_utc, recorder``; ``recorded_s``, seconds in which the recorder ran, and
-        ``listened_s``, seconds of which a clip was scored; per population ``detections_<label>``, the
-        detections that begin in this hour, and ``seconds_<label>``, the seconds of clips of that name.
-        Sound heard twice (by overlapping windows, channels or files) counts once. Recordings without
-        a time are in a last row per recorder without a ``start_utc``.
-
-    Raises
-    ------
-    PseudorcaError
-        If ``per`` is unknown.
-    """
-    if per not in _MICROSECONDS:
-        raise PseudorcaError(unknown_name("period", per, _MICROSECONDS))
-    line = timeline(recordings)
-    labels = populations(clips)
-    files = pd.DataFrame(
-        {"moment_id": line["moment_id"], "start_s": 0.0, "end_s": line["duration_s"]}
-    )
-    moment_of = recordings.set_index("recording_id")["moment_id"]
-    heard = clips[["decision", "start_s", "end_s"]].assign(
-        moment_id=moment_of.loc[clips["recording_id"]].to_numpy()
-    )
-    named = heard[is_named(heard["decision"])]
-    parts = {"recorded_s": _seconds(files, line, per), "listened_s": _seconds(heard, line, per)}
-    begun = _begun(detections, line, moment_of, per)
-    for label in labels:
-        of_label = begun[detections["decision"].to_numpy() == label]
-        parts[f"detections_{label}"] = of_label.groupby(["recorder", "period"], dropna=False).size()
-    for label in labels:
-        parts[f"seconds_{label}"] = _seconds(named[named["decision"] == label], line, per)
-    table = pd.DataFrame(parts).fillna(0.0).reset_index()
-    counts = dict.fromkeys((f"detections_{label}" for label in labels), "int64")
-    table = table.astype(counts | {"recorded_s": "float64", "listened_s": "float64"})
-    table = table.rename(columns={"period": "start_utc"})
-    table = table.sort_values(["start_utc", "recorder"], ignore_index=True)
-    return table[["start_utc", "recorder", *parts]]
+    """Count the effort of all recordings at once: see :class:`Effort`."""
+    effort = Effort(recordings, populations(clips))
+    effort.add(clips)
+    return effort.table(detections, per=per)
 
 
 def find_gaps(recordings: pd.DataFrame) -> pd.DataFrame:
@@ -108,8 +151,8 @@ def find_gaps(recordings: pd.DataFrame) -> pd.DataFrame:
     return gaps.set_axis(list(names.values()), axis=1).reset_index(drop=True)
 
 
-def _seconds(spans: pd.DataFrame, line: pd.DataFrame, per: Period) -> pd.Series:
-    """Seconds per recorder and period that any of some spans of files covers.
+def _seconds(spans: pd.DataFrame, line: pd.DataFrame) -> pd.Series:
+    """Seconds per recorder and hour that any of some spans of files covers.
 
     ``spans``: ``moment_id, start_s, end_s``. Without a time, files stand beside each other.
     """
@@ -130,7 +173,7 @@ def _seconds(spans: pd.DataFrame, line: pd.DataFrame, per: Period) -> pd.Series:
         }
     )
     rows = _union(rows[rows["end"] > rows["begin"]])
-    length = np.where(rows["is_timed"], _MICROSECONDS[per], np.iinfo(np.int64).max)
+    length = np.where(rows["is_timed"], _HOUR, np.iinfo(np.int64).max)
     first = rows["begin"].to_numpy() // length
     n_periods = (rows["end"].to_numpy() - 1) // length - first + 1
     rows = rows.loc[rows.index.repeat(n_periods)]
@@ -155,14 +198,12 @@ def _union(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[is_first].assign(end=joined["end"].max().to_numpy()).reset_index(drop=True)
 
 
-def _begun(
-    detections: pd.DataFrame, line: pd.DataFrame, moment_of: pd.Series, per: Period
-) -> pd.DataFrame:
-    """The recorder of each detection, and the period in which it begins."""
+def _begun(detections: pd.DataFrame, line: pd.DataFrame, moment_of: pd.Series) -> pd.DataFrame:
+    """The recorder of each detection, and the hour in which it begins."""
     place = line.set_index("moment_id").loc[moment_of.loc[detections["recording_id"]]]
     offset = pd.to_timedelta(detections["start_s"].astype("float64"), unit="s").dt.round("us")
     begun = pd.Series(place["start_utc"].array) + offset.reset_index(drop=True)
-    period = begun.dt.floor({"hour": "h", "day": "D"}[per]).astype("datetime64[us, UTC]")
+    period = begun.dt.floor("h").astype("datetime64[us, UTC]")
     return pd.DataFrame({"recorder": place["recorder"].array, "period": period})
 
 

@@ -1,22 +1,23 @@
 """Predictions as files that other programs read.
 
-In: the tables of ``predict`` and the recordings. Out: files in one of the :data:`FORMATS`; each
-appears whole or not at all. Text that a format cannot hold, such as a line break in a name, is
-replaced by a sign that shows it (``␊``), never dropped.
+In: the tables of ``predict``, portion by portion, and the recordings. Out: files in some of the
+:data:`FORMATS`; each appears whole or not at all. Text that a format cannot hold, such as a line
+break in a name, is replaced by a sign that shows it (``␊``), never dropped.
 
 Tables by which sounds are counted hold each moment once, at the first of its files; tables that are
 laid over a sound to look at it exist for every file, those of the other channels too.
 """
 
 import csv
+import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -37,76 +38,109 @@ RAVEN_COLUMNS = (
 )  # fmt: skip
 """Raven's own columns, then ours."""
 
+_INDEX = ".files.json"  # of the files of the last run
 _MAX_NAME_BYTES = 180
 """Of a file's name, so that ours with its endings stays below the 255 of most file systems."""
 
 
-@dataclass(frozen=True)
-class _Predicted:
-    """What a format is written from."""
+class PredictionFiles:
+    """Writes predictions in one or more formats, as they come in.
 
-    tables: Mapping[str, pd.DataFrame]
-    recordings: pd.DataFrame
-    selections: pd.DataFrame
-    """Detections that each lie within one file."""
-    band_hz: tuple[float, float] | None
-    channel: int
-
-
-@dataclass(frozen=True)
-class FileFormat:
-    """A kind of file that predictions can be written as."""
-
-    about: str
-    write: Callable[[_Predicted, Path], list[Path]]
-
-
-def write_predictions(
-    tables: Mapping[str, pd.DataFrame],
-    recordings: pd.DataFrame,
-    folder: Path,
-    *,
-    kinds: Sequence[str] = ("csv",),
-    max_gap_s: float | None = 0.0,
-    band_hz: tuple[float, float] | None = None,
-    channel: int = 1,
-) -> dict[str, list[Path]]:
-    """Write predictions in one or more formats.
+    A context: what was begun becomes files in :meth:`finish`, and vanishes if that is never reached.
+    Files that an earlier run wrote to the folder and this one does not are removed.
 
     Parameters
     ----------
-    tables : dict from name to table
-        ``clip`` and ``encounter`` as in :class:`pseudorca.prediction.scores.Predictions`, ``problem``
-        (files of which nothing could be said), and any others, which CSV and Parquet hold
-    recordings : DataFrame, the table ``recordings``
     folder : path, made if it is not there
+    recordings : DataFrame, the table ``recordings``: all of them
     kinds : names from :data:`FORMATS`
     max_gap_s : float or None, seconds
         By which Raven's and Audacity's selections are merged within a file, see
-        :func:`pseudorca.prediction.detections.find_detections`
+        :class:`pseudorca.prediction.detections.DetectionFinder`
     band_hz : (low, high) or None
         What the classifier hears; the frequencies of Raven's selections. None: up to Nyquist, which
         they never exceed
     channel : int, from 1
         In which Raven shows the selections of recordings that have so many
 
-    Returns
-    -------
-    dict from kind to the paths written
-
     Raises
     ------
     PseudorcaError
         If a format is unknown (before anything is written) or a file cannot be written.
     """
-    for kind in kinds:
-        if kind not in FORMATS:
-            raise PseudorcaError(unknown_name("format", kind, FORMATS))
-    selections = find_detections(
-        tables["clip"], recordings, max_gap_s=max_gap_s, across_files=False
-    )
-    predicted = _Predicted(tables, recordings, selections, band_hz, channel)
-    return {kind: FORMATS[kind].write(predicted, folder) for kind in kinds}
+
+    def __init__(
+        self,
+        folder: Path,
+        recordings: pd.DataFrame,
+        *,
+        kinds: Sequence[str] = ("csv",),
+        max_gap_s: float | None = 0.0,
+        band_hz: tuple[float, float] | None = None,
+        channel: int = 1,
+    ) -> None:
+        for kind in kinds:
+            if kind not in FORMATS:
+                raise PseudorcaError(unknown_name("format", kind, FORMATS))
+        self._folder, self._recordings, self._max_gap_s = folder, recordings, max_gap_s
+        self._about = _About(folder, recordings, band_hz, channel)
+        self._writers = {kind: FORMATS[kind].writer(self._about) for kind in kinds}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self._writers.values():
+            writer.abandon()
+
+    def add(self, tables: Mapping[str, pd.DataFrame], recordings: pd.DataFrame) -> None:
+        """Take in the tables ``clip`` and ``recording`` of some recordings."""
+        selections = find_detections(
+            tables["clip"], recordings, max_gap_s=self._max_gap_s, across_files=False
+        )
+        for writer in self._writers.values():
+            writer.add(tables, recordings, selections)
+
+    def finish(self, tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Path]]:
+        """Write what is known of all recordings, and let every file appear.
+
+        Parameters
+        ----------
+        tables : dict from name to table
+            ``encounter``, ``problem`` (files of which nothing could be said), and any others, which
+            CSV and Parquet hold
+
+        Returns
+        -------
+        dict from kind to the paths written
+        """
+        written = {kind: writer.finish(tables) for kind, writer in self._writers.items()}
+        self._remove_others([path for paths in written.values() for path in paths])
+        return written
+
+    def _remove_others(self, written: list[Path]) -> None:
+        index = self._folder / _INDEX
+        names = sorted(path.relative_to(self._folder).as_posix() for path in written)
+        try:
+            before = json.loads(index.read_text()) if index.exists() else []
+            for name in set(before) - set(names):
+                (self._folder / name).unlink(missing_ok=True)
+            index.write_text(json.dumps(names, indent=0) + "\n")
+        except (OSError, ValueError) as error:
+            raise PseudorcaError(f"{index} cannot be read or written: {error}.") from error
+
+
+def write_predictions(
+    tables: Mapping[str, pd.DataFrame],
+    recordings: pd.DataFrame,
+    folder: Path,
+    **settings: Any,
+) -> dict[str, list[Path]]:
+    """Write predictions that are all there: see :class:`PredictionFiles` for the settings."""
+    growing = ("clip", "recording")
+    with PredictionFiles(folder, recordings, **settings) as files:
+        files.add({name: tables[name] for name in growing if name in tables}, recordings)
+        return files.finish({name: tables[name] for name in tables if name not in growing})
 
 
 def write_tables(
@@ -134,108 +168,223 @@ def write_tables(
     return [_write_table(table, folder / f"{name}s.{kind}") for name, table in tables.items()]
 
 
-def _write_opensoundscape(predicted: _Predicted, folder: Path) -> list[Path]:
+class _About:
+    """What every format needs to know of a run."""
+
+    def __init__(
+        self,
+        folder: Path,
+        recordings: pd.DataFrame,
+        band_hz: tuple[float, float] | None,
+        channel: int,
+    ) -> None:
+        self.folder, self.recordings = folder, recordings
+        self.band_hz, self.channel = band_hz, channel
+        ids = recordings["recording_id"]
+        stems = [PurePosixPath(path).stem for path in recordings["path"]]
+        self.target = dict(zip(ids, _file_names(stems, ids), strict=True))
+
+
+class _Writer:
+    """One format of one run."""
+
+    def __init__(self, about: _About) -> None:
+        self.about = about
+        self.growing: dict[str, _GrowingTable] = {}
+        self.written: list[Path] = []
+
+    def add(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        recordings: pd.DataFrame,
+        selections: pd.DataFrame,
+    ) -> None:
+        """Take in some recordings."""
+
+    def finish(self, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
+        """Let the files appear."""
+        self.written += [table.finish() for table in self.growing.values()]
+        return self.written
+
+    def abandon(self) -> None:
+        """Remove what never became a file."""
+        for table in self.growing.values():
+            table.abandon()
+
+    def grow(self, name: str, table: pd.DataFrame) -> None:
+        """Append to a table of the folder."""
+        if name not in self.growing:
+            self.growing[name] = _GrowingTable(self.about.folder / name)
+        self.growing[name].append(table)
+
+
+class _Tables(_Writer):
+    """A file per table."""
+
+    kind: Format = "csv"
+
+    def add(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        recordings: pd.DataFrame,
+        selections: pd.DataFrame,
+    ) -> None:
+        for name, table in tables.items():
+            self.grow(f"{name}s.{self.kind}", table)
+
+    def finish(self, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
+        super().finish(tables)
+        self.written += write_tables(tables, self.about.folder, kind=self.kind)
+        return self.written
+
+
+class _ParquetTables(_Tables):
+    kind = "parquet"
+
+
+class _OpenSoundscape(_Writer):
     """Probabilities by (file, start, end). A file with a problem has a row without times and scores,
     as OpenSoundscape gives one to a file that it cannot read."""
-    clips = _with_files(predicted.tables["clip"], predicted.recordings)
-    classes = [name for name in clips.columns if name.startswith("p_")]
-    index = {"start_s": "start_time", "end_s": "end_time"}
-    table = clips[["file", *index, *classes]].rename(columns=index)
-    problems = predicted.tables.get("problem")
-    if problems is not None and len(problems):
-        once = predicted.recordings.drop_duplicates("path", keep=False)
-        known = dict(zip(once["path"], _full_paths(once), strict=True))
-        failed = [known.get(path, path) for path in problems["path"].drop_duplicates()]
-        table = pd.concat([table, pd.DataFrame({"file": failed})], ignore_index=True)
-    table.columns = [*table.columns[:3], *(name.removeprefix("p_") for name in classes)]
-    return [_write_table(table, folder / "opensoundscape.csv")]
+
+    name = "opensoundscape.csv"
+
+    def add(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        recordings: pd.DataFrame,
+        selections: pd.DataFrame,
+    ) -> None:
+        clips = _with_files(tables["clip"], recordings)
+        classes = [name for name in clips.columns if name.startswith("p_")]
+        index = {"start_s": "start_time", "end_s": "end_time"}
+        table = clips[["file", *index, *classes]].rename(columns=index)
+        table.columns = [*table.columns[:3], *(name.removeprefix("p_") for name in classes)]
+        self.grow(self.name, table)
+
+    def finish(self, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
+        problems = tables.get("problem")
+        if problems is not None and len(problems) and self.name in self.growing:
+            once = self.about.recordings.drop_duplicates("path", keep=False)
+            known = dict(zip(once["path"], _full_paths(once), strict=True))
+            failed = [known.get(path, path) for path in problems["path"].drop_duplicates()]
+            columns = self.growing[self.name].columns
+            self.grow(self.name, pd.DataFrame({"file": failed}).reindex(columns=columns))
+        return super().finish(tables)
 
 
-def _write_birdnet(predicted: _Predicted, folder: Path) -> list[Path]:
+class _BirdNet(_Writer):
     """Clips that were named; a population has no scientific name, so its label stands in both."""
-    clips = predicted.tables["clip"]
-    clips = _with_files(clips[is_named(clips["decision"])], predicted.recordings)
-    columns = {
-        "Start (s)": "start_s",
-        "End (s)": "end_s",
-        "Scientific name": "decision",
-        "Common name": "decision",
-        "Confidence": "probability",
-        "File": "file",
-    }
-    table = pd.DataFrame({name: clips[column] for name, column in columns.items()})
-    return [_write_table(table, folder / "birdnet.csv")]
+
+    def add(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        recordings: pd.DataFrame,
+        selections: pd.DataFrame,
+    ) -> None:
+        clips = tables["clip"]
+        clips = _with_files(clips[is_named(clips["decision"])], recordings)
+        columns = {
+            "Start (s)": "start_s",
+            "End (s)": "end_s",
+            "Scientific name": "decision",
+            "Common name": "decision",
+            "Confidence": "probability",
+            "File": "file",
+        }
+        table = pd.DataFrame({name: clips[column] for name, column in columns.items()})
+        self.grow("birdnet.csv", table)
 
 
-def _write_banter(predicted: _Predicted, folder: Path) -> list[Path]:
+class _Banter(_Writer):
     """Encounters as events. BANTER takes any third column for a predictor, and refuses events without
     a species, so the undecided are left to the other tables. R reads ``NA`` as unknown: a population
     of that name is written ``NA_``."""
-    encounters = predicted.tables["encounter"]
-    encounters = encounters[encounters["decision"] != UNDECIDED]
-    species = encounters["decision"].replace("NA", "NA_")
-    table = pd.DataFrame({"event.id": encounters["encounter"], "species": species})
-    return [_write_table(table, folder / "banter.csv")]
+
+    def finish(self, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
+        encounters = tables["encounter"]
+        encounters = encounters[encounters["decision"] != UNDECIDED]
+        species = encounters["decision"].replace("NA", "NA_")
+        table = pd.DataFrame({"event.id": encounters["encounter"], "species": species})
+        self.grow("banter.csv", table)
+        return super().finish(tables)
 
 
-def _write_audacity(predicted: _Predicted, folder: Path) -> list[Path]:
+class _Audacity(_Writer):
     """A label file per recording: start, end, decision."""
-    recordings, by_file = predicted.recordings, _by_file(predicted)
-    targets = _file_names(_stems(recordings), recordings["recording_id"])
-    written = []
-    for target, recording_id in zip(targets, recordings["recording_id"], strict=True):
-        lines = [
-            f"{row.start_s:.6f}\t{row.end_s:.6f}\t{_cell(row.decision)}\n"
-            for row in by_file.get(recording_id, ())
-        ]
-        written.append(_write_text(lines, folder / "audacity" / f"{target}.txt"))
-    return written
+
+    def add(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        recordings: pd.DataFrame,
+        selections: pd.DataFrame,
+    ) -> None:
+        by_file = _by_file(selections, recordings)
+        for recording_id in recordings["recording_id"]:
+            lines = [
+                f"{row.start_s:.6f}\t{row.end_s:.6f}\t{_cell(row.decision)}\n"
+                for row in by_file.get(recording_id, ())
+            ]
+            target = f"{self.about.target[recording_id]}.txt"
+            self.written.append(_write_text(lines, self.about.folder / "audacity" / target))
 
 
-def _write_raven(predicted: _Predicted, folder: Path) -> list[Path]:
+class _Raven(_Writer):
     """A selection table per recording, and one per deployment over all of its files."""
-    recordings, by_file = predicted.recordings, _by_file(predicted)
-    every: list[Any] = list(recordings.itertuples())
-    written = []
-    targets = _file_names(_stems(recordings), recordings["recording_id"])
-    for target, recording in zip(targets, every, strict=True):
-        rows = [(row, recording, 0.0) for row in by_file.get(recording.recording_id, ())]
-        path = folder / "raven" / f"{target}.Table.1.selections.txt"
-        written.append(_write_text(_raven_lines(rows, predicted), path))
 
-    by_id = {recording.recording_id: recording for recording in every}
-    line = timeline(recordings)
-    deployments = list(line.groupby(["recorder", "sample_rate", "n_channels"], sort=True))
-    n_kinds = Counter(str(recorder) for (recorder, *_), _ in deployments)
-    names, ids = [], []
-    for (recorder, rate, n_channels), _ in deployments:
-        name = PurePosixPath(str(recorder)).name
-        is_mixed = n_kinds[str(recorder)] > 1
-        names.append(f"{name} {rate} Hz {n_channels} ch" if is_mixed else name)
-        ids.append(xxhash.xxh3_64_hexdigest(f"{recorder}|{rate}|{n_channels}".encode())[:8])
-    for target, (_, files) in zip(_file_names(names, ids), deployments, strict=True):
-        rows = []
-        before_s = files["duration_s"].cumsum() - files["duration_s"]
-        for file, begins_s in zip(files.itertuples(), before_s, strict=True):
-            recording = by_id[str(file.recording_id)]
-            mine = by_file.get(recording.recording_id, ())
-            rows += [(row, recording, float(begins_s)) for row in mine]
-        path = folder / "raven_deployments" / f"{target}.Table.1.selections.txt"
-        written.append(_write_text(_raven_lines(rows, predicted), path))
-    return written
+    def __init__(self, about: _About) -> None:
+        super().__init__(about)
+        self.by_file: dict[Any, list[Any]] = {}
+
+    def add(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        recordings: pd.DataFrame,
+        selections: pd.DataFrame,
+    ) -> None:
+        found = _by_file(selections, recordings)
+        self.by_file |= found
+        every: list[Any] = list(recordings.itertuples())
+        for recording in every:
+            rows = [(row, recording, 0.0) for row in found.get(recording.recording_id, ())]
+            target = f"{self.about.target[recording.recording_id]}.Table.1.selections.txt"
+            path = self.about.folder / "raven" / target
+            self.written.append(_write_text(_raven_lines(rows, self.about), path))
+
+    def finish(self, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
+        every: list[Any] = list(self.about.recordings.itertuples())
+        by_id = {recording.recording_id: recording for recording in every}
+        line = timeline(self.about.recordings)
+        deployments = list(line.groupby(["recorder", "sample_rate", "n_channels"], sort=True))
+        n_kinds = Counter(str(recorder) for (recorder, *_), _ in deployments)
+        names, ids = [], []
+        for (recorder, rate, n_channels), _ in deployments:
+            name = PurePosixPath(str(recorder)).name
+            is_mixed = n_kinds[str(recorder)] > 1
+            names.append(f"{name} {rate} Hz {n_channels} ch" if is_mixed else name)
+            ids.append(xxhash.xxh3_64_hexdigest(f"{recorder}|{rate}|{n_channels}".encode())[:8])
+        for target, (_, files) in zip(_file_names(names, ids), deployments, strict=True):
+            rows = []
+            before_s = files["duration_s"].cumsum() - files["duration_s"]
+            for file, begins_s in zip(files.itertuples(), before_s, strict=True):
+                recording = by_id[str(file.recording_id)]
+                mine = self.by_file.get(recording.recording_id, ())
+                rows += [(row, recording, float(begins_s)) for row in mine]
+            path = self.about.folder / "raven_deployments" / f"{target}.Table.1.selections.txt"
+            self.written.append(_write_text(_raven_lines(rows, self.about), path))
+        return super().finish(tables)
 
 
-def _raven_lines(rows: Iterable[tuple[Any, Any, float]], predicted: _Predicted) -> Iterator[str]:
+def _raven_lines(rows: Iterable[tuple[Any, Any, float]], about: _About) -> Iterator[str]:
     """Lines of one table, of (selection, recording, seconds of sound in the files before it)."""
     yield "\t".join(RAVEN_COLUMNS) + "\n"
     for number, (row, recording, before_s) in enumerate(rows, 1):
         nyquist = float(recording.sample_rate) / 2
-        low, high = predicted.band_hz or (0.0, nyquist)
+        low, high = about.band_hz or (0.0, nyquist)
         start = "" if pd.isna(row.start_utc) else row.start_utc.isoformat(timespec="milliseconds")
         cells = (
             number,
             "Spectrogram 1",
-            min(predicted.channel, recording.n_channels),
+            min(about.channel, recording.n_channels),
             f"{before_s + row.start_s:.9f}",
             f"{before_s + row.end_s:.9f}",
             f"{low if low < nyquist else 0.0:.1f}",
@@ -253,9 +402,8 @@ def _raven_lines(rows: Iterable[tuple[Any, Any, float]], predicted: _Predicted) 
         yield "\t".join(map(_cell, cells)) + "\n"
 
 
-def _by_file(predicted: _Predicted) -> dict[Any, list[Any]]:
+def _by_file(selections: pd.DataFrame, recordings: pd.DataFrame) -> dict[Any, list[Any]]:
     """Selections by recording, in order of time; those of a moment are in all of its files."""
-    recordings, selections = predicted.recordings, predicted.selections
     if selections.empty:
         return {}
     moment_of = recordings.set_index("recording_id")["moment_id"]
@@ -278,10 +426,6 @@ def _with_files(clips: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
 
 def _full_paths(recordings: pd.DataFrame) -> list[str]:
     return [str(full_path(row)) for row in recordings.itertuples()]
-
-
-def _stems(recordings: pd.DataFrame) -> list[str]:
-    return [PurePosixPath(path).stem for path in recordings["path"]]
 
 
 def _file_names(names: Iterable[str], ids: Iterable[str]) -> list[str]:
@@ -309,13 +453,71 @@ def _visible(text: str) -> str:
     )
 
 
-def _write_table(table: pd.DataFrame, target: Path) -> Path:
-    with _whole(target) as part:
-        if target.suffix == ".parquet":
-            table.to_parquet(part, index=False)
+class _GrowingTable:
+    """A CSV or Parquet file that is appended to, and appears when it is finished."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.part = target.with_name(f"{target.name}.partial")
+        self.columns: list[str] = []
+        self._empty: pd.DataFrame | None = None
+        self._parquet: Any = None
+
+    def append(self, table: pd.DataFrame) -> None:
+        if table.empty and self._empty is None:
+            self._empty = table
+        if len(table):
+            self._write(table)
+
+    def finish(self) -> Path:
+        if not self.columns and self._empty is not None:
+            self._write(self._empty)
+        with _writing(self.target):
+            if self._parquet is not None:
+                self._parquet.close()
+                self._parquet = None
+            self.part.replace(self.target)
+        return self.target
+
+    def abandon(self) -> None:
+        if self._parquet is not None:
+            self._parquet.close()
+            self._parquet = None
+        self.part.unlink(missing_ok=True)
+
+    def _write(self, table: pd.DataFrame) -> None:
+        with _writing(self.target):
+            is_first = not self.columns
+            if is_first:
+                self.target.parent.mkdir(parents=True, exist_ok=True)
+                self.columns = list(table.columns)
+            if self.target.suffix == ".parquet":
+                self._write_parquet(table)
+            else:
+                table.to_csv(
+                    self.part, mode="w" if is_first else "a", header=is_first, index=False,
+                    quoting=_quoting(table), errors="backslashreplace",
+                )  # fmt: skip
+
+    def _write_parquet(self, table: pd.DataFrame) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._parquet is None:
+            rows = pa.Table.from_pandas(table, preserve_index=False)
+            self._parquet = pq.ParquetWriter(self.part, rows.schema)
         else:
-            table.to_csv(part, index=False, quoting=_quoting(table), errors="backslashreplace")
-    return target
+            rows = pa.Table.from_pandas(table, schema=self._parquet.schema, preserve_index=False)
+        self._parquet.write_table(rows)
+
+
+def _write_table(table: pd.DataFrame, target: Path) -> Path:
+    growing = _GrowingTable(target)
+    try:
+        growing.append(table)
+        return growing.finish()
+    finally:
+        growing.abandon()
 
 
 def _quoting(table: pd.DataFrame) -> Literal[0, 2]:
@@ -341,7 +543,7 @@ def _write_text(lines: Iterable[str], target: Path) -> Path:
 def _whole(target: Path) -> Iterator[Path]:
     """Give the path to write to, which becomes ``target`` if nothing went wrong, and else vanishes."""
     part = target.with_name(f"{target.name}.partial")
-    try:
+    with _writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield part
@@ -349,6 +551,13 @@ def _whole(target: Path) -> Iterator[Path]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Say why a file cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise PseudorcaError(
             f"{target} cannot be written: {error.strerror or error}. Mend that, or choose another "
@@ -356,21 +565,25 @@ def _whole(target: Path) -> Iterator[Path]:
         ) from error
 
 
-def _as_tables(kind: Format) -> Callable[[_Predicted, Path], list[Path]]:
-    return lambda predicted, folder: write_tables(predicted.tables, folder, kind=kind)
+@dataclass(frozen=True)
+class FileFormat:
+    """A kind of file that predictions can be written as."""
+
+    about: str
+    writer: type[_Writer]
 
 
 FORMATS: dict[str, FileFormat] = {
-    "csv": FileFormat("a CSV per table", _as_tables("csv")),
-    "parquet": FileFormat("a Parquet file per table", _as_tables("parquet")),
+    "csv": FileFormat("a CSV per table", _Tables),
+    "parquet": FileFormat("a Parquet file per table", _ParquetTables),
     "raven": FileFormat(
-        "selection tables for Raven, per file and per deployment over its files", _write_raven
+        "selection tables for Raven, per file and per deployment over its files", _Raven
     ),
-    "audacity": FileFormat("labels for Audacity, per file", _write_audacity),
+    "audacity": FileFormat("labels for Audacity, per file", _Audacity),
     "opensoundscape": FileFormat(
-        "OpenSoundscape's table of clips with a column per class", _write_opensoundscape
+        "OpenSoundscape's table of clips with a column per class", _OpenSoundscape
     ),
-    "birdnet": FileFormat("a CSV of named clips as BirdNET-Analyzer writes it", _write_birdnet),
-    "banter": FileFormat("BANTER's table of events", _write_banter),
+    "birdnet": FileFormat("a CSV of named clips as BirdNET-Analyzer writes it", _BirdNet),
+    "banter": FileFormat("BANTER's table of events", _Banter),
 }
 """Formats by name."""

@@ -62,7 +62,7 @@ class Networks:
     options : StudyOptions
     kept : path, keeps adapted networks
     stages : announces what takes time
-    device, batch_size, n_workers : see :func:`pseudorca.features.embedding.embed_clips`
+    device, batch_size, n_threads : see :func:`pseudorca.features.embedding.embed_clips`
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class Networks:
         *,
         device: str = "auto",
         batch_size: int = 32,
-        n_workers: int | None = None,
+        n_threads: int | None = None,
     ) -> None:
         self.store, self.material, self.options, self.kept = store, material, options, kept
         self.stages, self.device = stages, device
-        self.batch_size, self.n_workers = batch_size, n_workers
+        self.batch_size, self.n_threads = batch_size, n_threads
         self._made: dict[tuple[str, Layout, bool], Network] = {}
         self.not_adapted: dict[str, str] = {}
         """Networks that cannot be adapted, and why."""
@@ -113,7 +113,7 @@ class Networks:
                 network.embedder,
                 self.store,
                 batch_size=self.batch_size,
-                n_workers=self.n_workers,
+                n_threads=self.n_threads,
                 progress=update,
             )
         self.n_passes[name] = self.n_passes.get(name, 0) + result.n_new

@@ -34,7 +34,7 @@ def reproduce(
     *,
     device: str = "auto",
     batch_size: int = 32,
-    n_workers: int | None = None,
+    n_threads: int | None = None,
     stages: Stages = silent,
 ) -> dict[str, Any]:
     """Run the study on a folder of recordings, as it was published and told straight.
@@ -44,7 +44,7 @@ def reproduce(
     data : path of a folder with a class folder each of two or more populations, and ``Unknown``
     out : path of the folder that gets the report, tables, figures and the project
     options : StudyOptions
-    device, batch_size, n_workers : see :func:`pseudorca.features.embedding.embed_clips`
+    device, batch_size, n_threads : see :func:`pseudorca.features.embedding.embed_clips`
     stages : announces each stage and takes its progress
 
     Returns
@@ -62,7 +62,7 @@ def reproduce(
     material = read_material(store, data, options, timed)
     networks = Networks(
         store, material, options, folders.kept, timed,
-        device=device, batch_size=batch_size, n_workers=n_workers,
+        device=device, batch_size=batch_size, n_threads=n_threads,
     )  # fmt: skip
     material = _usable(material, networks, options)
     unknown = chosen_unknown(material, options.n_unknown)

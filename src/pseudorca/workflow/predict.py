@@ -1,58 +1,73 @@
 """Recordings to scores and decisions by a saved classifier."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pseudorca.errors import ManifestError, StoreError
+from pseudorca.features.cluster import Cluster
 from pseudorca.features.common import CommonFrontEnd
 from pseudorca.features.embedder import Precision
 from pseudorca.features.front_ends import resampling_notices
+from pseudorca.features.gate import Gate
 from pseudorca.learning.classifier import Classifier
-from pseudorca.prediction.decisions import UNITS
-from pseudorca.prediction.detections import find_detections
-from pseudorca.prediction.effort import find_gaps, summarise_effort
-from pseudorca.prediction.formats import write_predictions
-from pseudorca.prediction.scores import Predictions
-from pseudorca.prediction.scores import predict as predict_recordings
+from pseudorca.learning.training_set import OTHER
+from pseudorca.prediction.detections import DetectionFinder
+from pseudorca.prediction.effort import Effort, find_gaps
+from pseudorca.prediction.formats import PredictionFiles
+from pseudorca.prediction.scores import Predictor
 from pseudorca.recordings.manifest import PROBLEM_COLUMNS, ScanOptions, scan_files
 from pseudorca.store import CLASSIFIER_FOLDER, PREDICTION_FOLDER, Store
 from pseudorca.workflow.project import Progress, project_recordings
 from pseudorca.workflow.rules import DecisionOptions, decision_rules
 
 
+@dataclass(frozen=True)
+class Computing:
+    """Where and how embeddings are computed; none of it changes what they are."""
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    batch_size: int = 32
+    n_threads: int | None = None
+    """Threads that read and draw; None: one per core."""
+    n_workers: int | None = None
+    """Processes on this machine; None: this one alone."""
+    cluster: str | None = None
+    """Address of a Dask scheduler, whose workers do the work."""
+
+
 def predict_project(
     store: Store,
-    paths: Sequence[Path] = (),
+    paths: Sequence[str | Path] = (),
     *,
     name: str = "classifier",
     decision: DecisionOptions | None = None,
+    gate_db: float | None = None,
     output: Path | None = None,
     kinds: Sequence[str] = ("csv",),
     max_gap_s: float = 0.0,
     options: ScanOptions | None = None,
-    device: str = "auto",
-    precision: Precision = "auto",
-    batch_size: int = 32,
-    n_workers: int | None = None,
+    computing: Computing | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Predict on files and folders, or on the project's unlabelled recordings if none are given.
 
     ``kinds`` are names of :data:`pseudorca.prediction.formats.FORMATS`; clips of one name that lie
-    no more than ``max_gap_s`` apart are one detection.
+    no more than ``max_gap_s`` apart are one detection. Windows in which nothing stands out by
+    ``gate_db`` decibels are passed over, and counted. ``progress`` is in seconds of sound.
     """
-    classifier = Classifier.load(
-        store.folder / CLASSIFIER_FOLDER / name, device=device, precision=precision
-    )
-    rules, chosen, notices = decision_rules(classifier, decision or DecisionOptions())
+    computing = computing or Computing()
+    classifier = _classifier(store, name, computing)
     problems = pd.DataFrame(columns=list(PROBLEM_COLUMNS), dtype="string")
     if paths:
-        manifest = scan_files(paths, options=options, n_workers=n_workers)
+        manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
         recordings, problems = manifest.recordings, manifest.problems
     else:
         recordings = project_recordings(store)
@@ -61,95 +76,13 @@ def predict_project(
             raise ManifestError(
                 "the project has no unlabelled recordings. Name files or folders to predict on."
             )
-    heard = set(classifier.training.get("moments", ()))
-    if n_heard := int(recordings["moment_id"].isin(heard).sum()):
-        notices.append(
-            f"{n_heard} of these {len(recordings)} recordings trained the classifier: what it says of "
-            "them proves nothing (column in_training)."
-        )
-    notices += resampling_notices(recordings, classifier.embedder.front_end.sample_rate)
-    found = predict_recordings(
-        recordings,
-        classifier,
-        store,
-        rules,
-        batch_size=batch_size,
-        n_workers=n_workers,
-        progress=progress,
-    )
-    if not found.n_clips:
-        notices.append("No clip could be scored: see the problems.")
-    problems = pd.concat([problems, found.problems], ignore_index=True)
-    folder = output or store.folder / PREDICTION_FOLDER
-    files, n_detections = _write(found, recordings, problems, classifier, folder, kinds, max_gap_s)
-    store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
-    key = {"classifier_id": classifier.classifier_id, "split_id": ""}
-    store.replace("scores", found.scores, **key)
-    store.replace("decisions", found.decisions, **key)
-    store.record_run(
-        "predict",
-        {
-            "paths": [str(path.resolve()) for path in paths],
-            "name": name,
-            "name_pattern": options.name_pattern if options else None,
-            "time_format": options.time_format if options else None,
-            "classifier_id": classifier.classifier_id,
-            "decision": asdict(decision or DecisionOptions()),
-            "thresholds": chosen,
-        },
-        ("scores", "decisions"),
-    )
-    said = {unit: found.tables[unit]["decision"].value_counts() for unit in UNITS}
-    return {
-        "n_files": len(recordings) + int((problems["stage"] == "scan").sum()),
-        "n_clips": found.n_clips,
-        "n_problems": len(problems),
-        "n_detections": n_detections,
-        "output": str(folder),
-        "files": files,
-        "classifier_id": classifier.classifier_id,
-        "prior": rules["encounter"].prior.name,
-        "calibrated": bool(classifier.calibrators),
-        "thresholds": chosen,
-        "n_encounters": len(found.tables["encounter"]),
-        "recordings_per_class": _counts(said["recording"]),
-        "encounters_per_class": _counts(said["encounter"]),
-        "problems": problems.to_dict("records"),
-        "notices": notices,
-    }
-
-
-def _write(
-    found: Predictions,
-    recordings: pd.DataFrame,
-    problems: pd.DataFrame,
-    classifier: Classifier,
-    folder: Path,
-    kinds: Sequence[str],
-    max_gap_s: float,
-) -> tuple[dict[str, int], int]:
-    """Write the tables; returns the number of files of each kind, and of detections."""
-    clips = found.tables["clip"]
-    detections = find_detections(clips, recordings, max_gap_s=max_gap_s)
-    effort = {
-        period: summarise_effort(clips, recordings, detections, per=period)
-        for period in ("hour", "day")
-    }
-    gaps = find_gaps(recordings)
-    tables = found.tables | effort | {"detection": detections, "gap": gaps, "problem": problems}
-    front_end, channels = classifier.embedder.front_end, classifier.clip_options.channels
-    band_hz = None
-    if isinstance(front_end, CommonFrontEnd):
-        band_hz = (front_end.fmin_hz, front_end.fmax_hz)
-    written = write_predictions(
-        tables, recordings, folder, kinds=kinds, max_gap_s=max_gap_s, band_hz=band_hz,
-        channel=int(channels) if channels.isdecimal() else 1,
+    store.write("predicted", recordings)
+    store.write("predicted_problems", problems)
+    wishes = {"name": name, "gate_db": gate_db}
+    return _predict(
+        store, classifier, recordings, problems, wishes, decision=decision, output=output,
+        kinds=kinds, max_gap_s=max_gap_s, computing=computing, progress=progress,
     )  # fmt: skip
-    return {kind: len(paths) for kind, paths in written.items()}, len(detections)
-
-
-def _counts(said: pd.Series) -> dict[str, int]:
-    return {str(label): int(n) for label, n in said.items()}
 
 
 def decide_again(
@@ -159,7 +92,7 @@ def decide_again(
     output: Path | None = None,
     kinds: Sequence[str] = ("csv",),
     max_gap_s: float = 0.0,
-    n_workers: int | None = None,
+    computing: Computing | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Decide anew on what was predicted last; embeddings are kept, so no sound is read again.
@@ -175,15 +108,140 @@ def decide_again(
             f"nothing was predicted in {store.folder}. Run: pseudorca predict --project {store.folder}"
         )
     last = json.loads(str(runs.sort_values("time_utc", kind="stable")["settings"].iloc[-1]))
-    return predict_project(
-        store,
-        [Path(path) for path in last["paths"]],
-        name=last["name"],
-        options=ScanOptions(name_pattern=last["name_pattern"], time_format=last["time_format"]),
-        decision=decision,
-        output=output,
-        kinds=kinds,
-        max_gap_s=max_gap_s,
-        n_workers=n_workers,
+    computing = computing or Computing()
+    return _predict(
+        store, _classifier(store, last["name"], computing), store.read("predicted"),
+        store.read("predicted_problems"), {key: last[key] for key in ("name", "gate_db")},
+        decision=decision, output=output, kinds=kinds, max_gap_s=max_gap_s, computing=computing,
         progress=progress,
+    )  # fmt: skip
+
+
+def _classifier(store: Store, name: str, computing: Computing) -> Classifier:
+    folder = store.folder / CLASSIFIER_FOLDER / name
+    return Classifier.load(folder, device=computing.device, precision=computing.precision)
+
+
+def _predict(
+    store: Store,
+    classifier: Classifier,
+    recordings: pd.DataFrame,
+    problems: pd.DataFrame,
+    wishes: dict[str, Any],
+    *,
+    decision: DecisionOptions | None,
+    output: Path | None,
+    kinds: Sequence[str],
+    max_gap_s: float,
+    computing: Computing,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    rules, chosen, notices = decision_rules(classifier, decision or DecisionOptions())
+    notices += _notices(recordings, classifier)
+    front_end, gate_db = classifier.embedder.front_end, wishes["gate_db"]
+    gate = None if gate_db is None else Gate.for_front_end(gate_db, front_end)
+    folder = output or store.folder / PREDICTION_FOLDER
+    with ExitStack() as stack:
+        workers = None
+        if computing.n_workers or computing.cluster:
+            workers = stack.enter_context(Cluster(computing.cluster, computing.n_workers))
+        predictor = Predictor(
+            classifier, store, rules, computing.batch_size, computing.n_threads, gate, workers
+        )
+        said = _predict_all(predictor, recordings, problems, folder, kinds, max_gap_s, progress)
+    if not said["n_clips"]:
+        notices.append("No clip could be scored: see the problems.")
+    store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
+    store.record_run(
+        "predict",
+        wishes
+        | {
+            "roots": sorted(set(recordings["root"])),
+            "classifier_id": classifier.classifier_id,
+            "decision": asdict(decision or DecisionOptions()),
+            "thresholds": chosen,
+        },
+        ("scores", "decisions"),
     )
+    return said | {
+        "output": str(folder),
+        "classifier_id": classifier.classifier_id,
+        "prior": rules["encounter"].prior.name,
+        "calibrated": bool(classifier.calibrators),
+        "thresholds": chosen,
+        "notices": notices,
+    }
+
+
+def _notices(recordings: pd.DataFrame, classifier: Classifier) -> list[str]:
+    heard = set(classifier.training.get("moments", ()))
+    notices = resampling_notices(recordings, classifier.embedder.front_end.sample_rate)
+    if n_heard := int(recordings["moment_id"].isin(heard).sum()):
+        notices.insert(
+            0,
+            f"{n_heard} of these {len(recordings)} recordings trained the classifier: what it says of "
+            "them proves nothing (column in_training).",
+        )
+    return notices
+
+
+def _predict_all(
+    predictor: Predictor,
+    recordings: pd.DataFrame,
+    problems: pd.DataFrame,
+    folder: Path,
+    kinds: Sequence[str],
+    max_gap_s: float,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Predict portion by portion into the store and the files; returns what was said and counted."""
+    classifier, store = predictor.classifier, predictor.store
+    front_end, channels = classifier.embedder.front_end, classifier.clip_options.channels
+    band_hz = None
+    if isinstance(front_end, CommonFrontEnd):
+        band_hz = (front_end.fmin_hz, front_end.fmax_hz)
+    for table in ("scores", "decisions"):
+        store.delete(table, classifier_id=classifier.classifier_id, split_id="")
+    finder = DetectionFinder(recordings, max_gap_s=max_gap_s)
+    effort = Effort(recordings, [label for label in classifier.classes if label != OTHER])
+    per_recording: Counter[str] = Counter()
+    n_clips = n_quiet = 0
+    with PredictionFiles(
+        folder, recordings, kinds=kinds, max_gap_s=max_gap_s, band_hz=band_hz,
+        channel=int(channels) if channels.isdecimal() else 1,
+    ) as files:  # fmt: skip
+        for said in predictor.portions(recordings, progress=progress):
+            store.append("scores", said.scores)
+            store.append("decisions", said.decisions)
+            files.add(said.tables, said.recordings)
+            finder.add(said.tables["clip"])
+            effort.add(said.tables["clip"], said.quiet)
+            per_recording.update(said.tables["recording"]["decision"].tolist())
+            n_clips += said.n_clips
+            n_quiet += len(said.quiet)
+            problems = pd.concat([problems, said.problems], ignore_index=True)
+        encounters, decided = predictor.encounters()
+        store.append("decisions", decided)
+        detections = finder.table()
+        written = files.finish(
+            {
+                "encounter": encounters,
+                "hour": effort.table(detections, per="hour"),
+                "day": effort.table(detections, per="day"),
+                "detection": detections,
+                "gap": find_gaps(recordings),
+                "problem": problems,
+            }
+        )
+    return {
+        "n_files": len(recordings) + int((problems["stage"] == "scan").sum()),
+        "n_clips": n_clips,
+        "n_quiet": n_quiet,
+        "n_problems": len(problems),
+        "n_detections": len(detections),
+        "files": {kind: len(paths) for kind, paths in written.items()},
+        "n_encounters": len(encounters),
+        "recordings_per_class": dict(sorted(per_recording.items())),
+        "encounters_per_class": dict(sorted(Counter(encounters["decision"].tolist()).items())),
+        "problems": problems.to_dict("records"),
+    }

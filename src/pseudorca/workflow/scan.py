@@ -1,7 +1,6 @@
 """Folders to the tables ``recordings`` and ``problems``."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,27 +9,28 @@ from pseudorca.errors import ManifestError, unknown_name
 from pseudorca.features.common import CommonFrontEnd, sounds_left_out, widest_band
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import Manifest, ScanOptions, scan
+from pseudorca.recordings.places import Place, absolute
 from pseudorca.store import Store
 from pseudorca.workflow.project import Progress
 
 
 def scan_project(
     store: Store,
-    folder: Path,
+    folder: Place,
     options: ScanOptions,
     *,
-    n_workers: int | None = None,
+    n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Scan a folder into ``recordings`` and ``problems``; what was scanned before is replaced."""
-    manifest = scan(folder, options=options, n_workers=n_workers, progress=progress)
+    """Scan a folder (path or URL) into ``recordings`` and ``problems``, in place of what was there."""
+    manifest = scan(folder, options=options, n_threads=n_threads, progress=progress)
     problems = manifest.problems
     others = _other_labels(manifest.recordings, options)
     store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of what is gone
     store.write("problems", problems)
     store.write("recordings", manifest.recordings)
     store.keep_setting("other", others)
-    settings = {"folder": str(folder.resolve())} | asdict(options)
+    settings = {"folder": absolute(folder)} | asdict(options)
     store.record_run("scan", settings, ("recordings", "problems"))
     return _scan_summary(manifest) | {"folder": settings["folder"]}
 

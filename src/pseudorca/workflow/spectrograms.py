@@ -28,7 +28,7 @@ def spectrogram_project(
     *,
     layout: Literal["tight", "wide"] = "tight",
     unlabelled: bool = False,
-    n_workers: int | None = None,
+    n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the study's picture of every labelled recording as a PNG file.
@@ -42,7 +42,7 @@ def spectrogram_project(
     folder : path of the folder for the pictures
     layout : ``tight`` (950 x 636) or ``wide`` (1200 x 800 with margins)
     unlabelled : bool, also those without a label, below ``Unknown``
-    n_workers : int or None, threads; None takes one per core
+    n_threads : int or None, threads; None takes one per core
     progress : callable (done, total) or None, over recordings
 
     Returns
@@ -62,7 +62,7 @@ def spectrogram_project(
     problems: list[tuple[str, str, str, str]] = []
     counts: dict[str, int] = {}
     n_new = n_done = 0
-    with ThreadPoolExecutor(n_workers or cpu_count()) as pool:
+    with ThreadPoolExecutor(n_threads or cpu_count()) as pool:
         waiting = iter(rows)
         while some := list(islice(waiting, _AHEAD)):
             for row, found in zip(some, pool.map(write, some), strict=True):

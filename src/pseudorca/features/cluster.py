@@ -1,0 +1,179 @@
+"""Embedding on more than one process or machine, through Dask distributed.
+
+In: units of clips. Out: their outcomes, in whatever order they are done. A unit needs nothing but its
+own rows and the files they name, so a lost worker costs the time of its unit and nothing else. Every
+worker builds the embedder once; the files must be where every worker can read them (a shared folder,
+or a remote address). One process commits what comes back.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from pseudorca.errors import PseudorcaError
+from pseudorca.features.embedder import Embedder, load_embedder, save_embedder
+from pseudorca.features.embedding import Here, Outcome, Unit
+from pseudorca.features.gate import Gate
+
+_WAIT_S = 60.0
+_UNITS_AHEAD = 3  # per worker
+_TRIES = 3  # of a unit that loses its worker
+
+
+class Cluster:
+    """Processes that embed units, as a context.
+
+    Parameters
+    ----------
+    address : str or None
+        Of a Dask scheduler, such as ``tcp://10.0.0.1:8786``; None: workers on this machine
+    n_workers : int or None
+        Processes on this machine, which share its cores, or have a GPU each if there are several
+
+    Raises
+    ------
+    PseudorcaError
+        If Dask distributed is not installed, or the scheduler or its workers cannot be reached.
+    """
+
+    def __init__(self, address: str | None = None, n_workers: int | None = None) -> None:
+        if address and n_workers:
+            raise PseudorcaError(
+                "workers on this machine and a cluster: choose one (--workers N or --cluster ADDRESS)."
+            )
+        self._address, self._n_workers = address, n_workers
+        self._stack = ExitStack()
+        self._client: Any = None
+
+    def __enter__(self) -> Self:
+        try:
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise PseudorcaError(
+                "more than one process needs Dask: pip install 'pseudorca[cluster]'"
+            ) from error
+        with ExitStack() as stack:
+            if self._address:
+                try:
+                    client = stack.enter_context(Client(self._address, timeout=_WAIT_S))
+                    client.wait_for_workers(1, timeout=_WAIT_S)
+                except (OSError, ValueError, TimeoutError) as error:
+                    raise PseudorcaError(
+                        f"no cluster with workers at {self._address} ({error}). Start one with: "
+                        "dask scheduler, and on every machine: dask worker ADDRESS --nthreads 1"
+                    ) from error
+            else:
+                local = stack.enter_context(
+                    LocalCluster(
+                        n_workers=self._n_workers,
+                        threads_per_worker=1,
+                        dashboard_address=None,
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
+                client = stack.enter_context(Client(local))
+            self._client = client
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def outcomes(
+        self, units: Iterable[Unit], embedder: Embedder, *, gate: Gate | None, batch_size: int
+    ) -> Iterator[Outcome]:
+        """Embed units -> their outcomes, as they are done."""
+        from distributed import KilledWorker, as_completed
+
+        name = f"pseudorca-{embedder.embedder_id}-{gate.gate_id if gate else ''}-{batch_size}"
+        n_local = self._n_workers or 0
+        self._client.register_plugin(_setup(name, embedder, gate, batch_size, n_local), name=name)
+        waiting = iter(units)
+        unit_of: dict[Any, tuple[Unit, int]] = {}
+
+        def submit(unit: Unit, n_tries: int = 0) -> Any:
+            future = self._client.submit(_embed, name, unit, pure=False)
+            unit_of[future.key] = (unit, n_tries)
+            return future
+
+        n_ahead = _UNITS_AHEAD * max(1, len(self._client.scheduler_info()["workers"]))
+        done = as_completed([submit(unit) for unit in islice(waiting, n_ahead)])
+        for future in done:
+            unit, n_tries = unit_of.pop(future.key)
+            if future.status == "cancelled":
+                raise PseudorcaError(
+                    "the cluster is gone. What it had done is kept; run the same command again."
+                )
+            try:
+                outcome = future.result()
+            except KilledWorker:
+                if n_tries + 1 < _TRIES:
+                    done.add(submit(unit, n_tries + 1))
+                    continue
+                outcome = _lost(unit)
+            yield outcome
+            for following in islice(waiting, 1):
+                done.add(submit(following))
+
+
+def _lost(unit: Unit) -> Outcome:
+    """Problems for a unit that took several workers down with it."""
+    detail = "every worker that read it died (out of memory?); the rest was done without it"
+    paths = dict.fromkeys(unit.recordings[clip.recording_id].path for clip in unit.clips)
+    problems = [(path, "embed", "worker lost", detail) for path in paths]
+    return Outcome([], np.empty((0, 0), dtype=np.float32), problems=problems)
+
+
+def _setup(name: str, embedder: Embedder, gate: Gate | None, batch_size: int, n_local: int) -> Any:
+    """The plugin that builds the embedder on every worker, those that join later too."""
+    from distributed import WorkerPlugin
+
+    with tempfile.TemporaryDirectory() as folder:
+        save_embedder(embedder, Path(folder))
+        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    device = "cuda" if embedder.device.startswith("cuda") else "cpu"
+    precision = embedder.precision
+
+    class Setup(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+        def setup(self, worker: Any) -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                for file, content in files.items():
+                    (Path(folder) / file).write_bytes(content)
+                where = device
+                n_gpus = torch.cuda.device_count()
+                if device == "cuda" and n_gpus > 1 and isinstance(worker.name, int):
+                    where = f"cuda:{worker.name % n_gpus}"
+                self.embedder = load_embedder(Path(folder), device=where, precision=precision)
+            self.gate, self.batch_size = gate, batch_size
+            n_cores = os.cpu_count() or 1
+            self.n_threads = max(1, n_cores // n_local) if n_local else n_cores
+            torch.set_num_threads(self.n_threads)
+
+    return Setup()
+
+
+def _embed(name: str, unit: Unit) -> Outcome:
+    """Embed a unit on a worker."""
+    from distributed import get_worker
+
+    made = get_worker().plugins[name]
+    parts = list(
+        Here(made.n_threads).outcomes(
+            [unit], made.embedder, gate=made.gate, batch_size=made.batch_size
+        )
+    )
+    vectors = [part.vectors for part in parts if part.clip_ids]
+    return Outcome(
+        clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],
+        vectors=np.concatenate(vectors) if vectors else np.empty((0, 0), dtype=np.float32),
+        quiet=[pair for part in parts for pair in part.quiet],
+        problems=[row for part in parts for row in part.problems],
+    )

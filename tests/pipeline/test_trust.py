@@ -1,0 +1,86 @@
+"""What evaluate, audit and decide must say of awkward surveys: names that meet, silence, priors."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+from typer.testing import CliRunner
+
+from pseudorca import workflow
+from pseudorca.cli import app
+from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.heads import LogisticHead
+from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.folds import Split
+from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.store import Store
+from pseudorca.workflow import AuditOptions, DecisionOptions
+from pseudorca.workflow.rules import decision_rules
+
+from .conftest import BACKBONE, RATE, whistle
+
+HEAD, SPLIT = LogisticHead(c=0.01), Split("encounter", n_folds=2)
+
+
+def project(root: Path, weights: Path, folder_of: dict[str, str], *, silent: str = "") -> Store:
+    """Two clips in each of four encounters a class, two more where a recording goes on in silence."""
+    rng = np.random.default_rng(0)
+    for label, (start_hz, end_hz) in (("Insular", (4e3, 7e3)), ("Pelagic", (8e3, 5e3))):
+        for encounter in range(4):
+            folder = root / "survey" / label / f"{folder_of[label]}{encounter}"
+            folder.mkdir(parents=True)
+            for clip in range(2):
+                noise = 0.02 * rng.standard_normal(RATE * 5 // 2)
+                sound = np.concatenate([whistle(start_hz, end_hz, 0.5, rng), noise])
+                if f"{label}{encounter}{clip}" == silent:
+                    sound = np.concatenate([sound, np.zeros(6 * RATE)])
+                    sound[-RATE] = 2**-15  # one bit of the last clip is set
+                sf.write(folder / f"{label}{encounter}{clip}.wav", sound, RATE, subtype="PCM_16")
+    store = Store(root / "project", create=True)
+    workflow.scan_project(store, root / "survey", ScanOptions())
+    workflow.clip_project(store, ClipOptions())
+    workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    return store
+
+
+def test_folders_of_equal_names_in_two_classes_are_said(tmp_path: Path, weights: Path) -> None:
+    store = project(tmp_path, weights, {"Insular": "Enc", "Pelagic": "Enc"})
+    found = workflow.evaluate_project(store, HEAD, [SPLIT])
+    audited = workflow.audit_project(store, HEAD, SPLIT, AuditOptions(20, quick=True))
+    for result in (found, audited):
+        (notice,) = [text for text in result["notices"] if "hold clips of several classes" in text]
+        assert "4 of 4 encounters" in notice
+        assert "Enc0 (2 Insular, 2 Pelagic)" in notice
+        assert "no test by permutation can show anything" in notice
+    assert audited["smallest_p"] == 1
+
+
+def test_silent_clips_stop_no_audit(tmp_path: Path, weights: Path) -> None:
+    """One without any sample is left out and said; one of a single bit is heard."""
+    store = project(tmp_path, weights, {"Insular": "A_", "Pelagic": "B_"}, silent="Insular21")
+    found = workflow.audit_project(store, HEAD, SPLIT, AuditOptions(20))
+    assert (found["n_clips"], len(store.read("clips"))) == (17, 18)
+    assert any(
+        text.startswith("Left out, since embedding them failed") for text in found["notices"]
+    )
+    assert not any("several classes" in text for text in found["notices"])
+    for row in found["controls"]:
+        assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_the_audit_says_what_evaluate_said_of_the_same_recipe(
+    tmp_path: Path, weights: Path
+) -> None:
+    store = project(tmp_path, weights, {"Insular": "A_", "Pelagic": "B_"})
+    options = AuditOptions(20, clips_per_encounter=1, quick=True)
+    assert workflow.audit_project(store, HEAD, SPLIT, options)["evaluated"] is None
+    found = workflow.evaluate_project(store, HEAD, [replace(SPLIT, n_repeats=2)])
+    (row,) = [one for one in found["results"] if one["unit"] == "encounter"]
+    audited = workflow.audit_project(store, HEAD, SPLIT, options)
+    assert audited["evaluated"]["balanced_accuracy"] == row["balanced_accuracy"]
+    said = audited["explained"]["beside evaluate"]
+    assert "1 draw of the folds, 8 of 16 labelled clips (at most 1 of an encounter)" in said
+    assert "2 draws of the folds" in said
