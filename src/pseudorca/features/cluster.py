@@ -129,7 +129,8 @@ def _lost(unit: Unit) -> Outcome:
     detail = "every worker that read it died (out of memory?); the rest was done without it"
     paths = dict.fromkeys(unit.recordings[clip.recording_id].path for clip in unit.clips)
     problems = [(path, "embed", "worker lost", detail) for path in paths]
-    return Outcome([], np.empty((0, 0), dtype=np.float32), problems=problems)
+    nothing = np.empty((0, 0), dtype=np.float32)
+    return Outcome([], nothing, problems=problems, n_clips=len(unit.clips))
 
 
 def _setup(name: str, embedder: Embedder, gate: Gate | None, batch_size: int, n_local: int) -> Any:
@@ -174,6 +175,7 @@ def _embed(name: str, unit: Unit) -> Outcome:
     return Outcome(
         clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],
         vectors=np.concatenate(vectors) if vectors else np.empty((0, 0), dtype=np.float32),
-        quiet=[pair for part in parts for pair in part.quiet],
+        excess_db={key: excess for part in parts for key, excess in part.excess_db.items()},
         problems=[row for part in parts for row in part.problems],
+        n_clips=len(unit.clips),
     )

@@ -53,13 +53,14 @@ class Unit:
 
 @dataclass
 class Outcome:
-    """What came of some clips of a unit: vectors, nothing to hear, or problems."""
+    """What came of some clips of a unit: vectors, what the gate measured, problems."""
 
     clip_ids: list[str]
     vectors: NDArray[np.float32]
-    quiet: list[tuple[str, float]] = field(default_factory=list)
-    """Clips without signal, and by how many decibels they exceed their background."""
+    excess_db: dict[str, float] = field(default_factory=dict)
+    """By how much the clips that passed the gate or not exceed their background."""
     problems: list[tuple[str, str, str, str]] = field(default_factory=list)
+    n_clips: int = 0
 
 
 class Workers(Protocol):
@@ -113,11 +114,14 @@ def embed_clips(
         Its problems have one row per file that cannot be read, or per clip that cannot be used.
     """
     embedder_id = embedder.embedder_id
+    gate_id = f"gate_{gate.gate_id}" if gate else ""
     ids = clips["clip_id"].tolist()
-    done = store.embedded(embedder_id, ids)
-    quiet_id = f"quiet_{gate.gate_id}" if gate else ""
-    quiet = store.embedded(quiet_id, ids) - done if gate else set()
-    units = _units(clips, recordings, done | quiet)
+    embedded = store.embedded(embedder_id, ids)
+    excess_db = _measured(ids, gate_id, store) if gate else dict.fromkeys(embedded, np.inf)
+    least_db = gate.min_excess_db if gate else 0.0
+    quiet = {clip_id for clip_id, excess in excess_db.items() if excess < least_db}
+    done = quiet | (embedded & excess_db.keys())
+    units = _units(clips, recordings, done, embedded)
     n_todo = sum(len(unit.clips) for unit in units)
     problems: list[tuple[str, str, str, str]] = []
     new: list[Outcome] = []
@@ -126,7 +130,7 @@ def embed_clips(
 
     def commit() -> None:
         nonlocal last_commit
-        _keep(new, embedder_id, quiet_id, store)
+        _keep(new, embedder_id, gate_id, store)
         new.clear()
         last_commit = time.monotonic()
 
@@ -135,31 +139,44 @@ def embed_clips(
     for outcome in made:
         new.append(outcome)
         problems += outcome.problems
-        quiet.update(clip_id for clip_id, _ in outcome.quiet)
+        quiet.update(key for key, excess in outcome.excess_db.items() if excess < least_db)
         n_new += len(outcome.clip_ids)
         n_waiting = sum(len(waiting.clip_ids) for waiting in new)
         if n_waiting >= _COMMIT_CLIPS or time.monotonic() - last_commit > _COMMIT_S:
             commit()
-        n_seen += len(outcome.clip_ids) + len(outcome.quiet) + len(outcome.problems)
+        n_seen += outcome.n_clips
         if progress:
-            progress(min(n_seen, n_todo), n_todo)
+            progress(n_seen, n_todo)
     commit()
     table = pd.DataFrame(problems, columns=["path", "stage", "reason", "detail"], dtype="string")
     return EmbedResult(len(clips), n_new, table.drop_duplicates(ignore_index=True), quiet)
 
 
-def _keep(new: Sequence[Outcome], embedder_id: str, quiet_id: str, store: Store) -> None:
-    """Commit vectors, and which clips are quiet."""
+def _measured(ids: list[str], gate_id: str, store: Store) -> dict[str, float]:
+    """What the gate measured before."""
+    known = sorted(store.embedded(gate_id, ids))
+    if not known:
+        return {}
+    return dict(zip(known, store.vectors(gate_id, known)[:, 0].tolist(), strict=True))
+
+
+def _keep(new: Sequence[Outcome], embedder_id: str, gate_id: str, store: Store) -> None:
+    """Commit vectors, and what the gate measured."""
     if ids := [clip_id for outcome in new for clip_id in outcome.clip_ids]:
         vectors = [outcome.vectors for outcome in new if outcome.clip_ids]
         store.append_vectors(embedder_id, ids, np.concatenate(vectors))
-    if quiet := [pair for outcome in new for pair in outcome.quiet]:
-        excess = np.array([[excess] for _, excess in quiet], dtype=np.float32)
-        store.append_vectors(quiet_id, [clip_id for clip_id, _ in quiet], excess)
+    if measured := {key: excess for outcome in new for key, excess in outcome.excess_db.items()}:
+        excess_db = np.array(list(measured.values()), dtype=np.float32)[:, None]
+        store.append_vectors(gate_id, list(measured), excess_db)
 
 
-def _units(clips: pd.DataFrame, recordings: pd.DataFrame, done: set[str]) -> list[Unit]:
-    """The units of a table of clips, without the clips that are done."""
+def _units(
+    clips: pd.DataFrame, recordings: pd.DataFrame, done: set[str], embedded: set[str]
+) -> list[Unit]:
+    """The units of a table of clips, without the clips that are done.
+
+    A clip that is not, though it is ``embedded``, has only to pass the gate.
+    """
     heard = recordings[recordings["recording_id"].isin(clips["recording_id"])]
     by_id = {row.recording_id: row for row in _rows(heard)}
     units = []
@@ -167,7 +184,7 @@ def _units(clips: pd.DataFrame, recordings: pd.DataFrame, done: set[str]) -> lis
         rows = clips.iloc[start : start + UNIT_CLIPS]
         rows = rows[~rows["clip_id"].isin(done)]
         if len(rows):
-            todo = _rows(rows)
+            todo = _rows(rows.assign(is_embedded=rows["clip_id"].isin(embedded)))
             used = dict.fromkeys(clip.recording_id for clip in todo)
             units.append(Unit(todo, {key: by_id[key] for key in used}))
     return units
@@ -182,16 +199,13 @@ def _rows(table: pd.DataFrame) -> list[SimpleNamespace]:
 
 
 @dataclass(frozen=True)
-class _Failure:
-    row: tuple[str, str, str, str]
+class _Drawn:
+    """A clip read and drawn: what the network takes, if it shall listen, or what went wrong."""
 
-
-@dataclass(frozen=True)
-class _Quiet:
-    excess_db: float
-
-
-_Drawn = tuple[str, Picture | _Failure | _Quiet]
+    clip_id: str
+    picture: Picture | None = None
+    excess_db: float | None = None
+    problem: tuple[str, str, str, str] | None = None
 
 
 class Here:
@@ -224,14 +238,15 @@ def _embed_drawn(drawn: Iterable[_Drawn], embedder: Embedder, batch_size: int) -
             pictures.clear()
         return made
 
-    for clip_id, one in drawn:
-        if isinstance(one, _Failure):
-            rest.problems.append(one.row)
-        elif isinstance(one, _Quiet):
-            rest.quiet.append((clip_id, one.excess_db))
-        else:
-            ids.append(clip_id)
-            pictures.append(one)
+    for one in drawn:
+        rest.n_clips += 1
+        if one.problem is not None:
+            rest.problems.append(one.problem)
+        if one.excess_db is not None:
+            rest.excess_db[one.clip_id] = one.excess_db
+        if one.picture is not None:
+            ids.append(one.clip_id)
+            pictures.append(one.picture)
             if len(pictures) == batch_size:
                 yield outcome()
     yield outcome()
@@ -277,9 +292,9 @@ def clip_pictures(
     ------
     (clip_id, picture [shape=(height, width, 3)], uint8, or None if the clip cannot be used)
     """
-    units = _units(clips, recordings, set())
-    for _, (clip_id, drawn) in _draw_ahead(units, embedder, None, n_threads):
-        yield clip_id, None if isinstance(drawn, (_Failure, _Quiet)) else drawn
+    units = _units(clips, recordings, set(), set())
+    for _, drawn in _draw_ahead(units, embedder, None, n_threads):
+        yield drawn.clip_id, drawn.picture
 
 
 def _draw_ahead(
@@ -371,20 +386,23 @@ def _draw(
     try:
         rate, sounds = files.read(recording, clips)
     except AudioError as error:
-        failure = _Failure((recording.path, "embed", error.reason, error.detail))
-        return [(clip.clip_id, failure) for clip in clips]
+        row = (recording.path, "embed", error.reason, error.detail)
+        return [_Drawn(clip.clip_id, problem=row) for clip in clips]
     for clip, sound in zip(clips, sounds, strict=True):
+        picture, excess_db = None, None
         try:
             if isinstance(sound, AudioError):
                 raise sound
-            if gate and (excess := gate.excess_db(sound, sample_rate=rate)) < gate.min_excess_db:
-                drawn.append((clip.clip_id, _Quiet(excess)))
-                continue
-            drawn.append((clip.clip_id, embedder.network_input(sound, sample_rate=rate)))
+            if gate:
+                excess_db = gate.excess_db(sound, sample_rate=rate)
+            is_heard = gate is None or excess_db is None or excess_db >= gate.min_excess_db
+            if is_heard and not clip.is_embedded:
+                picture = embedder.network_input(sound, sample_rate=rate)
+            drawn.append(_Drawn(clip.clip_id, picture, excess_db))
         except AudioError as error:
             detail = f"{clip.start_s:.3f} to {clip.end_s:.3f} s: {error.detail}"
-            failure = _Failure((recording.path, "embed", error.reason, detail))
-            drawn.append((clip.clip_id, failure))
+            row = (recording.path, "embed", error.reason, detail)
+            drawn.append(_Drawn(clip.clip_id, problem=row))
     return drawn
 
 

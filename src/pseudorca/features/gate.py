@@ -7,8 +7,8 @@ them is cheap where a network is not. What is left out is counted, so that absen
 A sound that lasts the whole window at one frequency and one level cannot be told from background.
 """
 
+import json
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import scipy.ndimage
@@ -53,15 +53,9 @@ class Gate:
 
     @property
     def gate_id(self) -> str:
-        """Identifies what the gate lets through."""
-        return xxhash.xxh3_128(repr(sorted(self.settings().items())).encode()).hexdigest()[:20]
-
-    def settings(self) -> dict[str, Any]:
-        return {
-            "min_excess_db": self.min_excess_db,
-            "version": _VERSION,
-            "front_end": self.front_end.settings(),
-        }
+        """Identifies what the gate measures, not how much it wants."""
+        measured = json.dumps([_VERSION, self.front_end.settings()], sort_keys=True)
+        return xxhash.xxh3_128(measured.encode()).hexdigest()[:20]
 
     def excess_db(self, waveform: Samples, *, sample_rate: int) -> float:
         """Measure by how much the loudest sound of a window exceeds its background.
