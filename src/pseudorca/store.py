@@ -26,7 +26,7 @@ from pseudorca.errors import StoreError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout; a project of another format is refused, never misread."""
 
 EMBEDDER_FOLDER = "embedder"
@@ -47,7 +47,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "hash_kind": _TEXT, "format": _TEXT, "sample_rate": _WHOLE, "n_channels": _WHOLE,
         "n_frames": _WHOLE, "duration_s": _REAL, "peak": _REAL, "start_utc": "time",
         "label": _TEXT, "encounter": _TEXT, "platform": _TEXT, "channel": _WHOLE,
-        "selection": _TEXT, "moment_id": _TEXT, "metadata": _TEXT,
+        "selection": _TEXT, "moment_id": _TEXT, "fingerprint": _TEXT, "metadata": _TEXT,
     },
     "problems": {"path": _TEXT, "stage": _TEXT, "reason": _TEXT, "detail": _TEXT},
     "clips": {

@@ -31,7 +31,7 @@ from pseudorca.features.embedder import Embedder
 from pseudorca.features.gate import Gate
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import clip_samples
-from pseudorca.recordings.manifest import full_path
+from pseudorca.recordings.manifest import check_unchanged, full_path
 from pseudorca.store import Store
 
 UNIT_CLIPS = 256
@@ -339,6 +339,7 @@ class _OpenFiles:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[str, tuple[threading.Lock, list[audio.Reader]]] = {}
+        self._unchanged: dict[str, str] = {}
 
     def __enter__(self) -> "_OpenFiles":
         return self
@@ -353,30 +354,35 @@ class _OpenFiles:
         path = full_path(recording)
         if not audio.is_read_forwards(recording.format):
             with audio.Reader(path) as reader:
-                return _read(reader, recording, clips)
+                self._check(reader, recording)
+                return _read(reader, clips)
         with self._lock:
             lock, readers = self._open.setdefault(recording.recording_id, (threading.Lock(), []))
         with lock:
             if not readers:
                 readers.append(audio.Reader(path))
-            found = _read(readers[0], recording, clips)
+            self._check(readers[0], recording)
+            found = _read(readers[0], clips)
             if clips[-1].end_s >= recording.duration_s - 1e-6:
                 readers.pop().close()
             return found
 
+    def _check(self, reader: audio.Reader, recording: Any) -> None:
+        """AudioError if this is another sound than was scanned, also if it became so meanwhile."""
+        known = (recording.fingerprint, self._unchanged.get(recording.recording_id))
+        if reader.fingerprint not in known:
+            check_unchanged(recording)
+            self._unchanged[recording.recording_id] = reader.fingerprint
 
-def _read(reader: audio.Reader, recording: Any, clips: Sequence[Any]) -> tuple[int, list[Any]]:
-    found = (reader.info.sample_rate, reader.info.n_channels, reader.info.n_frames)
-    expected = (recording.sample_rate, recording.n_channels, recording.n_frames)
-    if found != expected:
-        raise AudioError("changed since the scan", f"{expected} is now {found}; scan again")
+
+def _read(reader: audio.Reader, clips: Sequence[Any]) -> tuple[int, list[Any]]:
     sounds: list[Any] = []
     for clip in clips:
         try:
             sounds.append(read_clip(reader, clip))
         except AudioError as error:
             sounds.append(error)
-    return found[0], sounds
+    return reader.info.sample_rate, sounds
 
 
 def _draw(

@@ -2,7 +2,7 @@
 
 Everything libsndfile opens comes in (WAV with its variants, FLAC, AIFF, OGG, MP3, ...); out come
 float32 samples in [-1, 1] that were never wrapped, clipped or resampled. Files are read in pieces,
-so a day of audio needs no more memory than a minute.
+so a day of audio needs no more memory than a minute; those at a URL travel in pieces, too.
 """
 
 import os
@@ -10,6 +10,7 @@ import re
 import stat
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Self
 
@@ -19,8 +20,11 @@ import xxhash
 from numpy.typing import NDArray
 
 from pseudorca.errors import AudioError
+from pseudorca.recordings import places
+from pseudorca.recordings.places import Place
 
 Samples = NDArray[np.float32]
+_Source = Place | places.RemoteFile | BufferedReader
 
 SUFFIXES = frozenset(
     ".wav .wave .rf64 .bwf .w64 .flac .aif .aiff .aifc .ogg .oga .opus .mp3 .caf .au .snd".split()
@@ -38,9 +42,12 @@ MIN_FRAMES = 256
 LONG_RECORDING_S = 600.0
 """Recordings longer than this are hashed by evenly spaced blocks unless a full hash is asked for."""
 
-_BLOCK_FRAMES = 1 << 19
+_BLOCK_SAMPLES = 1 << 19  # of all channels together
 _N_HASHED_BLOCKS = 64
 _HASHED_BLOCK_FRAMES = 1 << 15
+
+_LONGEST_NAME = 1_000
+"""Bytes of a path that libsndfile takes (it has room for 1,023); longer ones it is handed open."""
 
 # Where libsndfile's log gives the size that a header promises, by container.
 _SIZE_LINES = {
@@ -84,14 +91,16 @@ class Inspection:
     """``samples`` (every decoded sample) or ``blocks`` (size, header, evenly spaced blocks)."""
     peak: float
     """Largest absolute sample read, full scale = 1."""
+    fingerprint: str
+    """The version of the file that was read, see :func:`fingerprint`."""
 
 
-def probe(path: str | os.PathLike[str]) -> AudioInfo:
+def probe(path: Place) -> AudioInfo:
     """Read the header of an audio file.
 
     Parameters
     ----------
-    path : path of an audio file
+    path : path or URL of an audio file
 
     Returns
     -------
@@ -111,7 +120,13 @@ class Reader:
 
     Parameters
     ----------
-    path : path of an audio file
+    path : path or URL of an audio file
+
+    Attributes
+    ----------
+    info : AudioInfo
+    n_bytes : int, size of the file
+    fingerprint : str, the version of the file that is read (see :func:`fingerprint`)
 
     Raises
     ------
@@ -119,9 +134,10 @@ class Reader:
         If the file cannot be opened or its header makes no sense.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: Place) -> None:
         self._path = path
         self._file = _open(path)
+        self.n_bytes, self.fingerprint = self._file.n_bytes, self._file.fingerprint
         try:
             self.info = _info(self._file)
         except AudioError:
@@ -129,12 +145,16 @@ class Reader:
             raise
         # What was read last of a file that is only read forwards: the next stretch may begin in it.
         self._held_from = 0
+        self._block_frames = _BLOCK_SAMPLES // self.info.n_channels
         self._held = np.empty((self.info.n_channels, 0), dtype=np.float32)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._file.close()
 
     def read(self, start_frame: int, n_frames: int) -> Samples:
@@ -154,6 +174,7 @@ class Reader:
             if self._file.tell() != start_frame:
                 self._file.seek(start_frame)
         except (sf.LibsndfileError, RuntimeError) as error:
+            self._file.check()
             raise _damaged(start_frame) from error
         return self._decode(start_frame, n_frames)
 
@@ -164,7 +185,7 @@ class Reader:
             self._held_from, self._held = 0, self._held[:, :0]
         position = self._held_from + self._held.shape[1]
         while position < start_frame:
-            self._held = self._decode(position, min(_BLOCK_FRAMES, start_frame - position))
+            self._held = self._decode(position, min(self._block_frames, start_frame - position))
             position += self._held.shape[1]
         held = self._held[:, self._held.shape[1] - (position - start_frame) :]
         if (n_new := start_frame + n_frames - position) > 0:
@@ -176,7 +197,9 @@ class Reader:
         try:
             samples = self._file.read(n_frames, dtype="float32", always_2d=True)
         except (sf.LibsndfileError, RuntimeError) as error:
+            self._file.check()
             raise _damaged(start_frame) from error
+        self._file.check()
         if len(samples) < n_frames:
             raise AudioError(
                 "damaged",
@@ -186,14 +209,17 @@ class Reader:
         return np.asarray(samples.T)
 
 
-def read_segment(
-    path: str | os.PathLike[str], *, start_frame: int = 0, n_frames: int | None = None
-) -> Samples:
+def is_read_forwards(format: str) -> bool:
+    """Whether files of a format (as in :class:`AudioInfo`) are only ever read forwards."""
+    return format.rpartition("/")[2] in _FORWARD_ONLY
+
+
+def read_segment(path: Place, *, start_frame: int = 0, n_frames: int | None = None) -> Samples:
     """Read one stretch of a file, all channels.
 
     Parameters
     ----------
-    path : path of an audio file
+    path : path or URL of an audio file
     start_frame : int, samples from the beginning
     n_frames : int or None, samples per channel; None reads to the end
 
@@ -211,16 +237,17 @@ def read_segment(
         return reader.read(start_frame, wanted)
 
 
-def inspect(path: str | os.PathLike[str], *, full_hash: bool = False) -> Inspection:
+def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
     """Read a file once, check that it can be used, and hash its sound.
 
     The hash covers the decoded samples, the rate and the number of channels, so the same sound as
     WAV and as FLAC has one hash. Recordings over ten minutes are hashed by file size, header and 64
-    evenly spaced blocks, unless ``full_hash`` or the blocks are silent.
+    evenly spaced blocks, unless ``full_hash`` or the blocks are silent. Whatever its header claims,
+    a file takes no more than 32 MiB of memory.
 
     Parameters
     ----------
-    path : path of an audio file
+    path : path or URL of an audio file
     full_hash : bool, decode all of a long recording too
 
     Returns
@@ -230,8 +257,9 @@ def inspect(path: str | os.PathLike[str], *, full_hash: bool = False) -> Inspect
     Raises
     ------
     AudioError
-        With reason ``cannot be opened``, ``empty file``, ``not audio``, ``damaged``, ``no samples``,
-        ``impossible header``, ``shorter than one spectrogram frame``, ``not finite`` or ``silent``.
+        With reason ``cannot be opened``, ``cannot be read`` (a network's fault), ``empty file``,
+        ``not audio``, ``damaged``, ``no samples``, ``impossible header``, ``shorter than one
+        spectrogram frame``, ``not finite``, ``silent`` or ``changed while it was read``.
     """
     with Reader(path) as reader:
         info = reader.info
@@ -241,14 +269,15 @@ def inspect(path: str | os.PathLike[str], *, full_hash: bool = False) -> Inspect
         by_blocks = info.duration_s > LONG_RECORDING_S and not full_hash
         digest = xxhash.xxh3_128(f"{info.sample_rate}:{info.n_channels}".encode())
         if by_blocks:
-            digest.update(f":{info.n_frames}:{Path(path).stat().st_size}".encode())
+            digest.update(f":{info.n_frames}:{reader.n_bytes}".encode())
             length = min(_HASHED_BLOCK_FRAMES, info.n_frames // _N_HASHED_BLOCKS)
             starts = np.linspace(0, info.n_frames - length, _N_HASHED_BLOCKS)
             spans = [(int(start), length) for start in starts]
         else:
+            block_frames = _BLOCK_SAMPLES // info.n_channels
             spans = [
-                (start, min(_BLOCK_FRAMES, info.n_frames - start))
-                for start in range(0, info.n_frames, _BLOCK_FRAMES)
+                (start, min(block_frames, info.n_frames - start))
+                for start in range(0, info.n_frames, block_frames)
             ]
         lowest = np.full(info.n_channels, np.inf)
         highest = np.full(info.n_channels, -np.inf)
@@ -259,12 +288,37 @@ def inspect(path: str | os.PathLike[str], *, full_hash: bool = False) -> Inspect
             highest = np.maximum(highest, samples.max(axis=1))
             samples += 0.0  # -0.0 and 0.0 are one sound
             digest.update(np.ascontiguousarray(samples.T).data)
+    if fingerprint(path) != reader.fingerprint:
+        raise AudioError("changed while it was read", "scan again when it is finished")
     if (highest == lowest).all():
         if by_blocks:  # blocks of silence tell nothing of what lies between them
             return inspect(path, full_hash=True)
         raise AudioError("silent", f"every sample of every channel is {highest[0]:g}")
     peak = float(max(-lowest.min(), highest.max()))
-    return Inspection(info, digest.hexdigest(), "blocks" if by_blocks else "samples", peak)
+    hash_kind = "blocks" if by_blocks else "samples"
+    return Inspection(info, digest.hexdigest(), hash_kind, peak, reader.fingerprint)
+
+
+def fingerprint(path: Place) -> str:
+    """Tell one version of a file from the next without reading it.
+
+    Parameters
+    ----------
+    path : path or URL
+
+    Returns
+    -------
+    str, see :func:`pseudorca.recordings.places.fingerprint`
+
+    Raises
+    ------
+    AudioError
+        With reason ``cannot be opened``, if the file is gone or cannot be reached.
+    """
+    try:
+        return places.fingerprint(path)
+    except OSError as error:
+        raise AudioError("cannot be opened", places.why(error)) from error
 
 
 def check_finite(samples: Samples, *, offset_s: float, sample_rate: int) -> None:
@@ -282,40 +336,78 @@ def check_finite(samples: Samples, *, offset_s: float, sample_rate: int) -> None
 class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
     """A file as soundfile opens it, but without its habit of seeking after every read."""
 
+    def __init__(self, place: Place, source: _Source, n_bytes: int, fingerprint: str) -> None:
+        self.place = place
+        self.source = source
+        self.n_bytes = n_bytes
+        self.fingerprint = fingerprint
+        super().__init__(source)
+
     def seekable(self) -> bool:
         return self.subtype not in _FORWARD_ONLY and bool(super().seekable())
 
+    def close(self) -> None:
+        super().close()
+        if not isinstance(self.source, str | os.PathLike):
+            self.source.close()
 
-def _open(path: str | os.PathLike[str]) -> _File:
+    def check(self) -> None:
+        """Raise AudioError if the network failed: to libsndfile, the file then seems to end."""
+        if isinstance(self.source, places.RemoteFile) and self.source.failure:
+            raise AudioError("cannot be read", self.source.failure)
+
+
+def _open(path: Place) -> _File:
+    source, n_bytes, version = _find(path)
     try:
+        if n_bytes == 0:
+            raise AudioError("empty file", "0 bytes")
+        file = _sound_file(path, source, n_bytes, version)
+        file.check()
+    except AudioError:
+        if not isinstance(source, str | os.PathLike):
+            source.close()
+        raise
+    return file
+
+
+def _find(path: Place) -> tuple[_Source, int, str]:
+    """What soundfile can open, its size in bytes, and its version."""
+    try:
+        if places.is_remote(path):
+            remote = places.RemoteFile(str(path))
+            return remote, remote.size, remote.fingerprint
         status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+            raise AudioError("cannot be opened", "a folder or device, not a file")
+        is_long = len(os.fsencode(path)) > _LONGEST_NAME
+        source = Path(path).open("rb") if is_long else path  # noqa: SIM115  (the file closes it)
     except OSError as error:
-        raise AudioError("cannot be opened", error.strerror or str(error)) from error
-    if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
-        raise AudioError("cannot be opened", "a folder or device, not a file")
-    if status.st_size == 0:
-        raise AudioError("empty file", "0 bytes")
+        raise AudioError("cannot be opened", places.why(error)) from error
+    return source, status.st_size, places.version(status)
+
+
+def _sound_file(place: Place, source: _Source, n_bytes: int, version: str) -> _File:
     try:
-        return _File(path)
+        return _File(place, source, n_bytes, version)
     except TypeError as error:  # soundfile wants to be told all about a .raw file
         raise AudioError("not audio", "samples without a header") from error
     except sf.LibsndfileError as error:
-        try:
-            with Path(path).open("rb") as raw:
-                raw.read(1)
-        except OSError as cause:
-            raise AudioError("cannot be opened", cause.strerror or str(cause)) from cause
+        if isinstance(source, str | os.PathLike):
+            try:
+                with Path(source).open("rb") as raw:
+                    raw.read(1)
+            except OSError as cause:
+                raise AudioError("cannot be opened", places.why(cause)) from cause
+        elif isinstance(source, places.RemoteFile) and source.failure:
+            raise AudioError("cannot be read", source.failure) from error
         raise AudioError("not audio", str(error.error_string).strip()) from error
 
 
 def _info(file: _File) -> AudioInfo:
     n_frames, n_missing_frames = int(file.frames), _missing_frames(file)
     if file.format == "MP3":  # whose header may be an estimate
-        status = Path(file.name).stat()
-        n_promised, n_frames = (
-            n_frames,
-            _count_frames(file.name, status.st_size, status.st_mtime_ns),
-        )
+        n_promised, n_frames = n_frames, _count_frames(str(file.place), file.fingerprint)
         n_missing_frames = max(0, n_promised - n_frames)
     info = AudioInfo(
         format=f"{file.format}/{file.subtype}",
@@ -349,12 +441,13 @@ def _missing_frames(file: _File) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _count_frames(path: str | os.PathLike[str], size: int, time: int) -> int:
-    """Count the samples per channel that a file (of this size and time) really holds."""
+def _count_frames(path: str, fingerprint: str) -> int:
+    """Count the samples per channel that this version of a file really holds."""
     n_frames = 0
     with _open(path) as file:
-        while n_read := len(file.read(_BLOCK_FRAMES, dtype="float32")):
+        while n_read := len(file.read(_BLOCK_SAMPLES // file.channels, dtype="float32")):
             n_frames += n_read
+        file.check()
     return n_frames
 
 

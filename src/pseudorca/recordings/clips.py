@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import xxhash
+from numpy.typing import NDArray
 
 from pseudorca.errors import ClipError, unknown_name
 from pseudorca.recordings.audio import MIN_FRAMES, Samples
@@ -96,25 +98,34 @@ def windows(duration_s: float, options: ClipOptions) -> list[tuple[float, float]
     shorter than the window, and so may the only one of a stretch shorter than the window. Empty if
     padding is ``drop`` and the stretch is shorter than a window.
     """
+    starts_s, ends_s = _place(duration_s, options)
+    return list(zip(starts_s.tolist(), ends_s.tolist(), strict=True))
+
+
+def _place(
+    duration_s: float, options: ClipOptions
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the windows of one stretch start and end, in seconds [shape=(n,)] each."""
     window_s = options.window_s
+    whole = np.zeros(1), np.full(1, duration_s)
     if window_s is None:
-        return [(0.0, duration_s)]
+        return whole
     if duration_s < window_s - _ROUNDING:
-        return [] if options.pad == "drop" else [(0.0, duration_s)]
+        return (np.empty(0), np.empty(0)) if options.pad == "drop" else whole
     hop_s = window_s - options.overlap_s
     if options.max_per_recording is not None:
         # Evenly spread: n windows whose first begins at the beginning and last ends at the end.
         n = min(options.max_per_recording, math.ceil(duration_s / hop_s - _ROUNDING))
-        starts = np.linspace(0.0, max(0.0, duration_s - window_s), n).tolist()
-        return [(start, min(start + window_s, duration_s)) for start in starts]
+        starts_s = np.linspace(0.0, max(0.0, duration_s - window_s), n)
+        return starts_s, np.minimum(starts_s + window_s, duration_s)
     n_full = math.floor((duration_s - window_s) / hop_s + _ROUNDING) + 1
-    placed = [(k * hop_s, min(k * hop_s + window_s, duration_s)) for k in range(n_full)]
-    start_s = n_full * hop_s
-    is_new = duration_s - placed[-1][1] > _ROUNDING  # with overlap, all may have been heard already
-    is_filled = duration_s - start_s >= options.min_fill * window_s - _ROUNDING
-    if options.pad != "drop" and is_new and is_filled:
-        placed.append((start_s, duration_s))
-    return placed
+    starts_s = np.arange(n_full + 1, dtype=np.float64) * hop_s
+    ends_s = np.minimum(starts_s + window_s, duration_s)
+    # With overlap, the last window may hold nothing that was not heard before.
+    is_new = duration_s - ends_s[-2] > _ROUNDING
+    is_filled = duration_s - starts_s[-1] >= options.min_fill * window_s - _ROUNDING
+    n = n_full + (options.pad != "drop" and is_new and is_filled)
+    return starts_s[:n], ends_s[:n]
 
 
 def cut(
@@ -145,10 +156,10 @@ def cut(
     chosen: dict[str, list[Any]] | None = None
     if selections is not None:
         chosen = {str(k): list(g.itertuples()) for k, g in selections.groupby("recording_id")}
-    rows: list[tuple[Any, ...]] = []
+    clips = _Clips(recordings, options)
     problems: list[tuple[str, str, str, str]] = []
     every: Iterable[Any] = recordings.itertuples()
-    for recording in every:
+    for position, recording in enumerate(every):
         try:
             channels = _channels(recording, options.channels)
         except ClipError as error:
@@ -160,7 +171,7 @@ def cut(
                 (row.start_s, row.end_s, [str(row.channel)] if row.channel else channels)
                 for row in chosen.get(recording.recording_id, [])
             ]
-        n_before, n_short = len(rows), 0
+        n_before, n_short = clips.n, 0
         for offset_s, until_s, heard in stretches:
             if round((until_s - offset_s) * recording.sample_rate) < MIN_FRAMES:
                 n_short += 1
@@ -169,12 +180,9 @@ def cut(
                     (recording.path, "clips", "shorter than one spectrogram frame", detail)
                 )
                 continue
-            for start_s, end_s in windows(until_s - offset_s, options):
-                for channel in heard:
-                    rows.append(
-                        _clip(recording, channel, offset_s + start_s, offset_s + end_s, options)
-                    )
-        if len(rows) == n_before and not n_short:
+            starts_s, ends_s = _place(until_s - offset_s, options)
+            clips.add(position, recording, heard, offset_s + starts_s, offset_s + ends_s)
+        if clips.n == n_before and not n_short:
             reason = (
                 "no selection" if chosen is not None and not stretches else "shorter than a clip"
             )
@@ -186,12 +194,11 @@ def cut(
                     f"{recording.duration_s:.3f} s, pad {options.pad}",
                 )
             )
-    clips = pd.DataFrame(rows, columns=list(CLIP_COLUMNS)).astype(
-        dict.fromkeys(set(CLIP_COLUMNS) - {"start_s", "end_s", "padded_s"}, "string")
-        | dict.fromkeys(("start_s", "end_s", "padded_s"), "float64")
-    )
-    clips = clips.drop_duplicates("clip_id", ignore_index=True)
-    return clips, pd.DataFrame(
+    table = clips.table()
+    # Windows of one recording differ, unless they were asked for one by one or by their number.
+    if selections is not None or options.max_per_recording is not None:
+        table = table.drop_duplicates("clip_id", ignore_index=True)
+    return table, pd.DataFrame(
         problems, columns=["path", "stage", "reason", "detail"], dtype="string"
     )
 
@@ -241,7 +248,7 @@ def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
         If a table lacks a column, or names a recording that was not scanned or two of one name.
     """
     every: list[Any] = list(recordings.itertuples())
-    by_path = {full_path(row).as_posix(): row for row in every}
+    by_path = {str(full_path(row)).replace("\\", "/"): row for row in every}
     by_name: dict[str, list[Any]] = {}
     for row in every:
         for name in {Path(row.path).name.lower(), Path(row.path).stem.lower()}:
@@ -348,24 +355,75 @@ def _channels(recording: Any, policy: str) -> list[str]:
     return [str(int(policy))]
 
 
-def _clip(
-    recording: Any, channel: str, start_s: float, end_s: float, options: ClipOptions
-) -> tuple[Any, ...]:
-    padded_s = max(0.0, (options.window_s or 0.0) - (end_s - start_s))
-    if padded_s < 0.5 / recording.sample_rate:
-        padded_s = 0.0
-    text = f"{recording.recording_id}|{channel}|{start_s:.6f}|{end_s:.6f}|{padded_s:.6f}"
-    if padded_s:
-        text += f"|{options.pad}"
-    return (
-        xxhash.xxh3_128(text.encode()).hexdigest()[:20],
-        recording.recording_id,
-        moment_id(recording.moment_id, f"{start_s:.3f}"),
-        channel,
-        start_s,
-        end_s,
-        padded_s,
-        options.pad if padded_s else "",
-        recording.label,
-        recording.encounter,
-    )
+class _Clips:
+    """The table ``clips``, gathered stretch by stretch; compact, since a year has ten million."""
+
+    def __init__(self, recordings: pd.DataFrame, options: ClipOptions) -> None:
+        self.n = 0
+        self._recordings = recordings
+        self._options = options
+        self._channels: dict[str, int] = {}
+        self._integers = [np.empty((2, 0), dtype=np.int32)]  # recording, channel
+        self._seconds = [np.empty((3, 0))]  # start, end, padded
+        self._ids = [pa.array([], pa.large_string())]
+        self._moments = [pa.array([], pa.large_string())]
+
+    def add(
+        self,
+        position: int,
+        recording: Any,
+        channels: list[str],
+        starts_s: NDArray[np.float64],
+        ends_s: NDArray[np.float64],
+    ) -> None:
+        """Add windows [shape=(n,)] of the recording at one place of its table, on each channel."""
+        padded_s = np.maximum(0.0, (self._options.window_s or 0.0) - (ends_s - starts_s))
+        padded_s[padded_s < 0.5 / recording.sample_rate] = 0.0
+        heads = [f"{recording.recording_id}|{channel}|" for channel in channels]
+        ids, moments = [], []
+        for start_s, end_s, missing_s in zip(
+            starts_s.tolist(), ends_s.tolist(), padded_s.tolist(), strict=True
+        ):
+            missing = f"{missing_s:.6f}|{self._options.pad}" if missing_s else "0.000000"
+            rest = f"{start_s:.6f}|{end_s:.6f}|{missing}"
+            moment = moment_id(recording.moment_id, f"{start_s:.3f}")
+            for head in heads:
+                ids.append(xxhash.xxh3_128_hexdigest((head + rest).encode())[:20])
+                moments.append(moment)
+        codes = [self._channels.setdefault(channel, len(self._channels)) for channel in channels]
+        places = np.full(len(ids), position)
+        self._integers.append(np.array([places, np.tile(codes, len(starts_s))], dtype=np.int32))
+        seconds = np.array([starts_s, ends_s, padded_s])
+        self._seconds.append(np.repeat(seconds, len(channels), axis=1))
+        self._ids.append(pa.array(ids, pa.large_string()))
+        self._moments.append(pa.array(moments, pa.large_string()))
+        self.n += len(ids)
+
+    def table(self) -> pd.DataFrame:
+        """What was gathered, with what is known of each clip's recording."""
+        position, channel = np.concatenate(self._integers, axis=1)
+        start_s, end_s, padded_s = np.concatenate(self._seconds, axis=1)
+
+        def known(column: str) -> Any:
+            return self._recordings[column].astype("string").array.take(position)
+
+        channels = pd.array([*self._channels], dtype="string")
+        pads = pd.array(["", self._options.pad], dtype="string")
+        columns = {
+            "clip_id": _strings(self._ids),
+            "recording_id": known("recording_id"),
+            "moment_id": _strings(self._moments),
+            "channel": channels.take(channel),
+            "start_s": start_s,
+            "end_s": end_s,
+            "padded_s": padded_s,
+            "pad": pads.take((padded_s > 0).astype(np.int8)),
+            "label": known("label"),
+            "encounter": known("encounter"),
+        }
+        return pd.DataFrame(columns, columns=list(CLIP_COLUMNS), copy=False)
+
+
+def _strings(parts: list[pa.Array]) -> Any:
+    text = pd.StringDtype()
+    return pa.chunked_array(parts).combine_chunks().to_pandas(types_mapper=lambda _: text).array

@@ -78,7 +78,7 @@ def name_encounter(row: dict[str, Any]) -> str:
 
 def moment_id(*parts: object) -> str:
     """Identify one stretch of sound, however many channels heard it."""
-    return xxhash.xxh3_128("\0".join(map(str, parts)).encode()).hexdigest()[:20]
+    return xxhash.xxh3_128_hexdigest("\0".join(map(str, parts)).encode())[:20]
 
 
 def moment_of(row: dict[str, Any]) -> str:

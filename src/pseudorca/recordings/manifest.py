@@ -1,27 +1,32 @@
 """Scan folders as they come back from sea: recordings, and problems with a reason each.
 
-In: a folder (class folders, encounter folders, audio files of any kind, broken ones included) and
-perhaps a table of metadata. Out: a :class:`Manifest` with the tables ``recordings`` and
-``problems``. Every audio file ends up in exactly one of the two.
+In: a folder or its URL (class folders, encounter folders, audio files of any kind, broken ones
+included) and perhaps a table of metadata. Out: a :class:`Manifest` with the tables ``recordings`` and
+``problems``. Every audio file ends up in exactly one of the two; files that cannot be listed count
+with their folder. Whatever headers claim, a file takes at most 32 MiB per thread.
 """
 
 import json
 import math
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 
 from pseudorca.errors import AudioError, ManifestError, unknown_name
-from pseudorca.recordings import audio, naming
+from pseudorca.recordings import audio, naming, places
 from pseudorca.recordings.encounters import cut_at_gaps, moment_of, name_encounter, read_names
 from pseudorca.recordings.metadata import join_metadata
 from pseudorca.recordings.notices import collection_notices
+from pseudorca.recordings.places import Place
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -29,9 +34,12 @@ Progress = Callable[[int, int], None]
 RECORDING_COLUMNS = (
     "recording_id", "root", "path", "content_hash", "hash_kind", "format", "sample_rate",
     "n_channels", "n_frames", "duration_s", "peak", "start_utc", "label", "encounter", "platform",
-    "channel", "selection", "moment_id", "metadata",
+    "channel", "selection", "moment_id", "fingerprint", "metadata",
 )  # fmt: skip
 PROBLEM_COLUMNS = ("path", "stage", "reason", "detail")
+
+_REMOTE_WORKERS = 16
+_FILES_AHEAD = 8  # per worker
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,8 @@ class ScanOptions:
     """Folder names, at any depth, that are classes; None: every top-level folder is one."""
     other: tuple[str, ...] = ()
     """Folders that hold none of the populations asked about: noise, other species."""
-    metadata: Path | None = None
-    """CSV joined by ``path``, ``file`` or ``encounter``; its other columns are kept."""
+    metadata: Place | None = None
+    """CSV (path or URL) joined by ``path``, ``file`` or ``encounter``; its other columns are kept."""
     name_pattern: str | None = None
     """A user's own regular expression over the path relative to the folder."""
     time_format: str | None = None
@@ -75,19 +83,20 @@ class Manifest:
 
 
 def scan(
-    folder: str | os.PathLike[str],
+    folder: Place,
     *,
     options: ScanOptions | None = None,
-    n_workers: int | None = None,
+    n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
     """Find the recordings below a folder.
 
     Parameters
     ----------
-    folder : path
+    folder : path or URL
     options : ScanOptions or None
-    n_workers : int or None, threads that read and hash; None takes one per core
+    n_threads : int or None
+        Threads that read and hash; None takes one per core, and 16 at a URL, where they wait.
     progress : callable (done, total) or None
 
     Returns
@@ -97,63 +106,89 @@ def scan(
     Raises
     ------
     ManifestError
-        If the folder does not exist, the metadata cannot be joined, or one sound stands under two
-        labels (unless ``options.on_conflict`` is ``drop``).
+        If the folder does not exist or cannot be reached, the metadata cannot be joined, or one
+        sound stands under two labels (unless ``options.on_conflict`` is ``drop``).
     """
     options = options or ScanOptions()
-    root = Path(folder)
-    if not root.is_dir():
-        raise ManifestError(f"{root} is not a folder. Give the folder that holds the recordings.")
-    return _build([_walk(root)], options, n_workers, progress)
+    if not places.is_remote(folder) and not places.is_folder(folder):
+        raise ManifestError(f"{folder} is not a folder. Give the folder that holds the recordings.")
+    return _build([_walk(folder)], options, n_threads, progress)
 
 
 def scan_files(
-    paths: Sequence[str | os.PathLike[str]],
+    paths: Sequence[Place],
     *,
     options: ScanOptions | None = None,
-    n_workers: int | None = None,
+    n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
     """Scan several files and folders for prediction: like :func:`scan`, and nothing gets a label.
 
     Folders of one name below two of the given ones are two encounters, unless they are named by
-    platform and number.
+    platform and number. What a URL names is a file if it ends like one.
 
     Raises
     ------
     ManifestError
-        If a path does not exist.
+        If a path does not exist, or a folder at a URL cannot be reached.
     """
     options = options or ScanOptions()
     sources = []
-    for path in map(Path, paths):
-        if path.is_dir():
+    for path in paths:
+        is_remote = places.is_remote(path)
+        if not (is_remote and _is_audio_name(str(path).partition("?")[0])) and places.is_folder(
+            path
+        ):
             sources.append(_walk(path))
-        elif os.path.lexists(path):
-            sources.append(_Source(path.parent.resolve(), [path.name]))
+        elif is_remote or os.path.lexists(path):
+            root, name = places.split(path)
+            sources.append(_Source(root, [name]))
         else:
             raise ManifestError(f"{path} does not exist. Give audio files or folders of them.")
     unlabelled = replace(options, labels=(), metadata=None)
     roots_of = defaultdict(set)
     for source in sources:
-        roots_of[source.root.name].add(source.root)
+        roots_of[places.name_of(source.root)].add(source.root)
     for source in sources:
-        alone = len(roots_of[source.root.name]) == 1
-        source.home = source.root.name if alone else source.root.as_posix()
-    return _build(sources, unlabelled, n_workers, progress)
+        name = places.name_of(source.root)
+        source.home = name if len(roots_of[name]) == 1 else source.root
+    return _build(sources, unlabelled, n_threads, progress)
 
 
-def full_path(recording: Any) -> Path:
-    """The file of one row of ``recordings``."""
-    return Path(recording.root, recording.path)
+def full_path(recording: Any) -> Path | str:
+    """The file of one row of ``recordings``: a path, or its URL."""
+    return places.join(recording.root, recording.path)
+
+
+def check_unchanged(recording: Any) -> None:
+    """Raise AudioError if the file of one row of ``recordings`` holds another sound than was scanned.
+
+    An equal fingerprint ends the matter, which costs microseconds (at a URL, a request). Otherwise
+    the file is read and hashed again, since a copy to another disk has another time and the same
+    sound.
+
+    Raises
+    ------
+    AudioError
+        With reason ``changed since the scan``; or as :func:`audio.inspect`, if it cannot be read.
+    """
+    place = full_path(recording)
+    if audio.fingerprint(place) == recording.fingerprint:
+        return
+    found = audio.inspect(place, full_hash=recording.hash_kind == "samples")
+    if found.content_hash != recording.content_hash:
+        raise AudioError(
+            "changed since the scan",
+            f"the hash {recording.content_hash[:12]} is now {found.content_hash[:12]}; scan again",
+        )
 
 
 @dataclass
 class _Source:
     """The files of one folder."""
 
-    root: Path
-    """Absolute."""
+    root: str
+    """Absolute path, or URL."""
     files: list[str]
     """Relative to ``root``, with forward slashes."""
     n_other: int = 0
@@ -162,33 +197,25 @@ class _Source:
     """What the folder is called in the names of its encounters."""
 
 
-def _walk(folder: Path) -> _Source:
+def _walk(folder: Place) -> _Source:
     """List the audio files below a folder, and count the others."""
-    root = folder.resolve()
-    source = _Source(root, [])
+    source = _Source(places.absolute(folder), [])
 
-    def unreadable(error: OSError) -> None:
-        path = os.path.relpath(error.filename, root).replace(os.sep, "/")
-        source.problems.append(_problem(path, "cannot be opened", error.strerror or str(error)))
+    def refuse(path: str, why: str) -> None:
+        source.problems.append(_problem(path, "cannot be opened", why))
 
-    # Links are followed, except back into a folder that they stand in.
-    entered: dict[str, set[tuple[int, int]]] = {}
-    for here, subfolders, names in os.walk(root, followlinks=True, onerror=unreadable):
-        status = Path(here).stat()
-        identity = (status.st_dev, status.st_ino)
-        above = entered.get(os.path.dirname(here), set())  # noqa: PTH120  (a Path costs 10 times it)
-        if identity in above:
-            subfolders.clear()
-            continue
-        entered[here] = above | {identity}
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        relative = os.path.relpath(here, root).replace(os.sep, "/")
-        if not subfolders and not names and _is_audio_name(relative):
-            source.files.append(relative)  # an empty folder called x.wav is a problem to tell
-        below = "" if relative == "." else f"{relative}/"
-        audio_names = [n for n in names if _is_audio_name(n) and not n.startswith(".")]
-        source.files += [below + name for name in audio_names]
-        source.n_other += len(names) - len(audio_names)
+    try:
+        for found in places.walk(source.root, refuse):
+            if found.is_empty and _is_audio_name(found.path):
+                source.files.append(found.path)  # an empty folder called x.wav is a problem to tell
+            below = f"{found.path}/" if found.path else ""
+            names = [n for n in found.files if _is_audio_name(n) and not n.startswith(".")]
+            source.files += [below + name for name in names]
+            source.n_other += len(found.files) - len(names)
+    except OSError as error:
+        raise ManifestError(
+            f"{folder} cannot be listed: {error}. Give a folder that can."
+        ) from error
     source.files.sort()
     return source
 
@@ -201,7 +228,7 @@ def _is_audio_name(name: str) -> bool:
 def _build(
     sources: Sequence[_Source],
     options: ScanOptions,
-    n_workers: int | None,
+    n_threads: int | None,
     progress: Progress | None,
 ) -> Manifest:
     problems = [problem for source in sources for problem in source.problems]
@@ -216,8 +243,10 @@ def _build(
         except AudioError as error:
             return error
 
-    with ThreadPoolExecutor(n_workers or os.cpu_count()) as pool:
-        looks = zip(files, pool.map(look, files), strict=True)
+    is_remote = any(places.is_remote(source.root) for source in sources)
+    n_threads = n_threads or (_REMOTE_WORKERS if is_remote else os.cpu_count() or 1)
+    with ThreadPoolExecutor(n_threads) as pool:
+        looks = _ahead(pool, look, files, n_threads * _FILES_AHEAD)
         for n_done, ((source, path), found) in enumerate(looks, 1):
             if isinstance(found, AudioError):
                 problems.append(_problem(path, found.reason, found.detail))
@@ -261,6 +290,20 @@ def _build(
     return Manifest(recordings, _problem_table(problems), notices, sum(s.n_other for s in sources))
 
 
+def _ahead(
+    pool: ThreadPoolExecutor, look: Callable[[_T], _R], items: Iterable[_T], n_ahead: int
+) -> Iterator[tuple[_T, _R]]:
+    """Yield each item with what was found, in order, and keep only so many in the air."""
+    waiting: deque[tuple[_T, Future[_R]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(look, item)))
+        if len(waiting) >= n_ahead:
+            first, found = waiting.popleft()
+            yield first, found.result()
+    for item, found in waiting:
+        yield item, found.result()
+
+
 def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source, str]]) -> None:
     """Raise ManifestError if a class that was asked for has no folder."""
     folders = {part for _, path in files for part in PurePosixPath(path).parts[:-1]}
@@ -270,20 +313,20 @@ def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source,
             raise ManifestError(unknown_name("class folder in --labels", label, folders))
 
 
-def _inspect(root: Path, path: str, *, full_hash: bool) -> audio.Inspection:
+def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection:
     try:
-        os.fspath(root / path).encode()
+        f"{root}/{path}".encode()
     except UnicodeEncodeError as error:
         raise AudioError("name is not UTF-8", "rename the file or its folder") from error
     if PurePosixPath(path).suffix.lower() in audio.UNSUPPORTED_SUFFIXES:
         raise AudioError("format not supported", "convert it to WAV or FLAC")
-    return audio.inspect(root / path, full_hash=full_hash)
+    return audio.inspect(places.join(root, path), full_hash=full_hash)
 
 
-def _row(root: Path, path: str, found: audio.Inspection) -> dict[str, Any]:
+def _row(root: str, path: str, found: audio.Inspection) -> dict[str, Any]:
     return {
         "recording_id": found.content_hash[:20],
-        "root": root.as_posix(),
+        "root": root,
         "path": path,
         "content_hash": found.content_hash,
         "hash_kind": found.hash_kind,
@@ -293,6 +336,7 @@ def _row(root: Path, path: str, found: audio.Inspection) -> dict[str, Any]:
         "n_frames": found.info.n_frames,
         "duration_s": found.info.duration_s,
         "peak": found.peak,
+        "fingerprint": found.fingerprint,
         "encounter": None,  # as metadata may say
         "metadata": {},
     }
@@ -308,7 +352,7 @@ def _read_lookalikes(
     for row in rows:
         if row["hash_kind"] == "blocks" and n_alike[row["content_hash"]] > 1:
             try:
-                read = audio.inspect(Path(row["root"], row["path"]), full_hash=True)
+                read = audio.inspect(places.join(row["root"], row["path"]), full_hash=True)
             except AudioError as error:
                 problems.append(_problem(row["path"], error.reason, error.detail))
                 continue

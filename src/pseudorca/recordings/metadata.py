@@ -7,24 +7,26 @@ the CSV go before what folders and names say; its other columns are kept in ``me
 
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from io import BytesIO
+from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from pseudorca.errors import ManifestError
-from pseudorca.recordings import naming
+from pseudorca.recordings import naming, places
+from pseudorca.recordings.places import Place
 
 _FILE_COLUMNS = ("file", "filename", "file_name")
 
 
-def join_metadata(rows: list[dict[str, Any]], metadata: Path) -> list[str]:
+def join_metadata(rows: list[dict[str, Any]], metadata: Place) -> list[str]:
     """Add the columns of a CSV to the recordings it names.
 
     Parameters
     ----------
     rows : list of dict, as from a scan; changed in place
-    metadata : path of a CSV
+    metadata : path or URL of a CSV
 
     Returns
     -------
@@ -72,35 +74,36 @@ def join_metadata(rows: list[dict[str, Any]], metadata: Path) -> list[str]:
             _apply(row, name, entries[name], columns, key)
             relabelled += row["label"] != before
     notices = []
+    table_name = places.name_of(metadata)
     if any(name == row["class_folder"] for row, name in zip(rows, named, strict=True)):
         strangers = [r for r, name in zip(rows, named, strict=True) if name not in entries]
         for row in strangers:
             _unclass(row)
         if strangers:
             notices.append(
-                f"The top-level folders are encounters in {metadata.name}; {len(strangers)} "
+                f"The top-level folders are encounters in {table_name}; {len(strangers)} "
                 "recordings of other folders are unlabelled. --labels names folders that are classes."
             )
     n_joined = sum(name in entries for name in named)
     if n_joined < len(rows):
         notices.append(
-            f"{metadata.name} names {n_joined} of {len(rows)} recordings; the others keep what "
+            f"{table_name} names {n_joined} of {len(rows)} recordings; the others keep what "
             "their folders say."
         )
     if len(used) < len(entries):
         notices.append(
-            f"{len(entries) - len(used)} of {len(entries)} rows of {metadata.name} name nothing "
+            f"{len(entries) - len(used)} of {len(entries)} rows of {table_name} name nothing "
             f"that was found (joined by {key})."
         )
     if relabelled:
-        notices.append(f"{metadata.name} changed the label of {relabelled} recordings.")
+        notices.append(f"{table_name} changed the label of {relabelled} recordings.")
     return notices
 
 
-def _read(metadata: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+def _read(metadata: Place) -> tuple[pd.DataFrame, dict[str, str]]:
     """Read the table as text, missing values (``NA`` as R writes it, too) as empty text."""
     try:
-        table = pd.read_csv(metadata, dtype=str).fillna("")
+        table = pd.read_csv(BytesIO(places.read_bytes(metadata)), dtype=str).fillna("")
     except (OSError, ValueError) as error:
         raise ManifestError(f"metadata {metadata} cannot be read as CSV: {error}") from error
     table.columns = table.columns.astype(str).str.strip()
@@ -113,7 +116,7 @@ def _read(metadata: Path) -> tuple[pd.DataFrame, dict[str, str]]:
 
 
 def _refuse_ambiguous_files(
-    entries: dict[str, dict[str, str]], named: list[str], metadata: Path
+    entries: dict[str, dict[str, str]], named: list[str], metadata: Place
 ) -> None:
     for name, n_files in Counter(named).items():
         if n_files > 1 and name in entries:
@@ -135,7 +138,7 @@ def _named_encounter(row: dict[str, Any], entries: dict[str, dict[str, str]]) ->
 
 
 def _refuse_ambiguous_encounters(
-    rows: list[dict[str, Any]], named: list[str], metadata: Path
+    rows: list[dict[str, Any]], named: list[str], metadata: Place
 ) -> None:
     """One folder name under two labels is two encounters; a row of the table cannot mean both."""
     scopes = defaultdict(set)

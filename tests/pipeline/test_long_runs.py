@@ -1,0 +1,388 @@
+"""Long recordings: portions, the gate, kills, other processes, full disks, files that change."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+
+from pseudorca import workflow
+from pseudorca.errors import FrontEndError, PseudorcaError, StoreError
+from pseudorca.features import embedding
+from pseudorca.features.common import CommonFrontEnd
+from pseudorca.features.gate import Gate
+from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.heads import LogisticHead
+from pseudorca.prediction import scores
+from pseudorca.prediction.scores import portions
+from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.manifest import scan_files
+from pseudorca.store import CLASSIFIER_FOLDER, Store
+from pseudorca.workflow import Computing
+
+RATE = 32_000
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three files of a recorder, a minute each, a break before the last; whistles now and then."""
+    folder = tmp_path_factory.mktemp("deployment") / "mooring"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for k, clock in enumerate(("031200", "031300", "031500")):
+        sound = 0.01 * rng.standard_normal(60 * RATE)
+        for start_s in (5.0, 20.0 + k, 50.0, 59.0):
+            t = np.arange(RATE) / RATE
+            tone = 0.3 * np.sin(2 * np.pi * (4_000 * t + 1_000 * t**2))
+            first = round(start_s * RATE)
+            sound[first : first + RATE] += tone[: len(sound) - first]
+        sf.write(folder / f"5678.210610{clock}.wav", sound, RATE, subtype="PCM_16")
+    return folder
+
+
+@pytest.fixture
+def trained(embedded: Store) -> Store:
+    """A project with a classifier."""
+    workflow.train_project(embedded, LogisticHead())
+    return embedded
+
+
+def tables(folder: Path) -> dict[str, pd.DataFrame]:
+    return {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv"))}
+
+
+def same(first: Path, second: Path, *, exact: bool = False) -> None:
+    a, b = tables(first), tables(second)
+    assert a.keys() == b.keys()
+    for name in a:
+        pd.testing.assert_frame_equal(a[name], b[name], check_exact=exact, obj=name)
+
+
+def test_portions_hold_whole_recordings_in_the_order_of_the_clock(deployment: Path) -> None:
+    recordings = scan_files([deployment]).recordings.sample(frac=1, random_state=0)
+    dealt = list(portions(recordings, ClipOptions(), n_clips=25))
+    assert [len(part) for part in dealt] == [1, 1, 1]
+    assert [part["start_utc"].iloc[0] for part in dealt] == sorted(recordings["start_utc"])
+    together = list(portions(recordings, ClipOptions(), n_clips=40))
+    assert [len(part) for part in together] == [2, 1]
+    late = recordings.assign(start_utc=recordings["start_utc"].min())  # all at once: no border
+    assert [len(part) for part in portions(late, ClipOptions(), n_clips=1)] == [3]
+
+
+def test_how_a_run_is_dealt_does_not_show(
+    trained: Store, deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = workflow.predict_project(trained, [deployment], output=tmp_path / "whole", max_gap_s=5)
+    stored = trained.read("scores").sort_values(["clip_id", "population"], ignore_index=True)
+    monkeypatch.setattr(scores, "PORTION_CLIPS", 1)
+    monkeypatch.setattr(portions, "__kwdefaults__", {"n_clips": 1})
+    again = workflow.predict_project(trained, [deployment], output=tmp_path / "dealt", max_gap_s=5)
+    assert {**said, "output": ""} == {**again, "output": ""}
+    same(tmp_path / "whole", tmp_path / "dealt")
+    now = trained.read("scores").sort_values(["clip_id", "population"], ignore_index=True)
+    pd.testing.assert_frame_equal(stored, now)
+    detections = tables(tmp_path / "whole")["detections"]
+    assert (detections["path"] != detections["end_path"]).any()  # over the border of two files
+    assert tables(tmp_path / "whole")["gaps"]["gap_s"].tolist() == [60.0]
+
+
+# The gate
+
+
+def test_the_gate_hears_whistles_and_clicks_and_no_noise() -> None:
+    rng = np.random.default_rng(0)
+    gate = Gate(12.0)
+    noise = [rng.standard_normal(3 * RATE).astype(np.float32) for _ in range(20)]
+    assert max(gate.excess_db(one, sample_rate=RATE) for one in noise) < 12
+    t = np.arange(RATE // 2) / RATE
+    whistle = noise[0].copy()
+    whistle[RATE : RATE + len(t)] += 2 * np.sin(2 * np.pi * (5_000 * t + 2_000 * t**2))
+    assert gate.excess_db(whistle, sample_rate=RATE) > 15
+    clicks = noise[1].copy()
+    clicks[RATE :: RATE // 20] += 200.0
+    assert gate.excess_db(clicks, sample_rate=RATE) > 15
+    louder = gate.excess_db(100 * whistle, sample_rate=RATE)
+    assert louder == pytest.approx(gate.excess_db(whistle, sample_rate=RATE), abs=0.01)
+
+
+def test_a_gate_is_in_the_band_of_its_front_end() -> None:
+    front_end = CommonFrontEnd.in_band("48k", levels="pcen")
+    gate = Gate.for_front_end(12.0, front_end)
+    assert (gate.front_end.fmax_hz, gate.front_end.levels) == (front_end.fmax_hz, "db")
+    assert gate.gate_id == Gate.for_front_end(20.0, front_end).gate_id
+    assert gate.gate_id != Gate(12.0).gate_id
+    with pytest.raises(FrontEndError, match="such as 12"):
+        Gate(0.0)
+
+
+def test_windows_without_signal_are_counted_and_not_scored(
+    trained: Store, deployment: Path, tmp_path: Path
+) -> None:
+    everything = workflow.predict_project(trained, [deployment], output=tmp_path / "all")
+    gated = workflow.predict_project(trained, [deployment], gate_db=12.0, output=tmp_path / "gated")
+    assert everything["n_quiet"] == 0
+    assert gated["n_clips"] + gated["n_quiet"] == everything["n_clips"]
+    assert 0 < gated["n_clips"] <= 20
+    hours = tables(tmp_path / "gated")["hours"]
+    assert hours["listened_s"].sum() == pytest.approx(180.0)
+    assert hours["quiet_s"].sum() == pytest.approx(3.0 * gated["n_quiet"])
+    clips = tables(tmp_path / "all")["clips"].set_index(["path", "start_s"])
+    kept = tables(tmp_path / "gated")["clips"].set_index(["path", "start_s"])
+    pd.testing.assert_frame_equal(kept, clips.loc[kept.index], check_dtype=False)
+    # The same whether the windows were embedded before or not, and decided again.
+    again = workflow.decide_again(
+        trained, decision=workflow.DecisionOptions(), output=tmp_path / "again"
+    )
+    assert again["n_quiet"] == gated["n_quiet"]
+    same(tmp_path / "gated", tmp_path / "again", exact=True)
+
+
+def test_a_gate_on_a_fresh_project_saves_the_network(
+    trained: Store, deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    classifier = Classifier.load(trained.folder / CLASSIFIER_FOLDER / "classifier")
+    embed = type(classifier.embedder).embed
+    monkeypatch.setattr(
+        type(classifier.embedder),
+        "embed",
+        lambda self, pictures: (heard.append(len(pictures)), embed(self, pictures))[1],
+    )
+    first = workflow.predict_project(trained, [deployment], gate_db=12.0, output=tmp_path / "a")
+    assert sum(heard) == first["n_clips"]
+    wider = workflow.predict_project(trained, [deployment], gate_db=1.0, output=tmp_path / "b")
+    assert wider["n_quiet"] == 0
+    assert sum(heard) == wider["n_clips"]
+
+
+# Reading
+
+
+def test_compressed_files_are_decoded_once(
+    trained: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(2)
+    path = tmp_path / "in" / "20170710_031200.ogg"
+    path.parent.mkdir()
+    with sf.SoundFile(path, "w", RATE, 1, format="OGG") as file:
+        for _ in range(200):  # libsndfile's encoder breaks on much at once
+            file.write(0.1 * rng.standard_normal(RATE))
+    monkeypatch.setattr(embedding, "_CLIPS_PER_TASK", 4)
+    opened: list[str] = []
+    reader = embedding.audio.Reader
+    monkeypatch.setattr(
+        embedding.audio, "Reader", lambda path: (opened.append(str(path)), reader(path))[1]
+    )
+    classifier = Classifier.load(trained.folder / CLASSIFIER_FOLDER / "classifier")
+    recordings = scan_files([path]).recordings
+    opened.clear()
+    clips, _ = scores.cut(recordings, classifier.clip_options)
+    embedding.embed_clips(clips, recordings, classifier.embedder, trained, n_threads=2)
+    assert len(opened) == 1
+    with reader(path) as whole:  # the samples of a late window, read on its own
+        alone = embedding.read_clip(whole, clips.iloc[40])
+    vectors = trained.vectors(classifier.embedder.embedder_id, [clips["clip_id"].iloc[40]])
+    drawn = classifier.embedder.network_input(alone, sample_rate=RATE)
+    np.testing.assert_allclose(vectors, classifier.embedder.embed([drawn]), atol=1e-4)
+
+
+def test_a_file_that_changes_during_the_run_is_a_problem(
+    trained: Store, deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "mooring"
+    copy.mkdir()
+    for path in deployment.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    first, second, third = sorted(copy.iterdir())
+    draw, done = embedding._draw, []
+
+    def changing(recording, *rest):  # type: ignore[no-untyped-def]
+        if not done:
+            done.append(True)
+            content = bytearray(second.read_bytes())
+            content[1000:2000] = bytes(1000)
+            time.sleep(0.02)
+            second.write_bytes(content)
+            third.unlink()
+        return draw(recording, *rest)
+
+    monkeypatch.setattr(embedding, "_draw", changing)
+    computing = Computing(n_threads=1)
+    said = workflow.predict_project(trained, [copy], output=tmp_path / "out", computing=computing)
+    reasons = {row["path"]: row["reason"] for row in said["problems"]}
+    assert reasons == {
+        second.name: "changed since the scan",
+        third.name: "cannot be opened",
+    }
+    assert said["n_files"] == 3
+    assert set(tables(tmp_path / "out")["clips"]["path"]) == {first.name}
+
+
+# Nothing lost
+
+_SLOWLY = (
+    "import sys, time; from pseudorca.features import embedder, embedding as e; e._COMMIT_S = 0.05;"
+    "e.UNIT_CLIPS = 16; embed = embedder.Embedder.embed;"
+    "embedder.Embedder.embed = lambda self, x: (time.sleep(0.05), embed(self, x))[1];"
+    "from pseudorca.cli import main; sys.argv = ['pseudorca', *sys.argv[1:]]; main()"
+)
+
+
+def run(*arguments: str | Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _SLOWLY, *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def killed_often(
+    project: Store, deployment: Path, out: Path, n_kills: int, rng: np.random.Generator
+) -> int:
+    """Predict, killed at random moments of its work, then to the end -> kills that hit it at work."""
+    arguments = ("predict", deployment, "--project", project.folder, "--out", out)
+    arguments = (*arguments, "--batch-size", "4", "--threads", "1", "--gate", "5")
+    n_hit = 0
+    for _ in range(n_kills):
+        process = run(*arguments)
+        try:
+            process.wait(timeout=rng.uniform(4.0, 9.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            n_hit += 1
+        process.communicate()
+    process = run(*arguments)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return n_hit
+
+
+def clips_once(project: Store) -> None:
+    """No window is there twice in any table of embeddings or scores."""
+    scores_kept = project.read("scores")
+    assert not scores_kept.duplicated(["clip_id", "classifier_id", "split_id", "population"]).any()
+    for name in project._database.list_tables(limit=1000).tables:
+        if name.startswith(("embeddings_", "gate_")):
+            ids = project._database.open_table(name).to_arrow()["clip_id"].to_pylist()
+            assert len(ids) == len(set(ids))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_kills", [3])
+def test_killed_at_any_moment_and_run_again_the_tables_are_the_same(
+    trained: Store, deployment: Path, tmp_path: Path, n_kills: int
+) -> None:
+    reference = tmp_path / "reference"
+    shutil.copytree(trained.folder, reference)
+    killed_often(Store(reference), deployment, tmp_path / "straight", 0, np.random.default_rng())
+    rng = np.random.default_rng(n_kills)
+    killed_often(trained, deployment, tmp_path / "killed", n_kills, rng)
+    same(tmp_path / "straight", tmp_path / "killed", exact=True)
+    clips_once(trained)
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_tables_even_if_one_is_killed(
+    trained: Store, deployment: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("distributed")
+    from distributed import LocalCluster
+
+    reference = Store(shutil.copytree(trained.folder, tmp_path / "reference"))
+    workflow.predict_project(reference, [deployment], output=tmp_path / "straight")
+    with LocalCluster(
+        n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50
+    ) as local:
+        pids = [worker["pid"] for worker in _workers(local)]
+        killed: list[int] = []
+
+        def progress(done: int, total: int) -> None:
+            if not killed and done:
+                killed.append(pids[0])
+                os.kill(pids[0], signal.SIGKILL)
+
+        said = workflow.predict_project(
+            trained, [deployment], output=tmp_path / "cluster", progress=progress,
+            computing=Computing(cluster=local.scheduler_address),
+        )  # fmt: skip
+    assert killed
+    assert said["problems"] == []
+    same(tmp_path / "straight", tmp_path / "cluster")
+    clips_once(trained)
+
+
+def _workers(local) -> list[dict[str, int]]:  # type: ignore[no-untyped-def]
+    from distributed import Client
+
+    with Client(local.scheduler_address) as client:
+        found = client.run(os.getpid)
+    return [{"pid": pid} for pid in found.values()]
+
+
+def test_two_ways_to_compute_are_one_too_many(trained: Store, deployment: Path) -> None:
+    computing = Computing(n_workers=2, cluster="tcp://127.0.0.1:1")
+    with pytest.raises(PseudorcaError, match="choose one"):
+        workflow.predict_project(trained, [deployment], computing=computing)
+
+
+def test_a_second_process_waits_and_says_so(scanned: Store, tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", "from pseudorca.cli import main; main()", "clips"]
+    arguments += ["--project", str(scanned.folder)]
+    with scanned.lock():
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        assert b"Another pseudorca works on" in process.stderr.readline()
+        assert process.poll() is None
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert b"clips" in out
+
+
+def test_a_full_disk_stops_in_plain_words(
+    trained: Store, deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, n_calls = Store.append_vectors, []
+
+    def full(self: Store, *rest: object) -> None:
+        n_calls.append(1)
+        if len(n_calls) > 1:
+            with self._writing("embeddings"):
+                raise OSError(28, "No space left on device")
+        append(self, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "append_vectors", full)
+    monkeypatch.setattr(embedding, "_COMMIT_S", 0.0)
+    computing = Computing(batch_size=8)
+    with pytest.raises(StoreError, match=r"no space left on device.*goes on from there"):
+        workflow.predict_project(
+            trained, [deployment], output=tmp_path / "out", computing=computing
+        )
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+    monkeypatch.undo()
+    assert workflow.predict_project(trained, [deployment])["n_clips"] == 60
+
+
+def test_decide_does_not_look_at_the_files_again(
+    trained: Store, deployment: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "mooring"
+    copy.mkdir()
+    for path in deployment.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    first = workflow.predict_project(trained, [copy], output=tmp_path / "a")
+    for path in copy.iterdir():
+        path.unlink()
+    again = workflow.decide_again(
+        trained, decision=workflow.DecisionOptions(), output=tmp_path / "b"
+    )
+    assert {**first, "output": ""} == {**again, "output": ""}
+    same(tmp_path / "a", tmp_path / "b", exact=True)
+    run_of = json.loads(trained.read("runs").iloc[-1]["settings"])
+    assert run_of["roots"] == [str(copy)]
