@@ -39,6 +39,7 @@ KNOWN_SOUNDS: tuple[tuple[str, float, float], ...] = (
 """Name, lowest and highest frequency in Hz (field notes of the first study)."""
 
 _ALL_TOP = 0.45  # of the lowest sample rate, for the band "all"
+_CACHED_SAMPLES = 1 << 16  # frames are transformed so many samples at a time: fits the cache
 _VERSION = 1  # changes with anything that changes a picture
 
 
@@ -164,13 +165,16 @@ class CommonFrontEnd:
                 "shorter than one spectrogram frame", f"{len(samples)} of {n_fft} samples"
             )
         frames = np.lib.stride_tricks.sliding_window_view(samples, n_fft)[::hop]
-        spectrum = scipy.fft.rfft(frames * _hann(n_fft), axis=1)
-        power = spectrum.real**2 + spectrum.imag**2
         weights, centres_hz = _filters(
             self.scale, self.n_rows, self.fmin_hz, self.fmax_hz, n_fft, self.sample_rate
         )
         n_reached = max(1, int(np.searchsorted(centres_hz, REACH * sample_rate, side="right")))
-        bands: NDArray[np.float32] = weights @ power.T
+        bands = np.empty((self.n_rows, len(frames)), dtype=np.float32)
+        n_together = max(1, _CACHED_SAMPLES // n_fft)
+        for first in range(0, len(frames), n_together):
+            block = slice(first, first + n_together)
+            spectrum = scipy.fft.rfft(frames[block] * _hann(n_fft), axis=1)
+            bands[:, block] = weights @ (spectrum.real**2 + spectrum.imag**2).T
         if not np.isfinite(bands).all():
             raise AudioError("not finite", "the waveform holds NaN or infinite samples")
         if bands[:n_reached].max(initial=0.0) <= 0.0:
