@@ -207,8 +207,9 @@ class Store:
         path = self.folder / _SETTINGS
         settings = _read_settings(path) | {name: value}
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(settings, indent=2) + "\n")
-        partial.replace(path)
+        with self._writing(_SETTINGS):
+            partial.write_text(json.dumps(settings, indent=2) + "\n")
+            partial.replace(path)
 
     def version(self, table: str) -> int:
         """The version of a table; 0 if it was never written."""

@@ -63,7 +63,7 @@ def test_any_rate_channel_count_and_format_goes_through(tmp_path):
     files = [
         data / "hiceas-2017/Sette_AC_101/20170728_031259_ch05_sel02.wav",
         data / "hydrophones/array_6ch_32k_24bit/AMAR173.20190920T163858Z_6ch.flac",
-        next((data / "hydrophones/whaledr_ooi").glob("*.mp3")),
+        sorted((data / "hydrophones/whaledr_ooi").glob("*.mp3"))[0],
         data / "hydrophones/finback_600hz/finback_whale.wav",
     ]
     training = tmp_path / "training"
@@ -84,3 +84,82 @@ def test_any_rate_channel_count_and_format_goes_through(tmp_path):
     hiceas = clips[clips["path"].str.contains("sel02")].iloc[0]
     assert str(hiceas["start_utc"]) == "2017-07-28 03:12:59+00:00"
     assert said["probability"].between(0.5, 1.0).all()
+
+
+@pytest.mark.slow
+def test_long_files_keep_their_clock_in_every_table(tmp_path):
+    """A 900 s buoy, three files of one SoundTrap, a 300 s MP3, six channels."""
+    hydrophones = SHARED / "data" / "hydrophones"
+    buoy = hydrophones / "pamguard_examples/NOPP6_EST_20090329_121500.wav"
+    mp3 = sorted((hydrophones / "whaledr_ooi").glob("*.mp3"))[0]
+    six = hydrophones / "array_6ch_32k_24bit/AMAR173.20190920T163858Z_6ch.flac"
+    soundtrap = hydrophones / "pypam_300s_8k"
+    training = tmp_path / "training"
+    for label, folder in (("FalseKillerWhale", "1995_tape003"), ("Beluga", "1962_tape018")):
+        (training / label).mkdir(parents=True)
+        (training / label / folder).symlink_to(WATKINS / label / folder)
+    store = Store(tmp_path / "p", create=True)
+    workflow.scan_project(store, training, ScanOptions())
+    workflow.embed_project(store, workflow.EmbedderOptions())
+    workflow.train_project(store, LogisticHead(c=0.01))
+    out = tmp_path / "out"
+    result = workflow.predict_project(
+        store, [buoy, mp3, six, soundtrap], output=out, kinds=("csv", "raven"), max_gap_s=None,
+        decision=workflow.DecisionOptions(max_novelty=1e9),
+    )  # fmt: skip
+    assert (result["n_files"], result["n_problems"]) == (6, 0)
+
+    clips = pd.read_csv(out / "clips.csv", parse_dates=["start_utc"])
+    first_times = {
+        buoy.name: "2009-03-29 12:15:00+00:00",
+        mp3.name: "2018-11-15 05:00:00+00:00",
+        six.name: "2019-09-20 16:38:58+00:00",
+        "67416073.210610034155.flac": "2021-06-10 03:41:55+00:00",
+    }
+    lengths = {buoy.name: 300, mp3.name: 100, six.name: 6, "67416073.210610034155.flac": 100}
+    for name, clock in first_times.items():
+        of_file = clips[clips["path"].str.endswith(name)]
+        assert len(of_file) == lengths[name]
+        assert str(of_file["start_utc"].iloc[0]) == clock
+        offset = of_file["start_utc"] - of_file["start_utc"].iloc[0]
+        assert (offset.dt.total_seconds() == of_file["start_s"]).all()
+        assert (of_file["n_moments"] == 1).all()  # six channels are one moment
+
+    hours = pd.read_csv(out / "hours.csv", parse_dates=["start_utc"])
+    trap = hours[hours["recorder"].astype(str) == "67416073"]
+    assert trap["recorded_s"].sum() == pytest.approx(900.012375)  # clocks overlap
+    assert trap["start_utc"].astype(str).tolist() == ["2021-06-10 03:00:00+00:00"]
+    gaps = pd.read_csv(out / "gaps.csv")
+    assert "67416073" not in gaps["recorder"].astype(str).tolist()  # one deployment, no gap
+
+    detections = pd.read_csv(out / "detections.csv")
+    table = pd.read_csv(
+        out / "raven_deployments/67416073.Table.1.selections.txt",
+        sep="\t",
+        dtype={"Begin File": str},
+    )
+    assert table["Selection"].tolist() == list(range(1, len(table) + 1))
+    assert set(table["View"]) == {"Spectrogram 1"}
+    assert set(table["Channel"]) == {1}
+    starts = {
+        "67416073.210610033655.flac": 0.0,
+        "67416073.210610034155.flac": 300.017125,
+        "67416073.210610034655.flac": 600.053625,
+    }
+    begins = table["Begin File"].map(starts) + table["File Offset (s)"]
+    assert (table["Begin Time (s)"] - begins).abs().max() < 1e-6
+    length = table["End Time (s)"] - table["Begin Time (s)"]
+    assert length.between(1.5 - 1e-6, 3 + 1e-6).all()
+    assert (table["Low Freq (Hz)"] == 100).all()
+    assert (table["High Freq (Hz)"] == 4000).all()  # Nyquist, though the classifier hears higher
+    assert all(Path(path).exists() for path in table["Begin Path"])
+    clock = pd.to_datetime(table["Start UTC"])
+    since = (clock - pd.Timestamp("2021-06-10 03:36:55+00:00")).dt.total_seconds()
+    assert (since - table["Begin Time (s)"]).abs().max() < 0.1  # clocks are in whole seconds
+    assert set(table["Decision"]) <= {"FalseKillerWhale", "Beluga"}
+    assert table["Probability"].between(0.5, 1).all()
+    assert (table["Probability"] <= table["Max Probability"]).all()
+    assert (table["Moments"] == 1).all()
+    assert len(table) == detections["path"].str.contains("67416073").sum()
+    of_six = pd.read_csv(out / f"raven/{six.stem}.Table.1.selections.txt", sep="\t")
+    assert (of_six["High Freq (Hz)"] <= 16_000).all()
