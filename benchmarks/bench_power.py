@@ -2,6 +2,7 @@
 
     python benchmarks/bench_power.py statistics [--surveys 1000]   surveys of embeddings, appended
     python benchmarks/bench_power.py permutations [--surveys 250]  permutation tests, appended
+    python benchmarks/bench_power.py probabilities [--surveys 160] calibrated surveys, appended
     python benchmarks/bench_power.py rules                         interval rules compared on them
     python benchmarks/bench_power.py                               all of these, in this order
 
@@ -14,7 +15,8 @@ encounters whose recorder is that of the population; the others have either. Cla
 the product's: logistic head, C from inner folds, 5 folds by encounter, 3 repeats. The truth of a
 survey is the mean balanced accuracy by encounter of its own 15 fold classifiers on 1,000 fresh
 encounters per class of the same generator, same recorders and confound included; beside it, the same
-without the confound.
+without the confound. For Brier score and log loss it is the mean loss of its own fold classifiers with
+their fold calibrators on 400 fresh encounters per class, without confound.
 """
 
 import argparse
@@ -26,13 +28,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from pseudorca.assessment.inference import permutation_test
-from pseudorca.assessment.intervals import interval
-from pseudorca.learning.heads import LogisticHead
+from pseudorca.assessment.intervals import interval, loss_interval
+from pseudorca.learning.calibration import fit_calibrator
+from pseudorca.learning.heads import LinearHead, LogisticHead
 from pseudorca.learning.training_set import TrainingSet
 from pseudorca.recordings.folds import Split, assign_folds
 
@@ -51,6 +55,8 @@ CONFOUNDS = (0.0, 0.5, 1.0)
 SIZES = ((4, 4), (8, 8), (16, 16), (4, 28))
 """Encounters per class."""
 N_FOLDS, N_REPEATS, N_FRESH = 5, 3, 1000
+N_FRESH_LOSSES = 400
+LOSSES = ("brier", "log_loss")
 N_PERMUTATIONS = 39
 
 
@@ -190,6 +196,64 @@ def one_permutation_test(cell: Cell, number: int) -> dict[str, object]:
     }
 
 
+def one_probability_survey(cell: Cell, number: int) -> dict[str, object]:
+    """Calibrate one survey out of fold; what each encounter's probabilities cost, and the truth."""
+    rng = np.random.default_rng([3, CELLS.index(cell), number])
+    survey = Survey(cell, rng)
+    labels = np.repeat([0, 1], cell.sizes)
+    data = training_set(survey.clips(labels, cell.confound), labels)
+    fresh_labels = np.repeat([0, 1], N_FRESH_LOSSES)
+    fresh = survey.clips(fresh_labels, cell.confound).astype(np.float32)
+    names, encounters = data.labels[::N_CLIPS], data.groups[::N_CLIPS]
+    n_moments = np.full(len(fresh_labels), N_CLIPS)
+    mean, truth = np.zeros((2, len(labels))), np.zeros((2, 2))
+    n_heads = 0
+    for repeat in range(N_REPEATS):
+        dealt = assign_folds(
+            data.labels, data.groups, N_FOLDS, np.random.default_rng([number, repeat])
+        )
+        fold_of = dealt[::N_CLIPS]
+        scores, scored_fresh = np.zeros((len(labels), 2)), []
+        for fold in range(dealt.max() + 1):
+            head = LogisticHead().fit(data.take(np.flatnonzero(dealt != fold)))
+            scores[fold_of == fold] = by_encounter(head, data.vectors[dealt == fold])
+            scored_fresh.append(by_encounter(head, fresh))
+        for fold, of_fresh in enumerate(scored_fresh):
+            test = fold_of == fold
+            calibrator = fit_calibrator(
+                scores[~test],
+                n_moments[: (~test).sum()],
+                names[~test],
+                encounters[~test],
+                ["A", "B"],
+            )
+            found = calibrator.log_probabilities(scores[test], n_moments[: test.sum()])
+            mean[:, test] += losses(found, labels[test]) / N_REPEATS
+            cost = losses(calibrator.log_probabilities(of_fresh, n_moments), fresh_labels)
+            truth += cost.reshape(2, 2, N_FRESH_LOSSES).mean(axis=2)
+            n_heads += 1
+    row: dict[str, object] = {**vars(cell), "survey": number}
+    for k, name in enumerate(LOSSES):
+        for label, side in enumerate(("first", "second")):
+            row[f"{name}_{side}"] = " ".join(f"{x:.4f}" for x in mean[k, labels == label])
+            row[f"truth_{name}_{side}"] = round(truth[k, label] / n_heads, 4)
+    return row
+
+
+def by_encounter(head: LinearHead, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Log-probabilities of encounters whose clips stand together [shape=(n, 2)]."""
+    means = head.log_probabilities(vectors).reshape(-1, N_CLIPS, 2).mean(axis=1)
+    return np.asarray(scipy.special.log_softmax(means, axis=1))
+
+
+def losses(
+    log_probabilities: NDArray[np.float64], actual: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Brier score and log loss of each encounter [shape=(2, n)]."""
+    off = np.exp(log_probabilities) - np.eye(2)[actual]
+    return np.stack([(off**2).sum(axis=1), -log_probabilities[np.arange(len(actual)), actual]])
+
+
 def append(
     path: Path,
     jobs: Iterable[tuple[Cell, int]],
@@ -225,6 +289,45 @@ def permutations(n_surveys: int) -> None:
     cells = [cell for cell in CELLS if cell.effect == "none" and cell.confound == 0]
     jobs = ((cell, number) for number in range(n_surveys) for cell in cells)
     append(RESULTS / "power_permutations.csv", jobs, one_permutation_test)
+
+
+def probabilities(n_surveys: int) -> None:
+    cells = [cell for cell in CELLS if cell.confound == 0]
+    jobs = ((cell, number) for number in range(n_surveys) for cell in cells)
+    append(RESULTS / "power_probabilities.csv", jobs, one_probability_survey)
+
+
+def coverage_of_losses() -> pd.DataFrame:
+    """How often the interval of Brier score and log loss holds the truth, by cell."""
+    rows = []
+    for row in pd.read_csv(RESULTS / "power_probabilities.csv").to_dict("records"):
+        for name in LOSSES:
+            sides = [
+                np.array([float(x) for x in row[f"{name}_{side}"].split()])
+                for side in ("first", "second")
+            ]
+            truth = (row[f"truth_{name}_first"] + row[f"truth_{name}_second"]) / 2
+            labels = np.repeat(["A", "B"], [len(side) for side in sides]).astype(object)
+            encounters = np.arange(len(labels)).astype(object)
+            low, high, _ = loss_interval(
+                np.concatenate(sides), labels, encounters, n_folds=N_FOLDS,
+                highest=2.0 if name == "brier" else np.inf,
+            )  # fmt: skip
+            rng = np.random.default_rng(0)
+            means = np.mean([rng.choice(side, (1000, len(side))).mean(1) for side in sides], axis=0)
+            below, above = np.quantile(means, [0.025, 0.975])
+            rows.append(
+                {
+                    "loss": name, "n_first": row["n_first"], "n_second": row["n_second"],
+                    "effect": row["effect"], "in use": low <= truth <= high,
+                    "bootstrap": below <= truth <= above, "width": high - low,
+                    "width bootstrap": above - below, "n_surveys": 1,
+                }
+            )  # fmt: skip
+    about = dict.fromkeys(("in use", "bootstrap"), "mean")
+    about |= dict.fromkeys(("width", "width bootstrap"), "median")
+    by_cell = pd.DataFrame(rows).groupby(["loss", "n_first", "n_second", "effect"], sort=False)
+    return by_cell.agg(about | {"n_surveys": "sum"}).reset_index()
 
 
 def coverage() -> pd.DataFrame:
@@ -345,17 +448,24 @@ def report() -> None:
     print(by_size[[c for c in table if c.startswith("width")]].mean().round(2).to_string())
     print(table[list(RULES)].agg(["min", "mean", "max"]).round(3).to_string())
     print(rejections().round(3).to_string(index=False))
+    table = coverage_of_losses()
+    print(table.round(3).to_string(index=False))
+    print(table.groupby("loss")[["in use", "bootstrap"]].agg(["min", "mean", "max"]).round(3))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", nargs="?", choices=("statistics", "permutations", "rules"))
+    parser.add_argument(
+        "part", nargs="?", choices=("statistics", "permutations", "probabilities", "rules")
+    )
     parser.add_argument("--surveys", type=int, help="per cell")
     options = parser.parse_args()
     if options.part in (None, "statistics"):
         statistics(options.surveys or 1000)
     if options.part in (None, "permutations"):
         permutations(options.surveys or 250)
+    if options.part in (None, "probabilities"):
+        probabilities(options.surveys or 160)
     if options.part in (None, "rules"):
         report()
 

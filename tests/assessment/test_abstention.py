@@ -210,3 +210,56 @@ def test_other_sounds_change_no_score_of_the_populations():
     both = judged(pd.concat([rows, noise], ignore_index=True), np.concatenate([scores, easy]))
     assert alone == both
     assert alone["brier_baseline"] == 0.5
+
+
+def encounters_of(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Encounters of two classes, a clip each, and what an overconfident head says of them."""
+    labels = np.repeat(["Insular", "Pelagic"], n)
+    names = [f"e{k}" for k in range(2 * n)]
+    clips = pd.DataFrame({"clip_id": names, "label": labels, "encounter": names})
+    clips = clips.assign(recording_id=names, moment_id=names, start_s=0.0, end_s=1.0)
+    odds = 4 * (np.where(labels == "Insular", 0.7, -0.7) + rng.standard_normal(2 * n))
+    return clips, -np.logaddexp(0, np.stack([-odds, odds], axis=1))
+
+
+def test_the_interval_of_the_brier_score_holds_the_truth_of_encounters_to_come():
+    classes, n_surveys, held = ["Insular", "Pelagic"], 40, 0
+    for seed in range(n_surveys):
+        rng = np.random.default_rng(seed)
+        clips, scores = encounters_of(rng, 8)
+        recordings = clips[["recording_id", "moment_id", "encounter"]].assign(metadata="{}")
+        folds = make_folds(clips, recordings, Split("encounter", n_folds=4))
+        made = calibrate_out_of_fold(
+            clips, recordings, scores[None], folds, classes, unit="encounter"
+        )
+        found = reliability(made)
+        fresh, said = encounters_of(rng, 500)
+        claimed = np.exp(made.calibrator.log_probabilities(said, np.ones(1000, dtype=np.int64)))
+        true = np.eye(2)[(fresh["label"] == "Pelagic").astype(int)]
+        held += (
+            found["brier_low"] <= ((claimed - true) ** 2).sum(axis=1).mean() <= found["brier_high"]
+        )
+    assert held / n_surveys >= 0.9
+
+
+def test_a_split_with_one_testable_unit_leaves_probabilities_as_they_are(survey):
+    """Nothing else is held out that a calibrator could learn from, and no interval can be given."""
+    clips, recordings, scores, folds = survey
+    only = folds.test_fold[:1].copy()
+    mine = clips["encounter"].isin(["Insular0", "Pelagic0"]).to_numpy()
+    only[0] = np.where(mine, 0, -1)
+    one = folds.__class__(**{**vars(folds), "test_fold": only})
+    said = np.where(mine[:, None], scores[:1], np.nan)
+    made = calibrate_out_of_fold(
+        clips, recordings, said, one, ["Insular", "Pelagic"], unit="encounter"
+    )
+    assert len(made.table) == 2
+    raw = np.stack(
+        [scores[0][clips["encounter"] == name].mean(axis=0) for name in ("Insular0", "Pelagic0")]
+    )
+    np.testing.assert_allclose(made.log_probabilities, scipy.special.log_softmax(raw, axis=1))
+    found = reliability(made)
+    assert np.isfinite(found["brier"])
+    assert (found["brier_low"], found["brier_high"]) == (None, None)
+    assert "too few encounters" in found["interval_method"]
+    assert abstention(outcomes(made), 0.1)["held_out"] is None

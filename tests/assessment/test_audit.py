@@ -11,11 +11,11 @@ from pseudorca.assessment.audit import (
     knows_recorder,
     leakage_gap,
     paired_difference,
-    rightness,
     swap_outcome,
     swap_partners,
 )
 from pseudorca.assessment.audit_words import sentences, title
+from pseudorca.assessment.rightness import rightness
 from pseudorca.errors import FoldError
 from pseudorca.learning.crossval import OutOfFold
 from pseudorca.learning.heads import LogisticHead
@@ -124,14 +124,14 @@ def test_verdict_follows_the_rule(p_nuisance, low, p_model, n, verdict):
 
 
 def test_rightness_averages_repeats_and_leaves_out_what_is_not_tested():
-    clips, recordings = survey(2, 2)
+    clips, _ = survey(2, 2)
     scores = np.full((2, len(clips), 2), np.log(0.5))
     is_pelagic = (clips["label"] == "Pelagic").to_numpy()
     scores[0, ~is_pelagic, 0] = scores[0, is_pelagic, 1] = np.log(0.9)  # all right
     scores[1, ~is_pelagic, 1] = scores[1, is_pelagic, 0] = np.log(0.9)  # all wrong
     scores[1, clips["encounter"] == "Pelagic/1"] = np.nan
     scored = OutOfFold(["Insular", "Pelagic"], scores)
-    found = rightness(clips, recordings, scored, clips["encounter"].to_numpy(object))
+    found = rightness(clips, scored, clips["encounter"].to_numpy(object))
     assert list(found["encounter"]) == ["Insular/0", "Insular/1", "Pelagic/0"]
     assert (found["right"] == 0.5).all()
     assert list(found["unit"]) == list(found["encounter"])
@@ -236,6 +236,8 @@ def found_with(verdict, **changes):
         "difference": gap, "units_per_class": {"Insular": 3, "Pelagic": 9}, "why": "Why.",
         "associations": [], "background": {"median_share_free": 0.4, "n_clips_without": 2},
         "controls": [row | {"name": "model", "kind": "model"}, row | {"name": "platform"}],
+        "n_clips": 40, "n_labelled_clips": 90, "evaluated": None,
+        "heard": {"n_repeats": 1, "clips_per_encounter": 20, "without_others": False},
     } | changes  # fmt: skip
 
 
@@ -269,3 +271,31 @@ def test_sentences_without_any_control_say_so():
     said = sentences(found_with("cannot tell", **none))
     assert said["summary"].startswith("Cannot tell: all facts of the files are the same")
     assert "no clip has frames" in said["explained"]["facts and background"]
+
+
+def test_sentences_tell_why_evaluate_gives_another_number():
+    """Repeats and clips heard differ: both recipes are named, and which number to quote."""
+    alone = sentences(found_with("animals"))["explained"]["beside evaluate"]
+    assert "0.80 [0.60, 0.90] for the classifier is of 1 draw of the folds, 40 of 90" in alone
+    assert "at most 20 of an encounter" in alone
+    evaluated = {
+        "balanced_accuracy": 0.71, "ci_low": 0.5, "ci_high": 0.85, "n_repeats": 3, "n_units": 12,
+        "n_folds": 5,
+    }  # fmt: skip
+    both = sentences(found_with("animals", evaluated=evaluated))["explained"]["beside evaluate"]
+    assert "evaluate's 0.71 [0.50, 0.85]" in both
+    assert "evaluate: 3 draws of the folds, all clips of 12 encounters" in both
+    assert "Quote evaluate's" in both
+
+
+def test_sentences_call_the_p_of_several_controls_joint():
+    row = {"kind": "nuisance", "value": 0.8, "low": 0.6, "high": 0.9, "p": 0.004}
+    rows = [
+        row | {"name": "model", "kind": "model"},
+        row | {"name": "platform"},
+        row | {"name": "date"},
+    ]
+    said = sentences(found_with("recorder", controls=rows))
+    assert "joint p = 0.010: in every shuffle the best of the 2 that vote" in said["summary"]
+    assert "joint p = 0.010" in said["explained"]["facts and background"]
+    assert "0.004" not in said["summary"]

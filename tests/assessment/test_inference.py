@@ -14,6 +14,7 @@ from pseudorca.assessment.inference import (
     _blocks,
     detectable,
     learning_curve,
+    mixed_encounters,
     permutation_test,
 )
 from pseudorca.assessment.metrics import evaluate
@@ -285,3 +286,18 @@ def test_other_sounds_on_the_same_ship_do_not_stop_its_label_from_moving():
     labels = both["label"].to_numpy(dtype=object)
     (block,) = _blocks(labels, units, units, None)
     assert block.n_assignments == math.comb(4, 2)
+
+
+def test_encounters_of_several_labels_are_named():
+    clips = survey("AABB")[0]
+    assert mixed_encounters(clips) == []
+    noise = clips.iloc[:1].assign(label=OTHER)
+    assert mixed_encounters(pd.concat([clips, noise])) == []
+    clips.loc[0, "label"] = "B"
+    (notice,) = mixed_encounters(clips)
+    assert notice.startswith("1 of 4 encounters hold clips of several classes: E00 (2 A, 1 B).")
+    assert "no test by permutation" not in notice
+    clips["label"] = ["A", "A", "B"] * 4
+    (notice,) = mixed_encounters(clips, most=2)
+    assert "E01 (2 A, 1 B) and 2 more" in notice
+    assert "no test by permutation can show anything" in notice

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pseudorca.assessment.intervals import interval, recall_interval
+from pseudorca.assessment.intervals import interval, loss_interval, recall_interval
 
 
 def names(groups):
@@ -98,3 +98,48 @@ def test_fewer_than_four_groups_are_said_to_be_too_few():
     actual = np.repeat([0, 1], [3, 9])
     *_, method = interval(np.ones(12), actual, names(range(12)), 2)
     assert method == "binomial, 3 to 9 groups per class, combined; too few encounters to conclude"
+
+
+def losses_of(n_first, n_second, seed=0):
+    rng = np.random.default_rng(seed)
+    n = n_first + n_second
+    labels = np.repeat(["A", "B"], [n_first, n_second]).astype(object)
+    return rng.gamma(1.0, 0.3, n), labels, np.arange(n).astype(object)
+
+
+def test_loss_interval_weighs_classes_and_encounters_alike():
+    losses, labels, groups = losses_of(4, 8)
+    low, high, method = loss_interval(losses, labels, groups, n_folds=5)
+    again = [np.repeat(one, 3) for one in (losses, labels, groups)]
+    assert loss_interval(*again, n_folds=5) == pytest.approx((low, high, method))
+    mean = (losses[:4].mean() + losses[4:].mean()) / 2
+    assert low < mean < high
+    assert np.sqrt(low * high) == pytest.approx(mean)  # the same factor on either side
+    assert "4 to 8 groups per class" in method
+
+
+def test_loss_interval_never_leaves_what_a_loss_can_be():
+    losses, labels, groups = losses_of(4, 4)
+    low, high, _ = loss_interval(losses, labels, groups, n_folds=5, highest=0.5)
+    assert low > 0
+    assert high == 0.5
+    assert loss_interval(0 * losses, labels, groups, n_folds=5)[:2] == (0, 0)
+
+
+def test_loss_interval_is_wider_with_fewer_folds_and_none_without_two():
+    data = losses_of(6, 6)
+    widths = [np.subtract(*loss_interval(*data, n_folds=k)[1::-1]) for k in (12, 5, 2)]
+    assert widths == sorted(widths)
+    assert loss_interval(*data, n_folds=1)[:2] == (None, None)
+    low, high, method = loss_interval(*losses_of(1, 8), n_folds=5)
+    assert (low, high) == (None, None)
+    assert "too few encounters to conclude" in method
+
+
+def test_loss_interval_covers_the_truth_of_skewed_losses():
+    """Without shared training it must cover more than it says: 200 surveys of 8 and 8 encounters."""
+    held = 0
+    for seed in range(200):
+        low, high, _ = loss_interval(*losses_of(8, 8, seed), n_folds=5)
+        held += low <= 0.3 <= high
+    assert held / 200 > 0.95

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
+from pseudorca.assessment.intervals import lower_bound, upper_bound
 from pseudorca.assessment.operating_point import (
     calibration_quality,
     choose_threshold,
@@ -15,11 +16,9 @@ from pseudorca.assessment.operating_point import (
     fit_operating_point,
     leave_one_survey_out,
     log_odds_shift,
-    lower_bound,
     precision_at,
     rates,
     risk_coverage,
-    upper_bound,
 )
 from pseudorca.errors import PseudorcaError
 

@@ -73,8 +73,13 @@ def test_a_few_encounters_without_error_promise_no_certainty():
     encounters = np.array([str(k) for k in range(8)], dtype=object)
     ones = np.ones(8, dtype=np.int64)
     made = fit_calibrator(scores, ones, labels, encounters, CLASSES)
-    # One encounter more, of unknown class: 8.5 of 9.
-    assert np.exp(made.log_probabilities(scores, ones)).max() == pytest.approx(8.5 / 9, abs=1e-3)
+    # One encounter more, of unknown class: 8.5 of 9 where the fit saw such scores, and drawn in once
+    # more by the mixture, beyond which no score goes.
+    highest = (8 * 8.5 / 9 + 0.5) / 9
+    assert np.exp(made.log_probabilities(scores, ones)).max() == pytest.approx(highest, abs=1e-3)
+    surest = np.exp(made.log_probabilities(100 * scores, ones))
+    assert surest.max() == pytest.approx(8.5 / 9, abs=1e-6)
+    assert surest.min() == pytest.approx(0.5 / 9, abs=1e-6)
 
 
 def test_scores_that_say_nothing_become_the_prior():

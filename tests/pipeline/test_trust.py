@@ -1,5 +1,6 @@
 """What evaluate, audit and decide must say of awkward surveys: names that meet, silence, priors."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,3 +85,54 @@ def test_the_audit_says_what_evaluate_said_of_the_same_recipe(
     said = audited["explained"]["beside evaluate"]
     assert "1 draw of the folds, 8 of 16 labelled clips (at most 1 of an encounter)" in said
     assert "2 draws of the folds" in said
+
+
+def test_a_bound_on_wrong_names_is_flagged_at_another_prior_than_training_s(
+    embedded: Store,
+) -> None:
+    workflow.train_project(embedded, HEAD)
+    classifier = Classifier.load(embedded.folder / "classifiers" / "classifier")
+    wanted = {"max_error": 0.9}
+
+    def chosen(prior: str) -> tuple[dict, list[str]]:
+        _, found, notices = decision_rules(classifier, DecisionOptions(prior=prior, **wanted))
+        return found["encounter"], notices
+
+    for prior in ("train", "uniform"):  # four encounters of each class: the same
+        found, notices = chosen(prior)
+        assert found["chosen"] is not None
+        assert not found["prior_differs"]
+        assert notices == []
+    found, notices = chosen("Insular=0.1,Pelagic=0.9")
+    assert found["prior_differs"]
+    assert found["holds_at"] == {"Insular": 0.5, "Pelagic": 0.5}
+    (notice,) = notices
+    assert "counted among the training encounters (Insular 50 %, Pelagic 50 %)" in notice
+    assert "Insular=0.1,Pelagic=0.9 is another" in notice
+    assert decision_rules(classifier, DecisionOptions(prior="Insular=0.1,Pelagic=0.9"))[2] == []
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_events_whose_species_was_met_in_one_survey_only_claim_nothing(
+    tmp_path: Path, as_json: bool
+) -> None:
+    table = pd.DataFrame(
+        {
+            "event": [f"E{k}" for k in range(60)],
+            "score": np.linspace(0, 1, 60),
+            "seen": ["other"] * 40 + ["minke"] * 20,
+            "cruise": ["A", "B"] * 20 + ["C"] * 20,
+        }
+    )
+    table.to_csv(tmp_path / "events.csv", index=False)
+    arguments = ["decide", "--events", str(tmp_path / "events.csv"), "--out", str(tmp_path / "out")]
+    arguments += ["--event", "event", "--score", "score", "--truth", "seen", "--positive", "minke"]
+    arguments += ["--survey", "cruise", "--verified", "all", "--called", "none", "--filter", "none"]
+    done = CliRunner().invoke(app, arguments + ["--json"] * as_json)
+    assert done.exit_code == 0, done.output
+    if as_json:
+        found = json.loads(done.stdout)
+        assert found["operating_point"]["label"]["claim"] == 0
+    else:
+        assert "No survey with minke could be left out: nothing can be claimed." in done.stdout
+    assert (tmp_path / "out" / "events.html").exists()

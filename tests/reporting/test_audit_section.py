@@ -40,7 +40,7 @@ def made_up(verdict: str, **changes: Any) -> dict[str, Any]:
         "difference": number,
         "best_control": "platform",
     }
-    said = ("facts and background", "leakage gap", "background swap", "bands",
+    said = ("beside evaluate", "facts and background", "leakage gap", "background swap", "bands",
             "recorder in the embeddings", "association")  # fmt: skip
     return judged | {
         "by_background_alone": judged, "p_model": 0.01, "smallest_p": 0.005, "n_permutations": 199,
@@ -123,6 +123,11 @@ def test_section_says_that_backgrounds_could_not_be_swapped(store):
     assert sum(isinstance(block, Chart) for block in section.blocks) == 2
 
 
+def test_section_says_that_a_network_without_pictures_has_no_bands(store):
+    section = section_of(store, made_up("recorder", bands=None))
+    assert Text("Sentence about bands.") in section.blocks
+
+
 def test_section_warns_of_tables_that_changed_since(store):
     section = section_of(store, made_up("recorder", tables={"clips": 3}))
     (notices,) = [b for b in section.blocks if isinstance(b, Notices)]
@@ -171,3 +176,10 @@ def test_band_intervals_draw_both_kinds():
     band = {"low_hz": 100.0, "high_hz": 2_000.0, "alone": number, "left_out": number}
     ax = band_intervals(Figure().subplots(), [band, band], chance=0.5, whole=0.8)
     assert len(ax.lines) == 2 * 2 * 2 + 2
+
+
+def test_own_p_and_joint_p_are_told_apart(store):
+    page = render([section_of(store, made_up("recorder", p_nuisance=0.03))], title="t", notices=[])
+    assert "own p" in page
+    assert "joint p of those that vote, 0.030" in " ".join(page.split())
+    assert "Sentence about beside evaluate." in page

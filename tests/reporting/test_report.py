@@ -16,6 +16,7 @@ from pseudorca.reporting.answer import answer_section
 from pseudorca.reporting.balance import balance_section
 from pseudorca.reporting.blocks import Fold, Section, Table, folded
 from pseudorca.reporting.curves import recording_scores
+from pseudorca.reporting.predictions import _what_was_wished
 from pseudorca.reporting.project import read_project
 from pseudorca.reporting.report import render, write_report
 from pseudorca.store import Store
@@ -297,3 +298,19 @@ def test_folder_as_target_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "project", create=True)
     with pytest.raises(PseudorcaError, match="is a folder"):
         write_report(store, tmp_path)
+
+
+def test_what_was_wished_of_the_names_is_said_of_each_kind_of_unit() -> None:
+    chosen = {"wanted": 0.2, "chosen": {"probability": 0.9}, "smallest_that_can_be_claimed": 0.1}
+    refused = {"wanted": 0.2, "chosen": None, "smallest_that_can_be_claimed": 0.53}
+    settings = [
+        {"classifier_id": "mine", "thresholds": {"encounter": chosen, "recording": refused}},
+        {"classifier_id": "other", "thresholds": {}},
+    ]
+    runs = pd.DataFrame({"verb": "predict", "settings": [json.dumps(one) for one in settings]})
+    project: Any = SimpleNamespace(runs=runs)
+    first, second = _what_was_wished(project, "mine")
+    assert "encounters are named from a probability of 0.90 on" in first
+    assert "of recordings nobody can claim less than 53 %" in second
+    assert _what_was_wished(project, "other") == []
+    assert _what_was_wished(project, "a third") == []

@@ -12,10 +12,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pseudorca import cli, workflow
-from pseudorca.errors import ManifestError, PseudorcaError
+from pseudorca.errors import HeadError, ManifestError, PseudorcaError
 from pseudorca.features.study import StudyFrontEnd
 from pseudorca.recordings import audio
 from pseudorca.store import Store
+from pseudorca.study import as_published
 from pseudorca.study.material import read_material
 from pseudorca.study.options import StudyOptions
 from pseudorca.study.reproduce import reproduce, silent
@@ -229,3 +230,24 @@ def test_real_recordings_fall_from_as_published_to_told_straight(watkins, shared
     assert row["published_accuracy"] > 0.9
     assert row["published_balanced_accuracy"] > row["straight_encounter_balanced_accuracy"] + 0.2
     assert row["straight_encounter_ci_low"] < row["straight_encounter_majority_baseline"]
+
+
+def test_a_training_of_table_4_1_that_diverges_is_a_marked_cell(
+    survey, small, tmp_path, monkeypatch
+):
+    real = as_published.train
+
+    def diverging(source, truth, n_classes, training, validation, head, **options):
+        if head.balance == "none":
+            raise HeadError("the loss is nan in epoch 1")
+        return real(source, truth, n_classes, training, validation, head, **options)
+
+    monkeypatch.setattr(as_published, "train", diverging)
+    out = tmp_path / "out"
+    result = reproduce(survey, out, StudyOptions(**small))
+    table = pd.read_csv(out / "tables" / "table_4_1.csv")
+    assert table["published_failed"].tolist() == ["the loss is nan in epoch 1"] * len(BACKBONES)
+    assert table["straight_clip_balanced_accuracy"].notna().all()
+    page = Path(result["report"]).read_text()
+    assert page.count("failed") >= 2 * len(BACKBONES)
+    assert f"{BACKBONES[0]}, as published: the loss is nan in epoch 1" in page

@@ -6,6 +6,7 @@ import pytest
 from pseudorca.errors import HeadError
 from pseudorca.learning.heads import SoftmaxHead
 from pseudorca.learning.training_set import TrainingSet
+from pseudorca.study import straight
 from pseudorca.study.material import Material, chosen_unknown
 from pseudorca.study.reproduce import silent
 from pseudorca.study.straight import ChosenSoftmaxHead, Honest, _folds, run_straight
@@ -77,3 +78,23 @@ def test_classes_of_one_encounter_are_split_by_moment_with_a_warning(material, n
     assert split.is_optimistic
     assert "Encounters cannot be kept whole" in notices[0]
     assert folds.n_straddling_moments == 0
+
+
+def test_unknown_clips_are_calibrated_on_scores_of_settings_chosen_inside(
+    networks, tmp_path, monkeypatch
+):
+    """Scores of the setting that looked best on them would promise too much."""
+    seen = []
+    real = straight._Runner.predict
+    monkeypatch.setattr(
+        straight._Runner, "predict", lambda self, *rest: seen.append(rest[3]) or real(self, *rest)
+    )
+    found = run_straight(
+        networks.material, networks, networks.options, chosen_unknown(networks.material, 3),
+        tmp_path / "kept", silent,
+    )  # fmt: skip
+    (used,) = seen
+    assert used is found.final
+    settings = {(t["learning_rate"], t["momentum"]) for t in used.trainings}
+    assert len(used.trainings) == 2  # two folds, each with a choice of its own
+    assert all(rate in networks.options.rates for rate, _ in settings)

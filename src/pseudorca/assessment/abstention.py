@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 from numpy.typing import NDArray
 
+from pseudorca.assessment.intervals import upper_bound
 from pseudorca.assessment.reliability import CalibratedUnits
+from pseudorca.assessment.risk import surest_first
 from pseudorca.learning.training_set import OTHER
 
 COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)
@@ -71,19 +72,22 @@ def risk_coverage(outcome: pd.DataFrame) -> pd.DataFrame:
     weights = _weights(outcome)
     total = weights[(outcome["label"] != OTHER).to_numpy()].sum()
     named = outcome.assign(weight=weights)[outcome["named"] != OTHER]
-    rows = named.sort_values("probability", ascending=False, kind="stable")
-    weight = rows["weight"].to_numpy(dtype=np.float64)
-    decided = np.cumsum(weight)
-    wrong = np.cumsum(weight * ~rows["right"].to_numpy(dtype=bool))
-    covered = np.cumsum(weight * (rows["label"] != OTHER).to_numpy(dtype=bool))
-    curve = pd.DataFrame(
+    weight = named["weight"].to_numpy(dtype=np.float64)
+    curve = surest_first(
+        named["probability"],
         {
-            "probability": rows["probability"].to_numpy(dtype=np.float64),
-            "coverage": covered / total,
-            "error": wrong / decided,
+            "decided": weight,
+            "wrong": weight * ~named["right"].to_numpy(dtype=bool),
+            "covered": weight * (named["label"] != OTHER).to_numpy(dtype=bool),
+        },
+    )
+    return pd.DataFrame(
+        {
+            "probability": curve["threshold"],
+            "coverage": curve["covered"] / total,
+            "error": curve["wrong"] / curve["decided"],
         }
     )
-    return curve.drop_duplicates("probability", keep="last", ignore_index=True)
 
 
 def thresholds(outcome: pd.DataFrame) -> list[Threshold]:
@@ -114,13 +118,12 @@ def thresholds(outcome: pd.DataFrame) -> list[Threshold]:
         share = decided.groupby("encounter").size() / outcome.groupby("encounter").size()
         n = float(share.sum())
         wrong = float(row["error"]) * n
-        bound = 1.0 if wrong >= n else float(scipy.stats.beta.ppf(1 - alpha, wrong + 1, n - wrong))
         found.append(
             Threshold(
                 float(row["probability"]) if coverage < 1 else 0.0,
                 float(row["coverage"]),
                 float(row["error"]),
-                bound,
+                upper_bound(wrong, n, confidence=1 - alpha),
                 round(n),
             )
         )

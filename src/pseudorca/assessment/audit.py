@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from pseudorca.assessment.audit_words import LEVEL
 from pseudorca.assessment.intervals import interval
+from pseudorca.assessment.rightness import rightness
 from pseudorca.errors import FoldError
-from pseudorca.learning.crossval import OutOfFold, cross_validate, fit_head
+from pseudorca.learning.crossval import cross_validate, fit_head
 from pseudorca.learning.heads import Head
 from pseudorca.learning.training_set import TrainingSet
-from pseudorca.prediction.decisions import aggregate
 from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 
@@ -40,41 +40,6 @@ class Estimate:
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
-
-
-def rightness(
-    clips: pd.DataFrame,
-    recordings: pd.DataFrame,
-    scored: OutOfFold,
-    units: NDArray[np.object_],
-) -> pd.DataFrame:
-    """Say which encounters were named rightly.
-
-    Parameters
-    ----------
-    clips, recordings : DataFrame, the tables of these names
-    scored : OutOfFold
-    units : ndarray [shape=(n_clips,)], what is independent: the encounter or something coarser
-
-    Returns
-    -------
-    DataFrame, a row per encounter and label
-        ``encounter, label, unit, right`` (share of repeats); encounters not tested in every repeat
-        are left out.
-    """
-    unit_of = dict(zip(clips["encounter"], units, strict=True))
-    tables = []
-    for scores in scored.log_probabilities:
-        encounters = aggregate(clips, recordings, scores, "encounter")
-        said = np.array(scored.classes, dtype=object)[encounters.log_probabilities.argmax(axis=1)]
-        labels = encounters.table["label"].to_numpy(dtype=object)
-        table = pd.DataFrame({"encounter": encounters.table["unit_id"].astype(object)})
-        tables.append(table.assign(label=labels, right=(said == labels).astype(float)))
-    every = pd.concat(tables).groupby(["encounter", "label"], as_index=False)
-    counted = every["right"].agg(["mean", "size"])
-    whole = counted[counted["size"] == len(tables)].rename(columns={"mean": "right"})
-    whole["unit"] = [unit_of[encounter] for encounter in whole["encounter"]]
-    return whole[["encounter", "label", "unit", "right"]].reset_index(drop=True)
 
 
 def balanced_accuracy(right: pd.DataFrame) -> tuple[Estimate, str]:
@@ -173,7 +138,7 @@ def leakage_gap(random: pd.DataFrame, honest: pd.DataFrame, *, seed: int = 0) ->
 
     Parameters
     ----------
-    random, honest : DataFrame, as from :func:`rightness`
+    random, honest : DataFrame, as from :func:`pseudorca.assessment.rightness.rightness`
     seed : int
     """
     both = honest.merge(random, on=["encounter", "label"], suffixes=("", "_random"))
@@ -343,7 +308,7 @@ def knows_recorder(
             continue
         part = replace(data.take(rows), labels=signature[rows], groups=folds.units)
         scored = cross_validate(part, folds, head)
-        right = rightness(own, recordings, scored, folds.units)
+        right = rightness(own, scored, folds.units)
         estimate, _ = balanced_accuracy(right)
         about = {"label": label, "values": values, "n_encounters": len(right)}
         found.append(about | {"chance": 1 / len(values)} | estimate.as_dict())

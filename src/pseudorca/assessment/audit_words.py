@@ -48,7 +48,7 @@ def sentences(found: Mapping[str, Any]) -> dict[str, Any]:
     dict
         ``summary`` (to be quoted) and ``explained`` (a sentence per part, by name).
     """
-    explained = {}
+    explained = {"beside evaluate": _beside_evaluate(found)}
     if "leakage_gap" in found:
         explained["leakage gap"] = _gap(found["leakage_gap"])
     explained["facts and background"] = _nuisance(found)
@@ -59,8 +59,13 @@ def sentences(found: Mapping[str, Any]) -> dict[str, Any]:
             "Backgrounds could not be swapped: too few encounters have clips with both signals and "
             "frames without, that can be left out together."
         )
-    if "bands" in found:
+    if found.get("bands"):
         explained["bands"] = _bands(found["bands"])
+    elif "bands" in found:
+        explained["bands"] = (
+            "Not tried: this network takes the sound itself, and no picture whose rows could be left "
+            "out."
+        )
     if "recorder_in_embeddings" in found:
         explained["recorder in the embeddings"] = _recorder(found["recorder_in_embeddings"])
     explained["association"] = _association(found)
@@ -79,7 +84,7 @@ def _summary(found: Mapping[str, Any]) -> str:
     best = rows[found["best_control"]]
     numbers += (
         f"; the best control without any animal in it, {title(best['name'])}, {_interval(best)} "
-        f"(p = {found['p_nuisance']:.3f}, the best of {_n_voting(found)}). The difference is "
+        f"(joint p = {found['p_nuisance']:.3f}: {_joint(found)}). The difference is "
         f"{_signed(found['difference'])}."
     )
     verdict = {
@@ -116,8 +121,8 @@ def _nuisance(found: Mapping[str, Any]) -> str:
     how = f"all {n} ways to assign" if found["enumerated"] else f"{n} shuffles of"
     text = (
         f"Controls in which no animal has a part: the best of them is {title(found['best_control'])}. "
-        f"Among {how} the labels between encounters, the best of the same controls "
-        f"did as well with p = {p:.3f} (smallest possible {smallest:.3f})"
+        f"Among {how} the labels between encounters, the best of the same controls, whichever it was, "
+        f"did as well with a joint p = {p:.3f} (smallest possible {smallest:.3f})"
     )
     if smallest >= LEVEL:
         text += ": with so few ways to exchange labels nothing could have been shown."
@@ -136,7 +141,10 @@ def _nuisance(found: Mapping[str, Any]) -> str:
 
 
 def _gap(gap: Mapping[str, float]) -> str:
-    text = f"Random split minus this split: {_signed(gap)}, on the same encounters."
+    text = (
+        f"Random split minus this split: {_signed(gap)}, on the same encounters and clips as the rest "
+        "of the audit."
+    )
     if gap["low"] > 0:
         return (
             f"{text} So much of a randomly split accuracy is knowing the encounter, and would be gone "
@@ -212,6 +220,46 @@ def _association(found: Mapping[str, Any]) -> str:
     )
     text = f"Association of the label with (Cramér's V, 0 to 1): {shown}. " if shown else ""
     return f"{text}{found['why']}"
+
+
+def _beside_evaluate(found: Mapping[str, Any]) -> str:
+    """Why the classifier's number is not the one that ``evaluate`` gives, and which to quote."""
+    heard = found["heard"]
+    here = f"{_draws(heard)}, {found['n_clips']} of {found['n_labelled_clips']} labelled clips"
+    if found["n_clips"] < found["n_labelled_clips"]:
+        here += f" (at most {heard['clips_per_encounter']} of an encounter)"
+    if heard["without_others"]:
+        here += ", without the folders of other sounds"
+    model = next(row for row in found["controls"] if row["kind"] == "model")
+    evaluated = found["evaluated"]
+    if evaluated is None:
+        return (
+            f"The audit's {_interval(model)} for the classifier is of {here}; every control got the "
+            "same. evaluate hears all clips and draws the folds more often, so its number may differ: "
+            "quote that one for how good the classifier is, the audit's only beside the controls."
+        )
+    other = {
+        "value": evaluated["balanced_accuracy"],
+        "low": evaluated["ci_low"],
+        "high": evaluated["ci_high"],
+    }
+    return (
+        f"The audit's {_interval(model)} for the classifier and evaluate's {_interval(other)} are of "
+        f"the same recipe. The audit: {here}, as every control got. evaluate: {_draws(evaluated)}, all "
+        f"clips of {evaluated['n_units']} encounters. Quote evaluate's for how good the classifier is, "
+        "the audit's only beside the controls."
+    )
+
+
+def _draws(drawn: Mapping[str, Any]) -> str:
+    n = drawn["n_repeats"]
+    return f"{n} draw{'s' * (n > 1)} of the folds"
+
+
+def _joint(found: Mapping[str, Any]) -> str:
+    """What the joint p is of."""
+    n = _n_voting(found)
+    return f"in every shuffle the best of the {n} that vote" if n > 1 else "the only one that votes"
 
 
 def _n_voting(found: Mapping[str, Any]) -> int:

@@ -17,6 +17,7 @@ import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
+from pseudorca.assessment.rightness import EncounterMean
 from pseudorca.errors import FoldError
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.heads import Head
@@ -130,7 +131,7 @@ def permutation_test(
     folds = make_folds(clips, recordings, split)
     encounters = clips["encounter"].to_numpy(dtype=object)
     units = encounters if split.is_optimistic else folds.units
-    averager = _EncounterMean(clips, units)
+    averager = EncounterMean(clips, units)
     sets = {
         name: replace(one, groups=one.recordings if split.is_optimistic else folds.units)
         for name, one in data.items()
@@ -271,7 +272,7 @@ def learning_curve(
     labels = folds.labels
     encounters = clips["encounter"].to_numpy(dtype=object)
     units = encounters if split.is_optimistic else folds.units
-    averager = _EncounterMean(clips, units)
+    averager = EncounterMean(clips, units)
     data = replace(data, groups=data.recordings if split.is_optimistic else folds.units)
     populations = sorted(set(labels) - {OTHER})
     if sizes is None:
@@ -304,59 +305,37 @@ def learning_curve(
     return pd.DataFrame(rows)
 
 
-class _EncounterMean:
-    """Clip scores to encounters as :func:`pseudorca.prediction.decisions.aggregate` does, but quickly.
+def mixed_encounters(clips: pd.DataFrame, most: int = 5) -> list[str]:
+    """Say which encounters hold several populations, so that their labels cannot be permuted.
 
-    A unit is an encounter and a label; since permutations carry whole ones, the rows stay the same.
+    Parameters
+    ----------
+    clips : DataFrame, the table ``clips``; labelled clips only
+    most : int, encounters that are named
+
+    Returns
+    -------
+    list of str, one notice or none
     """
-
-    def __init__(self, clips: pd.DataFrame, units: NDArray[np.object_]) -> None:
-        moments = clips.groupby(["moment_id", "label"], sort=False)
-        self._moment = moments.ngroup().to_numpy()
-        by_moment = moments["encounter"].first().reset_index()
-        self._encounter = by_moment.groupby(["encounter", "label"], sort=False).ngroup().to_numpy()
-        of_clip = self._encounter[self._moment]
-        self.first_clip = np.unique(of_clip, return_index=True)[1]
-        self.encounters = clips["encounter"].to_numpy(dtype=object)[self.first_clip]
-        self.units = units[self.first_clip]
-
-    def right(
-        self,
-        log_probabilities: NDArray[np.float64],
-        classes: list[str],
-        labels: NDArray[np.object_],
-    ) -> NDArray[np.float64]:
-        """Share of repeats in which an encounter is named rightly, NaN where not tested in all."""
-        column = {label: k for k, label in enumerate(classes)}
-        actual = np.array([column[label] for label in labels[self.first_clip]])
-        shares = np.zeros(len(actual))
-        for scores in log_probabilities:
-            tested = ~np.isnan(scores[:, 0])
-            by_moment = _means(scores[tested], self._moment[tested], len(self._encounter))
-            heard = ~np.isnan(by_moment[:, 0])
-            means = _means(by_moment[heard], self._encounter[heard], len(actual))
-            right = (means.argmax(axis=1) == actual).astype(np.float64)
-            right[np.isnan(means[:, 0])] = np.nan
-            shares += right
-        return shares / len(log_probabilities)
-
-    def counted(self, right: NDArray[np.float64], labels: NDArray[np.object_]) -> NDArray[np.bool_]:
-        """Encounters that are tested and of a population: other sounds are none."""
-        return np.asarray(np.isfinite(right) & (labels[self.first_clip] != OTHER))
-
-    def balanced_accuracy(self, right: NDArray[np.float64], labels: NDArray[np.object_]) -> float:
-        """Mean over the populations of the share of encounters named rightly."""
-        counted = self.counted(right, labels)
-        of_unit = labels[self.first_clip][counted]
-        return float(np.mean([right[counted][of_unit == label].mean() for label in set(of_unit)]))
-
-
-def _means(values: NDArray[np.float64], groups: NDArray[Any], n_groups: int) -> NDArray[np.float64]:
-    """Mean of the rows of each group; NaN where a group has none."""
-    sums = [np.bincount(groups, weights=column, minlength=n_groups) for column in values.T]
-    counts = np.bincount(groups, minlength=n_groups)[:, None]
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.stack(sums, axis=1) / counts)
+    counts = clips[clips["label"] != OTHER].groupby(["encounter", "label"]).size().unstack()
+    mixed = counts[counts.notna().sum(axis=1) > 1]
+    if mixed.empty:
+        return []
+    shown = [
+        f"{name} ({', '.join(f'{int(n)} {label}' for label, n in row.dropna().items())})"
+        for name, row in mixed.head(most).iterrows()
+    ]
+    more = f" and {len(mixed) - most} more" if len(mixed) > most else ""
+    text = (
+        f"{len(mixed)} of {len(counts)} encounters hold clips of several classes: "
+        f"{', '.join(shown)}{more}. Each stays whole in every split, and its labels cannot be permuted"
+    )
+    if len(mixed) == len(counts):
+        text += ": no test by permutation can show anything here"
+    return [
+        f"{text}. If folders of two classes only happen to have the same name, name them apart, or "
+        "give --metadata with a column encounter."
+    ]
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import scipy.special
-import scipy.stats
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from pseudorca.assessment.intervals import lower_bound, lower_bounds, upper_bound
+from pseudorca.assessment.risk import surest_first
 from pseudorca.errors import PseudorcaError, unknown_name
 
 Method = Literal["auto", "platt", "temperature", "isotonic"]
@@ -93,22 +94,6 @@ class OutOfSurvey:
     tested: NDArray[np.bool_]
     points: dict[str, OperatingPoint]
     untestable: list[str]
-
-
-def lower_bound(n_yes: int, n: int, *, confidence: float = 0.95) -> float:
-    """One-sided exact lower bound of a share, 0 if nothing was counted.
-
-    References
-    ----------
-    .. [1] Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the
-       case of the binomial", Biometrika 26:404.
-    """
-    return float(_lower(np.array([n_yes]), np.array([n]), confidence)[0])
-
-
-def upper_bound(n_yes: int, n: int, *, confidence: float = 0.95) -> float:
-    """One-sided exact upper bound of a share, 1 if nothing was counted."""
-    return 1 - lower_bound(n - n_yes, n, confidence=confidence)
 
 
 def rates(
@@ -269,23 +254,18 @@ def choose_threshold(
     ----------
     .. [1] Angelopoulos et al. 2021, "Learn then test", arXiv:2110.01052 (fixed sequence testing).
     """
-    order = np.argsort(-scores, kind="stable")
-    descending = scores[order]
-    ends = np.append(np.flatnonzero(np.diff(descending)), len(scores) - 1)
-    n_called, n_right = ends + 1, np.cumsum(right[order])[ends]
-    low = _lower(n_right, n_called, confidence)
+    curve = surest_first(scores, {"n": np.ones(len(scores), dtype=np.int64), "n_right": right})
+    descending, n_called = curve["threshold"].to_numpy(), curve["n"].to_numpy()
+    low = lower_bounds(curve["n_right"], n_called, confidence=confidence)
     best = int(np.flatnonzero(low == low.max())[-1])
     if wanted is not None:
         possible = (1 - confidence) ** (1 / n_called) >= wanted
-        first = int(possible.argmax()) if possible.any() else len(ends)
+        first = int(possible.argmax()) if possible.any() else len(curve)
         failures = np.flatnonzero(low[first:] < wanted)
-        last = first + int(failures[0]) - 1 if len(failures) else len(ends) - 1
+        last = first + int(failures[0]) - 1 if len(failures) else len(curve) - 1
         if last >= first:
             best = last
-    end = ends[best]
-    if end + 1 == len(scores):
-        return float(descending[end])
-    return float((descending[end] + descending[end + 1]) / 2)
+    return float(descending[best : best + 2].mean())
 
 
 def fit_operating_point(
@@ -396,17 +376,15 @@ def risk_coverage(
     tables = []
     for kind, order_by, right, says in cases:
         known = np.isfinite(order_by)
-        order = np.flatnonzero(known)[np.argsort(-order_by[known], kind="stable")]
-        values = order_by[order]
-        ends = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)[: len(values)]
-        n, n_wrong = ends + 1, np.cumsum(~right[order])[ends]
-        found = np.cumsum((says & positive)[order])[ends]
-        table = pd.DataFrame(
-            {"threshold": values[ends], "n": n, "coverage": n / len(positive), "n_wrong": n_wrong}
+        counts = {"n": known, "n_wrong": ~right, "found": says & positive}
+        table = surest_first(
+            order_by[known], {name: count[known].astype(np.int64) for name, count in counts.items()}
         )
+        n, n_wrong = table["n"], table["n_wrong"]
+        table.insert(2, "coverage", n / len(positive))
         table["risk"] = n_wrong / n
-        table["risk_high"] = 1 - _lower(n - n_wrong, n, confidence)
-        table["recall"] = found / max(int(positive.sum()), 1)
+        table["risk_high"] = 1 - lower_bounds(n - n_wrong, n, confidence=confidence)
+        table["recall"] = table.pop("found") / max(int(positive.sum()), 1)
         table.insert(0, "kind", kind)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -464,14 +442,6 @@ def calibration_quality(
 def log_odds_shift(wanted: float, fitted: float) -> float:
     """Difference of the log-odds of two prevalences, 0 to 1 without the ends."""
     return float(scipy.special.logit(wanted) - scipy.special.logit(fitted))
-
-
-def _lower(
-    n_yes: NDArray[np.int64], n: NDArray[np.int64], confidence: float
-) -> NDArray[np.float64]:
-    # Where nothing is yes the distribution has no shape, and the bound is 0.
-    found = scipy.stats.beta.ppf(1 - confidence, np.maximum(n_yes, 1), n - n_yes + 1)
-    return np.where(n_yes > 0, found, 0.0)
 
 
 def _evidence(scores: NDArray[np.float64], log_odds: bool) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ import pandas as pd
 import scipy.special
 from numpy.typing import NDArray
 
+from pseudorca.assessment.intervals import loss_interval
 from pseudorca.learning.calibration import Calibrator, encounter_weights, fit_calibrator
 from pseudorca.learning.training_set import OTHER
 from pseudorca.prediction.decisions import aggregate
@@ -22,8 +23,6 @@ MIN_ENCOUNTERS_ECE = 50
 """Encounters below which an expected calibration error says more about the bins than the scores."""
 
 _BINS = np.linspace(0, 1, 6)
-_N_RESAMPLES = 2000
-_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,8 @@ def reliability(units: CalibratedUnits) -> dict[str, Any]:
     -------
     dict
         ``log_loss, brier`` (multi-class: sum of squared errors, 0 to 2), each with ``_low`` and
-        ``_high`` (encounters resampled within class: meant for 95 %, but in simulated surveys it held
-        the truth in 77 to 80 %, since the heads differ too) and ``_baseline`` (saying the prior);
+        ``_high`` (95 %, see :func:`pseudorca.assessment.intervals.loss_interval`; None where there
+        are too few encounters for one) and ``_baseline`` (saying the prior); ``interval_method``;
         ``bins``: rows ``low, high, claimed, happened, n_encounters`` over all classes' claims;
         ``expected_calibration_error`` from 50 encounters on, else None; ``temperature``,
         ``dependence``, ``kind`` and ``n_encounters``.
@@ -124,14 +123,17 @@ def reliability(units: CalibratedUnits) -> dict[str, Any]:
         "log_loss": -log_probabilities[np.arange(len(actual)), actual],
         "brier": ((claimed - is_class) ** 2).sum(axis=1),
     }
-    n = len(classes)
+    n, n_folds = len(classes), table["fold"].nunique()
     baseline = {"log_loss": float(np.log(n)), "brier": 1 - 1 / n}
+    highest = {"log_loss": np.inf, "brier": 2.0}
     made: dict[str, Any] = {}
     for name, values in losses.items():
-        low, high = _interval(values, labels, encounters)
+        low, high, method = loss_interval(
+            values, labels, encounters, n_folds=n_folds, highest=highest[name]
+        )
         made |= {
             name: float(weights @ values), f"{name}_low": low, f"{name}_high": high,
-            f"{name}_baseline": baseline[name],
+            f"{name}_baseline": baseline[name], "interval_method": method,
         }  # fmt: skip
     bins = _bins(claimed, is_class, weights, encounters)
     total = sum(n_encounters.values())
@@ -166,21 +168,6 @@ def _fit(
         classes,
         presupposed=presupposed,
     )
-
-
-def _interval(
-    values: NDArray[np.float64], labels: NDArray[np.object_], encounters: NDArray[np.object_]
-) -> tuple[float, float]:
-    """95 % percentile interval of the class-balanced mean, encounters resampled within class."""
-    per_encounter = pd.DataFrame({"label": labels, "encounter": encounters, "value": values})
-    means = per_encounter.groupby(["label", "encounter"])["value"].mean()
-    rng = np.random.default_rng(_SEED)
-    resampled = []
-    for _, mine in means.groupby(level="label"):
-        rows = rng.integers(len(mine), size=(_N_RESAMPLES, len(mine)))
-        resampled.append(mine.to_numpy()[rows].mean(axis=1))
-    low, high = np.quantile(np.mean(resampled, axis=0), [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _bins(

@@ -5,30 +5,24 @@ from typing import Annotated, Any
 
 import typer
 
+from pseudorca.cli.head_options import HEAD, HeadOptions, with_head_options
 from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
-    Balancing,
     BatchSize,
     Device,
-    Epochs,
     GroupBy,
-    HeadKind,
-    HeadName,
-    Momentum,
     Project,
-    Rate,
     Repeats,
     Seed,
-    Strength,
-    Workers,
-    head_from,
+    Threads,
     open_store,
     splits_from,
 )
 from pseudorca.cli.output import done, progress, say, say_notices, table
 
 
+@with_head_options
 def audit(
     project: Project,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
@@ -52,41 +46,49 @@ def audit(
     quick: Annotated[
         bool, typer.Option("--quick", help="Only what the verdict needs: facts and background.")
     ] = False,
-    head: HeadName = HeadKind.logistic,
-    balance: Balancing = None,
-    c: Strength = None,
-    learning_rate: Rate = None,
-    momentum: Momentum = None,
-    epochs: Epochs = None,
+    head: HeadOptions = HEAD,
     seed: Seed = None,
     device: Device = "auto",
     batch_size: BatchSize = 32,
-    workers: Workers = None,
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Animals or recorders? Compare the classifier with controls that hear no animal."""
     from pseudorca import workflow
 
-    made = head_from(head, balance, c, learning_rate, momentum, epochs, seed)
+    made = head.make(seed)
     chosen = splits_from([split], group_by, n_folds, repeats, seed)[0]
     options = workflow.AuditOptions(permutations, seed or 0, within, clips_per_encounter, quick)
     store = open_store(project)
     with progress("Auditing") as update:
         result = workflow.audit_project(
-            store, made, chosen, options, device=device, batch_size=batch_size, n_workers=workers,
+            store, made, chosen, options, device=device, batch_size=batch_size, n_threads=threads,
             progress=update, stage=lambda text: sys.stderr.write(f"{text} ...\n"),
         )  # fmt: skip
     if done(result, as_json):
         return
     say(result["summary"])
     table(
-        ["", "votes", "balanced accuracy", "95 % interval", "p"],
+        ["", "votes", "balanced accuracy", "95 % interval", "own p"],
         (_line(row) for row in result["controls"]),
     )
-    say(f"Chance is {result['chance']:.2f}. p: shuffles of the labels between encounters.")
+    say(
+        f"Chance is {result['chance']:.2f}. Own p: how often this row alone does as well with labels "
+        f"shuffled between encounters.{_joint(result)}"
+    )
     for name, sentence in result["explained"].items():
         say(f"{name}: {sentence}")
     say_notices(result)
+
+
+def _joint(result: dict[str, Any]) -> str:
+    """Which p the verdict takes."""
+    if result["p_nuisance"] is None:
+        return ""
+    return (
+        f" The verdict takes the joint p of those that vote, {result['p_nuisance']:.3f}: how often the "
+        "best of them, whichever it is in a shuffle, does as well as the best one here."
+    )
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:

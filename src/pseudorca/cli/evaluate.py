@@ -4,41 +4,28 @@ from typing import Annotated, Any
 
 import typer
 
+from pseudorca.cli.head_options import TUNED_HEAD, TunedHeadOptions, with_head_options
 from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
-    Balancing,
-    Epochs,
     GroupBy,
-    HeadKind,
-    HeadName,
-    Momentum,
     Project,
-    Rate,
     Repeats,
     Seed,
-    Strength,
-    Tune,
     open_store,
     splits_from,
-    tuned_head_from,
 )
 from pseudorca.cli.output import done, progress, say, say_notices, table
 
 
+@with_head_options
 def evaluate(
     project: Project,
     split: Annotated[list[str] | None, typer.Option(help=f"{SPLIT_HELP} Repeatable.")] = None,
     group_by: GroupBy = None,
     n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of a split.")] = 5,
     repeats: Repeats = 3,
-    head: HeadName = HeadKind.logistic,
-    balance: Balancing = None,
-    c: Strength = None,
-    learning_rate: Rate = None,
-    momentum: Momentum = None,
-    epochs: Epochs = None,
-    tune: Tune = None,
+    head: TunedHeadOptions = TUNED_HEAD,
     max_error: Annotated[
         float,
         typer.Option("--max-error", help="Show what naming with at most this error would do."),
@@ -61,7 +48,7 @@ def evaluate(
 
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
     store = open_store(project)
-    made = tuned_head_from(tune, store, head, balance, c, learning_rate, momentum, epochs, seed)
+    made = head.make_tuned(store, seed)
     with progress("Training heads") as update:
         result = workflow.evaluate_project(
             store, made, splits, max_error=max_error,
@@ -114,11 +101,8 @@ def _say_trust(row: dict[str, Any]) -> None:
     """What the probabilities of encounters are worth, and what a wanted error rate would cost."""
     true, kept = row["reliability"], row["abstention"]
     say(
-        f"Their calibrated probabilities: Brier score {true['brier']:.2f} "
-        f"({true['brier_low']:.2f} to {true['brier_high']:.2f}; knowing nothing: "
-        f"{true['brier_baseline']:.2f}), log loss {true['log_loss']:.2f} "
-        f"({true['log_loss_low']:.2f} to {true['log_loss_high']:.2f}; "
-        f"{true['log_loss_baseline']:.2f})."
+        f"Their calibrated probabilities: Brier score {_loss(true, 'brier')}, log loss "
+        f"{_loss(true, 'log_loss')} ({true['interval_method']})."
     )
     if chosen := kept["chosen"]:
         say(
@@ -132,6 +116,14 @@ def _say_trust(row: dict[str, Any]) -> None:
             "these encounters; the smallest rate that can be claimed is "
             f"{100 * kept['smallest_max_error']:.0f} %."
         )
+
+
+def _loss(true: dict[str, Any], name: str) -> str:
+    """A loss with its interval, beside that of knowing nothing."""
+    interval = "too few encounters for an interval"
+    if true[f"{name}_low"] is not None:
+        interval = f"95 % interval {true[f'{name}_low']:.2f} to {true[f'{name}_high']:.2f}"
+    return f"{true[name]:.2f} ({interval}; knowing nothing: {true[f'{name}_baseline']:.2f})"
 
 
 def _say_inference(found: dict[str, Any]) -> None:

@@ -4,34 +4,16 @@ from typing import Annotated
 
 import typer
 
-from pseudorca.cli.options import (
-    AsJson,
-    Balancing,
-    Epochs,
-    HeadKind,
-    HeadName,
-    Momentum,
-    Project,
-    Rate,
-    Seed,
-    Strength,
-    Tune,
-    open_store,
-    tuned_head_from,
-)
+from pseudorca.cli.head_options import TUNED_HEAD, TunedHeadOptions, with_head_options
+from pseudorca.cli.options import AsJson, Project, Seed, open_store
 from pseudorca.cli.output import done, progress, say, say_notices, table
 
 
+@with_head_options
 def train(
     project: Project,
     name: Annotated[str, typer.Option(help="Name of the classifier.")] = "classifier",
-    head: HeadName = HeadKind.logistic,
-    balance: Balancing = None,
-    c: Strength = None,
-    learning_rate: Rate = None,
-    momentum: Momentum = None,
-    epochs: Epochs = None,
-    tune: Tune = None,
+    head: TunedHeadOptions = TUNED_HEAD,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,7 +21,7 @@ def train(
     from pseudorca import workflow
 
     store = open_store(project)
-    made = tuned_head_from(tune, store, head, balance, c, learning_rate, momentum, epochs, seed)
+    made = head.make_tuned(store, seed)
     with progress("Training and calibrating") as update:
         result = workflow.train_project(store, made, name=name, progress=update)
     if done(result, as_json):

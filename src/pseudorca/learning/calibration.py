@@ -40,7 +40,9 @@ class Calibrator:
 
     ``log_softmax(evidence / temperature + log prior)``, where the evidence is what the head said
     less the prior it presupposes, times the worth of the unit's moments; then, with enough
-    encounters, isotonic regression of each class against the rest.
+    encounters, isotonic regression of each class against the rest. Before the prior, the result is
+    mixed with a uniform one as if one encounter more, of any class, had been seen: n encounters
+    cannot show that something is rarer than about one in n (Laplace's rule of succession).
     """
 
     classes: list[str]
@@ -83,6 +85,9 @@ class Calibrator:
             for k, (before, after) in enumerate(self.isotonic):
                 found[:, k] = np.interp(found[:, k], before, after)
             found = np.log(np.maximum(found, _SMALLEST))
+        if n := self.n_encounters:
+            found = scipy.special.log_softmax(found, axis=1)
+            found = np.log((n * np.exp(found) + 1 / len(self.classes)) / (n + 1))
         if prior is not None:
             found = found + np.log(prior)
         return np.asarray(scipy.special.log_softmax(found, axis=1))

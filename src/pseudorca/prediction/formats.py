@@ -122,12 +122,14 @@ class PredictionFiles:
         index = self._folder / _INDEX
         names = sorted(path.relative_to(self._folder).as_posix() for path in written)
         try:
-            before = json.loads(index.read_text()) if index.exists() else []
-            for name in set(before) - set(names):
-                (self._folder / name).unlink(missing_ok=True)
+            before = json.loads(index.read_text())
+        except (OSError, ValueError):
+            before = []  # the first run, or nobody knows
+        with _writing(index):
+            for name in {str(name) for name in before} - set(names):
+                if ".." not in Path(name).parts and not Path(name).is_absolute():
+                    (self._folder / name).unlink(missing_ok=True)
             index.write_text(json.dumps(names, indent=0) + "\n")
-        except (OSError, ValueError) as error:
-            raise PseudorcaError(f"{index} cannot be read or written: {error}.") from error
 
 
 def write_predictions(

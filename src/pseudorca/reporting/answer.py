@@ -54,7 +54,7 @@ def answer_section(project: Project, notices: list[str]) -> Section:
     if said := _inference(honest):
         section.blocks.append(Text(said))
     if audit := latest_audit(project)[0]:
-        section.blocks.append(Text(audit["summary"]))
+        section.blocks += [Text(audit["summary"]), Text(audit["explained"]["beside evaluate"])]
     warnings = warnings_about(project, honest)
     notices += warnings
     if warnings:
@@ -140,8 +140,9 @@ def _in_words(evaluation: Evaluation) -> str:
     )
     if _is_better(result):
         text += (
-            "The interval lies above that: something in the sound seems to tell the classes apart. "
-            "Whether it is the animals is another question: the recorder, the noise of the sea and "
+            "The interval lies above that: something in the sound seems to tell the classes apart"
+            + (", but so few encounters can mislead. " if _too_few(evaluation) else ". ")
+            + "Whether it is the animals is another question: the recorder, the noise of the sea and "
             "the length of the clips may do it too, which the section Animals or recorders? is about."
         )
     else:
@@ -187,7 +188,12 @@ def _harder(project: Project, honest: Evaluation) -> list[str]:
             found.append(
                 f"Lower where other things are held out: {result['balanced_accuracy']:.2f}, 95 % "
                 f"interval {result['ci_low']:.2f} to {result['ci_high']:.2f}, with the split "
-                f"{other.split} ({result['n_groups']} groups)."
+                f"{other.split} ({result['n_groups']} groups)"
+                + (
+                    "."
+                    if _is_better(result)
+                    else ": not shown to be better than always naming one class."
+                )
             )
     return found
 

@@ -73,7 +73,9 @@ def audit_section(project: Project) -> Section:
         Text(f"{found['summary'].partition(' On encounters')[0]} {_IN_WORDS[found['verdict']]}"),
         *_warnings(project, found),
         _forest(found),
+        _numbers(found),
         Text(found["explained"]["facts and background"]),
+        Text(found["explained"]["beside evaluate"]),
     ]
     for name in ("leakage gap", "recorder in the embeddings"):
         if name in found["explained"]:
@@ -156,6 +158,30 @@ def _forest(found: Mapping[str, Any]) -> Chart:
     )
 
 
+def _numbers(found: Mapping[str, Any]) -> Fold:
+    rows = [
+        (
+            title(row["name"]),
+            "yes" if row["kind"] == "nuisance" else "",
+            Number(row["value"], 3),
+            _between(row),
+            Number(row["p"], 3),
+        )
+        for row in found["controls"]
+    ]
+    caption = (
+        "Own p: how often the row alone does as well when labels are shuffled between encounters. With "
+        "several controls one of them is lucky more often than one alone would be"
+    )
+    if found["p_nuisance"] is not None:
+        caption += (
+            f", so the verdict takes the joint p of those that vote, {found['p_nuisance']:.3f}: how "
+            "often the best of them, whichever it is in a shuffle, does as well as the best one here"
+        )
+    columns = ("", "votes", "balanced accuracy", "95 % interval", "own p")
+    return Fold("Classifier and controls in numbers", [Table(columns, rows, caption=f"{caption}.")])
+
+
 def _swap(found: Mapping[str, Any]) -> list[Block]:
     swap = found["swap"]
     said = Text(found["explained"]["background swap"])
@@ -183,6 +209,8 @@ def _swap(found: Mapping[str, Any]) -> list[Block]:
 
 def _bands(project: Project, found: Mapping[str, Any]) -> list[Block]:
     bands = found["bands"]
+    if bands is None:
+        return [Text(found["explained"]["bands"])]
     labels = list(bands["signal_excess_db"])
     colours = class_colours(labels)
     made = figure(3.7)
@@ -248,7 +276,7 @@ def _settings(found: Mapping[str, Any], n_audits: int) -> Fold:
     settings = [
         ("verdict", found["verdict"]),
         ("p of the classifier", f"{found['p_model']:.4f}"),
-        ("p of the best control", "–" if p_nuisance is None else f"{p_nuisance:.4f}"),
+        ("joint p of the controls that vote", "–" if p_nuisance is None else f"{p_nuisance:.4f}"),
         ("smallest p possible", f"{found['smallest_p']:.4f}"),
         ("permutations", f"{found['n_permutations']}{' (all)' if found['enumerated'] else ''}"),
         ("permuted within", options["within"] or "everything"),

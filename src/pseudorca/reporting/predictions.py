@@ -5,12 +5,14 @@ tables, beside what they presuppose.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.ticker import FixedLocator
 
+from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.reporting.blocks import (
     Block,
     Cell,
@@ -26,6 +28,7 @@ from pseudorca.reporting.blocks import (
     folded,
 )
 from pseudorca.reporting.plots import (
+    GREY,
     SOFT,
     class_colours,
     class_dots,
@@ -34,6 +37,7 @@ from pseudorca.reporting.plots import (
     stacked_bars,
 )
 from pseudorca.reporting.project import Project, plural
+from pseudorca.reporting.timeline import timeline
 from pseudorca.store import PREDICTION_FOLDER
 
 MOST_ROWS = 100
@@ -55,10 +59,11 @@ def prediction_section(project: Project) -> Section:
     name, about = _classifier(project, classifier_id)
     files = {unit: _written(project, unit, classifier_id) for unit in ("encounter", "recording")}
     classes = [str(label) for label in about.get("classes", [])]
+    n_classes = len(classes)
     classes += sorted(set(map(str, decisions["decision"])) - set(classes))
     prior = ", ".join(sorted(set(map(str, decisions["prior"]))))
     calibrated = bool(about.get("calibration"))
-    said = _what_it_means(prior, calibrated, len(about.get("classes", [])))
+    said = _what_it_means(prior, calibrated, n_classes) + _what_was_wished(project, classifier_id)
     if n_known := _n_known(files["recording"]):
         said.append(
             f"{n_known} of these recordings trained the classifier: what it says of them proves "
@@ -74,9 +79,11 @@ def prediction_section(project: Project) -> Section:
         folded(_count_table(by_unit, classes)),
     ]
     if len(by_unit["recording"]):
-        section.blocks.append(_dots(by_unit["recording"], classes))
+        section.blocks.append(_dots(by_unit["recording"], classes, n_classes))
     if (encounters := files["encounter"]) is not None and len(encounters) <= _MOST_BARS:
         section.blocks.append(_bars(encounters, classes))
+    if any(table is not None for table in files.values()):  # written with those by ``predict``
+        section.blocks += timeline(project, _folder(project), classes)
     for unit in ("encounter", "recording"):
         section.blocks.append(_answers(unit, by_unit[unit], files[unit], classes, project))
     return section
@@ -107,6 +114,29 @@ def _what_it_means(prior: str, calibrated: bool, n_classes: int) -> list[str]:
     ]
 
 
+def _what_was_wished(project: Project, classifier_id: str) -> list[str]:
+    """What it took to be named when these recordings were asked about."""
+    settings = _latest_settings(project, classifier_id)
+    thresholds = settings.get("thresholds") or {}
+    said = []
+    for unit in ("encounter", "recording"):
+        if unit not in thresholds:
+            continue
+        wanted, found = thresholds[unit]["wanted"], thresholds[unit]["chosen"]
+        if found:
+            said.append(
+                f"At most {100 * wanted:.0f} % wrong names were wished for: {unit}s are named from a "
+                f"probability of {found['probability']:.2f} on."
+            )
+        else:
+            least = thresholds[unit]["smallest_that_can_be_claimed"]
+            said.append(
+                f"At most {100 * wanted:.0f} % wrong names were wished for: of {unit}s nobody can "
+                f"claim less than {100 * least:.0f} %, so all of them stay undecided, however probable."
+            )
+    return said
+
+
 def _nothing_predicted(project: Project) -> list[Block]:
     folder, n = project.argument, int(project.recordings["label"].isna().sum())
     steps = [f"pseudorca predict --project {folder}" + ("" if n else " FILES_OR_FOLDERS")]
@@ -118,12 +148,23 @@ def _nothing_predicted(project: Project) -> list[Block]:
 
 def _latest_classifier(project: Project, decisions: pd.DataFrame) -> str:
     there = set(map(str, decisions["classifier_id"]))
+    for settings in _predict_runs(project):
+        if (name := str(settings.get("classifier_id"))) in there:
+            return name
+    return sorted(there)[0]
+
+
+def _latest_settings(project: Project, classifier_id: str) -> dict[str, Any]:
+    """The settings of the last run that asked this classifier."""
+    runs = (one for one in _predict_runs(project) if one.get("classifier_id") == classifier_id)
+    return next(runs, {})
+
+
+def _predict_runs(project: Project) -> Iterator[dict[str, Any]]:
+    """Settings of the runs of ``predict``, the last one first."""
     for run in reversed(list(project.runs.itertuples())):
         if run.verb == "predict":
-            name = str(json.loads(str(run.settings)).get("classifier_id"))
-            if name in there:
-                return name
-    return sorted(there)[0]
+            yield dict(json.loads(str(run.settings)))
 
 
 def _classifier(project: Project, classifier_id: str) -> tuple[str, dict[str, Any]]:
@@ -149,7 +190,7 @@ def _count_table(by_unit: dict[str, pd.DataFrame], classes: list[str]) -> Table:
     )
 
 
-def _dots(recordings: pd.DataFrame, classes: list[str]) -> Chart:
+def _dots(recordings: pd.DataFrame, classes: list[str], n_classes: int) -> Chart:
     named = [label for label in classes if (recordings["decision"] == label).any()][:_MOST_CLASSES]
     values = {
         label: recordings.loc[recordings["decision"] == label, "probability"].tolist()
@@ -157,16 +198,16 @@ def _dots(recordings: pd.DataFrame, classes: list[str]) -> Chart:
     }
     made = figure(0.75 + 0.36 * len(named))
     ax = made.subplots()
-    class_dots(
-        ax, values, colours=class_colours(classes), x="probability of the class that was named"
-    )
+    colours = class_colours(classes) | {UNDECIDED: GREY}
+    class_dots(ax, values, colours=colours, x="probability of the most probable class")
     ax.set_xlim(0, 1.005)
-    guess = 1 / max(len(classes), 1)
-    ax.axvline(guess, color=SOFT, linestyle="--", linewidth=1.1)
     caption = (
-        f"Recordings by the class that was named and its probability: a dot each, a bar "
-        f"at the mean, the number in brackets. Dashes: {guess:.2f}, all classes equally probable."
+        "Recordings by what was said of them, and the probability of their most probable class: a dot "
+        "each, a bar at the mean, the number in brackets."
     )
+    if n_classes:
+        ax.axvline(1 / n_classes, color=SOFT, linestyle="--", linewidth=1.1)
+        caption += f" Dashes: {1 / n_classes:.2f}, all {n_classes} classes equally probable."
     return chart(made, description=caption, caption=caption)
 
 

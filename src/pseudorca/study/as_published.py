@@ -69,10 +69,10 @@ class Answers:
 class Tuning:
     """The trainings of the tuned network: Tables 4.2 to 4.5.
 
-    ``rates`` and ``momenta`` hold a training or the reason why there is none.
+    ``weighted``, ``rates`` and ``momenta`` hold a training or the reason why there is none.
     """
 
-    weighted: Training
+    weighted: Training | str
     rates: dict[float, Training | str]
     momenta: dict[float, Training | str]
     best_rate: float
@@ -97,7 +97,8 @@ class Published:
     switches: frozenset[str]
     positive: int
     parts: Parts
-    networks: dict[str, Training]
+    networks: dict[str, Training | str]
+    """A training, or the reason why there is none."""
     tuned: str
     tuning: Tuning
     truth: NDArray[np.int64]
@@ -159,14 +160,18 @@ def run_published(
     parts = study_parts(material, switches)
     head = SoftmaxHead(n_epochs=options.n_epochs, seed=STUDY_SEED)
     runner = _Runner(material, networks, options, kept, stages)
-    trained: dict[str, Training] = {}
+    trained: dict[str, Training | str] = {}
     closeness = []
     for name in options.backbones:
         source = runner.source(name, switches)
         with stages(f"As published, Table 4.1, {name}") as update:
-            trained[name] = runner.train(source, parts, head, progress=update)
-        if isinstance(source, Passes):
-            closeness.append(runner.closeness(name, trained[name], parts, head))
+            try:
+                found = runner.train(source, parts, head, progress=update)
+                trained[name] = found
+                if isinstance(source, Passes):
+                    closeness.append(runner.closeness(name, found, parts, head))
+            except HeadError as error:
+                trained.setdefault(name, str(error))
     tuned = options.tuned
     source = runner.source(tuned, switches)
     exact = isinstance(source, Passes)
@@ -272,7 +277,7 @@ class _Runner:
         def after_the_last() -> Training | None:
             return last if CONTINUED in switches else None
 
-        weighted = _trained(attempt(None), "the network with the weighted sampler")
+        weighted = attempt(None)
         rates = {rate: attempt(after_the_last(), learning_rate=rate) for rate in options.rates}
         best_rate = _best(rates)
         momenta = {

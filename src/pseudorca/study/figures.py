@@ -48,7 +48,7 @@ from pseudorca.reporting.plots import (
 from pseudorca.reporting.sound_plots import native_levels, spectra, spectrogram, waveforms
 from pseudorca.study.as_published import Answers, Published, curve_probabilities
 from pseudorca.study.material import Material
-from pseudorca.study.straight import Honest, Straight
+from pseudorca.study.straight import NO_SOUND, Honest, Straight
 from pseudorca.study.switches import FIRST_CLIP, MARGINS
 from pseudorca.study.training import Training
 
@@ -179,7 +179,7 @@ class Figures:
         return self.add("figures_3_2_and_4_3", made, caption)
 
     def published_curves(self, published: Published, classes: Sequence[str]) -> Chart:
-        """Figures 4.2 and 4.4 as published, validation side."""
+        """Figures 4.2 and 4.4 as published, validation side; empty axes for a training that failed."""
         label = classes[published.positive]
         made = figure(4.9, width_in=7.4)
         grid = made.subplots(2, 2)
@@ -188,6 +188,10 @@ class Figures:
             "4.4: after weighting": published.tuning.weighted,
         }
         for axes, (title, training) in zip(grid, models.items(), strict=True):
+            if isinstance(training, str):
+                style(axes[0], title=f"{title}: failed")
+                style(axes[1])
+                continue
             answers = published.validation(training)
             p = curve_probabilities(answers, published.positive, published.switches)
             _curves(axes, answers.truth == published.positive, [p], title=title)
@@ -316,7 +320,7 @@ class Figures:
             "final model": straight.final,
             **{f"{name}, unweighted": honest for name, honest in straight.networks.items()},
             "logistic regression": straight.logistic,
-            "without sound": straight.no_sound,
+            "without listening": straight.no_sound,
         }
         for name, honest in told.items():
             if isinstance(honest, Honest):
@@ -328,8 +332,8 @@ class Figures:
         caption = (
             "Balanced accuracy with its 95 % interval over encounters. Open: the study's split, where "
             "encounters stand on both sides. Filled: told straight, encounters never heard. Dashes: "
-            "always naming one class. Without sound: from sample rate, channels, duration and peak "
-            "alone."
+            f"always naming one class. Without listening: from {NO_SOUND} alone; the animals may have "
+            "a part in the last two."
         )
         return self.add("overview", made, caption)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pseudorca.learning.heads import batch_order
+from pseudorca.learning.heads import Balance, batch_order
 from pseudorca.recordings.folds import STUDY_SEED
 from pseudorca.study.as_published import BATCH, Answers, Published, Tuning, Without
 from pseudorca.study.material import Material
@@ -81,7 +81,7 @@ def study_tables(
     )
     others = [
         {"model": "logistic regression"} | _straight(straight.logistic),
-        {"model": "without sound"} | _straight(straight.no_sound),
+        {"model": "without listening"} | _straight(straight.no_sound),
     ]
     summary = [
         {"row": straight.tuned} | sampler[0],
@@ -167,24 +167,25 @@ def batch_rows(material: Material, published: Published | None) -> list[dict[str
     """Figures 3.2 and 4.3: clips of each class in the batches of the first epoch."""
     import torch
 
-    if published is not None:
-        before = published.networks[published.tuned].batches
-        after = published.tuning.weighted.batches
-    else:
+    def drawn(balance: Balance) -> list[list[int]]:
         truth = torch.from_numpy(material.truth)
-        drawn = []
-        for balance in ("none", "sampler"):
-            random = torch.Generator().manual_seed(STUDY_SEED)
-            order = batch_order(truth, "sampler" if balance == "sampler" else "none", random)
-            drawn.append([
-                torch.bincount(truth[rows], minlength=len(material.classes)).tolist()
-                for rows in torch.split(order, BATCH)
-            ])  # fmt: skip
-        before, after = drawn
+        order = batch_order(truth, balance, torch.Generator().manual_seed(STUDY_SEED))
+        return [
+            torch.bincount(truth[rows], minlength=len(material.classes)).tolist()
+            for rows in torch.split(order, BATCH)
+        ]
+
+    before = published.networks[published.tuned] if published is not None else ""
+    after = published.tuning.weighted if published is not None else ""
+    cases: tuple[tuple[str, Training | str, Balance], ...] = (
+        ("random", before, "none"), ("weighted sampler", after, "sampler"),
+    )  # fmt: skip
     return [
         {"order": order, "batch": number} | dict(zip(material.classes, counts, strict=True))
-        for order, batches in (("random", before), ("weighted sampler", after))
-        for number, counts in enumerate(batches, 1)
+        for order, training, balance in cases
+        for number, counts in enumerate(
+            training.batches if isinstance(training, Training) else drawn(balance), 1
+        )
     ]
 
 
@@ -302,12 +303,11 @@ def _confusions(
                 })  # fmt: skip
 
     if published is not None:
-        for name, training in published.networks.items():
-            counts = published.validation(training).confusion
-            add("as published", f"{name}, validation", "clip", counts)
         tuning = published.tuning
-        counts = published.validation(tuning.weighted).confusion
-        add("as published", "weighted sampler, validation", "clip", counts)
+        for name, training in (*published.networks.items(), ("weighted sampler", tuning.weighted)):
+            if isinstance(training, Training):
+                counts = published.validation(training).confusion
+                add("as published", f"{name}, validation", "clip", counts)
         add("as published", "final model, test", "clip", tuning.test.confusion)
     told = {
         **straight.networks, "weighted sampler": straight.weighted, "final model": straight.final

@@ -8,7 +8,7 @@ import numpy as np
 from pseudorca.study.as_published import Published, Without
 from pseudorca.study.figures import published_interval
 from pseudorca.study.material import Material
-from pseudorca.study.straight import Honest, Straight
+from pseudorca.study.straight import NO_SOUND, Honest, Straight
 from pseudorca.study.training import Training
 
 Row = tuple[str, str, str]
@@ -24,7 +24,7 @@ def side_by_side(material: Material, straight: Straight, published: Published | 
     ]
     order += [
         "balanced accuracy, by clip", "balanced accuracy, by encounter",
-        "always naming one class, balanced", "without sound, by clip",
+        "always naming one class, balanced", "without listening, by clip",
     ]  # fmt: skip
     there = [what for what in order if what in before or what in after]
     return [(what, before.get(what, "–"), after.get(what, "–")) for what in there]
@@ -64,7 +64,7 @@ def _after(straight: Straight) -> dict[str, str]:
         "balanced accuracy, by clip": _with_interval(clip),
         "balanced accuracy, by encounter": _with_interval(encounter),
         "always naming one class, balanced": f"{clip['majority_baseline']:.3f}",
-        "without sound, by clip": _with_interval(straight.no_sound.clip),
+        "without listening, by clip": _with_interval(straight.no_sound.clip),
     }
     for label, row in clip["per_class"].items():
         for what in ("recall", "precision"):
@@ -147,8 +147,8 @@ def _of_the_straight(
     ]
     control = straight.no_sound.clip
     said.append(
-        "Without any sound, from sample rate, channels, duration and peak alone, the balanced "
-        f"accuracy by clip is {control['balanced_accuracy']:.2f} ({control['ci_low']:.2f} to "
+        f"Without listening, from {NO_SOUND} alone (animals may have a part in the last two), the "
+        f"balanced accuracy by clip is {control['balanced_accuracy']:.2f} ({control['ci_low']:.2f} to "
         f"{control['ci_high']:.2f}): " + _beyond(clip, control)
     )
     if published is not None:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,42 +17,22 @@ from pseudorca.assessment.audit import (
     knows_recorder,
     leakage_gap,
     paired_difference,
-    rightness,
-    swap_outcome,
-    swap_partners,
 )
 from pseudorca.assessment.audit_words import sentences
-from pseudorca.assessment.inference import Permutations, permutation_test
+from pseudorca.assessment.inference import Permutations, mixed_encounters, permutation_test
 from pseudorca.errors import FoldError
-from pseudorca.features.backgrounds import (
-    N_BANDS,
-    BackgroundFrontEnd,
-    BandFrontEnd,
-    band_edges_hz,
-    heard_band,
-)
-from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedder import Embedder, load_embedder
-from pseudorca.features.embedding import embed_clips
-from pseudorca.features.front_ends import FrontEnd
-from pseudorca.features.parts import embed_swaps, measure_sounds
-from pseudorca.learning.crossval import cross_validate
+from pseudorca.features.backgrounds import N_BANDS
+from pseudorca.features.embedder import load_embedder
 from pseudorca.learning.heads import Head
-from pseudorca.learning.training_set import (
-    OTHER,
-    TrainingSet,
-    labelled_clips,
-    make_training_set,
-)
+from pseudorca.learning.training_set import OTHER, labelled_clips, make_training_set
 from pseudorca.recordings.folds import Split, group_values, make_folds
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.store import EMBEDDER_FOLDER, Store, package_versions
+from pseudorca.workflow.audit_listening import Heard, Listening
 from pseudorca.workflow.clips import project_clips
 from pseudorca.workflow.project import Progress, hash_of, plain_value, project_recordings
 
 MODEL = "model"
-N_PICTURE_BANDS = 5
-"""Bands of the picture that are heard alone and left out."""
 
 
 @dataclass(frozen=True)
@@ -70,33 +49,6 @@ class AuditOptions:
     """Only what the verdict needs: the model, the facts and the background."""
 
 
-@dataclass
-class _Heard:
-    """What an audit hears: the sampled clips with the model's embeddings, and the split."""
-
-    clips: pd.DataFrame
-    recordings: pd.DataFrame
-    data: TrainingSet
-    units: NDArray[np.object_]
-    split: Split
-    head: Head
-
-    @property
-    def encounters(self) -> NDArray[np.object_]:
-        return self.clips["encounter"].to_numpy(dtype=object)
-
-    def with_features(self, features: NDArray[np.float32]) -> TrainingSet:
-        return replace(self.data, vectors=features)
-
-    def right(self, features: NDArray[np.float32], split: Split | None = None) -> pd.DataFrame:
-        """Cross-validate a feature set and say which encounters it named rightly."""
-        folds = make_folds(self.clips, self.recordings, split or self.split)
-        groups = self.data.recordings if folds.split.is_optimistic else folds.units
-        data = replace(self.with_features(features), groups=groups)
-        scored = cross_validate(data, folds, self.head)
-        return rightness(self.clips, self.recordings, scored, self.units)
-
-
 def audit_project(
     store: Store,
     head: Head,
@@ -105,7 +57,7 @@ def audit_project(
     *,
     device: str = "auto",
     batch_size: int = 32,
-    n_workers: int | None = None,
+    n_threads: int | None = None,
     progress: Progress | None = None,
     stage: Callable[[str], Any] = lambda text: None,
 ) -> dict[str, Any]:
@@ -131,14 +83,15 @@ def audit_project(
     data = make_training_set(clips, recordings, store, embedder.embedder_id)
     folds = make_folds(clips, recordings, split)
     data = replace(data, groups=folds.units)
-    heard = _Heard(clips, recordings, data, folds.units, split, head)
+    heard = Heard(clips, recordings, data, folds.units, split, head)
     if len(clips) < n_labelled:
         notices.append(
             f"{len(clips)} of {n_labelled} labelled clips were heard: at most "
             f"{options.clips_per_encounter} of an encounter, spread evenly over it."
         )
     notices += few_encounters(recordings[recordings["label"].isin(clips["label"])])
-    listening = _Listening(store, embedder, heard, batch_size, n_workers, progress, stage)
+    notices += mixed_encounters(clips)
+    listening = Listening(store, embedder, heard, batch_size, n_threads, progress, stage)
 
     stage("Looking for frames without signal")
     sound = listening.sounds()
@@ -196,13 +149,19 @@ def audit_project(
         found["bands"] = listening.bands(sound)
         found["recorder_in_embeddings"] = _knows(heard)
     found["controls"] = rows
+    recipe = {"embedder_id": embedder.embedder_id, "head": head.settings()}
+    found["heard"] = {
+        "n_repeats": split.n_repeats, "clips_per_encounter": options.clips_per_encounter,
+        "without_others": bool(store.setting("other")),
+    }  # fmt: skip
+    found["evaluated"] = _evaluated(store, recipe, split)
     found |= sentences(found)
     about = {
         "split": asdict(split), "group_by": split.group_by, "options": asdict(options),
-        "recipe": {"embedder_id": embedder.embedder_id, "head": head.settings()},
+        "recipe": recipe,
         "background_settings": listening.front_end.settings()["background_only"],
         "versions": package_versions(),
-        "tables": {table: store.version(table) for table in ("recordings", "clips")},
+        "tables": _versions(store),
         "notices": notices,
     }  # fmt: skip
     keep_audit(store, about, found)
@@ -248,121 +207,27 @@ def audit_id_of(about: Mapping[str, Any]) -> str:
     return hash_of({key: about[key] for key in ("split", "options", "recipe")})
 
 
-class _Listening:
-    """The part of an audit that reads audio; everything it makes is kept in the store."""
+def _versions(store: Store) -> dict[str, int]:
+    return {table: store.version(table) for table in ("recordings", "clips")}
 
-    def __init__(
-        self, store: Store, embedder: Embedder, heard: _Heard, batch_size: int,
-        n_workers: int | None, progress: Progress | None, stage: Callable[[str], Any],
-    ) -> None:  # fmt: skip
-        self.store, self.embedder, self.heard = store, embedder, heard
-        self.batch_size, self.n_workers, self.progress = batch_size, n_workers, progress
-        self.stage = stage
-        band = heard_band(embedder.front_end, int(heard.recordings["sample_rate"].max()))
-        self.front_end = BackgroundFrontEnd(embedder.front_end, band)
 
-    def sounds(self) -> NDArray[np.float32]:
-        """What :func:`measure_sounds` says of each clip."""
-        sound_id = f"sounds_{hash_of(self.front_end.settings()['background_only'])}"
-        return measure_sounds(
-            self.heard.clips, self.heard.recordings, self.front_end, self.store, sound_id,
-            progress=self.progress,
-        )  # fmt: skip
-
-    def background(self, sound: NDArray[np.float32]) -> dict[str, Any]:
-        """Embeddings of the background alone, NaN where there is none, and what is said of it."""
-        clips, encounters = self.heard.clips, self.heard.encounters
-        free = sound[:, 0] > 0
-        vectors = np.full((len(clips), self.heard.data.vectors.shape[1]), np.nan, np.float32)
-        if free.any():
-            vectors[free] = self._embed(self.front_end, clips[free])
-        without = clips[~free]
-        silent = sorted(set(encounters) - set(encounters[free]))
-        share = float(np.median(sound[free, 1])) if free.any() else 0.0
-        counts = without["label"].value_counts().sort_index()
-        per_class = {str(label): int(n) for label, n in counts.items()}
-        about = {
-            "n_clips_without": len(without),
-            "encounters_without": silent,
-            "clips_without_per_class": per_class,
-            "median_share_free": share,
-        }
-        notices = []
-        if len(without):
-            shown = ", ".join(f"{k} {n}" for k, n in per_class.items())
-            text = (
-                f"{len(without)} of {len(clips)} clips have no frames without signal ({shown}); in the "
-                "background controls they count as the mean of their encounter's other clips."
-            )
-            if silent:
-                text += (
-                    f" No clip has any in {', '.join(silent)}: there these controls know nothing."
-                )
-            notices.append(text)
-        return {"vectors": vectors, "about": about, "notices": notices}
-
-    def bands(self, sound: NDArray[np.float32]) -> dict[str, Any]:
-        """Each band of the picture alone and left out, beside where the signals are."""
-        edges = np.linspace(0, 1, N_PICTURE_BANDS + 1)
-        hz = _edges_hz(self.embedder.front_end, edges, self.heard.recordings)
-        rows = []
-        for k, (low, high) in enumerate(pairwise(edges)):
-            entry: dict[str, Any] = {"low_hz": hz[k], "high_hz": hz[k + 1]}
-            for keep, name in ((True, "alone"), (False, "left_out")):
-                self.stage(f"Listening to one band at a time ({2 * k + 1 + (not keep)} of "
-                           f"{2 * N_PICTURE_BANDS})")  # fmt: skip
-                drawn = BandFrontEnd(self.embedder.front_end, float(low), float(high), keep)
-                estimate, _ = balanced_accuracy(self.heard.right(self._embed_all(drawn)))
-                entry[name] = estimate.as_dict()
-            rows.append(entry)
-        excess = pd.DataFrame(sound[:, 2 + 2 * N_BANDS :])
-        by_label = excess.groupby(self.heard.data.labels).median()
-        return {
-            "bands": rows,
-            "signal_edges_hz": band_edges_hz(self.front_end.band_hz).tolist(),
-            "signal_excess_db": {
-                str(label): [float(x) if np.isfinite(x) else None for x in row]
-                for label, row in zip(by_label.index, by_label.to_numpy(), strict=True)
-            },
-        }
-
-    def swap(self, sound: NDArray[np.float32], seed: int) -> dict[str, Any] | None:
-        """What heads that heard neither encounter make of swapped clips; None if none can be made."""
-        heard = self.heard
-        usable = (sound[:, 0] > 0) & np.isfinite(sound[:, -N_BANDS:]).any(axis=1)
-        pairs = swap_partners(heard.clips, heard.units, usable, seed=seed)
-        if pairs.empty:
-            return None
-        ids = heard.clips["clip_id"].to_numpy(dtype=object)
-        signals, seas = ids[pairs["signal_row"]], ids[pairs["sea_row"]]
-        both = [*zip(signals, seas, strict=True), *zip(signals, signals, strict=True)]
-        swap_id = f"swaps_{hash_of(self._embedder(self.front_end).embedder_id)}"
-        vectors = embed_swaps(
-            both, heard.clips, heard.recordings, self.embedder, self.front_end, self.store, swap_id,
-            progress=self.progress,
-        )  # fmt: skip
-        swapped, rebuilt = vectors[: len(pairs)], vectors[len(pairs) :]
-        return swap_outcome(
-            heard.data, pairs, swapped, rebuilt, heard.head, encounters=heard.encounters, seed=seed
-        )
-
-    def _embed_all(self, front_end: FrontEnd) -> NDArray[np.float32]:
-        return self._embed(front_end, self.heard.clips)
-
-    def _embed(self, front_end: FrontEnd, clips: pd.DataFrame) -> NDArray[np.float32]:
-        embedder = self._embedder(front_end)
-        embed_clips(
-            clips, self.heard.recordings, embedder, self.store, batch_size=self.batch_size,
-            n_workers=self.n_workers, progress=self.progress,
-        )  # fmt: skip
-        return self.store.vectors(embedder.embedder_id, clips["clip_id"].tolist())
-
-    def _embedder(self, front_end: FrontEnd) -> Embedder:
-        return replace(self.embedder, front_end=front_end)
+def _evaluated(store: Store, recipe: Mapping[str, Any], split: Split) -> dict[str, Any] | None:
+    """What the latest evaluation of the same clips, recipe and kind of split says, if there is one."""
+    wanted = json.loads(json.dumps(recipe, default=plain_value)), split.name, _versions(store)
+    rows = store.read("evaluations").sort_values("time_utc", ascending=False)
+    for text in rows["result"]:
+        about = json.loads(text)
+        if (about["recipe"], about["split"]["name"], about["tables"]) != wanted:
+            continue
+        for result in about["results"]:
+            if result["unit"] == "encounter":
+                kept = ("balanced_accuracy", "ci_low", "ci_high", "n_units", "n_repeats")
+                return {key: result[key] for key in kept}
+    return None
 
 
 def _nuisance_sets(
-    heard: _Heard, sound: NDArray[np.float32], background: NDArray[np.float32]
+    heard: Heard, sound: NDArray[np.float32], background: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
     """The controls that vote: no animal has a part in them."""
     found = facts.fact_features(heard.clips, heard.recordings)
@@ -377,7 +242,7 @@ def _nuisance_sets(
     return sets
 
 
-def _shown_rows(heard: _Heard, sound: NDArray[np.float32]) -> list[dict[str, Any]]:
+def _shown_rows(heard: Heard, sound: NDArray[np.float32]) -> list[dict[str, Any]]:
     """Controls in which the animals may have a part: shown, without a vote."""
     found = facts.fact_features(heard.clips, heard.recordings)
     sets = {name: found[name] for name in facts.SHOWN_FACTS if name in found}
@@ -424,7 +289,7 @@ def _row(name: str, kind: str, right: pd.DataFrame) -> dict[str, Any]:
     return about | estimate.as_dict() | {"interval_method": method}
 
 
-def _knows(heard: _Heard) -> list[dict[str, Any]]:
+def _knows(heard: Heard) -> list[dict[str, Any]]:
     """Platform and recorder from the embeddings, within each label."""
     rows = heard.recordings.set_index("recording_id").loc[heard.clips["recording_id"]]
     platform = rows["platform"].astype(object).fillna("").to_numpy(dtype=object)
@@ -453,18 +318,3 @@ def _association(one: facts.Association) -> dict[str, Any]:
             for value, row in zip(one.counts.index, one.counts.to_numpy(), strict=True)
         },
     }
-
-
-def _edges_hz(
-    front_end: FrontEnd, shares: NDArray[np.float64], recordings: pd.DataFrame
-) -> list[float]:
-    """Frequencies in Hz at shares of a picture's height."""
-    if isinstance(front_end, CommonFrontEnd):
-        if front_end.scale == "mel":
-            n = len(shares) - 1
-            return [float(hz) for hz in band_edges_hz((front_end.fmin_hz, front_end.fmax_hz), n)]
-        low, high = front_end.fmin_hz, front_end.fmax_hz
-        if front_end.scale == "log":
-            return [float(low * (high / low) ** share) for share in shares]
-        return [float(low + (high - low) * share) for share in shares]
-    return [float(recordings["sample_rate"].median() / 2 * share) for share in shares]

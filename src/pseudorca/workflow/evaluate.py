@@ -9,7 +9,12 @@ from typing import Any
 import pandas as pd
 
 from pseudorca.assessment.abstention import abstention, outcomes
-from pseudorca.assessment.inference import detectable, learning_curve, permutation_test
+from pseudorca.assessment.inference import (
+    detectable,
+    learning_curve,
+    mixed_encounters,
+    permutation_test,
+)
 from pseudorca.assessment.metrics import evaluate as compute_metrics
 from pseudorca.assessment.reliability import calibrate_out_of_fold, reliability
 from pseudorca.features.embedder import load_embedder
@@ -62,7 +67,7 @@ def evaluate_project(
     )
     results: list[dict[str, Any]] = []
     notices = left_out + few_encounters(populations(store, recordings))
-    notices += band_notices(recordings, embedder.front_end)
+    notices += mixed_encounters(clips) + band_notices(recordings, embedder.front_end)
     for split in splits:
         folds = make_folds(clips, recordings, split)
         # Inner folds keep whole what the split keeps whole; what is independent is never less than

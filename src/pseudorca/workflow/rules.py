@@ -12,6 +12,9 @@ from pseudorca.learning.calibration import make_prior
 from pseudorca.learning.classifier import Classifier
 from pseudorca.prediction.decisions import UNITS, Rule
 
+_SAME_PRIOR = 0.01
+"""Shares closer than this are the same prior."""
+
 
 @dataclass(frozen=True)
 class DecisionOptions:
@@ -52,7 +55,11 @@ def decision_rules(
     PseudorcaError
         If the prior cannot be read.
     """
-    prior = make_prior(options.prior, classifier.classes, classifier.training["n_encounters"])
+    n_trained = classifier.training["n_encounters"]
+    prior, trained = (
+        make_prior(name, classifier.classes, n_trained) for name in (options.prior, "train")
+    )
+    differs = not np.allclose(prior.shares, trained.shares, atol=_SAME_PRIOR)
     rules, chosen, notices = {}, {}, []
     for unit in UNITS:
         lowest = options.min_probability
@@ -70,12 +77,24 @@ def decision_rules(
                     "wanted": options.max_error,
                     "chosen": asdict(found) if found else None,
                     "smallest_that_can_be_claimed": least.max_error,
+                    "holds_at": dict(zip(classifier.classes, trained.shares.tolist(), strict=True)),
+                    "prior_differs": differs,
                 }
                 if found is None:
                     notices.append(
                         f"{unit}s: no threshold keeps the wrong names below {options.max_error:g} "
                         f"for sure with {least.n_encounters} encounters decided; the smallest rate "
                         f"that can be claimed is {least.max_error:.2f}. All stay undecided."
+                    )
+                if found is not None and differs:
+                    mix = ", ".join(
+                        f"{label} {100 * share:.0f} %"
+                        for label, share in zip(classifier.classes, trained.shares, strict=True)
+                    )
+                    notices.append(
+                        f"That at most {options.max_error:g} of the names are wrong was counted among "
+                        f"the training encounters ({mix}). The prior {prior.name} is another: where "
+                        "the classes are that frequent, nothing is claimed."
                     )
             lowest = max(lowest, found.probability) if found else np.inf
         rules[unit] = Rule(prior, lowest, options.min_moments, options.max_novelty)

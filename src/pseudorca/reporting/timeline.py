@@ -1,0 +1,114 @@
+"""Detections over time with effort: what was heard, and when nobody listened.
+
+In: the tables ``hours`` and ``days`` that ``predict`` wrote. Out: a figure with a panel per recorder,
+so that silence is not taken for absence.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pseudorca.reporting.blocks import Block, Text, chart, figure
+from pseudorca.reporting.effort_plots import detections_over_time
+from pseudorca.reporting.plots import class_colours, few_colours, legend
+from pseudorca.reporting.project import Project
+
+_MOST_DAYS_BY_HOUR = 3
+_MOST_DAYS_BY_DAY = 400
+_MOST_RECORDERS = 6
+
+
+def timeline(project: Project, folder: Path, classes: Sequence[str]) -> list[Block]:
+    """Show when each population was detected, and when there was anything to detect it in.
+
+    Parameters
+    ----------
+    project : Project
+    folder : path, where ``predict`` wrote its tables
+    classes : sequence of str, the answers that have a colour in this section
+
+    Returns
+    -------
+    list of Block, empty where there are no such tables
+    """
+    hours, days = (_written(project, folder, name) for name in ("hours", "days"))
+    if hours is None or days is None or days.empty:
+        return []
+    lost_s = float(days.loc[days["start_utc"].isna(), "recorded_s"].sum())
+    hours, days = (table[table["start_utc"].notna()] for table in (hours, days))
+    if days.empty:
+        return [
+            Text(
+                "When the sounds were is not known: no file has a time in its name. --name-pattern "
+                "tells how to read it."
+            )
+        ]
+    period, table = _by_period(hours, days)
+    prefix = "detections_"
+    labels = [n.removeprefix(prefix) for n in map(str, table.columns) if n.startswith(prefix)]
+    counts = table[[prefix + label for label in labels]].set_axis(labels, axis=1)
+    counts, colours = few_colours(counts)
+    if len(labels) == len(counts.columns):  # the colours of the other figures
+        colours = {label: class_colours(list(classes))[label] for label in labels}
+    by_recorder = counts.sum(axis=1).groupby(table["recorder"]).sum()
+    order = by_recorder.sort_values(ascending=False, kind="stable").index
+    shown = order[:_MOST_RECORDERS]
+    made = figure(1.75 * len(shown) + 0.5)
+    axes = made.subplots(len(shown), 1, squeeze=False, sharex=True)[:, 0]
+    for ax, recorder in zip(axes, shown, strict=True):
+        mine = (table["recorder"] == recorder).to_numpy()
+        detections_over_time(
+            ax, table[mine], counts[mine], colours=colours, title=str(recorder) or "recorder"
+        )
+    legend(made, colours, loc="outside upper left", ncols=6)
+    listened_h, recorded_h = (table[f"{name}_s"].sum() / 3600 for name in ("listened", "recorded"))
+    caption = (
+        f"Detections per {period} (UTC) of each population, by when they begin. Grey: how much of the "
+        f"{period} was recorded, darker how much of it was listened to ({listened_h:,.1f} of "
+        f"{recorded_h:,.1f} hours); white: nobody recorded, and nothing could be heard. No bar where "
+        "there is grey: listened, and nothing named."
+    )
+    if len(order) > len(shown):
+        caption += f" The {len(shown)} recorders with most detections of {len(order)}."
+    if lost_s:
+        caption += f" {lost_s / 3600:,.1f} hours in files without a time are not shown."
+    spoken = ", ".join(f"{label} {int(n)}" for label, n in counts.sum().items())
+    return [chart(made, description=f"Detections over time: {spoken}. {caption}", caption=caption)]
+
+
+def _by_period(hours: pd.DataFrame, days: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """The table by hour, day or month, whichever can be seen, with the shares of each period."""
+    span_days = (days["start_utc"].max() - days["start_utc"].min()).days + 1
+    if span_days <= _MOST_DAYS_BY_HOUR:
+        period, table = "hour", hours.assign(days=1 / 24)
+    elif span_days <= _MOST_DAYS_BY_DAY:
+        period, table = "day", days.assign(days=1.0)
+    else:
+        period = "month"
+        month = days["start_utc"].dt.tz_localize(None).dt.to_period("M")
+        sums = days.drop(columns="start_utc").groupby([month, "recorder"]).sum().reset_index()
+        table = sums.assign(
+            start_utc=sums["start_utc"].dt.start_time.dt.tz_localize("UTC"),
+            days=sums["start_utc"].dt.days_in_month.astype(float),
+        )
+    shares = {
+        name: (table[f"{name}_s"] / 86_400 / table["days"]).clip(upper=1)
+        for name in ("recorded", "listened")
+    }
+    return period, table.assign(**shares).reset_index(drop=True)
+
+
+def _written(project: Project, folder: Path, name: str) -> pd.DataFrame | None:
+    """A table that ``predict`` wrote, if it is there and can be read."""
+    for path in (folder / f"{name}.csv", folder / f"{name}.parquet"):
+        if path.exists():
+            try:
+                table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+                start = pd.to_datetime(table["start_utc"], utc=True)
+                return table.assign(
+                    start_utc=start, recorder=table["recorder"].fillna("").astype(str)
+                )
+            except (OSError, ValueError, KeyError) as error:
+                project.note_trouble(path, error)
+    return None

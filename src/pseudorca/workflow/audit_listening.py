@@ -1,0 +1,208 @@
+"""The part of an audit that reads audio: backgrounds, single bands, swapped backgrounds.
+
+In: the clips that an audit hears, and the embedder. Out: feature sets for its controls. Everything
+that is embedded or measured is kept in the store, so a second audit reads nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.assessment.audit import balanced_accuracy, swap_outcome, swap_partners
+from pseudorca.assessment.rightness import rightness
+from pseudorca.features.backgrounds import (
+    N_BANDS,
+    BackgroundFrontEnd,
+    BandFrontEnd,
+    band_edges_hz,
+    heard_band,
+)
+from pseudorca.features.common import CommonFrontEnd
+from pseudorca.features.embedder import Embedder
+from pseudorca.features.embedding import embed_clips
+from pseudorca.features.front_ends import FrontEnd
+from pseudorca.features.parts import embed_swaps, measure_sounds
+from pseudorca.features.study import StudyFrontEnd
+from pseudorca.learning.crossval import cross_validate
+from pseudorca.learning.heads import Head
+from pseudorca.learning.training_set import TrainingSet
+from pseudorca.recordings.folds import Split, make_folds
+from pseudorca.store import Store
+from pseudorca.workflow.project import Progress, hash_of
+
+N_PICTURE_BANDS = 5
+"""Bands of the picture that are heard alone and left out."""
+
+PICTURES = (CommonFrontEnd, StudyFrontEnd)
+"""Front ends whose pictures have a row per frequency."""
+
+
+@dataclass
+class Heard:
+    """What an audit hears: the sampled clips with the model's embeddings, and the split."""
+
+    clips: pd.DataFrame
+    recordings: pd.DataFrame
+    data: TrainingSet
+    units: NDArray[np.object_]
+    split: Split
+    head: Head
+
+    @property
+    def encounters(self) -> NDArray[np.object_]:
+        return self.clips["encounter"].to_numpy(dtype=object)
+
+    def with_features(self, features: NDArray[np.float32]) -> TrainingSet:
+        return replace(self.data, vectors=features)
+
+    def right(self, features: NDArray[np.float32], split: Split | None = None) -> pd.DataFrame:
+        """Cross-validate a feature set and say which encounters it named rightly."""
+        folds = make_folds(self.clips, self.recordings, split or self.split)
+        groups = self.data.recordings if folds.split.is_optimistic else folds.units
+        data = replace(self.with_features(features), groups=groups)
+        scored = cross_validate(data, folds, self.head)
+        return rightness(self.clips, scored, self.units)
+
+
+class Listening:
+    """Reads audio for an audit; everything it makes is kept in the store."""
+
+    def __init__(
+        self, store: Store, embedder: Embedder, heard: Heard, batch_size: int,
+        n_threads: int | None, progress: Progress | None, stage: Callable[[str], Any],
+    ) -> None:  # fmt: skip
+        self.store, self.embedder, self.heard = store, embedder, heard
+        self.batch_size, self.n_threads, self.progress = batch_size, n_threads, progress
+        self.stage = stage
+        band = heard_band(embedder.front_end, int(heard.recordings["sample_rate"].max()))
+        self.front_end = BackgroundFrontEnd(embedder.front_end, band)
+
+    def sounds(self) -> NDArray[np.float32]:
+        """What :func:`measure_sounds` says of each clip."""
+        sound_id = f"sounds_{hash_of(self.front_end.settings()['background_only'])}"
+        return measure_sounds(
+            self.heard.clips, self.heard.recordings, self.front_end, self.store, sound_id,
+            progress=self.progress,
+        )  # fmt: skip
+
+    def background(self, sound: NDArray[np.float32]) -> dict[str, Any]:
+        """Embeddings of the background alone, NaN where there is none, and what is said of it."""
+        clips, encounters = self.heard.clips, self.heard.encounters
+        free = sound[:, 0] > 0
+        vectors = np.full((len(clips), self.heard.data.vectors.shape[1]), np.nan, np.float32)
+        if free.any():
+            vectors[free] = self._embed(self.front_end, clips[free])
+        free &= np.isfinite(vectors[:, 0])  # a background of zeros cannot be drawn
+        without = clips[~free]
+        silent = sorted(set(encounters) - set(encounters[free]))
+        share = float(np.median(sound[free, 1])) if free.any() else 0.0
+        counts = without["label"].value_counts().sort_index()
+        per_class = {str(label): int(n) for label, n in counts.items()}
+        about = {
+            "n_clips_without": len(without),
+            "encounters_without": silent,
+            "clips_without_per_class": per_class,
+            "median_share_free": share,
+        }
+        notices = []
+        if len(without):
+            shown = ", ".join(f"{k} {n}" for k, n in per_class.items())
+            text = (
+                f"{len(without)} of {len(clips)} clips have no frames without signal ({shown}); in the "
+                "background controls they count as the mean of their encounter's other clips."
+            )
+            if silent:
+                text += (
+                    f" No clip has any in {', '.join(silent)}: there these controls know nothing."
+                )
+            notices.append(text)
+        return {"vectors": vectors, "about": about, "notices": notices}
+
+    def bands(self, sound: NDArray[np.float32]) -> dict[str, Any] | None:
+        """Each band of the picture alone and left out, beside where the signals are.
+
+        None where the network does not take pictures of :data:`PICTURES`: a band is rows of these.
+        """
+        if not isinstance(self.embedder.front_end, PICTURES):
+            return None
+        edges = np.linspace(0, 1, N_PICTURE_BANDS + 1)
+        hz = _edges_hz(self.embedder.front_end, edges, self.heard.recordings)
+        rows = []
+        for k, (low, high) in enumerate(pairwise(edges)):
+            entry: dict[str, Any] = {"low_hz": hz[k], "high_hz": hz[k + 1]}
+            for keep, name in ((True, "alone"), (False, "left_out")):
+                self.stage(f"Listening to one band at a time ({2 * k + 1 + (not keep)} of "
+                           f"{2 * N_PICTURE_BANDS})")  # fmt: skip
+                drawn = BandFrontEnd(self.embedder.front_end, float(low), float(high), keep)
+                estimate, _ = balanced_accuracy(
+                    self.heard.right(self._embed(drawn, self.heard.clips))
+                )
+                entry[name] = estimate.as_dict()
+            rows.append(entry)
+        excess = pd.DataFrame(sound[:, 2 + 2 * N_BANDS :])
+        by_label = excess.groupby(self.heard.data.labels).median()
+        return {
+            "bands": rows,
+            "signal_edges_hz": band_edges_hz(self.front_end.band_hz).tolist(),
+            "signal_excess_db": {
+                str(label): [float(x) if np.isfinite(x) else None for x in row]
+                for label, row in zip(by_label.index, by_label.to_numpy(), strict=True)
+            },
+        }
+
+    def swap(self, sound: NDArray[np.float32], seed: int) -> dict[str, Any] | None:
+        """What heads that heard neither encounter make of swapped clips; None if none can be made."""
+        heard = self.heard
+        usable = (sound[:, 0] > 0) & np.isfinite(sound[:, -N_BANDS:]).any(axis=1)
+        pairs = swap_partners(heard.clips, heard.units, usable, seed=seed)
+        if pairs.empty:
+            return None
+        ids = heard.clips["clip_id"].to_numpy(dtype=object)
+        signals, seas = ids[pairs["signal_row"]], ids[pairs["sea_row"]]
+        both = [*zip(signals, seas, strict=True), *zip(signals, signals, strict=True)]
+        swap_id = f"swaps_{hash_of(self._embedder(self.front_end).embedder_id)}"
+        vectors = embed_swaps(
+            both, heard.clips, heard.recordings, self.embedder, self.front_end, self.store, swap_id,
+            progress=self.progress,
+        )  # fmt: skip
+        swapped, rebuilt = vectors[: len(pairs)], vectors[len(pairs) :]
+        return swap_outcome(
+            heard.data, pairs, swapped, rebuilt, heard.head, encounters=heard.encounters, seed=seed
+        )
+
+    def _embed(self, front_end: FrontEnd, clips: pd.DataFrame) -> NDArray[np.float32]:
+        """Embed clips; NaN where one cannot be drawn so."""
+        embedder = self._embedder(front_end)
+        embed_clips(
+            clips, self.heard.recordings, embedder, self.store, batch_size=self.batch_size,
+            n_threads=self.n_threads, progress=self.progress,
+        )  # fmt: skip
+        ids = clips["clip_id"].to_numpy(dtype=object)
+        there = np.isin(ids, list(self.store.embedded(embedder.embedder_id, ids.tolist())))
+        vectors = np.full((len(ids), self.heard.data.vectors.shape[1]), np.nan, np.float32)
+        if there.any():
+            vectors[there] = self.store.vectors(embedder.embedder_id, ids[there].tolist())
+        return vectors
+
+    def _embedder(self, front_end: FrontEnd) -> Embedder:
+        return replace(self.embedder, front_end=front_end)
+
+
+def _edges_hz(
+    front_end: FrontEnd, shares: NDArray[np.float64], recordings: pd.DataFrame
+) -> list[float]:
+    """Frequencies in Hz at shares of a picture's height."""
+    if isinstance(front_end, CommonFrontEnd):
+        if front_end.scale == "mel":
+            n = len(shares) - 1
+            return [float(hz) for hz in band_edges_hz((front_end.fmin_hz, front_end.fmax_hz), n)]
+        low, high = front_end.fmin_hz, front_end.fmax_hz
+        if front_end.scale == "log":
+            return [float(low * (high / low) ** share) for share in shares]
+        return [float(low + (high - low) * share) for share in shares]
+    return [float(recordings["sample_rate"].median() / 2 * share) for share in shares]
