@@ -10,7 +10,7 @@ grouped folds, mean log-probability per recording, recording-level balanced accu
 network: each of ``--weights`` (other seeds), the same architecture with random weights, no network
 (mean and deviation over time of the levels), the mean spectrum, the sample rate alone, background
 only (the quietest 0.15 s of each window, repeated), nothing above 9 kHz, MobileNetV2, and mn04_as
-(EfficientAT, trained on AudioSet), a reference that is built here and is not in the registry.
+(EfficientAT, trained on AudioSet).
 Intervals by resampling encounters within species, the same ones for both sides of a difference.
 """
 
@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,14 @@ import torch
 from bench_watkins_protocol import SPLITS, metadata_with_groups
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig, MobileNetV3
 
 from pseudorca import workflow
 from pseudorca.features import small_network
 from pseudorca.features.backbones import load_backbone
-from pseudorca.features.common import REACH, CommonFrontEnd, Picture, filter_weights, resample
+from pseudorca.features.common import REACH, CommonFrontEnd, Picture, filter_weights
 from pseudorca.features.embedder import Embedder
 from pseudorca.features.embedding import embed_clips
+from pseudorca.features.front_ends import make_front_end
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.heads import LogisticHead
 from pseudorca.learning.training_set import labelled_clips, make_training_set
@@ -128,70 +126,6 @@ class Reach(Statistics):
     def network_input(self, waveform: Any, *, sample_rate: int) -> Picture:
         top_hz = min(REACH * sample_rate, self.front_end.fmax_hz)
         return np.full((1, 1, 3), round(255 * top_hz / self.front_end.fmax_hz), np.uint8)
-
-
-# In, kernel, expanded, out, squeezed, activation, stride: MobileNetV3-Large without its dilations.
-MN_LAYERS = (
-    (16, 3, 16, 16, False, "RE", 1), (16, 3, 64, 24, False, "RE", 2),
-    (24, 3, 72, 24, False, "RE", 1), (24, 5, 72, 40, True, "RE", 2),
-    (40, 5, 120, 40, True, "RE", 1), (40, 5, 120, 40, True, "RE", 1),
-    (40, 3, 240, 80, False, "HS", 2), (80, 3, 200, 80, False, "HS", 1),
-    (80, 3, 184, 80, False, "HS", 1), (80, 3, 184, 80, False, "HS", 1),
-    (80, 3, 480, 112, True, "HS", 1), (112, 3, 672, 112, True, "HS", 1),
-    (112, 5, 672, 160, True, "HS", 2), (160, 5, 960, 160, True, "HS", 1),
-    (160, 5, 960, 160, True, "HS", 1),
-)  # fmt: skip
-
-
-class Squeeze(nn.Module):
-    """Channels weighed by their means: fully connected, with a sigmoid at the end."""
-
-    def __init__(self, n_channels: int, n_squeezed: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(n_channels, n_squeezed), nn.Linear(n_squeezed, n_channels)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        weights = torch.sigmoid(self.fc2(torch.relu(self.fc1(maps.mean((2, 3))))))
-        return maps * weights[:, :, None, None]
-
-
-class Mn04:
-    """In place of an embedder: EfficientAT's ``mn04_as`` at 32 kHz, 384 numbers, 527 classes."""
-
-    device, embedder_id, rate = "cpu", "mn04_as", 32_000
-
-    def __init__(self, path: Path) -> None:
-        layers = [InvertedResidualConfig(*layer, 1, 0.4) for layer in MN_LAYERS]
-        block = partial(InvertedResidual, se_layer=Squeeze)
-        norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
-        self.network = MobileNetV3(layers, 512, 527, block=block, norm_layer=norm)
-        self.network.features[0][0] = nn.Conv2d(1, 8, 3, 2, 1, bias=False)
-        state = {}
-        for name, tensor in torch.load(path, map_location="cpu", weights_only=True).items():
-            name = name.replace("conc_se_layers.0.", "")
-            name = name.replace("classifier.2.", "classifier.0.").replace("r.5.", "r.3.")
-            state[name] = tensor
-        self.network.load_state_dict(state)
-        self.network.eval()
-        edges = np.linspace(0.0, 1127 * np.log(1 + 15_000 / 700), 130)  # Kaldi's mel
-        bins = 1127 * np.log(1 + np.arange(513) * self.rate / 1024 / 700)
-        rising = (bins - edges[:-2, None]) / (edges[1] - edges[0])
-        falling = (edges[2:, None] - bins) / (edges[1] - edges[0])
-        self.filters = torch.from_numpy(np.maximum(0, np.minimum(rising, falling))).float()
-
-    def network_input(self, waveform: Any, *, sample_rate: int) -> Any:
-        samples = torch.from_numpy(resample(waveform, sample_rate, self.rate))
-        samples = samples - samples.mean()
-        window = torch.hann_window(800, periodic=False)
-        spectrum = torch.stft(
-            samples[1:] - 0.97 * samples[:-1], 1024, 320, 800, window, return_complex=True
-        )
-        return (((self.filters @ spectrum.abs() ** 2 + 1e-5).log() + 4.5) / 5).numpy()
-
-    @torch.inference_mode()
-    def embed(self, pictures: list[Any]) -> NDArray[np.float32]:
-        found = [self.network.features(torch.from_numpy(p)[None, None]) for p in pictures]
-        return torch.cat([maps.mean((2, 3)) for maps in found]).numpy()
 
 
 @dataclass
@@ -305,7 +239,9 @@ def embedders(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     )
     found["background only"] = small("official", Background(own))
     found["nothing above 9 kHz"] = small("official", Limited(own))
-    found["mn04_as"] = Mn04(arguments.mn04)
+    found["mn04_as"] = Embedder(
+        make_front_end("efficientat"), load_backbone("mn04_as", weights=arguments.mn04)
+    )
     found["MobileNetV2"] = mobilenet(CommonFrontEnd())
     found["MobileNetV2, background only"] = mobilenet(Background(CommonFrontEnd()))
     return found
@@ -395,7 +331,7 @@ def probe(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for split in arguments.splits:
             kept = arguments.keep / f"{embedder.embedder_id}_{split.replace(' ', '_')}.npz"
             if not kept.exists():
-                embed_clips(clips, recordings, embedder, store, n_workers=1)
+                embed_clips(clips, recordings, embedder, store, n_threads=1)
                 found = score(store, embedder.embedder_id, split)
                 np.savez(
                     kept, **{key: value.astype(TYPES[key]) for key, value in vars(found).items()}

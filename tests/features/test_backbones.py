@@ -15,7 +15,6 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
 from pseudorca.errors import BackboneError
-from pseudorca.features import backbones
 from pseudorca.features.backbones import (
     Backbone,
     adapt_batch_norm,
@@ -24,6 +23,8 @@ from pseudorca.features.backbones import (
     backbone_names,
     load_backbone,
 )
+from pseudorca.features.backbones.registry import find
+from pseudorca.features.backbones.weights import choose_weights
 
 SHARED = Path(__file__).parents[2].parent / "shared/weights"
 RESNET18_TRUNK = SHARED / "resnet18_torchvision_IMAGENET1K_V1_minus_layer4_3x3.safetensors"
@@ -412,17 +413,21 @@ def test_local_file_with_an_official_name_is_taken_for_it(tmp_path):
     torch.save({n: t for n, t in tensors.items() if n.startswith("stem.")}, swag)
     with pytest.raises(BackboneError, match=r"does not fit regnet_y_16gf"):
         load_backbone("regnet_y_16gf", weights=swag)
-    spec = backbones._spec("regnet_y_16gf")
-    _, known, origin = backbones._find_weights(spec, swag)
-    assert (known.name, known.input_size, origin) == ("IMAGENET1K_SWAG_E2E_V1", 384, swag.name)
+    spec = find("regnet_y_16gf")
+    known, path = choose_weights(spec.info, swag, spec.local)
+    assert (known.name, known.input_size, path) == ("IMAGENET1K_SWAG_E2E_V1", 384, swag)
 
 
 # Registry
 
 
+PICTURE_NETWORKS = [name for name in backbone_names() if backbone_info(name).input_size]
+TORCHVISION = [name for name in backbone_names() if backbone_info(name).family == "torchvision"]
+
+
 def test_registry_holds_every_torchvision_classification_network():
-    expected = set(torchvision.models.list_models(module=torchvision.models))
-    assert set(backbone_names()) == expected | {"mobilenet_v2_tf", "pseudorca_small"}
+    assert set(TORCHVISION) == set(torchvision.models.list_models(module=torchvision.models))
+    assert set(PICTURE_NETWORKS) == {*TORCHVISION, "mobilenet_v2_tf", "pseudorca_small"}
 
 
 @pytest.mark.parametrize("name", backbone_names())
@@ -431,13 +436,18 @@ def test_info_is_known_before_building(name):
     assert info.name == name
     assert info.licence
     assert info.source
-    assert info.n_parameters > 2e5
     names = [known.name for known in info.weights]
     assert "IMAGENET1K_V1" not in names[1:]
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvisions_weights_are_known_before_building(name):
+    info = backbone_info(name)
+    assert info.n_parameters > 2e5
     for known in info.weights:
-        if known.sha256 is not None:  # comes with the package
-            continue
         assert known.url.startswith("https://download.pytorch.org/models/")
+        assert known.url.endswith(f"-{known.sha256}.pth")
+        assert len(known.sha256) >= 8
         swag = "SWAG" in known.name
         assert known.licence.startswith("CC-BY-NC-4.0" if swag else "BSD-3-Clause")
 
@@ -604,11 +614,9 @@ def operations(name: str) -> float:
 def test_every_network_loads_a_local_file_and_embeds(tmp_path):
     torch.set_flush_denormal(True)  # untrained deep networks fade to numbers that are slow
     path = tmp_path / "weights.safetensors"
-    for name in backbone_names():
+    for name in TORCHVISION:  # the others have tests of their own
         info = backbone_info(name)
-        if (info.n_parameters > MANY and name != "vgg16") or not info.weights:
-            continue
-        if name == "pseudorca_small":  # see test_network_in_the_box.py
+        if info.n_parameters > MANY and name != "vgg16":
             continue
         network = build_original(name)
         tensors = network.state_dict()
@@ -646,14 +654,15 @@ def test_constants_of_tracing_are_no_weights(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [name for name in backbone_names() if backbone_info(name).n_parameters > MANY]
+    "name", [name for name in TORCHVISION if backbone_info(name).n_parameters > MANY]
 )
 def test_giant_network_is_built_and_embeds_in_shape_only(name):
     """Networks of over 100 million parameters, on tensors without memory: shapes, not values."""
     info = backbone_info(name)
-    network, head = backbones._skeleton(backbones._spec(name), info.input_size)
+    spec = find(name)
+    network, head = spec.skeleton(info.input_size)
     assert isinstance(network.get_submodule(head), nn.Identity)
-    axes, embedding_size = backbones._probe(network, info.input_size, None, name)
+    axes, embedding_size = spec.probe(network, info.input_size, None)
     assert axes == []
     assert embedding_size >= 768
     n_parameters = sum(parameter.numel() for parameter in network.parameters())

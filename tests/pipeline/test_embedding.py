@@ -87,7 +87,7 @@ def test_a_killed_run_resumes_to_the_same_table(tables, embedder, survey, weight
         "s = Store(sys.argv[1], create=True)\n"
         "workflow.scan_project(s, Path(sys.argv[2]), ScanOptions())\n"
         "o = workflow.EmbedderOptions(sys.argv[4], sys.argv[3])\n"
-        "workflow.embed_project(s, o, batch_size=1)\n"
+        "workflow.embed_project(s, o, computing=workflow.Computing(batch_size=1))\n"
     )
     arguments = [sys.executable, "-c", script, str(project), str(survey), str(weights), BACKBONE]
     process = subprocess.Popen(arguments)

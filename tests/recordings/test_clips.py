@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+import xxhash
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -277,6 +278,19 @@ def test_clip_ids_come_from_content_and_settings_only(
         total = clips["end_s"] - clips["start_s"] + clips["padded_s"]
         assert np.allclose(total, window_s)
         assert set(clips.loc[clips["padded_s"] > 0, "pad"]) <= {pad}
+
+
+def test_clip_ids_are_hashes_of_recording_channel_times_and_padding() -> None:
+    table = recordings({"duration_s": 7.9, "n_channels": 2}, {"duration_s": 2.0})
+    clips = cut(table, ClipOptions(window_s=3.0, overlap_s=1 / 3, channels="each"))[0]
+    assert clips["channel"].tolist() == ["1", "2", "1", "2", "1", "2", "1"]
+    for row in clips.itertuples():
+        text = (
+            f"{row.recording_id}|{row.channel}|{row.start_s:.6f}|{row.end_s:.6f}|{row.padded_s:.6f}"
+        )
+        text += f"|{row.pad}" if row.pad else ""
+        assert row.clip_id == xxhash.xxh3_128(text.encode()).hexdigest()[:20]
+    assert (clips["pad"] != "").tolist() == [False] * 4 + [True] * 3
 
 
 def test_other_settings_give_other_clips() -> None:

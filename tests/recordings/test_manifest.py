@@ -473,8 +473,8 @@ def test_workers_change_nothing(survey: Survey) -> None:
     for k in range(3):
         (root / f"A/empty{k}.wav").touch()
     seen: list[tuple[int, int]] = []
-    one = scan(root, n_workers=1, progress=lambda done, total: seen.append((done, total)))
-    many = scan(root, n_workers=8)
+    one = scan(root, n_threads=1, progress=lambda done, total: seen.append((done, total)))
+    many = scan(root, n_threads=8)
     pd.testing.assert_frame_equal(one.recordings, many.recordings)
     pd.testing.assert_frame_equal(one.problems, many.problems)
     assert seen == [(k, 43) for k in range(1, 44)]

@@ -15,6 +15,8 @@ from pseudorca.cli import (
     audit,
     backbones,
     clips,
+    compare,
+    contours,
     decide,
     demo,
     embed,
@@ -28,6 +30,7 @@ from pseudorca.cli import (
     spectrograms,
     train,
 )
+from pseudorca.cli.options import close_projects
 from pseudorca.errors import PseudorcaError
 
 app = typer.Typer(
@@ -47,6 +50,7 @@ for _verb in (
     embed.embed,
     train.train,
     evaluate.evaluate,
+    compare.compare,
     audit.audit,
     predict.predict,
     decide.decide,
@@ -56,6 +60,7 @@ for _verb in (
     simulate.simulate,
     demo.demo,
     backbones.backbones,
+    contours.contours,
 ):
     app.command()(_verb)
 
@@ -64,8 +69,10 @@ _INTERRUPTED = 130
 
 @app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
+    context.call_on_close(close_projects)
     if version:
         typer.echo(__version__)
         raise typer.Exit

@@ -1,39 +1,120 @@
 """The verb ``backbones``."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pseudorca.cli.options import AsJson
-from pseudorca.cli.output import done, table
+from pseudorca.cli.output import done, say, table
+
+if TYPE_CHECKING:
+    from pseudorca.features.backbones import BackboneInfo
+
+_FEW = 8  # networks of a family that are named in its row
 
 
 def backbones(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show this network, or those of this family, in full.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the pretrained networks, with licence and source."""
-    from pseudorca.features.backbones import backbone_info, backbone_names
+    """List the pretrained networks by family, with licence, input and what has to be installed."""
+    from pseudorca.features.backbones import backbone_families, backbone_info, embedding_size
 
-    names = [name] if name else backbone_names()
-    rows: list[dict[str, Any]] = []
-    for each in names:
-        info = backbone_info(each)
-        rows.append(
-            {
-                "name": info.name,
-                "input_size": info.input_size,
-                "licence": info.licence,
-                "source": info.source,
-                "weights": [weights.name for weights in info.weights],
-            }
+    families = backbone_families()
+    chosen = [family for family in families if name is None or family.name == name]
+    patterns = {f"{family.name}:NAME" for family in families}
+    names = [n for family in chosen for n in family.networks if n not in patterns]
+    if name is not None and not chosen:
+        names = [name]
+    rows = [_row(backbone_info(each)) for each in names]
+    if len(rows) == 1:
+        rows[0]["embedding_size"] = embedding_size(names[0])
+    about: list[dict[str, Any]] = [
+        {
+            "family": family.name,
+            "networks": list(family.networks),
+            "takes": family.takes,
+            "embedding_sizes": list(family.embedding_sizes),
+            "licences": list(family.licences),
+            "extra": family.extra,
+            "installed": family.is_installed,
+        }
+        for family in chosen
+    ]
+    if done({"families": about, "backbones": rows}, as_json):
+        return
+    if name is None:
+        table(
+            ["family", "networks", "takes", "embedding", "licence", "needs"],
+            (
+                (
+                    one["family"],
+                    _few(one["networks"]),
+                    one["takes"],
+                    _range(one["embedding_sizes"]),
+                    ", ".join(one["licences"]) or "each its own",
+                    _needs(one),
+                )
+                for one in about
+            ),
         )
-    if done({"backbones": rows}, as_json):
+        say("More: pseudorca backbones FAMILY, or pseudorca backbones NETWORK.")
         return
     table(
-        ["name", "input", "licence", "official weights"],
+        ["name", "takes", "embedding", "licence", "official weights"],
         (
-            (row["name"], row["input_size"], row["licence"], ", ".join(row["weights"]) or "none")
+            (
+                row["name"],
+                row["takes"],
+                row["embedding_size"] or "once it is loaded",
+                row["licence"],
+                ", ".join(row["weights"]) or "none",
+            )
             for row in rows
         ),
     )
+    if len(rows) == 1:
+        say(f"Source: {rows[0]['source']}.")
+        say(f"Needs: {_needs(rows[0])}.")
+
+
+def _row(info: "BackboneInfo") -> dict[str, Any]:
+    from pseudorca.features.backbones import extra_is_installed, sound_input, takes
+
+    heard = sound_input(info)
+    return {
+        "name": info.name,
+        "family": info.family,
+        "takes": takes(info),
+        "input_size": info.input_size,
+        "sample_rate": heard[0] if heard else None,
+        "window_s": heard[1] if heard else None,
+        "embedding_size": info.embedding_size,
+        "licence": info.licence,
+        "source": info.source,
+        "weights": [weights.name for weights in info.weights],
+        "extra": info.extra,
+        "installed": extra_is_installed(info.extra),
+    }
+
+
+def _few(networks: list[str]) -> str:
+    if len(networks) <= _FEW:
+        return ", ".join(networks)
+    return f"{len(networks)}, such as {networks[0]} or {networks[-1]}"
+
+
+def _range(sizes: list[int]) -> str:
+    if not sizes:
+        return "each its own"
+    return str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+
+
+def _needs(about: dict[str, Any]) -> str:
+    if about["extra"] is None:
+        return "nothing more"
+    if about["installed"]:
+        return f"pseudorca[{about['extra']}], installed"
+    return f"pip install 'pseudorca[{about['extra']}]'"

@@ -7,10 +7,12 @@ import typer
 from pseudorca.cli.options import (
     AsJson,
     BatchSize,
+    Cluster,
     Device,
     Precise,
     Precision,
     Project,
+    Threads,
     Workers,
     open_store,
     settings_from,
@@ -21,17 +23,21 @@ from pseudorca.cli.output import done, progress, say, say_problems
 def embed(
     project: Project,
     backbone: Annotated[
-        str, typer.Option(help="Network, by its torchvision name; see: pseudorca backbones.")
+        str, typer.Option(help="Network, by name; see: pseudorca backbones.")
     ] = "pseudorca_small",
     weights: Annotated[
-        str, typer.Option(help="official, the name of official weights, or a file.")
+        str, typer.Option(help="official, the name of official weights, or a file or folder.")
     ] = "official",
     layer: Annotated[
         str | None, typer.Option(help="Take the embedding after this earlier layer.")
     ] = None,
     front_end: Annotated[
-        str, typer.Option(help="common (one band for all), or study (native rate).")
-    ] = "common",
+        str | None,
+        typer.Option(
+            help="common (one band for all), or study (native rate), for networks on pictures. "
+            "Without: what the network was trained with."
+        ),
+    ] = None,
     band: Annotated[
         str | None,
         typer.Option(help="16k (default), 48k, 96k, or all (as far as every recording reaches)."),
@@ -40,6 +46,13 @@ def embed(
         list[str] | None,
         typer.Option("--set", help="Another front-end setting, such as levels=pcen. Repeatable."),
     ] = None,
+    slow: Annotated[
+        float,
+        typer.Option(
+            help="Play every clip this many times slower, so that sounds above the network's band "
+            "come down into it."
+        ),
+    ] = 1.0,
     adapt_batch_norm: Annotated[
         bool,
         typer.Option(
@@ -49,21 +62,28 @@ def embed(
     device: Device = "auto",
     precision: Precise = Precision.auto,
     batch_size: BatchSize = 32,
+    threads: Threads = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn clips into embeddings with a pretrained network. Goes on where it was stopped."""
     from pseudorca import workflow
 
     options = workflow.EmbedderOptions(
-        backbone, weights, layer, front_end, band, settings_from(setting or []), adapt_batch_norm
+        backbone,
+        weights,
+        layer,
+        front_end,
+        band,
+        settings_from(setting or []),
+        adapt_batch_norm,
+        slow,
     )
+    computing = workflow.Computing(device, precision.value, batch_size, threads, workers, cluster)
     store = open_store(project)
     with progress("Embedding clips") as update:
-        result = workflow.embed_project(
-            store, options, device=device, precision=precision.value, batch_size=batch_size,
-            n_workers=workers, progress=update,
-        )  # fmt: skip
+        result = workflow.embed_project(store, options, computing=computing, progress=update)
     if done(result, as_json):
         return
     after = f" after {result['layer']}" if result["layer"] else ""

@@ -26,6 +26,10 @@ class Pad(StrEnum):
 class HeadKind(StrEnum):
     logistic = "logistic"
     softmax = "softmax"
+    svm = "svm"
+    forest = "forest"
+    gmm = "gmm"
+    hmm = "hmm"
 
 
 class Balance(StrEnum):
@@ -113,7 +117,11 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Pictures per pass through t
 
 HeadName = Annotated[
     HeadKind,
-    typer.Option("--head", help="logistic regression, or softmax trained by SGD as in the study."),
+    typer.Option(
+        "--head",
+        help="logistic regression; softmax trained by SGD as in the study; svm, forest, gmm; hmm on "
+        "the frames of --backbone mfcc_frames.",
+    ),
 ]
 
 Balancing = Annotated[
@@ -127,7 +135,9 @@ Balancing = Annotated[
 
 Strength = Annotated[
     float | None,
-    typer.Option("--c", help="logistic: inverse penalty. Without it: chosen by inner folds."),
+    typer.Option(
+        "--c", help="Inverse penalty. logistic: chosen by inner folds without it; svm: 10."
+    ),
 ]
 
 Rate = Annotated[float | None, typer.Option("--learning-rate", help="softmax: 0.001.")]
@@ -135,6 +145,13 @@ Rate = Annotated[float | None, typer.Option("--learning-rate", help="softmax: 0.
 Momentum = Annotated[float | None, typer.Option("--momentum", help="softmax: 0.9.")]
 
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="softmax: 24.")]
+
+HeadSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--head-set", help="Another setting of the head, such as n_trees=1000. Repeatable."
+    ),
+]
 
 Tune = Annotated[
     Search | None,
@@ -234,18 +251,19 @@ def head_from(
     momentum: float | None,
     epochs: int | None,
     seed: int | None,
+    settings: tuple[tuple[str, Any], ...] = (),
 ) -> "Head":
     from pseudorca.learning.heads import make_head
 
-    return make_head(
-        name.value,
-        balance=balance.value if balance else None,
-        c=c,
-        learning_rate=learning_rate,
-        momentum=momentum,
-        n_epochs=epochs,
-        seed=seed,
-    )
+    named = {
+        "balance": balance.value if balance else None,
+        "c": c,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "n_epochs": epochs,
+        "seed": seed,
+    }
+    return make_head(name.value, **(named | dict(settings)))
 
 
 def tuned_head_from(
@@ -258,10 +276,11 @@ def tuned_head_from(
     momentum: float | None,
     epochs: int | None,
     seed: int | None,
+    settings: tuple[tuple[str, Any], ...] = (),
 ) -> "Head":
     """The head of :func:`head_from`, its settings that were not given tuned if that is wished."""
     if search is None:
-        return head_from(name, balance, c, learning_rate, momentum, epochs, seed)
+        return head_from(name, balance, c, learning_rate, momentum, epochs, seed, settings)
     from pseudorca.learning.tuning import SPACES, TunedHead
 
     wished = {
@@ -272,6 +291,7 @@ def tuned_head_from(
         "n_epochs": epochs,
     }
     given = {setting: value for setting, value in wished.items() if value is not None}
+    given |= dict(settings)
     space = {s: values for s, values in SPACES[name.value].items() if s not in given}
     return TunedHead(
         name.value, given, space, search=search.value, seed=seed or 0,
@@ -303,12 +323,12 @@ def splits_from(
     return made
 
 
-def settings_from(texts: list[str]) -> tuple[tuple[str, Any], ...]:
+def settings_from(texts: list[str], *, option: str = "--set") -> tuple[tuple[str, Any], ...]:
     found = []
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise PseudorcaError(f"--set {text!r}: expected NAME=VALUE, such as levels=pcen.")
+            raise PseudorcaError(f"{option} {text!r}: expected NAME=VALUE.")
         try:
             found.append((name, json.loads(value)))
         except ValueError:

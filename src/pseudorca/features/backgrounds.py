@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import AudioError
 from pseudorca.features.common import REACH, CommonFrontEnd, Picture, colour_table, resample
-from pseudorca.features.front_ends import FrontEnd
+from pseudorca.features.front_ends import FrontEnd, heard_up_to_hz
 from pseudorca.recordings.audio import Samples
 
 N_BANDS = 24
@@ -76,7 +76,8 @@ def heard_band(front_end: FrontEnd, highest_rate: int) -> tuple[float, float]:
     """The band in Hz that a front end draws: its own, or up to what the highest rate reaches."""
     if isinstance(front_end, CommonFrontEnd):
         return front_end.fmin_hz, front_end.fmax_hz
-    return min(_LOWEST_HZ, highest_rate / 100), REACH * highest_rate
+    reach, top = REACH * highest_rate, heard_up_to_hz(front_end)
+    return min(_LOWEST_HZ, highest_rate / 100), reach if top is None else min(top, reach)
 
 
 def take_apart(

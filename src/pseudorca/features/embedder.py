@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pseudorca.errors import AudioError, BackboneError, unknown_name
-from pseudorca.features.backbones import Backbone, backbone_from_description
-from pseudorca.features.common import Picture
+from pseudorca.features.backbones import Backbone, SoundBackbone, backbone_from_description
 from pseudorca.features.front_ends import FrontEnd, front_end_from_settings
+from pseudorca.features.memory import keep_freed_memory
 from pseudorca.recordings import audio
 
 Precision = Literal["auto", "float32", "mixed"]
@@ -48,8 +48,14 @@ class Embedder:
             raise AudioError(
                 unknown_name("precision", self.precision, ("auto", "float32", "mixed"))
             )
+        if self.backbone.cpu_only and self.device not in ("auto", "cpu"):
+            raise BackboneError(
+                f"{self.backbone.name} runs on the CPU only: use --device auto or cpu, got "
+                f"{self.device!r}."
+            )
         if self.device == "auto":
-            self.device = "cuda" if torch.cuda.is_available() else "cpu"
+            on_gpu = torch.cuda.is_available() and not self.backbone.cpu_only
+            self.device = "cuda" if on_gpu else "cpu"
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
@@ -57,6 +63,7 @@ class Embedder:
             raise BackboneError(
                 f"device {self.device!r} cannot be used ({reason}). Use auto, cpu or cuda."
             ) from error
+        keep_freed_memory()
         self.backbone = self.backbone.to(self.device)
         self.backbone.to(memory_format=torch.channels_last)
 
@@ -72,23 +79,26 @@ class Embedder:
 
     def description(self) -> dict[str, Any]:
         """Everything that shapes an embedding, as JSON values."""
-        return {
+        described = {
             "front_end": self.front_end.settings(),
-            "resize": "bilinear, antialiased, 8 bit",
             "backbone": self.backbone.description(),
         }
+        if isinstance(self.backbone, SoundBackbone):
+            return described
+        return described | {"resize": "bilinear, antialiased, 8 bit"}
 
-    def network_input(self, waveform: audio.Samples, *, sample_rate: int) -> Picture:
+    def network_input(self, waveform: audio.Samples, *, sample_rate: int) -> NDArray[Any]:
         """Make of samples [shape=(n_samples,)] what the backbone takes.
 
         Returns
         -------
-        ndarray [shape=(height, width, 3)], uint8, or what another front end makes
-            A backbone that takes any width gets the spectrogram's own.
+        ndarray
+            A picture, uint8 [shape=(height, width, 3)] in the backbone's size, where one that takes
+            any width gets the spectrogram's own; or windows of sound, float32 [(n_windows, ...)].
         """
         picture = self.front_end.picture(waveform, sample_rate=sample_rate)
-        if picture.ndim != 3:
-            return picture  # no picture: it goes as it is
+        if isinstance(self.backbone, SoundBackbone):
+            return picture
         height, width = self.backbone.input_shape
         size = (picture.shape[1] if width is None else width, height)
         if size == (picture.shape[1], picture.shape[0]):
@@ -96,17 +106,17 @@ class Embedder:
         image = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
         return np.asarray(image)
 
-    def embed(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+    def embed(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """Run the backbone over what :meth:`network_input` made of clips.
 
         Returns
         -------
-        ndarray [shape=(n_pictures, embedding_size)], float32
+        ndarray [shape=(n_clips, embedding_size)], float32
         """
-        if len({picture.shape for picture in pictures}) > 1:
-            return self._embed_widths(pictures)
-        batch = torch.from_numpy(np.stack(pictures))
-        if batch.ndim == 4:  # pictures: colours first to torch, last in memory
+        if len({one.shape for one in inputs}) > 1:
+            return self._embed_widths(inputs)
+        batch = torch.from_numpy(np.stack(inputs))
+        if batch.dtype == torch.uint8:  # pictures: colours first to torch, last in memory
             batch = batch.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
         on_gpu = self.device.startswith("cuda")
         if on_gpu:
@@ -118,12 +128,12 @@ class Embedder:
             vectors = self.backbone(batch)
         return np.asarray(vectors.float().cpu().numpy())
 
-    def _embed_widths(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-        """Pictures of several widths: one batch each, in the order given."""
-        vectors = np.empty((len(pictures), self.backbone.embedding_size), dtype=np.float32)
-        for shape in sorted({picture.shape for picture in pictures}):
-            rows = [row for row, picture in enumerate(pictures) if picture.shape == shape]
-            vectors[rows] = self.embed([pictures[row] for row in rows])
+    def _embed_widths(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """Pictures of several widths, or clips of several lengths: a batch each, in the order given."""
+        vectors = np.empty((len(inputs), self.backbone.embedding_size), dtype=np.float32)
+        for shape in sorted({one.shape for one in inputs}):
+            rows = [row for row, one in enumerate(inputs) if one.shape == shape]
+            vectors[rows] = self.embed([inputs[row] for row in rows])
         return vectors
 
 

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from pseudorca.errors import ClassifierError, PseudorcaError
+from pseudorca.errors import ClassifierError, MissingExtraError, PseudorcaError
 from pseudorca.features.embedder import Embedder, Precision, load_embedder, save_embedder
 from pseudorca.learning.calibration import Calibrator
-from pseudorca.learning.heads import LinearHead
+from pseudorca.learning.heads import TrainedHead, load_trained
 from pseudorca.learning.novelty import Novelty
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.clips import ClipOptions
 
-FORMAT = 2
+FORMAT = 3
 
 _ABOUT = "classifier.json"
 _HEAD = "head.safetensors"
@@ -38,7 +38,7 @@ class Classifier:
 
     embedder: Embedder
     clip_options: ClipOptions
-    head: LinearHead
+    head: TrainedHead
     training: dict[str, Any] = field(default_factory=dict)
     """Provenance: head settings, counts, encounters, seeds, package and table versions."""
     calibrators: dict[str, Calibrator] = field(default_factory=dict)
@@ -56,10 +56,10 @@ class Classifier:
     def classifier_id(self) -> str:
         """Identifies embedder, clip options and head; any other number gives another."""
         digest = xxhash.xxh3_128(self.embedder.embedder_id.encode())
-        made_of = [asdict(self.clip_options), self.classes]
+        made_of: list[Any] = [asdict(self.clip_options), self.classes, self.head.kind]
         made_of += [{unit: c.as_dict() for unit, c in sorted(self.calibrators.items())}]
         digest.update(json.dumps(made_of).encode())
-        for values in self._arrays().values():
+        for _, values in sorted(self.head.arrays().items()):
             digest.update(values.tobytes())
         return digest.hexdigest()[:20]
 
@@ -94,7 +94,7 @@ class Classifier:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _ABOUT).unlink(missing_ok=True)
         save_embedder(self.embedder, folder)
-        save_file(self._arrays(), folder / _HEAD)
+        save_file(self.head.arrays(), folder / _HEAD)
         for name in (_NOVELTY, _HELD_OUT):
             (folder / name).unlink(missing_ok=True)
         if self.novelty is not None:
@@ -107,6 +107,7 @@ class Classifier:
             "classes": self.classes,
             "clips": asdict(self.clip_options),
             "training": self.training,
+            "head_kind": self.head.kind,
             "head": self.head.details,
             "calibration": {unit: made.as_dict() for unit, made in self.calibrators.items()},
         }
@@ -141,13 +142,15 @@ class Classifier:
                 f"format {FORMAT}. Use the version that made it, or train again."
             )
         try:
-            head = LinearHead(about["classes"], **arrays, details=about["head"])
+            head = load_trained(about["head_kind"], about["classes"], arrays, about["head"])
             embedder = load_embedder(folder, device=device, precision=precision)
             calibrators = {
                 unit: Calibrator.from_dict(values) for unit, values in about["calibration"].items()
             }
             options = ClipOptions(**about["clips"])
             loaded = cls(embedder, options, head, about["training"], calibrators, novelty, held_out)
+        except MissingExtraError:
+            raise
         except (KeyError, TypeError, PseudorcaError) as error:
             raise ClassifierError(f"the classifier in {folder} is damaged: {error}") from error
         if loaded.classifier_id != about["classifier_id"]:
@@ -156,7 +159,3 @@ class Classifier:
                 f"{loaded.classifier_id}: a file was changed. Train again."
             )
         return loaded
-
-    def _arrays(self) -> dict[str, NDArray[np.float64]]:
-        names = ("mean", "scale", "weights", "bias")
-        return {name: np.ascontiguousarray(getattr(self.head, name)) for name in names}

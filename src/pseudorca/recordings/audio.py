@@ -24,7 +24,8 @@ from pseudorca.recordings import places
 from pseudorca.recordings.places import Place
 
 Samples = NDArray[np.float32]
-_Source = Place | places.RemoteFile | BufferedReader
+_Opened = places.RemoteFile | BufferedReader
+_Source = Place | _Opened
 
 SUFFIXES = frozenset(
     ".wav .wave .rf64 .bwf .w64 .flac .aif .aiff .aifc .ogg .oga .opus .mp3 .caf .au .snd".split()
@@ -348,7 +349,7 @@ class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
 
     def close(self) -> None:
         super().close()
-        if not isinstance(self.source, str | os.PathLike):
+        if isinstance(self.source, _Opened):
             self.source.close()
 
     def check(self) -> None:
@@ -365,7 +366,7 @@ def _open(path: Place) -> _File:
         file = _sound_file(path, source, n_bytes, version)
         file.check()
     except AudioError:
-        if not isinstance(source, str | os.PathLike):
+        if isinstance(source, _Opened):
             source.close()
         raise
     return file
@@ -393,13 +394,13 @@ def _sound_file(place: Place, source: _Source, n_bytes: int, version: str) -> _F
     except TypeError as error:  # soundfile wants to be told all about a .raw file
         raise AudioError("not audio", "samples without a header") from error
     except sf.LibsndfileError as error:
-        if isinstance(source, str | os.PathLike):
+        if not isinstance(source, _Opened):
             try:
                 with Path(source).open("rb") as raw:
                     raw.read(1)
             except OSError as cause:
                 raise AudioError("cannot be opened", places.why(cause)) from cause
-        elif isinstance(source, places.RemoteFile) and source.failure:
+        if isinstance(source, places.RemoteFile) and source.failure:
             raise AudioError("cannot be read", source.failure) from error
         raise AudioError("not audio", str(error.error_string).strip()) from error
 

@@ -214,7 +214,7 @@ def _walk(folder: Place) -> _Source:
             source.n_other += len(found.files) - len(names)
     except OSError as error:
         raise ManifestError(
-            f"{folder} cannot be listed: {error}. Give a folder that can."
+            f"{folder} cannot be listed: {places.why(error)}. Give a folder that can."
         ) from error
     source.files.sort()
     return source

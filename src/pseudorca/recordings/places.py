@@ -27,16 +27,23 @@ MAX_VISITS = 16
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # C:\ is none
 _WEB = ("http://", "https://")
-_EXTRA_PROTOCOLS = frozenset("s3 s3a http https gs gcs sftp ssh".split())
+_IN_EXTRA = frozenset({"s3fs", "aiohttp"})
 
 _FIRST_BYTES, _MOST_BYTES = 1 << 18, 1 << 21
 _N_SPANS = 3
 _WAITS_S = (0.5, 2.0)
+_SILENCE_S = 60.0
+"""A web server that says nothing for so long has hung up."""
 # What tells one version of a remote file from the next, as the protocols call it.
 _VERSION_KEYS = (
     "size", "ETag", "etag", "md5Hash", "generation", "Content-MD5", "Last-Modified", "LastModified",
     "mtime", "created",
 )  # fmt: skip
+
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError)
+"""Errors that waiting does not mend."""
+_BUSY = (408, 429)
+"""What a web server answers that would like to be asked again later."""
 
 _T = TypeVar("_T")
 
@@ -240,7 +247,7 @@ def _walk_remote(root: str, refuse: Callable[[str, str], None]) -> Iterator[Fold
             else:
                 names.append(unquote(name) if is_web else name)
         yield Folder(relative, sorted(names), not (names or below))
-        new = [place for place in below if not name_of(f"x://{place}").startswith(".")]
+        new = [place for place in below if not place.rsplit("/", 1)[-1].startswith(".")]
         waiting += sorted(set(new) - known, reverse=True)
         known.update(new)
 
@@ -299,7 +306,8 @@ class RemoteFile:
         n_read = 0
         while n_read < len(buffer) and self._position < self.size and not self.failure:
             start, span = self._held() or self._fetch()
-            part = span[self._position - start :][: len(buffer) - n_read]
+            begin = self._position - start
+            part = span[begin : begin + len(buffer) - n_read]
             buffer[n_read : n_read + len(part)] = part
             n_read += len(part)
             self._position += len(part)
@@ -335,12 +343,11 @@ def _connect(url: str) -> tuple[Any, str]:
     """The file system that a URL names, and the path in it."""
     from fsspec.core import url_to_fs
 
-    protocol = url.split("://", 1)[0].lower()
     try:
-        system, path = url_to_fs(url)
+        system, path = url_to_fs(url, **(_web_options() if url.startswith(_WEB) else {}))
     except ImportError as error:
         package = str(getattr(error.__cause__, "name", None) or "its package").split(".")[0]
-        if protocol in _EXTRA_PROTOCOLS:
+        if package in _IN_EXTRA:
             raise MissingExtraError(package, "remote") from error
         raise ManifestError(
             f"{url}: {package} is not installed. Install it with: pip install {package}"
@@ -353,19 +360,43 @@ def _connect(url: str) -> tuple[Any, str]:
     return system, str(path)
 
 
+def _web_options() -> dict[str, Any]:
+    """Patience with web servers, beside what the user's fsspec configuration says of them."""
+    from fsspec.config import conf
+
+    try:
+        from aiohttp import ClientTimeout
+    except ImportError as error:
+        raise MissingExtraError("aiohttp", "remote") from error
+    patience = ClientTimeout(total=None, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
+    set_up = [conf.get(protocol, {}).get("client_kwargs", {}) for protocol in ("http", "https")]
+    return {"client_kwargs": {"timeout": patience} | set_up[0] | set_up[1]}
+
+
 def _patiently(do: Callable[[], _T]) -> _T:
     """Do what a network may refuse for a moment; OSError if it goes on refusing."""
     for wait_s in (*_WAITS_S, None):
         try:
             return do()
-        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
-            raise
         except Exception as error:  # each protocol has errors of its own
-            refused = 400 <= int(getattr(error, "status", None) or 0) < 500
-            if wait_s is None or refused or isinstance(error, ValueError):
-                raise OSError(why(error)) from error
+            cause = _cause(error)
+            if isinstance(error, OSError) and isinstance(cause, _FINAL):
+                raise
+            status = int(getattr(cause, "status", None) or 0)
+            is_refused = 400 <= status < 500 and status not in _BUSY
+            if wait_s is None or is_refused or isinstance(cause, _FINAL):
+                raise OSError(why(cause)) from error
             time.sleep(wait_s)
     raise AssertionError  # the last round returns or raises
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The error itself, save that fsspec calls any fault of a web server a missing file."""
+    cause = error.__cause__
+    is_web = isinstance(cause, TimeoutError) or type(cause).__module__.startswith("aiohttp")
+    if isinstance(error, FileNotFoundError) and cause is not None and is_web:
+        return error if getattr(cause, "status", None) == 404 else cause
+    return error
 
 
 def why(error: BaseException) -> str:

@@ -6,6 +6,9 @@ result, and returns a dict of JSON values: the object that ``--json`` prints.
 
 from pseudorca.workflow.audit import AuditOptions, audit_project
 from pseudorca.workflow.clips import clip_project
+from pseudorca.workflow.compare import CompareOptions, compare_project
+from pseudorca.workflow.computing import Computing
+from pseudorca.workflow.contours import measure_contour_tables
 from pseudorca.workflow.decide_events import EventOptions, decide_events
 from pseudorca.workflow.embed import EmbedderOptions, embed_project
 from pseudorca.workflow.evaluate import evaluate_project
@@ -19,16 +22,20 @@ from pseudorca.workflow.train import train_project
 
 __all__ = [
     "AuditOptions",
+    "CompareOptions",
+    "Computing",
     "DecisionOptions",
     "EmbedderOptions",
     "EventOptions",
     "audit_project",
     "clip_project",
+    "compare_project",
     "decide_again",
     "decide_events",
     "embed_project",
     "evaluate_project",
     "folds_project",
+    "measure_contour_tables",
     "predict_project",
     "scan_project",
     "simulate",

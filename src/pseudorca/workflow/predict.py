@@ -3,17 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pseudorca.errors import ManifestError, StoreError
-from pseudorca.features.cluster import Cluster
 from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedder import Precision
 from pseudorca.features.front_ends import resampling_notices
 from pseudorca.features.gate import Gate
 from pseudorca.learning.classifier import Classifier
@@ -24,23 +21,9 @@ from pseudorca.prediction.formats import PredictionFiles
 from pseudorca.prediction.scores import Predictor
 from pseudorca.recordings.manifest import PROBLEM_COLUMNS, ScanOptions, scan_files
 from pseudorca.store import CLASSIFIER_FOLDER, PREDICTION_FOLDER, Store
+from pseudorca.workflow.computing import Computing
 from pseudorca.workflow.project import Progress, project_recordings
 from pseudorca.workflow.rules import DecisionOptions, decision_rules
-
-
-@dataclass(frozen=True)
-class Computing:
-    """Where and how embeddings are computed; none of it changes what they are."""
-
-    device: str = "auto"
-    precision: Precision = "auto"
-    batch_size: int = 32
-    n_threads: int | None = None
-    """Threads that read and draw; None: one per core."""
-    n_workers: int | None = None
-    """Processes on this machine; None: this one alone."""
-    cluster: str | None = None
-    """Address of a Dask scheduler, whose workers do the work."""
 
 
 def predict_project(
@@ -141,14 +124,12 @@ def _predict(
     front_end, gate_db = classifier.embedder.front_end, wishes["gate_db"]
     gate = None if gate_db is None else Gate.for_front_end(gate_db, front_end)
     folder = output or store.folder / PREDICTION_FOLDER
-    with ExitStack() as stack:
-        workers = None
-        if computing.n_workers or computing.cluster:
-            workers = stack.enter_context(Cluster(computing.cluster, computing.n_workers))
+    with computing.workers() as workers:
         predictor = Predictor(
             classifier, store, rules, computing.batch_size, computing.n_threads, gate, workers
         )
         said = _predict_all(predictor, recordings, problems, folder, kinds, max_gap_s, progress)
+    store.tidy_vectors(classifier.embedder.embedder_id)
     if not said["n_clips"]:
         notices.append("No clip could be scored: see the problems.")
     store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))

@@ -37,7 +37,7 @@ def simulate(
     files: list[Path] = []
     for path in noise:
         found = scan_files([path]).recordings if path.is_dir() else None
-        files += [path] if found is None else [full_path(row) for row in found.itertuples()]
+        files += [path] if found is None else [Path(full_path(row)) for row in found.itertuples()]
     config = SurveyConfig(**(named | {"noise_files": tuple(files)} | given))
     summary = simulate_survey(out, config, n_workers=n_workers, progress=progress)
     return {

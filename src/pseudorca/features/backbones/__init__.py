@@ -1,0 +1,41 @@
+"""Pretrained networks without their classifiers: pictures or sound in, embeddings out.
+
+A module per family says what its networks take and where their weights come from; ``registry.py``
+lists them by name; a description and the tensors rebuild any of them.
+"""
+
+from pseudorca.features.backbones.adapting import adapt_batch_norm
+from pseudorca.features.backbones.families import (
+    Family,
+    backbone_families,
+    embedding_size,
+    extra_is_installed,
+    sound_input,
+    takes,
+)
+from pseudorca.features.backbones.info import BackboneInfo, OfficialWeights
+from pseudorca.features.backbones.network import Backbone, SoundBackbone
+from pseudorca.features.backbones.registry import (
+    backbone_from_description,
+    backbone_info,
+    backbone_names,
+    load_backbone,
+)
+
+__all__ = [
+    "Backbone",
+    "BackboneInfo",
+    "Family",
+    "OfficialWeights",
+    "SoundBackbone",
+    "adapt_batch_norm",
+    "backbone_families",
+    "backbone_from_description",
+    "backbone_info",
+    "backbone_names",
+    "embedding_size",
+    "extra_is_installed",
+    "load_backbone",
+    "sound_input",
+    "takes",
+]
