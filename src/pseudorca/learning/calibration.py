@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.learning.heads import LogisticHead
+from pseudorca.learning.heads import SoftmaxHead
 from pseudorca.learning.training_set import OTHER, TrainingSet
 
 MIN_ENCOUNTERS_ISOTONIC = 50
@@ -196,7 +196,7 @@ def carried_prior(
     if settings["balance"] != "none":
         return None
     labels = data.labels.tolist()
-    if settings["head"] == LogisticHead.name:  # each recording weighs once
+    if not settings["head"].startswith(SoftmaxHead.name):  # each recording weighs once
         labels = [label for label, _ in set(zip(data.labels, data.recordings, strict=True))]
     counts = np.array([labels.count(label) for label in classes], dtype=np.float64)
     return np.asarray(counts / counts.sum())

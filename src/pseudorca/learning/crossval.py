@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
-from pseudorca.learning.heads import Head, LinearHead, SoftmaxHead, one_blas_thread
+from pseudorca.learning.heads import Head, SoftmaxHead, TrainedHead, one_blas_thread
 from pseudorca.learning.training_set import TrainingSet
 from pseudorca.recordings.folds import Folds, assign_folds
 
@@ -96,7 +96,7 @@ def fit_head(
     *,
     validation: NDArray[np.int64] | None = None,
     whole: TrainingSet | None = None,
-) -> LinearHead:
+) -> TrainedHead:
     """Train a head, keeping a fifth of the groups aside where it needs them to choose an epoch.
 
     ``validation`` are rows of ``whole`` that the split has kept for this already.

@@ -19,7 +19,15 @@ import xxhash
 
 from pseudorca.errors import FoldError, HeadError, MissingExtraError, unknown_name
 from pseudorca.learning.crossval import fit_head
-from pseudorca.learning.heads import C_GRID, LinearHead, make_head, recording_weights
+from pseudorca.learning.ensembles import MeanHead
+from pseudorca.learning.heads import (
+    C_GRID,
+    Head,
+    LogisticHead,
+    TrainedHead,
+    make_head,
+    recording_weights,
+)
 from pseudorca.learning.training_set import TrainingSet
 from pseudorca.recordings.folds import assign_folds
 
@@ -32,6 +40,10 @@ SPACES: dict[str, Space] = {
         "learning_rate": (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1),
         "momentum": (0.90, 0.95, 0.97, 0.99),
     },
+    "svm": {"c": (0.1, 1.0, 10.0, 100.0), "width": (0.03, 0.1, 0.3, 1.0)},
+    "forest": {"min_leaf": (1, 3, 10), "features_share": (0.02, 0.1, 0.3)},
+    "gmm": {"n_components": (1, 2, 4, 8), "n_axes": (5, 10, 20, 40)},
+    "hmm": {"n_states": (1, 2, 3, 5)},
 }
 """Values to try, by head; the softmax head's are the original study's."""
 
@@ -67,7 +79,7 @@ def tune(
     Parameters
     ----------
     data : TrainingSet
-    head_name : ``logistic`` or ``softmax``
+    head_name : one of ``SPACES``
     space : mapping of setting to the values to try, or None: those of ``SPACES``
     fixed : mapping or None
         Settings that stay as they are, such as ``balance``
@@ -162,7 +174,7 @@ class TunedHead:
             about["n_trials"] = self.n_trials
         return {key: value for key, value in plain.items() if key not in tried} | {"tuned": about}
 
-    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
         """Tune on ``data`` alone, then train with the best settings.
 
         ``details["tuned"]`` holds what was chosen, ``details["trials"]`` every trial.
@@ -200,6 +212,26 @@ class TunedHead:
         else:
             trained = fit_head(head, data)
         return replace(trained, details=trained.details | {"tuned": chosen, "trials": trials})
+
+
+def settled(head: Head, details: Mapping[str, Any]) -> Head:
+    """The head with the settings that its training chose, so that it can be trained without choosing.
+
+    Parameters
+    ----------
+    head : Head
+    details : mapping, of the trained head
+    """
+    if isinstance(head, LogisticHead):
+        return replace(head, c=details["c"])
+    if isinstance(head, TunedHead):
+        chosen = {"seed": head.seed} | dict(head.fixed) | details["tuned"]
+        return make_head(head.head_name, **chosen)
+    if isinstance(head, MeanHead):
+        members = details["members"]
+        heads = head.heads if len(head.heads) > 1 else head.heads * len(members)
+        return MeanHead(tuple(settled(h, d) for h, d in zip(heads, members, strict=True)))
+    return head
 
 
 def _log_loss(data: TrainingSet, folds: Any, head_name: str, settings: Mapping[str, Any]) -> float:

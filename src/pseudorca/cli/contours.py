@@ -1,0 +1,38 @@
+"""The verb ``contours``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pseudorca.cli.options import AsJson
+from pseudorca.cli.output import done, say, table
+
+
+def contours(
+    tables: Annotated[
+        list[Path],
+        typer.Argument(help="CSV files of contours, such as ROCCA's: a time and a frequency."),
+    ],
+    out: Annotated[Path, typer.Option(help="CSV of measurements.")] = Path("contours.csv"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure whistle contours in the manner of ROCCA: a row per contour, for any classifier."""
+    from pseudorca import workflow
+
+    result = workflow.measure_contour_tables(tables, out)
+    if done(result, as_json):
+        return
+    shown = ("contour", "n_points", "duration", "freqBeg", "freqEnd", "freqMin", "freqMax")
+    table(
+        [*shown, "numInflections", "freqNumSteps"],
+        (
+            (
+                row["contour"], row["n_points"], f"{row['duration']:.3f}",
+                *(f"{row[name]:.0f}" for name in shown[3:]),
+                f"{row['numInflections']:.0f}", f"{row['freqNumSteps']:.0f}",
+            )
+            for row in result["contours"][:20]
+        ),
+    )  # fmt: skip
+    say(f"{result['n_contours']} contours measured; all measurements are in {result['output']}.")

@@ -1,0 +1,318 @@
+"""Every embedder of a project, and ensembles of them, on the same encounters."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pseudorca.assessment.compare import NESTED, Compared, Variant, compare
+from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.features.backbones import load_backbone
+from pseudorca.features.classic import CLASSIC, ClassicFrontEnd
+from pseudorca.features.embedder import Embedder, load_embedder
+from pseudorca.features.embedding import clip_pictures, embed_clips
+from pseudorca.learning.heads import Head, make_head
+from pseudorca.learning.training_set import labelled_clips, make_training_set
+from pseudorca.recordings.folds import Split
+from pseudorca.recordings.notices import few_encounters
+from pseudorca.store import Store, package_versions
+from pseudorca.workflow.clips import project_clips
+from pseudorca.workflow.embedders import KnownEmbedder, keep_embedder, known_embedders
+from pseudorca.workflow.project import Progress, plain_value, populations, project_recordings
+
+NETWORK_IN_THE_BOX = "pseudorca_small"
+
+_TIMED_CLIPS = 16
+_COMPLETE = 0.9  # of the clips that the best embedder could use
+_COLUMNS = (
+    "variant", "kind", "embedding_size", "licence", "clips_per_s", "split", "unit", "n_units",
+    "n_groups", "balanced_accuracy", "ci_low", "ci_high", "majority_baseline", "reference",
+    "difference", "difference_low", "difference_high", "word", "interval_method",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What is compared, and how.
+
+    ``classic``: classic features that are computed if they are not there. ``ensembles``: names joined
+    by +, each taken side by side and as the mean of scores. ``only``: names; empty: all that have
+    embeddings. ``heads``: names of heads. ``against``: the variant that differences are taken from;
+    None: the network in the box if it is there, else the first. ``splits``: honest ones, the first is
+    the headline; a random split is always beside them.
+    """
+
+    classic: tuple[str, ...] = ()
+    ensembles: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ("logistic",)
+    against: str | None = None
+    splits: tuple[Split, ...] = (Split("encounter", n_repeats=3),)
+    seed: int = 0
+
+
+def compare_project(
+    store: Store,
+    options: CompareOptions,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    stage: Callable[[str], Any] = lambda text: None,
+) -> dict[str, Any]:
+    """Compare, and write ``comparison.csv`` and ``comparison.json`` into a folder.
+
+    Raises
+    ------
+    PseudorcaError
+        If a name is unknown, or there is nothing to compare.
+    """
+    for split in options.splits:
+        if split.is_optimistic:
+            raise PseudorcaError(
+                f"the split {split.name!r} leaves clips of one encounter on both sides; a random one "
+                "is shown beside the others anyway. Compare by encounter, or something coarser."
+            )
+    started = time.monotonic()
+    recordings, clips = project_recordings(store), project_clips(store)
+    for name in options.classic:
+        _embed_classic(store, name, recordings, clips, progress, stage)
+    computed = time.monotonic()
+    embedders, absent = _with_embeddings(store, clips)
+    chosen = _named(embedders, options)
+    labelled, notices = _shared_clips(chosen, clips, recordings, store)
+    sets = {
+        name: make_training_set(labelled, recordings, store, known.embedder_id)
+        for name, known in chosen.items()
+    }
+    heads = {name: make_head(name) for name in options.heads}
+    variants = _variants(chosen, heads, options)
+    names = [variant.name for variant in variants]
+    reference = options.against or next(
+        (name for name in names if name.startswith(NETWORK_IN_THE_BOX)), names[0]
+    )
+    if reference not in names:
+        raise PseudorcaError(unknown_name("variant", reference, names))
+    compared: dict[str, Compared] = {}
+    for split in (*options.splits, Split("random")):
+        stage(f"Comparing by {split.name}")
+        compared[split.name] = compare(
+            sets, variants, labelled, recordings, split,
+            reference=reference, seed=options.seed, progress=progress,
+        )  # fmt: skip
+    about = {variant.name: _about(variant, chosen, recordings, clips) for variant in variants}
+    about[NESTED] = {"kind": "nested choice", "members": [], "head": None, "licence": ""}
+    about[NESTED] |= {"embedding_size": None, "clips_per_s": None}
+    keys = [key for key in _COLUMNS if key not in ("variant", "reference")]
+    rows = [
+        {"variant": row["variant"]} | {k: (about[row["variant"]] | row)[k] for k in keys}
+        | {"reference": reference}
+        for one in compared.values()
+        for row in one.rows
+    ]  # fmt: skip
+    notices += few_encounters(populations(store, recordings)) + absent + _split_notices(compared)
+    result: dict[str, Any] = {
+        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "reference": reference,
+        "headline_split": options.splits[0].name,
+        "splits": {
+            split.name: asdict(split) | {"optimistic": split.is_optimistic}
+            for split in (*options.splits, Split("random"))
+        },
+        "variants": about,
+        "rows": rows,
+        "chosen": {name: one.chosen for name, one in compared.items() if one.chosen},
+        "n_clips": len(labelled),
+        "n_recordings": int(labelled["recording_id"].nunique()),
+        "n_encounters": int(labelled["encounter"].nunique()),
+        "classes": sorted(labelled["label"].unique()),
+        "n_compared": len(variants),
+        "seconds": time.monotonic() - computed,
+        "seconds_computing_features": computed - started,
+        "versions": package_versions(),
+        "notices": notices,
+    }
+    result["summary"] = summary(result)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows)[list(_COLUMNS)]
+    table.to_csv(folder / "comparison.csv", index=False)
+    text = json.dumps(result, indent=2, default=plain_value)
+    (folder / "comparison.json").write_text(text + "\n")
+    store.record_run("compare", asdict(options), ("recordings", "clips"))
+    files = {name: str(folder / f"comparison.{name}") for name in ("csv", "json")}
+    plain: dict[str, Any] = json.loads(text)
+    return plain | {"output": str(folder), "files": files}
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """The headline in words: what to expect if the tool chooses, and what is shown to differ."""
+    split = result["headline_split"]
+    row = next(
+        r for r in result["rows"]
+        if (r["variant"], r["split"], r["unit"]) == (NESTED, split, "encounter")
+    )  # fmt: skip
+    chosen = list(result["chosen"][split].items())
+    total = sum(n for _, n in chosen)
+    shown = ", ".join(f"{name} {n} of {total} times" for name, n in chosen[:3])
+    text = (
+        f"Letting inner folds choose among {result['n_compared']}: balanced accuracy "
+        f"{row['balanced_accuracy']:.2f} on encounters never heard (split {split}), 95 % interval "
+        f"{row['ci_low']:.2f} to {row['ci_high']:.2f}; always naming one class: "
+        f"{row['majority_baseline']:.2f}. Chosen: {shown}."
+    )
+    differ = [
+        f"{r['variant']} is {r['word']}"
+        for r in result["rows"]
+        if (r["split"], r["unit"]) == (split, "encounter") and r["word"] in ("better", "worse")
+    ]
+    if differ:
+        return f"{text} Against {result['reference']}: {'; '.join(differ)}."
+    return f"{text} No difference from {result['reference']} is shown by these encounters."
+
+
+def _embed_classic(
+    store: Store,
+    name: str,
+    recordings: pd.DataFrame,
+    clips: pd.DataFrame,
+    progress: Progress | None,
+    stage: Callable[[str], Any],
+) -> None:
+    if name not in CLASSIC:
+        raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
+    embedder = Embedder(ClassicFrontEnd.in_band("16k", features=name), load_backbone(name))
+    missing = len(clips) - len(store.embedded(embedder.embedder_id, clips["clip_id"].tolist()))
+    known = {one.embedder_id for one in known_embedders(store)}
+    if not missing and embedder.embedder_id in known:
+        return
+    stage(f"Computing {name}")
+    keep_embedder(store, embedder)
+    begun = time.monotonic()
+    result = embed_clips(clips, recordings, embedder, store, progress=progress)
+    took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
+    settings = {"embedder_id": embedder.embedder_id, "device": embedder.device} | took
+    store.record_run("embed", settings | embedder.description(), ("recordings", "clips"))
+
+
+def _with_embeddings(store: Store, clips: pd.DataFrame) -> tuple[list[KnownEmbedder], list[str]]:
+    """Embedders whose embeddings of the labelled clips are complete, and a word on the others."""
+    labelled = clips[clips["label"].notna()]["clip_id"].tolist()
+    known = known_embedders(store)
+    counts = {one.name: len(store.embedded(one.embedder_id, labelled)) for one in known}
+    enough = _COMPLETE * max(counts.values(), default=0)
+    found = [one for one in known if counts[one.name] and counts[one.name] >= enough]
+    if not found:
+        raise PseudorcaError(
+            f"no clips of {store.folder} are embedded. Run: pseudorca embed, or compare --with logmel"
+        )
+    return found, [
+        f"{one.name} is left out: it has embeddings of {counts[one.name]} of {len(labelled)} "
+        "labelled clips. Run pseudorca embed with it again."
+        for one in known
+        if one not in found
+    ]
+
+
+def _shared_clips(
+    chosen: Mapping[str, KnownEmbedder],
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    store: Store,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The labelled clips that every embedder could use, and a word on the others."""
+    tables, notices = [], []
+    for known in chosen.values():
+        table, left_out = labelled_clips(clips, recordings, store, known.embedder_id)
+        tables.append(table)
+        notices += left_out
+    shared = set.intersection(*(set(table["clip_id"]) for table in tables))
+    found = tables[0][tables[0]["clip_id"].isin(shared)].reset_index(drop=True)
+    if more := max(len(table) for table in tables) - len(found):
+        notices.append(f"{more} clips that not every embedder could use are left out for all.")
+    return found, list(dict.fromkeys(notices))
+
+
+def _named(embedders: Sequence[KnownEmbedder], options: CompareOptions) -> dict[str, KnownEmbedder]:
+    by_name = {one.name: one for one in embedders}
+    wanted = [*options.only, *(m for names in options.ensembles for m in names.split("+"))]
+    for name in wanted:
+        if name not in by_name:
+            raise PseudorcaError(unknown_name("embedder of this project", name, by_name))
+    if options.only:
+        return {name: one for name, one in by_name.items() if name in wanted}
+    return by_name
+
+
+def _variants(
+    chosen: Mapping[str, KnownEmbedder], heads: Mapping[str, Head], options: CompareOptions
+) -> list[Variant]:
+    variants = []
+    for head_name, head in heads.items():
+        ending = f", {head_name}" if len(heads) > 1 else ""
+        alone = options.only or tuple(chosen)
+        variants += [Variant(f"{name}{ending}", (name,), head) for name in chosen if name in alone]
+        for names in options.ensembles:
+            members = tuple(names.split("+"))
+            if len(members) < 2:
+                raise PseudorcaError(f"an ensemble joins two or more by +, got {names!r}.")
+            shown = " + ".join(members)
+            variants.append(Variant(f"{shown}, side by side{ending}", members, head))
+            variants.append(Variant(f"{shown}, mean of scores{ending}", members, head, mean=True))
+    return variants
+
+
+def _about(
+    variant: Variant,
+    chosen: Mapping[str, KnownEmbedder],
+    recordings: pd.DataFrame,
+    clips: pd.DataFrame,
+) -> dict[str, Any]:
+    members = [chosen[name] for name in variant.members]
+    speeds = [one.clips_per_s or _timed(one, recordings, clips) for one in members]
+    if len(members) > 1:
+        kind = "mean of scores" if variant.mean else "side by side"
+    else:
+        no_network = members[0].front_end["name"] == ClassicFrontEnd.name
+        kind = "no network" if no_network else "network"
+    return {
+        "kind": kind,
+        "members": list(variant.members),
+        "embedder_ids": [one.embedder_id for one in members],
+        "head": variant.head.settings(),
+        "embedding_size": sum(one.embedding_size for one in members),
+        "licence": "; ".join(dict.fromkeys(one.licence for one in members)),
+        "source": [one.source for one in members],
+        "front_end": [one.front_end for one in members],
+        "clips_per_s": 1 / sum(1 / speed for speed in speeds),
+    }
+
+
+def _timed(known: KnownEmbedder, recordings: pd.DataFrame, clips: pd.DataFrame) -> float:
+    """Clips per second over a few clips, for embedders whose runs tell nothing."""
+    embedder = load_embedder(known.folder)
+    rows = np.linspace(0, len(clips) - 1, min(_TIMED_CLIPS, len(clips))).round().astype(int)
+    some = clips.iloc[np.unique(rows)]
+
+    def embed(part: pd.DataFrame) -> int:
+        drawn = [one for _, one in clip_pictures(part, recordings, embedder) if one is not None]
+        if drawn:
+            embedder.embed(drawn)
+        return len(drawn)
+
+    embed(some.iloc[:1])  # what is loaded or compiled at first
+    begun = time.monotonic()
+    return max(embed(some), 1) / (time.monotonic() - begun)
+
+
+def _split_notices(compared: Mapping[str, Compared]) -> list[str]:
+    return [
+        f"Split {name}: {', '.join(one.not_testable)} cannot be tested, since a class would have "
+        "nothing left to train on; the numbers do not cover them."
+        for name, one in compared.items()
+        if one.not_testable
+    ]

@@ -1,0 +1,135 @@
+"""``compare`` over a project: every embedder that has the clips, from kept embeddings."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from pseudorca import cli, workflow
+from pseudorca.assessment.compare import NESTED
+from pseudorca.errors import PseudorcaError
+from pseudorca.features.embedder import load_embedder
+from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.heads import make_head
+from pseudorca.recordings.folds import Split
+from pseudorca.store import EMBEDDER_FOLDER, Store
+from pseudorca.workflow.embedders import known_embedders
+
+from .conftest import BACKBONE
+
+OPTIONS = workflow.CompareOptions(
+    classic=("logmel", "mean_spectrum"),
+    ensembles=(f"{BACKBONE}+logmel",),
+    splits=(Split("encounter", n_folds=2, n_repeats=1),),
+)
+
+
+def test_all_embedders_are_compared_and_written(embedded: Store, tmp_path: Path) -> None:
+    result = workflow.compare_project(embedded, OPTIONS, tmp_path / "out")
+    names = {
+        BACKBONE, "logmel", "mean_spectrum", f"{BACKBONE} + logmel, side by side",
+        f"{BACKBONE} + logmel, mean of scores",
+    }  # fmt: skip
+    assert set(result["variants"]) == names | {NESTED}
+    assert result["n_compared"] == 5
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv")
+    assert len(table) == 3 * (6 + 5)  # units; the choice under the honest split only
+    assert set(table["split"]) == {"encounter", "random"}
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text())["rows"] == result["rows"]
+    rows = {row["variant"]: row for row in result["rows"] if row["unit"] == "clip"}
+    assert rows["logmel"]["licence"] == "Apache-2.0"
+    assert rows["logmel"]["kind"] == "no network"
+    both = rows[f"{BACKBONE} + logmel, side by side"]
+    assert both["embedding_size"] == rows[BACKBONE]["embedding_size"] + 256
+    assert 0 < both["clips_per_s"] < rows["logmel"]["clips_per_s"]
+    assert "Letting inner folds choose among 5" in result["summary"]
+
+
+def test_a_second_run_computes_nothing_and_says_the_same(
+    embedded: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = workflow.compare_project(embedded, OPTIONS, tmp_path)
+    n_runs = len(embedded.read("runs", where="verb = 'embed'"))
+    monkeypatch.setattr(workflow.compare, "embed_clips", None)
+    second = workflow.compare_project(embedded, OPTIONS, tmp_path)
+    assert len(embedded.read("runs", where="verb = 'embed'")) == n_runs
+    drop = ("clips_per_s",)
+    for one, other in zip(first["rows"], second["rows"], strict=True):
+        assert {k: v for k, v in one.items() if k not in drop} == {
+            k: v for k, v in other.items() if k not in drop
+        }
+
+
+def test_classic_features_do_not_become_the_embedder_of_the_project(
+    embedded: Store, tmp_path: Path
+) -> None:
+    before = load_embedder(embedded.folder / EMBEDDER_FOLDER).embedder_id
+    workflow.compare_project(embedded, OPTIONS, tmp_path)
+    assert load_embedder(embedded.folder / EMBEDDER_FOLDER).embedder_id == before
+    known = {one.name: one for one in known_embedders(embedded)}
+    assert set(known) == {BACKBONE, "logmel", "mean_spectrum"}
+    assert known[BACKBONE].embedder_id == before
+    for one in known.values():
+        assert load_embedder(one.folder).embedder_id == one.embedder_id
+
+
+def test_embedders_of_one_network_are_told_apart(embedded: Store, weights: Path) -> None:
+    options = workflow.EmbedderOptions(BACKBONE, str(weights), settings=(("levels", "pcen"),))
+    workflow.embed_project(embedded, options)
+    names = [one.name for one in known_embedders(embedded)]
+    assert names == [f"{BACKBONE} (levels db)", f"{BACKBONE} (levels pcen)"]
+
+
+def test_unknown_names_are_named(embedded: Store, tmp_path: Path) -> None:
+    for options, said in (
+        (workflow.CompareOptions(classic=("mfc",)), "Did you mean 'mfcc'"),
+        (workflow.CompareOptions(only=("birdnet",)), "unknown embedder of this project 'birdnet'"),
+        (workflow.CompareOptions(ensembles=(BACKBONE,)), "joins two or more"),
+        (workflow.CompareOptions(against="x"), "unknown variant 'x'"),
+        (
+            workflow.CompareOptions(splits=(Split("random"),)),
+            "clips of one encounter on both sides",
+        ),
+    ):
+        with pytest.raises(PseudorcaError, match=said):
+            workflow.compare_project(embedded, options, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_verb_writes_a_page_and_a_figure(embedded: Store) -> None:
+    arguments = ["compare", "--project", str(embedded.folder), "--with", "logmel"]
+    arguments += ["--folds", "2", "--repeats", "1", "--head", "logistic,gmm"]
+    result = CliRunner().invoke(cli.app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout[result.stdout.index("{") :])
+    page = Path(found["files"]["page"]).read_text()
+    assert "What to expect" in page
+    assert f"{BACKBONE}, gmm" in page
+    assert Path(found["files"]["figure"]).read_bytes().startswith(b"\x89PNG")
+    said = CliRunner().invoke(cli.app, arguments)
+    assert "balanced accuracy" in said.output
+    assert "Letting inner folds choose among 4" in " ".join(said.output.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["svm", "forest", "gmm"])
+def test_classic_heads_do_the_whole_job(embedded: Store, name: str) -> None:
+    head = make_head(name, n_trees=20 if name == "forest" else None)
+    workflow.evaluate_project(embedded, head, [Split("encounter", n_folds=2)])
+    trained = workflow.train_project(embedded, head)
+    again = Classifier.load(Path(trained["classifier"]))
+    assert again.classifier_id == trained["classifier_id"]
+    result = workflow.predict_project(embedded)
+    assert result["n_problems"] == 0
+
+
+@pytest.mark.slow
+def test_a_markov_model_is_trained_on_frames(embedded: Store) -> None:
+    workflow.embed_project(embedded, workflow.EmbedderOptions("mfcc_frames"))
+    trained = workflow.train_project(embedded, make_head("hmm", n_states=2, n_iterations=5))
+    result = workflow.predict_project(embedded)
+    encounters = pd.read_csv(Path(result["output"]) / "encounters.csv")
+    assert set(encounters["most_probable"]) == {"Insular"}  # as they were made
+    assert set(trained["classes"]) == {"Insular", "Pelagic"}
