@@ -299,11 +299,11 @@ def test_other_folders_are_no_projects(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('{"format": 2}', "project of format 2, this version reads format 1"),
+        ('{"format": 1}', "project of format 1, this version reads format 2"),
         ("{}", "format None"),
         ("", "cannot be read"),
         ("[1, 2]", "cannot be read"),
-        ('{"format": 1', "cannot be read"),
+        ('{"format": 2', "cannot be read"),
     ],
 )
 def test_projects_of_another_format_are_refused(text: str, complaint: str, store: Store) -> None:
