@@ -37,8 +37,8 @@ PREDICTION_FOLDER = "predictions"
 _DATABASE = "tables"
 _SETTINGS = "project.json"
 _LOCK = ".lock"
-_ROWS_INDEXED = 100_000  # from so many embeddings on, an index pays
-_IDS_PER_QUERY = 4096
+_COMMITS_PER_INDEX = 64  # every commit adds a piece that each question has to look into
+_IDS_PER_QUERY = 1024
 _TEXT, _REAL, _WHOLE = "string", "float64", "int64"
 
 _COLUMNS: dict[str, dict[str, str]] = {
@@ -231,23 +231,15 @@ class Store:
         )
         name = _vector_table(embedder_id)
         with self._writing("embeddings"):
-            if self._has(name):
-                self._database.open_table(name).add(rows)
-            else:
+            if not self._has(name):
                 self._database.create_table(name, rows)
+                return
+            table = self._database.open_table(name)
+            table.add(rows)
+            if table.version % _COMMITS_PER_INDEX == 0:
+                from lancedb.index import BTree
 
-    def tidy_vectors(self, embedder_id: str) -> None:
-        """Join the many small pieces that :meth:`append_vectors` leaves, and index a large table."""
-        name = _vector_table(embedder_id)
-        if not self._has(name):
-            return
-        from lancedb.index import BTree
-
-        table = self._database.open_table(name)
-        with self._writing("embeddings"):
-            if not table.list_indices() and table.count_rows() >= _ROWS_INDEXED:
-                table.create_index("clip_id", config=BTree())
-            table.optimize()
+                table.create_index("clip_id", config=BTree(), replace=True)
 
     def embedded(self, embedder_id: str, clip_ids: Sequence[str] | None = None) -> set[str]:
         """The clips that have an embedding: those of ``clip_ids``, or all."""

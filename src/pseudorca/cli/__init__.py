@@ -32,6 +32,7 @@ from pseudorca.cli import (
 )
 from pseudorca.cli.options import close_projects
 from pseudorca.errors import PseudorcaError
+from pseudorca.features.memory import keep_freed_memory
 
 app = typer.Typer(
     name="pseudorca",
@@ -80,6 +81,7 @@ def root(
 
 def main() -> None:
     """Run the command line; turn errors that a user can mend into one line and status 2."""
+    keep_freed_memory()
     try:
         app()
     except PseudorcaError as error:

@@ -122,7 +122,7 @@ def embed_clips(
     quiet = {clip_id for clip_id, excess in excess_db.items() if excess < least_db}
     done = quiet | (embedded & excess_db.keys())
     units = _units(clips, recordings, done, embedded)
-    n_todo = sum(len(unit.clips) for unit in units)
+    n_todo = int((~clips["clip_id"].isin(done)).sum())
     problems: list[tuple[str, str, str, str]] = []
     new: list[Outcome] = []
     last_commit = time.monotonic()
@@ -172,22 +172,20 @@ def _keep(new: Sequence[Outcome], embedder_id: str, gate_id: str, store: Store) 
 
 def _units(
     clips: pd.DataFrame, recordings: pd.DataFrame, done: set[str], embedded: set[str]
-) -> list[Unit]:
+) -> Iterator[Unit]:
     """The units of a table of clips, without the clips that are done.
 
     A clip that is not, though it is ``embedded``, has only to pass the gate.
     """
     heard = recordings[recordings["recording_id"].isin(clips["recording_id"])]
     by_id = {row.recording_id: row for row in _rows(heard)}
-    units = []
     for start in range(0, len(clips), UNIT_CLIPS):
         rows = clips.iloc[start : start + UNIT_CLIPS]
         rows = rows[~rows["clip_id"].isin(done)]
         if len(rows):
             todo = _rows(rows.assign(is_embedded=rows["clip_id"].isin(embedded)))
             used = dict.fromkeys(clip.recording_id for clip in todo)
-            units.append(Unit(todo, {key: by_id[key] for key in used}))
-    return units
+            yield Unit(todo, {key: by_id[key] for key in used})
 
 
 def _rows(table: pd.DataFrame) -> list[SimpleNamespace]:

@@ -76,7 +76,6 @@ def embed_project(
             clips, recordings, embedder, store, batch_size=computing.batch_size,
             n_threads=computing.n_threads, workers=workers, progress=progress,
         )  # fmt: skip
-    store.tidy_vectors(embedder.embedder_id)
     took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
     store.replace("problems", result.problems, stage="embed")
     about = asdict(options) | {"device": embedder.device, "precision": embedder.precision}

@@ -129,7 +129,6 @@ def _predict(
             classifier, store, rules, computing.batch_size, computing.n_threads, gate, workers
         )
         said = _predict_all(predictor, recordings, problems, folder, kinds, max_gap_s, progress)
-    store.tidy_vectors(classifier.embedder.embedder_id)
     if not said["n_clips"]:
         notices.append("No clip could be scored: see the problems.")
     store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
