@@ -82,6 +82,10 @@ class MissingExtraError(PseudorcaError):
         super().__init__(
             f"{package} is not installed. Install it with: pip install 'pseudorca[{extra}]'"
         )
+        self.package, self.extra = package, extra
+
+    def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
+        return type(self), (self.package, self.extra)
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:

@@ -145,6 +145,11 @@ class Store:
         except Timeout:
             waiting()
             lock.acquire()
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder} cannot be locked: {error.strerror or error}. Copy the project to where "
+                "you may write."
+            ) from error
         try:
             yield
         finally:

@@ -16,9 +16,10 @@ import soundfile as sf
 
 from pseudorca import workflow
 from pseudorca.errors import FrontEndError, PseudorcaError, StoreError
-from pseudorca.features import embedding
+from pseudorca.features import cluster, embedding
 from pseudorca.features.common import CommonFrontEnd
 from pseudorca.features.gate import Gate
+from pseudorca.features.slow import SlowFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads import LogisticHead
 from pseudorca.prediction import scores
@@ -94,6 +95,13 @@ def test_how_a_run_is_dealt_does_not_show(
     assert tables(tmp_path / "whole")["gaps"]["gap_s"].tolist() == [60.0]
 
 
+def test_files_that_run_into_the_next_by_their_clocks_are_dealt_all_the_same(
+    hydrophones: Path,
+) -> None:
+    recordings = scan_files([hydrophones / "pypam_300s_8k"]).recordings  # 300.02 s every 300 s
+    assert [len(part) for part in portions(recordings, ClipOptions(), n_clips=1)] == [1, 1, 1]
+
+
 # The gate
 
 
@@ -163,7 +171,56 @@ def test_a_gate_on_a_fresh_project_saves_the_network(
     assert sum(heard) == wider["n_clips"]
 
 
+def test_drop_outs_and_padding_are_no_background() -> None:
+    rng = np.random.default_rng(0)
+    gate = Gate(12.0)
+    for share in np.arange(0.1, 0.95, 0.1):
+        noise = rng.standard_normal(3 * RATE).astype(np.float32)
+        noise[round(share * len(noise)) :] = 0.0
+        assert gate.excess_db(noise, sample_rate=RATE) < 12
+
+
+def test_a_recording_with_a_drop_out_goes_through_the_gate(trained: Store, tmp_path: Path) -> None:
+    sound = 0.1 * np.random.default_rng(0).standard_normal(30 * RATE)
+    sound[4 * RATE : 5 * RATE] = 0.0
+    sf.write(tmp_path / "x.wav", sound, RATE)
+    said = workflow.predict_project(trained, [tmp_path / "x.wav"], gate_db=12.0)
+    assert (said["n_clips"], said["n_quiet"], said["n_problems"]) == (0, 10, 0)
+
+
+def test_the_gate_hears_what_a_slowed_network_hears() -> None:
+    rng = np.random.default_rng(0)
+    rate = 192_000
+    sound = rng.standard_normal(3 * rate).astype(np.float32)
+    t = np.arange(rate // 2) / rate
+    sound[rate : rate + len(t)] += np.sin(2 * np.pi * (30_000 * t + 1_000 * t**2))
+    slowed = Gate.for_front_end(12.0, SlowFrontEnd(CommonFrontEnd(), 4.0))
+    assert slowed.excess_db(sound, sample_rate=rate) > 20
+    assert slowed.gate_id != Gate(12.0).gate_id
+
+
 # Reading
+
+
+def test_compressed_files_do_not_use_up_the_open_files(
+    trained: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(2)
+    for k in range(12):  # the last second of each is left out, so its end is never read
+        sf.write(tmp_path / f"{k}.ogg", 0.1 * rng.standard_normal(4 * RATE), RATE, format="OGG")
+    monkeypatch.setattr(embedding, "_MOST_OPEN", 3)
+    n_open: list[int] = []
+    read = embedding._OpenFiles.read
+
+    def counted(self, *rest):  # type: ignore[no-untyped-def]
+        found = read(self, *rest)
+        n_open.append(sum(len(held[1]) for held in self._open.values()))
+        return found
+
+    monkeypatch.setattr(embedding._OpenFiles, "read", counted)
+    said = workflow.predict_project(trained, [tmp_path], computing=Computing(n_threads=1))
+    assert (said["n_clips"], said["n_problems"]) == (12, 0)
+    assert max(n_open) <= 3
 
 
 def test_compressed_files_are_decoded_once(
@@ -245,23 +302,31 @@ def run(*arguments: str | Path) -> subprocess.Popen[bytes]:
 
 def killed_often(
     project: Store, deployment: Path, out: Path, n_kills: int, rng: np.random.Generator
-) -> int:
-    """Predict, killed at random moments of its work, then to the end -> kills that hit it at work."""
+) -> list[int]:
+    """Predict, killed at random moments, then to the end -> windows kept at each kill."""
     arguments = ("predict", deployment, "--project", project.folder, "--out", out)
     arguments = (*arguments, "--batch-size", "4", "--threads", "1", "--gate", "5")
-    n_hit = 0
+    kept = []
     for _ in range(n_kills):
-        process = run(*arguments)
-        try:
-            process.wait(timeout=rng.uniform(4.0, 9.0))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            n_hit += 1
+        process, before = run(*arguments), n_kept(project)
+        while process.poll() is None and n_kept(project) == before:
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0.0, 0.3))
+        process.send_signal(signal.SIGKILL)
         process.communicate()
+        kept.append(n_kept(project))
     process = run(*arguments)
     _, errors = process.communicate()
     assert process.returncode == 0, errors.decode()
-    return n_hit
+    return kept
+
+
+def n_kept(project: Store) -> int:
+    """Windows in all tables of embeddings and of the gate."""
+    store = Store(project.folder)
+    tables = store._database.list_tables(limit=1000).tables
+    of_windows = [name for name in tables if name.startswith("embeddings_")]
+    return sum(store._database.open_table(name).count_rows() for name in of_windows)
 
 
 def clips_once(project: Store) -> None:
@@ -281,17 +346,22 @@ def test_killed_at_any_moment_and_run_again_the_tables_are_the_same(
 ) -> None:
     reference = tmp_path / "reference"
     shutil.copytree(trained.folder, reference)
-    killed_often(Store(reference), deployment, tmp_path / "straight", 0, np.random.default_rng())
+    reference_store, n_before = Store(reference), n_kept(trained)
+    killed_often(reference_store, deployment, tmp_path / "straight", 0, np.random.default_rng())
     rng = np.random.default_rng(n_kills)
-    killed_often(trained, deployment, tmp_path / "killed", n_kills, rng)
+    n_windows = n_kept(reference_store)
+    kept = killed_often(trained, deployment, tmp_path / "killed", n_kills, rng)
+    assert any(n_before < n < n_windows for n in kept)  # hit in the middle of its work
     same(tmp_path / "straight", tmp_path / "killed", exact=True)
     clips_once(trained)
 
 
 @pytest.mark.slow
 def test_workers_give_the_same_tables_even_if_one_is_killed(
-    trained: Store, deployment: Path, tmp_path: Path
+    trained: Store, deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(embedding, "UNIT_CLIPS", 4)  # 15 units, most of them open when it dies
+    monkeypatch.setattr(cluster, "_UNITS_AHEAD", 2)
     pytest.importorskip("distributed")
     from distributed import LocalCluster
 

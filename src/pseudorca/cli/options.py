@@ -349,4 +349,6 @@ def decision_from(
 
 
 def kinds_from(formats: list[Format] | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.value for one in formats or [Format.csv]))
+    kinds = dict.fromkeys(one.value for one in formats or [])
+    tables = () if Format.parquet.value in kinds else (Format.csv.value,)  # the report reads them
+    return tuple(dict.fromkeys((*tables, *kinds)))

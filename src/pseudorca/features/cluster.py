@@ -9,6 +9,7 @@ or a remote address). One process commits what comes back.
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -24,6 +25,8 @@ from pseudorca.features.embedding import Here, Outcome, Unit
 from pseudorca.features.gate import Gate
 
 _WAIT_S = 60.0
+_LOOK_S = 2.0  # how often to look whether anybody is at work
+_KEPT = "What it had done is kept; run the same command again."
 _UNITS_AHEAD = 3  # per worker
 _TRIES = 3  # of a unit that loses its worker
 
@@ -37,6 +40,10 @@ class Cluster:
         Of a Dask scheduler, such as ``tcp://10.0.0.1:8786``; None: workers on this machine
     n_workers : int or None
         Processes on this machine, which share its cores, or have a GPU each if there are several
+    device : str
+        ``auto``: a GPU where the worker has one
+    n_threads : int or None
+        Threads of each worker that read and draw; None: its share of the cores
 
     Raises
     ------
@@ -44,12 +51,21 @@ class Cluster:
         If Dask distributed is not installed, or the scheduler or its workers cannot be reached.
     """
 
-    def __init__(self, address: str | None = None, n_workers: int | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        n_workers: int | None = None,
+        *,
+        device: str = "auto",
+        n_threads: int | None = None,
+    ) -> None:
         if address and n_workers:
             raise PseudorcaError(
                 "workers on this machine and a cluster: choose one (--workers N or --cluster ADDRESS)."
             )
         self._address, self._n_workers = address, n_workers
+        self._device, self._n_threads = device, n_threads
+        self._registered: set[str] = set()
         self._stack = ExitStack()
         self._client: Any = None
 
@@ -60,6 +76,7 @@ class Cluster:
             raise PseudorcaError(
                 "more than one process needs Dask: pip install 'pseudorca[cluster]'"
             ) from error
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # said here in plain words
         with ExitStack() as stack:
             if self._address:
                 try:
@@ -91,37 +108,79 @@ class Cluster:
         self, units: Iterable[Unit], embedder: Embedder, *, gate: Gate | None, batch_size: int
     ) -> Iterator[Outcome]:
         """Embed units -> their outcomes, as they are done."""
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
 
-        name = f"pseudorca-{embedder.embedder_id}-{gate.gate_id if gate else ''}-{batch_size}"
-        n_local = self._n_workers or 0
-        self._client.register_plugin(_setup(name, embedder, gate, batch_size, n_local), name=name)
+        name = f"pseudorca-{embedder.embedder_id}-{gate}-{batch_size}"
+        if name not in self._registered:
+            self._client.register_plugin(self._setup(embedder, gate, batch_size), name=name)
+            self._registered.add(name)
         waiting = iter(units)
-        unit_of: dict[Any, tuple[Unit, int]] = {}
+        pending: dict[Any, tuple[Unit, int]] = {}
 
-        def submit(unit: Unit, n_tries: int = 0) -> Any:
+        def submit(unit: Unit, n_tries: int = 0) -> None:
             future = self._client.submit(_embed, name, unit, pure=False)
-            unit_of[future.key] = (unit, n_tries)
-            return future
+            pending[future] = (unit, n_tries)
 
-        n_ahead = _UNITS_AHEAD * max(1, len(self._client.scheduler_info()["workers"]))
-        done = as_completed([submit(unit) for unit in islice(waiting, n_ahead)])
-        for future in done:
-            unit, n_tries = unit_of.pop(future.key)
-            if future.status == "cancelled":
-                raise PseudorcaError(
-                    "the cluster is gone. What it had done is kept; run the same command again."
-                )
-            try:
-                outcome = future.result()
-            except KilledWorker:
-                if n_tries + 1 < _TRIES:
-                    done.add(submit(unit, n_tries + 1))
-                    continue
-                outcome = _lost(unit)
-            yield outcome
-            for following in islice(waiting, 1):
-                done.add(submit(following))
+        for unit in islice(waiting, _UNITS_AHEAD * max(1, len(self._client.nthreads()))):
+            submit(unit)
+        while pending:
+            for future in self._done(pending):
+                unit, n_tries = pending.pop(future)
+                try:
+                    outcome = future.result()
+                except KilledWorker:
+                    if n_tries + 1 < _TRIES:
+                        submit(unit, n_tries + 1)
+                        continue
+                    outcome = _lost(unit)
+                for following in islice(waiting, 1):
+                    submit(following)
+                yield outcome
+
+    def _done(self, pending: Iterable[Any]) -> list[Any]:
+        """The units that are done, at least one; PseudorcaError if there is nobody to do any."""
+        from distributed import CancelledError, wait
+
+        alone_since = time.monotonic()
+        try:
+            while True:
+                try:
+                    found = wait(list(pending), timeout=_LOOK_S, return_when="FIRST_COMPLETED")
+                    return list(found.done)
+                except TimeoutError:
+                    if self._client.nthreads():
+                        alone_since = time.monotonic()
+                    elif time.monotonic() - alone_since > _WAIT_S:
+                        raise PseudorcaError(f"the cluster has no workers left. {_KEPT}") from None
+        except (CancelledError, OSError) as error:
+            raise PseudorcaError(f"the cluster is gone. {_KEPT}") from error
+
+    def _setup(self, embedder: Embedder, gate: Gate | None, batch_size: int) -> Any:
+        """The plugin that builds the embedder on every worker, those that join later too."""
+        from distributed import WorkerPlugin
+
+        with tempfile.TemporaryDirectory() as folder:
+            save_embedder(embedder, Path(folder))
+            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        device, precision = self._device, embedder.precision
+        n_wanted, n_local = self._n_threads, self._n_workers or 0
+
+        class Setup(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+            def setup(self, worker: Any) -> None:
+                n_cores = os.cpu_count() or 1
+                self.n_threads = n_wanted or (max(1, n_cores // n_local) if n_local else n_cores)
+                torch.set_num_threads(self.n_threads)
+                where = device
+                n_gpus = torch.cuda.device_count()
+                if device in ("auto", "cuda") and n_gpus > 1 and isinstance(worker.name, int):
+                    where = f"cuda:{worker.name % n_gpus}"
+                with tempfile.TemporaryDirectory() as folder:
+                    for file, content in files.items():
+                        (Path(folder) / file).write_bytes(content)
+                    self.embedder = load_embedder(Path(folder), device=where, precision=precision)
+                self.gate, self.batch_size = gate, batch_size
+
+        return Setup()
 
 
 def _lost(unit: Unit) -> Outcome:
@@ -131,34 +190,6 @@ def _lost(unit: Unit) -> Outcome:
     problems = [(path, "embed", "worker lost", detail) for path in paths]
     nothing = np.empty((0, 0), dtype=np.float32)
     return Outcome([], nothing, problems=problems, n_clips=len(unit.clips))
-
-
-def _setup(name: str, embedder: Embedder, gate: Gate | None, batch_size: int, n_local: int) -> Any:
-    """The plugin that builds the embedder on every worker, those that join later too."""
-    from distributed import WorkerPlugin
-
-    with tempfile.TemporaryDirectory() as folder:
-        save_embedder(embedder, Path(folder))
-        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-    device = "cuda" if embedder.device.startswith("cuda") else "cpu"
-    precision = embedder.precision
-
-    class Setup(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
-        def setup(self, worker: Any) -> None:
-            with tempfile.TemporaryDirectory() as folder:
-                for file, content in files.items():
-                    (Path(folder) / file).write_bytes(content)
-                where = device
-                n_gpus = torch.cuda.device_count()
-                if device == "cuda" and n_gpus > 1 and isinstance(worker.name, int):
-                    where = f"cuda:{worker.name % n_gpus}"
-                self.embedder = load_embedder(Path(folder), device=where, precision=precision)
-            self.gate, self.batch_size = gate, batch_size
-            n_cores = os.cpu_count() or 1
-            self.n_threads = max(1, n_cores // n_local) if n_local else n_cores
-            torch.set_num_threads(self.n_threads)
-
-    return Setup()
 
 
 def _embed(name: str, unit: Unit) -> Outcome:

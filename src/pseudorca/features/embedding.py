@@ -39,6 +39,7 @@ UNIT_CLIPS = 256
 
 _CLIPS_PER_TASK = 16
 _TASKS_AHEAD = 3  # per thread
+_MOST_OPEN = 64  # files that are only read forwards
 _COMMIT_CLIPS = 2048
 _COMMIT_S = 10.0
 
@@ -201,6 +202,7 @@ class _Drawn:
     """A clip read and drawn: what the network takes, if it shall listen, or what went wrong."""
 
     clip_id: str
+    path: str
     picture: Picture | None = None
     excess_db: float | None = None
     problem: tuple[str, str, str, str] | None = None
@@ -222,7 +224,7 @@ class Here:
 
 def _embed_drawn(drawn: Iterable[_Drawn], embedder: Embedder, batch_size: int) -> Iterator[Outcome]:
     """Pass what was drawn of one unit through the network: an outcome per batch."""
-    ids: list[str] = []
+    heard: list[_Drawn] = []
     pictures: list[Picture] = []
     rest = Outcome([], np.empty((0, 0), dtype=np.float32))
 
@@ -231,8 +233,18 @@ def _embed_drawn(drawn: Iterable[_Drawn], embedder: Embedder, batch_size: int) -
         made = rest
         rest = Outcome([], np.empty((0, 0), dtype=np.float32))
         if pictures:
-            made.clip_ids, made.vectors = list(ids), embedder.embed(pictures)
-            ids.clear()
+            vectors = embedder.embed(pictures)
+            good = np.asarray(np.isfinite(vectors).all(axis=1))
+            made.clip_ids = [
+                one.clip_id for one, fine in zip(heard, good.tolist(), strict=True) if fine
+            ]
+            made.vectors = vectors[good]
+            made.problems += [
+                (one.path, "embed", "not finite", "the network gave numbers that are none")
+                for one, fine in zip(heard, good.tolist(), strict=True)
+                if not fine
+            ]
+            heard.clear()
             pictures.clear()
         return made
 
@@ -243,7 +255,7 @@ def _embed_drawn(drawn: Iterable[_Drawn], embedder: Embedder, batch_size: int) -
         if one.excess_db is not None:
             rest.excess_db[one.clip_id] = one.excess_db
         if one.picture is not None:
-            ids.append(one.clip_id)
+            heard.append(one)
             pictures.append(one.picture)
             if len(pictures) == batch_size:
                 yield outcome()
@@ -356,6 +368,11 @@ class _OpenFiles:
                 return _read(reader, clips)
         with self._lock:
             lock, readers = self._open.setdefault(recording.recording_id, (threading.Lock(), []))
+            while len(self._open) > _MOST_OPEN:  # files whose last window was left out
+                old_lock, old = self._open.pop(next(iter(self._open)))
+                with old_lock:
+                    while old:
+                        old.pop().close()
         with lock:
             if not readers:
                 readers.append(audio.Reader(path))
@@ -391,7 +408,7 @@ def _draw(
         rate, sounds = files.read(recording, clips)
     except AudioError as error:
         row = (recording.path, "embed", error.reason, error.detail)
-        return [_Drawn(clip.clip_id, problem=row) for clip in clips]
+        return [_Drawn(clip.clip_id, recording.path, problem=row) for clip in clips]
     for clip, sound in zip(clips, sounds, strict=True):
         picture, excess_db = None, None
         try:
@@ -402,11 +419,11 @@ def _draw(
             is_heard = gate is None or excess_db is None or excess_db >= gate.min_excess_db
             if is_heard and not clip.is_embedded:
                 picture = embedder.network_input(sound, sample_rate=rate)
-            drawn.append(_Drawn(clip.clip_id, picture, excess_db))
+            drawn.append(_Drawn(clip.clip_id, recording.path, picture, excess_db))
         except AudioError as error:
             detail = f"{clip.start_s:.3f} to {clip.end_s:.3f} s: {error.detail}"
             row = (recording.path, "embed", error.reason, detail)
-            drawn.append(_Drawn(clip.clip_id, problem=row))
+            drawn.append(_Drawn(clip.clip_id, recording.path, problem=row))
     return drawn
 
 

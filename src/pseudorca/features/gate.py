@@ -15,13 +15,16 @@ import scipy.ndimage
 import xxhash
 
 from pseudorca.errors import FrontEndError
+from pseudorca.features.classic import ClassicFrontEnd
 from pseudorca.features.common import CommonFrontEnd
 from pseudorca.features.front_ends import FrontEnd
+from pseudorca.features.slow import SlowFrontEnd
 from pseudorca.recordings.audio import Samples
 
 _QUIET_SHARE = 0.25
 _WIDE_ROWS = 8  # an eighth of the band
-_VERSION = 1  # changes with anything that changes an excess
+_SILENT = 1e-12  # of the loudest frame's power: digital silence
+_VERSION = 2  # changes with anything that changes an excess
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,13 @@ class Gate:
     Every row of the front end's picture has its background: the lower quartile of its power over the
     window. Power is averaged over three rows and three frames, and compared with that; for clicks,
     which are weak in every row and strong together, an eighth of the band is compared as well, and
-    counts 5 dB more, as fewer decibels are chance there.
+    counts 5 dB more, as fewer decibels are chance there. Frames of digital silence do not count.
     """
 
     min_excess_db: float
     front_end: CommonFrontEnd = field(default_factory=CommonFrontEnd)
+    slow: float = 1.0
+    """Times that the network hears a clip slowed down, and so does the gate."""
 
     def __post_init__(self) -> None:
         if not 0 < self.min_excess_db < 200:
@@ -46,15 +51,21 @@ class Gate:
 
     @classmethod
     def for_front_end(cls, min_excess_db: float, front_end: FrontEnd) -> "Gate":
-        """A gate in the band that a front end draws; 100 Hz to 15 kHz if it has no band."""
+        """A gate in the band that a front end hears; 100 Hz to 15 kHz if it has none of its own."""
+        if isinstance(front_end, SlowFrontEnd):
+            inner = cls.for_front_end(min_excess_db, front_end.front_end)
+            return replace(inner, slow=front_end.factor)
         if isinstance(front_end, CommonFrontEnd):
             return cls(min_excess_db, replace(front_end, levels="db", background="keep"))
+        if isinstance(front_end, ClassicFrontEnd):
+            rate, low, high = front_end.sample_rate, front_end.fmin_hz, front_end.fmax_hz
+            return cls(min_excess_db, CommonFrontEnd(sample_rate=rate, fmin_hz=low, fmax_hz=high))
         return cls(min_excess_db)
 
     @property
     def gate_id(self) -> str:
         """Identifies what the gate measures, not how much it wants."""
-        measured = json.dumps([_VERSION, self.front_end.settings()], sort_keys=True)
+        measured = json.dumps([_VERSION, self.slow, self.front_end.settings()], sort_keys=True)
         return xxhash.xxh3_128(measured.encode()).hexdigest()[:20]
 
     def excess_db(self, waveform: Samples, *, sample_rate: int) -> float:
@@ -74,8 +85,14 @@ class Gate:
         AudioError
             If the waveform is shorter than one frame, not finite, or silent.
         """
-        levels, n_reached = self.front_end.levels_db(waveform, sample_rate=sample_rate)
+        levels, n_reached = self.front_end.levels_db(
+            waveform, sample_rate=round(sample_rate / self.slow)
+        )
         power = np.power(10.0, levels[:n_reached] / 10, dtype=np.float32)
+        loudest = power.max(axis=0)
+        power = power[
+            :, loudest > _SILENT * loudest.max()
+        ]  # drop-outs and padding are no background
         smooth = scipy.ndimage.uniform_filter(power, size=3, mode="nearest")
         kept = int(_QUIET_SHARE * (smooth.shape[1] - 1))
         quiet = np.partition(smooth, kept, axis=1)[:, kept : kept + 1]

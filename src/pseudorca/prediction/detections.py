@@ -189,9 +189,10 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row per moment, ordered by recorder and time, those without a time last: ``moment_id,
-        recording_id, path, recorder, start_utc, duration_s, sample_rate, n_channels``, and ``run``
-        (a number for all files that continue each other) with ``run_start_s``, the seconds of sound
-        in it before this file.
+        recording_id, path, recorder, start_utc, duration_s, sample_rate, n_channels``; ``clock_s``,
+        the seconds until the next file of its run begins, at most its length; and ``run`` (a number
+        for all files that continue each other) with ``run_start_s``, the seconds of sound in it
+        before this file.
     """
     columns = [
         "moment_id", "recording_id", "root", "path", "platform", "selection", "start_utc",
@@ -204,6 +205,7 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
         for root, path, platform in zip(line["root"], line["path"], line["platform"], strict=True)
     ]
     line = line.sort_values(["recorder", "start_utc", "path", "root"], ignore_index=True)
+    line["clock_s"] = line["duration_s"]
     continues = np.full(len(line), -1)
     is_whole = line["start_utc"].notna() & line["selection"].isna()
     for _, files in line[is_whole].groupby("recorder", sort=False):
@@ -211,6 +213,9 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
         starts = _microseconds(files["start_utc"]) / 1e6
         before, after = _links(starts, files["duration_s"].to_numpy(dtype=np.float64))
         continues[places[after]] = places[before]
+        line.loc[places[before], "clock_s"] = np.minimum(
+            line.loc[places[before], "duration_s"], starts[after] - starts[before]
+        )
     runs, run_starts_s = [0] * len(line), [0.0] * len(line)
     durations = line["duration_s"].tolist()
     n_runs = 0

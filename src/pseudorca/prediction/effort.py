@@ -158,7 +158,8 @@ def _seconds(spans: pd.DataFrame, line: pd.DataFrame) -> pd.Series:
     """
     place = line.set_index("moment_id").loc[spans["moment_id"]]
     begin = (spans["start_s"].to_numpy(dtype=np.float64) * 1e6).round().astype(np.int64)
-    end = (spans["end_s"].to_numpy(dtype=np.float64) * 1e6).round().astype(np.int64)
+    end_s = np.minimum(spans["end_s"].to_numpy(dtype=np.float64), place["clock_s"].to_numpy())
+    end = (end_s * 1e6).round().astype(np.int64)
     is_timed = place["start_utc"].notna().to_numpy()
     clock = place["start_utc"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
     since = np.where(is_timed, clock.astype(np.int64), 0)

@@ -82,6 +82,8 @@ class PredictionFiles:
         for kind in kinds:
             if kind not in FORMATS:
                 raise PseudorcaError(unknown_name("format", kind, FORMATS))
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)  # before all the work, if it cannot be made
         self._folder, self._recordings, self._max_gap_s = folder, recordings, max_gap_s
         self._about = _About(folder, recordings, band_hz, channel)
         self._writers = {kind: FORMATS[kind].writer(self._about) for kind in kinds}
@@ -194,6 +196,7 @@ class _Writer:
         self.about = about
         self.growing: dict[str, _GrowingTable] = {}
         self.written: list[Path] = []
+        self.is_finished = False
 
     def add(
         self,
@@ -206,12 +209,16 @@ class _Writer:
     def finish(self, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
         """Let the files appear."""
         self.written += [table.finish() for table in self.growing.values()]
+        self.is_finished = True
         return self.written
 
     def abandon(self) -> None:
-        """Remove what never became a file."""
+        """Remove what was begun, if it was never finished."""
         for table in self.growing.values():
             table.abandon()
+        if not self.is_finished:
+            for path in self.written:
+                path.unlink(missing_ok=True)
 
     def grow(self, name: str, table: pd.DataFrame) -> None:
         """Append to a table of the folder."""
@@ -464,15 +471,17 @@ class _GrowingTable:
         self.columns: list[str] = []
         self._empty: pd.DataFrame | None = None
         self._parquet: Any = None
+        self._is_begun = False
 
     def append(self, table: pd.DataFrame) -> None:
+        self.columns = list(table.columns)
         if table.empty and self._empty is None:
             self._empty = table
         if len(table):
             self._write(table)
 
     def finish(self) -> Path:
-        if not self.columns and self._empty is not None:
+        if not self._is_begun and self._empty is not None:
             self._write(self._empty)
         with _writing(self.target):
             if self._parquet is not None:
@@ -489,10 +498,9 @@ class _GrowingTable:
 
     def _write(self, table: pd.DataFrame) -> None:
         with _writing(self.target):
-            is_first = not self.columns
+            is_first, self._is_begun = not self._is_begun, True
             if is_first:
                 self.target.parent.mkdir(parents=True, exist_ok=True)
-                self.columns = list(table.columns)
             if self.target.suffix == ".parquet":
                 self._write_parquet(table)
             else:

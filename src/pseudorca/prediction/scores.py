@@ -200,7 +200,7 @@ def portions(
         yield recordings
         return
     line = timeline(recordings)
-    end = line["start_utc"] + pd.to_timedelta(line["duration_s"], unit="s").dt.round("us")
+    end = line["start_utc"] + pd.to_timedelta(line["clock_s"], unit="s").dt.round("us")
     reached = end.groupby(line["recorder"], sort=False).cummax().shift()
     goes_on = (line["recorder"] == line["recorder"].shift()) & (line["start_utc"] < reached)
     line["block"] = (~goes_on).cumsum()

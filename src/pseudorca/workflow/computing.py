@@ -24,5 +24,7 @@ class Computing:
     def workers(self) -> AbstractContextManager[Cluster | None]:
         """The other processes that do the work, for as long as it takes; None: this one does."""
         if self.n_workers or self.cluster:
-            return Cluster(self.cluster, self.n_workers)
+            return Cluster(
+                self.cluster, self.n_workers, device=self.device, n_threads=self.n_threads
+            )
         return nullcontext()

@@ -13,6 +13,7 @@ from pseudorca.errors import ManifestError, StoreError
 from pseudorca.features.common import CommonFrontEnd
 from pseudorca.features.front_ends import resampling_notices
 from pseudorca.features.gate import Gate
+from pseudorca.features.slow import SlowFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.training_set import OTHER
 from pseudorca.prediction.detections import DetectionFinder
@@ -24,6 +25,8 @@ from pseudorca.store import CLASSIFIER_FOLDER, PREDICTION_FOLDER, Store
 from pseudorca.workflow.computing import Computing
 from pseudorca.workflow.project import Progress, project_recordings
 from pseudorca.workflow.rules import DecisionOptions, decision_rules
+
+_LONG_S = 60.0
 
 
 def predict_project(
@@ -48,10 +51,14 @@ def predict_project(
     """
     computing = computing or Computing()
     classifier = _classifier(store, name, computing)
+    cut_short: list[str] = []
     problems = pd.DataFrame(columns=list(PROBLEM_COLUMNS), dtype="string")
     if paths:
         manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
         recordings, problems = manifest.recordings, manifest.problems
+        if recordings.empty and problems.empty:
+            raise ManifestError(f"no audio files in {', '.join(map(str, paths))}.")
+        cut_short = [notice for notice in manifest.notices if "is cut short" in notice]
     else:
         recordings = project_recordings(store)
         recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
@@ -59,13 +66,12 @@ def predict_project(
             raise ManifestError(
                 "the project has no unlabelled recordings. Name files or folders to predict on."
             )
-    store.write("predicted", recordings)
-    store.write("predicted_problems", problems)
     wishes = {"name": name, "gate_db": gate_db}
-    return _predict(
+    said = _predict(
         store, classifier, recordings, problems, wishes, decision=decision, output=output,
         kinds=kinds, max_gap_s=max_gap_s, computing=computing, progress=progress,
     )  # fmt: skip
+    return said | {"notices": cut_short + said["notices"]}
 
 
 def decide_again(
@@ -121,6 +127,16 @@ def _predict(
 ) -> dict[str, Any]:
     rules, chosen, notices = decision_rules(classifier, decision or DecisionOptions())
     notices += _notices(recordings, classifier)
+    if (
+        wishes["gate_db"] is None
+        and OTHER not in classifier.classes
+        and (recordings["duration_s"] > _LONG_S).any()
+    ):
+        notices.append(
+            "Long recordings mostly hold noise, and this classifier never heard any: it names that, too. "
+            "Pass over windows without signal with --gate 12, or train with folders of noise (scan "
+            "... --other Noise)."
+        )
     front_end, gate_db = classifier.embedder.front_end, wishes["gate_db"]
     gate = None if gate_db is None else Gate.for_front_end(gate_db, front_end)
     folder = output or store.folder / PREDICTION_FOLDER
@@ -132,6 +148,8 @@ def _predict(
     if not said["n_clips"]:
         notices.append("No clip could be scored: see the problems.")
     store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
+    store.write("predicted", recordings)
+    store.write("predicted_problems", problems)
     store.record_run(
         "predict",
         wishes
@@ -178,8 +196,11 @@ def _predict_all(
     classifier, store = predictor.classifier, predictor.store
     front_end, channels = classifier.embedder.front_end, classifier.clip_options.channels
     band_hz = None
-    if isinstance(front_end, CommonFrontEnd):
-        band_hz = (front_end.fmin_hz, front_end.fmax_hz)
+    slow, drawn = 1.0, front_end
+    if isinstance(drawn, SlowFrontEnd):
+        slow, drawn = drawn.factor, drawn.front_end
+    if isinstance(drawn, CommonFrontEnd):
+        band_hz = (slow * drawn.fmin_hz, slow * drawn.fmax_hz)
     for table in ("scores", "decisions"):
         store.delete(table, classifier_id=classifier.classifier_id, split_id="")
     finder = DetectionFinder(recordings, max_gap_s=max_gap_s)

@@ -26,6 +26,7 @@ class DecisionOptions:
     """The largest share of wrong names wanted among what is named; None: name everything."""
     min_probability: float = 0.0
     min_moments: int = 1
+    """Of recordings and encounters; a clip is one moment."""
     max_novelty: float = 1.0
 
     def __post_init__(self) -> None:
@@ -97,5 +98,6 @@ def decision_rules(
                         "the classes are that frequent, nothing is claimed."
                     )
             lowest = max(lowest, found.probability) if found else np.inf
-        rules[unit] = Rule(prior, lowest, options.min_moments, options.max_novelty)
+        least_moments = 1 if unit == "clip" else options.min_moments  # a clip is one moment
+        rules[unit] = Rule(prior, lowest, least_moments, options.max_novelty)
     return rules, chosen, list(dict.fromkeys(notices))
