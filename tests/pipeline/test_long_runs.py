@@ -193,7 +193,7 @@ def test_the_gate_hears_what_a_slowed_network_hears() -> None:
     rate = 192_000
     sound = rng.standard_normal(3 * rate).astype(np.float32)
     t = np.arange(rate // 2) / rate
-    sound[rate : rate + len(t)] += np.sin(2 * np.pi * (30_000 * t + 1_000 * t**2))
+    sound[rate : rate + len(t)] += 3 * np.sin(2 * np.pi * (30_000 * t + 1_000 * t**2))
     slowed = Gate.for_front_end(12.0, SlowFrontEnd(CommonFrontEnd(), 4.0))
     assert slowed.excess_db(sound, sample_rate=rate) > 20
     assert slowed.gate_id != Gate(12.0).gate_id

@@ -35,6 +35,11 @@ def collection_notices(recordings: pd.DataFrame) -> list[str]:
         shown = ", ".join(f"{n} channel{'s' * (n > 1)} ({k})" for n, k in channels.most_common())
         notices.append(f"Mixed channel counts: {shown}.")
     labelled = recordings[recordings["label"].notna()]
+    if labelled["label"].nunique() == 1:
+        notices.append(
+            f"Only one class, {labelled['label'].iloc[0]}: a classifier needs two to tell apart. Add a "
+            "folder of another population, or of something else as --other."
+        )
     spellings = labelled.drop_duplicates("label").groupby(labelled["label"].str.casefold())["label"]
     for _, labels in spellings:
         if len(labels) > 1:

@@ -133,7 +133,7 @@ def _predict(
         and (recordings["duration_s"] > _LONG_S).any()
     ):
         notices.append(
-            "Long recordings mostly hold noise, and this classifier never heard any: it names that, too. "
+            "Long recordings mostly hold noise, and this classifier never heard any: it names it, too. "
             "Pass over windows without signal with --gate 12, or train with folders of noise (scan "
             "... --other Noise)."
         )
