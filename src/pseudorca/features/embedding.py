@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -79,6 +79,8 @@ class EmbedResult:
     n_clips: int
     n_new: int
     problems: pd.DataFrame
+    embedded: set[str]
+    """Clips that have an embedding, old or new."""
     quiet: set[str]
     """Clips that the gate left out."""
 
@@ -122,7 +124,7 @@ def embed_clips(
     least_db = gate.min_excess_db if gate else 0.0
     quiet = {clip_id for clip_id, excess in excess_db.items() if excess < least_db}
     done = quiet | (embedded & excess_db.keys())
-    units = _units(clips, recordings, done, embedded)
+    units = _units(clips, recordings, done, frozenset(embedded))
     n_todo = int((~clips["clip_id"].isin(done)).sum())
     problems: list[tuple[str, str, str, str]] = []
     new: list[Outcome] = []
@@ -141,6 +143,7 @@ def embed_clips(
         new.append(outcome)
         problems += outcome.problems
         quiet.update(key for key, excess in outcome.excess_db.items() if excess < least_db)
+        embedded.update(outcome.clip_ids)
         n_new += len(outcome.clip_ids)
         n_waiting = sum(len(waiting.clip_ids) for waiting in new)
         if n_waiting >= _COMMIT_CLIPS or time.monotonic() - last_commit > _COMMIT_S:
@@ -150,7 +153,8 @@ def embed_clips(
             progress(n_seen, n_todo)
     commit()
     table = pd.DataFrame(problems, columns=["path", "stage", "reason", "detail"], dtype="string")
-    return EmbedResult(len(clips), n_new, table.drop_duplicates(ignore_index=True), quiet)
+    problem_table = table.drop_duplicates(ignore_index=True)
+    return EmbedResult(len(clips), n_new, problem_table, embedded, quiet)
 
 
 def _measured(ids: list[str], gate_id: str, store: Store) -> dict[str, float]:
@@ -172,7 +176,7 @@ def _keep(new: Sequence[Outcome], embedder_id: str, gate_id: str, store: Store) 
 
 
 def _units(
-    clips: pd.DataFrame, recordings: pd.DataFrame, done: set[str], embedded: set[str]
+    clips: pd.DataFrame, recordings: pd.DataFrame, done: Set[str], embedded: Set[str]
 ) -> Iterator[Unit]:
     """The units of a table of clips, without the clips that are done.
 
@@ -235,15 +239,13 @@ def _embed_drawn(drawn: Iterable[_Drawn], embedder: Embedder, batch_size: int) -
         if pictures:
             vectors = embedder.embed(pictures)
             good = np.asarray(np.isfinite(vectors).all(axis=1))
-            made.clip_ids = [
-                one.clip_id for one, fine in zip(heard, good.tolist(), strict=True) if fine
-            ]
+            for k, one in enumerate(heard):
+                if good[k]:
+                    made.clip_ids.append(one.clip_id)
+                else:
+                    detail = "the network gave numbers that are none"
+                    made.problems.append((one.path, "embed", "not finite", detail))
             made.vectors = vectors[good]
-            made.problems += [
-                (one.path, "embed", "not finite", "the network gave numbers that are none")
-                for one, fine in zip(heard, good.tolist(), strict=True)
-                if not fine
-            ]
             heard.clear()
             pictures.clear()
         return made

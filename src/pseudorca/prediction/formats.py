@@ -100,8 +100,9 @@ class PredictionFiles:
         selections = find_detections(
             tables["clip"], recordings, max_gap_s=self._max_gap_s, across_files=False
         )
+        some = _Portion(tables, recordings, selections)
         for writer in self._writers.values():
-            writer.add(tables, recordings, selections)
+            writer.add(some)
 
     def finish(self, tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Path]]:
         """Write what is known of all recordings, and let every file appear.
@@ -189,6 +190,16 @@ class _About:
         self.target = dict(zip(ids, _file_names(stems, ids), strict=True))
 
 
+@dataclass(frozen=True)
+class _Portion:
+    """What was said of some recordings."""
+
+    tables: Mapping[str, pd.DataFrame]
+    recordings: pd.DataFrame
+    selections: pd.DataFrame
+    """Detections that each lie within one file."""
+
+
 class _Writer:
     """One format of one run."""
 
@@ -198,12 +209,7 @@ class _Writer:
         self.written: list[Path] = []
         self.is_finished = False
 
-    def add(
-        self,
-        tables: Mapping[str, pd.DataFrame],
-        recordings: pd.DataFrame,
-        selections: pd.DataFrame,
-    ) -> None:
+    def add(self, some: _Portion) -> None:
         """Take in some recordings."""
 
     def finish(self, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
@@ -232,13 +238,8 @@ class _Tables(_Writer):
 
     kind: Format = "csv"
 
-    def add(
-        self,
-        tables: Mapping[str, pd.DataFrame],
-        recordings: pd.DataFrame,
-        selections: pd.DataFrame,
-    ) -> None:
-        for name, table in tables.items():
+    def add(self, some: _Portion) -> None:
+        for name, table in some.tables.items():
             self.grow(f"{name}s.{self.kind}", table)
 
     def finish(self, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
@@ -257,13 +258,8 @@ class _OpenSoundscape(_Writer):
 
     name = "opensoundscape.csv"
 
-    def add(
-        self,
-        tables: Mapping[str, pd.DataFrame],
-        recordings: pd.DataFrame,
-        selections: pd.DataFrame,
-    ) -> None:
-        clips = _with_files(tables["clip"], recordings)
+    def add(self, some: _Portion) -> None:
+        clips = _with_files(some.tables["clip"], some.recordings)
         classes = [name for name in clips.columns if name.startswith("p_")]
         index = {"start_s": "start_time", "end_s": "end_time"}
         table = clips[["file", *index, *classes]].rename(columns=index)
@@ -284,14 +280,9 @@ class _OpenSoundscape(_Writer):
 class _BirdNet(_Writer):
     """Clips that were named; a population has no scientific name, so its label stands in both."""
 
-    def add(
-        self,
-        tables: Mapping[str, pd.DataFrame],
-        recordings: pd.DataFrame,
-        selections: pd.DataFrame,
-    ) -> None:
-        clips = tables["clip"]
-        clips = _with_files(clips[is_named(clips["decision"])], recordings)
+    def add(self, some: _Portion) -> None:
+        clips = some.tables["clip"]
+        clips = _with_files(clips[is_named(clips["decision"])], some.recordings)
         columns = {
             "Start (s)": "start_s",
             "End (s)": "end_s",
@@ -321,14 +312,9 @@ class _Banter(_Writer):
 class _Audacity(_Writer):
     """A label file per recording: start, end, decision."""
 
-    def add(
-        self,
-        tables: Mapping[str, pd.DataFrame],
-        recordings: pd.DataFrame,
-        selections: pd.DataFrame,
-    ) -> None:
-        by_file = _by_file(selections, recordings)
-        for recording_id in recordings["recording_id"]:
+    def add(self, some: _Portion) -> None:
+        by_file = _by_file(some.selections, some.recordings)
+        for recording_id in some.recordings["recording_id"]:
             lines = [
                 f"{row.start_s:.6f}\t{row.end_s:.6f}\t{_cell(row.decision)}\n"
                 for row in by_file.get(recording_id, ())
@@ -344,15 +330,10 @@ class _Raven(_Writer):
         super().__init__(about)
         self.by_file: dict[Any, list[Any]] = {}
 
-    def add(
-        self,
-        tables: Mapping[str, pd.DataFrame],
-        recordings: pd.DataFrame,
-        selections: pd.DataFrame,
-    ) -> None:
-        found = _by_file(selections, recordings)
+    def add(self, some: _Portion) -> None:
+        found = _by_file(some.selections, some.recordings)
         self.by_file |= found
-        every: list[Any] = list(recordings.itertuples())
+        every: list[Any] = list(some.recordings.itertuples())
         for recording in every:
             rows = [(row, recording, 0.0) for row in found.get(recording.recording_id, ())]
             target = f"{self.about.target[recording.recording_id]}.Table.1.selections.txt"

@@ -131,10 +131,9 @@ class Predictor:
             clips, recordings, embedder, store, batch_size=self.batch_size,
             n_threads=self.n_threads, gate=self.gate, workers=self.workers, progress=progress,
         )  # fmt: skip
-        embedder_id = embedder.embedder_id
         is_quiet = clips["clip_id"].isin(result.quiet)
         quiet = clips.loc[is_quiet, ["recording_id", "start_s", "end_s"]]
-        there = clips["clip_id"].isin(store.embedded(embedder_id, clips["clip_id"].tolist()))
+        there = clips["clip_id"].isin(result.embedded)
         clips = clips[there & ~is_quiet].reset_index(drop=True)
         log_probabilities, novelty = self._score(clips["clip_id"].tolist())
         tables, decisions = {}, []

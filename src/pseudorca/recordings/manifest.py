@@ -80,6 +80,8 @@ class Manifest:
     notices: list[str] = field(default_factory=list)
     n_other_files: int = 0
     """Files that do not claim to be audio (tables, pictures, notes)."""
+    cut_short: list[str] = field(default_factory=list)
+    """Those of the notices that tell of a file which ends before its header says."""
 
 
 def scan(
@@ -232,7 +234,7 @@ def _build(
     progress: Progress | None,
 ) -> Manifest:
     problems = [problem for source in sources for problem in source.problems]
-    notices: list[str] = []
+    cut_short: list[str] = []
     rows: list[dict[str, Any]] = []
     files = [(source, path) for source in sources for path in source.files]
     pattern = naming.compile_pattern(options.name_pattern) if options.name_pattern else None
@@ -261,7 +263,7 @@ def _build(
                 )
                 if found.info.n_missing_frames:
                     missing_s = found.info.n_missing_frames / found.info.sample_rate
-                    notices.append(
+                    cut_short.append(
                         f"{path} is cut short: its header promises {missing_s:.1f} s more. The "
                         "part that is there is used."
                     )
@@ -269,6 +271,7 @@ def _build(
                 progress(n_done, len(files))
 
     _check_labels(options.all_labels, files)
+    notices = list(cut_short)
     if options.metadata is not None:
         notices += join_metadata(rows, options.metadata)
     spelt: dict[str, str] = {}  # LASKER_AC_67 is Lasker_AC_67
@@ -287,7 +290,8 @@ def _build(
         row["metadata"] = json.dumps(row["metadata"], sort_keys=True)
     recordings = _recording_table(rows)
     notices += collection_notices(recordings)
-    return Manifest(recordings, _problem_table(problems), notices, sum(s.n_other for s in sources))
+    n_other = sum(source.n_other for source in sources)
+    return Manifest(recordings, _problem_table(problems), notices, n_other, cut_short)
 
 
 def _ahead(

@@ -58,7 +58,7 @@ def predict_project(
         recordings, problems = manifest.recordings, manifest.problems
         if recordings.empty and problems.empty:
             raise ManifestError(f"no audio files in {', '.join(map(str, paths))}.")
-        cut_short = [notice for notice in manifest.notices if "is cut short" in notice]
+        cut_short = manifest.cut_short
     else:
         recordings = project_recordings(store)
         recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
@@ -126,18 +126,8 @@ def _predict(
     progress: Progress | None,
 ) -> dict[str, Any]:
     rules, chosen, notices = decision_rules(classifier, decision or DecisionOptions())
-    notices += _notices(recordings, classifier)
-    if (
-        wishes["gate_db"] is None
-        and OTHER not in classifier.classes
-        and (recordings["duration_s"] > _LONG_S).any()
-    ):
-        notices.append(
-            "Long recordings mostly hold noise, and this classifier never heard any: it names it, too. "
-            "Pass over windows without signal with --gate 12, or train with folders of noise (scan "
-            "... --other Noise)."
-        )
     front_end, gate_db = classifier.embedder.front_end, wishes["gate_db"]
+    notices += _notices(recordings, classifier, is_gated=gate_db is not None)
     gate = None if gate_db is None else Gate.for_front_end(gate_db, front_end)
     folder = output or store.folder / PREDICTION_FOLDER
     with computing.workers() as workers:
@@ -171,7 +161,8 @@ def _predict(
     }
 
 
-def _notices(recordings: pd.DataFrame, classifier: Classifier) -> list[str]:
+def _notices(recordings: pd.DataFrame, classifier: Classifier, *, is_gated: bool) -> list[str]:
+    """What a user should know of these recordings and this classifier."""
     heard = set(classifier.training.get("moments", ()))
     notices = resampling_notices(recordings, classifier.embedder.front_end.sample_rate)
     if n_heard := int(recordings["moment_id"].isin(heard).sum()):
@@ -179,6 +170,13 @@ def _notices(recordings: pd.DataFrame, classifier: Classifier) -> list[str]:
             0,
             f"{n_heard} of these {len(recordings)} recordings trained the classifier: what it says of "
             "them proves nothing (column in_training).",
+        )
+    knows_noise = is_gated or OTHER in classifier.classes
+    if not knows_noise and (recordings["duration_s"] > _LONG_S).any():
+        notices.append(
+            "Long recordings mostly hold noise, and this classifier never heard any: it names it, too. "
+            "Pass over windows without signal with --gate 12, or train with folders of noise (scan "
+            "... --other Noise)."
         )
     return notices
 
