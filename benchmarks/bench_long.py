@@ -5,7 +5,7 @@
 
 A 48 kHz 16-bit recording, simulated a minute at a time, and its first minute as a file of its own
 are predicted on by `pseudorca predict`, a process of its own whose memory is read ten times a
-second. Bare: the network alone, same memory format, batch size and threads, tensors in memory; it
+second. Bare: the network alone, same memory format, batches of 32 in memory, all threads; it
 runs before and after. Weights of torchvision's networks are random numbers: speed does not depend
 on them. What was made and measured in --folder stays there and is not made again; without it, all
 is in a temporary folder and goes. --prepare makes recordings and classifiers only.
@@ -153,7 +153,7 @@ def predict(project: Path, recordings: list[Path], folder: Path, *more: Any) -> 
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(project, fresh)
     log = folder / "predict.json"
-    command = [PROGRAM, "predict", *recordings, "--project", fresh, "--batch-size", BATCH, *more]
+    command = [PROGRAM, "predict", *recordings, "--project", fresh, *more]
     found = run_watched([*command, "--json"], log)
     said = json.loads(log.read_text())
     assert said["n_problems"] == 0, said["problems"][:3]

@@ -5,10 +5,10 @@
 
 ResNet-18 with the same random weights, two classes, windows of 3 s of a 48 kHz recording (simulated,
 in files of five minutes), resampled to 32 kHz, frames of 1,024 samples every 256, pictures of
-224 x 224 in three channels, batches of 32, both on all cores. OpenSoundscape is installed in an
-environment of its own (made if it is not there: minutes, 6 GB) and runs with its default of no
-loading processes and with two. Whole commands take turns, each in a fresh process and project; a
-one-minute recording first, so that what starting costs can be told from what a window costs.
+224 x 224 in three channels, batches of 32 there and of 8 here, both on all cores. OpenSoundscape is
+installed in an environment of its own (made if it is not there: minutes, 6 GB) and runs with its
+default of no loading processes and with two. Whole commands take turns, each in a fresh process and
+project; a one-minute recording first, so that what starting costs can be told from what a window costs.
 
 What differs: OpenSoundscape's picture has linear frequency, ours a mel scale and colours; ours also
 commits embeddings, decides per clip, recording and encounter, and writes its tables. Mixed precision

@@ -66,6 +66,22 @@ def test_pictures_are_the_same_to_the_bit_whatever_the_workers(tables, embedder)
         np.testing.assert_array_equal(a, b)
 
 
+def test_what_was_done_is_kept_when_a_batch_fails(tables, embedder, tmp_path, monkeypatch):
+    clips, recordings = tables
+    store, whole = Store(tmp_path / "p", create=True), Embedder.embed
+
+    def fails_at_the_end(self, pictures):
+        if len(pictures) < 4:
+            raise RuntimeError("out of memory")
+        return whole(self, pictures)
+
+    monkeypatch.setattr(Embedder, "embed", fails_at_the_end)
+    size = next(n for n in range(4, 9) if len(clips) % n in (1, 2, 3))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        embed_clips(clips, recordings, embedder, store, batch_size=size)
+    assert len(store.embedded(embedder.embedder_id)) == len(clips) // size * size
+
+
 def test_a_second_run_embeds_nothing(tables, embedder, tmp_path):
     clips, recordings = tables
     store = Store(tmp_path / "p", create=True)

@@ -49,7 +49,7 @@ def audit(
     head: HeadOptions = HEAD,
     seed: Seed = None,
     device: Device = "auto",
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:

@@ -61,7 +61,7 @@ def embed(
     ] = False,
     device: Device = "auto",
     precision: Precise = Precision.auto,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     threads: Threads = None,
     workers: Workers = None,
     cluster: Cluster = None,

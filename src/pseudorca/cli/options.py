@@ -69,7 +69,7 @@ Project = Annotated[Path, typer.Option("--project", "-p", help="Project folder."
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Threads that read files; one per core.")
+    int | None, typer.Option("--threads", min=1, help="Threads that do the work; one per core.")
 ]
 
 Workers = Annotated[
@@ -113,7 +113,10 @@ Precise = Annotated[
     Precision, typer.Option(help="auto: mixed precision on a GPU, float32 elsewhere.")
 ]
 
-BatchSize = Annotated[int, typer.Option(min=1, help="Pictures per pass through the network.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Pictures per pass through the network; 8, or 64 on a GPU."),
+]
 
 HeadName = Annotated[
     HeadKind,

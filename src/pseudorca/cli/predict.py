@@ -54,7 +54,7 @@ def predict(
     gate: GateDb = None,
     device: Device = "auto",
     precision: Precise = Precision.auto,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     threads: Threads = None,
     workers: Workers = None,
     cluster: Cluster = None,

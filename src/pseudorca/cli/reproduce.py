@@ -60,7 +60,7 @@ def reproduce(
     n_folds: Annotated[int, typer.Option("--folds", min=2, help="Told straight: folds.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="Told straight: times it is split anew.")] = 3,
     device: Device = "auto",
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:

@@ -105,7 +105,12 @@ class Cluster:
         self._stack.close()
 
     def outcomes(
-        self, units: Iterable[Unit], embedder: Embedder, *, gate: Gate | None, batch_size: int
+        self,
+        units: Iterable[Unit],
+        embedder: Embedder,
+        *,
+        gate: Gate | None,
+        batch_size: int | None,
     ) -> Iterator[Outcome]:
         """Embed units -> their outcomes, as they are done."""
         from distributed import KilledWorker
@@ -155,7 +160,7 @@ class Cluster:
         except (CancelledError, OSError) as error:
             raise PseudorcaError(f"the cluster is gone. {_KEPT}") from error
 
-    def _setup(self, embedder: Embedder, gate: Gate | None, batch_size: int) -> Any:
+    def _setup(self, embedder: Embedder, gate: Gate | None, batch_size: int | None) -> Any:
         """The plugin that builds the embedder on every worker, those that join later too."""
         from distributed import WorkerPlugin
 

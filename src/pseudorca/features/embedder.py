@@ -68,6 +68,10 @@ class Embedder:
         self.backbone.to(memory_format=torch.channels_last)
 
     @property
+    def on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+    @property
     def embedder_id(self) -> str:
         """Identifies front end and weights; other settings or weights give another."""
         described = self.description()

@@ -2,7 +2,7 @@
 
 In: the tables ``clips`` and ``recordings``, and an embedder. Out: one vector per clip in the store,
 and a problem row for every clip that gave none. Threads read and draw pictures ahead of the network,
-so the network is what takes the time. Training and prediction both pass through here.
+and run it too where there is no GPU. Training and prediction both pass through here.
 
 Which clips pass the network together does not depend on what was done before, and they are committed
 together: a run that was killed and run again gives the same numbers to the last digit.
@@ -12,9 +12,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from types import SimpleNamespace
@@ -37,7 +37,8 @@ from pseudorca.store import Store
 UNIT_CLIPS = 256
 """Neighbouring clips that make up a unit of work; batches do not reach beyond it."""
 
-_CLIPS_PER_TASK = 16
+_BATCH_CPU, _BATCH_GPU = 8, 64
+_CLIPS_PER_TASK = 8
 _TASKS_AHEAD = 3  # per thread
 _MOST_OPEN = 64  # files that are only read forwards
 _COMMIT_CLIPS = 2048
@@ -68,7 +69,12 @@ class Workers(Protocol):
     """Where units are embedded, if not here (see :mod:`pseudorca.features.cluster`)."""
 
     def outcomes(
-        self, units: Iterable[Unit], embedder: Embedder, *, gate: Gate | None, batch_size: int
+        self,
+        units: Iterable[Unit],
+        embedder: Embedder,
+        *,
+        gate: Gate | None,
+        batch_size: int | None,
     ) -> Iterator[Outcome]: ...
 
 
@@ -91,7 +97,7 @@ def embed_clips(
     embedder: Embedder,
     store: Store,
     *,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     n_threads: int | None = None,
     gate: Gate | None = None,
     workers: Workers | None = None,
@@ -105,8 +111,10 @@ def embed_clips(
     embedder : Embedder
     store : Store
         Embeddings are committed every ten seconds; a killed run goes on from there.
-    batch_size : int, pictures that pass the network together
-    n_threads : int or None, threads that read and draw; None takes one per core
+    batch_size : int or None
+        Pictures that pass the network together; None takes 8, or 64 on a GPU
+    n_threads : int or None
+        Threads that read, draw and, but on a GPU, run the network; None takes one per core
     gate : Gate or None, leaves out clips without signal
     workers : Workers or None, other processes that do the work
     progress : callable (done, total) or None, over the clips still to do
@@ -139,19 +147,21 @@ def embed_clips(
 
     here = Here(n_threads)
     made = (workers or here).outcomes(units, embedder, gate=gate, batch_size=batch_size)
-    for outcome in made:
-        new.append(outcome)
-        problems += outcome.problems
-        quiet.update(key for key, excess in outcome.excess_db.items() if excess < least_db)
-        embedded.update(outcome.clip_ids)
-        n_new += len(outcome.clip_ids)
-        n_waiting = sum(len(waiting.clip_ids) for waiting in new)
-        if n_waiting >= _COMMIT_CLIPS or time.monotonic() - last_commit > _COMMIT_S:
-            commit()
-        n_seen += outcome.n_clips
-        if progress:
-            progress(n_seen, n_todo)
-    commit()
+    try:
+        for outcome in made:
+            new.append(outcome)
+            problems += outcome.problems
+            quiet.update(key for key, excess in outcome.excess_db.items() if excess < least_db)
+            embedded.update(outcome.clip_ids)
+            n_new += len(outcome.clip_ids)
+            n_waiting = sum(len(waiting.clip_ids) for waiting in new)
+            if n_waiting >= _COMMIT_CLIPS or time.monotonic() - last_commit > _COMMIT_S:
+                commit()
+            n_seen += outcome.n_clips
+            if progress:
+                progress(n_seen, n_todo)
+    finally:  # what was done is kept, whatever ends the run
+        commit()
     table = pd.DataFrame(problems, columns=["path", "stage", "reason", "detail"], dtype="string")
     problem_table = table.drop_duplicates(ignore_index=True)
     return EmbedResult(len(clips), n_new, problem_table, embedded, quiet)
@@ -219,49 +229,69 @@ class Here:
         self.n_threads = n_threads
 
     def outcomes(
-        self, units: Iterable[Unit], embedder: Embedder, *, gate: Gate | None, batch_size: int
+        self,
+        units: Iterable[Unit],
+        embedder: Embedder,
+        *,
+        gate: Gate | None,
+        batch_size: int | None,
     ) -> Iterator[Outcome]:
-        drawn = _draw_ahead(units, embedder, gate, self.n_threads)
-        for _, of_unit in groupby(drawn, key=lambda pair: pair[0]):
-            yield from _embed_drawn((one for _, one in of_unit), embedder, batch_size)
+        n_threads = self.n_threads or os.cpu_count() or 1
+        batch_size = batch_size or (_BATCH_GPU if embedder.on_gpu else _BATCH_CPU)
+        ahead: deque[Future[Outcome]] = deque()
+        with ExitStack() as stack:
+            # Each thread takes what is next, sound to read or a batch for the network, and leaves the
+            # other cores to the others: layers split over cores would wait for one another.
+            pool = stack.enter_context(_one_core_each(n_threads))
+            network = stack.enter_context(ThreadPoolExecutor(1)) if embedder.on_gpu else pool
+            stack.callback(lambda: [outcome.cancel() for outcome in ahead])
+            drawn = stack.enter_context(
+                closing(_draw_ahead(units, embedder, gate, pool, n_threads * _TASKS_AHEAD))
+            )
+            for _, of_unit in groupby(drawn, key=lambda pair: pair[0]):
+                for batch in _batches((one for _, one in of_unit), batch_size):
+                    ahead.append(network.submit(_embed_batch, batch, embedder))
+                    if len(ahead) > n_threads:
+                        yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
 
 
-def _embed_drawn(drawn: Iterable[_Drawn], embedder: Embedder, batch_size: int) -> Iterator[Outcome]:
-    """Pass what was drawn of one unit through the network: an outcome per batch."""
-    heard: list[_Drawn] = []
-    pictures: list[Picture] = []
-    rest = Outcome([], np.empty((0, 0), dtype=np.float32))
+def _one_core_each(n_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
 
-    def outcome() -> Outcome:
-        nonlocal rest
-        made = rest
-        rest = Outcome([], np.empty((0, 0), dtype=np.float32))
-        if pictures:
-            vectors = embedder.embed(pictures)
-            good = np.asarray(np.isfinite(vectors).all(axis=1))
-            for k, one in enumerate(heard):
-                if good[k]:
-                    made.clip_ids.append(one.clip_id)
-                else:
-                    detail = "the network gave numbers that are none"
-                    made.problems.append((one.path, "embed", "not finite", detail))
-            made.vectors = vectors[good]
-            heard.clear()
-            pictures.clear()
-        return made
 
+def _batches(drawn: Iterable[_Drawn], batch_size: int) -> Iterator[list[_Drawn]]:
+    """Deal what was drawn of one unit: as many pictures as pass the network together, and the rest."""
+    batch: list[_Drawn] = []
+    n_pictures = 0
     for one in drawn:
-        rest.n_clips += 1
-        if one.problem is not None:
-            rest.problems.append(one.problem)
-        if one.excess_db is not None:
-            rest.excess_db[one.clip_id] = one.excess_db
-        if one.picture is not None:
-            heard.append(one)
-            pictures.append(one.picture)
-            if len(pictures) == batch_size:
-                yield outcome()
-    yield outcome()
+        batch.append(one)
+        n_pictures += one.picture is not None
+        if n_pictures == batch_size:
+            yield batch
+            batch, n_pictures = [], 0
+    if batch:
+        yield batch
+
+
+def _embed_batch(drawn: Sequence[_Drawn], embedder: Embedder) -> Outcome:
+    """Pass what was drawn through the network."""
+    made = Outcome([], np.empty((0, 0), dtype=np.float32), n_clips=len(drawn))
+    made.problems = [one.problem for one in drawn if one.problem is not None]
+    made.excess_db = {one.clip_id: one.excess_db for one in drawn if one.excess_db is not None}
+    heard = [(one, one.picture) for one in drawn if one.picture is not None]
+    if heard:
+        vectors = embedder.embed([picture for _, picture in heard])
+        good = np.asarray(np.isfinite(vectors).all(axis=1))
+        for k, (one, _) in enumerate(heard):
+            if good[k]:
+                made.clip_ids.append(one.clip_id)
+            else:
+                detail = "the network gave numbers that are none"
+                made.problems.append((one.path, "embed", "not finite", detail))
+        made.vectors = vectors[good]
+    return made
 
 
 def picture_batches(
@@ -305,26 +335,29 @@ def clip_pictures(
     (clip_id, picture [shape=(height, width, 3)], uint8, or None if the clip cannot be used)
     """
     units = _units(clips, recordings, set(), set())
-    for _, drawn in _draw_ahead(units, embedder, None, n_threads):
-        yield drawn.clip_id, drawn.picture
+    n_threads = n_threads or os.cpu_count() or 1
+    with _one_core_each(n_threads) as pool:
+        for _, drawn in _draw_ahead(units, embedder, None, pool, n_threads * _TASKS_AHEAD):
+            yield drawn.clip_id, drawn.picture
 
 
 def _draw_ahead(
-    units: Iterable[Unit], embedder: Embedder, gate: Gate | None, n_threads: int | None
-) -> Iterator[tuple[int, _Drawn]]:
+    units: Iterable[Unit],
+    embedder: Embedder,
+    gate: Gate | None,
+    pool: ThreadPoolExecutor,
+    most: int,
+) -> Generator[tuple[int, _Drawn], None, None]:
     """Draw the clips of units, in order, with the number of their unit; threads work ahead."""
-    n_threads = n_threads or os.cpu_count() or 1
     ahead: deque[tuple[int, Future[list[_Drawn]]]] = deque()
-    with ExitStack() as stack:
-        files = stack.enter_context(_OpenFiles())
-        pool = stack.enter_context(ThreadPoolExecutor(n_threads))
+    with _OpenFiles() as files:
         try:
             for number, unit in enumerate(units):
                 for task in _tasks(unit.clips):  # neighbours in one recording share one open file
                     recording = unit.recordings[task[0].recording_id]
                     future = pool.submit(_draw, recording, task, embedder, gate, files)
                     ahead.append((number, future))
-                    if len(ahead) >= n_threads * _TASKS_AHEAD:
+                    if len(ahead) >= most:
                         n, first = ahead.popleft()
                         yield from ((n, one) for one in first.result())
             while ahead:

@@ -71,7 +71,7 @@ class Predictor:
     classifier: Classifier
     store: Store
     rules: Mapping[str, Rule]
-    batch_size: int = 32
+    batch_size: int | None = None
     n_threads: int | None = None
     gate: Gate | None = None
     workers: Workers | None = None
@@ -231,7 +231,7 @@ def predict(
     store: Store,
     rules: Mapping[str, Rule],
     *,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     n_threads: int | None = None,
     gate: Gate | None = None,
     workers: Workers | None = None,

@@ -74,7 +74,7 @@ class Networks:
         stages: Stages,
         *,
         device: str = "auto",
-        batch_size: int = 32,
+        batch_size: int | None = None,
         n_threads: int | None = None,
     ) -> None:
         self.store, self.material, self.options, self.kept = store, material, options, kept

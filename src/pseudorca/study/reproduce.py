@@ -33,7 +33,7 @@ def reproduce(
     options: StudyOptions,
     *,
     device: str = "auto",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     n_threads: int | None = None,
     stages: Stages = silent,
 ) -> dict[str, Any]:

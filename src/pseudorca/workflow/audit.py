@@ -56,7 +56,7 @@ def audit_project(
     options: AuditOptions | None = None,
     *,
     device: str = "auto",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     n_threads: int | None = None,
     progress: Progress | None = None,
     stage: Callable[[str], Any] = lambda text: None,

@@ -73,7 +73,7 @@ class Listening:
     """Reads audio for an audit; everything it makes is kept in the store."""
 
     def __init__(
-        self, store: Store, embedder: Embedder, heard: Heard, batch_size: int,
+        self, store: Store, embedder: Embedder, heard: Heard, batch_size: int | None,
         n_threads: int | None, progress: Progress | None, stage: Callable[[str], Any],
     ) -> None:  # fmt: skip
         self.store, self.embedder, self.heard = store, embedder, heard

@@ -13,9 +13,9 @@ class Computing:
 
     device: str = "auto"
     precision: Precision = "auto"
-    batch_size: int = 32
+    batch_size: int | None = None
     n_threads: int | None = None
-    """Threads that read and draw; None: one per core."""
+    """Threads that read, draw and run the network; None: one per core."""
     n_workers: int | None = None
     """Processes on this machine; None: this one alone."""
     cluster: str | None = None
