@@ -135,6 +135,17 @@ def test_a_file_appears_whole_or_not_at_all(
     assert {path: path.read_bytes() for path in there()} == before
 
 
+def test_files_of_a_killed_run_do_not_outlive_the_next(
+    tmp_path: Path, said: pd.DataFrame, survey: pd.DataFrame
+) -> None:
+    killed = PredictionFiles(tmp_path, survey, kinds=("raven", "audacity"))  # never left
+    killed.add({"clip": said}, survey)
+    written = [*tmp_path.glob("raven/*.txt"), *tmp_path.glob("audacity/*.txt")]
+    assert len(written) == 2 * len(survey)
+    write_predictions(tables(said), survey, tmp_path, kinds=("csv",))
+    assert not any(path.exists() for path in written)
+
+
 def test_files_of_another_format_do_not_outlive_the_run_that_replaces_them(
     tmp_path: Path, said: pd.DataFrame, survey: pd.DataFrame
 ) -> None:

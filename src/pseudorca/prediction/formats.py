@@ -9,7 +9,6 @@ laid over a sound to look at it exist for every file, those of the other channel
 """
 
 import csv
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -38,7 +37,7 @@ RAVEN_COLUMNS = (
 )  # fmt: skip
 """Raven's own columns, then ours."""
 
-_INDEX = ".files.json"  # of the files of the last run
+_INDEX = ".files.txt"  # of the files of the last run, and of one that was killed; a name per line
 _MAX_NAME_BYTES = 180
 """Of a file's name, so that ours with its endings stays below the 255 of most file systems."""
 
@@ -101,8 +100,16 @@ class PredictionFiles:
             tables["clip"], recordings, max_gap_s=self._max_gap_s, across_files=False
         )
         some = _Portion(tables, recordings, selections)
+        new: list[Path] = []
         for writer in self._writers.values():
+            n_before = len(writer.written)
             writer.add(some)
+            new += writer.written[n_before:]
+        index = self._folder / _INDEX
+        with _writing(index):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with index.open("a", encoding="utf-8") as file:
+                file.writelines(f"{name}\n" for name in self._names(new))
 
     def finish(self, tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Path]]:
         """Write what is known of all recordings, and let every file appear.
@@ -123,16 +130,16 @@ class PredictionFiles:
 
     def _remove_others(self, written: list[Path]) -> None:
         index = self._folder / _INDEX
-        names = sorted(path.relative_to(self._folder).as_posix() for path in written)
-        try:
-            before = json.loads(index.read_text())
-        except (OSError, ValueError):
-            before = []  # the first run, or nobody knows
         with _writing(index):
-            for name in {str(name) for name in before} - set(names):
+            before = index.read_text(encoding="utf-8").split("\n") if index.exists() else []
+            names = self._names(written)
+            for name in set(before) - {"", *names}:
                 if ".." not in Path(name).parts and not Path(name).is_absolute():
                     (self._folder / name).unlink(missing_ok=True)
-            index.write_text(json.dumps(names, indent=0) + "\n")
+            _write_text((f"{name}\n" for name in names), index)
+
+    def _names(self, paths: Iterable[Path]) -> list[str]:
+        return sorted(path.relative_to(self._folder).as_posix() for path in paths)
 
 
 def write_predictions(
