@@ -106,6 +106,7 @@ class Statistics:
     """In place of an embedder: numbers of the levels, without a network."""
 
     device = "cpu"
+    on_gpu = False
 
     def __init__(self, name: str, summary: Callable[[Any], Any], **settings: Any) -> None:
         self.front_end = CommonFrontEnd(colours="grey", **settings)

@@ -39,6 +39,7 @@ _SETTINGS = "project.json"
 _LOCK = ".lock"
 _COMMITS_PER_INDEX = 64  # every commit adds a piece that each question has to look into
 _IDS_PER_QUERY = 1024
+_JOINT = "+"  # between the ids of embedders that are read side by side
 _TEXT, _REAL, _WHOLE = "string", "float64", "int64"
 
 _COLUMNS: dict[str, dict[str, str]] = {
@@ -247,7 +248,10 @@ class Store:
                 table.create_index("clip_id", config=BTree(), replace=True)
 
     def embedded(self, embedder_id: str, clip_ids: Sequence[str] | None = None) -> set[str]:
-        """The clips that have an embedding: those of ``clip_ids``, or all."""
+        """The clips that have an embedding, of a joint id by each: those of ``clip_ids``, or all."""
+        parts = embedder_id.split(_JOINT)
+        if len(parts) > 1:
+            return set.intersection(*(self.embedded(part, clip_ids) for part in parts))
         name = _vector_table(embedder_id)
         if not self._has(name):
             return set()
@@ -262,7 +266,7 @@ class Store:
         return found
 
     def vectors(self, embedder_id: str, clip_ids: Sequence[str]) -> NDArray[np.float32]:
-        """Read embeddings in the order of ``clip_ids``.
+        """Read embeddings in the order of ``clip_ids``; of a joint id, those of each side by side.
 
         Returns
         -------
@@ -273,6 +277,9 @@ class Store:
         StoreError
             If a clip has none.
         """
+        parts = embedder_id.split(_JOINT)
+        if len(parts) > 1:
+            return np.hstack([self.vectors(part, clip_ids) for part in parts])
         name = _vector_table(embedder_id)
         if not self._has(name):
             raise StoreError(
@@ -299,6 +306,13 @@ class Store:
             )
         return vectors
 
+    def widths(self, embedder_id: str) -> tuple[int, ...]:
+        """How many numbers each embedding has that an id, joint or not, puts side by side."""
+        tables = [_vector_table(part) for part in embedder_id.split(_JOINT)]
+        return tuple(
+            self._database.open_table(name).schema.field("vector").type.list_size for name in tables
+        )
+
     def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
         """Note what was run: settings, package versions, versions of the tables it left."""
         seen = {"versions": package_versions(), "tables": {t: self.version(t) for t in tables}}
@@ -312,6 +326,11 @@ class Store:
 
     def _has(self, name: str) -> bool:
         return name in self._database.list_tables(limit=1_000_000).tables
+
+
+def joint_id(embedder_ids: Sequence[str]) -> str:
+    """The id by which embeddings that are kept apart are read side by side."""
+    return _JOINT.join(embedder_ids)
 
 
 def package_versions() -> dict[str, str]:

@@ -85,6 +85,21 @@ def test_every_unit_is_reported_for_every_variant_and_for_the_choice(found):
     assert rows_of(found)[NESTED]["balanced_accuracy"] > 0.9
 
 
+def test_the_choice_takes_only_what_it_may():
+    clips, recordings = survey()
+    sets = {"good": hears(clips, 4.0), "deaf": hears(clips, 0.0, seed=1)}
+    variants = [Variant(name, (name,), HEAD) for name in sets]
+    found = compare(
+        sets, variants, clips, recordings, ENCOUNTER, reference="good", choose_among=["deaf"]
+    )
+    rows = rows_of(found)
+    assert found.chosen == {"deaf": 8}
+    assert rows[NESTED]["balanced_accuracy"] == rows["deaf"]["balanced_accuracy"]
+    assert rows["good"]["balanced_accuracy"] > 0.95
+    with pytest.raises(FoldError, match="nothing to choose among"):
+        compare(sets, variants, clips, recordings, ENCOUNTER, reference="good", choose_among=[])
+
+
 def test_a_single_variant_scores_as_it_does_alone_and_so_does_choosing_it():
     clips, recordings = survey()
     sets = {"one": hears(clips, 1.0)}

@@ -15,6 +15,7 @@ from pseudorca.features.backgrounds import (
     signal_sound,
     swap_background,
     take_apart,
+    with_quietest,
 )
 from pseudorca.features.common import CommonFrontEnd
 from pseudorca.features.study import StudyFrontEnd
@@ -205,3 +206,33 @@ def test_heard_band_is_the_front_ends_own_or_all():
     front_end = CommonFrontEnd()
     assert heard_band(front_end, 500_000) == (front_end.fmin_hz, front_end.fmax_hz)
     assert heard_band(StudyFrontEnd(), 500_000) == (100.0, 235_000.0)
+
+
+def test_where_no_frame_is_free_the_quietest_stand_for_the_background():
+    sound = with_whistle(noise(0.3), start_s=0.06, end_s=0.28, level=0.2)
+    parts = apart(sound)
+    assert not parts.has_background
+    quiet = with_quietest(parts)
+    assert quiet.has_background
+    made = background_sound(quiet, 5_000, seed=0)
+    assert len(made) == 5_000
+    assert level_db(made) < level_db(sound) - 2
+    usual = apart(with_whistle(noise()))
+    assert with_quietest(usual) is usual
+
+
+def test_every_clip_has_a_background_where_the_quietest_may_stand_for_it():
+    front_end = BackgroundFrontEnd(CommonFrontEnd(), BAND, quietest=True)
+    short = noise(0.06)
+    np.testing.assert_array_equal(
+        front_end.picture(short, sample_rate=RATE),
+        CommonFrontEnd().picture(short, sample_rate=RATE),
+    )
+    strict = BackgroundFrontEnd(CommonFrontEnd(), BAND)
+    with pytest.raises(AudioError):
+        strict.picture(short, sample_rate=RATE)
+    heard = with_whistle(noise())
+    np.testing.assert_array_equal(
+        front_end.picture(heard, sample_rate=RATE), strict.picture(heard, sample_rate=RATE)
+    )
+    assert front_end.settings() != strict.settings()

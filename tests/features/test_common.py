@@ -193,3 +193,38 @@ def test_the_widest_band_is_reached_by_nearly_all_of_every_class():
     assert widest_band({"a": [192_000], "b": [8_000]}) == "all"
     assert len(sounds_left_out(15_040)) == 1
     assert "wholly" in sounds_left_out(15_040)[0]
+
+
+def test_the_common_band_shows_of_no_recording_how_far_it_reaches():
+    front_end = make_front_end("common", band="common", lowest_rate=16_000)
+    empty = [
+        (level_picture(front_end, tone(3_000, rate), rate) == 0).all(axis=1)
+        for rate in (16_000, 32_000, 96_000)
+    ]
+    assert (empty[0] == empty[1]).all()
+    assert (empty[0] == empty[2]).all()
+    assert empty[0].any()
+    assert front_end.reached_by(16_000)
+    usual = level_picture(CommonFrontEnd(), tone(3_000, 32_000), 32_000)
+    assert not (usual == 0).all(axis=1).any()
+
+
+def test_settings_of_other_bands_are_what_they_were_and_all_can_be_made_again():
+    assert "reach_hz" not in CommonFrontEnd().settings()
+    for band in ("common", "all", "48k"):
+        front_end = make_front_end("common", band=band, lowest_rate=20_000)
+        assert front_end_from_settings(front_end.settings()) == front_end
+    with pytest.raises(FrontEndError, match="lowest sample rate"):
+        make_front_end("common", band="common")
+    with pytest.raises(FrontEndError, match="begins at"):
+        CommonFrontEnd(reach_hz=50.0)
+
+
+def test_a_steady_hum_vanishes_with_the_background_of_its_row():
+    steady = tone(2_000, 32_000, 2.0) + tone(6_000, 32_000, 2.0)
+    steady[:16_000] += tone(4_000, 32_000, 0.5)
+    for background in ("median", "quartile"):
+        levels, _ = CommonFrontEnd(background=background).levels_db(steady, sample_rate=32_000)
+        loudest = np.argsort(levels.max(axis=1))[-1]
+        kept, _ = CommonFrontEnd().levels_db(steady, sample_rate=32_000)
+        assert loudest == np.argmax(kept[:, :40].max(axis=1) - kept[:, -40:].max(axis=1))

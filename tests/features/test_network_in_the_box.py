@@ -150,6 +150,18 @@ def test_network_cannot_be_cut():
         load_backbone("pseudorca_small", layer="members")
 
 
+def test_embedding_follows_the_square_root_and_has_a_slope_everywhere():
+    network = small_network.SmallNetwork(small_network.NetworkConfig(widths=(4, 4, 8, 8)))
+    maps = torch.rand(2, 8, 8, 5)
+    maps[0] = 0.0
+    maps.requires_grad_()
+    pooled = network.pool(maps)
+    assert pooled.shape == (2, network.config.embedding_size)
+    torch.testing.assert_close(network.pool(4 * maps)[1], 2 * pooled[1], rtol=1e-4, atol=1e-4)
+    pooled.sum().backward()
+    assert torch.isfinite(maps.grad).all()
+
+
 def test_low_noise_does_not_decide_what_is_loud():
     """A whistle keeps its level beside a rumble that takes most of the picture's loudest rows."""
     grey = torch.full((2, 1, small_network.N_ROWS, 64), 0.25)
@@ -168,13 +180,17 @@ def test_what_a_recording_does_not_reach_lies_on_the_floor():
     assert torch.isfinite(small_network.whitened(torch.zeros(1, 1, 128, 16))).all()
 
 
-def test_rows_stand_for_the_front_ends_own_frequencies():
-    front_end = CommonFrontEnd(**small_network.FRONT_END)
+@pytest.mark.parametrize("band", ["16k", "48k", "96k"])
+def test_rows_stand_for_the_front_ends_own_frequencies(band):
+    front_end = CommonFrontEnd.in_band(band, **small_network.FRONT_END)
     _, centres_hz = filter_weights(
-        front_end.scale, front_end.n_rows, front_end.fmin_hz, front_end.fmax_hz, 1024, RATE
-    )
-    mel = 2595 * np.log10(1 + centres_hz[[-1, 0]] / 700)
-    np.testing.assert_allclose(small_network.ROWS_MEL, mel, atol=2.0)
+        front_end.scale, front_end.n_rows, front_end.fmin_hz, front_end.fmax_hz, 1024,
+        front_end.sample_rate,
+    )  # fmt: skip
+    own = small_network.row_centres_hz(small_network.N_ROWS, front_end.fmax_hz)
+    np.testing.assert_allclose(own.flip(0), centres_hz, rtol=1e-3)
+    if band == "16k":
+        assert small_network.NetworkConfig().fmax_hz == front_end.fmax_hz
 
 
 def test_range_spread_means_as_many_decibels_in_every_clip():
@@ -312,6 +328,75 @@ def test_run_of_other_settings_is_not_gone_on_with(training, clips, tmp_path):
     train_network.train(tiny(training, clips[0]), sound, tmp_path, max_epochs=0)
     with pytest.raises(SystemExit, match="other settings"):
         train_network.train(tiny(training, clips[0], dropout=0.5), sound, tmp_path)
+
+
+def signals_of(training, *rows):
+    """Signals as the cache keeps them: kind, start, end, low, high, snr, then peak and interval."""
+    simulated, _ = training
+    table = np.ones((len(rows), 6 + len(simulated.PARAMETERS)), np.float32)
+    for k, (kind, low_hz, high_hz, snr_db, told) in enumerate(rows):
+        table[k, :6] = sim.KINDS.index(kind), 0.2, 0.6, low_hz, high_hz, snr_db
+        for name, value in told.items():
+            table[k, 6 + simulated.PARAMETERS.index(f"{kind}.{name}")] = value
+    return table
+
+
+def test_signal_stands_out_by_the_cells_that_it_fills(training):
+    simulated, _ = training
+    click = {"peak_hz": 40_000.0, "interval_s": 0.1}
+    buzz = {"peak_hz": 40_000.0, "interval_s": 0.002}
+    gain_db = simulated.seen_gain_db(
+        signals_of(
+            training,
+            ("whistle", 6000, 6010, 10, {}),
+            ("whistle", 5000, 7000, 10, {}),
+            ("click_train", 5000, 15_000, 10, click),
+            ("burst_pulse", 5000, 15_000, 10, buzz),
+            ("moan", 30, 60, 10, {}),
+        ),
+        simulated.front_end(),
+    )
+    flat, sweep, clicks, pulses, below = gain_db
+    assert flat < 0 < sweep
+    assert -30 < clicks < -20  # some 60 us of a window of 32 ms
+    assert clicks < pulses < 0
+    assert below == -np.inf
+
+
+def test_only_what_can_be_seen_is_asked_for(training):
+    simulated, train_network = training
+    click = {"peak_hz": 40_000.0, "interval_s": 0.1}
+    rows = signals_of(
+        training,
+        ("whistle", 5000, 7000, 20, {}),
+        ("whistle", 13_000, 13_500, 20, {}),
+        ("click_train", 5000, 15_000, 20, click),
+    )
+    clips = simulated.Clips(
+        np.zeros((1, 128, 100), np.uint8), np.zeros(1, np.int64), np.full(1, 128), [rows]
+    )
+    whistle, clicks = (sim.KINDS.index(kind) for kind in ("whistle", "click_train"))
+
+    def told(drowned_db, n_reached, **settings):
+        targets = train_network.Targets(clips, train_network.TrainSettings(**settings))
+        zero, hundred = np.zeros(1, np.int64), np.full(1, 100)
+        return targets.of(
+            zero, zero, hundred, 100, np.full(1, drowned_db, np.float32), np.full(1, n_reached)
+        )
+
+    presence, _, maps = told(0.0, 128, seen_db=3.0)
+    assert presence[0, whistle] == 1
+    assert presence[0, clicks] == 0
+    assert told(60.0, 128)[0][0, clicks] == 1  # everything audible
+    assert told(60.0, 128, seen_db=3.0)[0].sum() == 0
+    fewer = told(0.0, 100, seen_db=3.0)[2]  # up to some 8 kHz
+    assert 0 < fewer[0, whistle].sum() < maps[0, whistle].sum()
+
+
+def test_network_of_a_wider_band_whitens_its_own_rows(training):
+    simulated, train_network = training
+    settings = train_network.settings_from([], 1, simulated.ClipSettings(band="96k"))
+    assert settings.network.fmax_hz == simulated.front_end("96k").fmax_hz
 
 
 def test_nearer_species_lies_between_two(training):

@@ -12,7 +12,7 @@ from pseudorca.errors import HeadError
 from pseudorca.learning.calibration import carried_prior
 from pseudorca.learning.ensembles import MeanHead, blocks_of, side_by_side
 from pseudorca.learning.forest import ForestHead
-from pseudorca.learning.heads import HEADS, LogisticHead, SoftmaxHead, load_trained, make_head
+from pseudorca.learning.heads import LogisticHead, SoftmaxHead, load_trained, make_head
 from pseudorca.learning.link import fit_slope, log_softmax
 from pseudorca.learning.mixtures import GmmHead, HmmHead
 from pseudorca.learning.svm import SvmHead
@@ -160,7 +160,7 @@ def test_sequences_are_asked_for_where_embeddings_are_none():
         make_head("svm", balance="sampler")
 
 
-@pytest.mark.parametrize("name", [name for name in HEADS if name not in ("logistic", "softmax")])
+@pytest.mark.parametrize("name", [name for name in SPACES if name not in ("logistic", "softmax")])
 def test_settings_of_classic_heads_can_be_tuned(name):
     assert set(SPACES[name]) <= set(make_head(name).settings())
     data = make_sequences(n=36) if name == "hmm" else make_set(n=60)

@@ -106,7 +106,7 @@ def test_audit_again_says_the_same_and_reads_no_audio(project, audited, monkeypa
 
 def test_measuring_goes_on_where_it_was_killed(project, audited, monkeypatch):
     clips, recordings = project.read("clips"), project.read("recordings")
-    front_end = parts.BackgroundFrontEnd(workflow.audit.load_embedder(
+    front_end = parts.BackgroundFrontEnd(workflow.audit.load_embedders(
         project.folder / "embedder").front_end, (100.0, 15_000.0))  # fmt: skip
     monkeypatch.setattr(parts, "_BATCH", 4)
     monkeypatch.setattr(parts, "_COMMIT_S", -1.0)

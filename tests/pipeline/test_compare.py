@@ -1,6 +1,7 @@
 """``compare`` over a project: every embedder that has the clips, from kept embeddings."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,36 @@ def test_unknown_names_are_named(embedded: Store, tmp_path: Path) -> None:
     ):
         with pytest.raises(PseudorcaError, match=said):
             workflow.compare_project(embedded, options, tmp_path)
+
+
+def test_what_is_not_for_commercial_use_is_compared_but_not_chosen(
+    embedded: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limited(licence: str) -> bool:
+        return "unknown (local weights file)" in licence
+
+    monkeypatch.setattr(workflow.compare, "is_non_commercial", limited)
+    result = workflow.compare_project(embedded, OPTIONS, tmp_path)
+    left_out = [name for name in result["variants"] if BACKBONE in name]
+    assert list(result["not_chosen_among"]) == left_out
+    assert len(left_out) == 3  # alone, and both ensembles that it is in
+    assert set(result["chosen"]["encounter"]) <= {"logmel", "mean_spectrum"}
+    assert result["n_chosen_among"] == 2
+    assert "--choose-among all includes them" in result["summary"]
+    assert "unknown (local weights file)" in result["summary"]
+    rows = {row["variant"]: row for row in result["rows"]}
+    assert (rows[BACKBONE]["may_be_chosen"], rows["logmel"]["may_be_chosen"]) == (False, True)
+    every = workflow.compare_project(embedded, replace(OPTIONS, choose_among=("all",)), tmp_path)
+    assert (every["n_chosen_among"], every["not_chosen_among"]) == (5, {})
+    mine = replace(OPTIONS, choose_among=(BACKBONE,))
+    assert set(workflow.compare_project(embedded, mine, tmp_path)["chosen"]["encounter"]) == {
+        BACKBONE
+    }
+    with pytest.raises(PseudorcaError, match="nothing to choose among"):
+        workflow.compare_project(embedded, workflow.CompareOptions(only=(BACKBONE,)), tmp_path)
+    wanted = replace(OPTIONS, choose_among=("birdnet",))
+    with pytest.raises(PseudorcaError, match="unknown embedder compared here 'birdnet'"):
+        workflow.compare_project(embedded, wanted, tmp_path)
 
 
 @pytest.mark.slow

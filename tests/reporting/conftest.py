@@ -57,6 +57,7 @@ def scanned_project(folder: Path, **options: Any) -> Store:
 def evaluate(store: Store, *splits: str) -> None:
     """Evaluate on made-up embeddings that hold a little of the label and all of the encounter."""
     embedder = SimpleNamespace(embedder_id="madeup", front_end=CommonFrontEnd.in_band("16k"))
+    embedder.members = (embedder,)
     clips = store.read("clips")
     rng = np.random.default_rng(1)
     encounters = clips["encounter"].astype("category").cat.codes.to_numpy()
@@ -64,7 +65,7 @@ def evaluate(store: Store, *splits: str) -> None:
     vectors[:, 0] += np.where(clips["label"].fillna("") == "Pelagic", 3.0, -3.0)
     store.append_vectors("madeup", clips["clip_id"].tolist(), vectors.astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pseudorca.workflow.evaluate.load_embedder", lambda folder: embedder)
+        patch.setattr("pseudorca.workflow.evaluate.load_embedders", lambda folder: embedder)
         made = [Split(name, n_folds=2, n_repeats=2) for name in splits]
         workflow.evaluate_project(store, HEAD, made)
     about = {"embedder_id": "madeup", "front_end": embedder.front_end.settings()}

@@ -63,8 +63,7 @@ def sentences(found: Mapping[str, Any]) -> dict[str, Any]:
         explained["bands"] = _bands(found["bands"])
     elif "bands" in found:
         explained["bands"] = (
-            "Not tried: this network takes the sound itself, and no picture whose rows could be left "
-            "out."
+            "Not tried: a band is rows of a picture, and this is not one network on pictures."
         )
     if "recorder_in_embeddings" in found:
         explained["recorder in the embeddings"] = _recorder(found["recorder_in_embeddings"])

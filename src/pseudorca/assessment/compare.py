@@ -6,7 +6,7 @@ among all of them: the only number that the choice has not made too good.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -80,6 +80,7 @@ def compare(
     split: Split,
     *,
     reference: str,
+    choose_among: Collection[str] | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Compared:
@@ -97,6 +98,7 @@ def compare(
     clips, recordings : DataFrame, the tables of these names; labelled clips only
     split : Split
     reference : str, the variant that differences are taken from
+    choose_among : names of the variants that the choice may take, or None: all
     seed : int, of inner folds and of the bootstrap
     progress : callable (done, total) or None, over trainings
 
@@ -107,10 +109,13 @@ def compare(
     Raises
     ------
     FoldError
-        If the split cannot be made, or there is nothing to compare.
+        If the split cannot be made, or there is nothing to compare, or to choose among.
     """
     if not variants:
         raise FoldError("nothing to compare: embed the clips with at least one embedder.")
+    eligible = {one.name for one in variants if choose_among is None or one.name in choose_among}
+    if not eligible:
+        raise FoldError("nothing to choose among: name at least one of the variants.")
     folds = make_folds(clips, recordings, split)
     nested = not split.is_optimistic
     some = next(iter(sets.values()))
@@ -121,7 +126,9 @@ def compare(
     scored: dict[str, OutOfFold] = {}
     for k, variant in enumerate(variants):
         data = replace(variant.data(sets), groups=whole)
-        head: Head = _Judged(variant.trainer(), seed) if nested else variant.trainer()
+        head = variant.trainer()
+        if nested and variant.name in eligible:
+            head = _Judged(head, seed)
 
         def update(done: int, total: int, k: int = k) -> None:
             if progress:
@@ -135,7 +142,9 @@ def compare(
         mixed = np.full_like(found[variants[0].name], np.nan)
         for at, (repeat, _, _, test) in enumerate(folds):
             losses = {
-                name: one.details[at]["inner_log_loss_judged"] for name, one in scored.items()
+                name: one.details[at]["inner_log_loss_judged"]
+                for name, one in scored.items()
+                if name in eligible
             }
             best = min(losses, key=lambda name: losses[name])
             choices.append(best)

@@ -10,10 +10,12 @@ from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
     GroupBy,
+    Prepare,
     Project,
     Repeats,
     Seed,
     open_store,
+    preparation_from,
     splits_from,
 )
 from pseudorca.cli.output import done, progress, say, say_notices, table
@@ -47,12 +49,21 @@ def compare(
             help="Differences are taken from this one; without it, the network in the box."
         ),
     ] = None,
+    choose_among: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--choose-among",
+            help="Embedders of which, alone or together, inner folds may choose; all; without it, "
+            "those that may be used commercially. Several by commas.",
+        ),
+    ] = None,
     split: Annotated[
         list[str] | None, typer.Option(help=f"{SPLIT_HELP} Repeatable; the first is the headline.")
     ] = None,
     group_by: GroupBy = None,
     n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of a split.")] = 5,
     repeats: Repeats = 3,
+    prepare: Prepare = None,
     seed: Seed = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the tables and the page; in the project.")
@@ -66,7 +77,8 @@ def compare(
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
     options = workflow.CompareOptions(
         _words(with_features), tuple(ensemble or ()), _words(only), _words(head) or ("logistic",),
-        against, tuple(splits), seed or 0,
+        against, tuple(splits), _words(choose_among), seed or 0,
+        tuple(preparation_from([text]) for text in prepare or ()),
     )  # fmt: skip
     store = open_store(project)
     folder = out or store.folder / "comparison"
@@ -83,7 +95,7 @@ def compare(
     for unit in ("encounter", "recording"):
         say(f"By {unit}, split {name}:")
         table(
-            ["", "numbers", "clips/s", "balanced accuracy", "95 % interval", "random split",
+            ["", "licence", "numbers", "clips/s", "balanced accuracy", "95 % interval", "random split",
              f"against {result['reference']}", "95 % interval", ""],
             _lines(result, name, unit),
         )  # fmt: skip
@@ -112,7 +124,7 @@ def _lines(result: dict[str, Any], split: str, unit: str) -> list[tuple[str, ...
             against = (f"{row['difference']:+.3f}", span, row["word"])
         lines.append(
             (
-                row["variant"], str(row["embedding_size"] or ""),
+                row["variant"], row["licence"], str(row["embedding_size"] or ""),
                 "" if row["clips_per_s"] is None else f"{row['clips_per_s']:.0f}",
                 f"{row['balanced_accuracy']:.3f}", f"{row['ci_low']:.2f} to {row['ci_high']:.2f}",
                 "" if beside is None else f"{beside['balanced_accuracy']:.3f}", *against,

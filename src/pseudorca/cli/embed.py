@@ -23,10 +23,17 @@ from pseudorca.cli.output import done, progress, say, say_problems
 def embed(
     project: Project,
     backbone: Annotated[
-        str, typer.Option(help="Network, by name; see: pseudorca backbones.")
+        str,
+        typer.Option(
+            help="Network, by name (see: pseudorca backbones); several side by side: A+B."
+        ),
     ] = "pseudorca_small",
     weights: Annotated[
-        str, typer.Option(help="official, the name of official weights, or a file or folder.")
+        str,
+        typer.Option(
+            help="official, the name of official weights, or a file or folder; of several networks "
+            "A=FILE,B=FILE."
+        ),
     ] = "official",
     layer: Annotated[
         str | None, typer.Option(help="Take the embedding after this earlier layer.")
@@ -40,7 +47,10 @@ def embed(
     ] = None,
     band: Annotated[
         str | None,
-        typer.Option(help="16k (default), 48k, 96k, or all (as far as every recording reaches)."),
+        typer.Option(
+            help="16k (default), 48k, 96k, all (as far as every recording reaches), or common (the "
+            "pictures of 16k, empty above that)."
+        ),
     ] = None,
     setting: Annotated[
         list[str] | None,
@@ -58,6 +68,29 @@ def embed(
         typer.Option(
             "--adapt-batch-norm", help="Recompute batch-norm statistics over these recordings."
         ),
+    ] = False,
+    augment: Annotated[
+        int, typer.Option(min=0, help="Altered copies of every labelled clip to learn from.")
+    ] = 0,
+    test_views: Annotated[
+        int,
+        typer.Option(
+            "--test-views",
+            min=0,
+            help="Altered copies over which a clip that is tested is averaged.",
+        ),
+    ] = 0,
+    augment_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--augment-set",
+            help="What is altered: gain_db=6, shift=true, background_db=6 (null: none), "
+            "bandlimit=true, slope_db=3, seed=0. Repeatable.",
+        ),
+    ] = None,
+    reference: Annotated[
+        bool,
+        typer.Option("--reference", help="Embed the background of every labelled clip, too."),
     ] = False,
     device: Device = "auto",
     precision: Precise = Precision.auto,
@@ -79,6 +112,10 @@ def embed(
         settings_from(setting or []),
         adapt_batch_norm,
         slow,
+        augment,
+        test_views,
+        settings_from(augment_set or [], option="--augment-set"),
+        reference,
     )
     computing = workflow.Computing(device, precision.value, batch_size, threads, workers, cluster)
     store = open_store(project)
@@ -91,4 +128,9 @@ def embed(
         f"{result['n_clips']} clips, {result['n_new']} newly embedded by {result['backbone']}{after} "
         f"({result['weights']}, {result['embedding_size']} numbers each; {result['licence']})."
     )
+    if augment or test_views or reference:
+        say(
+            f"Besides, newly embedded: {result['n_new_views']} altered copies and "
+            f"{result['n_new_backgrounds']} backgrounds of labelled clips. Use them with --prepare."
+        )
     say_problems(result)

@@ -9,10 +9,12 @@ from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
     GroupBy,
+    Prepare,
     Project,
     Repeats,
     Seed,
     open_store,
+    preparation_from,
     splits_from,
 )
 from pseudorca.cli.output import done, progress, say, say_notices, table
@@ -26,6 +28,7 @@ def evaluate(
     n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of a split.")] = 5,
     repeats: Repeats = 3,
     head: TunedHeadOptions = TUNED_HEAD,
+    prepare: Prepare = None,
     max_error: Annotated[
         float,
         typer.Option("--max-error", help="Show what naming with at most this error would do."),
@@ -52,7 +55,9 @@ def evaluate(
     with progress("Training heads") as update:
         result = workflow.evaluate_project(
             store, made, splits, max_error=max_error,
-            n_permutations=permutations, within=within, learning=learning_curve, progress=update,
+            n_permutations=permutations, within=within, learning=learning_curve,
+            preparation=preparation_from(prepare), progress=update,
+            stage=lambda text: typer.echo(text, err=True),
         )  # fmt: skip
     if done(result, as_json):
         return

@@ -12,7 +12,12 @@ from pseudorca.cli.options import (
     HeadKind,
     HeadName,
     HeadSettings,
+    Join,
+    Joining,
     Momentum,
+    PseudoLabels,
+    PseudoRounds,
+    PseudoWeight,
     Rate,
     Strength,
     Tune,
@@ -40,13 +45,23 @@ class HeadOptions:
     momentum: Momentum = None
     epochs: Epochs = None
     head_set: HeadSettings = None
+    join: Join = Joining.embeddings
 
     def make(self, seed: int | None) -> "Head":
         """The head with these settings."""
-        return head_from(
+        made = head_from(
             self.head, self.balance, self.c, self.learning_rate, self.momentum, self.epochs, seed,
             settings_from(self.head_set or [], option="--head-set"),
         )  # fmt: skip
+        return self._joining(made)
+
+    def _joining(self, head: "Head") -> "Head":
+        """One such head for every network, where their scores are to be averaged."""
+        if self.join == Joining.embeddings:
+            return head
+        from pseudorca.learning.ensembles import MeanHead
+
+        return MeanHead((head,))
 
 
 @dataclass(frozen=True)
@@ -54,13 +69,22 @@ class TunedHeadOptions(HeadOptions):
     """The same, for verbs that may choose settings in inner folds."""
 
     tune: Tune = None
+    pseudo_labels: PseudoLabels = None
+    pseudo_rounds: PseudoRounds = 1
+    pseudo_weight: PseudoWeight = 1.0
 
     def make_tuned(self, store: "Store", seed: int | None) -> "Head":
         """The head with these settings, those that were not given tuned if that is wished."""
-        return tuned_head_from(
+        made = tuned_head_from(
             self.tune, store, self.head, self.balance, self.c, self.learning_rate, self.momentum,
             self.epochs, seed, settings_from(self.head_set or [], option="--head-set"),
         )  # fmt: skip
+        joined = self._joining(made)
+        if self.pseudo_labels is None:
+            return joined
+        from pseudorca.learning.pseudo_labels import PseudoLabelHead
+
+        return PseudoLabelHead(joined, self.pseudo_labels, self.pseudo_rounds, self.pseudo_weight)
 
 
 HEAD, TUNED_HEAD = HeadOptions(), TunedHeadOptions()

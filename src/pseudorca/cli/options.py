@@ -11,6 +11,7 @@ import typer
 from pseudorca.errors import PseudorcaError
 
 if TYPE_CHECKING:
+    from pseudorca.learning.centring import Preparation
     from pseudorca.learning.heads import Head
     from pseudorca.recordings.folds import Split
     from pseudorca.store import Store
@@ -30,6 +31,12 @@ class HeadKind(StrEnum):
     forest = "forest"
     gmm = "gmm"
     hmm = "hmm"
+    finetuned = "finetuned"
+
+
+class Joining(StrEnum):
+    embeddings = "embeddings"
+    scores = "scores"
 
 
 class Balance(StrEnum):
@@ -123,7 +130,8 @@ HeadName = Annotated[
     typer.Option(
         "--head",
         help="logistic regression; softmax trained by SGD as in the study; svm, forest, gmm; hmm on "
-        "the frames of --backbone mfcc_frames.",
+        "the frames of --backbone mfcc_frames; finetuned trains through the network (see "
+        "docs/finetuning.md).",
     ),
 ]
 
@@ -143,11 +151,16 @@ Strength = Annotated[
     ),
 ]
 
-Rate = Annotated[float | None, typer.Option("--learning-rate", help="softmax: 0.001.")]
+Rate = Annotated[
+    float | None, typer.Option("--learning-rate", help="softmax: 0.001; finetuned: 0.0003.")
+]
 
-Momentum = Annotated[float | None, typer.Option("--momentum", help="softmax: 0.9.")]
+Momentum = Annotated[
+    float | None,
+    typer.Option("--momentum", help="softmax: 0.9; finetuned with optimiser=sgd: 0.9."),
+]
 
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="softmax: 24.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="softmax: 24; finetuned: 8.")]
 
 HeadSettings = Annotated[
     list[str] | None,
@@ -162,6 +175,44 @@ Tune = Annotated[
         "--tune",
         help="Choose the head's settings in inner folds, anew for every training side: grid (the "
         "study's values) or optuna (kept in the project; goes on when run again).",
+    ),
+]
+
+Join = Annotated[
+    Joining,
+    typer.Option(
+        "--join",
+        help="Several networks (embed --backbone A+B): one head on their embeddings side by side, or "
+        "a head each and the mean of their scores.",
+    ),
+]
+
+PseudoLabels = Annotated[
+    float | None,
+    typer.Option(
+        "--pseudo-labels",
+        help="Learn from unlabelled moments, too, that the head names with at least this probability "
+        "(0.9); those of encounters held out stay out.",
+    ),
+]
+
+PseudoRounds = Annotated[
+    int, typer.Option("--pseudo-rounds", min=1, help="Times that the unlabelled are named anew.")
+]
+
+PseudoWeight = Annotated[
+    float,
+    typer.Option("--pseudo-weight", help="What a moment so named weighs beside a labelled one."),
+]
+
+Prepare = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prepare",
+        help="What is made of embeddings first, several by commas: views (learn from the altered "
+        "copies of embed --augment), test-views (average over those of embed --test-views), "
+        "reference=minus or beside (the clip's own background, of embed --reference), "
+        "centre=platform or another column (transductive), scale.",
     ),
 ]
 
@@ -286,6 +337,11 @@ def tuned_head_from(
         return head_from(name, balance, c, learning_rate, momentum, epochs, seed, settings)
     from pseudorca.learning.tuning import SPACES, TunedHead
 
+    if name.value not in SPACES:
+        raise PseudorcaError(
+            f"--tune does not choose the settings of the {name.value} head. Give them by --head-set, "
+            "or leave out --tune."
+        )
     wished = {
         "balance": balance.value if balance else None,
         "c": c,
@@ -324,6 +380,13 @@ def splits_from(
             Split(name, n_folds, 1 if one else n_repeats, default if seed is None else seed)
         )
     return made
+
+
+def preparation_from(texts: list[str] | None) -> "Preparation":
+    from pseudorca.learning.centring import Preparation
+
+    words = [word.strip() for text in texts or () for word in text.split(",")]
+    return Preparation.of([word for word in words if word])
 
 
 def settings_from(texts: list[str], *, option: str = "--set") -> tuple[tuple[str, Any], ...]:

@@ -5,7 +5,14 @@ from typing import Annotated
 import typer
 
 from pseudorca.cli.head_options import TUNED_HEAD, TunedHeadOptions, with_head_options
-from pseudorca.cli.options import AsJson, Project, Seed, open_store
+from pseudorca.cli.options import (
+    AsJson,
+    Prepare,
+    Project,
+    Seed,
+    open_store,
+    preparation_from,
+)
 from pseudorca.cli.output import done, progress, say, say_notices, table
 
 
@@ -14,6 +21,7 @@ def train(
     project: Project,
     name: Annotated[str, typer.Option(help="Name of the classifier.")] = "classifier",
     head: TunedHeadOptions = TUNED_HEAD,
+    prepare: Prepare = None,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
@@ -23,7 +31,10 @@ def train(
     store = open_store(project)
     made = head.make_tuned(store, seed)
     with progress("Training and calibrating") as update:
-        result = workflow.train_project(store, made, name=name, progress=update)
+        result = workflow.train_project(
+            store, made, name=name, preparation=preparation_from(prepare), progress=update,
+            stage=lambda text: typer.echo(text, err=True),
+        )  # fmt: skip
     if done(result, as_json):
         return
     say_notices(result)

@@ -9,7 +9,7 @@ its quietest: no narrow line (whistles), and no wide band (clicks, burst pulses)
 the whole clip at one frequency and one level cannot be told from background.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -47,6 +47,10 @@ class BackgroundOptions:
     """Frames either side of a signal that are not free either."""
     min_frames: int = 6
     """Fewer free frames than this are none."""
+
+
+QUIETEST_SHARE = 0.25
+"""Share of a clip's frames that stand for its background where every frame holds a signal."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,24 @@ def take_apart(
     mask = np.zeros(spectrum.shape, dtype=bool)
     mask[heard] = scipy.ndimage.binary_dilation(found, np.ones((3, 3), dtype=bool))
     return SoundParts(samples, sample_rate, spectrum, mask, is_free, is_signal, bins_hz, transform)
+
+
+def with_quietest(parts: SoundParts) -> SoundParts:
+    """Take the quietest frames for free where none is: those whose signals have the least power.
+
+    A quarter of the frames, with the one after each, since a grain needs two that follow each other;
+    digital silence comes last. Clips that have free frames stay as they are.
+    """
+    if parts.has_background:
+        return parts
+    inside = np.flatnonzero(_between(parts))
+    power = np.abs(parts.spectrum[:, inside]) ** 2
+    signal = np.where(power.any(axis=0), (power * parts.mask[:, inside]).sum(axis=0), np.inf)
+    n_quiet = max(2, round(QUIETEST_SHARE * len(inside)))
+    is_free = np.zeros_like(parts.is_free)
+    for k in np.argsort(signal, kind="stable")[:n_quiet]:
+        is_free[inside[max(0, min(k, len(inside) - 2)) : k + 2]] = True
+    return replace(parts, is_free=is_free)
 
 
 def background_sound(parts: SoundParts, n_samples: int, *, seed: int) -> Samples:
@@ -266,6 +288,9 @@ class BackgroundFrontEnd:
     front_end: FrontEnd
     band_hz: tuple[float, float]
     options: BackgroundOptions = BackgroundOptions()
+    quietest: bool = False
+    """Where no frame is free of signal, take the quietest, and where a clip is too short to tell, all
+    of it: then every clip has a background, though the animal may be in it."""
 
     @property
     def sample_rate(self) -> int | None:
@@ -273,13 +298,22 @@ class BackgroundFrontEnd:
 
     def settings(self) -> dict[str, Any]:
         about = {"version": _VERSION, "band_hz": list(self.band_hz)} | asdict(self.options)
+        if self.quietest:
+            about["quietest"] = QUIETEST_SHARE
         return self.front_end.settings() | {"background_only": about}
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:
         """Draw the background; AudioError ``no frames without signal`` if there is none."""
-        parts = take_apart(
-            waveform, sample_rate=sample_rate, band_hz=self.band_hz, options=self.options
-        )
+        try:
+            parts = take_apart(
+                waveform, sample_rate=sample_rate, band_hz=self.band_hz, options=self.options
+            )
+        except AudioError:
+            if self.quietest:
+                return self.front_end.picture(waveform, sample_rate=sample_rate)
+            raise
+        if self.quietest:
+            parts = with_quietest(parts)
         if not parts.has_background:
             raise AudioError("no frames without signal", "every frame holds or touches a signal")
         sound = background_sound(parts, len(waveform), seed=seed_of(waveform))

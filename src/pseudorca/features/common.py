@@ -38,6 +38,9 @@ KNOWN_SOUNDS: tuple[tuple[str, float, float], ...] = (
 )
 """Name, lowest and highest frequency in Hz (field notes of the first study)."""
 
+COMMON = "common"
+"""The band whose pictures are those of the band 16k, drawn as far up as every recording reaches."""
+
 _ALL_TOP = 0.45  # of the lowest sample rate, for the band "all"
 _CACHED_SAMPLES = 1 << 16  # frames are transformed so many samples at a time: fits the cache
 _VERSION = 1  # changes with anything that changes a picture
@@ -65,12 +68,15 @@ class CommonFrontEnd:
     levels: Literal["db", "pcen"] = "db"
     range_db: float = 80.0
     """Levels further below the loudest are cut off."""
-    background: Literal["keep", "median"] = "keep"
-    """``median``: subtract each row's median over time, in decibels."""
+    background: Literal["keep", "median", "quartile"] = "keep"
+    """``median``, ``quartile``: subtract from each row its level half, or a quarter, of the time."""
     colours: Literal["viridis", "grey"] = "viridis"
     spread: Literal["clip", "range"] = "clip"
     """Over what the colours spread: from the clip's lowest to its highest level, or over all of
     ``range_db`` below the highest, so that a colour is as many decibels in every clip."""
+    reach_hz: float | None = None
+    """Rows above stay empty, as those that a recording does not reach; None: all are drawn. With the
+    reach of the recording that reaches least, no row tells how far a recorder reaches."""
 
     def __post_init__(self) -> None:
         if not 0 < self.fmin_hz < self.fmax_hz <= self.sample_rate / 2:
@@ -82,6 +88,11 @@ class CommonFrontEnd:
             raise FrontEndError(
                 f"window {self.window_ms} ms, hop {self.hop_ms} ms: expected 0 < hop <= window."
             )
+        if self.reach_hz is not None and not self.fmin_hz < self.reach_hz:
+            raise FrontEndError(
+                f"drawn up to {self.reach_hz:g} Hz, in a band that begins at {self.fmin_hz:g} Hz: "
+                "expected more."
+            )
         if self.n_rows < 2 or self.range_db <= 0:
             raise FrontEndError(
                 f"{self.n_rows} rows over {self.range_db} dB: expected 2 or more, over 0."
@@ -89,7 +100,7 @@ class CommonFrontEnd:
         for kind, value, valid in (
             ("frequency scale", self.scale, ("mel", "linear", "log")),
             ("levels", self.levels, ("db", "pcen")),
-            ("background", self.background, ("keep", "median")),
+            ("background", self.background, ("keep", "median", "quartile")),
             ("colours", self.colours, ("viridis", "grey")),
             ("spread", self.spread, ("clip", "range")),
         ):
@@ -105,35 +116,42 @@ class CommonFrontEnd:
         Parameters
         ----------
         band : str
-            ``16k``, ``48k``, ``96k``, or ``all``: as far up as every recording reaches
+            ``16k``, ``48k``, ``96k``; ``all``: rows spread as far up as every recording reaches;
+            ``common``: the rows of ``16k``, those empty that not every recording reaches
         lowest_rate : int or None
-            Lowest sample rate in Hz among the labelled recordings; needed for ``all``
+            Lowest sample rate in Hz among the labelled recordings; needed for ``all`` and ``common``
         settings : other fields
 
         Raises
         ------
         FrontEndError
-            If the band is unknown, or ``all`` is asked for without a rate.
+            If the band is unknown, or needs a rate and none is given.
         """
-        if band == "all":
+        if band in ("all", COMMON):
             if lowest_rate is None:
                 raise FrontEndError(
-                    "the band 'all' needs the lowest sample rate of the recordings."
+                    f"the band {band!r} needs the lowest sample rate of the recordings."
                 )
+            if band == COMMON:
+                return cls(band=band, **({"reach_hz": REACH * lowest_rate} | settings))
             top = _ALL_TOP * lowest_rate
             low = {"fmin_hz": min(100.0, top / 10), "sample_rate": lowest_rate, "fmax_hz": top}
             return cls(band=band, **(low | settings))
         if band not in BANDS:
-            raise FrontEndError(unknown_name("band", band, [*BANDS, "all"]))
+            raise FrontEndError(unknown_name("band", band, [*BANDS, "all", COMMON]))
         rate = BANDS[band]
         return cls(band=band, **({"sample_rate": rate, "fmax_hz": REACH * rate} | settings))
 
     def settings(self) -> dict[str, Any]:
-        return {"name": self.name, "version": _VERSION} | asdict(self)
+        fields = asdict(self)
+        if self.reach_hz is None:  # pictures stay what they were before there was a choice
+            del fields["reach_hz"]
+        return {"name": self.name, "version": _VERSION} | fields
 
     def reached_by(self, sample_rate: float) -> bool:
-        """Whether recordings at this rate hold sound up to the top of the band."""
-        return REACH * sample_rate >= self.fmax_hz * (1 - 1e-9)
+        """Whether recordings at this rate hold sound up to the top of what is drawn."""
+        top_hz = self.fmax_hz if self.reach_hz is None else min(self.fmax_hz, self.reach_hz)
+        return REACH * sample_rate >= top_hz * (1 - 1e-9)
 
     def levels_db(self, waveform: Samples, *, sample_rate: int) -> tuple[NDArray[np.float32], int]:
         """Compute the levels behind the picture.
@@ -148,7 +166,7 @@ class CommonFrontEnd:
         levels : ndarray [shape=(n_rows, n_frames)], lowest frequency first
             Decibels re full scale, or PCEN levels
         n_reached : int
-            Rows, from the bottom, that the recording reaches
+            Rows, from the bottom, that the recording reaches and that are to be drawn
 
         Raises
         ------
@@ -168,7 +186,8 @@ class CommonFrontEnd:
         weights, centres_hz = _filters(
             self.scale, self.n_rows, self.fmin_hz, self.fmax_hz, n_fft, self.sample_rate
         )
-        n_reached = max(1, int(np.searchsorted(centres_hz, REACH * sample_rate, side="right")))
+        reach_hz = min(REACH * sample_rate, self.reach_hz or np.inf)
+        n_reached = max(1, int(np.searchsorted(centres_hz, reach_hz, side="right")))
         bands = np.empty((self.n_rows, len(frames)), dtype=np.float32)
         n_together = max(1, _CACHED_SAMPLES // n_fft)
         for first in range(0, len(frames), n_together):
@@ -185,6 +204,8 @@ class CommonFrontEnd:
             levels = 10 * np.log10(np.maximum(bands, np.finfo(np.float32).tiny))
         if self.background == "median":
             levels = levels - np.median(levels, axis=1, keepdims=True)
+        elif self.background == "quartile":
+            levels = levels - np.quantile(levels, 0.25, axis=1, keepdims=True).astype(np.float32)
         return np.asarray(levels, dtype=np.float32), n_reached
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:

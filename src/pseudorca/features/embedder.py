@@ -4,9 +4,9 @@ Training and prediction both use it; it is saved beside what was trained on its 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +72,11 @@ class Embedder:
         return self.device.startswith("cuda")
 
     @property
+    def members(self) -> tuple["Embedder", ...]:
+        """This one alone; see :class:`pseudorca.features.joint.JointEmbedder`."""
+        return (self,)
+
+    @property
     def embedder_id(self) -> str:
         """Identifies front end and weights; other settings or weights give another."""
         described = self.description()
@@ -122,15 +127,24 @@ class Embedder:
         batch = torch.from_numpy(np.stack(inputs))
         if batch.dtype == torch.uint8:  # pictures: colours first to torch, last in memory
             batch = batch.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-        on_gpu = self.device.startswith("cuda")
-        if on_gpu:
+        if self.on_gpu:
             batch = batch.pin_memory().to(self.device, non_blocking=True)
-        mixed = self.precision == "mixed" or (self.precision == "auto" and on_gpu)
-        kind = "cuda" if on_gpu else "cpu"
-        dtype = torch.float16 if on_gpu else torch.bfloat16
+        mixed = self.precision == "mixed" or (self.precision == "auto" and self.on_gpu)
+        kind = "cuda" if self.on_gpu else "cpu"
+        dtype = torch.float16 if self.on_gpu else torch.bfloat16
         with torch.inference_mode(), torch.autocast(kind, dtype) if mixed else nullcontext():
             vectors = self.backbone(batch)
         return np.asarray(vectors.float().cpu().numpy())
+
+    def vectors(
+        self, waveforms: Sequence[audio.Samples], *, sample_rate: int
+    ) -> NDArray[np.float32]:
+        """Embed waveforms [shape=(n_samples,)] -> float32 [shape=(n_waveforms, embedding_size)]."""
+        return self.embed([self.network_input(one, sample_rate=sample_rate) for one in waveforms])
+
+    def hearing(self, change: Callable[[FrontEnd], FrontEnd]) -> "Embedder":
+        """The same network behind a changed front end."""
+        return replace(self, front_end=change(self.front_end))
 
     def _embed_widths(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """Pictures of several widths, or clips of several lengths: a batch each, in the order given."""
@@ -148,8 +162,25 @@ def save_embedder(embedder: Embedder, folder: Path) -> None:
         name: tensor.cpu().contiguous() for name, tensor in embedder.backbone.state_dict().items()
     }
     save_file(state, folder / f"{_FILE}.safetensors")
-    about = {"embedder_id": embedder.embedder_id} | embedder.description()
+    write_description(embedder.embedder_id, embedder.description(), folder)
+
+
+def write_description(embedder_id: str, description: Mapping[str, Any], folder: Path) -> None:
+    """Write what an embedder is as ``embedder.json``."""
+    about = {"embedder_id": embedder_id} | dict(description)
     (folder / f"{_FILE}.json").write_text(json.dumps(about, indent=2) + "\n")
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read ``embedder.json``. BackboneError if it cannot be read."""
+    try:
+        return dict(json.loads((folder / f"{_FILE}.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: Exception) -> BackboneError:
+    return BackboneError(f"no embedder can be read from {folder} ({error}). Run: pseudorca embed")
 
 
 def load_embedder(folder: Path, *, device: str = "auto", precision: Precision = "auto") -> Embedder:
@@ -158,15 +189,20 @@ def load_embedder(folder: Path, *, device: str = "auto", precision: Precision = 
     Raises
     ------
     BackboneError
-        If a file is missing or damaged, or the weights are not those that were saved.
+        If a file is missing or damaged, the weights are not those that were saved, or several
+        networks stand side by side there.
     """
+    about = read_description(folder)
+    if "members" in about:
+        raise BackboneError(
+            f"{folder} holds {len(about['members'])} networks side by side "
+            f"({about['backbone']['name']}), and this needs a single one. Run pseudorca embed with "
+            "one of them."
+        )
     try:
-        about = json.loads((folder / f"{_FILE}.json").read_text())
         state = load_file(folder / f"{_FILE}.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
-        raise BackboneError(
-            f"no embedder can be read from {folder} ({error}). Run: pseudorca embed"
-        ) from error
+        raise _unreadable(folder, error) from error
     front_end = front_end_from_settings(about["front_end"])
     backbone = backbone_from_description(about["backbone"], state)
     embedder = Embedder(front_end, backbone, device, precision)

@@ -134,7 +134,8 @@ def heard_up_to_hz(front_end: FrontEnd) -> float | None:
     if isinstance(front_end, SlowFrontEnd):
         top = heard_up_to_hz(front_end.front_end)
         return None if top is None else top * front_end.factor
-    return getattr(front_end, "fmax_hz", None)
+    top, reach = getattr(front_end, "fmax_hz", None), getattr(front_end, "reach_hz", None)
+    return top if reach is None else min(top, reach)
 
 
 def resampling_notices(recordings: pd.DataFrame, sample_rate: int | None) -> list[str]:

@@ -69,7 +69,8 @@ def measure_sounds(
 
     def measure(clip: Any) -> NDArray[np.float32]:
         try:
-            return describe_sound(_parts(clip, by_id, front_end), front_end.band_hz)
+            parts = clip_parts(clip, by_id[clip.recording_id], front_end)
+            return describe_sound(parts, front_end.band_hz)
         except AudioError:
             return nothing
 
@@ -118,7 +119,10 @@ def embed_swaps(
     clip_of: dict[str, Any] = {str(row.clip_id): row for row in clips.itertuples()}
 
     def draw(pair: tuple[str, str]) -> NDArray[np.uint8]:
-        signals, sea = (_parts(clip_of[clip_id], by_id, front_end) for clip_id in pair)
+        signals, sea = (
+            clip_parts(clip, by_id[clip.recording_id], front_end)
+            for clip in (clip_of[clip_id] for clip_id in pair)
+        )
         seed = seed_of(signals.waveform, sea.waveform)
         sound = swap_background(signals, sea, seed=seed)
         return embedder.network_input(sound, sample_rate=sea.sample_rate)
@@ -173,8 +177,15 @@ def _drawn_ahead(
             yield batch, [future.result() for future in futures]
 
 
-def _parts(clip: Any, by_id: dict[str, Any], front_end: BackgroundFrontEnd) -> SoundParts:
-    with audio.Reader(full_path(by_id[clip.recording_id])) as reader:
+def clip_parts(clip: Any, recording: Any, front_end: BackgroundFrontEnd) -> SoundParts:
+    """Read a row of ``clips`` from its row of ``recordings``, and take it apart.
+
+    Raises
+    ------
+    AudioError
+        If the clip cannot be read, or is too short or too silent to be taken apart.
+    """
+    with audio.Reader(full_path(recording)) as reader:
         waveform = read_clip(reader, clip)
         return take_apart(
             waveform,

@@ -20,12 +20,12 @@ FRONT_END: Final[Mapping[str, Any]] = {"colours": "grey", "spread": "range"}
 
 WEIGHTS: Final = Path(__file__).parent / "weights" / "pseudorca_small.safetensors"
 WEIGHTS_SHA256: Final = "81bc88035a7f2b02357ea055b701be8a03665a09112ef01cc3f72fa6bd58d9a8"
-VERSION: Final = 2  # of the code below; 1 did not whiten the levels
+VERSION: Final = 3  # of the code below; 1 did not whiten the levels, 2 pooled otherwise
 N_MEMBERS: Final = 1  # networks side by side in the file
 N_PARAMETERS: Final = 282_752
 N_ROWS: Final = 128
 RANGE_DB: Final = 80.0  # what 256 grey levels span
-ROWS_MEL: Final = (3482.0, 177.0)  # of the rows' centres, from top to bottom, in the band to 16 kHz
+FMIN_HZ: Final = 100.0  # bottom of every band
 FLOOR_DB: Final = 45.0  # below the root mean square
 
 
@@ -37,18 +37,21 @@ class NetworkConfig:
     """Channels after each halving of both axes."""
     n_deep: int = 2
     """Of the last so many widths, each has one more convolution."""
-    n_bands: int = 4
+    n_bands: int = 8
     """Frequency bands that the embedding keeps apart."""
+    fmax_hz: float = 15_040.0
+    """Top of the pictures' band."""
 
     @property
     def embedding_size(self) -> int:
-        return 2 * self.widths[-1] * self.n_bands
+        return self.widths[-1] * self.n_bands
 
 
 class SmallNetwork(nn.Module):
     """Whitened levels with a frequency coordinate, through four halvings; see the module.
 
-    Pooled over time by mean and maximum, in ``n_bands`` bands of frequency.
+    Averaged over time in ``n_bands`` bands of frequency, and the square root taken: it keeps the
+    few loudest features from deciding how far two clips are apart.
     """
 
     def __init__(self, config: NetworkConfig, n_outputs: int = 1) -> None:
@@ -65,7 +68,7 @@ class SmallNetwork(nn.Module):
     def maps(self, pictures: Tensor) -> Tensor:
         """Feature maps [shape=(n, channels, rows / 16, frames / 16)] of grey pictures in [0, 1]."""
         grey = pictures[:, :1]
-        levels = (whitened(grey) + 25.0) / 12.0
+        levels = (whitened(grey, self.config.fmax_hz) + 25.0) / 12.0
         up = torch.linspace(1.0, -1.0, grey.shape[2], dtype=grey.dtype, device=grey.device)
         coordinate = up.view(1, 1, -1, 1).expand_as(grey)
         features: Tensor = self.trunk(torch.cat([levels, coordinate], 1))
@@ -75,8 +78,7 @@ class SmallNetwork(nn.Module):
         """Embedding [shape=(n, embedding_size)] of feature maps."""
         n, channels, rows, frames = maps.shape
         bands = maps.view(n, channels, self.config.n_bands, rows // self.config.n_bands, frames)
-        over_time = torch.cat([bands.mean((3, 4)), bands.mean(3).amax(3)], 1)
-        return over_time.flatten(1)
+        return (bands.mean((3, 4)) + 1e-6).sqrt().flatten(1)  # a slope at nothing, too
 
     def forward(self, pictures: Tensor) -> Tensor:
         output: Tensor = self.head(self.pool(self.maps(pictures)))
@@ -98,15 +100,21 @@ class SideBySide(nn.Module):
         return output
 
 
-def whitened(grey: Tensor) -> Tensor:
+def row_centres_hz(n_rows: int, fmax_hz: float) -> Tensor:
+    """Of the rows of the common front end's pictures, from top to bottom."""
+    top, bottom = (2595.0 * math.log10(1.0 + hz / 700.0) for hz in (fmax_hz, FMIN_HZ))
+    mel = torch.linspace(top, bottom, n_rows + 2)[1:-1]
+    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+
+
+def whitened(grey: Tensor, fmax_hz: float = NetworkConfig.fmax_hz) -> Tensor:
     """Decibels about the clip's root mean square, after a pre-emphasis, of pictures in [0, 1].
 
     Noise of the sea and of tapes falls with frequency. As it is, it would decide what loud means;
     a rise by 6 dB an octave, and rows weighed by their bandwidth, leave that to the rest. Levels
     far below, and rows that the recording does not reach, end in a soft floor.
     """
-    mel = torch.linspace(*ROWS_MEL, grey.shape[2], dtype=grey.dtype, device=grey.device)
-    hz = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    hz = row_centres_hz(grey.shape[2], fmax_hz).to(grey)
     emphasis_db = 20.0 * torch.log10(hz / 1000.0) + 10.0 * torch.log10(1.0 + hz / 700.0)
     above = (grey > 0).to(grey.dtype)
     decibels = grey * RANGE_DB + emphasis_db.view(1, 1, -1, 1)

@@ -17,14 +17,18 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from pseudorca.errors import ClassifierError, MissingExtraError, PseudorcaError
-from pseudorca.features.embedder import Embedder, Precision, load_embedder, save_embedder
+from pseudorca.features.embedder import Precision
+from pseudorca.features.joint import AnyEmbedder, load_embedders, save_embedders
 from pseudorca.learning.calibration import Calibrator
+from pseudorca.learning.centring import PLAIN, Preparation, referred
+from pseudorca.learning.ensembles import TrainedMean as TrainedMean  # a kind that may be loaded
 from pseudorca.learning.heads import TrainedHead, load_trained
 from pseudorca.learning.novelty import Novelty
+from pseudorca.learning.preparing import ViewSet, referring
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.clips import ClipOptions
 
-FORMAT = 3
+FORMAT = 4
 
 _ABOUT = "classifier.json"
 _HEAD = "head.safetensors"
@@ -36,7 +40,7 @@ _HELD_OUT = "held_out.parquet"
 class Classifier:
     """Everything between samples and log-probabilities."""
 
-    embedder: Embedder
+    embedder: AnyEmbedder
     clip_options: ClipOptions
     head: TrainedHead
     training: dict[str, Any] = field(default_factory=dict)
@@ -47,6 +51,10 @@ class Classifier:
     held_out: pd.DataFrame | None = None
     """What the recipe said of its own training encounters while they were held out, calibrated by
     others: a row per kind of unit, unit and repeat. Thresholds are chosen on it."""
+    preparation: Preparation = PLAIN
+    """What is made of embeddings before the head scores them."""
+    views: ViewSet | None = None
+    """Altered copies over which a clip is averaged, where ``preparation`` says so."""
 
     @property
     def classes(self) -> list[str]:
@@ -58,6 +66,8 @@ class Classifier:
         digest = xxhash.xxh3_128(self.embedder.embedder_id.encode())
         made_of: list[Any] = [asdict(self.clip_options), self.classes, self.head.kind]
         made_of += [{unit: c.as_dict() for unit, c in sorted(self.calibrators.items())}]
+        if self.preparation != PLAIN:
+            made_of += [self.preparation.settings(), self.views and asdict(self.views)]
         digest.update(json.dumps(made_of).encode())
         for _, values in sorted(self.head.arrays().items()):
             digest.update(values.tobytes())
@@ -85,15 +95,26 @@ class Classifier:
         ------
         AudioError
             If a waveform is too short, not finite or silent.
+        ClassifierError
+            If the classifier needs more than a waveform: other clips of its group, or its recording.
         """
-        pictures = [self.embedder.network_input(w, sample_rate=sample_rate) for w in waveforms]
-        return self.head.log_probabilities(self.embedder.embed(pictures))
+        made = self.preparation
+        if made.centre != "none" or made.test_views:
+            raise ClassifierError(
+                f"this classifier's embeddings are {made.name}, which takes the recordings that the "
+                "clips come from. Use pseudorca predict."
+            )
+        vectors = self.embedder.vectors(waveforms, sample_rate=sample_rate)
+        if made.reference != "none":
+            behind = referring(self.embedder).vectors(waveforms, sample_rate=sample_rate)
+            vectors = referred(vectors, behind, made.reference)
+        return self.head.log_probabilities(vectors)
 
     def save(self, folder: Path) -> None:
         """Write the classifier; the JSON comes last, so a half-written one cannot be loaded."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _ABOUT).unlink(missing_ok=True)
-        save_embedder(self.embedder, folder)
+        save_embedders(self.embedder, folder)
         save_file(self.head.arrays(), folder / _HEAD)
         for name in (_NOVELTY, _HELD_OUT):
             (folder / name).unlink(missing_ok=True)
@@ -110,6 +131,8 @@ class Classifier:
             "head_kind": self.head.kind,
             "head": self.head.details,
             "calibration": {unit: made.as_dict() for unit, made in self.calibrators.items()},
+            "preparation": self.preparation.settings(),
+            "views": self.views and asdict(self.views),
         }
         (folder / _ABOUT).write_text(json.dumps(about, indent=2, default=str) + "\n")
 
@@ -143,12 +166,17 @@ class Classifier:
             )
         try:
             head = load_trained(about["head_kind"], about["classes"], arrays, about["head"])
-            embedder = load_embedder(folder, device=device, precision=precision)
+            embedder = load_embedders(folder, device=device, precision=precision)
             calibrators = {
                 unit: Calibrator.from_dict(values) for unit, values in about["calibration"].items()
             }
             options = ClipOptions(**about["clips"])
-            loaded = cls(embedder, options, head, about["training"], calibrators, novelty, held_out)
+            preparation = Preparation(**about["preparation"])
+            views = about["views"] and ViewSet.from_dict(about["views"])
+            loaded = cls(
+                embedder, options, head, about["training"], calibrators, novelty, held_out,
+                preparation, views,
+            )  # fmt: skip
         except MissingExtraError:
             raise
         except (KeyError, TypeError, PseudorcaError) as error:

@@ -12,11 +12,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.special
 from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
-from pseudorca.learning.heads import Head, SoftmaxHead, TrainedHead, one_blas_thread
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.heads import (
+    FineTunedHead,
+    Head,
+    SoftmaxHead,
+    TrainedHead,
+    one_blas_thread,
+)
+from pseudorca.learning.training_set import TrainingSet, Vectors
 from pseudorca.recordings.folds import Folds, assign_folds
 
 _VALIDATION_FOLDS = 5
@@ -76,7 +83,8 @@ def cross_validate(
 
     def score(train: NDArray[np.int64], test: NDArray[np.int64]) -> tuple[Any, dict[str, Any]]:
         trained = fit_head(head, data.take(train), validation=validation, whole=data)
-        return trained.log_probabilities(data.vectors[test]), trained.details
+        tested = data.take(test)
+        return mean_said(trained, tested.vectors, tested.heard_again), trained.details
 
     # A thread per training and one BLAS thread each: the matrices are too small to share.
     with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -88,6 +96,26 @@ def cross_validate(
             if progress:
                 progress(n_done, len(rounds))
     return OutOfFold(classes, scores, details)
+
+
+def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> NDArray[np.float64]:
+    """Score clips, each the mean of what is said of it and of its altered copies, if it has any.
+
+    Parameters
+    ----------
+    trained : TrainedHead
+    vectors : ndarray [shape=(n_clips, n_dimensions)]
+    again : ndarray [shape=(n_copies, n_clips, n_dimensions)] or None
+
+    Returns
+    -------
+    ndarray [shape=(n_clips, n_classes)], log-probabilities: their mean, made to sum to 1 again
+    """
+    said = trained.log_probabilities(vectors)
+    if again is None:
+        return said
+    both = [said, *(trained.log_probabilities(copies) for copies in again)]
+    return np.asarray(scipy.special.log_softmax(np.mean(both, axis=0), axis=1))
 
 
 def fit_head(
@@ -103,7 +131,9 @@ def fit_head(
     """
     if validation is not None and whole is not None:
         return head.fit(data, validation=whole.take(validation))
-    if not isinstance(head, SoftmaxHead):
+    if not isinstance(head, SoftmaxHead | FineTunedHead):
+        return head.fit(data)
+    if isinstance(head, FineTunedHead) and not head.chooses_epoch:
         return head.fit(data)
     # As many folds as the smallest class has groups, so that the fold kept aside holds each class
     # that can spare a group.

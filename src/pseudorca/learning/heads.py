@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from pseudorca.errors import HeadError, unknown_name
+from pseudorca.learning.finetuning import FineTunedHead as FineTunedHead
 from pseudorca.learning.forest import ForestHead
 from pseudorca.learning.logistic import C_GRID as C_GRID
 from pseudorca.learning.logistic import LogisticHead as LogisticHead
@@ -25,7 +26,8 @@ from pseudorca.learning.trained import one_blas_thread as one_blas_thread
 from pseudorca.learning.trained import recording_weights as recording_weights
 
 HEADS: Mapping[str, type[Any]] = {
-    head.name: head for head in (LogisticHead, SoftmaxHead, SvmHead, ForestHead, GmmHead, HmmHead)
+    head.name: head
+    for head in (LogisticHead, SoftmaxHead, SvmHead, ForestHead, GmmHead, HmmHead, FineTunedHead)
 }
 
 

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -20,6 +21,8 @@ from pseudorca.learning.training_set import TrainingSet, Vectors
 Balance = Literal["none", "sampler", "weights"]
 Arrays = dict[str, NDArray[Any]]
 
+_MANY = 100  # numbers; classic features and facts of files are fewer, and not of one kind
+_LEAST = 0.5  # of the median deviation
 _LINEAR = ("mean", "scale", "weights", "bias")
 _KINDS: dict[str, type["TrainedHead"]] = {}
 
@@ -150,6 +153,11 @@ def shares(names: NDArray[np.object_], weights: NDArray[np.float64]) -> NDArray[
 def standardisation(data: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and scale of each dimension, so that it varies by 1 over the clips.
 
+    Some outputs of a network, as a rectifier leaves them, are 0 for nearly all clips. Brought to the
+    same deviation as the others, such a one would outshout them all at the first clip that it
+    answers to. So no dimension of an embedding (of :data:`_MANY` numbers or more, which are of one
+    kind) is scaled as if it varied by less than half of what is usual there.
+
     Where embeddings stand side by side, each has the same total variance, however long it is.
 
     Returns
@@ -158,6 +166,11 @@ def standardisation(data: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.
     """
     mean = data.vectors.mean(axis=0, dtype=np.float64)
     scale = data.vectors.std(axis=0, dtype=np.float64)
+    edges = np.cumsum([0, *(data.blocks or (len(scale),))])
+    for start, end in pairwise(edges):
+        if end - start >= _MANY:
+            usual = np.median(scale[start:end])
+            np.maximum(scale[start:end], _LEAST * usual, out=scale[start:end])
     scale[scale < 1e-8] = 1.0  # a dimension that never moves says nothing
     if len(data.blocks) > 1:
         share = np.array(data.blocks) * len(data.blocks) / len(mean)

@@ -1,6 +1,7 @@
 """Labelled clips with their embeddings: what a head learns from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,27 @@ from pseudorca.recordings.folds import OTHER as OTHER
 from pseudorca.store import Store
 
 Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Views:
+    """Altered copies of the clips of a training set.
+
+    ``vectors`` [shape=(n_views, n_clips, n_dimensions)]; ``donors`` [shape=(n_views, n_clips)]: the
+    encounter whose background was laid under the copy, or empty; ``encounters`` [shape=(n_clips,)].
+    """
+
+    vectors: Vectors
+    donors: NDArray[np.object_]
+    encounters: NDArray[np.object_]
+
+    @property
+    def may_be_learned(self) -> NDArray[np.bool_]:
+        """Copies whose donor is itself among these encounters [shape=(n_views, n_clips)].
+
+        A background from the other side of a split would tell the head what it is tested on.
+        """
+        return np.isin(self.donors, ["", *set(self.encounters)])
 
 
 @dataclass(frozen=True)
@@ -29,15 +51,48 @@ class TrainingSet:
     recordings: NDArray[np.object_]
     blocks: tuple[int, ...] = ()
     """Widths of the embeddings that stand side by side in ``vectors``; empty where there is one."""
+    views: Views | None = None
+    """Altered copies to learn from, for :class:`pseudorca.learning.views.ViewsHead`."""
+    heard_again: Vectors | None = None
+    """Altered copies of the clips [shape=(n, n_clips, n_dimensions)], over which a clip that is tested
+    is averaged."""
 
     def take(self, rows: NDArray[np.int64]) -> "TrainingSet":
         """The same for some of the clips."""
+        views = self.views and Views(
+            self.views.vectors[:, rows], self.views.donors[:, rows], self.views.encounters[rows]
+        )
         return TrainingSet(
             self.vectors[rows],
             self.labels[rows],
             self.groups[rows],
             self.recordings[rows],
             self.blocks,
+            views,
+            None if self.heard_again is None else self.heard_again[:, rows],
+        )
+
+    def with_views(self) -> "TrainingSet":
+        """The clips with, below them, a row for each of their copies that may be learned from.
+
+        A recording weighs once in training, and all clips of an encounter have as many copies; so a
+        clip and its n copies weigh 1 / (n + 1) each of what the clip weighed.
+        """
+        if self.views is None:
+            return self
+        view, clip = np.nonzero(self.views.may_be_learned)
+
+        def more(values: NDArray[Any]) -> NDArray[Any]:
+            return np.concatenate([values, values[clip]])
+
+        return replace(
+            self,
+            vectors=np.concatenate([self.vectors, self.views.vectors[view, clip]]),
+            labels=more(self.labels),
+            groups=more(self.groups),
+            recordings=more(self.recordings),
+            views=None,
+            heard_again=None,
         )
 
 
@@ -113,9 +168,11 @@ def make_training_set(
         )
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
     moments = np.array([moment_of[recording] for recording in clips["recording_id"]], dtype=object)
+    blocks = store.widths(embedder_id)
     return TrainingSet(
         store.vectors(embedder_id, clips["clip_id"].tolist()),
         clips["label"].to_numpy(dtype=object),
         clips["encounter"].to_numpy(dtype=object),
         moments,
+        blocks if len(blocks) > 1 else (),
     )

@@ -11,10 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudorca.features.embedding import Workers, embed_clips
+from pseudorca.features.embedding import Workers
 from pseudorca.features.gate import Gate
+from pseudorca.features.joint import embed_by_each
 from pseudorca.learning.calibration import Prior, make_prior
+from pseudorca.learning.centring import PLAIN
 from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.crossval import mean_said
+from pseudorca.learning.preparing import prepared_vectors
 from pseudorca.prediction.decisions import (
     DECISION_COLUMNS,
     UNITS,
@@ -50,6 +54,8 @@ class Predictions:
     quiet: pd.DataFrame
     recordings: pd.DataFrame
     """Those that were heard."""
+    small: list[str] = field(default_factory=list)
+    """Groups of few clips by whose mean embeddings were centred."""
 
     @property
     def n_clips(self) -> int:
@@ -127,7 +133,7 @@ class Predictor:
         classifier, store = self.classifier, self.store
         clips, uncut = cut(recordings, classifier.clip_options)
         embedder = classifier.embedder
-        result = embed_clips(
+        result = embed_by_each(
             clips, recordings, embedder, store, batch_size=self.batch_size,
             n_threads=self.n_threads, gate=self.gate, workers=self.workers, progress=progress,
         )  # fmt: skip
@@ -135,7 +141,7 @@ class Predictor:
         quiet = clips.loc[is_quiet, ["recording_id", "start_s", "end_s"]]
         there = clips["clip_id"].isin(result.embedded)
         clips = clips[there & ~is_quiet].reset_index(drop=True)
-        log_probabilities, novelty = self._score(clips["clip_id"].tolist())
+        log_probabilities, novelty, small = self._score(clips, recordings)
         tables, decisions = {}, []
         for unit in ("clip", "recording"):
             units = aggregate(clips, recordings, log_probabilities, unit, novelty=novelty)
@@ -153,20 +159,35 @@ class Predictor:
             problems=pd.concat([uncut, result.problems], ignore_index=True),
             quiet=quiet,
             recordings=recordings,
+            small=small,
         )
 
-    def _score(self, clip_ids: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Log-probabilities [shape=(n_clips, n_classes)] and novelty [shape=(n_clips,)]."""
+    def _score(
+        self, clips: pd.DataFrame, recordings: pd.DataFrame
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+        """Log-probabilities [shape=(n_clips, n_classes)], novelty [shape=(n_clips,)], small groups.
+
+        What is centred is centred over these clips: those of one portion.
+        """
         classifier = self.classifier
-        found = np.empty((len(clip_ids), len(classifier.classes)))
-        novelty = np.zeros(len(clip_ids))
-        for start in range(0, len(clip_ids), _SCORED_TOGETHER):
-            some = slice(start, start + _SCORED_TOGETHER)
-            vectors = self.store.vectors(classifier.embedder.embedder_id, clip_ids[some])
-            found[some] = classifier.head.log_probabilities(vectors)
+        found = np.empty((len(clips), len(classifier.classes)))
+        novelty = np.zeros(len(clips))
+        if clips.empty:
+            return found, novelty, []
+        is_plain = classifier.preparation == PLAIN
+        together = _SCORED_TOGETHER if is_plain else len(clips)
+        small: list[str] = []
+        for start in range(0, len(clips), together):
+            some = slice(start, start + together)
+            vectors, again, small = prepared_vectors(
+                clips.iloc[some].reset_index(drop=True), recordings, self.store,
+                classifier.embedder, classifier.preparation, classifier.views,
+                batch_size=self.batch_size, n_threads=self.n_threads, workers=self.workers,
+            )  # fmt: skip
+            found[some] = mean_said(classifier.head, vectors, again)
             if classifier.novelty is not None:
                 novelty[some] = classifier.novelty.distances(vectors)
-        return found, novelty
+        return found, novelty, small
 
     def _decide(
         self, units: UnitScores, unit: str, recordings: pd.DataFrame | None
@@ -264,6 +285,7 @@ def predict(
         problems=joined([part.problems for part in parts]),
         quiet=joined([part.quiet for part in parts]),
         recordings=recordings,
+        small=[name for part in parts for name in part.small],
     )
 
 

@@ -188,10 +188,11 @@ def _split(result: Mapping[str, Any], name: str) -> Section:
 
 def _how(result: Mapping[str, Any]) -> Section:
     section = Section("how", "What was compared")
-    columns = ("", "kind", "numbers", "licence", "embedder")
+    columns = ("", "kind", "numbers", "licence", "inner folds may choose it", "embedder")
     rows = [
         (
             name, about["kind"], about["embedding_size"], about["licence"],
+            "yes" if about["may_be_chosen"] else "no",
             ", ".join(about.get("embedder_ids", ())),
         )
         for name, about in result["variants"].items()

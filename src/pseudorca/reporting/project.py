@@ -177,6 +177,15 @@ def describe_head(settings: Mapping[str, Any]) -> str:
         "weights": "classes weighted equally",
         "sampler": "weighted random sampler",
     }.get(str(settings.get("balance")), str(settings.get("balance")))
+    if pseudo := settings.get("pseudo_labels"):
+        rest = {key: value for key, value in settings.items() if key != "pseudo_labels"}
+        return (
+            f"{describe_head(rest)}, with pseudo-labels from a probability of "
+            f"{pseudo['min_probability']:g}"
+        )
+    if settings.get("head") == "mean":
+        members = ", ".join(dict.fromkeys(describe_head(one) for one in settings["members"]))
+        return f"mean of the scores of a head per network ({members})"
     if tuned := settings.get("tuned"):
         names = ", ".join(tuned["space"])
         return f"{settings['head']} ({names} by {tuned['search']} in inner folds, {balance})"

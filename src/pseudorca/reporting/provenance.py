@@ -59,6 +59,8 @@ def _settings(settings: Mapping[str, Any]) -> Settings:
 
 
 def _embedder(about: Mapping[str, Any]) -> list[Block]:
+    if members := about.get("members"):
+        return [block for member in members for block in _embedder(member)]
     backbone = dict(about.get("backbone", {}))
     rows = [("embedder id", _plain(about.get("embedder_id")))]
     rows += [(f"front end: {name}", _plain(v)) for name, v in about.get("front_end", {}).items()]

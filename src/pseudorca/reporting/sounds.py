@@ -195,12 +195,20 @@ def _named(clip: Any) -> str:
     return encounter if encounter.startswith(f"{clip.label}/") else f"{clip.label}, {encounter}"
 
 
+_REMOVED = {
+    "keep": "",
+    "median": ", each row's median removed",
+    "quartile": ", each row's lower quartile removed",
+}
+
+
 def _front_end_words(project: Project) -> str:
     front_end = project.front_end
     if isinstance(front_end, CommonFrontEnd):
-        background = ", each row's median removed" if front_end.background == "median" else ""
+        background = _REMOVED[front_end.background]
+        who = "first network" if "members" in (project.embedder or {}) else "network"
         return (
-            f"What the network hears: the common front end's own levels ({front_end.n_rows} rows on a "
+            f"What the {who} hears: the common front end's own levels ({front_end.n_rows} rows on a "
             f"{front_end.scale} scale from {front_end.fmin_hz / 1000:g} to "
             f"{front_end.fmax_hz / 1000:g} kHz, windows of {front_end.window_ms:g} ms every "
             f"{front_end.hop_ms:g} ms{background})."

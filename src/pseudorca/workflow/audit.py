@@ -22,7 +22,7 @@ from pseudorca.assessment.audit_words import sentences
 from pseudorca.assessment.inference import Permutations, mixed_encounters, permutation_test
 from pseudorca.errors import FoldError
 from pseudorca.features.backgrounds import N_BANDS
-from pseudorca.features.embedder import load_embedder
+from pseudorca.features.joint import load_embedders
 from pseudorca.learning.heads import Head
 from pseudorca.learning.training_set import OTHER, labelled_clips, make_training_set
 from pseudorca.recordings.folds import Split, group_values, make_folds
@@ -74,7 +74,7 @@ def audit_project(
             f"the split {split.name!r} leaves clips of one encounter on both sides: there every "
             "control does well. Audit with encounter, or something coarser."
         )
-    embedder = load_embedder(store.folder / EMBEDDER_FOLDER, device=device)
+    embedder = load_embedders(store.folder / EMBEDDER_FOLDER, device=device)
     recordings = project_recordings(store)
     clips, notices = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
     clips = clips[clips["label"] != OTHER].reset_index(drop=True)

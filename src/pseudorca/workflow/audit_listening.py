@@ -6,6 +6,7 @@ that is embedded or measured is kept in the store, so a second audit reads nothi
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -23,9 +24,8 @@ from pseudorca.features.backgrounds import (
     heard_band,
 )
 from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedder import Embedder
-from pseudorca.features.embedding import embed_clips
 from pseudorca.features.front_ends import FrontEnd
+from pseudorca.features.joint import AnyEmbedder, embed_by_each
 from pseudorca.features.parts import embed_swaps, measure_sounds
 from pseudorca.features.study import StudyFrontEnd
 from pseudorca.learning.crossval import cross_validate
@@ -58,7 +58,8 @@ class Heard:
         return self.clips["encounter"].to_numpy(dtype=object)
 
     def with_features(self, features: NDArray[np.float32]) -> TrainingSet:
-        return replace(self.data, vectors=features)
+        same = features.shape[1] == self.data.vectors.shape[1]
+        return replace(self.data, vectors=features, blocks=self.data.blocks if same else ())
 
     def right(self, features: NDArray[np.float32], split: Split | None = None) -> pd.DataFrame:
         """Cross-validate a feature set and say which encounters it named rightly."""
@@ -73,14 +74,20 @@ class Listening:
     """Reads audio for an audit; everything it makes is kept in the store."""
 
     def __init__(
-        self, store: Store, embedder: Embedder, heard: Heard, batch_size: int | None,
+        self, store: Store, embedder: AnyEmbedder, heard: Heard, batch_size: int | None,
         n_threads: int | None, progress: Progress | None, stage: Callable[[str], Any],
     ) -> None:  # fmt: skip
         self.store, self.embedder, self.heard = store, embedder, heard
         self.batch_size, self.n_threads, self.progress = batch_size, n_threads, progress
         self.stage = stage
-        band = heard_band(embedder.front_end, int(heard.recordings["sample_rate"].max()))
-        self.front_end = BackgroundFrontEnd(embedder.front_end, band)
+        highest = int(heard.recordings["sample_rate"].max())
+        bands = [heard_band(member.front_end, highest) for member in embedder.members]
+        self.band_hz = min(low for low, _ in bands), max(high for _, high in bands)
+        self.front_end = self._background(embedder.front_end)
+
+    def _background(self, front_end: FrontEnd) -> BackgroundFrontEnd:
+        """The background alone, with the same frames for every member."""
+        return BackgroundFrontEnd(front_end, self.band_hz)
 
     def sounds(self) -> NDArray[np.float32]:
         """What :func:`measure_sounds` says of each clip."""
@@ -96,7 +103,7 @@ class Listening:
         free = sound[:, 0] > 0
         vectors = np.full((len(clips), self.heard.data.vectors.shape[1]), np.nan, np.float32)
         if free.any():
-            vectors[free] = self._embed(self.front_end, clips[free])
+            vectors[free] = self._embed(self._background, clips[free])
         free &= np.isfinite(vectors[:, 0])  # a background of zeros cannot be drawn
         without = clips[~free]
         silent = sorted(set(encounters) - set(encounters[free]))
@@ -126,19 +133,20 @@ class Listening:
     def bands(self, sound: NDArray[np.float32]) -> dict[str, Any] | None:
         """Each band of the picture alone and left out, beside where the signals are.
 
-        None where the network does not take pictures of :data:`PICTURES`: a band is rows of these.
+        None unless it is one network on pictures of :data:`PICTURES`: a band is rows of these.
         """
-        if not isinstance(self.embedder.front_end, PICTURES):
+        shown = self.embedder.front_end
+        if len(self.embedder.members) > 1 or not isinstance(shown, PICTURES):
             return None
         edges = np.linspace(0, 1, N_PICTURE_BANDS + 1)
-        hz = _edges_hz(self.embedder.front_end, edges, self.heard.recordings)
+        hz = _edges_hz(shown, edges, self.heard.recordings)
         rows = []
         for k, (low, high) in enumerate(pairwise(edges)):
             entry: dict[str, Any] = {"low_hz": hz[k], "high_hz": hz[k + 1]}
             for keep, name in ((True, "alone"), (False, "left_out")):
                 self.stage(f"Listening to one band at a time ({2 * k + 1 + (not keep)} of "
                            f"{2 * N_PICTURE_BANDS})")  # fmt: skip
-                drawn = BandFrontEnd(self.embedder.front_end, float(low), float(high), keep)
+                drawn = partial(BandFrontEnd, low=float(low), high=float(high), keep=keep)
                 estimate, _ = balanced_accuracy(
                     self.heard.right(self._embed(drawn, self.heard.clips))
                 )
@@ -165,20 +173,27 @@ class Listening:
         ids = heard.clips["clip_id"].to_numpy(dtype=object)
         signals, seas = ids[pairs["signal_row"]], ids[pairs["sea_row"]]
         both = [*zip(signals, seas, strict=True), *zip(signals, signals, strict=True)]
-        swap_id = f"swaps_{hash_of(self._embedder(self.front_end).embedder_id)}"
-        vectors = embed_swaps(
-            both, heard.clips, heard.recordings, self.embedder, self.front_end, self.store, swap_id,
-            progress=self.progress,
+        vectors = np.hstack(
+            [
+                embed_swaps(
+                    both, heard.clips, heard.recordings, member, self.front_end, self.store,
+                    f"swaps_{hash_of(member.hearing(self._background).embedder_id)}",
+                    progress=self.progress,
+                )
+                for member in self.embedder.members
+            ]
         )  # fmt: skip
         swapped, rebuilt = vectors[: len(pairs)], vectors[len(pairs) :]
         return swap_outcome(
             heard.data, pairs, swapped, rebuilt, heard.head, encounters=heard.encounters, seed=seed
         )
 
-    def _embed(self, front_end: FrontEnd, clips: pd.DataFrame) -> NDArray[np.float32]:
-        """Embed clips; NaN where one cannot be drawn so."""
-        embedder = self._embedder(front_end)
-        embed_clips(
+    def _embed(
+        self, change: Callable[[FrontEnd], FrontEnd], clips: pd.DataFrame
+    ) -> NDArray[np.float32]:
+        """Embed clips behind changed front ends; NaN where one cannot be drawn so."""
+        embedder = self.embedder.hearing(change)
+        embed_by_each(
             clips, self.heard.recordings, embedder, self.store, batch_size=self.batch_size,
             n_threads=self.n_threads, progress=self.progress,
         )  # fmt: skip
@@ -188,9 +203,6 @@ class Listening:
         if there.any():
             vectors[there] = self.store.vectors(embedder.embedder_id, ids[there].tolist())
         return vectors
-
-    def _embedder(self, front_end: FrontEnd) -> Embedder:
-        return replace(self.embedder, front_end=front_end)
 
 
 def _edges_hz(

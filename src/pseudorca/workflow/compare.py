@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ import pandas as pd
 
 from pseudorca.assessment.compare import NESTED, Compared, Variant, compare
 from pseudorca.errors import PseudorcaError, unknown_name
-from pseudorca.features.backbones import load_backbone
+from pseudorca.features.backbones import is_non_commercial, load_backbone
 from pseudorca.features.classic import CLASSIC, ClassicFrontEnd
 from pseudorca.features.embedder import Embedder, load_embedder
 from pseudorca.features.embedding import clip_pictures, embed_clips
+from pseudorca.learning.centring import Preparation
 from pseudorca.learning.heads import Head, make_head
+from pseudorca.learning.preparing import prepared_set
 from pseudorca.learning.training_set import labelled_clips, make_training_set
+from pseudorca.learning.views import learning_from
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.store import Store, package_versions
@@ -28,12 +31,13 @@ from pseudorca.workflow.project import Progress, plain_value, populations, proje
 
 NETWORK_IN_THE_BOX = "pseudorca_small"
 
+_ALL = "all"
 _TIMED_CLIPS = 16
 _COMPLETE = 0.9  # of the clips that the best embedder could use
 _COLUMNS = (
-    "variant", "kind", "embedding_size", "licence", "clips_per_s", "split", "unit", "n_units",
-    "n_groups", "balanced_accuracy", "ci_low", "ci_high", "majority_baseline", "reference",
-    "difference", "difference_low", "difference_high", "word", "interval_method",
+    "variant", "kind", "embedding_size", "licence", "may_be_chosen", "clips_per_s", "split", "unit",
+    "n_units", "n_groups", "balanced_accuracy", "ci_low", "ci_high", "majority_baseline",
+    "reference", "difference", "difference_low", "difference_high", "word", "interval_method",
 )  # fmt: skip
 
 
@@ -45,7 +49,8 @@ class CompareOptions:
     by +, each taken side by side and as the mean of scores. ``only``: names; empty: all that have
     embeddings. ``heads``: names of heads. ``against``: the variant that differences are taken from;
     None: the network in the box if it is there, else the first. ``splits``: honest ones, the first is
-    the headline; a random split is always beside them.
+    the headline; a random split is always beside them. ``choose_among``: embedders, of which (alone
+    or together) inner folds may choose; empty: all that may be used commercially; ``("all",)``: all.
     """
 
     classic: tuple[str, ...] = ()
@@ -54,7 +59,10 @@ class CompareOptions:
     heads: tuple[str, ...] = ("logistic",)
     against: str | None = None
     splits: tuple[Split, ...] = (Split("encounter", n_repeats=3),)
+    choose_among: tuple[str, ...] = ()
     seed: int = 0
+    prepare: tuple[Preparation, ...] = ()
+    """Besides as they are, embeddings prepared in each of these ways."""
 
 
 def compare_project(
@@ -92,22 +100,36 @@ def compare_project(
     }
     heads = {name: make_head(name) for name in options.heads}
     variants = _variants(chosen, heads, options)
+    for name, (known, preparation) in _prepared(chosen, options).items():
+        embedder = load_embedder(known.folder)
+        sets[name], words = prepared_set(
+            labelled, recordings, store, embedder, preparation, labelled=clips
+        )
+        notices += [f"{name}: {text}" for text in words]
+        chosen[name] = replace(known, name=name)
+        for head_name, head in heads.items():
+            ending = f", {head_name}" if len(heads) > 1 else ""
+            learner = learning_from(head, preparation)
+            variants.append(Variant(f"{name}{ending}", (name,), learner))
     names = [variant.name for variant in variants]
     reference = options.against or next(
         (name for name in names if name.startswith(NETWORK_IN_THE_BOX)), names[0]
     )
     if reference not in names:
         raise PseudorcaError(unknown_name("variant", reference, names))
+    about = {variant.name: _about(variant, chosen, recordings, clips) for variant in variants}
+    eligible = _eligible(variants, about, chosen, options.choose_among)
     compared: dict[str, Compared] = {}
     for split in (*options.splits, Split("random")):
         stage(f"Comparing by {split.name}")
         compared[split.name] = compare(
             sets, variants, labelled, recordings, split,
-            reference=reference, seed=options.seed, progress=progress,
+            reference=reference, choose_among=eligible, seed=options.seed, progress=progress,
         )  # fmt: skip
-    about = {variant.name: _about(variant, chosen, recordings, clips) for variant in variants}
+    for name, one in about.items():
+        one["may_be_chosen"] = name in eligible
     about[NESTED] = {"kind": "nested choice", "members": [], "head": None, "licence": ""}
-    about[NESTED] |= {"embedding_size": None, "clips_per_s": None}
+    about[NESTED] |= {"embedding_size": None, "clips_per_s": None, "may_be_chosen": False}
     keys = [key for key in _COLUMNS if key not in ("variant", "reference")]
     rows = [
         {"variant": row["variant"]} | {k: (about[row["variant"]] | row)[k] for k in keys}
@@ -132,6 +154,10 @@ def compare_project(
         "n_encounters": int(labelled["encounter"].nunique()),
         "classes": sorted(labelled["label"].unique()),
         "n_compared": len(variants),
+        "n_chosen_among": len(eligible),
+        "not_chosen_among": {
+            name: about[name]["licence"] for name in names if name not in eligible
+        },
         "seconds": time.monotonic() - computed,
         "seconds_computing_features": computed - started,
         "versions": package_versions(),
@@ -160,11 +186,18 @@ def summary(result: Mapping[str, Any]) -> str:
     total = sum(n for _, n in chosen)
     shown = ", ".join(f"{name} {n} of {total} times" for name, n in chosen[:3])
     text = (
-        f"Letting inner folds choose among {result['n_compared']}: balanced accuracy "
+        f"Letting inner folds choose among {result['n_chosen_among']}: balanced accuracy "
         f"{row['balanced_accuracy']:.2f} on encounters never heard (split {split}), 95 % interval "
         f"{row['ci_low']:.2f} to {row['ci_high']:.2f}; always naming one class: "
         f"{row['majority_baseline']:.2f}. Chosen: {shown}."
     )
+    if left_out := result["not_chosen_among"]:
+        licences = dict.fromkeys(
+            part for licence in left_out.values() for part in licence.split("; ")
+        )
+        limited = [licence for licence in licences if is_non_commercial(licence)]
+        why = f" ({', '.join(limited)}; --choose-among all includes them)" if limited else ""
+        text += f" Not chosen among{why}: {', '.join(left_out)}."
     differ = [
         f"{r['variant']} is {r['word']}"
         for r in result["rows"]
@@ -264,6 +297,44 @@ def _variants(
             variants.append(Variant(f"{shown}, side by side{ending}", members, head))
             variants.append(Variant(f"{shown}, mean of scores{ending}", members, head, mean=True))
     return variants
+
+
+def _prepared(
+    chosen: Mapping[str, KnownEmbedder], options: CompareOptions
+) -> dict[str, tuple[KnownEmbedder, Preparation]]:
+    """What is compared besides embeddings as they are, by name."""
+    alone = options.only or tuple(chosen)
+    return {
+        f"{name}, {preparation.name}": (chosen[name], preparation)
+        for name in chosen
+        if name in alone
+        for preparation in options.prepare
+    }
+
+
+def _eligible(
+    variants: Sequence[Variant],
+    about: Mapping[str, Mapping[str, Any]],
+    chosen: Mapping[str, KnownEmbedder],
+    wanted: Sequence[str],
+) -> set[str]:
+    """The variants that inner folds may choose."""
+    if tuple(wanted) == (_ALL,):
+        return {variant.name for variant in variants}
+    for name in wanted:
+        if name not in chosen:
+            raise PseudorcaError(unknown_name("embedder compared here", name, (*chosen, _ALL)))
+    if wanted:
+        found = {one.name for one in variants if set(one.members) <= set(wanted)}
+    else:
+        found = {name for name, one in about.items() if not is_non_commercial(one["licence"])}
+    if not found:
+        raise PseudorcaError(
+            "nothing to choose among: every network compared here is for non-commercial use only. "
+            "Embed with another one (pseudorca embed, or compare --with logmel), or give "
+            "--choose-among all."
+        )
+    return found
 
 
 def _about(

@@ -1,22 +1,25 @@
 """Clips to embeddings."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from pseudorca.errors import BackboneError, FrontEndError
+from pseudorca.errors import BackboneError, FrontEndError, unknown_name
+from pseudorca.features.augment import ViewOptions
 from pseudorca.features.backbones import (
+    UNTRAINED,
     Backbone,
     BackboneInfo,
     SoundBackbone,
     adapt_batch_norm,
     backbone_info,
+    is_non_commercial,
     load_backbone,
 )
-from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedder import Embedder, Precision, save_embedder
+from pseudorca.features.common import COMMON, CommonFrontEnd
+from pseudorca.features.embedder import Embedder, Precision
 from pseudorca.features.embedding import embed_clips, picture_batches
 from pseudorca.features.front_ends import (
     IN_BANDS,
@@ -26,7 +29,15 @@ from pseudorca.features.front_ends import (
     make_front_end,
     resampling_notices,
 )
+from pseudorca.features.joint import (
+    AnyEmbedder,
+    JointEmbedder,
+    embed_by_each,
+    save_embedders,
+    together,
+)
 from pseudorca.features.study import StudyFrontEnd
+from pseudorca.learning.preparing import ViewSet, embed_views, referring
 from pseudorca.store import EMBEDDER_FOLDER, Store
 from pseudorca.workflow.clips import project_clips
 from pseudorca.workflow.computing import Computing
@@ -41,7 +52,9 @@ class EmbedderOptions:
     """Which front end and backbone make the embeddings."""
 
     backbone: str = "pseudorca_small"
+    """Of several, joined by +, the embeddings stand side by side."""
     weights: str = "official"
+    """Of one of several ``NAME=FILE``, and more of these joined by commas."""
     layer: str | None = None
     front_end: str | None = None
     """None: the one that the network was trained with; for any on pictures the common one."""
@@ -53,6 +66,14 @@ class EmbedderOptions:
     """Recompute batch-norm statistics once over the project's recordings."""
     slow: float = 1.0
     """Times that every clip is slowed down; 1: as it is."""
+    n_views: int = 0
+    """Altered copies of every labelled clip to learn from."""
+    n_test_views: int = 0
+    """Altered copies over which a clip that is tested is averaged."""
+    view_settings: tuple[tuple[str, Any], ...] = ()
+    """What is altered: fields of :class:`pseudorca.features.augment.ViewOptions`."""
+    reference: bool = False
+    """Embed the background of every labelled clip, too."""
 
 
 def embed_project(
@@ -62,51 +83,131 @@ def embed_project(
     computing: Computing | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Embed all clips, labelled or not, and keep the embedder for the verbs that follow."""
+    """Embed all clips, labelled or not, and keep the embedder for the verbs that follow.
+
+    Of several networks each embeds the clips by itself; what it embedded before is not done again.
+    """
     computing = computing or Computing()
     recordings, clips = project_recordings(store), project_clips(store)
-    embedder = _make_embedder(
-        store, options, recordings, clips, computing.device, computing.precision, progress
-    )
-    save_embedder(embedder, store.folder / EMBEDDER_FOLDER)
-    keep_embedder(store, embedder)
-    begun = time.monotonic()
+    each = _of_each(options)
+    made = [
+        _make_embedder(one, recordings, clips, computing.device, computing.precision, progress)
+        for one in each
+    ]
+    embedder: AnyEmbedder = made[0] if len(made) == 1 else JointEmbedder(tuple(made))
+    save_embedders(embedder, store.folder / EMBEDDER_FOLDER)
+    results = []
     with computing.workers() as workers:
-        result = embed_clips(
-            clips, recordings, embedder, store, batch_size=computing.batch_size,
+        for one, member in zip(each, made, strict=True):
+            keep_embedder(store, member)
+            begun = time.monotonic()
+            result = embed_clips(
+                clips, recordings, member, store, batch_size=computing.batch_size,
+                n_threads=computing.n_threads, workers=workers, progress=progress,
+            )  # fmt: skip
+            took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
+            about = asdict(one) | {"device": member.device, "precision": member.precision}
+            about |= {"embedder_id": member.embedder_id} | took
+            store.record_run("embed", about | member.description(), ("recordings", "clips"))
+            results.append(result)
+        more = _embed_more(
+            store, options, recordings, clips, embedder, batch_size=computing.batch_size,
             n_threads=computing.n_threads, workers=workers, progress=progress,
         )  # fmt: skip
-    took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
+    result = together(results)
     store.replace("problems", result.problems, stage="embed")
-    about = asdict(options) | {"device": embedder.device, "precision": embedder.precision}
-    about |= {"embedder_id": embedder.embedder_id} | took
-    store.record_run("embed", about | embedder.description(), ("recordings", "clips"))
-    backbone = embedder.backbone
+    described = embedder.description()
+    backbone = described["backbone"]
+    notices = [
+        text
+        for one, member in zip(each, made, strict=True)
+        for text in (
+            *resampling_notices(recordings, member.front_end.sample_rate),
+            *band_notices(recordings, member.front_end),
+            *_trained_band_notices(one),
+            *_slow_notices(one),
+            *_view_notices(one, store),
+            *_untrained_notices(member.backbone),
+            *_licence_notices(member.backbone),
+        )
+    ]
     return {
         "embedder_id": embedder.embedder_id,
-        "backbone": backbone.name,
-        "layer": backbone.layer,
-        "weights": backbone.weights_source,
-        "weights_hash": backbone.weights_hash,
-        "licence": backbone.licence,
-        "embedding_size": backbone.embedding_size,
-        "front_end": embedder.front_end.settings(),
+        "backbone": backbone["name"],
+        "layer": backbone.get("layer"),
+        "weights": backbone["weights_source"],
+        "weights_hash": backbone.get("weights_hash"),
+        "licence": backbone["licence"],
+        "embedding_size": backbone["embedding_size"],
+        "front_end": described["front_end"],
+        "members": described.get("members", []),
         "device": embedder.device,
         "n_clips": result.n_clips,
         "n_new": result.n_new,
+        **more,
         "n_problems": len(result.problems),
         "problems": result.problems.to_dict("records"),
-        "notices": resampling_notices(recordings, embedder.front_end.sample_rate)
-        + band_notices(recordings, embedder.front_end)
-        + _trained_band_notices(options)
-        + _slow_notices(options)
-        + _licence_notices(backbone),
+        "notices": list(dict.fromkeys(notices)),
     }
+
+
+def _embed_more(
+    store: Store,
+    options: EmbedderOptions,
+    recordings: pd.DataFrame,
+    clips: pd.DataFrame,
+    embedder: AnyEmbedder,
+    **how: Any,
+) -> dict[str, int]:
+    """Embed altered copies and backgrounds of the labelled clips -> how many of each were new."""
+    labelled = clips[clips["label"].notna()].reset_index(drop=True)
+    done = {"n_new_views": 0, "n_new_backgrounds": 0}
+    if options.reference:
+        found = embed_by_each(labelled, recordings, referring(embedder), store, **how)
+        done["n_new_backgrounds"] = found.n_new
+    if options.n_views or options.n_test_views:
+        rates = recordings[recordings["label"].notna()]["sample_rate"].tolist()
+        wished = ViewOptions.of(dict(options.view_settings), rates)
+        views = ViewSet(wished, options.n_views, options.n_test_views)
+        done["n_new_views"] = embed_views(
+            labelled, recordings, embedder, store, views, with_backgrounds=options.reference, **how
+        )
+    elif options.view_settings:
+        raise FrontEndError("settings of altered copies without any: add --augment 4.")
+    return done
+
+
+def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
+    """The options of each network that is named; what is one network's own is asked of one alone."""
+    names = options.backbone.split("+")
+    if len(names) == 1:
+        return [options]
+    own = {
+        "--layer": options.layer, "--front-end": options.front_end, "--band": options.band,
+        "--set": options.settings, "--adapt-batch-norm": options.adapt_batch_norm,
+    }  # fmt: skip
+    if given := [option for option, value in own.items() if value]:
+        raise BackboneError(
+            f"{', '.join(given)} with {len(names)} networks: each takes its own input. Leave it out, "
+            "or embed with one network."
+        )
+    weights = dict.fromkeys(names, "official")
+    if options.weights != "official":
+        for text in options.weights.split(","):
+            name, equals, path = text.partition("=")
+            if not equals:
+                raise BackboneError(
+                    f"--weights {text!r} with {len(names)} networks: say whose, as {names[0]}=FILE."
+                )
+            if name not in names:
+                raise BackboneError(unknown_name("network of --weights", name, names))
+            weights[name] = path
+    return [replace(options, backbone=name, weights=weights[name]) for name in names]
 
 
 def _trained_band_notices(options: EmbedderOptions) -> list[str]:
     trained_on = backbone_info(options.backbone).front_end
-    if options.band in (None, _BAND) or trained_on != CommonFrontEnd.name:
+    if options.band in (None, _BAND, COMMON) or trained_on != CommonFrontEnd.name:
         return []
     return [
         f"{options.backbone} was trained on pictures of the band {_BAND}; those of {options.band} are "
@@ -123,8 +224,28 @@ def _slow_notices(options: EmbedderOptions) -> list[str]:
     ]
 
 
+def _view_notices(options: EmbedderOptions, store: Store) -> list[str]:
+    is_shifted = dict(options.view_settings).get("shift", True)
+    if not (options.n_views and is_shifted and store.setting("selections")):
+        return []
+    return [
+        "altered copies are cut up to half a clip before or after a selection, where something else "
+        "may be heard. If that is likely here: --augment-set shift=false."
+    ]
+
+
+def _untrained_notices(backbone: Backbone) -> list[str]:
+    if backbone.weights_source != UNTRAINED:
+        return []
+    return [
+        f"{backbone.name} was never trained: its weights are random numbers, drawn from a fixed seed. "
+        "It is a network to train (docs/backbones.md), and what it makes of a sound as it is shows "
+        "what random filters do."
+    ]
+
+
 def _licence_notices(backbone: Backbone) -> list[str]:
-    if "BY-NC" not in backbone.licence:
+    if not is_non_commercial(backbone.licence):
         return []
     return [
         f"the weights of {backbone.name} are under {backbone.licence}: for non-commercial use only. "
@@ -133,7 +254,6 @@ def _licence_notices(backbone: Backbone) -> list[str]:
 
 
 def _make_embedder(
-    store: Store,
     options: EmbedderOptions,
     recordings: pd.DataFrame,
     clips: pd.DataFrame,

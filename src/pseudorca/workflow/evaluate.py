@@ -1,7 +1,7 @@
 """Cross-validation under each split; scores and results are kept."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,18 +17,23 @@ from pseudorca.assessment.inference import (
 )
 from pseudorca.assessment.metrics import evaluate as compute_metrics
 from pseudorca.assessment.reliability import calibrate_out_of_fold, reliability
-from pseudorca.features.embedder import load_embedder
 from pseudorca.features.front_ends import band_notices
+from pseudorca.features.joint import load_embedders
 from pseudorca.learning.calibration import carried_prior
+from pseudorca.learning.centring import PLAIN, Preparation
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.heads import Head
-from pseudorca.learning.training_set import OTHER, TrainingSet, labelled_clips, make_training_set
+from pseudorca.learning.preparing import prepared_set
+from pseudorca.learning.pseudo_labels import with_unlabelled
+from pseudorca.learning.training_set import OTHER, TrainingSet, labelled_clips
+from pseudorca.learning.views import learning_from
 from pseudorca.prediction.decisions import UNITS
 from pseudorca.prediction.scores import score_table
 from pseudorca.recordings.folds import Folds, Split, group_values, make_folds
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.store import EMBEDDER_FOLDER, Store, package_versions
 from pseudorca.workflow.clips import project_clips
+from pseudorca.workflow.finetuning import forget_trainings, through_network
 from pseudorca.workflow.project import (
     Progress,
     hash_of,
@@ -48,33 +53,56 @@ def evaluate_project(
     n_permutations: int = 0,
     within: str | None = None,
     learning: bool = False,
+    preparation: Preparation = PLAIN,
     progress: Progress | None = None,
+    stage: Callable[[str], Any] = lambda text: None,
 ) -> dict[str, Any]:
     """Cross-validate a head under each split; scores and results are kept.
 
     Honest splits also tell how true calibrated probabilities are, what naming only the surer ones
     does to a wanted error rate (``max_error``), and what these encounters could have shown; if asked,
     how often labels permuted between encounters (only ``within`` the values of a column) do as well,
-    and how the result grows with the number of encounters (``learning``).
+    and how the result grows with the number of encounters (``learning``). ``preparation``: what is
+    made of the embeddings first.
     """
-    embedder = load_embedder(store.folder / EMBEDDER_FOLDER)
+    embedder = load_embedders(store.folder / EMBEDDER_FOLDER)
     recordings = project_recordings(store)
     clips, left_out = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
-    whole = make_training_set(clips, recordings, store, embedder.embedder_id)
-    recipe = {"embedder_id": embedder.embedder_id, "head": head.settings()}
+    whole, words = prepared_set(
+        clips, recordings, store, embedder, preparation, labelled=project_clips(store)
+    )
+    recipe: dict[str, Any] = {"embedder_id": embedder.embedder_id, "head": head.settings()}
+    if preparation != PLAIN:
+        recipe["preparation"] = preparation.settings()
     recipe_id = hash_of(
         recipe | {"clips": store.setting("clips"), "selections": store.setting("selections")}
     )
+    head, whole = through_network(
+        store, head, whole, clips, recordings, embedder, preparation, stage=stage, progress=progress
+    )
     results: list[dict[str, Any]] = []
-    notices = left_out + few_encounters(populations(store, recordings))
-    notices += mixed_encounters(clips) + band_notices(recordings, embedder.front_end)
+    notices = left_out + words + few_encounters(populations(store, recordings))
+    notices += mixed_encounters(clips)
+    bands = [band_notices(recordings, member.front_end) for member in embedder.members]
+    notices += dict.fromkeys(text for texts in bands for text in texts)
     for split in splits:
         folds = make_folds(clips, recordings, split)
         # Inner folds keep whole what the split keeps whole; what is independent is never less than
         # the encounter.
         independent = whole.groups if split.is_optimistic else folds.units
         data = replace(whole, groups=whole.recordings if split.is_optimistic else folds.units)
-        scored = cross_validate(data, folds, head, progress=progress)
+        head = with_unlabelled(
+            head,
+            clips,
+            project_clips(store),
+            recordings,
+            store,
+            embedder.embedder_id,
+            split,
+            preparation,
+        )
+        learner = learning_from(head, preparation)
+        scored = cross_validate(data, folds, learner, progress=progress)
         split_id = hash_of(asdict(split) | {"recipe": recipe_id, "clips": sorted(folds.clip_ids)})
         found = [
             compute_metrics(
@@ -118,7 +146,7 @@ def evaluate_project(
             "inference": {}
             if split.is_optimistic
             else _inference(
-                data, clips, recordings, folds, head, n_permutations, within, learning, progress
+                data, clips, recordings, folds, learner, n_permutations, within, learning, progress
             ),
             "versions": package_versions(),
             "tables": {table: store.version(table) for table in ("recordings", "clips")},
@@ -152,6 +180,7 @@ def evaluate_project(
                 f"Split {split.name}: {folds.n_straddling_moments} moments stand on both sides "
                 "(channels of one sound), as in the study."
             )
+    forget_trainings(store)
     shown = {"splits": [asdict(split) for split in splits], "head": head.settings()}
     store.record_run("evaluate", shown, ("recordings", "clips", "scores", "evaluations"))
     return {"results": results, "recipe": recipe, "classifier_id": recipe_id, "notices": notices}

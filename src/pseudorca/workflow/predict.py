@@ -135,6 +135,13 @@ def _predict(
             classifier, store, rules, computing.batch_size, computing.n_threads, gate, workers
         )
         said = _predict_all(predictor, recordings, problems, folder, kinds, max_gap_s, progress)
+    made = classifier.preparation
+    if made.centre != "none":
+        notices.append(
+            f"Embeddings are centred by {made.centre} over what is predicted together (about 4,096 "
+            f"clips): what is said of a clip depends on the others. {said['n_small_groups']} groups "
+            "have so few clips that little is left of them."
+        )
     if not said["n_clips"]:
         notices.append("No clip could be scored: see the problems.")
     store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
@@ -164,7 +171,8 @@ def _predict(
 def _notices(recordings: pd.DataFrame, classifier: Classifier, *, is_gated: bool) -> list[str]:
     """What a user should know of these recordings and this classifier."""
     heard = set(classifier.training.get("moments", ()))
-    notices = resampling_notices(recordings, classifier.embedder.front_end.sample_rate)
+    rates = dict.fromkeys(one.front_end.sample_rate for one in classifier.embedder.members)
+    notices = [text for rate in rates for text in resampling_notices(recordings, rate)]
     if n_heard := int(recordings["moment_id"].isin(heard).sum()):
         notices.insert(
             0,
@@ -209,7 +217,9 @@ def _predict_all(
         folder, recordings, kinds=kinds, max_gap_s=max_gap_s, band_hz=band_hz,
         channel=int(channels) if channels.isdecimal() else 1,
     ) as files:  # fmt: skip
+        small: set[str] = set()
         for said in predictor.portions(recordings, progress=progress):
+            small.update(said.small)
             store.append("scores", said.scores)
             store.append("decisions", said.decisions)
             files.add(said.tables, said.recordings)
@@ -238,6 +248,7 @@ def _predict_all(
         "n_quiet": n_quiet,
         "n_problems": len(problems),
         "n_detections": len(detections),
+        "n_small_groups": len(small),
         "files": {kind: len(paths) for kind, paths in written.items()},
         "n_encounters": len(encounters),
         "recordings_per_class": dict(sorted(per_recording.items())),

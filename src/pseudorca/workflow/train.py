@@ -1,6 +1,7 @@
 """All labelled clips to a saved classifier, calibrated on encounters it was made to miss."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,13 +10,18 @@ import pandas as pd
 
 from pseudorca.assessment.reliability import CalibratedUnits, calibrate_out_of_fold
 from pseudorca.errors import ClassifierError, FoldError
-from pseudorca.features.embedder import load_embedder
+from pseudorca.features.joint import load_embedders
 from pseudorca.learning.calibration import carried_prior
+from pseudorca.learning.centring import PLAIN, Preparation
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.crossval import cross_validate, fit_head
+from pseudorca.learning.finetuning import FineTuned
 from pseudorca.learning.heads import Head
 from pseudorca.learning.novelty import fit_novelty
-from pseudorca.learning.training_set import TrainingSet, labelled_clips, make_training_set
+from pseudorca.learning.preparing import prepared_set, view_set
+from pseudorca.learning.pseudo_labels import with_unlabelled
+from pseudorca.learning.training_set import TrainingSet, labelled_clips
+from pseudorca.learning.views import learning_from
 from pseudorca.prediction.decisions import UNITS
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Folds, Split, make_folds
@@ -26,6 +32,7 @@ from pseudorca.store import (
     package_versions,
 )
 from pseudorca.workflow.clips import project_clips
+from pseudorca.workflow.finetuning import forget_trainings, through_network, widened
 from pseudorca.workflow.project import Progress, project_recordings
 
 CALIBRATION = Split("encounter", n_folds=5, n_repeats=3)
@@ -37,20 +44,45 @@ def train_project(
     head: Head,
     *,
     name: str = "classifier",
+    preparation: Preparation = PLAIN,
     progress: Progress | None = None,
+    stage: Callable[[str], Any] = lambda text: None,
 ) -> dict[str, Any]:
-    """Train a classifier on all labelled clips, calibrate it, and save it."""
+    """Train a classifier on all labelled clips, calibrate it, and save it.
+
+    ``preparation``: what is made of the embeddings first; the classifier does it to what it hears.
+    """
     if not re.fullmatch(r"\w[\w. -]*", name):
         raise ClassifierError(
             f"a classifier cannot be called {name!r}: use letters, digits, - and _."
         )
-    embedder = load_embedder(store.folder / EMBEDDER_FOLDER)
+    embedder = load_embedders(store.folder / EMBEDDER_FOLDER)
     recordings = project_recordings(store)
     clips, notices = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
-    data = make_training_set(clips, recordings, store, embedder.embedder_id)
+    data, words = prepared_set(
+        clips, recordings, store, embedder, preparation, labelled=project_clips(store)
+    )
+    notices += words
+    head = with_unlabelled(
+        head,
+        clips,
+        project_clips(store),
+        recordings,
+        store,
+        embedder.embedder_id,
+        CALIBRATION,
+        preparation,
+    )
+    head, data = through_network(
+        store, head, data, clips, recordings, embedder, preparation, stage=stage, progress=progress
+    )
+    head = learning_from(head, preparation)
     trained = fit_head(head, data)
+    calibration = CALIBRATION
+    if isinstance(trained, FineTuned):
+        calibration = replace(CALIBRATION, n_repeats=1)  # each is a training through the network
     try:
-        folds = make_folds(clips, recordings, CALIBRATION)
+        folds = make_folds(clips, recordings, calibration)
         units = _held_out(clips, recordings, data, folds, head, progress)
     except FoldError as error:
         units = {}
@@ -70,28 +102,37 @@ def train_project(
         "tables": {table: store.version(table) for table in ("recordings", "clips")},
     }
     options = ClipOptions(**(store.setting("clips") or {}))
+    named = {
+        "clip": clips["moment_id"].to_numpy(dtype=object),
+        "recording": data.recordings,
+        "encounter": data.groups,
+    }
+    if isinstance(trained, FineTuned):
+        novelty = fit_novelty(trained.vectors(data.vectors), data.groups, named)
+        if units:
+            whole = replace(data, groups=folds.units)
+            novelty = widened(novelty, head, whole, folds, named)
+        embedder, trained = trained.embedder, trained.linear()
+    else:
+        novelty = fit_novelty(data.vectors, data.groups, named)
     classifier = Classifier(
         embedder,
         options,
         trained,
         training,
         calibrators={unit: made.calibrator for unit, made in units.items()},
-        novelty=fit_novelty(
-            data.vectors,
-            data.groups,
-            {
-                "clip": clips["moment_id"].to_numpy(dtype=object),
-                "recording": data.recordings,
-                "encounter": data.groups,
-            },
-        ),
+        novelty=novelty,
         held_out=pd.concat([made.as_table().assign(unit=unit) for unit, made in units.items()])
         if units
         else None,
+        preparation=preparation,
+        views=view_set(store, embedder.embedder_id) if preparation.test_views else None,
     )
     folder = store.folder / CLASSIFIER_FOLDER / name
     classifier.save(folder)
-    store.record_run("train", head.settings() | {"name": name}, ("recordings", "clips"))
+    forget_trainings(store)
+    about = {"name": name, "preparation": preparation.settings()}
+    store.record_run("train", head.settings() | about, ("recordings", "clips"))
     shown = ("n_clips", "n_recordings", "n_encounters")
     result: dict[str, Any] = {
         "notices": notices,
@@ -99,9 +140,11 @@ def train_project(
         "classifier_id": classifier.classifier_id,
         "classes": classifier.classes,
         "head": head.settings(),
+        "preparation": preparation.settings(),
         "calibration": {unit: made.calibrator.as_dict() for unit, made in units.items()},
     }
-    chosen = {key: trained.details[key] for key in ("c", "best_epoch") if key in trained.details}
+    told = ("c", "best_epoch", "pseudo_labels")
+    chosen = {key: trained.details[key] for key in told if key in trained.details}
     return result | {key: training[key] for key in shown} | chosen
 
 

@@ -13,7 +13,12 @@ from pseudorca.features.backbones.families import (
     sound_input,
     takes,
 )
-from pseudorca.features.backbones.info import BackboneInfo, OfficialWeights
+from pseudorca.features.backbones.info import (
+    UNTRAINED,
+    BackboneInfo,
+    OfficialWeights,
+    is_non_commercial,
+)
 from pseudorca.features.backbones.network import Backbone, SoundBackbone
 from pseudorca.features.backbones.registry import (
     backbone_from_description,
@@ -23,6 +28,7 @@ from pseudorca.features.backbones.registry import (
 )
 
 __all__ = [
+    "UNTRAINED",
     "Backbone",
     "BackboneInfo",
     "Family",
@@ -35,6 +41,7 @@ __all__ = [
     "backbone_names",
     "embedding_size",
     "extra_is_installed",
+    "is_non_commercial",
     "load_backbone",
     "sound_input",
     "takes",

@@ -3,13 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from torch import Tensor
 
 from pseudorca.features.backbones.network import Backbone, InputSize
 
 StateDict = Mapping[str, Tensor]
+
+UNTRAINED: Final = "UNTRAINED"
+"""Name of the weights of a network that comes without any training."""
+
+
+def is_non_commercial(licence: str) -> bool:
+    """Whether a licence forbids commercial use, as Creative Commons' NC does."""
+    return "-NC" in licence.upper()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,14 +16,15 @@ from pseudorca.features.backbones import (
     transformers_networks,
     vggish,
     vision,
+    waveform,
     yamnet,
 )
 from pseudorca.features.backbones.info import BackboneInfo, Spec, StateDict
 from pseudorca.features.backbones.network import Backbone
 
 _MODULES = (
-    shipped, birdnet, efficientat, perch, vggish, yamnet, transformers_networks, mobilenet_tf, vision,
-    classic,
+    shipped, birdnet, efficientat, perch, vggish, waveform, yamnet, transformers_networks,
+    mobilenet_tf, vision, classic,
 )  # fmt: skip
 _REGISTRY: dict[str, Spec] = {
     spec.info.name: spec for module in _MODULES for spec in module.specs()

@@ -1,0 +1,177 @@
+"""Several embedders side by side: one thing that stands wherever a single embedder does.
+
+In: members, each a front end and a backbone. Out: their vectors beside each other. Every member hears
+a clip in its own way, and its vectors are kept under its own id, so nothing is computed twice; the id
+of all is theirs joined by +, by which the store reads them side by side.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.errors import BackboneError
+from pseudorca.features.embedder import (
+    Embedder,
+    Precision,
+    load_embedder,
+    read_description,
+    save_embedder,
+    write_description,
+)
+from pseudorca.features.embedding import EmbedResult, embed_clips
+from pseudorca.features.front_ends import FrontEnd
+from pseudorca.recordings.audio import Samples
+from pseudorca.store import Store, joint_id
+
+_MEMBER = "member_{}"
+
+
+@dataclass(frozen=True)
+class JointEmbedder:
+    """Two or more embedders, their vectors one after the other."""
+
+    members: tuple[Embedder, ...]
+
+    def __post_init__(self) -> None:
+        ids = [member.embedder_id for member in self.members]
+        if len(ids) < 2 or len(set(ids)) < len(ids):
+            names = " + ".join(member.backbone.name for member in self.members)
+            raise BackboneError(f"side by side stand two or more different networks, got {names}.")
+
+    @property
+    def embedder_id(self) -> str:
+        """The ids of the members, joined: by it the store reads their vectors side by side."""
+        return joint_id([member.embedder_id for member in self.members])
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """The first member's: a gate, and the band told to other programs, go by it."""
+        return self.members[0].front_end
+
+    @property
+    def device(self) -> str:
+        """Of each member, where they differ."""
+        return ", ".join(dict.fromkeys(member.device for member in self.members))
+
+    @property
+    def precision(self) -> Precision:
+        return self.members[0].precision
+
+    def description(self) -> dict[str, Any]:
+        """Everything that shapes an embedding, as JSON values: what the members are, and together."""
+        described = [
+            {"embedder_id": member.embedder_id} | member.description() for member in self.members
+        ]
+        backbones = [one["backbone"] for one in described]
+        together: dict[str, Any] = {
+            "name": "+".join(one["name"] for one in backbones),
+            "embedding_size": sum(one["embedding_size"] for one in backbones),
+        }
+        for key in ("licence", "source", "weights_source"):
+            together[key] = "; ".join(dict.fromkeys(one[key] for one in backbones))
+        front_end = described[0]["front_end"]
+        return {"front_end": front_end, "backbone": together, "members": described}
+
+    def vectors(self, waveforms: Sequence[Samples], *, sample_rate: int) -> NDArray[np.float32]:
+        """Embed waveforms [shape=(n_samples,)] -> float32 [shape=(n_waveforms, n_dimensions)]."""
+        return np.hstack(
+            [member.vectors(waveforms, sample_rate=sample_rate) for member in self.members]
+        )
+
+    def hearing(self, change: Callable[[FrontEnd], FrontEnd]) -> "JointEmbedder":
+        """The same networks behind changed front ends."""
+        return replace(self, members=tuple(member.hearing(change) for member in self.members))
+
+
+AnyEmbedder = Embedder | JointEmbedder
+"""One network, or several side by side; ``members`` has each."""
+
+
+def embed_by_each(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    embedder: AnyEmbedder,
+    store: Store,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **how: Any,
+) -> EmbedResult:
+    """Embed clips by every member, one after the other; each goes over the recordings itself.
+
+    Parameters
+    ----------
+    clips, recordings, embedder, store, progress, how
+        See :func:`pseudorca.features.embedding.embed_clips`. A gate measures every clip once.
+
+    Returns
+    -------
+    EmbedResult
+        Its ``embedded`` are the clips that every member could use.
+    """
+    n_members = len(embedder.members)
+    results = []
+    for k, member in enumerate(embedder.members):
+
+        def update(done: int, total: int, k: int = k) -> None:
+            if progress:
+                progress(k * total + done, n_members * total)
+
+        results.append(embed_clips(clips, recordings, member, store, progress=update, **how))
+    return together(results)
+
+
+def together(results: Sequence[EmbedResult]) -> EmbedResult:
+    """What the members did with the same clips, as one result."""
+    problems = pd.concat([result.problems for result in results], ignore_index=True)
+    return EmbedResult(
+        n_clips=results[0].n_clips,
+        n_new=sum(result.n_new for result in results),
+        problems=problems.drop_duplicates(ignore_index=True),
+        embedded=set.intersection(*(result.embedded for result in results)),
+        quiet=set.union(*(result.quiet for result in results)),
+    )
+
+
+def save_embedders(embedder: AnyEmbedder, folder: Path) -> None:
+    """Write one embedder as :func:`save_embedder` does, several into a folder each below this one."""
+    for old in folder.glob(_MEMBER.format("*")):
+        shutil.rmtree(old)
+    if isinstance(embedder, Embedder):
+        save_embedder(embedder, folder)
+        return
+    (folder / "embedder.safetensors").unlink(missing_ok=True)
+    for k, member in enumerate(embedder.members):
+        save_embedder(member, folder / _MEMBER.format(k))
+    write_description(embedder.embedder_id, embedder.description(), folder)
+
+
+def load_embedders(
+    folder: Path, *, device: str = "auto", precision: Precision = "auto"
+) -> AnyEmbedder:
+    """Read what :func:`save_embedders` wrote.
+
+    Raises
+    ------
+    BackboneError
+        If a file is missing or damaged, or the weights are not those that were saved.
+    """
+    about = read_description(folder)
+    if "members" not in about:
+        return load_embedder(folder, device=device, precision=precision)
+    members = [
+        load_embedder(folder / _MEMBER.format(k), device=device, precision=precision)
+        for k in range(len(about["members"]))
+    ]
+    embedder = JointEmbedder(tuple(members))
+    if embedder.embedder_id != about["embedder_id"]:
+        raise BackboneError(
+            f"the embedders in {folder} were saved as {about['embedder_id']} and read as "
+            f"{embedder.embedder_id}: a file was changed. Run pseudorca embed again."
+        )
+    return embedder

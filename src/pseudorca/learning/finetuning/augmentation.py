@@ -1,0 +1,224 @@
+"""Training clips changed at random, as a batch, where the network is.
+
+In: what the network takes of some clips, and of others to mix in. Out: the same, changed so that what
+is left alone is what the label is about. What is done to a clip depends on seed, epoch and batch only:
+a training that goes on after a kill changes clips as it would have.
+
+References
+----------
+.. [1] Park et al. 2019, "SpecAugment: a simple data augmentation method for automatic speech
+   recognition", Interspeech: masks in time and frequency.
+.. [2] Zhang, Cisse, Dauphin and Lopez-Paz 2018, "mixup: beyond empirical risk minimization", ICLR.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pseudorca.errors import HeadError
+
+_QUIET_SHARE = 1 / 6  # of a clip's length: the stretch that stands for its background
+_RANGE_DB = 80.0  # what 256 grey levels span
+_LOWEST_TOP = 0.5  # of the rows of a picture stay at the least when its band is limited
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How clips are changed in training; 0 leaves a change out.
+
+    Pictures know all of these, colour-mapped ones (the study's) all but background and gain, whose
+    meaning is lost in colours. Of windows of samples sound is shifted, made louder or softer, and
+    mixed up; other input of networks on sound is only mixed up.
+    """
+
+    time_shift: float = 0.5
+    """Rolled within the clip, either way, by up to this share of its length."""
+    time_masks: int = 0
+    time_mask: float = 0.1
+    """Longest, as a share of the clip."""
+    frequency_masks: int = 0
+    frequency_mask: float = 0.1
+    """Widest, as a share of the rows."""
+    band_limit: float = 0.0
+    """Chance that the picture ends at a lower row, half way up at the lowest."""
+    background: float = 0.0
+    """Chance that the quietest sixth of a clip of another encounter lies under the whole clip."""
+    gain_db: float = 0.0
+    """Largest change of level, up or down."""
+    mix_up: float = 0.0
+    """Both parameters of the beta distribution, from which the share of another clip comes."""
+
+    def __post_init__(self) -> None:
+        shares = ("time_shift", "time_mask", "frequency_mask", "band_limit", "background")
+        for name in shares:
+            if not 0 <= getattr(self, name) <= 1:
+                raise HeadError(f"{name} {getattr(self, name)}: expected a share from 0 to 1.")
+        for name in ("time_masks", "frequency_masks", "gain_db", "mix_up"):
+            if getattr(self, name) < 0:
+                raise HeadError(f"{name} {getattr(self, name)}: expected 0 or more.")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is done to each clip of a batch [shape=(n, ...)]; shares of length and of rows.
+
+    ``time_masks, frequency_masks`` [shape=(n, n_masks, 2)]: begin and end. ``partner``, ``behind``:
+    row of the clip that is mixed in, and of the one whose background is laid under the clip, where
+    ``is_laid``. ``own_share``: of the clip itself where it is mixed.
+    """
+
+    shift: NDArray[np.float64]
+    time_masks: NDArray[np.float64]
+    frequency_masks: NDArray[np.float64]
+    top: NDArray[np.float64]
+    gain_db: NDArray[np.float64]
+    partner: NDArray[np.int64]
+    own_share: NDArray[np.float64]
+    behind: NDArray[np.int64]
+    is_laid: NDArray[np.bool_]
+
+    def take(self, which: slice) -> "Changes":
+        """Those of some clips of the batch."""
+        return replace(self, **{name: values[which] for name, values in vars(self).items()})
+
+
+def draw_changes(
+    settings: Augmentation,
+    rows: NDArray[np.int64],
+    pool: NDArray[np.int64],
+    groups: NDArray[np.object_],
+    rng: np.random.Generator,
+) -> Changes:
+    """Draw what is done to the clips of a batch.
+
+    Parameters
+    ----------
+    settings : Augmentation
+    rows : ndarray [shape=(n,)], the clips of the batch
+    pool : ndarray [shape=(n_pool,)], the clips of the training side that could be mixed in
+    groups : ndarray [shape=(n_clips,)], of all clips: what is never mixed as background with itself
+    rng : Generator
+    """
+    n = len(rows)
+    behind = rows.copy()
+    for k in np.flatnonzero(rng.random(n) < settings.background):
+        others = pool[groups[pool] != groups[rows[k]]]
+        if len(others):
+            behind[k] = rng.choice(others)
+    own_share, partner = np.ones(n), rows.copy()
+    if settings.mix_up:
+        own_share = rng.beta(settings.mix_up, settings.mix_up, n)
+        partner = rng.choice(pool, n)
+    limited = rng.random(n) < settings.band_limit
+    return Changes(
+        shift=rng.uniform(-settings.time_shift, settings.time_shift, n),
+        time_masks=_masks(n, settings.time_masks, settings.time_mask, rng),
+        frequency_masks=_masks(n, settings.frequency_masks, settings.frequency_mask, rng),
+        top=np.where(limited, rng.uniform(_LOWEST_TOP, 1, n), 1.0),
+        gain_db=rng.uniform(-settings.gain_db, settings.gain_db, n),
+        partner=partner,
+        own_share=own_share,
+        behind=behind,
+        is_laid=behind != rows,
+    )
+
+
+def _masks(n: int, n_masks: int, widest: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    width = rng.uniform(0, widest, (n, n_masks))
+    begin = rng.uniform(0, 1, (n, n_masks)) * (1 - width)
+    return np.stack([begin, begin + width], axis=2)
+
+
+def change(
+    inputs: Tensor,
+    partners: Tensor | None,
+    behind: Tensor | None,
+    changes: Changes,
+    *,
+    is_grey: bool,
+) -> Tensor:
+    """Apply changes to a batch.
+
+    Parameters
+    ----------
+    inputs : Tensor, uint8 pictures [shape=(n, 3, height, width)] or float32 windows
+        [shape=(n, n_windows, ...)]
+    partners, behind : Tensor like ``inputs`` or None
+        The clips that are mixed in, and those whose background is; None: nothing is
+    changes : Changes, of these clips
+    is_grey : bool, whether the three colours of a picture are one
+
+    Returns
+    -------
+    Tensor like ``inputs``
+    """
+    if inputs.dtype != torch.uint8:
+        return _change_windows(inputs, partners, changes)
+    pictures = inputs
+    if behind is not None and is_grey:
+        under = quietest(behind) * _column(changes.is_laid, pictures).to(torch.uint8)
+        pictures = torch.maximum(pictures, under)
+    if partners is not None:
+        own = _column(changes.own_share, pictures)
+        mixed = own * pictures + (1 - own) * partners
+        pictures = mixed.round().to(torch.uint8)
+    pictures = _rolled(pictures, changes.shift)
+    height, width = pictures.shape[2:]
+    row = torch.arange(height, device=pictures.device).view(1, 1, height, 1) / height
+    frame = torch.arange(width, device=pictures.device).view(1, 1, 1, width) / width
+    silent = row < _column(1 - changes.top, pictures)  # the highest row comes first
+    for place, masks in ((frame, changes.time_masks), (row, changes.frequency_masks)):
+        for k in range(masks.shape[1]):
+            begin, end = (_column(masks[:, k, edge], pictures) for edge in (0, 1))
+            silent = silent | ((place >= begin) & (place < end))
+    if is_grey and changes.gain_db.any():
+        steps = _column(changes.gain_db * (255 / _RANGE_DB), pictures).round()
+        louder = (pictures + steps).clamp(0, 255).to(torch.uint8)
+        pictures = torch.where(pictures > 0, louder, pictures)
+    return pictures.masked_fill(silent, 0)
+
+
+def quietest(pictures: Tensor) -> Tensor:
+    """The quietest stretch of each picture [shape=(n, colours, height, width)], repeated."""
+    width = pictures.shape[3]
+    n_frames = max(1, round(_QUIET_SHARE * width))
+    loudness = pictures.float().mean((1, 2))
+    smooth = nn.functional.avg_pool1d(loudness[:, None], n_frames, 1)[:, 0]
+    place = torch.arange(width, device=pictures.device) % n_frames
+    index = smooth.argmin(1)[:, None] + place
+    return torch.gather(pictures, 3, index[:, None, None, :].expand_as(pictures))
+
+
+def mix_targets(targets: Tensor, partner_targets: Tensor, changes: Changes) -> Tensor:
+    """Mix probabilities of classes [shape=(n, n_classes)] as the clips were mixed."""
+    own = torch.from_numpy(changes.own_share).to(targets)[:, None]
+    return own * targets + (1 - own) * partner_targets
+
+
+def _change_windows(inputs: Tensor, partners: Tensor | None, changes: Changes) -> Tensor:
+    windows = inputs
+    if partners is not None:
+        own = _column(changes.own_share, windows)
+        windows = own * windows + (1 - own) * partners
+    if windows.ndim > 3:
+        return windows
+    windows = _rolled(windows, changes.shift)
+    return windows * _column(10 ** (changes.gain_db / 20), windows)
+
+
+def _rolled(inputs: Tensor, shift: NDArray[np.float64]) -> Tensor:
+    """Roll each input along its last axis by a share of that axis."""
+    length = inputs.shape[-1]
+    steps = torch.from_numpy(np.round(shift * length).astype(np.int64)).to(inputs.device)
+    index = (torch.arange(length, device=inputs.device) - steps[:, None]) % length
+    between = [1] * (inputs.ndim - 2)
+    return torch.gather(inputs, -1, index.view(len(inputs), *between, length).expand_as(inputs))
+
+
+def _column(values: NDArray[np.generic], like: Tensor) -> Tensor:
+    """A number per input, float32, to be broadcast over it."""
+    column = torch.from_numpy(values.astype(np.float32)).to(like.device)
+    return column.view(-1, *[1] * (like.ndim - 1))

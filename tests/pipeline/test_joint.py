@@ -1,0 +1,162 @@
+"""Several networks side by side do the whole job: embed, train, evaluate, predict, decide, report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pseudorca import cli, workflow
+from pseudorca.errors import BackboneError, HeadError
+from pseudorca.features.embedding import read_clip
+from pseudorca.features.joint import JointEmbedder, load_embedders
+from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.ensembles import MeanHead
+from pseudorca.learning.heads import LogisticHead
+from pseudorca.learning.pseudo_labels import PseudoLabelHead
+from pseudorca.learning.training_set import labelled_clips, make_training_set
+from pseudorca.recordings import audio
+from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.folds import Split
+from pseudorca.recordings.manifest import full_path
+from pseudorca.reporting.report import write_report
+from pseudorca.store import EMBEDDER_FOLDER, Store
+from pseudorca.workflow.embedders import known_embedders
+
+JOINT = "logmel+mean_spectrum"
+HEAD = LogisticHead(c=0.1)
+
+
+@pytest.fixture
+def joint(scanned: Store) -> Store:
+    """A project embedded by two kinds of features side by side."""
+    workflow.clip_project(scanned, ClipOptions())
+    workflow.embed_project(scanned, workflow.EmbedderOptions(JOINT))
+    return scanned
+
+
+def test_members_are_kept_by_themselves_and_nothing_is_computed_twice(scanned: Store) -> None:
+    workflow.clip_project(scanned, ClipOptions())
+    first = workflow.embed_project(scanned, workflow.EmbedderOptions("logmel"))
+    both = workflow.embed_project(scanned, workflow.EmbedderOptions(JOINT))
+    assert both["n_new"] == first["n_clips"]  # of the second member alone
+    assert both["backbone"] == JOINT
+    assert both["embedding_size"] == 288
+    assert [one["backbone"]["name"] for one in both["members"]] == JOINT.split("+")
+    assert {one.name for one in known_embedders(scanned)} == set(JOINT.split("+"))
+    clips = scanned.read("clips")["clip_id"].tolist()
+    assert scanned.embedded(both["embedder_id"], clips) == set(clips)
+    again = workflow.embed_project(scanned, workflow.EmbedderOptions(JOINT))
+    assert (again["n_new"], again["embedder_id"]) == (0, both["embedder_id"])
+
+
+def test_a_training_set_knows_where_one_embedding_ends(joint: Store) -> None:
+    embedder = load_embedders(joint.folder / EMBEDDER_FOLDER)
+    recordings = joint.read("recordings")
+    clips, _ = labelled_clips(joint.read("clips"), recordings, joint, embedder.embedder_id)
+    data = make_training_set(clips, recordings, joint, embedder.embedder_id)
+    assert data.blocks == (256, 32)
+    assert data.vectors.shape == (len(clips), 288)
+
+
+@pytest.mark.parametrize("head", [HEAD, MeanHead((HEAD,))], ids=["embeddings", "scores"])
+def test_the_whole_job(joint: Store, tmp_path: Path, head) -> None:
+    result = workflow.evaluate_project(joint, head, [Split("encounter", n_folds=2)])
+    assert {row["unit"] for row in result["results"]} == {"clip", "recording", "encounter"}
+    trained = workflow.train_project(joint, head)
+    classifier = Classifier.load(Path(trained["classifier"]))
+    assert isinstance(classifier.embedder, JointEmbedder)
+    assert classifier.classifier_id == trained["classifier_id"]
+    predicted = workflow.predict_project(joint)
+    assert predicted["n_problems"] == 0
+    recordings = joint.read("recordings")
+    clip = next(joint.read("clips", where="label IS NULL").itertuples())
+    recording = next(recordings[recordings["recording_id"] == clip.recording_id].itertuples())
+    with audio.Reader(full_path(recording)) as reader:
+        sound = read_clip(reader, clip)
+    scores = classifier.log_probabilities([sound], sample_rate=int(recording.sample_rate))[0]
+    stored = joint.read("scores", where=f"split_id = '' AND clip_id = '{clip.clip_id}'")
+    by_class = stored.set_index("population")["score"].loc[classifier.classes]
+    np.testing.assert_allclose(by_class, scores, atol=1e-5)
+    decided = workflow.decide_again(joint, decision=workflow.DecisionOptions(min_moments=2))
+    assert decided["classifier_id"] == trained["classifier_id"]
+    page = write_report(joint, tmp_path / "report.html")
+    assert page["n_sections"] > 3
+    text = (tmp_path / "report.html").read_text()
+    assert "cannot be read" not in text
+    assert "mean_spectrum" in text
+
+
+def test_a_gate_passes_over_the_same_windows_for_every_member(joint: Store) -> None:
+    workflow.train_project(joint, HEAD)
+    plain = workflow.predict_project(joint)
+    gated = workflow.predict_project(joint, gate_db=199.0)
+    assert gated["n_quiet"] == plain["n_clips"]
+    assert gated["n_clips"] == 0
+
+
+def test_what_is_one_networks_own_is_asked_of_one_alone(scanned: Store) -> None:
+    workflow.clip_project(scanned, ClipOptions())
+    for options, said in (
+        (workflow.EmbedderOptions(JOINT, band="48k"), "--band with 2 networks"),
+        (workflow.EmbedderOptions(JOINT, settings=(("hop_s", 1),)), "--set with 2 networks"),
+        (workflow.EmbedderOptions(JOINT, weights="x.pt"), "say whose, as logmel=FILE"),
+        (workflow.EmbedderOptions(JOINT, weights="mfcc=x.pt"), "unknown network of --weights"),
+        (workflow.EmbedderOptions("logmel+logmel"), "two or more different"),
+    ):
+        with pytest.raises(BackboneError, match=said):
+            workflow.embed_project(scanned, options)
+
+
+def test_an_untrained_network_says_so(scanned: Store) -> None:
+    workflow.clip_project(scanned, ClipOptions(max_per_recording=1))
+    result = workflow.embed_project(scanned, workflow.EmbedderOptions("waveform_small"))
+    assert any("never trained" in text for text in result["notices"])
+    assert result["n_problems"] == 0
+
+
+def test_pseudo_labels_join_from_the_unknown_folder(joint: Store) -> None:
+    head = PseudoLabelHead(HEAD, 0.6)
+    trained = workflow.train_project(joint, head)
+    joined = trained["pseudo_labels"]["joined"]
+    assert trained["pseudo_labels"]["n_moments"] == 12
+    assert joined["Insular"] == 12  # as they were made
+    result = workflow.evaluate_project(joint, head, [Split("encounter", n_folds=2)])
+    assert result["recipe"]["head"]["pseudo_labels"]["min_probability"] == 0.6
+
+
+def test_without_unlabelled_recordings_pseudo_labels_are_an_error(joint: Store) -> None:
+    clips = joint.read("clips")
+    joint.write("clips", clips[clips["label"].notna()])
+    with pytest.raises(HeadError, match="no unlabelled clips"):
+        workflow.train_project(joint, PseudoLabelHead(HEAD))
+
+
+@pytest.mark.slow
+def test_an_audit_hears_all_members(joint: Store) -> None:
+    options = workflow.AuditOptions(n_permutations=20)
+    found = workflow.audit_project(joint, HEAD, Split("encounter", n_folds=2), options)
+    assert found["verdict"] in ("animals", "recorder", "cannot tell")
+    names = {row["name"] for row in found["controls"]}
+    assert {"model", "random split"} <= names
+    assert found["bands"] is None
+    assert "one network on pictures" in found["explained"]["bands"]
+    again = workflow.audit_project(joint, HEAD, Split("encounter", n_folds=2), options)
+    assert again["controls"] == found["controls"]
+
+
+@pytest.mark.slow
+def test_the_verbs_take_several_networks(scanned: Store) -> None:
+    project = ["--project", str(scanned.folder), "--json"]
+
+    def run(*arguments: str) -> dict:
+        result = CliRunner().invoke(cli.app, [*arguments, *project])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout[result.stdout.index("{") :])
+
+    assert run("embed", "--backbone", JOINT)["backbone"] == JOINT
+    scores = run("train", "--join", "scores", "--c", "0.1")
+    assert scores["head"]["head"] == "mean"
+    pseudo = run("evaluate", "--folds", "2", "--repeats", "1", "--pseudo-labels", "0.8")
+    assert pseudo["recipe"]["head"]["pseudo_labels"]["min_probability"] == 0.8
