@@ -1,13 +1,14 @@
 """Fine-tuning the network in the box against its frozen embedding, on simulated surveys.
 
-    python benchmarks/bench_finetuning.py --seeds 10 11 12 --keep FOLDER
-        [--recipe NAME=SETTING=VALUE,... ...] [--folds 5] [--repeats 1] [--encounters 24]
-        [--clips-each 6] [--effect 1.5] [--signature 0.7] [--band 16k] [--json FILE]
+    python benchmarks/bench_finetuning.py [--keep FOLDER] [--seeds 11 12 13]
+        [--recipe NAME=SETTING=VALUE,... ...] [--folds 3] [--repeats 1] [--encounters 48]
+        [--clips-each 6] [--effect 0.8] [--signature 0.7] [--band 16k]
+        [--backbone NAME --weights FILE] [--json FILE]
 
 Each survey has as many encounters of one population as of the other, one channel, no confound. Both
-sides use the same clips and folds by encounter: the frozen embedding of ``pseudorca_small`` under the
-logistic head, and each recipe of the head ``finetuned`` (without --recipe: its defaults), which trains
-anew from the shipped weights in every fold. Printed, over all encounters of all surveys: balanced
+sides use the same clips and folds by encounter: the frozen embedding (of ``pseudorca_small``) under
+the logistic head, and each recipe of the head ``finetuned``, which trains anew from the same weights
+in every fold. Printed, over all encounters of all surveys: balanced
 accuracy and log loss by encounter (the latter also calibrated) and by clip, and the paired
 differences with 95 % intervals (encounters resampled within class, 2,000 times). What was computed
 is kept in the folder.

@@ -111,7 +111,7 @@ WAYS: dict[str, Way] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keep", type=Path, required=True)
+    parser.add_argument("--keep", type=Path, default=Path("removal"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="watkins,simulated")
     parser.add_argument("--networks", default=",".join(NETWORKS))
