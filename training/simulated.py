@@ -7,6 +7,7 @@ block of clips, so that a run that was cut off goes on where it stopped.
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -22,12 +23,16 @@ from pseudorca import simulation as sim
 from pseudorca.errors import AudioError
 from pseudorca.features.common import REACH, CommonFrontEnd
 from pseudorca.features.small_network import FRONT_END
+from pseudorca.simulation.signals import PULSED
 
 FORMAT = 1  # changes with anything that changes a cached clip
 BLOCK = 100
 STEP_DB = 0.5  # of the kept levels
 PARAMETERS = tuple(
     name for name in sim.TRAIT_NAMES if not name.endswith(("level_db", "burst_pulse.q"))
+)
+SIGNAL_COLUMNS = (
+    6  # of a signal: kind, start, end, low, high, signal-to-noise ratio, then parameters
 )
 LOGARITHMIC = {name for name in PARAMETERS if sim.PSEUDORCA.traits[name].log}
 RATES: dict[str, tuple[tuple[int, float], ...]] = {
@@ -115,6 +120,46 @@ def simulated_clip(settings: ClipSettings, number: int) -> tuple[NDArray[np.uint
     highest_hz = min(REACH * rate, pictures.fmax_hz, 2 * recorder.fmax_hz)
     signals = [row for row in truth["signals"] if row["low_hz"] < highest_hz]
     return kept, {"species": species_number, "n_reached": n_reached, "signals": signals}
+
+
+def seen_gain_db(signals: NDArray[np.float32], pictures: CommonFrontEnd) -> NDArray[np.float64]:
+    """By how much signals stand out more in the cells of the picture that they fill than in their band.
+
+    A tone fills one row, which is wider than its band if it is flat and narrower if it sweeps. A
+    pulse lasts far less than a window of the spectrogram: its power is spread over the time until the
+    next one, or over the window where that is shorter. What lies below the picture stands out not
+    at all.
+
+    Parameters
+    ----------
+    signals : ndarray [shape=(n, 6 + n_parameters)], as in :class:`Clips`
+    pictures : CommonFrontEnd
+
+    Returns
+    -------
+    ndarray [shape=(n,)], dB
+    """
+    lowest, highest = (mel(hz) for hz in (pictures.fmin_hz, pictures.fmax_hz))
+    row_mel = (highest - lowest) / (pictures.n_rows + 1)
+    row_hz = row_mel * math.log(10.0) / 2595.0 * (700.0 + signals[:, 3:5].mean(1))
+    gain_db = 10.0 * np.log10(np.maximum(signals[:, 4] - signals[:, 3], 10.0) / row_hz)
+    gain_db = np.minimum(gain_db, 12.0)  # a steep sweep is short in every row
+    window_s = 0.4 * pictures.window_ms * 1e-3  # that a Hann window weighs by its square
+    for kind in PULSED:
+        own = signals[:, 0] == sim.KINDS.index(kind)
+        peak_hz, interval_s = (
+            signals[own, SIGNAL_COLUMNS + PARAMETERS.index(f"{kind}.{name}")]
+            for name in ("peak_hz", "interval_s")
+        )
+        pulse_s = np.maximum(2.0 / peak_hz, 1.0 / pictures.fmax_hz)
+        gain_db[own] = 10.0 * np.log10(pulse_s / np.minimum(interval_s, window_s))
+    gain_db[signals[:, 4] < pictures.fmin_hz] = -np.inf
+    return gain_db
+
+
+def mel(hz: float) -> float:
+    """The scale of the pictures' rows."""
+    return 2595.0 * math.log10(1.0 + hz / 700.0)
 
 
 def simulated_block(task: tuple[ClipSettings, int, Path]) -> None:

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from simulated import (
     LOGARITHMIC,
     PARAMETERS,
+    SIGNAL_COLUMNS,
     STEP_DB,
     Clips,
     ClipSettings,
@@ -32,6 +33,7 @@ from simulated import (
     SurveySettings,
     front_end,
     load_clips,
+    seen_gain_db,
     simulate,
     simulated_survey,
 )
@@ -44,7 +46,6 @@ from pseudorca.learning.training_set import TrainingSet
 from pseudorca.recordings.folds import assign_folds
 from pseudorca.simulation import KINDS
 
-SIGNAL_COLUMNS = 6  # kind, start, end, low, high, signal-to-noise ratio; parameters follow
 MAP_ROWS = 8  # of the dense map: the network's own, after four halvings
 JUDGE_SEEDS = tuple(range(2000, 2010))
 
@@ -64,7 +65,10 @@ class TrainSettings:
     crop_frames: int = 160
     """Clips are cut to a stretch of so many frames, another one in each epoch."""
     audible_db: float = 0.0
-    """Signals weaker than this are not there."""
+    """Signals weaker than this, above the noise of their own band, are not there."""
+    seen_db: float | None = None
+    """Nor are signals weaker than this above the noise of the cells of the picture that they fill,
+    added noise included; None: as if everything audible were seen."""
     parameter_weight: float = 1.0
     map_weight: float = 1.0
     """Of saying which kinds of signal are where in time and frequency."""
@@ -87,7 +91,7 @@ class Targets:
     """Turns kept truths into targets for stretches of clips."""
 
     def __init__(self, clips: Clips, settings: TrainSettings) -> None:
-        self.audible_db = settings.audible_db
+        self.only_seen = settings.seen_db is not None
         pictures = front_end(settings.clips.band)
         n_fft = round(pictures.window_ms * 1e-3 * pictures.sample_rate)
         _, self.centres_hz = filter_weights(
@@ -95,7 +99,12 @@ class Targets:
             pictures.sample_rate,
         )  # fmt: skip
         self.hop_s = pictures.hop_ms * 1e-3
-        self.signals = [self._scaled(rows[rows[:, 5] >= self.audible_db]) for rows in clips.signals]
+        found = [rows[rows[:, 5] >= settings.audible_db] for rows in clips.signals]
+        if settings.seen_db is not None:
+            for rows in found:  # what is left is how much more noise would hide them
+                rows[:, 5] += seen_gain_db(rows, pictures) - settings.seen_db
+            found = [rows[rows[:, 5] >= 0.0] for rows in found]
+        self.signals = [self._scaled(rows) for rows in found]
         every = np.concatenate([rows[:, SIGNAL_COLUMNS:] for rows in self.signals])
         self.mean, self.scale = np.nanmean(every, 0), np.maximum(np.nanstd(every, 0), 1e-3)
 
@@ -114,8 +123,12 @@ class Targets:
         starts: NDArray[np.int64],
         lengths: NDArray[np.int64],
         n_frames: int,
+        drowned_db: NDArray[np.float32],
+        n_reached: NDArray[np.int64],
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Targets of stretches of clips, each repeated to ``n_frames`` where it is shorter.
+
+        ``drowned_db`` [shape=(n,)]: by how much augmentation raised the noise; ``n_reached``: rows.
 
         Presence [shape=(n, kinds)], parameters [(n, parameters)], map [(n, kinds, 8, frames/16)].
         """
@@ -125,6 +138,9 @@ class Targets:
         maps = np.zeros((len(numbers), len(KINDS), MAP_ROWS, n_columns), np.float32)
         for k, (number, start, length) in enumerate(zip(numbers, starts, lengths, strict=True)):
             rows = self.signals[number]
+            if self.only_seen:
+                below = rows[:, 3] < self.centres_hz[n_reached[k] - 1]
+                rows = rows[below & (rows[:, 5] >= drowned_db[k])]
             length_s = length * self.hop_s
             begin = np.maximum(rows[:, 1] - start * self.hop_s, 0.0)
             end = np.minimum(rows[:, 2] - start * self.hop_s, length_s)
@@ -154,8 +170,8 @@ class Targets:
 
 def augmented(
     levels: Tensor, others: Tensor, settings: TrainSettings, generator: torch.Generator
-) -> Tensor:
-    """Another sea and recorder for each clip.
+) -> tuple[Tensor, Tensor]:
+    """Another sea and recorder for each clip, and by how much its noise rose, in dB.
 
     Parameters
     ----------
@@ -173,11 +189,13 @@ def augmented(
 
     middle = levels[:, ::3, ::3].flatten(1).median(1).values.view(n, 1, 1)
     power = _power(levels)
+    noise = torch.ones(n)
     if settings.mixing:
         rows = chosen(0.5).flatten().nonzero().flatten()
         other_middle = others[rows, ::3, ::3].flatten(1).median(1).values.view(-1, 1, 1)
-        shift = middle[rows] + uniform(-15.0, 4.0)[rows] - other_middle
-        power[rows] += _power(others[rows] + shift)
+        above = uniform(-15.0, 4.0)[rows]
+        power[rows] += _power(others[rows] + middle[rows] + above - other_middle)
+        noise[rows] += _power(above).flatten()
     if settings.tones:
         for _ in range(2):
             row = torch.randint(n_rows, (n, 1, 1), generator=generator)
@@ -195,8 +213,10 @@ def augmented(
         rows = chosen(0.4).flatten().nonzero().flatten()
         grain = torch.empty(len(rows), n_rows, n_frames).exponential_(generator=generator)
         grain = 0.5 * (grain + grain.roll(1, 1))
-        power[rows] += _power(middle + uniform(-15.0, 5.0))[rows] * grain
-    return power.clamp_(min=1e-30).log_().mul_(10 / math.log(10))
+        above = uniform(-15.0, 5.0)[rows]
+        power[rows] += _power(middle[rows] + above) * grain
+        noise[rows] += _power(above).flatten()
+    return power.clamp_(min=1e-30).log_().mul_(10 / math.log(10)), 10 * noise.log10()
 
 
 def _power(levels: Tensor) -> Tensor:
@@ -214,6 +234,18 @@ def grey_pictures(levels: Tensor, n_reached: Tensor, range_db: float = 80.0) -> 
     return index.flip(1).unsqueeze(1) / 255
 
 
+def pooled_to_learn(maps: Tensor, n_bands: int) -> Tensor:
+    """What training answers from: mean and maximum over time, in half as many bands.
+
+    As many numbers as the embedding, which is the square root of means alone. That was found better
+    after training, for each of nine networks (see the model card), and training with means alone
+    made no difference to it.
+    """
+    n, channels, rows, frames = maps.shape
+    bands = maps.view(n, channels, n_bands, rows // n_bands, frames)
+    return torch.cat([bands.mean((3, 4)), bands.mean(3).amax(3)], 1).flatten(1)
+
+
 class Trainee(nn.Module):
     """The network with what only training needs."""
 
@@ -228,7 +260,7 @@ class Trainee(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = self.network.maps(pictures)
-        embedding = self.network.pool(maps)
+        embedding = pooled_to_learn(maps, self.network.config.n_bands // 2)
         # A tenth of the standard deviation: with steps of Adam's size, a thousand inputs of unit
         # size would throw the outputs about.
         told = self.network.head(self.dropout(0.1 * self.standardise(embedding)))
@@ -358,8 +390,10 @@ def _train_epoch(
             lower = torch.from_numpy(rng.integers(60, 129, len(numbers)))
             used = torch.from_numpy(rng.random(len(numbers)) < 0.2)
             n_reached = torch.where(used, torch.minimum(n_reached, lower), n_reached)
-        pictures = grey_pictures(augmented(levels, others, settings, generator), n_reached)
-        batch = [part.to(device) for part in targets.of(numbers, starts, lengths, n_frames)]
+        changed, drowned_db = augmented(levels, others, settings, generator)
+        pictures = grey_pictures(changed, n_reached)
+        told = targets.of(numbers, starts, lengths, n_frames, drowned_db.numpy(), n_reached.numpy())
+        batch = [part.to(device) for part in told]
         loss, parts = loss_of(
             trainee, pictures.to(device), (batch[0], batch[1], batch[2]), settings
         )
@@ -481,7 +515,7 @@ def settings_from(pairs: list[str], seed: int, clips: ClipSettings) -> TrainSett
     known = {f.name: f for f in dataclasses.fields(TrainSettings)}
     network = {f.name for f in dataclasses.fields(NetworkConfig)}
     given: dict[str, Any] = {}
-    shape: dict[str, Any] = {}
+    shape: dict[str, Any] = {"fmax_hz": front_end(clips.band).fmax_hz}
     for pair in pairs:
         name, _, text = pair.partition("=")
         value = json.loads(text)
@@ -522,7 +556,7 @@ def main() -> None:
     elif arguments.step == "judge":
         surveys = judging_surveys(arguments.where, arguments.band)
         print("no network", judge(surveys, None), flush=True)
-        config = NetworkConfig()
+        config = NetworkConfig(fmax_hz=front_end(arguments.band).fmax_hz)
         torch.manual_seed(0)
         print("random weights", judge(surveys, [SmallNetwork(config).eval()]), flush=True)
         for run in arguments.runs:
