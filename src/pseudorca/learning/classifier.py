@@ -147,6 +147,8 @@ class Classifier:
         ClassifierError
             If there is none, it is damaged, or of another format.
         """
+        if not (folder / _ABOUT).exists():
+            raise ClassifierError(f"there is no classifier in {folder} yet. Run: pseudorca train")
         try:
             about = json.loads((folder / _ABOUT).read_text())
             arrays = load_file(folder / _HEAD)

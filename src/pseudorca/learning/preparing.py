@@ -65,7 +65,7 @@ def view_set(store: Store, embedder_id: str) -> ViewSet:
     if known is None:
         raise HeadError(
             "there are no altered copies of the clips by this network. Run: pseudorca embed "
-            "--augment 4, with the same network"
+            "--augment 3, with the same network"
         )
     return ViewSet.from_dict(known)
 
@@ -328,9 +328,9 @@ class _Heard:
         missing = int((~there).sum())
         if self.is_complete and missing > _MOST_MISSING * len(ids) + 1:
             raise HeadError(
-                f"{missing} of {len(ids)} clips were not embedded as {self.preparation.name} needs "
-                "it: embedding was stopped, or never asked for it. Run pseudorca embed with the same "
-                "network and --augment, --test-views or --reference."
+                f"for {missing} of {len(ids)} clips there is nothing to prepare with "
+                f"({self.preparation.name}): embedding was stopped, or never asked for it. Run "
+                "pseudorca embed with the same network and --augment, --test-views or --reference."
             )
         self.n_instead += missing
         vectors = instead.copy()

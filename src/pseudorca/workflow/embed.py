@@ -173,7 +173,7 @@ def _embed_more(
             labelled, recordings, embedder, store, views, with_backgrounds=options.reference, **how
         )
     elif options.view_settings:
-        raise FrontEndError("settings of altered copies without any: add --augment 4.")
+        raise FrontEndError("settings of altered copies without any: add --augment 3.")
     return done
 
 
