@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: setup
-	$(BIN)/pseudorca demo $(DATA) --out demo
+	$(BIN)/pseudorca demo $(DATA)
 
 check: setup
 	$(BIN)/ruff check .

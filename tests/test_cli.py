@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from pseudorca import cli
 from pseudorca.cli.options import settings_from
+from pseudorca.errors import ManifestError, SimulationError
 
 ROOT = Path(__file__).parents[1]
 VERBS = sorted(
@@ -93,6 +95,62 @@ def test_mistakes_are_one_line_on_stderr_and_status_2(folder, tmp_path):
         assert done.stdout == ""
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
         assert expected in done.stderr
+
+
+def test_demo_of_one_population_ends_before_the_slow_part(folder, tmp_path):
+    for data in (folder / "Insular", tmp_path):
+        shutil.rmtree(folder / "Pelagic", ignore_errors=True)
+        out = tmp_path / "out" / data.name
+        result = runner.invoke(cli.app, ["demo", str(data), "--out", str(out)])
+        assert isinstance(result.exception, ManifestError)
+        assert "takes at least 2" in str(result.exception)
+        assert str(data) in str(result.exception)
+        assert not (out / "project" / "embedder").exists()
+
+
+def test_demo_gives_every_collection_a_folder_of_its_own(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runner.invoke(cli.app, ["demo", "data/Insular"])
+    assert (tmp_path / "demo_Insular" / "project").is_dir()
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("sample_rate=fast", "expected a whole number, or none for each recorder's own"),
+        ("sample_rate=Infinity", "expected a whole number"),
+        ("n_long=1.5", "expected a whole number"),
+        ("northwestern=true", "expected a number"),
+        ("recorders=5", 'several as ["one", "two"]'),
+    ],
+)
+def test_settings_of_a_survey_say_what_they_take(setting, expected, tmp_path):
+    result = runner.invoke(cli.app, ["simulate", str(tmp_path / "s"), "--set", setting])
+    assert isinstance(result.exception, SimulationError)
+    assert setting.partition("=")[0] in str(result.exception)
+    assert expected in str(result.exception)
+
+
+def test_recorders_of_a_survey_are_taken_by_name_and_keep_their_rates(tmp_path):
+    out = tmp_path / "s"
+    few = ["--encounters", "4", "--clips", "4", "--json"]
+    for setting in (
+        "sample_rate=none", "recorders=drifter_96k", "n_unknown_clips=0", "n_unknown_encounters=0"
+    ):  # fmt: skip
+        few += ["--set", setting]
+    result = runner.invoke(cli.app, ["simulate", str(out), *few])
+    assert result.exit_code == 0, result.exception
+    settings = json.loads((out / "truth" / "survey.json").read_text())["settings"]
+    assert (settings["sample_rate"], settings["recorders"]) == (None, ["drifter_96k"])
+
+
+def test_noise_folder_without_a_recording_is_refused(tmp_path):
+    (tmp_path / "noise").mkdir()
+    command = ["simulate", str(tmp_path / "s"), "--noise", str(tmp_path / "noise")]
+    result = runner.invoke(cli.app, command)
+    assert isinstance(result.exception, SimulationError)
+    assert "holds no recording" in str(result.exception)
 
 
 def test_readable_output_names_classes_problems_and_notices(folder, tmp_path):

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -12,6 +13,8 @@ from pseudorca.cli.head_options import (
     with_head_options,
 )
 from pseudorca.cli.options import Balance, HeadKind
+from pseudorca.errors import PseudorcaError
+from pseudorca.store import Store
 
 
 def test_each_field_is_an_option_and_comes_back_in_one_object():
@@ -41,3 +44,9 @@ def test_settings_become_a_head():
     head = HeadOptions(HeadKind.softmax, learning_rate=0.01, epochs=3).make(seed=7)
     settings = head.settings()
     assert (settings["learning_rate"], settings["n_epochs"], settings["seed"]) == (0.01, 3, 7)
+
+
+def test_settings_of_pseudo_labels_without_them_are_refused(tmp_path):
+    for options in (TunedHeadOptions(pseudo_rounds=2), TunedHeadOptions(pseudo_weight=0.5)):
+        with pytest.raises(PseudorcaError, match="--pseudo-labels"):
+            options.make_tuned(Store(tmp_path / "project", create=True), seed=None)

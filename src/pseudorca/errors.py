@@ -88,10 +88,10 @@ class MissingExtraError(PseudorcaError):
         return type(self), (self.package, self.extra)
 
 
-def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
-    """Word the complaint about an unknown name: the closest match first, then the valid ones."""
+def unknown_name(kind: str, name: str, valid: Iterable[str], *, shown: int = 40) -> str:
+    """Word the complaint about an unknown name: the closest match first, then some valid ones."""
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f" Did you mean {close[0]!r}?" if close else ""
-    shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
-    return f"unknown {kind} {name!r}.{guess} Known: {shown}."
+    known = ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
+    return f"unknown {kind} {name!r}.{guess}" + (f" Known: {known}." if shown else "")

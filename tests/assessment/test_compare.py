@@ -115,6 +115,18 @@ def test_a_single_variant_scores_as_it_does_alone_and_so_does_choosing_it():
     assert rows["one"]["log_loss"] == pytest.approx(-scores.mean())
 
 
+def test_the_choice_hears_clips_as_often_as_the_test_does():
+    clips, recordings = survey()
+    clear = hears(clips, 6.0).vectors
+    averaged = replace(hears(clips, 0.3), heard_again=np.stack([clear] * 4))
+    sets = {"averaged": averaged, "fair": hears(clips, 1.0, seed=1)}
+    variants = [Variant(name, (name,), HEAD) for name in sets]
+    found = compare(sets, variants, clips, recordings, ENCOUNTER, reference="fair")
+    rows = rows_of(found)
+    assert rows["averaged"]["log_loss"] < rows["fair"]["log_loss"]
+    assert found.chosen == {"averaged": 8}
+
+
 def test_choosing_among_many_that_hear_nothing_gains_nothing():
     clips, recordings = survey(n_encounters=6, n_clips=2)
     best, chosen = [], []

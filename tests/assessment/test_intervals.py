@@ -70,7 +70,7 @@ def test_all_right_is_not_certainty():
     low, high, method = interval(np.ones(16), actual, names(range(16)), 2)
     assert high == 1.0
     assert 0.6 < low < 0.8
-    assert method == "binomial, 8 to 8 groups per class, combined"
+    assert method == "binomial, 8 groups per class, combined"
 
 
 def test_clips_of_a_group_are_not_more_evidence():

@@ -171,6 +171,15 @@ def test_a_views_id_tells_whose_sea_it_has_and_where_it_was_cut():
     assert set(again) == ids[0]
 
 
+def test_a_views_id_tells_in_which_band_its_sea_was_found():
+    clips, recordings, seas = survey()
+    bands = [CommonFrontEnd.in_band(band) for band in ("16k", "48k")]
+    found = [plan_views(clips, recordings, ViewOptions(), 1, seas, band) for band in bands]
+    assert not set(found[0]["clip_id"]) & set(found[1]["clip_id"])
+    alone = [plan_views(clips, recordings, ViewOptions(), 1, None, band) for band in bands]
+    assert set(alone[0]["clip_id"]) == set(alone[1]["clip_id"])
+
+
 def test_settings_of_a_view_hold_all_that_shapes_it():
     front_end = CommonFrontEnd()
     one = ViewFrontEnd(front_end, ViewOptions(), 1).settings()

@@ -334,6 +334,9 @@ def test_unusable_files_are_refused(tmp_path):
 def test_unknown_names_are_told_the_closest(weights_file):
     with pytest.raises(BackboneError, match=r"unknown backbone 'resnet81'. Did you mean 'resn"):
         load_backbone("resnet81")
+    with pytest.raises(BackboneError, match="listed by: pseudorca backbones") as told:
+        load_backbone("nothing like it")
+    assert len(str(told.value)) < 120
     with pytest.raises(BackboneError, match=r"Did you mean 'IMAGENET1K_V2'.*IMAGENET1K_V1"):
         load_backbone("resnet50", weights="IMAGENET1K_V3")
     path = weights_file("resnet18")

@@ -205,6 +205,8 @@ def test_band_front_end_alone_and_left_out_make_up_the_picture():
 def test_heard_band_is_the_front_ends_own_or_all():
     front_end = CommonFrontEnd()
     assert heard_band(front_end, 500_000) == (front_end.fmin_hz, front_end.fmax_hz)
+    drawn = CommonFrontEnd.in_band("common", lowest_rate=10_000)
+    assert heard_band(drawn, 500_000) == (drawn.fmin_hz, drawn.reach_hz)
     assert heard_band(StudyFrontEnd(), 500_000) == (100.0, 235_000.0)
 
 

@@ -8,10 +8,11 @@ import scipy.signal
 from pseudorca.errors import AudioError, BackboneError, FrontEndError, PseudorcaError
 from pseudorca.features.backbones import backbone_from_description, load_backbone
 from pseudorca.features.classic import CLASSIC, N_COEFFICIENTS, N_FRAMES, ClassicFrontEnd
-from pseudorca.features.common import CommonFrontEnd
+from pseudorca.features.common import REACH, CommonFrontEnd
 from pseudorca.features.contours import measure_contour, measure_contours, read_contours
 from pseudorca.features.embedder import Embedder, load_embedder, save_embedder
 from pseudorca.features.front_ends import front_end_from_settings, make_front_end
+from pseudorca.features.gate import Gate
 
 RATE = 32_000
 
@@ -47,6 +48,25 @@ def test_features_are_as_many_as_told_whatever_the_length_and_rate(name, sound):
     vectors = embedder.embed(inputs)
     assert vectors.shape == (3, CLASSIC[name].n_features)
     assert np.isfinite(vectors).all()
+
+
+def test_in_the_common_band_no_feature_tells_how_far_a_recorder_reaches():
+    rng = np.random.default_rng(2)
+    wide = rng.standard_normal(3 * RATE).astype(np.float32)
+    narrow = scipy.signal.resample_poly(wide, 1, 2).astype(np.float32)
+    for name in ("logmel", "mean_spectrum", "mfcc", "mfcc_frames"):
+        both = []
+        for band in ("common", "16k"):
+            front_end = ClassicFrontEnd.in_band(band, lowest_rate=RATE // 2, features=name)
+            assert front_end_from_settings(front_end.settings()) == front_end
+            a = front_end.picture(wide, sample_rate=RATE)
+            b = front_end.picture(narrow, sample_rate=RATE // 2)
+            both.append(np.abs(a - b).max())
+        assert both[0] < 0.1 * both[1], name
+    with pytest.raises(FrontEndError, match="linear prediction hears all"):
+        ClassicFrontEnd.in_band("common", lowest_rate=RATE, features="lpc")
+    gate = Gate.for_front_end(12, front_end=ClassicFrontEnd.in_band("common", lowest_rate=RATE))
+    assert gate.front_end.reach_hz == REACH * RATE
 
 
 def test_the_rate_of_a_recording_hardly_matters_within_the_band(sound):

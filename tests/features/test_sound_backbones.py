@@ -410,6 +410,15 @@ def test_timm_equals_the_librarys_own_network(tmp_path):
         load_backbone("timm:mobilenetv9")
 
 
+def test_timm_takes_whole_files_of_networks_with_more_than_a_layer_in_their_head(tmp_path):
+    torch.manual_seed(0)
+    network = timm.create_model("efficientvit_m0", pretrained=False)
+    path = tmp_path / "weights.safetensors"
+    save_file({name: t.contiguous() for name, t in network.state_dict().items()}, path)
+    assert any(name.startswith("head.bn.") for name in network.state_dict())
+    assert load_backbone("timm:efficientvit_m0", weights=path).embedding_size == 192
+
+
 # Saving
 
 

@@ -16,6 +16,7 @@ from pseudorca.learning.calibration import (
     fit_calibrator,
     make_prior,
 )
+from pseudorca.learning.ensembles import MeanHead
 from pseudorca.learning.heads import LogisticHead, SoftmaxHead
 from pseudorca.learning.training_set import OTHER, TrainingSet
 
@@ -163,6 +164,16 @@ def test_what_a_head_presupposes():
     softmax = carried_prior(SoftmaxHead().settings(), data, CLASSES)
     np.testing.assert_allclose(softmax, [0.25, 0.75])  # clips
     assert carried_prior(SoftmaxHead(balance="sampler").settings(), data, CLASSES) is None
+
+
+def test_heads_of_several_networks_presuppose_what_one_of_them_does():
+    labels = np.array(["Insular", "Pelagic", "Pelagic", "Pelagic"], dtype=object)
+    moments = np.array(["a", "b", "b", "c"], dtype=object)
+    data = TrainingSet(np.zeros((4, 2), np.float32), labels, labels, moments)
+    for head in (LogisticHead(balance="none"), SoftmaxHead(), LogisticHead()):
+        alone = carried_prior(head.settings(), data, ["Insular", "Pelagic"])
+        joined = carried_prior(MeanHead((head,)).settings(), data, ["Insular", "Pelagic"])
+        np.testing.assert_equal(joined, alone)
 
 
 def test_a_prior_of_the_populations_leaves_other_sounds_their_share():

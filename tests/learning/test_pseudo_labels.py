@@ -6,9 +6,11 @@ import pytest
 
 from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
+from pseudorca.learning.ensembles import MeanHead
 from pseudorca.learning.heads import LogisticHead, SoftmaxHead, load_trained
 from pseudorca.learning.pseudo_labels import PseudoLabelHead, Unlabelled
 from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.tuning import TunedHead
 from pseudorca.recordings.folds import Split, make_folds
 
 INNER = LogisticHead(c=100.0)
@@ -146,7 +148,8 @@ def test_senseless_settings_are_refused(labelled):
     for settings in ({"min_probability": 1.0}, {"n_rounds": 0}, {"weight": 0.0}, {"weight": 2.0}):
         with pytest.raises(HeadError, match="expected"):
             PseudoLabelHead(INNER, **settings)
-    with pytest.raises(HeadError, match="chooses its epoch"):
-        PseudoLabelHead(SoftmaxHead())
+    for head in (SoftmaxHead(), TunedHead("softmax"), MeanHead((SoftmaxHead(),))):
+        with pytest.raises(HeadError, match="chooses its epoch"):
+            PseudoLabelHead(head)
     with pytest.raises(HeadError, match="need the unlabelled clips"):
         PseudoLabelHead(INNER).fit(labelled)

@@ -29,6 +29,15 @@ def test_a_dimension_that_sleeps_is_not_blown_up():
     assert scale[0] == pytest.approx(0.5 * np.median(scale[1:]), rel=0.02)
 
 
+def test_where_most_dimensions_never_move_the_others_say_what_is_usual():
+    vectors = np.zeros((40, 200))
+    vectors[:, :60] = np.random.default_rng(0).standard_normal((40, 60))
+    vectors[3, 60] = 1e-4
+    _, scale = standardisation(make_set(vectors))
+    assert scale[60] > 0.3
+    assert np.isfinite(vectors / scale).all()
+
+
 def test_few_numbers_of_different_kinds_keep_their_own_scales():
     vectors = np.random.default_rng(0).standard_normal((40, 3)) * [1e-3, 1.0, 1e4]
     _, scale = standardisation(make_set(vectors))

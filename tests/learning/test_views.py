@@ -9,9 +9,11 @@ import pytest
 
 from pseudorca.errors import HeadError
 from pseudorca.learning.centring import Preparation, centred, referred, small_groups
-from pseudorca.learning.crossval import cross_validate, mean_said
-from pseudorca.learning.heads import LogisticHead, recording_weights
+from pseudorca.learning.crossval import cross_validate, fit_head, mean_said
+from pseudorca.learning.ensembles import MeanHead, side_by_side
+from pseudorca.learning.heads import LogisticHead, SoftmaxHead, recording_weights
 from pseudorca.learning.training_set import TrainingSet, Views
+from pseudorca.learning.tuning import TunedHead, settled
 from pseudorca.learning.views import ViewsHead, learning_from
 from pseudorca.recordings.folds import Split, make_folds
 
@@ -222,3 +224,82 @@ def test_only_views_change_the_head():
     assert learning_from(HEAD, Preparation(centre="platform")) is HEAD
     with_views = learning_from(HEAD, Preparation(views=True))
     assert with_views.settings() == HEAD.settings() | {"views": True}
+
+
+@pytest.mark.parametrize("head", [LogisticHead(), TunedHead("logistic"), TunedHead("gmm")])
+def test_settings_are_chosen_on_clips_that_no_copy_is_of(head):
+    _, _, data = survey(population=0.6, encounter=1.0)
+    trained = ViewsHead(head).fit(with_copies(data, noise=30.0))
+    chosen = fit_head(head, data).details
+    assert trained.details["n_views"] > 0
+    for name in ("c", "tuned"):
+        assert trained.details.get(name) == chosen.get(name)
+
+
+def test_every_network_chooses_on_its_own_clips_and_learns_from_its_own_copies():
+    _, _, first = survey(population=0.6, encounter=1.0)
+    _, _, second = survey(population=0.3, seed=1)
+    one, other = with_copies(first, noise=30.0), with_copies(second)
+    assert one.views is not None
+    assert other.views is not None
+    both = np.concatenate([one.views.vectors, other.views.vectors], axis=2)
+    data = replace(side_by_side([one, other]), views=replace(one.views, vectors=both))
+    head = learning_from(MeanHead((LogisticHead(),)), Preparation(views=True))
+    members = head.fit(data).members
+    for member, alone in zip(members, (one, other), strict=True):
+        expected = ViewsHead(LogisticHead()).fit(alone)
+        np.testing.assert_array_equal(member.weights, expected.weights)
+        assert member.details["c"] == LogisticHead().fit(alone).details["c"]
+
+
+def test_groups_kept_aside_for_the_epoch_are_not_heard_in_any_copy():
+    _, _, data = survey(population=0.6)
+    data = with_copies(data)
+    assert data.views is not None
+    seen = []
+
+    class Spy(SoftmaxHead):
+        def fit(self, data, *, validation=None):
+            seen.append((data, validation))
+            return super().fit(data, validation=validation)
+
+    fit_head(ViewsHead(Spy(n_epochs=2)), data)
+    ((learned, aside),) = seen
+    held = set(aside.groups)
+    assert held
+    assert len(aside.labels) == np.isin(data.groups, list(held)).sum()  # clips, no copies
+    kept = data.take(np.flatnonzero(~np.isin(data.groups, list(held))))
+    assert kept.views is not None
+    assert len(learned.labels) == len(kept.labels) + kept.views.may_be_learned.sum()
+    assert not held & set(learned.groups)
+    heard = set(kept.views.donors[kept.views.may_be_learned])
+    assert not held & heard
+
+
+def test_a_validation_side_of_the_split_leaves_the_choice_as_it_is():
+    _, _, data = survey(population=0.6, encounter=1.0)
+    data = with_copies(data, noise=30.0)
+    train = np.flatnonzero(~np.isin(data.groups, ["E0", "E1"]))
+    aside = data.take(np.flatnonzero(np.isin(data.groups, ["E0", "E1"])))
+    side = data.take(train)
+    usual = ViewsHead(LogisticHead()).fit(side)
+    np.testing.assert_array_equal(
+        ViewsHead(LogisticHead()).fit(side, validation=aside).weights, usual.weights
+    )
+
+
+def test_a_settled_head_learns_the_same_and_chooses_nothing():
+    _, _, data = survey(population=0.6, encounter=1.0)
+    data = with_copies(data)
+    trained = ViewsHead(LogisticHead()).fit(data)
+    head = settled(ViewsHead(LogisticHead()), trained.details)
+    assert head == ViewsHead(LogisticHead(c=trained.details["c"]))
+    again = head.fit(data)
+    np.testing.assert_array_equal(again.weights, trained.weights)
+    assert again.details["c"] == trained.details["c"]
+    assert "inner_log_loss" not in again.details
+
+
+def test_with_a_head_per_network_a_background_has_no_say_of_its_own():
+    with pytest.raises(HeadError, match="--join scores"):
+        learning_from(MeanHead((HEAD,)), Preparation(reference="beside"))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pseudorca import workflow
 from pseudorca.cli import app
-from pseudorca.errors import FoldError
+from pseudorca.errors import AudioError, FoldError
 from pseudorca.features import parts
 from pseudorca.learning.heads import LogisticHead
 from pseudorca.recordings import audio
@@ -129,6 +129,34 @@ def test_measuring_goes_on_where_it_was_killed(project, audited, monkeypatch):
     assert len(seen) == len(clips) - n_kept
     whole = parts.measure_sounds(clips, recordings, front_end, project, "sounds_whole")
     np.testing.assert_array_equal(resumed, whole)
+
+
+def test_what_is_away_is_measured_when_it_is_back_by_as_many_threads_as_wished(
+    project, monkeypatch
+):
+    clips, recordings = project.read("clips").iloc[:6], project.read("recordings")
+    front_end = parts.BackgroundFrontEnd(workflow.audit.load_embedders(
+        project.folder / "embedder").front_end, (100.0, 15_000.0))  # fmt: skip
+    n_threads = []
+    pool = parts.ThreadPoolExecutor
+    monkeypatch.setattr(parts, "ThreadPoolExecutor", lambda n: n_threads.append(n) or pool(n))
+
+    def measure():
+        return parts.measure_sounds(
+            clips, recordings, front_end, project, "sounds_away", n_threads=3
+        )
+
+    def away(*_):
+        raise AudioError("cannot be opened", "no such file")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.audio, "Reader", away)
+        nothing = measure()
+    assert (nothing[:, 0] == 0).all()
+    assert project.embedded("sounds_away") == set()
+    assert (measure()[:, 0] > 0).any()
+    assert len(project.embedded("sounds_away")) == 6
+    assert n_threads == [3, 3]
 
 
 def test_audit_refuses_a_split_that_tears_encounters_apart(project):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import soundfile as sf
 import torch
 
 from pseudorca.errors import BackboneError
+from pseudorca.features import embedding
 from pseudorca.features.backbones import load_backbone
 from pseudorca.features.common import CommonFrontEnd
 from pseudorca.features.embedder import Embedder, load_embedder, save_embedder
@@ -21,7 +23,7 @@ from pseudorca.features.embedding import clip_pictures, embed_clips, read_clip
 from pseudorca.features.study import StudyFrontEnd
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions, cut
-from pseudorca.recordings.manifest import full_path, scan
+from pseudorca.recordings.manifest import full_path, scan, scan_files
 from pseudorca.store import Store
 
 from .conftest import BACKBONE, RATE
@@ -214,6 +216,46 @@ def test_mixed_precision_on_a_gpu_stays_close_to_float32(weights):
     scale = np.abs(reference).max()
     np.testing.assert_allclose(found["cuda", "float32"], reference, atol=1e-3 * scale)
     np.testing.assert_allclose(found["cuda", "mixed"], reference, atol=2e-2 * scale)
+
+
+def test_no_file_is_closed_while_a_thread_reads_it(embedder, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    sf.write(tmp_path / "a.ogg", 0.1 * rng.standard_normal(30 * RATE), RATE, format="OGG")
+    recordings = scan_files([tmp_path]).recordings
+    clips, _ = cut(recordings, ClipOptions(window_s=1.0))
+    reading, closed_meanwhile = threading.Event(), []
+    read, close = embedding._read, audio.Reader.close
+
+    def slowly(*arguments):
+        reading.set()
+        time.sleep(0.2)
+        found = read(*arguments)
+        reading.clear()
+        return found
+
+    def noted(self):
+        closed_meanwhile.append(reading.is_set())
+        close(self)
+
+    monkeypatch.setattr(embedding, "_read", slowly)
+    monkeypatch.setattr(audio.Reader, "close", noted)
+    pictures = clip_pictures(clips, recordings, embedder, n_threads=1)
+    next(pictures)
+    reading.wait()
+    pictures.close()
+    assert closed_meanwhile == [False]
+
+
+def test_threads_of_others_keep_their_cores(tables, embedder):
+    clips, recordings = tables
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        list(clip_pictures(clips, recordings, embedder, n_threads=2))
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_threads_end_when_the_reader_of_pictures_stops_early(tables, embedder):

@@ -13,7 +13,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from pseudorca import workflow
-from pseudorca.errors import AudioError, HeadError
+from pseudorca.errors import AudioError, HeadError, StoreError
+from pseudorca.features.backbones import load_backbone
+from pseudorca.features.classic import ClassicFrontEnd
+from pseudorca.features.embedder import Embedder
 from pseudorca.features.inputs import keep_inputs
 from pseudorca.features.joint import load_embedders
 from pseudorca.learning.classifier import Classifier
@@ -21,6 +24,7 @@ from pseudorca.learning.heads import make_head
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
+from pseudorca.reporting.project import is_saved, read_project
 from pseudorca.store import EMBEDDER_FOLDER, Store
 
 from .conftest import RATE
@@ -81,6 +85,23 @@ def test_a_recording_that_vanished_is_told(embedded: Store, tmp_path: Path) -> N
         keep_inputs(embedded.read("clips"), recordings, embedder_of(embedded), tmp_path)
 
 
+def test_a_full_disk_stops_in_plain_words(embedded: Store, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")  # a limit stands for the disk's end
+    clips, recordings = embedded.read("clips"), embedded.read("recordings")
+    features = Embedder(ClassicFrontEnd.in_band("16k"), load_backbone("logmel"), "cpu")
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+        with pytest.raises(StoreError, match="Make room, then run the same command again"):
+            keep_inputs(clips, recordings, features, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    inputs = keep_inputs(clips, recordings, features, tmp_path)
+    assert inputs.batch(range(len(clips))).shape == (len(clips), 1, 256)
+
+
 def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, survey: Path) -> None:
     said: list[str] = []
     result = workflow.evaluate_project(
@@ -101,6 +122,9 @@ def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, sur
     assert classifier.embedder.embedder_id != frozen.embedder_id
     assert embedder_of(embedded).embedder_id == frozen.embedder_id
     assert np.isfinite(list(classifier.novelty.usual.values())).all()
+    project = read_project(embedded)
+    assert is_saved(project, project.evaluations[0])
+    assert "fine-tuned (the last 2 of its stages" in project.evaluations[0].head
     assert not (embedded.folder / "finetuning").exists()
     workflow.predict_project(embedded, [survey / "Unknown"])
     name = "Lasker_AC_90/20170710_031202_ch05_sel02.wav"
@@ -110,6 +134,15 @@ def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, sur
     rows = embedded.read("scores", where="split_id = ''")
     scores = rows.pivot(index="clip_id", columns="population", values="score")
     assert np.abs(scores[classifier.classes] - told).max(axis=1).min() < 1e-4
+
+
+def test_what_another_verb_was_killed_in_stays(embedded: Store) -> None:
+    other = embedded.folder / "finetuning" / "of another verb"
+    other.mkdir(parents=True)
+    workflow.train_project(embedded, make_head("logistic", c=0.1))
+    split = [Split("encounter", n_folds=2, n_repeats=1)]
+    workflow.evaluate_project(embedded, make_head("finetuned", n_epochs=1, stages=1), split)
+    assert list((embedded.folder / "finetuning").iterdir()) == [other]
 
 
 def test_several_networks_and_other_verbs_refuse_it_in_words(embedded: Store) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,9 @@ from pseudorca.features import cluster, embedding
 from pseudorca.features.common import CommonFrontEnd
 from pseudorca.features.gate import Gate
 from pseudorca.features.slow import SlowFrontEnd
+from pseudorca.features.sound_windows import EfficientATFrontEnd
+from pseudorca.features.study import StudyFrontEnd
+from pseudorca.learning.centring import PLAIN
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads import LogisticHead
 from pseudorca.prediction import scores
@@ -28,6 +32,7 @@ from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import scan_files
 from pseudorca.store import CLASSIFIER_FOLDER, Store
 from pseudorca.workflow import Computing
+from pseudorca.workflow.predict import _heard, _notices
 
 RATE = 32_000
 
@@ -169,6 +174,38 @@ def test_a_gate_on_a_fresh_project_saves_the_network(
     wider = workflow.predict_project(trained, [deployment], gate_db=1.0, output=tmp_path / "b")
     assert wider["n_quiet"] == 0
     assert sum(heard) == wider["n_clips"]
+
+
+def test_the_gate_measures_as_the_store_keeps_it() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        noise = rng.standard_normal(RATE).astype(np.float32)
+        excess_db = Gate(12).excess_db(noise, sample_rate=RATE)
+        assert excess_db == float(np.float32(excess_db))
+
+
+def test_raven_is_told_the_band_that_is_heard() -> None:
+    reach = CommonFrontEnd.in_band("common", lowest_rate=16_000)
+    assert _heard(CommonFrontEnd()) == (100, 15_040)
+    assert _heard(reach) == (100, 7_520)
+    assert _heard(SlowFrontEnd(reach, 4)) == (400, 4 * 7_520)
+    assert _heard(EfficientATFrontEnd()) == (0, 15_000)
+    assert _heard(StudyFrontEnd()) is None
+
+
+def test_recordings_that_reach_less_far_than_those_in_training_are_told() -> None:
+    table = pd.DataFrame(
+        {"sample_rate": [8_000, 16_000], "moment_id": ["a", "b"], "duration_s": [1.0, 1.0]}
+    )
+    for band, n_told in (("common", 1), ("all", 1), ("16k", 0)):
+        front_end = CommonFrontEnd.in_band(band, lowest_rate=16_000)
+        member = SimpleNamespace(front_end=front_end)
+        classifier = SimpleNamespace(
+            embedder=SimpleNamespace(members=(member,)), training={}, classes=["Insular"],
+            preparation=PLAIN,
+        )  # fmt: skip
+        told = _notices(table, classifier, is_gated=False)  # type: ignore[arg-type]
+        assert sum("1 of these 2 recordings do not reach" in text for text in told) == n_told
 
 
 def test_drop_outs_and_padding_are_no_background() -> None:

@@ -1,6 +1,9 @@
 """Altered copies, references and centring do the whole job: embed, train, predict, compare."""
 
 import json
+import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +12,24 @@ import pytest
 from typer.testing import CliRunner
 
 from pseudorca import cli, workflow
+from pseudorca.assessment.rightness import rightness
 from pseudorca.errors import ClassifierError, HeadError
 from pseudorca.features.joint import load_embedders
 from pseudorca.learning.centring import Preparation
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.crossval import mean_said
-from pseudorca.learning.heads import LogisticHead
+from pseudorca.learning.crossval import cross_validate, mean_said
+from pseudorca.learning.heads import LogisticHead, make_head
 from pseudorca.learning.preparing import prepared_set, referring
 from pseudorca.learning.training_set import labelled_clips
+from pseudorca.learning.views import learning_from
+from pseudorca.prediction import scores
 from pseudorca.recordings.clips import ClipOptions
-from pseudorca.recordings.folds import Split
+from pseudorca.recordings.folds import Split, make_folds
+from pseudorca.reporting.answer import answer_section
+from pseudorca.reporting.blocks import Commands
+from pseudorca.reporting.project import headline, is_saved, read_project
 from pseudorca.store import EMBEDDER_FOLDER, Store
+from pseudorca.workflow.recipe import arguments_of
 
 HEAD = LogisticHead(c=0.1)
 ALL = Preparation(views=True, test_views=True, reference="minus")
@@ -54,6 +64,35 @@ def test_copies_are_made_once_and_made_good_where_some_are_missing(scanned: Stor
         scanned, workflow.EmbedderOptions("logmel", n_views=3, n_test_views=1, reference=True)
     )
     assert more["n_new_views"] == 2 * n
+
+
+@pytest.mark.slow
+def test_other_processes_make_the_same_copies(scanned: Store, survey: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    workflow.clip_project(scanned, ClipOptions())
+    other = Store(shutil.copytree(scanned.folder, tmp_path / "other"))
+    both = workflow.EmbedderOptions(
+        "logmel+mean_spectrum", n_views=1, n_test_views=1, reference=True
+    )
+    tables = []
+    for store, computing in ((scanned, None), (other, workflow.Computing(n_workers=1))):
+        workflow.embed_project(store, both, computing=computing)
+        workflow.train_project(store, HEAD, preparation=ALL)
+        workflow.predict_project(store, [survey / "Insular"], computing=computing)
+        names = store._database.list_tables(limit=1000).tables
+        tables.append(
+            {
+                name: store._database.open_table(name).to_pandas().sort_values("clip_id")
+                for name in names
+                if name.startswith("embeddings_") or name == "scores"
+            }
+        )
+    assert tables[0].keys() == tables[1].keys()
+    for name, table in tables[0].items():
+        assert table["clip_id"].tolist() == tables[1][name]["clip_id"].tolist()
+        column = "score" if name == "scores" else "vector"
+        values = [np.stack(one[name][column].to_numpy()) for one in tables]
+        np.testing.assert_allclose(*values, atol=1e-5, err_msg=name)
 
 
 def test_copies_differ_from_their_clips_and_stand_in_their_rows(prepared: Store) -> None:
@@ -168,6 +207,125 @@ def test_the_verbs_take_what_is_to_be_prepared(prepared: Store, survey: Path) ->
     wish = ("--prepare", "views,test-views", "--prepare", "reference=minus", "--c", "0.1")
     trained = run("train", *wish)
     assert trained["preparation"] == ALL.settings()
+    told = runner.invoke(cli.app, ["train", *wish, *project[:2]]).stdout
+    line = f"evaluate --project {project[1]} --c 0.1 --prepare views,test-views,reference=minus"
+    assert line in told.replace("\n", "")
     shown = run("evaluate", *wish, "--folds", "2", "--repeats", "1")
     assert shown["recipe"]["preparation"] == ALL.settings()
     assert run("predict", str(survey / "Unknown"))["n_clips"] > 0
+
+
+def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> None:
+    split = [Split("encounter", n_folds=2, n_repeats=1)]
+    made = Preparation(views=True, centre="platform")
+    trained = workflow.train_project(prepared, HEAD, preparation=made)
+    assert arguments_of(trained["recipe"]) == " --c 0.1 --prepare views,centre=platform"
+    before = read_project(prepared)
+    (step,) = [
+        line
+        for block in answer_section(before, []).blocks
+        if isinstance(block, Commands)
+        for line in block.lines
+    ]
+    assert step.endswith("--split encounter --split random --c 0.1 --prepare views,centre=platform")
+    workflow.evaluate_project(prepared, HEAD, split)
+    (plain,) = read_project(prepared).evaluations
+    assert not is_saved(read_project(prepared), plain)
+    workflow.evaluate_project(prepared, HEAD, split, preparation=made)
+    project = read_project(prepared)
+    honest = headline(project)
+    assert honest is not None
+    assert honest.recipe_id != plain.recipe_id
+    assert is_saved(project, honest)
+    assert "learned from views, centred by platform" in honest.head
+    workflow.embed_project(prepared, replace(OPTIONS, n_views=3))  # other copies, another recipe
+    workflow.evaluate_project(prepared, HEAD, split, preparation=made)
+    others = [e for e in read_project(prepared).evaluations if not is_saved(project, e)]
+    assert len(others) == 2
+
+
+def test_a_classifier_that_cannot_be_written_leaves_the_one_that_was_there(
+    prepared: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Path(workflow.train_project(prepared, HEAD)["classifier"])
+    before = Classifier.load(first).classifier_id
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pseudorca.learning.classifier.save_file", full)
+        with pytest.raises(ClassifierError, match="No space left"):
+            workflow.train_project(prepared, LogisticHead(c=1.0))
+    assert Classifier.load(first).classifier_id == before
+    kept = set(first.iterdir())
+    workflow.train_project(prepared, LogisticHead(c=1.0))
+    assert Classifier.load(first).classifier_id != before
+    assert set(first.iterdir()) == kept
+
+
+def test_an_audit_hears_the_classifier_that_is_trained(prepared: Store) -> None:
+    split = Split("encounter", 2)
+    options = workflow.AuditOptions(n_permutations=20)
+    plain = workflow.audit_project(prepared, HEAD, split, options)
+    made = workflow.audit_project(prepared, HEAD, split, options, preparation=ALL)
+    rows = [{row["name"]: row for row in one["controls"]} for one in (plain, made)]
+    voting = [name for name, row in rows[0].items() if row["kind"] in ("nuisance", "shown")]
+    assert len(voting) > 3
+    for name in voting:  # what hears no animal stays as it is
+        assert rows[0][name] == rows[1][name]
+    assert made["audit_id"] != plain["audit_id"]
+    assert made["recipe"]["preparation"] == ALL.settings()
+    assert "swap" in plain
+    assert "bands" in plain
+    assert "swap" not in made
+    assert "bands" not in made
+    assert any("learned from views" in text for text in made["notices"])
+    clips, data, _ = labelled(prepared, ALL)
+    folds = make_folds(clips, prepared.read("recordings"), split)
+    learner = learning_from(HEAD, ALL)
+    scored = cross_validate(replace(data, groups=folds.units), folds, learner)
+    right = rightness(clips, scored, folds.units).groupby("label")["right"].mean().mean()
+    assert rows[1]["model"]["value"] == pytest.approx(right)
+    evaluated = workflow.evaluate_project(prepared, HEAD, [split], preparation=ALL)
+    again = workflow.audit_project(
+        prepared, HEAD, split, replace(options, quick=True), preparation=ALL
+    )
+    (result,) = [row for row in evaluated["results"] if row["unit"] == "encounter"]
+    assert again["evaluated"]["balanced_accuracy"] == result["balanced_accuracy"]
+    with pytest.raises(HeadError, match="train and evaluate"):
+        workflow.audit_project(prepared, make_head("finetuned"), split)
+
+
+def test_the_choice_may_take_the_named_network_however_prepared(
+    prepared: Store, tmp_path: Path
+) -> None:
+    options = workflow.CompareOptions(
+        classic=("mean_spectrum",),
+        splits=(Split("encounter", n_folds=2, n_repeats=1),),
+        choose_among=("logmel",),
+        prepare=(ALL, Preparation(reference="beside")),
+    )
+    result = workflow.compare_project(prepared, options, tmp_path)
+    eligible = [name for name, one in result["variants"].items() if one["may_be_chosen"]]
+    assert eligible == ["logmel", f"logmel, {ALL.name}", "logmel, beside its background"]
+    plain, averaged, beside = (result["variants"][name] for name in eligible)
+    assert any(f"mean_spectrum, {ALL.name} is left out" in text for text in result["notices"])
+    assert averaged["clips_per_s"] == pytest.approx(plain["clips_per_s"] / 4)
+    assert beside["embedding_size"] == 2 * plain["embedding_size"]
+
+
+def test_a_portion_without_what_is_centred_by_does_not_end_a_prediction(
+    prepared: Store, survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow.train_project(prepared, HEAD, preparation=Preparation(centre="platform"))
+    monkeypatch.setattr(scores, "portions", partial(scores.portions, n_clips=1))
+    strange = tmp_path / "strange" / "nobody knows"
+    strange.mkdir(parents=True)
+    sound = next((survey / "Unknown").glob("*/*.wav"))
+    (strange / "cut.wav").write_bytes(sound.read_bytes())
+    with pytest.raises(ClassifierError, match="centred by platform, and none"):
+        workflow.predict_project(prepared, [strange])
+    said = workflow.predict_project(prepared, [survey / "Pelagic", strange])
+    assert said["n_clips"] > 0
+    assert any("1 of 13 recordings have no platform" in text for text in said["notices"])

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+from typer.testing import CliRunner
 
-from pseudorca import workflow
-from pseudorca.errors import ClassifierError, HeadError, ManifestError, StoreError
+from pseudorca import cli, workflow
+from pseudorca.errors import AudioError, ClassifierError, HeadError, ManifestError, StoreError
+from pseudorca.features import embedding
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads import LogisticHead, SoftmaxHead
 from pseudorca.recordings import audio
@@ -249,17 +251,45 @@ def test_a_recording_that_failed_to_embed_is_left_out_aloud(
     )
 
 
-def test_predicting_on_bad_files_only_keeps_their_reasons(trained: Store, tmp_path: Path) -> None:
+def test_predicting_on_bad_files_only_keeps_what_was_said_last(
+    trained: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = workflow.predict_project(trained, kinds=("csv", "audacity"))
+    names = ("scores", "decisions", "predicted", "predicted_problems", "runs")
+
+    def state() -> tuple[dict[str, bytes], dict[str, int]]:
+        files = [path for path in Path(last["output"]).rglob("*") if path.is_file()]
+        return {str(path): path.read_bytes() for path in files}, {
+            name: trained.version(name) for name in names
+        }
+
+    before = state()
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "text.wav").write_text("not audio")
     (bad / "empty.wav").touch()
     result = workflow.predict_project(trained, [bad])
     assert (result["n_files"], result["n_clips"], result["n_problems"]) == (2, 0, 2)
-    assert any("No clip could be scored" in notice for notice in result["notices"])
-    problems = pd.read_csv(Path(result["output"]) / "problems.csv")
-    assert set(problems["reason"]) == {"not audio", "empty file"}
-    assert pd.read_csv(Path(result["output"]) / "encounters.csv").empty
+    assert any("Nothing was written" in notice for notice in result["notices"])
+    assert {row["reason"] for row in result["problems"]} == {"not audio", "empty file"}
+    assert result["files"] == {}
+    assert state() == before
+    told = CliRunner().invoke(cli.app, ["predict", str(bad), "--project", str(trained.folder)])
+    assert told.exit_code == 1
+    assert "Nothing was written" in told.stdout
+    assert "Tables are in" not in told.stdout
+
+    def unreadable(*_: object) -> None:
+        raise AudioError("cannot be opened", "gone")
+
+    monkeypatch.setattr(embedding._OpenFiles, "read", unreadable)  # where the header was good
+    for name in list(trained._database.list_tables(limit=1000).tables):
+        if name.startswith("embeddings_"):
+            trained._database.drop_table(name)
+    again = workflow.predict_project(trained, kinds=("csv", "audacity"))
+    assert (again["n_clips"], again["files"]) == (0, {})
+    assert again["n_problems"] > 0
+    assert state() == before
 
 
 def test_another_channel_of_a_trained_moment_counts_as_heard(

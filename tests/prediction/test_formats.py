@@ -16,12 +16,12 @@ from pseudorca.prediction import formats
 from pseudorca.prediction.decisions import Rule, aggregate, decide
 from pseudorca.prediction.detections import find_detections
 from pseudorca.prediction.effort import summarise_effort
+from pseudorca.prediction.files import write_tables
 from pseudorca.prediction.formats import (
     FORMATS,
     RAVEN_COLUMNS,
     PredictionFiles,
     write_predictions,
-    write_tables,
 )
 from pseudorca.prediction.scores import _readable
 from pseudorca.recordings.clips import ClipOptions, cut, read_raven

@@ -114,7 +114,7 @@ def predict(store: Store) -> None:
 @pytest.fixture(scope="session")
 def making() -> SimpleNamespace:
     """What tests make projects of their own with."""
-    return SimpleNamespace(odd=ODD, project=scanned_project, evaluate=evaluate)
+    return SimpleNamespace(odd=ODD, project=scanned_project, evaluate=evaluate, predict=predict)
 
 
 @pytest.fixture(scope="session")

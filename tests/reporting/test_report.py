@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +17,9 @@ from pseudorca.reporting.answer import answer_section
 from pseudorca.reporting.balance import balance_section
 from pseudorca.reporting.blocks import Fold, Section, Table, folded
 from pseudorca.reporting.curves import recording_scores
-from pseudorca.reporting.predictions import _what_was_wished
-from pseudorca.reporting.project import read_project
+from pseudorca.reporting.evaluation import evaluation_section
+from pseudorca.reporting.predictions import _counted_once, _what_was_wished
+from pseudorca.reporting.project import headline, read_project
 from pseudorca.reporting.report import render, write_report
 from pseudorca.store import Store
 
@@ -223,6 +225,96 @@ def test_lower_honest_split_stands_beside_the_headline(
     assert answer.index("0.70") < answer.index("Lower where other things are held out: 0.40")
 
 
+def test_results_of_other_clips_are_not_compared_with_the_headline(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=4, n_each=2)
+    making.evaluate(store, "encounter", "platform", "random")
+    assert len({e.data_id for e in read_project(store).evaluations}) == 1
+    rows = store.read("evaluations")
+    about = [json.loads(text) for text in rows["result"]]
+    for result in about:
+        if result["split"]["name"] != "encounter":  # as if made before recordings were added
+            result["data"] = "earlier"
+        for unit in result["results"]:
+            unit["balanced_accuracy"] = 0.7 if unit["split"] == "encounter" else 0.4
+    rows["result"] = list(map(json.dumps, about))
+    store.write("evaluations", rows)
+    project = read_project(store)
+    answer = text_of(answer_section(project, []))
+    assert "0.70" in answer
+    assert "0.40" not in answer
+    tables = [b for b in evaluation_section(project).blocks if isinstance(b, Table)]
+    assert ["not to be compared" in table.caption for table in tables] == [False, True]
+
+
+def test_predictions_of_a_classifier_that_was_not_evaluated_are_said(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=4, n_each=2)
+    making.evaluate(store, "encounter")
+    making.predict(store)
+    folder = store.folder / "classifiers"
+    shutil.copytree(folder / "mine", folder / "spare")
+    about = json.loads((folder / "mine" / "classifier.json").read_text())
+    (folder / "spare" / "classifier.json").write_text(
+        json.dumps(about | {"classifier_id": "another"})
+    )
+    words = "by the classifier mine, which was not evaluated"
+    assert words not in text_of(answer_section(read_project(store), []))
+    about["training"]["head"]["learning_rate"] = 0.5
+    (folder / "mine" / "classifier.json").write_text(json.dumps(about))
+    assert words in text_of(answer_section(read_project(store), []))
+
+
+def test_headline_is_about_the_classifier_that_predicted(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=4, n_each=2)
+    making.evaluate(store, "encounter")
+    making.predict(store)
+    row = store.read("evaluations").iloc[0]
+    about = json.loads(row["result"])
+    about["recipe"]["embedder_id"] = "later"
+    for unit in about["results"]:
+        unit["balanced_accuracy"] = 0.123
+    later = pd.DataFrame([dict(row) | {"split_id": "x", "time_utc": "2999-01-01T00:00:00+00:00"}])
+    later["result"] = json.dumps(about)
+    store.replace("evaluations", later, split_id="x")
+    folder = store.folder / "classifiers"
+    shutil.copytree(folder / "mine", folder / "later")
+    (folder / "later" / "embedder.json").write_text(json.dumps({"embedder_id": "later"}))
+    spare = json.loads((folder / "later" / "classifier.json").read_text())
+    (folder / "later" / "classifier.json").write_text(
+        json.dumps(spare | {"classifier_id": "later"})
+    )
+    chosen = headline(read_project(store))
+    assert chosen is not None
+    assert chosen.about["recipe"]["embedder_id"] == "madeup"
+
+
+def test_files_of_one_moment_are_said_to_count_once() -> None:
+    paths = ["a_ch1.wav; a_ch2.wav", "b.wav"]
+    said = _counted_once({"recording": pd.DataFrame({"path": paths})})
+    assert "of several files: 1." in said
+    assert _counted_once({"recording": pd.DataFrame({"path": paths[1:]})}) == ""
+    assert _counted_once({"recording": None}) == ""
+
+
+def test_changed_labels_change_what_an_evaluation_is_of(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    found = []
+    for number, label in enumerate(("Pelagic", "Oceanic")):
+        store = making.project(tmp_path / str(number), n_encounters=2, n_each=2)
+        clips = store.read("clips")
+        clips["label"] = clips["label"].replace("Pelagic", label)
+        store.write("clips", clips)
+        making.evaluate(store, "encounter")
+        found.append(read_project(store).evaluations[0].data_id)
+    assert found[0] != found[1]
+
+
 def test_changed_labels_cost_the_curves_and_are_said(
     tmp_path: Path, making: SimpleNamespace
 ) -> None:
@@ -305,7 +397,8 @@ def test_what_was_wished_of_the_names_is_said_of_each_kind_of_unit() -> None:
     refused = {"wanted": 0.2, "chosen": None, "smallest_that_can_be_claimed": 0.53}
     settings = [
         {"classifier_id": "mine", "thresholds": {"encounter": chosen, "recording": refused}},
-        {"classifier_id": "other", "thresholds": {}},
+        {"classifier_id": "other", "thresholds": {}, "gate_db": None},
+        {"classifier_id": "gated", "thresholds": {}, "gate_db": 12.0},
     ]
     runs = pd.DataFrame({"verb": "predict", "settings": [json.dumps(one) for one in settings]})
     project: Any = SimpleNamespace(runs=runs)
@@ -314,3 +407,4 @@ def test_what_was_wished_of_the_names_is_said_of_each_kind_of_unit() -> None:
     assert "of recordings nobody can claim less than 53 %" in second
     assert _what_was_wished(project, "other") == []
     assert _what_was_wished(project, "a third") == []
+    assert "--gate 12)" in _what_was_wished(project, "gated")[0]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pseudorca.reporting.blocks import Chart, Text
+from pseudorca.reporting.blocks import Chart, Number, Table, Text
 from pseudorca.reporting.effort_plots import detections_over_time
 from pseudorca.reporting.project import read_project
 from pseudorca.reporting.timeline import timeline
@@ -21,6 +21,7 @@ def hours(start: str, n: int, recorder: str = "Sette") -> pd.DataFrame:
     return pd.DataFrame(
         {
             "start_utc": start_utc, "recorder": recorder, "recorded_s": 1800.0, "listened_s": 900.0,
+            "quiet_s": 360.0,
             "detections_Insular": 1, "detections_Pelagic": 2, "seconds_Insular": 3.0,
             "seconds_Pelagic": 6.0,
         }
@@ -46,10 +47,30 @@ def blocks_of(tmp_path, table: pd.DataFrame):
     [(1, "hour"), (36, "hour"), (37, "day"), (12 * 400, "day"), (12 * 401, "month")],
 )
 def test_periods_are_as_long_as_can_be_seen(tmp_path, n, period):
-    (block,) = blocks_of(tmp_path, hours("2017-07-01", n))
+    block, _ = blocks_of(tmp_path, hours("2017-07-01", n))
     assert isinstance(block, Chart)
     assert f"Detections per {period} (UTC)" in block.caption
     assert f"{n / 4:,.1f} of {n / 2:,.1f} hours" in block.caption
+    assert f"{n / 10:,.1f} hours without signal" in block.caption
+
+
+def test_short_recordings_are_told_in_minutes(tmp_path):
+    table = hours("2017-07-01", 2).assign(recorded_s=90.0, listened_s=60.0)
+    assert "(2.0 of 3.0 minutes)" in blocks_of(tmp_path, table)[0].caption
+
+
+@pytest.mark.parametrize("n", [4, 12 * 30, 12 * 401])
+def test_seconds_stand_beside_counts_per_recorder(tmp_path, n):
+    both = pd.concat([hours("2017-07-01", n), hours("2017-07-01", n, "Lasker")])
+    table = blocks_of(tmp_path, both)[1]
+    assert isinstance(table, Table)
+    expected = [("Insular", n, 3.0 * n, 1 / 3), ("Pelagic", 2 * n, 6.0 * n, 2 / 3)]
+    assert [row[0] for row in table.rows] == ["Lasker", "Lasker", "Sette", "Sette"]
+    for row, (label, count, seconds, percent) in zip(table.rows, 2 * expected, strict=True):
+        assert row[1:3] == (label, count)
+        assert isinstance(row[3], Number)
+        assert isinstance(row[4], Number)
+        assert (row[3].value, row[4].value) == (seconds, pytest.approx(percent))
 
 
 def test_no_tables_draw_nothing(tmp_path):
@@ -65,7 +86,7 @@ def test_files_without_a_time_are_said(tmp_path):
     for known, expected in ((table, "2.0 hours in files without a time"), (table[:0], "not known")):
         for name, rows in (("hours", known), ("days", days(known))):
             pd.concat([rows, lost]).to_csv(folder / f"{name}.csv", index=False)
-        (block,) = timeline(read_project(store), folder, ["Insular", "Pelagic"])
+        block = timeline(read_project(store), folder, ["Insular", "Pelagic"])[0]
         text = block.text if isinstance(block, Text) else block.caption
         assert expected in text
 

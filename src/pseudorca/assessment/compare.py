@@ -16,7 +16,7 @@ import pandas as pd
 from pseudorca.assessment.audit import Estimate, paired_difference
 from pseudorca.assessment.metrics import UnitTruth, evaluate, unit_truth
 from pseudorca.errors import FoldError
-from pseudorca.learning.crossval import OutOfFold, cross_validate, fit_head
+from pseudorca.learning.crossval import OutOfFold, cross_validate, fit_head, mean_said
 from pseudorca.learning.ensembles import MeanHead, side_by_side
 from pseudorca.learning.heads import Head, TrainedHead, recording_weights
 from pseudorca.learning.training_set import OTHER, TrainingSet
@@ -237,7 +237,8 @@ class _Judged:
         for fold in np.unique(folds[folds >= 0]):
             test = np.flatnonzero(folds == fold)
             inner = fit_head(head, data.take(np.flatnonzero(folds != fold)))
-            scores = inner.log_probabilities(data.vectors[test])
+            tested = data.take(test)
+            scores = mean_said(inner, tested.vectors, tested.heard_again)
             losses[test] = -scores[np.arange(len(test)), truth[test]]
         judged = np.isfinite(losses)
         weights = recording_weights(data, "weights")

@@ -55,7 +55,7 @@ def interval(
     recall, (low, high) = np.array(recalls), np.array(bounds).T
     below = np.sqrt(np.sum((recall - low) ** 2)) / len(recall)
     above = np.sqrt(np.sum((high - recall) ** 2)) / len(recall)
-    method = f"binomial, {min(n_groups)} to {max(n_groups)} groups per class, combined"
+    method = f"binomial, {_counts(n_groups)} groups per class, combined"
     if min(n_groups) < MIN_ENCOUNTERS:
         method += "; too few encounters to conclude"
     return float(recall.mean() - below), float(recall.mean() + above), method
@@ -149,7 +149,7 @@ def loss_interval(
     table = pd.DataFrame({"label": labels, "group": groups, "loss": losses})
     by_class = table.groupby(["label", "group"])["loss"].mean().groupby(level="label")
     n = by_class.size().to_numpy()
-    method = f"Student's t, {n.min()} to {n.max()} groups per class, combined, logarithmic"
+    method = f"Student's t, {_counts(n)} groups per class, combined, logarithmic"
     if n.min() < MIN_ENCOUNTERS:
         method += "; too few encounters to conclude"
     if n.min() < 2 or n_folds < 2:
@@ -190,3 +190,9 @@ def lower_bound(n_yes: float, n: float, *, confidence: float = _CONFIDENCE) -> f
 def upper_bound(n_yes: float, n: float, *, confidence: float = _CONFIDENCE) -> float:
     """One-sided exact upper bound of a share, 1 if nothing was counted."""
     return 1 - lower_bound(n - n_yes, n, confidence=confidence)
+
+
+def _counts(n_groups: ArrayLike) -> str:
+    """``8``, or ``4 to 8`` where classes differ."""
+    fewest, most = np.min(n_groups), np.max(n_groups)
+    return f"{fewest}" if fewest == most else f"{fewest} to {most}"

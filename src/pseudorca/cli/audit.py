@@ -12,11 +12,13 @@ from pseudorca.cli.options import (
     BatchSize,
     Device,
     GroupBy,
+    Prepare,
     Project,
     Repeats,
     Seed,
     Threads,
     open_store,
+    preparation_from,
     splits_from,
 )
 from pseudorca.cli.output import done, progress, say, say_notices, table
@@ -47,6 +49,7 @@ def audit(
         bool, typer.Option("--quick", help="Only what the verdict needs: facts and background.")
     ] = False,
     head: HeadOptions = HEAD,
+    prepare: Prepare = None,
     seed: Seed = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
@@ -62,8 +65,9 @@ def audit(
     store = open_store(project)
     with progress("Auditing") as update:
         result = workflow.audit_project(
-            store, made, chosen, options, device=device, batch_size=batch_size, n_threads=threads,
-            progress=update, stage=lambda text: sys.stderr.write(f"{text} ...\n"),
+            store, made, chosen, options, preparation=preparation_from(prepare), device=device,
+            batch_size=batch_size, n_threads=threads, progress=update,
+            stage=lambda text: sys.stderr.write(f"{text} ...\n"),
         )  # fmt: skip
     if done(result, as_json):
         return

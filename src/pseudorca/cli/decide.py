@@ -101,8 +101,7 @@ def decide(
                 max_gap_s=max_gap, computing=workflow.Computing(n_threads=threads),
                 progress=update,
             )  # fmt: skip
-        if not done(result, as_json):
-            say_predictions(result)
+        say_predictions(result, as_json)
         return
 
     from pseudorca.errors import unknown_name

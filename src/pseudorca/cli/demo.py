@@ -13,16 +13,24 @@ def demo(
     data: Annotated[
         Path | None, typer.Argument(help="Your class folders. Without: a simulated survey.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("demo"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for everything it makes: demo, and demo_NAME for your folder NAME."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Do the whole job once: scan, embed, train, evaluate, predict, report. Needs no download."""
     from pseudorca import workflow
+    from pseudorca.errors import ManifestError
     from pseudorca.learning.heads import LogisticHead
     from pseudorca.recordings.folds import Split
     from pseudorca.recordings.manifest import ScanOptions
     from pseudorca.reporting.report import write_report
 
+    if out is None:  # a folder each: results of two collections do not belong into one report
+        out = Path("demo" if data is None else f"demo_{data.resolve().name}")
     folder = data or out / "survey" / "recordings"
     if data is None:
         with progress("Simulating a survey") as update:
@@ -30,6 +38,14 @@ def demo(
     store = open_store(out / "project", create=True)
     with progress("Reading recordings") as update:
         scanned = workflow.scan_project(store, folder, ScanOptions(), progress=update)
+    n_problems = scanned["n_problems"]
+    if len(scanned["classes"]) < 2:
+        raise ManifestError(
+            f"{folder} holds {scanned['n_recordings']} usable recordings ({n_problems} cannot be "
+            f"used) of {len(scanned['classes'])} populations, and telling apart takes at least 2. "
+            "Put the recordings of each population in a folder of its own, with a folder per "
+            "encounter inside, and give the folder that holds these."
+        )
     with progress("Embedding clips") as update:
         embedded = workflow.embed_project(store, workflow.EmbedderOptions(), progress=update)
     with progress("Training and calibrating") as update:
@@ -46,6 +62,7 @@ def demo(
     found = {row["split"]: row for row in evaluated["results"] if row["unit"] == "encounter"}
     result = {
         "n_recordings": scanned["n_recordings"],
+        "n_problems": n_problems,
         "backbone": embedded["backbone"],
         "by_encounter": found["encounter"],
         "random": found["random"],
@@ -55,9 +72,10 @@ def demo(
     if done(result, as_json):
         return
     honest, optimistic = found["encounter"], found["random"]
+    bad = f" ({n_problems} files cannot be used; the report says why)" if n_problems else ""
     say(
-        f"{scanned['n_labelled']} labelled recordings by {embedded['backbone']}: on encounters never "
-        f"heard, balanced accuracy {honest['balanced_accuracy']:.2f} (95 % interval "
+        f"{scanned['n_labelled']} labelled recordings{bad} by {embedded['backbone']}: on encounters "
+        f"never heard, balanced accuracy {honest['balanced_accuracy']:.2f} (95 % interval "
         f"{honest['ci_low']:.2f} to {honest['ci_high']:.2f}, guessing "
         f"{honest['majority_baseline']:.2f}); a random split would say "
         f"{optimistic['balanced_accuracy']:.2f}."

@@ -25,6 +25,7 @@ from pseudorca.cli.options import (
     settings_from,
     tuned_head_from,
 )
+from pseudorca.errors import PseudorcaError
 
 if TYPE_CHECKING:
     from pseudorca.learning.heads import Head
@@ -81,6 +82,10 @@ class TunedHeadOptions(HeadOptions):
         )  # fmt: skip
         joined = self._joining(made)
         if self.pseudo_labels is None:
+            if self.pseudo_rounds != 1 or self.pseudo_weight != 1:
+                raise PseudorcaError(
+                    "--pseudo-rounds and --pseudo-weight are of --pseudo-labels: give it, too (0.9)."
+                )
             return joined
         from pseudorca.learning.pseudo_labels import PseudoLabelHead
 

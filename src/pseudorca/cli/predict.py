@@ -60,7 +60,10 @@ def predict(
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which population each clip, recording and encounter sounds like."""
+    """Say which population each clip, recording and encounter sounds like.
+
+    Where no clip could be listened to, nothing is written, and the exit status is 1.
+    """
     from pseudorca import workflow
     from pseudorca.recordings.manifest import ScanOptions
 
@@ -74,13 +77,18 @@ def predict(
             max_gap_s=max_gap, gate_db=gate, options=options, decision=decision,
             computing=computing, progress=update,
         )  # fmt: skip
-    if done(result, as_json):
-        return
-    say_predictions(result)
+    say_predictions(result, as_json)
 
 
-def say_predictions(result: dict[str, Any]) -> None:
-    """Print what was decided, and what the probabilities are worth."""
+def say_predictions(result: dict[str, Any], as_json: bool) -> None:
+    """Print what was decided, and what the probabilities are worth; status 1 if there was nothing."""
+    if not done(result, as_json):
+        _say(result)
+    if not result["n_clips"] + result["n_quiet"]:
+        raise typer.Exit(1)
+
+
+def _say(result: dict[str, Any]) -> None:
     n_quiet = result["n_quiet"]
     passed = f" ({n_quiet} more without signal, passed over)" if n_quiet else ""
     say(
@@ -103,9 +111,10 @@ def say_predictions(result: dict[str, Any]) -> None:
                 f"{100 * chosen['max_error']:.0f} % are, with 95 % confidence, where the classes are "
                 "as frequent as among the training encounters."
             )
-    worth = "calibrated" if result["calibrated"] else "not calibrated"
-    say(
-        f"Probabilities are {worth} and presuppose a {result['prior']} prior. Tables are in "
-        f"{result['output']}."
-    )
+    if result["files"]:
+        worth = "calibrated" if result["calibrated"] else "not calibrated"
+        say(
+            f"Probabilities are {worth} and presuppose a {result['prior']} prior. Tables are in "
+            f"{result['output']}."
+        )
     say_problems(result)

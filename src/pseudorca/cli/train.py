@@ -1,5 +1,6 @@
 """The verb ``train``."""
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -46,4 +47,9 @@ def train(
             for label, n in sorted(result["n_clips"].items())
         ),
     )
-    say("How good it is, this does not say: run pseudorca evaluate.")
+    from pseudorca.workflow.recipe import arguments_of
+
+    line = (
+        f"pseudorca evaluate --project {shlex.quote(str(project))}{arguments_of(result['recipe'])}"
+    )
+    say(f"How good it is, this does not say: run {line}")

@@ -176,6 +176,7 @@ def plan_views(
     options: ViewOptions,
     view: int,
     seas: Mapping[str, Sequence[str]] | None = None,
+    front_end: FrontEnd | None = None,
 ) -> pd.DataFrame:
     """Say where each clip's view is cut, and whose sea is laid under it.
 
@@ -188,6 +189,7 @@ def plan_views(
     options : ViewOptions
     view : int, the number of the view
     seas : mapping from encounter to ids of clips with a background, or None where there are none
+    front_end : FrontEnd or None, in whose band these backgrounds were found
 
     Returns
     -------
@@ -216,9 +218,11 @@ def plan_views(
     found["sea_clips"] = [
         ",".join(_seas_of(donor, options, view, seas or {})) for donor in found["donor"]
     ]
+    band = None if front_end is None else _band(front_end)
+    heard = [f"{clips_of} in {band}" if clips_of else "" for clips_of in found["sea_clips"]]
     found["clip_id"] = [
-        _digest(one.of_clip, f"{one.start_s:.9f}", one.is_rolled, one.sea_clips)
-        for one in found.itertuples()
+        _digest(one.of_clip, f"{one.start_s:.9f}", one.is_rolled, sea)
+        for one, sea in zip(found.itertuples(), heard, strict=True)
     ]
     return found
 

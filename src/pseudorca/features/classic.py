@@ -61,21 +61,31 @@ class ClassicFrontEnd:
     hop_ms: float = 8.0
     range_db: float = 80.0
     """Levels further below the loudest are cut off."""
+    reach_hz: float | None = None
+    """Bands above take the lowest level; see :class:`CommonFrontEnd`."""
 
     def __post_init__(self) -> None:
         if self.features not in CLASSIC:
             raise FrontEndError(unknown_name("classic features", self.features, CLASSIC))
+        if self.features == "lpc" and self.reach_hz is not None:
+            raise FrontEndError(
+                "linear prediction hears all frequencies of its sample rate, so none can be left "
+                "empty: use it with another band, such as all."
+            )
         self._levels()  # complains of a band or frame that cannot be
 
     @classmethod
     def in_band(cls, band: str = "16k", *, lowest_rate: int | None = None, **settings: Any) -> Self:
         """Make the front end of a named band; see :meth:`CommonFrontEnd.in_band`."""
         common = CommonFrontEnd.in_band(band, lowest_rate=lowest_rate)
-        taken = ("band", "sample_rate", "fmin_hz", "fmax_hz")
+        taken = ("band", "sample_rate", "fmin_hz", "fmax_hz", "reach_hz")
         return cls(**({key: getattr(common, key) for key in taken} | settings))
 
     def settings(self) -> dict[str, Any]:
-        return {"name": self.name, "version": _VERSION} | asdict(self)
+        fields = asdict(self)
+        if self.reach_hz is None:  # features stay what they were before there was a choice
+            del fields["reach_hz"]
+        return {"name": self.name, "version": _VERSION} | fields
 
     def reached_by(self, sample_rate: float) -> bool:
         """Whether recordings at this rate hold sound up to the top of the band."""
@@ -123,6 +133,7 @@ class ClassicFrontEnd:
             window_ms=self.window_ms,
             hop_ms=self.hop_ms,
             range_db=self.range_db,
+            reach_hz=self.reach_hz,
         )
 
 

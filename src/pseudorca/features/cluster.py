@@ -2,26 +2,30 @@
 
 In: units of clips. Out: their outcomes, in whatever order they are done. A unit needs nothing but its
 own rows and the files they name, so a lost worker costs the time of its unit and nothing else. Every
-worker builds the embedder once; the files must be where every worker can read them (a shared folder,
+worker builds the network once; the files must be where every worker can read them (a shared folder,
 or a remote address). One process commits what comes back.
 """
 
+import json
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
-from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 import numpy as np
 import torch
+import xxhash
+from safetensors.torch import load, save
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.features.embedder import Embedder, load_embedder, save_embedder
+from pseudorca.features.backbones import backbone_from_description
+from pseudorca.features.embedder import Embedder
 from pseudorca.features.embedding import Here, Outcome, Unit
+from pseudorca.features.front_ends import FrontEnd
 from pseudorca.features.gate import Gate
 
 _WAIT_S = 60.0
@@ -65,7 +69,7 @@ class Cluster:
             )
         self._address, self._n_workers = address, n_workers
         self._device, self._n_threads = device, n_threads
-        self._registered: set[str] = set()
+        self._networks: set[str] = set()
         self._stack = ExitStack()
         self._client: Any = None
 
@@ -115,15 +119,20 @@ class Cluster:
         """Embed units -> their outcomes, as they are done."""
         from distributed import KilledWorker
 
-        name = f"pseudorca-{embedder.embedder_id}-{gate}-{batch_size}"
-        if name not in self._registered:
-            self._client.register_plugin(self._setup(embedder, gate, batch_size), name=name)
-            self._registered.add(name)
+        about = json.dumps([embedder.backbone.description(), embedder.precision], sort_keys=True)
+        network = f"pseudorca-{xxhash.xxh3_128_hexdigest(about.encode())}"
+        if network not in self._networks:
+            self._client.register_plugin(self._setup(embedder), name=network)
+            self._networks.add(network)
+        # What a front end is told beside its settings, such as other encounters' seas, is in no id.
+        hearing = f"pseudorca-{uuid4()}"
+        told = _hearing(network, embedder.front_end, gate, batch_size)
+        self._client.register_plugin(told, name=hearing)
         waiting = iter(units)
         pending: dict[Any, tuple[Unit, int]] = {}
 
         def submit(unit: Unit, n_tries: int = 0) -> None:
-            future = self._client.submit(_embed, name, unit, pure=False)
+            future = self._client.submit(_embed, hearing, unit, pure=False)
             pending[future] = (unit, n_tries)
 
         for unit in islice(waiting, _UNITS_AHEAD * max(1, len(self._client.nthreads()))):
@@ -141,6 +150,8 @@ class Cluster:
                 for following in islice(waiting, 1):
                     submit(following)
                 yield outcome
+        with suppress(OSError):  # a worker that is gone has nothing to forget
+            self._client.unregister_worker_plugin(hearing)
 
     def _done(self, pending: Iterable[Any]) -> list[Any]:
         """The units that are done, at least one; PseudorcaError if there is nobody to do any."""
@@ -160,13 +171,13 @@ class Cluster:
         except (CancelledError, OSError) as error:
             raise PseudorcaError(f"the cluster is gone. {_KEPT}") from error
 
-    def _setup(self, embedder: Embedder, gate: Gate | None, batch_size: int | None) -> Any:
-        """The plugin that builds the embedder on every worker, those that join later too."""
+    def _setup(self, embedder: Embedder) -> Any:
+        """The plugin that builds the network on every worker, those that join later too."""
         from distributed import WorkerPlugin
 
-        with tempfile.TemporaryDirectory() as folder:
-            save_embedder(embedder, Path(folder))
-            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        told = embedder.backbone.description()
+        tensors = embedder.backbone.state_dict()
+        state = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
         device, precision = self._device, embedder.precision
         n_wanted, n_local = self._n_threads, self._n_workers or 0
 
@@ -175,17 +186,25 @@ class Cluster:
                 n_cores = os.cpu_count() or 1
                 self.n_threads = n_wanted or (max(1, n_cores // n_local) if n_local else n_cores)
                 torch.set_num_threads(self.n_threads)
-                where = device
+                self.device, self.precision = device, precision
                 n_gpus = torch.cuda.device_count()
                 if device in ("auto", "cuda") and n_gpus > 1 and isinstance(worker.name, int):
-                    where = f"cuda:{worker.name % n_gpus}"
-                with tempfile.TemporaryDirectory() as folder:
-                    for file, content in files.items():
-                        (Path(folder) / file).write_bytes(content)
-                    self.embedder = load_embedder(Path(folder), device=where, precision=precision)
-                self.gate, self.batch_size = gate, batch_size
+                    self.device = f"cuda:{worker.name % n_gpus}"
+                self.backbone = backbone_from_description(told, load(state))
 
         return Setup()
+
+
+def _hearing(network: str, front_end: FrontEnd, gate: Gate | None, batch_size: int | None) -> Any:
+    """The plugin that tells every worker what the network of that name hears now."""
+    from distributed import WorkerPlugin
+
+    class Hearing(WorkerPlugin):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.network, self.front_end = network, front_end
+            self.gate, self.batch_size = gate, batch_size
+
+    return Hearing()
 
 
 def _lost(unit: Unit) -> Outcome:
@@ -197,16 +216,16 @@ def _lost(unit: Unit) -> Outcome:
     return Outcome([], nothing, problems=problems, n_clips=len(unit.clips))
 
 
-def _embed(name: str, unit: Unit) -> Outcome:
+def _embed(hearing: str, unit: Unit) -> Outcome:
     """Embed a unit on a worker."""
     from distributed import get_worker
 
-    made = get_worker().plugins[name]
-    parts = list(
-        Here(made.n_threads).outcomes(
-            [unit], made.embedder, gate=made.gate, batch_size=made.batch_size
-        )
-    )
+    plugins = get_worker().plugins
+    now = plugins[hearing]
+    network = plugins[now.network]
+    embedder = Embedder(now.front_end, network.backbone, network.device, network.precision)
+    here = Here(network.n_threads)
+    parts = list(here.outcomes([unit], embedder, gate=now.gate, batch_size=now.batch_size))
     vectors = [part.vectors for part in parts if part.clip_ids]
     return Outcome(
         clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from types import SimpleNamespace
@@ -240,13 +240,14 @@ class Here:
         batch_size = batch_size or (_BATCH_GPU if embedder.on_gpu else _BATCH_CPU)
         ahead: deque[Future[Outcome]] = deque()
         with ExitStack() as stack:
+            files = stack.enter_context(_OpenFiles())  # closed once no thread reads any more
             # Each thread takes what is next, sound to read or a batch for the network, and leaves the
             # other cores to the others: layers split over cores would wait for one another.
             pool = stack.enter_context(_one_core_each(n_threads))
             network = stack.enter_context(ThreadPoolExecutor(1)) if embedder.on_gpu else pool
             stack.callback(lambda: [outcome.cancel() for outcome in ahead])
             drawn = stack.enter_context(
-                closing(_draw_ahead(units, embedder, gate, pool, n_threads * _TASKS_AHEAD))
+                closing(_draw_ahead(units, embedder, gate, files, pool, n_threads * _TASKS_AHEAD))
             )
             for _, of_unit in groupby(drawn, key=lambda pair: pair[0]):
                 for batch in _batches((one for _, one in of_unit), batch_size):
@@ -257,8 +258,17 @@ class Here:
                 yield ahead.popleft().result()
 
 
-def _one_core_each(n_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+@contextmanager
+def _one_core_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads in each of which torch keeps to one core."""
+    n_cores = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(
+            n_threads, initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(n_cores)  # torch takes the last word for that of any thread to come
 
 
 def _batches(drawn: Iterable[_Drawn], batch_size: int) -> Iterator[list[_Drawn]]:
@@ -300,6 +310,7 @@ def picture_batches(
     embedder: Embedder,
     *,
     batch_size: int = 32,
+    n_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[torch.Tensor]:
     """Yield the network input of usable clips, uint8 [shape=(n, 3, height, width)], on the device."""
@@ -311,7 +322,8 @@ def picture_batches(
             yield torch.from_numpy(alike).permute(0, 3, 1, 2).to(embedder.device)
         waiting.clear()
 
-    for n_seen, (_, picture) in enumerate(clip_pictures(clips, recordings, embedder), 1):
+    drawn = clip_pictures(clips, recordings, embedder, n_threads=n_threads)
+    for n_seen, (_, picture) in enumerate(drawn, 1):
         if picture is not None:
             waiting.append(picture)
         if len(waiting) == batch_size:
@@ -336,36 +348,38 @@ def clip_pictures(
     """
     units = _units(clips, recordings, set(), set())
     n_threads = n_threads or os.cpu_count() or 1
-    with _one_core_each(n_threads) as pool:
-        for _, drawn in _draw_ahead(units, embedder, None, pool, n_threads * _TASKS_AHEAD):
-            yield drawn.clip_id, drawn.picture
+    with _OpenFiles() as files, _one_core_each(n_threads) as pool:
+        ahead = n_threads * _TASKS_AHEAD
+        with closing(_draw_ahead(units, embedder, None, files, pool, ahead)) as every:
+            for _, drawn in every:
+                yield drawn.clip_id, drawn.picture
 
 
 def _draw_ahead(
     units: Iterable[Unit],
     embedder: Embedder,
     gate: Gate | None,
+    files: "_OpenFiles",
     pool: ThreadPoolExecutor,
     most: int,
 ) -> Generator[tuple[int, _Drawn], None, None]:
     """Draw the clips of units, in order, with the number of their unit; threads work ahead."""
     ahead: deque[tuple[int, Future[list[_Drawn]]]] = deque()
-    with _OpenFiles() as files:
-        try:
-            for number, unit in enumerate(units):
-                for task in _tasks(unit.clips):  # neighbours in one recording share one open file
-                    recording = unit.recordings[task[0].recording_id]
-                    future = pool.submit(_draw, recording, task, embedder, gate, files)
-                    ahead.append((number, future))
-                    if len(ahead) >= most:
-                        n, first = ahead.popleft()
-                        yield from ((n, one) for one in first.result())
-            while ahead:
-                n, first = ahead.popleft()
-                yield from ((n, one) for one in first.result())
-        finally:
-            for _, future in ahead:
-                future.cancel()
+    try:
+        for number, unit in enumerate(units):
+            for task in _tasks(unit.clips):  # neighbours in one recording share one open file
+                recording = unit.recordings[task[0].recording_id]
+                future = pool.submit(_draw, recording, task, embedder, gate, files)
+                ahead.append((number, future))
+                if len(ahead) >= most:
+                    n, first = ahead.popleft()
+                    yield from ((n, one) for one in first.result())
+        while ahead:
+            n, first = ahead.popleft()
+            yield from ((n, one) for one in first.result())
+    finally:
+        for _, future in ahead:
+            future.cancel()
 
 
 def _tasks(clips: Sequence[SimpleNamespace]) -> Iterator[list[SimpleNamespace]]:

@@ -58,8 +58,9 @@ class Gate:
         if isinstance(front_end, CommonFrontEnd):
             return cls(min_excess_db, replace(front_end, levels="db", background="keep"))
         if isinstance(front_end, ClassicFrontEnd):
-            rate, low, high = front_end.sample_rate, front_end.fmin_hz, front_end.fmax_hz
-            return cls(min_excess_db, CommonFrontEnd(sample_rate=rate, fmin_hz=low, fmax_hz=high))
+            taken = ("sample_rate", "fmin_hz", "fmax_hz", "reach_hz")
+            band = {name: getattr(front_end, name) for name in taken}
+            return cls(min_excess_db, CommonFrontEnd(**band))
         return cls(min_excess_db)
 
     @property
@@ -102,4 +103,5 @@ class Gate:
         wide = np.stack([band.mean(axis=0) for band in bands])
         usual = np.quantile(wide, _QUIET_SHARE, axis=1, keepdims=True)
         wide_db = 10 * np.log10((wide / usual).max())
-        return float(max(line_db, wide_db + 5.0))
+        # As the store keeps it: a second run draws the same line.
+        return float(np.float32(max(line_db, wide_db + 5.0)))

@@ -114,7 +114,13 @@ def keep_inputs(
     kept = _read_index(own)
     todo = clips[~clips["clip_id"].isin(kept)]
     if len(todo):
-        _draw(todo, recordings, embedder, own, is_grey, tell, progress)
+        try:  # around all, since a full disk is told once more as the file is closed
+            _draw(todo, recordings, embedder, own, is_grey, tell, progress)
+        except OSError as error:
+            raise StoreError(
+                f"network inputs cannot be written to {own}: {error.strerror}. Make room, then run "
+                "the same command again: it goes on from there."
+            ) from error
         kept = _read_index(own)
     places = [kept[clip_id] for clip_id in clips["clip_id"]]
     return ClipInputs(
@@ -141,21 +147,15 @@ def _draw(
     with (folder / _DATA).open("ab") as data, (folder / _INDEX).open("a") as index:
 
         def commit() -> None:
-            try:
-                offset = os.fstat(data.fileno()).st_size
-                for _, values in waiting:
-                    data.write(np.ascontiguousarray(values).tobytes())
-                data.flush()
-                os.fsync(data.fileno())
-                for clip_id, values in waiting:
-                    index.write(json.dumps([clip_id, offset, values.shape]) + "\n")
-                    offset += values.nbytes
-                index.flush()
-            except OSError as error:
-                raise StoreError(
-                    f"network inputs cannot be written to {folder}: {error.strerror}. Make room, "
-                    "then run the same command again: it goes on from there."
-                ) from error
+            offset = os.fstat(data.fileno()).st_size
+            for _, values in waiting:
+                data.write(np.ascontiguousarray(values).tobytes())
+            data.flush()
+            os.fsync(data.fileno())
+            for clip_id, values in waiting:
+                index.write(json.dumps([clip_id, offset, values.shape]) + "\n")
+                offset += values.nbytes
+            index.flush()
             waiting.clear()
 
         drawn = clip_pictures(clips, recordings, embedder)

@@ -140,15 +140,20 @@ def together(results: Sequence[EmbedResult]) -> EmbedResult:
 
 def save_embedders(embedder: AnyEmbedder, folder: Path) -> None:
     """Write one embedder as :func:`save_embedder` does, several into a folder each below this one."""
-    for old in folder.glob(_MEMBER.format("*")):
-        shutil.rmtree(old)
+    remove_embedders(folder)
     if isinstance(embedder, Embedder):
         save_embedder(embedder, folder)
         return
-    (folder / "embedder.safetensors").unlink(missing_ok=True)
     for k, member in enumerate(embedder.members):
         save_embedder(member, folder / _MEMBER.format(k))
     write_description(embedder.embedder_id, embedder.description(), folder)
+
+
+def remove_embedders(folder: Path) -> None:
+    """Remove the weights that :func:`save_embedders` wrote into a folder, if it did."""
+    for old in folder.glob(_MEMBER.format("*")):
+        shutil.rmtree(old)
+    (folder / "embedder.safetensors").unlink(missing_ok=True)
 
 
 def load_embedders(

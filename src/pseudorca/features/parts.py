@@ -46,6 +46,7 @@ def measure_sounds(
     store: Store,
     sound_id: str,
     *,
+    n_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Describe the background, the whole and the signals of every clip.
@@ -56,35 +57,44 @@ def measure_sounds(
     front_end : BackgroundFrontEnd, whose band and options count
     store : Store
     sound_id : str, under which the numbers are kept
+    n_threads : int or None, threads that read and measure; None takes one per core
     progress : callable (done, total) or None, over the clips still to do
 
     Returns
     -------
     ndarray [shape=(n_clips, SOUND_WIDTH)]
         See :func:`pseudorca.features.backgrounds.describe_sound`. A clip that cannot be taken apart
-        has 0 free frames and NaN elsewhere.
+        has 0 free frames and NaN elsewhere; where its file cannot be opened, that is not kept.
     """
     nothing = np.full(SOUND_WIDTH, np.nan, dtype=np.float32)
     nothing[:2] = 0.0
 
-    def measure(clip: Any) -> NDArray[np.float32]:
+    def measure(clip: Any) -> NDArray[np.float32] | None:
         try:
-            parts = clip_parts(clip, by_id[clip.recording_id], front_end)
-            return describe_sound(parts, front_end.band_hz)
+            reader = audio.Reader(full_path(by_id[clip.recording_id]))
         except AudioError:
-            return nothing
+            return None
+        with reader:
+            try:
+                return describe_sound(_apart(reader, clip, front_end), front_end.band_hz)
+            except AudioError:
+                return nothing
 
     by_id = _by_id(recordings)
-    todo = clips[~clips["clip_id"].isin(store.embedded(sound_id, clips["clip_id"].tolist()))]
+    ids = clips["clip_id"].to_numpy(dtype=object)
+    todo = clips[~clips["clip_id"].isin(store.embedded(sound_id, ids.tolist()))]
 
     def join(drawn: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         stacked: NDArray[np.float32] = np.nan_to_num(np.stack(drawn), nan=_MISSING)
         return stacked
 
-    _keep(list(todo.itertuples()), measure, join, store, sound_id, progress)
-    kept = store.vectors(sound_id, clips["clip_id"].tolist())
-    kept[kept == np.float32(_MISSING)] = np.nan
-    return kept
+    _keep(list(todo.itertuples()), measure, join, store, sound_id, n_threads, progress)
+    there = np.isin(ids, list(store.embedded(sound_id, ids.tolist())))
+    found = np.tile(nothing, (len(ids), 1))
+    if there.any():
+        found[there] = store.vectors(sound_id, ids[there].tolist())
+    found[found == np.float32(_MISSING)] = np.nan
+    return found
 
 
 def embed_swaps(
@@ -96,6 +106,7 @@ def embed_swaps(
     store: Store,
     swap_id: str,
     *,
+    n_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Embed the signals of one clip over the background of another.
@@ -109,6 +120,7 @@ def embed_swaps(
     front_end : BackgroundFrontEnd of the embedder's front end
     store : Store
     swap_id : str, under which the embeddings are kept
+    n_threads : int or None, threads that read and draw; None takes one per core
     progress : callable (done, total) or None, over the pairs still to do
 
     Returns
@@ -130,7 +142,7 @@ def embed_swaps(
     kept = store.embedded(swap_id)
     todo = [_Pair("|".join(pair), pair) for pair in dict.fromkeys(pairs)]
     todo = [pair for pair in todo if pair.clip_id not in kept]
-    _keep(todo, lambda one: draw(one.pair), embedder.embed, store, swap_id, progress)
+    _keep(todo, lambda one: draw(one.pair), embedder.embed, store, swap_id, n_threads, progress)
     return store.vectors(swap_id, ["|".join(pair) for pair in pairs])
 
 
@@ -147,18 +159,23 @@ def _keep(
     join: Callable[[list[Any]], NDArray[np.float32]],
     store: Store,
     name: str,
+    n_threads: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Draw in threads, join in batches, commit every ten seconds."""
+    """Draw in threads, join in batches, commit every ten seconds; None is not kept."""
     ids: list[str] = []
     vectors: list[NDArray[np.float32]] = []
     last = time.monotonic()
     n_done = 0
-    for batch, drawn in _drawn_ahead(todo, draw):
-        vectors.append(join(drawn))
-        ids += [one.clip_id for one in batch]
+    for batch, drawn in _drawn_ahead(todo, draw, n_threads):
+        made = [
+            (one.clip_id, what) for one, what in zip(batch, drawn, strict=True) if what is not None
+        ]
+        if made:
+            vectors.append(join([what for _, what in made]))
+            ids += [clip_id for clip_id, _ in made]
         n_done += len(batch)
-        if time.monotonic() - last > _COMMIT_S or n_done == len(todo):
+        if ids and (time.monotonic() - last > _COMMIT_S or n_done == len(todo)):
             store.append_vectors(name, ids, np.concatenate(vectors))
             ids, vectors, last = [], [], time.monotonic()
         if progress:
@@ -166,11 +183,11 @@ def _keep(
 
 
 def _drawn_ahead(
-    todo: Sequence[Any], draw: Callable[[Any], Any]
+    todo: Sequence[Any], draw: Callable[[Any], Any], n_threads: int | None
 ) -> Iterator[tuple[Sequence[Any], list[Any]]]:
     """Batches with what was drawn of them; the next is drawn while one is used."""
     batches = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(n_threads or os.cpu_count()) as pool:
         ahead = [pool.submit(draw, one) for batch in batches[:1] for one in batch]
         for batch, following in zip(batches, [*batches[1:], []], strict=False):
             futures, ahead = ahead, [pool.submit(draw, one) for one in following]
@@ -186,13 +203,16 @@ def clip_parts(clip: Any, recording: Any, front_end: BackgroundFrontEnd) -> Soun
         If the clip cannot be read, or is too short or too silent to be taken apart.
     """
     with audio.Reader(full_path(recording)) as reader:
-        waveform = read_clip(reader, clip)
-        return take_apart(
-            waveform,
-            sample_rate=reader.info.sample_rate,
-            band_hz=front_end.band_hz,
-            options=front_end.options,
-        )
+        return _apart(reader, clip, front_end)
+
+
+def _apart(reader: audio.Reader, clip: Any, front_end: BackgroundFrontEnd) -> SoundParts:
+    return take_apart(
+        read_clip(reader, clip),
+        sample_rate=reader.info.sample_rate,
+        band_hz=front_end.band_hz,
+        options=front_end.options,
+    )
 
 
 def _by_id(recordings: pd.DataFrame) -> dict[str, Any]:

@@ -196,7 +196,8 @@ def carried_prior(
     if settings["balance"] != "none":
         return None
     labels = data.labels.tolist()
-    if not settings["head"].startswith(SoftmaxHead.name):  # each recording weighs once
+    one = settings.get("members", [settings])[0]  # of a head per network, all of one kind
+    if not one["head"].startswith(SoftmaxHead.name):  # each recording weighs once
         labels = [label for label, _ in set(zip(data.labels, data.recordings, strict=True))]
     counts = np.array([labels.count(label) for label in classes], dtype=np.float64)
     return np.asarray(counts / counts.sum())

@@ -81,6 +81,18 @@ class Preparation:
         }
         return ", ".join(text for text in said.values() if text)
 
+    @property
+    def words(self) -> list[str]:
+        """What :meth:`of` reads."""
+        said = {
+            "views": self.views,
+            "test-views": self.test_views,
+            f"reference={self.reference}": self.reference != "none",
+            f"centre={self.centre}": self.centre != "none",
+            "scale": self.scale,
+        }
+        return [word for word, is_said in said.items() if is_said]
+
     def settings(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -5,6 +5,7 @@ and nothing that runs code.
 """
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,12 @@ from safetensors.numpy import load_file, save_file
 
 from pseudorca.errors import ClassifierError, MissingExtraError, PseudorcaError
 from pseudorca.features.embedder import Precision
-from pseudorca.features.joint import AnyEmbedder, load_embedders, save_embedders
+from pseudorca.features.joint import (
+    AnyEmbedder,
+    load_embedders,
+    remove_embedders,
+    save_embedders,
+)
 from pseudorca.learning.calibration import Calibrator
 from pseudorca.learning.centring import PLAIN, Preparation, referred
 from pseudorca.learning.ensembles import TrainedMean as TrainedMean  # a kind that may be loaded
@@ -34,6 +40,7 @@ _ABOUT = "classifier.json"
 _HEAD = "head.safetensors"
 _NOVELTY = "novelty.safetensors"
 _HELD_OUT = "held_out.parquet"
+_FRESH = "being written"
 
 
 @dataclass
@@ -111,13 +118,35 @@ class Classifier:
         return self.head.log_probabilities(vectors)
 
     def save(self, folder: Path) -> None:
-        """Write the classifier; the JSON comes last, so a half-written one cannot be loaded."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _ABOUT).unlink(missing_ok=True)
-        save_embedders(self.embedder, folder)
-        save_file(self.head.arrays(), folder / _HEAD)
+        """Write the classifier, beside the one that is there, which then gives way to it.
+
+        Raises
+        ------
+        ClassifierError
+            If it cannot be written; what was there stays.
+        """
+        fresh = folder / _FRESH
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            fresh.mkdir(parents=True)
+            self._write(fresh)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise ClassifierError(
+                f"the classifier cannot be written to {folder} ({error}); the one that was there is "
+                "kept. Make room, then run the same command again."
+            ) from error
+        (folder / _ABOUT).unlink(missing_ok=True)  # a half-moved one cannot be loaded
         for name in (_NOVELTY, _HELD_OUT):
             (folder / name).unlink(missing_ok=True)
+        remove_embedders(folder)
+        for path in sorted(fresh.iterdir(), key=lambda path: path.name == _ABOUT):
+            path.replace(folder / path.name)
+        fresh.rmdir()
+
+    def _write(self, folder: Path) -> None:
+        save_embedders(self.embedder, folder)
+        save_file(self.head.arrays(), folder / _HEAD)
         if self.novelty is not None:
             save_file(self.novelty.arrays(), folder / _NOVELTY)
         if self.held_out is not None:

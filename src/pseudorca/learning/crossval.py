@@ -16,13 +16,7 @@ import scipy.special
 from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
-from pseudorca.learning.heads import (
-    FineTunedHead,
-    Head,
-    SoftmaxHead,
-    TrainedHead,
-    one_blas_thread,
-)
+from pseudorca.learning.heads import Head, TrainedHead, one_blas_thread
 from pseudorca.learning.training_set import TrainingSet, Vectors
 from pseudorca.recordings.folds import Folds, assign_folds
 
@@ -125,15 +119,13 @@ def fit_head(
     validation: NDArray[np.int64] | None = None,
     whole: TrainingSet | None = None,
 ) -> TrainedHead:
-    """Train a head, keeping a fifth of the groups aside where it needs them to choose an epoch.
+    """Train a head, keeping a fifth of the groups aside where it ``chooses_epoch`` by them.
 
     ``validation`` are rows of ``whole`` that the split has kept for this already.
     """
     if validation is not None and whole is not None:
         return head.fit(data, validation=whole.take(validation))
-    if not isinstance(head, SoftmaxHead | FineTunedHead):
-        return head.fit(data)
-    if isinstance(head, FineTunedHead) and not head.chooses_epoch:
+    if not getattr(head, "chooses_epoch", False):
         return head.fit(data)
     # As many folds as the smallest class has groups, so that the fold kept aside holds each class
     # that can spare a group.
@@ -141,7 +133,7 @@ def fit_head(
     spare = [int(n) for n in n_groups.nunique() if n >= 2]
     if not spare:
         return head.fit(data)
-    rng = np.random.default_rng([head.seed, 2])
+    rng = np.random.default_rng([head.settings()["seed"], 2])
     try:
         inner = assign_folds(data.labels, data.groups, min(_VALIDATION_FOLDS, *spare), rng)
     except FoldError:

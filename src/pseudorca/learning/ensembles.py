@@ -6,7 +6,7 @@ their log-probabilities. Either is trained, judged and saved as a single embeddi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -63,7 +63,13 @@ def blocks_of(data: TrainingSet) -> list[TrainingSet]:
     """The training sets that :func:`side_by_side` put together."""
     edges = np.cumsum([0, *(data.blocks or (data.vectors.shape[1],))])
     return [
-        TrainingSet(data.vectors[:, start:end], data.labels, data.groups, data.recordings)
+        replace(
+            data,
+            vectors=data.vectors[:, start:end],
+            blocks=(),
+            views=data.views and replace(data.views, vectors=data.views.vectors[..., start:end]),
+            heard_again=None if data.heard_again is None else data.heard_again[..., start:end],
+        )
         for start, end in pairwise(edges)
     ]
 
@@ -121,7 +127,14 @@ class MeanHead:
         """Train every member. HeadError if there are fewer than two classes."""
         parts = blocks_of(data)
         heads = self.heads if len(self.heads) > 1 else self.heads * len(parts)
-        members = [fit_head(head, one) for head, one in zip(heads, parts, strict=True)]
+        if validation is None:
+            members = [fit_head(head, one) for head, one in zip(heads, parts, strict=True)]
+        else:
+            aside = blocks_of(validation)
+            members = [
+                head.fit(one, validation=other)
+                for head, one, other in zip(heads, parts, aside, strict=True)
+            ]
         widths = tuple(one.vectors.shape[1] for one in parts)
         details = {"members": [member.details for member in members]}
         return TrainedMean(classes_of(data.labels), members, widths, details=details)

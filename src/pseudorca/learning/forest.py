@@ -1,7 +1,7 @@
 """A random forest: scikit-learn grows it, arrays keep it."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from pseudorca.errors import HeadError
 from pseudorca.learning.trained import (
     Arrays,
     Balance,
+    PlainHead,
     TrainedHead,
     check_weighing,
     check_width,
@@ -64,7 +65,7 @@ class TrainedForest(TrainedHead):
 
 
 @dataclass(frozen=True)
-class ForestHead:
+class ForestHead(PlainHead):
     """Random forest [1]_; each recording weighs once.
 
     References
@@ -89,9 +90,6 @@ class ForestHead:
             raise HeadError("a forest has at least 1 tree, a leaf at least 1 clip.")
         if self.features_share is not None and not 0 < self.features_share <= 1:
             raise HeadError(f"features_share {self.features_share}: expected more than 0, up to 1.")
-
-    def settings(self) -> dict[str, Any]:
-        return {"head": self.name} | asdict(self)
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedForest:
         """Train. HeadError if there are fewer than two classes."""

@@ -1,7 +1,7 @@
 """Logistic regression on standardised embeddings, its penalty chosen in inner folds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from pseudorca.errors import FoldError, HeadError
 from pseudorca.learning.trained import (
     Balance,
     LinearHead,
+    PlainHead,
     check_weighing,
     classes_of,
     one_blas_thread,
@@ -36,7 +37,7 @@ _MAX_STEPS = 30
 
 
 @dataclass(frozen=True)
-class LogisticHead:
+class LogisticHead(PlainHead):
     """Logistic regression on standardised embeddings, with an L2 penalty of strength 1 / C."""
 
     name: ClassVar[str] = "logistic"
@@ -51,9 +52,6 @@ class LogisticHead:
         check_weighing(self.name, self.balance)
         if self.c is not None and not 0 < self.c < np.inf:
             raise HeadError(f"C = {self.c}: expected more than 0, and finite.")
-
-    def settings(self) -> dict[str, Any]:
-        return {"head": self.name} | asdict(self)
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
         """Train; each recording weighs once, however many clips it gave.

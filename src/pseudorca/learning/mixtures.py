@@ -5,7 +5,7 @@ inner folds (:mod:`pseudorca.learning.link`).
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from pseudorca.learning.link import fit_slope, log_softmax
 from pseudorca.learning.trained import (
     Arrays,
     Balance,
+    PlainHead,
     TrainedHead,
     check_weighing,
     check_width,
@@ -94,7 +95,7 @@ class TrainedDensities(TrainedHead):
 
 
 @dataclass(frozen=True)
-class GmmHead:
+class GmmHead(PlainHead):
     """A Gaussian mixture per class, on the principal axes of embeddings or on frames.
 
     Variances are diagonal and never below a hundredth of that of all clips. Every clip weighs the
@@ -116,9 +117,6 @@ class GmmHead:
         if min(self.n_components, self.n_axes, self.frame_size or 1) < 1:
             raise HeadError("components, axes and the size of a frame must be at least 1.")
 
-    def settings(self) -> dict[str, Any]:
-        return {"head": self.name} | asdict(self)
-
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedDensities:
         """Train. HeadError if there are fewer than two classes, or embeddings are no frames."""
 
@@ -137,7 +135,7 @@ class GmmHead:
 
 
 @dataclass(frozen=True)
-class HmmHead:
+class HmmHead(PlainHead):
     """A hidden Markov model with Gaussian states per class, on sequences of frames (hmmlearn)."""
 
     name: ClassVar[str] = "hmm"
@@ -153,9 +151,6 @@ class HmmHead:
         check_weighing(self.name, self.balance)
         if min(self.n_states, self.frame_size, self.n_iterations) < 1:
             raise HeadError("states, the size of a frame and iterations must be at least 1.")
-
-    def settings(self) -> dict[str, Any]:
-        return {"head": self.name} | asdict(self)
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedDensities:
         """Train. HeadError if there are fewer than two classes, or embeddings are no frames."""

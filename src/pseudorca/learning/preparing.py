@@ -15,7 +15,7 @@ import pandas as pd
 import xxhash
 from numpy.typing import NDArray
 
-from pseudorca.errors import HeadError
+from pseudorca.errors import FoldError, HeadError
 from pseudorca.features.augment import (
     ViewFrontEnd,
     ViewOptions,
@@ -100,7 +100,7 @@ def embed_views(
     seas = _seas(labelled, recordings, embedder, store)
     n_new = 0
     for number in range(1, views.n_views + 1):
-        plan = plan_views(labelled, recordings, views.options, number, seas)
+        plan = plan_views(labelled, recordings, views.options, number, seas, embedder.front_end)
         for one in hearings:
             n_new += _embed_view(
                 plan, labelled, recordings, one, store, views.options, number, **how
@@ -178,7 +178,7 @@ def prepared_set(
         seas = _seas(every, recordings, embedder, store)
         found, donors = [], []
         for number in range(1, known.n_views + 1):
-            plan = plan_views(every, recordings, known.options, number, seas)
+            plan = plan_views(every, recordings, known.options, number, seas, embedder.front_end)
             plan = plan.set_index("of_clip").loc[clips["clip_id"]].reset_index()
             found.append(heard.view(plan, known.options, number, data.vectors))
             donors.append(plan["donor"].to_numpy(dtype=object))
@@ -274,9 +274,16 @@ class _Heard:
         self.n_instead = 0
         centre = self.preparation.centre
         self.groups = np.array([], dtype=object)
-        if centre != "none":
-            values = group_values(self.clips, self.recordings, centre)
-            self.groups = values.to_numpy(dtype=object)
+        if centre == "none":
+            return
+        try:
+            self.groups = group_values(self.clips, self.recordings, centre).to_numpy(dtype=object)
+        except FoldError:
+            if self.is_complete:
+                raise
+            # What is predicted comes in portions, and one of them may have no value at all.
+            names = "encounter " + self.clips["encounter"].astype(str)
+            self.groups = names.to_numpy(dtype=object)
 
     def prepare(self, plain: Vectors) -> Vectors:
         """Of the clips as they are."""

@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from pseudorca.errors import FoldError, HeadError
 from pseudorca.learning.centring import PLAIN, Preparation
 from pseudorca.learning.crossval import fit_head
+from pseudorca.learning.ensembles import MeanHead
 from pseudorca.learning.heads import Head, SoftmaxHead, TrainedHead
 from pseudorca.learning.training_set import TrainingSet, Vectors
-from pseudorca.learning.tuning import settled
+from pseudorca.learning.tuning import TunedHead, settled
 from pseudorca.recordings.folds import Split, group_values
 from pseudorca.store import Store
 
@@ -89,7 +90,8 @@ class PseudoLabelHead:
                 f"pseudo-labels in {self.n_rounds} rounds with a weight of {self.weight:g}: expected "
                 "one round or more, and a weight of more than 0 and at most 1."
             )
-        if isinstance(self.head, SoftmaxHead) or getattr(self.head, "head_name", "") == "softmax":
+        inside = self.head.heads if isinstance(self.head, MeanHead) else (self.head,)
+        if any(_is_softmax(head) for head in inside):
             raise HeadError(
                 "the softmax head chooses its epoch on clips kept aside, which pseudo-labels must not "
                 "be: use another head with --pseudo-labels."
@@ -173,6 +175,12 @@ class PseudoLabelHead:
             np.concatenate([data.recordings, np.array(recordings, dtype=object)]),
             data.blocks,
         )
+
+
+def _is_softmax(head: Head) -> bool:
+    return isinstance(head, SoftmaxHead) or (
+        isinstance(head, TunedHead) and head.head_name == SoftmaxHead.name
+    )
 
 
 def with_unlabelled(

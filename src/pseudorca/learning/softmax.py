@@ -1,7 +1,7 @@
 """The original study's head: a softmax layer trained by stochastic gradient descent."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from pseudorca.errors import HeadError
 from pseudorca.learning.trained import (
     Balance,
     LinearHead,
+    PlainHead,
     check_balance,
     classes_of,
     standardisation,
@@ -18,13 +19,14 @@ from pseudorca.learning.training_set import TrainingSet
 
 
 @dataclass(frozen=True)
-class SoftmaxHead:
+class SoftmaxHead(PlainHead):
     """The study's head: one softmax layer, stochastic gradient descent, step decay, best epoch.
 
     Trained on kept embeddings instead of pictures, which with a frozen network is the same.
     """
 
     name: ClassVar[str] = "softmax"
+    chooses_epoch: ClassVar[bool] = True
 
     learning_rate: float = 0.001
     momentum: float = 0.9
@@ -47,9 +49,6 @@ class SoftmaxHead:
             )
         if min(self.n_epochs, self.step_epochs, self.batch_size) < 1:
             raise HeadError("epochs, decay step and batch size must be at least 1.")
-
-    def settings(self) -> dict[str, Any]:
-        return {"head": self.name} | asdict(self)
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
         """Train; the epoch with the best accuracy on ``validation`` is kept, or the last if None.

@@ -1,7 +1,7 @@
 """Support vector machines with a radial kernel, one per class against the rest."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from pseudorca.learning.link import fit_slope, log_softmax
 from pseudorca.learning.trained import (
     Arrays,
     Balance,
+    PlainHead,
     TrainedHead,
     check_weighing,
     check_width,
@@ -73,7 +74,7 @@ class TrainedSvm(TrainedHead):
 
 
 @dataclass(frozen=True)
-class SvmHead:
+class SvmHead(PlainHead):
     """Support vector machines with the kernel exp(-width |x - y|² / n_dimensions).
 
     On standardised embeddings, one class against the rest; values become probabilities by
@@ -93,9 +94,6 @@ class SvmHead:
         check_weighing(self.name, self.balance)
         if not (0 < self.c < np.inf and 0 < self.width < np.inf):
             raise HeadError(f"C = {self.c}, width = {self.width}: expected more than 0, finite.")
-
-    def settings(self) -> dict[str, Any]:
-        return {"head": self.name} | asdict(self)
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedSvm:
         """Train. HeadError if there are fewer than two classes."""

@@ -7,7 +7,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol, Self
 
@@ -23,6 +23,7 @@ Arrays = dict[str, NDArray[Any]]
 
 _MANY = 100  # numbers; classic features and facts of files are fewer, and not of one kind
 _LEAST = 0.5  # of the median deviation
+_STILL = 1e-8
 _LINEAR = ("mean", "scale", "weights", "bias")
 _KINDS: dict[str, type["TrainedHead"]] = {}
 
@@ -130,6 +131,16 @@ class Head(Protocol):
         """Everything that shapes the training, as JSON values."""
 
 
+@dataclass(frozen=True)
+class PlainHead:
+    """A head that is all of its fields."""
+
+    name: ClassVar[str]
+
+    def settings(self) -> dict[str, Any]:
+        return {"head": self.name} | asdict(self)
+
+
 def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64]:
     """Weigh clips so that each recording weighs once, and with ``weights`` each class the same.
 
@@ -170,8 +181,10 @@ def standardisation(data: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.
     for start, end in pairwise(edges):
         if end - start >= _MANY:
             usual = np.median(scale[start:end])
+            if usual < _STILL and (scale[start:end] >= _STILL).any():  # most of them never move
+                usual = np.median(scale[start:end][scale[start:end] >= _STILL])
             np.maximum(scale[start:end], _LEAST * usual, out=scale[start:end])
-    scale[scale < 1e-8] = 1.0  # a dimension that never moves says nothing
+    scale[scale < _STILL] = 1.0  # a dimension that never moves says nothing
     if len(data.blocks) > 1:
         share = np.array(data.blocks) * len(data.blocks) / len(mean)
         scale *= np.repeat(np.sqrt(share), data.blocks)

@@ -7,6 +7,7 @@ study's (one setting after another, each at the best of those before), and optun
 trials in a file and goes on where it was stopped.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -214,6 +215,7 @@ class TunedHead:
         return replace(trained, details=trained.details | {"tuned": chosen, "trials": trials})
 
 
+@functools.singledispatch
 def settled(head: Head, details: Mapping[str, Any]) -> Head:
     """The head with the settings that its training chose, so that it can be trained without choosing.
 
@@ -222,16 +224,25 @@ def settled(head: Head, details: Mapping[str, Any]) -> Head:
     head : Head
     details : mapping, of the trained head
     """
-    if isinstance(head, LogisticHead):
-        return replace(head, c=details["c"])
-    if isinstance(head, TunedHead):
-        chosen = {"seed": head.seed} | dict(head.fixed) | details["tuned"]
-        return make_head(head.head_name, **chosen)
-    if isinstance(head, MeanHead):
-        members = details["members"]
-        heads = head.heads if len(head.heads) > 1 else head.heads * len(members)
-        return MeanHead(tuple(settled(h, d) for h, d in zip(heads, members, strict=True)))
     return head
+
+
+@settled.register
+def _logistic(head: LogisticHead, details: Mapping[str, Any]) -> Head:
+    return replace(head, c=details["c"])
+
+
+@settled.register
+def _tuned(head: TunedHead, details: Mapping[str, Any]) -> Head:
+    chosen = {"seed": head.seed} | dict(head.fixed) | details["tuned"]
+    return make_head(head.head_name, **chosen)
+
+
+@settled.register
+def _mean(head: MeanHead, details: Mapping[str, Any]) -> Head:
+    members = details["members"]
+    heads = head.heads if len(head.heads) > 1 else head.heads * len(members)
+    return MeanHead(tuple(settled(h, d) for h, d in zip(heads, members, strict=True)))
 
 
 def _log_loss(data: TrainingSet, folds: Any, head_name: str, settings: Mapping[str, Any]) -> float:

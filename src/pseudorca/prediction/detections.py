@@ -48,6 +48,7 @@ class DetectionFinder:
     across_files : bool
         Whether a detection may run on from a file into the next of the same recorder
         (see :func:`timeline`)
+    line : DataFrame or None, the :func:`timeline` of these recordings, where it is there already
 
     Raises
     ------
@@ -61,14 +62,14 @@ class DetectionFinder:
         *,
         max_gap_s: float | None = 0.0,
         across_files: bool = True,
+        line: pd.DataFrame | None = None,
     ) -> None:
         if max_gap_s is not None and not max_gap_s >= 0:
             raise PseudorcaError(f"a gap of {max_gap_s} s: expected 0 or more seconds.")
         self._max_gap_s = max_gap_s
         self._across_files = across_files
-        self._line = timeline(recordings)
-        self._line["file"] = np.arange(len(self._line))
-        self._line = self._line.set_index("moment_id")
+        line = timeline(recordings) if line is None else line
+        self._line = line.assign(file=np.arange(len(line))).set_index("moment_id")
         self._moment_of = recordings.set_index("recording_id")["moment_id"]
         self._last_file = self._line.groupby("run")["file"].max()
         self._closed: list[pd.DataFrame] = []
@@ -189,7 +190,8 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row per moment, ordered by recorder and time, those without a time last: ``moment_id,
-        recording_id, path, recorder, start_utc, duration_s, sample_rate, n_channels``; ``clock_s``,
+        recording_id, path, selection, recorder, start_utc, duration_s, sample_rate, n_channels``;
+        ``clock_s``,
         the seconds until the next file of its run begins, at most its length; and ``run`` (a number
         for all files that continue each other) with ``run_start_s``, the seconds of sound in it
         before this file.
@@ -226,7 +228,7 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
             runs[place] = runs[before]
             run_starts_s[place] = run_starts_s[before] + durations[before]
     line["run"], line["run_start_s"] = runs, run_starts_s
-    return line.drop(columns=["root", "platform", "selection"])
+    return line.drop(columns=["root", "platform"])
 
 
 def _folder(root: Any, path: Any) -> str:

@@ -28,11 +28,19 @@ class Effort:
     ----------
     recordings : DataFrame, the table ``recordings``: all of them
     labels : the populations
+    line : DataFrame or None
+        Their :func:`~pseudorca.prediction.detections.timeline`, where it is there already
     """
 
-    def __init__(self, recordings: pd.DataFrame, labels: Sequence[str]) -> None:
+    def __init__(
+        self,
+        recordings: pd.DataFrame,
+        labels: Sequence[str],
+        *,
+        line: pd.DataFrame | None = None,
+    ) -> None:
         self._labels = list(labels)
-        self._line = timeline(recordings)
+        self._line = timeline(recordings) if line is None else line
         self._moment_of = recordings.set_index("recording_id")["moment_id"]
         self._parts: list[pd.DataFrame] = []
 
@@ -119,13 +127,15 @@ def summarise_effort(
     return effort.table(detections, per=per)
 
 
-def find_gaps(recordings: pd.DataFrame) -> pd.DataFrame:
+def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> pd.DataFrame:
     """Find the times between the first and the last file of a recorder of which there is no sound.
 
     Parameters
     ----------
     recordings : DataFrame, the table ``recordings``
         Files without a time, and those that hold selections of a longer recording, tell nothing.
+    line : DataFrame or None
+        Their :func:`~pseudorca.prediction.detections.timeline`, where it is there already
 
     Returns
     -------
@@ -133,8 +143,8 @@ def find_gaps(recordings: pd.DataFrame) -> pd.DataFrame:
         A row per gap of more than :data:`pseudorca.prediction.detections.TOUCH_S` seconds:
         ``recorder, start_utc, end_utc, gap_s, next_path``, the file after it.
     """
-    line = timeline(recordings[recordings["selection"].isna()])
-    line = line[line["start_utc"].notna()]
+    line = timeline(recordings) if line is None else line
+    line = line[line["start_utc"].notna() & line["selection"].isna()]
     length = pd.to_timedelta(line["duration_s"], unit="s").dt.round("us")
     line = line.assign(until=line["start_utc"] + length)
     reached = line.groupby("recorder", sort=False)["until"].cummax()

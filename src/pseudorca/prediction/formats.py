@@ -8,27 +8,23 @@ Tables by which sounds are counted hold each moment once, at the first of its fi
 laid over a sound to look at it exist for every file, those of the other channels too.
 """
 
-import csv
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import xxhash
-from pandas.api.types import is_numeric_dtype
 
 from pseudorca.errors import PseudorcaError, unknown_name
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import find_detections, is_named, timeline
+from pseudorca.prediction.files import Format, GrowingTable, write_tables, write_text, writing
 from pseudorca.recordings.manifest import full_path
-
-Format = Literal["csv", "parquet"]
 
 RAVEN_COLUMNS = (
     "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)",
@@ -61,6 +57,9 @@ class PredictionFiles:
         they never exceed
     channel : int, from 1
         In which Raven shows the selections of recordings that have so many
+    line : DataFrame or None
+        The :func:`~pseudorca.prediction.detections.timeline` of the recordings, where it is there
+        already
 
     Raises
     ------
@@ -77,14 +76,15 @@ class PredictionFiles:
         max_gap_s: float | None = 0.0,
         band_hz: tuple[float, float] | None = None,
         channel: int = 1,
+        line: pd.DataFrame | None = None,
     ) -> None:
         for kind in kinds:
             if kind not in FORMATS:
                 raise PseudorcaError(unknown_name("format", kind, FORMATS))
-        with _writing(folder):
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)  # before all the work, if it cannot be made
         self._folder, self._recordings, self._max_gap_s = folder, recordings, max_gap_s
-        self._about = _About(folder, recordings, band_hz, channel)
+        self._about = _About(folder, recordings, band_hz, channel, line)
         self._writers = {kind: FORMATS[kind].writer(self._about) for kind in kinds}
 
     def __enter__(self) -> Self:
@@ -106,7 +106,7 @@ class PredictionFiles:
             writer.add(some)
             new += writer.written[n_before:]
         index = self._folder / _INDEX
-        with _writing(index):
+        with writing(index):
             self._folder.mkdir(parents=True, exist_ok=True)
             with index.open("a", encoding="utf-8") as file:
                 file.writelines(f"{name}\n" for name in self._names(new))
@@ -130,13 +130,13 @@ class PredictionFiles:
 
     def _remove_others(self, written: list[Path]) -> None:
         index = self._folder / _INDEX
-        with _writing(index):
+        with writing(index):
             before = index.read_text(encoding="utf-8").split("\n") if index.exists() else []
             names = self._names(written)
             for name in set(before) - {"", *names}:
                 if ".." not in Path(name).parts and not Path(name).is_absolute():
                     (self._folder / name).unlink(missing_ok=True)
-            _write_text((f"{name}\n" for name in names), index)
+            write_text((f"{name}\n" for name in names), index)
 
     def _names(self, paths: Iterable[Path]) -> list[str]:
         return sorted(path.relative_to(self._folder).as_posix() for path in paths)
@@ -155,31 +155,6 @@ def write_predictions(
         return files.finish({name: tables[name] for name in tables if name not in growing})
 
 
-def write_tables(
-    tables: Mapping[str, pd.DataFrame], folder: Path, *, kind: Format = "csv"
-) -> list[Path]:
-    """Write one file per table, such as ``clip`` to ``clips.csv``; each appears whole or not at all.
-
-    Parameters
-    ----------
-    tables : dict from unit to table
-    folder : path, made if it is not there
-    kind : ``csv`` (UTF-8, times in ISO 8601) or ``parquet``
-
-    Returns
-    -------
-    list of the paths written
-
-    Raises
-    ------
-    PseudorcaError
-        If the format is unknown, or a file cannot be written.
-    """
-    if kind not in ("csv", "parquet"):
-        raise PseudorcaError(unknown_name("format", kind, ("csv", "parquet")))
-    return [_write_table(table, folder / f"{name}s.{kind}") for name, table in tables.items()]
-
-
 class _About:
     """What every format needs to know of a run."""
 
@@ -189,8 +164,10 @@ class _About:
         recordings: pd.DataFrame,
         band_hz: tuple[float, float] | None,
         channel: int,
+        line: pd.DataFrame | None,
     ) -> None:
         self.folder, self.recordings = folder, recordings
+        self.line = timeline(recordings) if line is None else line
         self.band_hz, self.channel = band_hz, channel
         ids = recordings["recording_id"]
         stems = [PurePosixPath(path).stem for path in recordings["path"]]
@@ -212,7 +189,7 @@ class _Writer:
 
     def __init__(self, about: _About) -> None:
         self.about = about
-        self.growing: dict[str, _GrowingTable] = {}
+        self.growing: dict[str, GrowingTable] = {}
         self.written: list[Path] = []
         self.is_finished = False
 
@@ -236,7 +213,7 @@ class _Writer:
     def grow(self, name: str, table: pd.DataFrame) -> None:
         """Append to a table of the folder."""
         if name not in self.growing:
-            self.growing[name] = _GrowingTable(self.about.folder / name)
+            self.growing[name] = GrowingTable(self.about.folder / name)
         self.growing[name].append(table)
 
 
@@ -327,7 +304,7 @@ class _Audacity(_Writer):
                 for row in by_file.get(recording_id, ())
             ]
             target = f"{self.about.target[recording_id]}.txt"
-            self.written.append(_write_text(lines, self.about.folder / "audacity" / target))
+            self.written.append(write_text(lines, self.about.folder / "audacity" / target))
 
 
 class _Raven(_Writer):
@@ -345,12 +322,12 @@ class _Raven(_Writer):
             rows = [(row, recording, 0.0) for row in found.get(recording.recording_id, ())]
             target = f"{self.about.target[recording.recording_id]}.Table.1.selections.txt"
             path = self.about.folder / "raven" / target
-            self.written.append(_write_text(_raven_lines(rows, self.about), path))
+            self.written.append(write_text(_raven_lines(rows, self.about), path))
 
     def finish(self, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
         every: list[Any] = list(self.about.recordings.itertuples())
         by_id = {recording.recording_id: recording for recording in every}
-        line = timeline(self.about.recordings)
+        line = self.about.line
         deployments = list(line.groupby(["recorder", "sample_rate", "n_channels"], sort=True))
         n_kinds = Counter(str(recorder) for (recorder, *_), _ in deployments)
         names, ids = [], []
@@ -367,7 +344,7 @@ class _Raven(_Writer):
                 mine = self.by_file.get(recording.recording_id, ())
                 rows += [(row, recording, float(begins_s)) for row in mine]
             path = self.about.folder / "raven_deployments" / f"{target}.Table.1.selections.txt"
-            self.written.append(_write_text(_raven_lines(rows, self.about), path))
+            self.written.append(write_text(_raven_lines(rows, self.about), path))
         return super().finish(tables)
 
 
@@ -448,119 +425,6 @@ def _visible(text: str) -> str:
     return re.sub(r"[\x00-\x1f]", lambda found: chr(0x2400 + ord(found[0])), text).replace(
         "\x7f", "␡"
     )
-
-
-class _GrowingTable:
-    """A CSV or Parquet file that is appended to, and appears when it is finished."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.part = target.with_name(f"{target.name}.partial")
-        self.columns: list[str] = []
-        self._empty: pd.DataFrame | None = None
-        self._parquet: Any = None
-        self._is_begun = False
-
-    def append(self, table: pd.DataFrame) -> None:
-        self.columns = list(table.columns)
-        if table.empty and self._empty is None:
-            self._empty = table
-        if len(table):
-            self._write(table)
-
-    def finish(self) -> Path:
-        if not self._is_begun and self._empty is not None:
-            self._write(self._empty)
-        with _writing(self.target):
-            if self._parquet is not None:
-                self._parquet.close()
-                self._parquet = None
-            self.part.replace(self.target)
-        return self.target
-
-    def abandon(self) -> None:
-        if self._parquet is not None:
-            self._parquet.close()
-            self._parquet = None
-        self.part.unlink(missing_ok=True)
-
-    def _write(self, table: pd.DataFrame) -> None:
-        with _writing(self.target):
-            is_first, self._is_begun = not self._is_begun, True
-            if is_first:
-                self.target.parent.mkdir(parents=True, exist_ok=True)
-            if self.target.suffix == ".parquet":
-                self._write_parquet(table)
-            else:
-                table.to_csv(
-                    self.part, mode="w" if is_first else "a", header=is_first, index=False,
-                    quoting=_quoting(table), errors="backslashreplace",
-                )  # fmt: skip
-
-    def _write_parquet(self, table: pd.DataFrame) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if self._parquet is None:
-            rows = pa.Table.from_pandas(table, preserve_index=False)
-            self._parquet = pq.ParquetWriter(self.part, rows.schema)
-        else:
-            rows = pa.Table.from_pandas(table, schema=self._parquet.schema, preserve_index=False)
-        self._parquet.write_table(rows)
-
-
-def _write_table(table: pd.DataFrame, target: Path) -> Path:
-    growing = _GrowingTable(target)
-    try:
-        growing.append(table)
-        return growing.finish()
-    finally:
-        growing.abandon()
-
-
-def _quoting(table: pd.DataFrame) -> Literal[0, 2]:
-    """Quote what needs it; all text where some holds a carriage return, which pandas leaves bare."""
-    texts = [
-        pd.Series(table.columns),
-        *(c for _, c in table.items() if not is_numeric_dtype(c.dtype)),
-    ]
-    torn = any("\r" in value for text in texts for value in text.unique() if isinstance(value, str))
-    return csv.QUOTE_NONNUMERIC if torn else csv.QUOTE_MINIMAL
-
-
-def _write_text(lines: Iterable[str], target: Path) -> Path:
-    with (
-        _whole(target) as part,
-        part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
-        file.writelines(lines)
-    return target
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """Give the path to write to, which becomes ``target`` if nothing went wrong, and else vanishes."""
-    part = target.with_name(f"{target.name}.partial")
-    with _writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield part
-            part.replace(target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Say why a file cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise PseudorcaError(
-            f"{target} cannot be written: {error.strerror or error}. Mend that, or choose another "
-            "folder with --out, and run it again."
-        ) from error
 
 
 @dataclass(frozen=True)

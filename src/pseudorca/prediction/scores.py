@@ -87,6 +87,7 @@ class Predictor:
         self,
         recordings: pd.DataFrame,
         *,
+        line: pd.DataFrame | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[Predictions]:
         """Say what the clips and recordings are, in the order of the recorders' clocks.
@@ -94,6 +95,7 @@ class Predictor:
         Parameters
         ----------
         recordings : DataFrame, the table ``recordings``
+        line : DataFrame or None, see :func:`portions`
         progress : callable (seconds done, seconds in all) or None
 
         Yields
@@ -102,7 +104,7 @@ class Predictor:
         """
         total_s = recordings["duration_s"].sum()
         before_s = 0.0
-        for some in portions(recordings, self.classifier.clip_options):
+        for some in portions(recordings, self.classifier.clip_options, line=line):
             length_s = float(some["duration_s"].sum())
 
             def within(
@@ -210,21 +212,25 @@ _NO_UNITS = pd.DataFrame(columns=["unit_id", "label", "encounter", "n_moments", 
 
 
 def portions(
-    recordings: pd.DataFrame, options: ClipOptions, *, n_clips: int = PORTION_CLIPS
+    recordings: pd.DataFrame,
+    options: ClipOptions,
+    *,
+    n_clips: int = PORTION_CLIPS,
+    line: pd.DataFrame | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Deal recordings, in the order of the recorders' clocks, into portions of about ``n_clips``.
 
-    Files of one moment (its channels), and those that overlap in time, stay together.
+    Files of one moment (its channels), and those that overlap in time, stay together. ``line`` is
+    their :func:`~pseudorca.prediction.detections.timeline`, where it is there already.
     """
     if recordings.empty:
         yield recordings
         return
-    line = timeline(recordings)
+    line = timeline(recordings) if line is None else line
     end = line["start_utc"] + pd.to_timedelta(line["clock_s"], unit="s").dt.round("us")
     reached = end.groupby(line["recorder"], sort=False).cummax().shift()
     goes_on = (line["recorder"] == line["recorder"].shift()) & (line["start_utc"] < reached)
-    line["block"] = (~goes_on).cumsum()
-    block_of = line.set_index("moment_id")["block"]
+    block_of = (~goes_on).cumsum().set_axis(line["moment_id"])
     rows = recordings.assign(block=recordings["moment_id"].map(block_of).to_numpy())
     rows = rows.sort_values("block", kind="stable")
     each = rows["n_channels"] if options.channels == "each" else 1

@@ -24,7 +24,19 @@ from pseudorca.reporting.blocks import (
     figure,
 )
 from pseudorca.reporting.evaluation_plots import Result, intervals
-from pseudorca.reporting.project import Evaluation, Project, counterpart, headline, is_saved, plural
+from pseudorca.reporting.project import (
+    Evaluation,
+    Project,
+    are_alike,
+    asked_classifier,
+    counterpart,
+    headline,
+    is_asked,
+    is_saved,
+    network_of,
+    plural,
+    typed,
+)
 
 
 def answer_section(project: Project, notices: list[str]) -> Section:
@@ -46,7 +58,7 @@ def answer_section(project: Project, notices: list[str]) -> Section:
             method=result["interval_method"],
             baseline=Number(result["majority_baseline"]),
             about=f"{honest.method}; {plural(result['n_units'], 'encounter')} of "
-            f"{plural(len(result['classes']), 'class')}; {honest.head}",
+            f"{plural(len(result['classes']), 'class')}; {network_of(project, honest)}; {honest.head}",
             compared=[*_harder(project, honest), *_tempting(honest, tempting)],
         )
     )
@@ -100,7 +112,13 @@ def warnings_about(project: Project, evaluation: Evaluation) -> list[str]:
     if project.classifiers and not is_saved(project, evaluation):
         found.append(
             f"No saved classifier was trained the way that was evaluated ({evaluation.head}, "
-            f"embedder {about['recipe']['embedder_id']}): this number is not about it."
+            f"{network_of(project, evaluation)}): this number is not about it."
+        )
+    elif not is_asked(project, evaluation):
+        found.append(
+            f"The predictions below are by the classifier {asked_classifier(project)}, which was not "
+            f"evaluated; this number is about another ({network_of(project, evaluation)}, "
+            f"{evaluation.head})."
         )
     return found
 
@@ -181,7 +199,7 @@ def _harder(project: Project, honest: Evaluation) -> list[str]:
     """Other honest evaluations of the same recipe that came out lower: those hold out more."""
     found = []
     for other in project.evaluations:
-        if other.optimistic or other.recipe_id != honest.recipe_id:
+        if other.optimistic or not are_alike(other, honest):
             continue
         result = other.results.get("encounter", honest.results["encounter"])
         if result["balanced_accuracy"] < honest.results["encounter"]["balanced_accuracy"]:
@@ -217,7 +235,7 @@ def _tempting(honest: Evaluation, tempting: Evaluation | None) -> list[str]:
 
 def _overview(project: Project, honest: Evaluation) -> Chart:
     chosen = [honest] + [e for e in project.evaluations if e is not honest]
-    chosen = [e for e in chosen if e.recipe_id == honest.recipe_id and "encounter" in e.results][:8]
+    chosen = [e for e in chosen if are_alike(e, honest) and "encounter" in e.results][:8]
     rows = []
     for evaluation in chosen:
         result = evaluation.results["encounter"]
@@ -240,7 +258,8 @@ def _overview(project: Project, honest: Evaluation) -> Chart:
 
 def _nothing_known(project: Project, notices: list[str]) -> list[Block]:
     folder = project.argument
-    steps = [f"pseudorca evaluate --project {folder} --split encounter --split random"]
+    how = typed(project)
+    steps = [f"pseudorca evaluate --project {folder} --split encounter --split random{how}"]
     if project.embedder is None:
         steps.insert(0, f"pseudorca embed --project {folder}")
     if project.evaluations:

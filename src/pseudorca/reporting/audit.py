@@ -36,7 +36,14 @@ from pseudorca.reporting.blocks import (
     folded,
 )
 from pseudorca.reporting.plots import class_colours, legend
-from pseudorca.reporting.project import Project, describe_head, describe_split, plural
+from pseudorca.reporting.project import (
+    Project,
+    describe_recipe,
+    describe_split,
+    plural,
+    typed,
+    was_made_by,
+)
 
 _VERDICTS = {
     "recorder": "The recorder explains it",
@@ -59,7 +66,7 @@ def audit_section(project: Project) -> Section:
     section = Section("audit", "Animals or recorders?")
     found, n_audits = latest_audit(project)
     if found is None:
-        line = f"pseudorca audit --project {project.argument}"
+        line = f"pseudorca audit --project {project.argument}{typed(project, for_audit=True)}"
         section.blocks += [
             Text(
                 "Not known: nobody has asked how well the classes can be told apart without hearing "
@@ -121,13 +128,18 @@ def _headline(found: Mapping[str, Any]) -> Headline:
         baseline=Number(found["chance"]),
         about=f"{describe_split(found['split'])}; {plural(found['n_encounters'], 'encounter')} of "
         f"{plural(len(found['classes']), 'class')}; {found['n_clips']:,} clips; "
-        f"{describe_head(found['recipe']['head'])}",
+        f"{describe_recipe(found['recipe'])}",
         compared=compared,
     )
 
 
 def _warnings(project: Project, found: Mapping[str, Any]) -> list[Block]:
     sentences = list(found["notices"])
+    if project.classifiers and not was_made_by(project, found["recipe"]):
+        sentences.append(
+            f"No saved classifier was trained the way that was audited "
+            f"({describe_recipe(found['recipe'])}): this is not about it."
+        )
     for table, version in found["tables"].items():
         if (now := project.store.version(table)) != version:
             sentences.append(

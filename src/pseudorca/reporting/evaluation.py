@@ -25,7 +25,7 @@ from pseudorca.reporting.blocks import (
 )
 from pseudorca.reporting.curves import MOST_CLASSES, curves, loss_chart
 from pseudorca.reporting.evaluation_plots import confusion_matrix
-from pseudorca.reporting.project import Evaluation, Project, headline
+from pseudorca.reporting.project import Evaluation, Project, headline, network_of
 
 _MOST_EVALUATIONS = 8
 _UNITS = ("encounter", "recording", "clip")
@@ -46,11 +46,12 @@ def evaluation_section(project: Project) -> Section:
             "naming one class scores 1 / number of classes. Accuracy is the share of all units; "
             "always naming the most frequent class scores the majority. All numbers are of scores "
             "out of fold, pooled over folds and averaged over repeats; log-probabilities are averaged "
-            "over the channels of a moment, then over the moments of a recording or encounter. "
+            "over the channels of a moment, then over the moments of a recording or encounter. So "
+            "files of one moment are one recording and one clip, and there may be fewer than files. "
             "Intervals come from the groups (encounters), however many clips there are. In optimistic "
             "splits, clips of one encounter stand on both sides."
         ),
-        *results_tables(ordered),
+        *results_tables(project, ordered),
     ]
     for evaluation in ordered[:_MOST_EVALUATIONS]:
         kind = "optimistic" if evaluation.optimistic else "encounters never heard"
@@ -65,15 +66,20 @@ def evaluation_section(project: Project) -> Section:
     return section
 
 
-def results_tables(evaluations: Sequence[Evaluation]) -> list[Table]:
-    """All results: a table per recipe, a row per evaluation and unit, the honest ones first."""
-    recipes: dict[str, list[Evaluation]] = {}
+def results_tables(project: Project, evaluations: Sequence[Evaluation]) -> list[Table]:
+    """All results: a table per recipe and data, a row per evaluation and unit, honest ones first."""
+    made: dict[tuple[str, str], list[Evaluation]] = {}
     for evaluation in evaluations:
-        recipes.setdefault(evaluation.recipe_id, []).append(evaluation)
-    return [_results_table(same) for same in recipes.values()]
+        made.setdefault((evaluation.recipe_id, evaluation.data_id), []).append(evaluation)
+    return [
+        _results_table(project, same, like_first=key[1] == evaluations[0].data_id)
+        for key, same in made.items()
+    ]
 
 
-def _results_table(evaluations: Sequence[Evaluation]) -> Table:
+def _results_table(
+    project: Project, evaluations: Sequence[Evaluation], *, like_first: bool
+) -> Table:
     results = [(e, e.results[unit]) for e in evaluations for unit in _UNITS if unit in e.results]
     methods = {result["interval_method"] for _, result in results}
     rows: list[tuple[Cell, ...]] = [
@@ -94,7 +100,12 @@ def _results_table(evaluations: Sequence[Evaluation]) -> Table:
     columns = ["split", "unit", "units", "groups", "balanced accuracy", "95 % interval", "baseline"]
     columns += ["accuracy", "majority"] + ["interval by"] * (len(methods) > 1)
     first = evaluations[0]
-    caption = f"All results of {first.head}, embedder {first.about['recipe']['embedder_id']}."
+    caption = f"All results of {network_of(project, first)}, {first.head}."
+    if not like_first:
+        caption += (
+            " Of other clips, labels or encounters than the first table, so not to be compared with "
+            f"it; evaluated {first.time_utc[:16].replace('T', ' ')} UTC."
+        )
     if len(methods) == 1:
         caption += f" Intervals: {methods.pop()}."
     return Table(columns, rows, caption=caption)

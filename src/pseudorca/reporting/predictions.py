@@ -5,7 +5,7 @@ tables, beside what they presuppose.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from pseudorca.reporting.plots import (
     legend,
     stacked_bars,
 )
-from pseudorca.reporting.project import Project, plural
+from pseudorca.reporting.project import Project, headline, plural, typed
 from pseudorca.reporting.timeline import timeline
 from pseudorca.store import PREDICTION_FOLDER
 
@@ -74,7 +74,7 @@ def prediction_section(project: Project) -> Section:
     by_unit = {unit: decisions[decisions["unit"] == unit] for unit in ("encounter", "recording")}
     counted = " of ".join(plural(len(by_unit[unit]), unit) for unit in ("recording", "encounter"))
     section.blocks += [
-        Text(f"{name} ({classifier_id}) was asked about {counted}."),
+        Text(f"{name} ({classifier_id}) was asked about {counted}.{_counted_once(files)}"),
         Notices(said),
         folded(_count_table(by_unit, classes)),
     ]
@@ -114,11 +114,30 @@ def _what_it_means(prior: str, calibrated: bool, n_classes: int) -> list[str]:
     ]
 
 
+def _counted_once(files: Mapping[str, pd.DataFrame | None]) -> str:
+    """Why there are fewer recordings than files, where there are."""
+    written = files["recording"]
+    if written is None or "path" not in written:
+        return ""
+    several = int(written["path"].astype(str).str.contains("; ", regex=False).sum())
+    if not several:
+        return ""
+    return (
+        " Files of one moment (channels of one sound) are one recording; of several files: "
+        f"{several}."
+    )
+
+
 def _what_was_wished(project: Project, classifier_id: str) -> list[str]:
-    """What it took to be named when these recordings were asked about."""
+    """What was listened to, and what it took to be named, when these recordings were asked about."""
     settings = _latest_settings(project, classifier_id)
     thresholds = settings.get("thresholds") or {}
     said = []
+    if (gate_db := settings.get("gate_db")) is not None:
+        said.append(
+            f"Windows in which nothing stands out from their background by {gate_db:g} dB were passed "
+            f"over (--gate {gate_db:g}): nothing is said of what is in them."
+        )
     for unit in ("encounter", "recording"):
         if unit not in thresholds:
             continue
@@ -141,7 +160,9 @@ def _nothing_predicted(project: Project) -> list[Block]:
     folder, n = project.argument, int(project.recordings["label"].isna().sum())
     steps = [f"pseudorca predict --project {folder}" + ("" if n else " FILES_OR_FOLDERS")]
     if not project.classifiers:
-        steps.insert(0, f"pseudorca train --project {folder}")
+        honest = headline(project)
+        how = typed(project, honest.about["recipe"]) if honest else ""
+        steps.insert(0, f"pseudorca train --project {folder}{how}")
     text = f"Nothing was predicted. The project holds {plural(n, 'unlabelled recording')}."
     return [Text(text), Commands("To predict, run:", steps)]
 

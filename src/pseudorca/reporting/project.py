@@ -16,7 +16,20 @@ import pandas as pd
 
 from pseudorca.errors import PseudorcaError
 from pseudorca.features.front_ends import FrontEnd, front_end_from_settings
+from pseudorca.learning.centring import Preparation
+from pseudorca.learning.heads import make_head
 from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store
+from pseudorca.workflow.embedders import EMBEDDERS_FOLDER, known_embedders
+from pseudorca.workflow.recipe import arguments_of
+
+_RECIPE = ("embedder_id", "head", "preparation", "views")
+
+_HEADS = {
+    "svm": "support vector machines",
+    "forest": "random forest",
+    "gmm": "Gaussian mixtures",
+    "hmm": "hidden Markov models",
+}
 
 OPTIMISTIC_FIRST = ("random", "stratified", "recording", "recording_id", "study")
 """Optimistic splits, the one that is compared with the honest one first."""
@@ -46,12 +59,17 @@ class Evaluation:
         return {str(result["unit"]): result for result in self.about["results"]}
 
     @property
+    def data_id(self) -> str:
+        """Which clips were learned from and tested, with which labels and encounters."""
+        return str(self.about.get("data"))
+
+    @property
     def trainings(self) -> list[dict[str, Any]]:
         return list(self.about.get("trainings", ()))
 
     @property
     def head(self) -> str:
-        return describe_head(self.about["recipe"]["head"])
+        return describe_recipe(self.about["recipe"])
 
     @property
     def method(self) -> str:
@@ -72,6 +90,8 @@ class Project:
     embedder: dict[str, Any] | None
     front_end: FrontEnd | None
     classifiers: dict[str, dict[str, Any]]
+    networks: dict[str, str] = field(default_factory=dict)
+    """Names of the networks that the project used, by embedder id."""
     trouble: list[dict[str, str]] = field(default_factory=list)
     """Problems met while reporting, rows like those of ``problems``."""
 
@@ -110,7 +130,7 @@ def read_project(store: Store) -> Project:
     for path in sorted((store.folder / CLASSIFIER_FOLDER).glob("*/classifier.json")):
         if about := _read_json(path, trouble):
             used = _read_json(path.with_name("embedder.json"), trouble) or {}
-            classifiers[path.parent.name] = about | {"embedder": used}
+            classifiers[path.parent.name] = {"training": {}} | about | {"embedder": used}
     embedder = None
     if (path := store.folder / EMBEDDER_FOLDER / "embedder.json").exists():
         embedder = _read_json(path, trouble)
@@ -126,6 +146,14 @@ def read_project(store: Store) -> Project:
         classifiers=classifiers,
         trouble=trouble,
     )
+    try:
+        project.networks = {one.embedder_id: one.name for one in known_embedders(store)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        project.note_trouble(store.folder / EMBEDDERS_FOLDER, error)
+    for about in (embedder or {}, *(one["embedder"] for one in classifiers.values())):
+        if members := about.get("members"):
+            names = [str(member["backbone"]["name"]) for member in members]
+            project.networks[str(about["embedder_id"])] = "+".join(names)
     if embedder is not None:
         try:
             project.front_end = front_end_from_settings(embedder["front_end"])
@@ -137,37 +165,98 @@ def read_project(store: Store) -> Project:
 def headline(project: Project) -> Evaluation | None:
     """The evaluation that is named first: encounters never heard.
 
-    Of those whose recipe (embedder and head) is a saved classifier's, else of all: the one that
-    splits by encounter before other groups, then the latest.
+    Of those whose recipe (embedder and head) is that of the classifier that predicted last, else of
+    any saved classifier, else of all: the one that splits by encounter before other groups, then the
+    latest.
     """
     honest = [e for e in project.evaluations if not e.optimistic and "encounter" in e.results]
 
-    def rank(evaluation: Evaluation) -> tuple[bool, bool, str]:
-        by_encounter = evaluation.about["group_by"] == "encounter"
-        return is_saved(project, evaluation), by_encounter, evaluation.time_utc
+    asked = asked_classifier(project)
+    wanted = _recipe(project.classifiers[asked]) if asked is not None else None
+
+    def rank(evaluation: Evaluation) -> tuple[bool, bool, bool, str]:
+        recipe, by_encounter = evaluation.about["recipe"], evaluation.about["group_by"]
+        saved = is_saved(project, evaluation)
+        return recipe == wanted, saved, by_encounter == "encounter", evaluation.time_utc
 
     return max(honest, key=rank, default=None)
 
 
+def asked_classifier(project: Project) -> str | None:
+    """The name of the saved classifier that ``predict`` asked last; None where there is none."""
+    for run in reversed(list(project.runs.itertuples())):
+        if run.verb == "predict":
+            asked = json.loads(str(run.settings)).get("classifier_id")
+            names = (k for k, v in project.classifiers.items() if v.get("classifier_id") == asked)
+            return next(names, None)
+    return None
+
+
+def is_asked(project: Project, evaluation: Evaluation) -> bool:
+    """Whether an evaluation is about the classifier that predicted last, as far as there is one."""
+    name = asked_classifier(project)
+    return name is None or _recipe(project.classifiers[name]) == dict(evaluation.about["recipe"])
+
+
+def network_of(project: Project, evaluation: Evaluation) -> str:
+    """The name of the network under an evaluation; its id where no name is known."""
+    embedder_id = str(evaluation.about["recipe"]["embedder_id"])
+    return project.networks.get(embedder_id, f"embedder {embedder_id}")
+
+
 def is_saved(project: Project, evaluation: Evaluation) -> bool:
-    """Whether a saved classifier was made by the evaluated recipe: the same embedder and head."""
-    recipe = evaluation.about["recipe"]
-    return any(
-        about.get("training", {}).get("head") == recipe["head"]
-        and about["embedder"].get("embedder_id") == recipe["embedder_id"]
-        for about in project.classifiers.values()
-    )
+    """Whether a saved classifier was made by the evaluated recipe."""
+    return was_made_by(project, evaluation.about["recipe"])
+
+
+def was_made_by(project: Project, recipe: Mapping[str, Any]) -> bool:
+    """Whether a saved classifier has this embedder, head and preparation."""
+    return any(_recipe(about) == dict(recipe) for about in project.classifiers.values())
+
+
+def typed(project: Project, recipe: Mapping[str, Any] | None = None, **how: bool) -> str:
+    """The options that a verb needs for a recipe; None: the latest saved classifier's.
+
+    ``how`` as in :func:`pseudorca.workflow.recipe.arguments_of`.
+    """
+    if recipe is None:
+        saved = [about for about in project.classifiers.values() if "head" in about["training"]]
+        if not saved:
+            return ""
+        recipe = _recipe(max(saved, key=lambda about: str(about["training"].get("time_utc"))))
+    try:
+        return arguments_of(recipe, **how)
+    except (PseudorcaError, KeyError, TypeError) as error:
+        project.note_trouble("classifiers", error)
+        return ""
+
+
+def _recipe(classifier: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``evaluate`` would note of this classifier, as ``train`` noted it."""
+    training = {"embedder_id": classifier["embedder"].get("embedder_id")} | classifier["training"]
+    return {key: training[key] for key in _RECIPE if key in training}
 
 
 def counterpart(project: Project, honest: Evaluation) -> Evaluation | None:
-    """The optimistic evaluation of the same recipe, to show what a random split would have said."""
+    """The optimistic evaluation made alike, to show what a random split would have said."""
     same = [
         e
         for e in project.evaluations
-        if e.optimistic and e.recipe_id == honest.recipe_id and "encounter" in e.results
+        if e.optimistic and are_alike(e, honest) and "encounter" in e.results
     ]
     order = {name: place for place, name in enumerate(OPTIMISTIC_FIRST)}
     return min(same, key=lambda e: order.get(e.split, len(order)), default=None)
+
+
+def describe_recipe(recipe: Mapping[str, Any]) -> str:
+    """Say in words how a head is trained, and on what is made of the embeddings."""
+    made = Preparation(**recipe.get("preparation", {})).name
+    return describe_head(recipe["head"]) + (f"; embeddings {made}" if made else "")
+
+
+def are_alike(one: Evaluation, other: Evaluation) -> bool:
+    """Whether two evaluations differ in the split alone: one recipe, the same labelled clips."""
+    return one.recipe_id == other.recipe_id and one.data_id == other.data_id
 
 
 def describe_head(settings: Mapping[str, Any]) -> str:
@@ -197,7 +286,38 @@ def describe_head(settings: Mapping[str, Any]) -> str:
             f"softmax by SGD (learning rate {settings['learning_rate']:g}, momentum "
             f"{settings['momentum']:g}, {settings['n_epochs']} epochs, {balance})"
         )
-    return ", ".join(f"{name} {value}" for name, value in settings.items())
+    if settings.get("head") == "finetuned":
+        return _finetuned(settings, balance)
+    said = [
+        f"{name.replace('_', ' ')} {plain(value)}"
+        for name, value in settings.items()
+        if name not in ("head", "balance", "seed") and value is not None
+    ]
+    name = _HEADS.get(str(settings.get("head")), str(settings.get("head")))
+    return f"{name} ({', '.join([*said, balance])})"
+
+
+def _finetuned(settings: Mapping[str, Any], balance: str) -> str:
+    """The settings that matter most, and all that are not the usual ones."""
+    usual = make_head("finetuned").settings()
+    shown = ("stages", "learning_rate", "n_epochs", "tuned_share")
+    stages = settings["stages"]
+    share = settings["tuned_share"]
+    if share is None:
+        share = 0.5 if settings["start"] == "pretrained" else 1
+    said = [
+        f"{stages if stages in ('all', 'none') else f'the last {stages}'} of its stages",
+        f"learning rate {settings['learning_rate']:g}",
+        f"{settings['n_epochs']} epochs",
+        "all the way" if share == 1 else f"{share:g} of the way",
+        balance,
+    ]
+    said += [
+        f"{name.replace('_', ' ')} {plain(value)}"
+        for name, value in settings.items()
+        if name not in (*shown, "head", "balance", "seed") and value != usual.get(name)
+    ]
+    return f"the network fine-tuned ({', '.join(said)})"
 
 
 def describe_split(split: Mapping[str, Any]) -> str:
@@ -211,6 +331,23 @@ def describe_split(split: Mapping[str, Any]) -> str:
     if n_repeats > 1:
         text += f", {n_repeats} repeats"
     return text
+
+
+def plain(value: Any) -> str:
+    """Write a setting as people read it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        inside = ", ".join(
+            f"{name}: {{{plain(each)}}}" if isinstance(each, Mapping) else f"{name}: {plain(each)}"
+            for name, each in value.items()
+        )
+        return inside or "none"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(plain, value)) + "]"
+    return str(value)
 
 
 def plural(n: int, noun: str) -> str:

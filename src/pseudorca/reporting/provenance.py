@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pseudorca.reporting.blocks import Block, Cell, Fold, Heading, Section, Settings, Table, Text
-from pseudorca.reporting.project import Evaluation, Project, describe_head, describe_split
+from pseudorca.reporting.project import (
+    Evaluation,
+    Project,
+    describe_recipe,
+    describe_split,
+    plain,
+)
 from pseudorca.store import package_versions
 
 _TABLES = ("recordings", "problems", "clips", "scores", "decisions", "evaluations", "runs")
@@ -55,17 +61,17 @@ def _trouble(project: Project) -> list[Block]:
 
 
 def _settings(settings: Mapping[str, Any]) -> Settings:
-    return Settings([(name, _plain(value)) for name, value in settings.items()])
+    return Settings([(name, plain(value)) for name, value in settings.items()])
 
 
 def _embedder(about: Mapping[str, Any]) -> list[Block]:
     if members := about.get("members"):
         return [block for member in members for block in _embedder(member)]
     backbone = dict(about.get("backbone", {}))
-    rows = [("embedder id", _plain(about.get("embedder_id")))]
-    rows += [(f"front end: {name}", _plain(v)) for name, v in about.get("front_end", {}).items()]
-    rows += [("resize", _plain(about.get("resize")))]
-    rows += [(f"backbone: {name}", _plain(value)) for name, value in backbone.items()]
+    rows = [("embedder id", plain(about.get("embedder_id")))]
+    rows += [(f"front end: {name}", plain(v)) for name, v in about.get("front_end", {}).items()]
+    rows += [("resize", plain(about.get("resize")))]
+    rows += [(f"backbone: {name}", plain(value)) for name, value in backbone.items()]
     return [Settings(rows)]
 
 
@@ -73,19 +79,21 @@ def _classifier(about: Mapping[str, Any]) -> Settings:
     training = about.get("training", {})
     details = about.get("head", {})
     rows = [
-        ("classifier id", _plain(about.get("classifier_id"))),
-        ("embedder id", _plain(about.get("embedder", {}).get("embedder_id"))),
-        ("trained (UTC)", _plain(training.get("time_utc"))),
-        ("head", describe_head(training["head"]) if "head" in training else "not known"),
-        ("seed", _plain(training.get("head", {}).get("seed"))),
+        ("classifier id", plain(about.get("classifier_id"))),
+        ("embedder id", plain(about.get("embedder", {}).get("embedder_id"))),
+        ("made from embedder", plain(training.get("embedder_id"))),
+        ("altered copies", plain(training.get("views"))),
+        ("trained (UTC)", plain(training.get("time_utc"))),
+        ("head", describe_recipe(training) if "head" in training else "not known"),
+        ("seed", plain(training.get("head", {}).get("seed"))),
         ("calibrated", _calibration(about.get("calibration", {}))),
     ]
-    rows += [(name, _plain(details[name])) for name in ("c", "best_epoch") if name in details]
+    rows += [(name, plain(details[name])) for name in ("c", "best_epoch") if name in details]
     for name, title in (("n_clips", "clips"), ("n_encounters", "encounters")):
         counts = training.get(name, {})
         rows.append((f"training {title}", ", ".join(f"{k} {counts[k]}" for k in sorted(counts))))
-    rows.append(("versions", _plain(training.get("versions"))))
-    rows.append(("versions of the tables", _plain(training.get("tables"))))
+    rows.append(("versions", plain(training.get("versions"))))
+    rows.append(("versions of the tables", plain(training.get("tables"))))
     return Settings(rows)
 
 
@@ -105,7 +113,7 @@ def _evaluation(evaluation: Evaluation) -> tuple[Cell, ...]:
         _minute(evaluation.time_utc),
         describe_split(split),
         str(split["seed"]),
-        describe_head(recipe["head"]),
+        describe_recipe(recipe),
         evaluation.recipe_id,
         evaluation.split_id,
     )
@@ -146,26 +154,10 @@ def _other_versions(project: Project, now: Mapping[str, str]) -> str:
 
 def _readable(settings: str) -> str:
     try:
-        return _plain(json.loads(settings))
+        return plain(json.loads(settings))
     except ValueError:
         return settings
 
 
 def _minute(time_utc: str) -> str:
     return time_utc[:16].replace("T", " ")
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, Mapping):
-        inside = ", ".join(
-            f"{name}: {{{_plain(each)}}}"
-            if isinstance(each, Mapping)
-            else f"{name}: {_plain(each)}"
-            for name, each in value.items()
-        )
-        return inside or "none"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_plain, value)) + "]"
-    return str(value)

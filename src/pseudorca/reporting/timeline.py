@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from pseudorca.reporting.blocks import Block, Text, chart, figure
+from pseudorca.reporting.blocks import (
+    Block,
+    Cell,
+    Number,
+    Table,
+    Text,
+    chart,
+    figure,
+    folded,
+)
 from pseudorca.reporting.effort_plots import detections_over_time
 from pseudorca.reporting.plots import class_colours, few_colours, legend
 from pseudorca.reporting.project import Project
@@ -62,19 +71,51 @@ def timeline(project: Project, folder: Path, classes: Sequence[str]) -> list[Blo
             ax, table[mine], counts[mine], colours=colours, title=str(recorder) or "recorder"
         )
     legend(made, colours, loc="outside upper left", ncols=6)
-    listened_h, recorded_h = (table[f"{name}_s"].sum() / 3600 for name in ("listened", "recorded"))
+    noun, second = ("hours", 3600) if table["recorded_s"].sum() >= 1800 else ("minutes", 60)
+    listened, recorded = (table[f"{name}_s"].sum() / second for name in ("listened", "recorded"))
     caption = (
         f"Detections per {period} (UTC) of each population, by when they begin. Grey: how much of the "
-        f"{period} was recorded, darker how much of it was listened to ({listened_h:,.1f} of "
-        f"{recorded_h:,.1f} hours); white: nobody recorded, and nothing could be heard. No bar where "
+        f"{period} was recorded, darker how much of it was listened to ({listened:,.1f} of "
+        f"{recorded:,.1f} {noun}); white: nobody recorded, and nothing could be heard. No bar where "
         "there is grey: listened, and nothing named."
     )
+    if quiet_s := float(table["quiet_s"].sum()):
+        caption += (
+            f" {quiet_s / 3600:,.1f} hours without signal were listened to by the gate alone."
+        )
     if len(order) > len(shown):
         caption += f" The {len(shown)} recorders with most detections of {len(order)}."
     if lost_s:
         caption += f" {lost_s / 3600:,.1f} hours in files without a time are not shown."
     spoken = ", ".join(f"{label} {int(n)}" for label, n in counts.sum().items())
-    return [chart(made, description=f"Detections over time: {spoken}. {caption}", caption=caption)]
+    shown_chart = chart(
+        made, description=f"Detections over time: {spoken}. {caption}", caption=caption
+    )
+    return [shown_chart, folded(_time_named(table, labels))]
+
+
+def _time_named(table: pd.DataFrame, labels: Sequence[str]) -> Table:
+    """Detections and seconds of sound that were named, per recorder and population."""
+    sums = table.drop(columns="start_utc").groupby("recorder", sort=True).sum()
+    rows: list[tuple[Cell, ...]] = [
+        (
+            str(recorder) or "recorder",
+            label,
+            int(total[f"detections_{label}"]),
+            Number(float(total[f"seconds_{label}"]), 0),
+            Number(
+                100 * float(total[f"seconds_{label}"]) / max(float(total["listened_s"]), 1e-9), 1
+            ),
+        )
+        for recorder, total in sums.iterrows()
+        for label in labels
+    ]
+    return Table(
+        ("recorder", "population", "detections", "seconds", "% of what was listened to"),
+        rows,
+        caption="How much sound was named. Detections are of any length, so their seconds say more "
+        "than their number.",
+    )
 
 
 def _by_period(hours: pd.DataFrame, days: pd.DataFrame) -> tuple[str, pd.DataFrame]:

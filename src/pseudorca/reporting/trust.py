@@ -19,7 +19,7 @@ from pseudorca.reporting.blocks import (
     chart,
     figure,
 )
-from pseudorca.reporting.project import Project, headline
+from pseudorca.reporting.project import Project, headline, typed
 from pseudorca.reporting.trust_plots import (
     learning_curve_plot,
     reliability_diagram,
@@ -39,7 +39,7 @@ def trust_section(project: Project) -> Section:
         if honest and "reliability" in honest.results.get(unit, {})
     }
     if not found:
-        line = f"pseudorca evaluate --project {project.argument} --split encounter"
+        line = f"pseudorca evaluate --project {project.argument} --split encounter{typed(project)}"
         section.blocks += [Text("Not known yet."), Commands("To find out, run:", [line])]
         return section
     section.blocks.append(Text(_in_words(found)))

@@ -81,9 +81,15 @@ def plan_survey(config: SurveyConfig) -> list[Encounter]:
         numbers[name] = (n_encounters, n_clips)
         left_encounters, left_clips = left_encounters - n_encounters, left_clips - n_clips
     if left_encounters < 0 or left_clips < left_encounters or (left_encounters == 0 < left_clips):
+        taken = ", ".join(
+            f"{name} {n_encounters} with {n_clips} clips"
+            for name, (n_encounters, n_clips) in numbers.items()
+            if n_encounters
+        )
         raise SimulationError(
-            f"{config.n_encounters} encounters and {config.n_clips} clips cannot be split as asked "
-            f"(Insular and Northwestern take {numbers}). Ask for more of both."
+            f"{config.n_encounters} encounters and {config.n_clips} clips cannot be split as asked: "
+            f"{taken} leave {left_encounters} and {left_clips} to Pelagic. "
+            f"Ask for more {'encounters' if left_encounters <= 0 else 'clips'}."
         )
     numbers["Pelagic"] = (left_encounters, left_clips)
     for index, name in enumerate(POPULATIONS):

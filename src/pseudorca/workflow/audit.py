@@ -23,14 +23,19 @@ from pseudorca.assessment.inference import Permutations, mixed_encounters, permu
 from pseudorca.errors import FoldError
 from pseudorca.features.backgrounds import N_BANDS
 from pseudorca.features.joint import load_embedders
+from pseudorca.learning.centring import PLAIN, Preparation
 from pseudorca.learning.heads import Head
+from pseudorca.learning.preparing import prepared_set
 from pseudorca.learning.training_set import OTHER, labelled_clips, make_training_set
+from pseudorca.learning.views import learning_from
 from pseudorca.recordings.folds import Split, group_values, make_folds
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.store import EMBEDDER_FOLDER, Store, package_versions
 from pseudorca.workflow.audit_listening import Heard, Listening
 from pseudorca.workflow.clips import project_clips
+from pseudorca.workflow.finetuning import refuse_fine_tuning
 from pseudorca.workflow.project import Progress, hash_of, plain_value, project_recordings
+from pseudorca.workflow.recipe import recipe_of
 
 MODEL = "model"
 
@@ -55,6 +60,7 @@ def audit_project(
     split: Split,
     options: AuditOptions | None = None,
     *,
+    preparation: Preparation = PLAIN,
     device: str = "auto",
     batch_size: int | None = None,
     n_threads: int | None = None,
@@ -63,12 +69,18 @@ def audit_project(
 ) -> dict[str, Any]:
     """Compare the model with controls that hear no animal, and keep what came out.
 
+    ``preparation``: what is made of the model's embeddings first. The controls stay as they are: they
+    say what can be told without the animals.
+
     Raises
     ------
     FoldError
         If the split is one that tears encounters apart.
+    HeadError
+        If the head trains the network itself.
     """
     options = options or AuditOptions()
+    refuse_fine_tuning(head)
     if split.is_optimistic:
         raise FoldError(
             f"the split {split.name!r} leaves clips of one encounter on both sides: there every "
@@ -77,13 +89,26 @@ def audit_project(
     embedder = load_embedders(store.folder / EMBEDDER_FOLDER, device=device)
     recordings = project_recordings(store)
     clips, notices = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
+    whole, words = prepared_set(
+        clips, recordings, store, embedder, preparation, labelled=project_clips(store)
+    )
+    notices += words
+    recipe = recipe_of(store, embedder.embedder_id, head, preparation)
+    head = learning_from(head, preparation)
+    row_of = pd.Series(np.arange(len(clips)), index=clips["clip_id"])
     clips = clips[clips["label"] != OTHER].reset_index(drop=True)
     n_labelled = len(clips)
     clips = sample_clips(clips, recordings, options.clips_per_encounter)
-    data = make_training_set(clips, recordings, store, embedder.embedder_id)
     folds = make_folds(clips, recordings, split)
-    data = replace(data, groups=folds.units)
-    heard = Heard(clips, recordings, data, folds.units, split, head)
+    data = replace(whole.take(row_of[clips["clip_id"]].to_numpy()), groups=folds.units)
+    plain = make_training_set(clips, recordings, store, embedder.embedder_id)
+    plain = replace(plain, groups=folds.units)
+    heard = Heard(clips, recordings, data, plain, folds.units, split, head)
+    if preparation != PLAIN:
+        notices.append(
+            f"The classifier's embeddings are {preparation.name}; the controls are as they are without "
+            "that, and single bands are not heard."
+        )
     if len(clips) < n_labelled:
         notices.append(
             f"{len(clips)} of {n_labelled} labelled clips were heard: at most "
@@ -139,17 +164,18 @@ def audit_project(
     if not options.quick:
         rows += _shown_rows(heard, sound)
         stage("Random split beside the honest one")
-        honest = heard.right(data.vectors)
-        random = heard.right(data.vectors, replace(split, name="random"))
+        honest = heard.right(data)
+        random = heard.right(data, replace(split, name="random"))
         rows.append(_row("random split", "optimistic", random))
         found["leakage_gap"] = leakage_gap(random, honest, seed=options.seed).as_dict()
-        stage("Swapping backgrounds")
-        found["swap"] = listening.swap(sound, options.seed)
-        stage("Listening to one band at a time")
-        found["bands"] = listening.bands(sound)
+        if preparation.reference == "none" and preparation.centre == "none":
+            stage("Swapping backgrounds")
+            found["swap"] = listening.swap(sound, options.seed)
+        if preparation == PLAIN:
+            stage("Listening to one band at a time")
+            found["bands"] = listening.bands(sound)
         found["recorder_in_embeddings"] = _knows(heard)
     found["controls"] = rows
-    recipe = {"embedder_id": embedder.embedder_id, "head": head.settings()}
     found["heard"] = {
         "n_repeats": split.n_repeats, "clips_per_encounter": options.clips_per_encounter,
         "without_others": bool(store.setting("other")),
@@ -248,7 +274,10 @@ def _shown_rows(heard: Heard, sound: NDArray[np.float32]) -> list[dict[str, Any]
     sets = {name: found[name] for name in facts.SHOWN_FACTS if name in found}
     whole = facts.band_levels(sound[:, 2 + N_BANDS : 2 + 2 * N_BANDS])
     sets["mean spectrum of the whole clip"], _ = facts.filled_in(whole, heard.encounters)
-    return [_row(name, "shown", heard.right(features)) for name, features in sets.items()]
+    return [
+        _row(name, "shown", heard.right(heard.with_features(features)))
+        for name, features in sets.items()
+    ]
 
 
 def _judge(

@@ -44,11 +44,15 @@ PICTURES = (CommonFrontEnd, StudyFrontEnd)
 
 @dataclass
 class Heard:
-    """What an audit hears: the sampled clips with the model's embeddings, and the split."""
+    """What an audit hears: the sampled clips with the model's embeddings, and the split.
+
+    ``data``: as the model learns from them; ``plain``: embeddings as they are.
+    """
 
     clips: pd.DataFrame
     recordings: pd.DataFrame
     data: TrainingSet
+    plain: TrainingSet
     units: NDArray[np.object_]
     split: Split
     head: Head
@@ -58,15 +62,14 @@ class Heard:
         return self.clips["encounter"].to_numpy(dtype=object)
 
     def with_features(self, features: NDArray[np.float32]) -> TrainingSet:
-        same = features.shape[1] == self.data.vectors.shape[1]
-        return replace(self.data, vectors=features, blocks=self.data.blocks if same else ())
+        same = features.shape[1] == self.plain.vectors.shape[1]
+        return replace(self.plain, vectors=features, blocks=self.plain.blocks if same else ())
 
-    def right(self, features: NDArray[np.float32], split: Split | None = None) -> pd.DataFrame:
+    def right(self, data: TrainingSet, split: Split | None = None) -> pd.DataFrame:
         """Cross-validate a feature set and say which encounters it named rightly."""
         folds = make_folds(self.clips, self.recordings, split or self.split)
-        groups = self.data.recordings if folds.split.is_optimistic else folds.units
-        data = replace(self.with_features(features), groups=groups)
-        scored = cross_validate(data, folds, self.head)
+        groups = data.recordings if folds.split.is_optimistic else folds.units
+        scored = cross_validate(replace(data, groups=groups), folds, self.head)
         return rightness(self.clips, scored, self.units)
 
 
@@ -94,14 +97,14 @@ class Listening:
         sound_id = f"sounds_{hash_of(self.front_end.settings()['background_only'])}"
         return measure_sounds(
             self.heard.clips, self.heard.recordings, self.front_end, self.store, sound_id,
-            progress=self.progress,
+            n_threads=self.n_threads, progress=self.progress,
         )  # fmt: skip
 
     def background(self, sound: NDArray[np.float32]) -> dict[str, Any]:
         """Embeddings of the background alone, NaN where there is none, and what is said of it."""
         clips, encounters = self.heard.clips, self.heard.encounters
         free = sound[:, 0] > 0
-        vectors = np.full((len(clips), self.heard.data.vectors.shape[1]), np.nan, np.float32)
+        vectors = np.full((len(clips), self.heard.plain.vectors.shape[1]), np.nan, np.float32)
         if free.any():
             vectors[free] = self._embed(self._background, clips[free])
         free &= np.isfinite(vectors[:, 0])  # a background of zeros cannot be drawn
@@ -147,8 +150,9 @@ class Listening:
                 self.stage(f"Listening to one band at a time ({2 * k + 1 + (not keep)} of "
                            f"{2 * N_PICTURE_BANDS})")  # fmt: skip
                 drawn = partial(BandFrontEnd, low=float(low), high=float(high), keep=keep)
+                features = self._embed(drawn, self.heard.clips)
                 estimate, _ = balanced_accuracy(
-                    self.heard.right(self._embed(drawn, self.heard.clips))
+                    self.heard.right(self.heard.with_features(features))
                 )
                 entry[name] = estimate.as_dict()
             rows.append(entry)
@@ -178,7 +182,7 @@ class Listening:
                 embed_swaps(
                     both, heard.clips, heard.recordings, member, self.front_end, self.store,
                     f"swaps_{hash_of(member.hearing(self._background).embedder_id)}",
-                    progress=self.progress,
+                    n_threads=self.n_threads, progress=self.progress,
                 )
                 for member in self.embedder.members
             ]
@@ -199,7 +203,7 @@ class Listening:
         )  # fmt: skip
         ids = clips["clip_id"].to_numpy(dtype=object)
         there = np.isin(ids, list(self.store.embedded(embedder.embedder_id, ids.tolist())))
-        vectors = np.full((len(ids), self.heard.data.vectors.shape[1]), np.nan, np.float32)
+        vectors = np.full((len(ids), self.heard.plain.vectors.shape[1]), np.nan, np.float32)
         if there.any():
             vectors[there] = self.store.vectors(embedder.embedder_id, ids[there].tolist())
         return vectors

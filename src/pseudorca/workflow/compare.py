@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 
 from pseudorca.assessment.compare import NESTED, Compared, Variant, compare
-from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.errors import HeadError, PseudorcaError, unknown_name
 from pseudorca.features.backbones import is_non_commercial, load_backbone
 from pseudorca.features.classic import CLASSIC, ClassicFrontEnd
 from pseudorca.features.embedder import Embedder, load_embedder
 from pseudorca.features.embedding import clip_pictures, embed_clips
 from pseudorca.learning.centring import Preparation
 from pseudorca.learning.heads import Head, make_head
-from pseudorca.learning.preparing import prepared_set
+from pseudorca.learning.preparing import prepared_set, view_set
 from pseudorca.learning.training_set import labelled_clips, make_training_set
 from pseudorca.learning.views import learning_from
 from pseudorca.recordings.folds import Split
@@ -27,6 +27,7 @@ from pseudorca.recordings.notices import few_encounters
 from pseudorca.store import Store, package_versions
 from pseudorca.workflow.clips import project_clips
 from pseudorca.workflow.embedders import KnownEmbedder, keep_embedder, known_embedders
+from pseudorca.workflow.finetuning import refuse_fine_tuning
 from pseudorca.workflow.project import Progress, plain_value, populations, project_recordings
 
 NETWORK_IN_THE_BOX = "pseudorca_small"
@@ -98,19 +99,32 @@ def compare_project(
         name: make_training_set(labelled, recordings, store, known.embedder_id)
         for name, known in chosen.items()
     }
-    heads = {name: make_head(name) for name in options.heads}
+    heads = {name: make_head(name, seed=options.seed) for name in options.heads}
+    for head in heads.values():
+        refuse_fine_tuning(head)
     variants = _variants(chosen, heads, options)
-    for name, (known, preparation) in _prepared(chosen, options).items():
+    prepared = _prepared(chosen, options)
+    missing: list[HeadError] = []
+    for name, (known, preparation) in prepared.items():
         embedder = load_embedder(known.folder)
-        sets[name], words = prepared_set(
-            labelled, recordings, store, embedder, preparation, labelled=clips
-        )
+        try:
+            sets[name], words = prepared_set(
+                labelled, recordings, store, embedder, preparation, labelled=clips
+            )
+        except HeadError as error:
+            missing.append(error)
+            notices.append(f"{name} is left out: {error}")
+            continue
         notices += [f"{name}: {text}" for text in words]
-        chosen[name] = replace(known, name=name)
+        chosen[name] = _as_prepared(known, name, preparation, store, recordings, clips)
         for head_name, head in heads.items():
             ending = f", {head_name}" if len(heads) > 1 else ""
             learner = learning_from(head, preparation)
             variants.append(Variant(f"{name}{ending}", (name,), learner))
+    if prepared and options.ensembles:
+        notices.append("Ensembles are compared as they are: --prepare is of single networks.")
+    if prepared and len(missing) == len(prepared):
+        raise missing[0]
     names = [variant.name for variant in variants]
     reference = options.against or next(
         (name for name in names if name.startswith(NETWORK_IN_THE_BOX)), names[0]
@@ -312,6 +326,28 @@ def _prepared(
     }
 
 
+def _as_prepared(
+    known: KnownEmbedder,
+    name: str,
+    preparation: Preparation,
+    store: Store,
+    recordings: pd.DataFrame,
+    clips: pd.DataFrame,
+) -> KnownEmbedder:
+    """The embedder under the name, and with the size and speed, that preparation gives it."""
+    n_parts = 2 if preparation.reference == "beside" else 1
+    n_heard = 1 if preparation.reference == "none" else 2
+    if preparation.test_views:
+        n_heard *= 1 + view_set(store, known.embedder_id).n_test_views
+    speed = known.clips_per_s or _timed(known, recordings, clips)
+    return replace(
+        known,
+        name=name,
+        embedding_size=known.embedding_size * n_parts,
+        clips_per_s=speed / n_heard,
+    )
+
+
 def _eligible(
     variants: Sequence[Variant],
     about: Mapping[str, Mapping[str, Any]],
@@ -324,8 +360,11 @@ def _eligible(
     for name in wanted:
         if name not in chosen:
             raise PseudorcaError(unknown_name("embedder compared here", name, (*chosen, _ALL)))
-    if wanted:
-        found = {one.name for one in variants if set(one.members) <= set(wanted)}
+    if wanted:  # as they are, or prepared
+        ids = {chosen[name].embedder_id for name in wanted}
+        found = {
+            one.name for one in variants if {chosen[m].embedder_id for m in one.members} <= ids
+        }
     else:
         found = {name for name, one in about.items() if not is_non_commercial(one["licence"])}
     if not found:

@@ -35,7 +35,7 @@ from pseudorca.prediction.events import (
     EventTable,
     read_events,
 )
-from pseudorca.prediction.formats import Format, write_tables
+from pseudorca.prediction.files import Format, write_tables
 from pseudorca.store import package_versions
 from pseudorca.workflow.project import plain_value
 

@@ -19,7 +19,7 @@ from pseudorca.features.backbones import (
     load_backbone,
 )
 from pseudorca.features.common import COMMON, CommonFrontEnd
-from pseudorca.features.embedder import Embedder, Precision
+from pseudorca.features.embedder import Embedder
 from pseudorca.features.embedding import embed_clips, picture_batches
 from pseudorca.features.front_ends import (
     IN_BANDS,
@@ -90,10 +90,7 @@ def embed_project(
     computing = computing or Computing()
     recordings, clips = project_recordings(store), project_clips(store)
     each = _of_each(options)
-    made = [
-        _make_embedder(one, recordings, clips, computing.device, computing.precision, progress)
-        for one in each
-    ]
+    made = [_make_embedder(one, recordings, clips, computing, progress) for one in each]
     embedder: AnyEmbedder = made[0] if len(made) == 1 else JointEmbedder(tuple(made))
     save_embedders(embedder, store.folder / EMBEDDER_FOLDER)
     results = []
@@ -257,15 +254,14 @@ def _make_embedder(
     options: EmbedderOptions,
     recordings: pd.DataFrame,
     clips: pd.DataFrame,
-    device: str,
-    precision: Precision,
+    computing: Computing,
     progress: Progress | None,
 ) -> Embedder:
     info = backbone_info(options.backbone)
     name = _front_end_name(options, info)
     backbone = load_backbone(options.backbone, weights=options.weights, layer=options.layer)
     front_end = _front_end(name, options, backbone, info, recordings)
-    embedder = Embedder(front_end, backbone, device, precision)
+    embedder = Embedder(front_end, backbone, computing.device, computing.precision)
     if not options.adapt_batch_norm:
         return embedder
     if isinstance(backbone, SoundBackbone):
@@ -273,8 +269,10 @@ def _make_embedder(
             f"{backbone.name} takes sound; only networks on pictures are adapted to the recordings. "
             "Leave out --adapt-batch-norm, or use another backbone."
         )
-    batches = picture_batches(clips, recordings, embedder, progress=progress)
-    return Embedder(front_end, adapt_batch_norm(embedder.backbone, batches), device, precision)
+    batches = picture_batches(
+        clips, recordings, embedder, n_threads=computing.n_threads, progress=progress
+    )
+    return replace(embedder, backbone=adapt_batch_norm(embedder.backbone, batches))
 
 
 def _front_end_name(options: EmbedderOptions, info: BackboneInfo) -> str:

@@ -41,6 +41,7 @@ from pseudorca.workflow.project import (
     populations,
     project_recordings,
 )
+from pseudorca.workflow.recipe import recipe_of
 
 
 def evaluate_project(
@@ -71,14 +72,15 @@ def evaluate_project(
     whole, words = prepared_set(
         clips, recordings, store, embedder, preparation, labelled=project_clips(store)
     )
-    recipe: dict[str, Any] = {"embedder_id": embedder.embedder_id, "head": head.settings()}
-    if preparation != PLAIN:
-        recipe["preparation"] = preparation.settings()
+    recipe = recipe_of(store, embedder.embedder_id, head, preparation)
     recipe_id = hash_of(
         recipe | {"clips": store.setting("clips"), "selections": store.setting("selections")}
     )
     head, whole = through_network(
         store, head, whole, clips, recordings, embedder, preparation, stage=stage, progress=progress
+    )
+    data_id = hash_of(
+        clips[["clip_id", "label", "encounter"]].sort_values("clip_id").values.tolist()
     )
     results: list[dict[str, Any]] = []
     notices = left_out + words + few_encounters(populations(store, recordings))
@@ -139,6 +141,7 @@ def evaluate_project(
             "independent": "encounter" if split.is_optimistic else split.group_by,
             "optimistic": split.is_optimistic,
             "recipe": recipe,
+            "data": data_id,
             "results": found,
             "not_testable": folds.not_testable,
             "n_straddling_moments": folds.n_straddling_moments,
@@ -180,7 +183,7 @@ def evaluate_project(
                 f"Split {split.name}: {folds.n_straddling_moments} moments stand on both sides "
                 "(channels of one sound), as in the study."
             )
-    forget_trainings(store)
+    forget_trainings(head)
     shown = {"splits": [asdict(split) for split in splits], "head": head.settings()}
     store.record_run("evaluate", shown, ("recordings", "clips", "scores", "evaluations"))
     return {"results": results, "recipe": recipe, "classifier_id": recipe_id, "notices": notices}

@@ -86,6 +86,15 @@ def through_network(
     return replace(head, material=material), replace(data, vectors=rows, blocks=())
 
 
+def refuse_fine_tuning(head: Head) -> None:
+    """Raise HeadError if a head trains the network, where hundreds of trainings would be needed."""
+    if isinstance(head, FineTunedHead):
+        raise HeadError(
+            "--head finetuned works with pseudorca train and evaluate; here a training through the "
+            "network would be done hundreds of times. Use another head."
+        )
+
+
 def widened(
     novelty: Novelty,
     head: Head,
@@ -127,6 +136,14 @@ def widened(
     return replace(novelty, usual=usual)
 
 
-def forget_trainings(store: Store) -> None:
-    """Remove what a killed run would have needed: the verb is done."""
-    shutil.rmtree(store.folder / FINETUNING_FOLDER, ignore_errors=True)
+def forget_trainings(head: Head) -> None:
+    """Remove what a killed run would have needed: the verb that asked for these trainings is done.
+
+    Those that another verb was killed in stay.
+    """
+    if not isinstance(head, FineTunedHead) or head.material is None:
+        return
+    for name in head.material.used:
+        shutil.rmtree(head.material.folder / name, ignore_errors=True)
+    if head.material.folder.exists() and not any(head.material.folder.iterdir()):
+        head.material.folder.rmdir()

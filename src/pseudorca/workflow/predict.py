@@ -9,17 +9,19 @@ from typing import Any
 
 import pandas as pd
 
-from pseudorca.errors import ManifestError, StoreError
-from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.front_ends import resampling_notices
+from pseudorca.errors import ClassifierError, FoldError, ManifestError, StoreError
+from pseudorca.features.classic import ClassicFrontEnd
+from pseudorca.features.common import COMMON, CommonFrontEnd
+from pseudorca.features.front_ends import FrontEnd, heard_up_to_hz, resampling_notices
 from pseudorca.features.gate import Gate
 from pseudorca.features.slow import SlowFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.training_set import OTHER
-from pseudorca.prediction.detections import DetectionFinder
+from pseudorca.prediction.detections import DetectionFinder, timeline
 from pseudorca.prediction.effort import Effort, find_gaps
 from pseudorca.prediction.formats import PredictionFiles
-from pseudorca.prediction.scores import Predictor
+from pseudorca.prediction.scores import Predictions, Predictor
+from pseudorca.recordings.folds import group_values
 from pseudorca.recordings.manifest import PROBLEM_COLUMNS, ScanOptions, scan_files
 from pseudorca.store import CLASSIFIER_FOLDER, PREDICTION_FOLDER, Store
 from pseudorca.workflow.computing import Computing
@@ -27,6 +29,7 @@ from pseudorca.workflow.project import Progress, project_recordings
 from pseudorca.workflow.rules import DecisionOptions, decision_rules
 
 _LONG_S = 60.0
+_REACHED = ("all", COMMON)  # bands that every recording in training reached
 
 
 def predict_project(
@@ -47,7 +50,8 @@ def predict_project(
 
     ``kinds`` are names of :data:`pseudorca.prediction.formats.FORMATS`; clips of one name that lie
     no more than ``max_gap_s`` apart are one detection. Windows in which nothing stands out by
-    ``gate_db`` decibels are passed over, and counted. ``progress`` is in seconds of sound.
+    ``gate_db`` decibels are passed over, and counted. ``progress`` is in seconds of sound. Where
+    there is no clip that could be listened to, nothing is written: what was said last is kept.
     """
     computing = computing or Computing()
     classifier = _classifier(store, name, computing)
@@ -127,7 +131,8 @@ def _predict(
 ) -> dict[str, Any]:
     rules, chosen, notices = decision_rules(classifier, decision or DecisionOptions())
     front_end, gate_db = classifier.embedder.front_end, wishes["gate_db"]
-    notices += _notices(recordings, classifier, is_gated=gate_db is not None)
+    if len(recordings):
+        notices += _notices(recordings, classifier, is_gated=gate_db is not None)
     gate = None if gate_db is None else Gate.for_front_end(gate_db, front_end)
     folder = output or store.folder / PREDICTION_FOLDER
     with computing.workers() as workers:
@@ -142,22 +147,22 @@ def _predict(
             f"clips): what is said of a clip depends on the others. {said['n_small_groups']} groups "
             "have so few clips that little is left of them."
         )
-    if not said["n_clips"]:
-        notices.append("No clip could be scored: see the problems.")
-    store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
-    store.write("predicted", recordings)
-    store.write("predicted_problems", problems)
-    store.record_run(
-        "predict",
-        wishes
-        | {
+    if not said["n_clips"] + said["n_quiet"]:
+        notices.append(
+            "No clip could be listened to: see the problems. Nothing was written; the tables of the "
+            "last prediction, if there was one, are as they were."
+        )
+    else:
+        store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
+        store.write("predicted", recordings)
+        store.write("predicted_problems", problems)
+        asked = {
             "roots": sorted(set(recordings["root"])),
             "classifier_id": classifier.classifier_id,
             "decision": asdict(decision or DecisionOptions()),
             "thresholds": chosen,
-        },
-        ("scores", "decisions"),
-    )
+        }
+        store.record_run("predict", wishes | asked, ("scores", "decisions"))
     return said | {
         "output": str(folder),
         "classifier_id": classifier.classifier_id,
@@ -179,6 +184,17 @@ def _notices(recordings: pd.DataFrame, classifier: Classifier, *, is_gated: bool
             f"{n_heard} of these {len(recordings)} recordings trained the classifier: what it says of "
             "them proves nothing (column in_training).",
         )
+    notices += _centring_notices(recordings, classifier.preparation.centre)
+    for member in classifier.embedder.members:
+        front_end = member.front_end
+        if isinstance(front_end, CommonFrontEnd | ClassicFrontEnd) and front_end.band in _REACHED:
+            is_short = ~recordings["sample_rate"].map(front_end.reached_by).astype(bool)
+            if is_short.any():
+                notices.append(
+                    f"{int(is_short.sum())} of these {len(recordings)} recordings do not reach as high "
+                    f"as all in training did ({(heard_up_to_hz(front_end) or 0) / 1000:.1f} kHz): do "
+                    "not take what is missing there for the animals."
+                )
     knows_noise = is_gated or OTHER in classifier.classes
     if not knows_noise and (recordings["duration_s"] > _LONG_S).any():
         notices.append(
@@ -187,6 +203,36 @@ def _notices(recordings: pd.DataFrame, classifier: Classifier, *, is_gated: bool
             "... --other Noise)."
         )
     return notices
+
+
+def _centring_notices(recordings: pd.DataFrame, centre: str) -> list[str]:
+    """Say how many recordings lack what embeddings are centred by; an error if all do."""
+    if centre in ("none", "encounter", "recording"):
+        return []
+    try:
+        values = group_values(recordings, recordings, centre)
+    except FoldError as error:
+        raise ClassifierError(
+            f"this classifier's embeddings are centred by {centre}, and none of these recordings has "
+            "one. Give it with --metadata, or train without --prepare centre."
+        ) from error
+    n_without = int((values == "encounter " + recordings["encounter"].astype(str)).sum())
+    if not n_without:
+        return []
+    return [
+        f"{n_without} of {len(recordings)} recordings have no {centre}: they are centred by encounter, "
+        "which takes off what its animals have in common, too."
+    ]
+
+
+def _heard(front_end: FrontEnd) -> tuple[float, float] | None:
+    """From where to where, in Hz, a classifier hears; None: all there is."""
+    top_hz = heard_up_to_hz(front_end)
+    if isinstance(front_end, SlowFrontEnd):
+        low_hz = front_end.factor * getattr(front_end.front_end, "fmin_hz", 0.0)
+    else:
+        low_hz = getattr(front_end, "fmin_hz", 0.0)
+    return None if top_hz is None else (low_hz, top_hz)
 
 
 def _predict_all(
@@ -200,48 +246,55 @@ def _predict_all(
 ) -> dict[str, Any]:
     """Predict portion by portion into the store and the files; returns what was said and counted."""
     classifier, store = predictor.classifier, predictor.store
-    front_end, channels = classifier.embedder.front_end, classifier.clip_options.channels
-    band_hz = None
-    slow, drawn = 1.0, front_end
-    if isinstance(drawn, SlowFrontEnd):
-        slow, drawn = drawn.factor, drawn.front_end
-    if isinstance(drawn, CommonFrontEnd):
-        band_hz = (slow * drawn.fmin_hz, slow * drawn.fmax_hz)
-    for table in ("scores", "decisions"):
-        store.delete(table, classifier_id=classifier.classifier_id, split_id="")
-    finder = DetectionFinder(recordings, max_gap_s=max_gap_s)
-    effort = Effort(recordings, [label for label in classifier.classes if label != OTHER])
+    channels, band_hz = classifier.clip_options.channels, _heard(classifier.embedder.front_end)
+    line = timeline(recordings)
+    finder = DetectionFinder(recordings, max_gap_s=max_gap_s, line=line)
+    labels = [label for label in classifier.classes if label != OTHER]
+    effort = Effort(recordings, labels, line=line)
     per_recording: Counter[str] = Counter()
     n_clips = n_quiet = 0
+    waiting: list[Predictions] = []
+    written: dict[str, list[Path]] = {}
+    encounters, detections = (pd.DataFrame(columns=["decision"]) for _ in range(2))
     with PredictionFiles(
         folder, recordings, kinds=kinds, max_gap_s=max_gap_s, band_hz=band_hz,
-        channel=int(channels) if channels.isdecimal() else 1,
+        channel=int(channels) if channels.isdecimal() else 1, line=line,
     ) as files:  # fmt: skip
         small: set[str] = set()
-        for said in predictor.portions(recordings, progress=progress):
+        for said in predictor.portions(recordings, line=line, progress=progress):
+            problems = pd.concat([problems, said.problems], ignore_index=True)
             small.update(said.small)
-            store.append("scores", said.scores)
-            store.append("decisions", said.decisions)
-            files.add(said.tables, said.recordings)
-            finder.add(said.tables["clip"])
-            effort.add(said.tables["clip"], said.quiet)
-            per_recording.update(said.tables["recording"]["decision"].tolist())
+            waiting.append(said)
+            is_first = not n_clips + n_quiet
             n_clips += said.n_clips
             n_quiet += len(said.quiet)
-            problems = pd.concat([problems, said.problems], ignore_index=True)
-        encounters, decided = predictor.encounters()
-        store.append("decisions", decided)
-        detections = finder.table()
-        written = files.finish(
-            {
-                "encounter": encounters,
-                "hour": effort.table(detections, per="hour"),
-                "day": effort.table(detections, per="day"),
-                "detection": detections,
-                "gap": find_gaps(recordings),
-                "problem": problems,
-            }
-        )
+            if not n_clips + n_quiet:
+                continue
+            if is_first:  # before there is something to say, what was said last stays
+                for table in ("scores", "decisions"):
+                    store.delete(table, classifier_id=classifier.classifier_id, split_id="")
+            for some in waiting:
+                store.append("scores", some.scores)
+                store.append("decisions", some.decisions)
+                files.add(some.tables, some.recordings)
+                finder.add(some.tables["clip"])
+                effort.add(some.tables["clip"], some.quiet)
+                per_recording.update(some.tables["recording"]["decision"].tolist())
+            waiting.clear()
+        if n_clips + n_quiet:
+            encounters, decided = predictor.encounters()
+            store.append("decisions", decided)
+            detections = finder.table()
+            written = files.finish(
+                {
+                    "encounter": encounters,
+                    "hour": effort.table(detections, per="hour"),
+                    "day": effort.table(detections, per="day"),
+                    "detection": detections,
+                    "gap": find_gaps(recordings, line=line),
+                    "problem": problems,
+                }
+            )
     return {
         "n_files": len(recordings) + int((problems["stage"] == "scan").sum()),
         "n_clips": n_clips,

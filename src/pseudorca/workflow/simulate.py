@@ -32,11 +32,12 @@ def simulate(
     for name, value in given.items():
         if name not in known:
             raise SimulationError(unknown_name("setting of a survey", name, known))
-        if isinstance(value, list):
-            given[name] = tuple(value)
+        given[name] = _as_declared(name, value)
     files: list[Path] = []
     for path in noise:
         found = scan_files([path]).recordings if path.is_dir() else None
+        if found is not None and found.empty:
+            raise SimulationError(f"noise folder {path} holds no recording that can be read.")
         files += [path] if found is None else [Path(full_path(row)) for row in found.itertuples()]
     config = SurveyConfig(**(named | {"noise_files": tuple(files)} | given))
     summary = simulate_survey(out, config, n_workers=n_workers, progress=progress)
@@ -49,3 +50,29 @@ def simulate(
         "duration_s": summary.duration_s,
         "files_per_class": summary.n_clips_by_label,
     }
+
+
+def _as_declared(name: str, value: Any) -> Any:
+    """A setting that was typed, as the field of SurveyConfig that it is for takes it."""
+    usual = getattr(SurveyConfig(), name)
+    if isinstance(usual, tuple):
+        values = value if isinstance(value, list) else [value]
+        if all(isinstance(one, str) for one in values):
+            return tuple(map(Path, values)) if name == "noise_files" else tuple(values)
+        expected = 'a name, or several as ["one", "two"]'
+    elif name == "sample_rate" and (value is None or str(value).casefold() == "none"):
+        return None
+    elif isinstance(usual, int):
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and float(value).is_integer()
+        ):
+            return int(value)
+        expected = "a whole number"
+    else:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        expected = "a number"
+    rate = ", or none for each recorder's own" if name == "sample_rate" else ""
+    raise SimulationError(f"{name} is {value!r}: expected {expected}{rate}.")

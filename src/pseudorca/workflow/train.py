@@ -34,6 +34,7 @@ from pseudorca.store import (
 from pseudorca.workflow.clips import project_clips
 from pseudorca.workflow.finetuning import forget_trainings, through_network, widened
 from pseudorca.workflow.project import Progress, project_recordings
+from pseudorca.workflow.recipe import recipe_of
 
 CALIBRATION = Split("encounter", n_folds=5, n_repeats=3)
 """How encounters are held out to calibrate a classifier and to choose its thresholds."""
@@ -76,22 +77,23 @@ def train_project(
     head, data = through_network(
         store, head, data, clips, recordings, embedder, preparation, stage=stage, progress=progress
     )
-    head = learning_from(head, preparation)
-    trained = fit_head(head, data)
+    learner = learning_from(head, preparation)
+    trained = fit_head(learner, data)
     calibration = CALIBRATION
     if isinstance(trained, FineTuned):
         calibration = replace(CALIBRATION, n_repeats=1)  # each is a training through the network
     try:
         folds = make_folds(clips, recordings, calibration)
-        units = _held_out(clips, recordings, data, folds, head, progress)
+        units = _held_out(clips, recordings, data, folds, learner, progress)
     except FoldError as error:
         units = {}
         notices.append(f"Probabilities are not calibrated, since {error}")
+    recipe = recipe_of(store, embedder.embedder_id, head, preparation)
     n_recordings = clips.groupby("label")["recording_id"].nunique()
     n_encounters = clips.groupby("label")["encounter"].nunique()
     training = {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "head": head.settings(),
+        **recipe,
         "n_clips": {str(k): int(n) for k, n in clips["label"].value_counts().items()},
         "n_recordings": {str(k): int(n) for k, n in n_recordings.items()},
         "n_encounters": {str(k): int(n) for k, n in n_encounters.items()},
@@ -130,7 +132,7 @@ def train_project(
     )
     folder = store.folder / CLASSIFIER_FOLDER / name
     classifier.save(folder)
-    forget_trainings(store)
+    forget_trainings(head)
     about = {"name": name, "preparation": preparation.settings()}
     store.record_run("train", head.settings() | about, ("recordings", "clips"))
     shown = ("n_clips", "n_recordings", "n_encounters")
@@ -139,6 +141,7 @@ def train_project(
         "classifier": str(folder),
         "classifier_id": classifier.classifier_id,
         "classes": classifier.classes,
+        "recipe": recipe,
         "head": head.settings(),
         "preparation": preparation.settings(),
         "calibration": {unit: made.calibrator.as_dict() for unit, made in units.items()},

@@ -129,5 +129,8 @@ def find(name: str) -> Spec:
         return _LIBRARIES[library](inside)
     if name not in _REGISTRY:
         known = [*_REGISTRY, *(f"{library}:NAME" for library in _LIBRARIES)]
-        raise BackboneError(unknown_name("backbone", name, known))
+        raise BackboneError(
+            f"{unknown_name('backbone', name, known, shown=0)} All of them are listed by: pseudorca "
+            "backbones"
+        )
     return _REGISTRY[name]

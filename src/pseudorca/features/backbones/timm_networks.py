@@ -51,7 +51,8 @@ def spec(name: str) -> "TimmSpec":
     classifier = known.classifier or ()
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     local = OfficialWeights(name="local", url="", licence="unknown (local weights file)", **about)
-    return TimmSpec(info=info, local=local, heads=tuple(f"{head}." for head in heads))
+    around = tuple(f"{head.rpartition('.')[0] or head}." for head in heads)
+    return TimmSpec(info=info, local=local, heads=around)
 
 
 def _exists(name: str) -> bool:
@@ -67,7 +68,7 @@ class TimmSpec:
 
     info: BackboneInfo
     local: OfficialWeights
-    heads: tuple[str, ...]  # prefixes of tensors of the classifier
+    heads: tuple[str, ...]  # prefixes of tensors of the classifier, and of what is around it
 
     def load(self, weights: str | Path, layer: str | None) -> Backbone:
         """Let timm download the weights, or read a local file."""

@@ -52,7 +52,9 @@ class Material:
     groups: NDArray[np.object_]
     """Encounters of the clips; backgrounds are taken from others."""
     folder: Path
-    """Keeps what a killed run needs to go on."""
+    """Keeps what a killed run needs to go on, in a folder per training."""
+    used: set[str] = field(default_factory=set, compare=False)
+    """Names of the folders of the trainings that were asked for."""
 
     def rows(self) -> Vectors:
         """Row numbers of all clips [shape=(n_clips, 1)], to stand in place of embeddings."""
@@ -224,6 +226,8 @@ class FineTunedHead(Augmentation):
         material = self.material
         assert material is not None
         classes = classes_of(data.labels)
+        key = self._key(material, data, validation, n_epochs)
+        material.used.add(key)
         network = self._begin(data, material)
         begun = network.learned()
         job = Job(
@@ -234,7 +238,7 @@ class FineTunedHead(Augmentation):
             _side(data, classes, self.balance),
             None if validation is None else _side(validation, classes, "weights"),
             n_epochs,
-            material.folder / self._key(material, data, validation, n_epochs),
+            material.folder / key,
         )
         course = train(job, network)
         network.to("cpu").load_learned(blend(begun, course.best, self._share))
