@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,8 @@ class ClipSettings:
     max_snr_db: float = 42.0
     natural_share: float = 0.2
     """Clips whose signals are as loud as level and distance make them."""
+    recorders: Literal["drawn", "ideal"] = "drawn"
+    """``ideal``: flat, silent and never overloaded, to see what the model of recorders is for."""
 
     @property
     def key(self) -> str:
@@ -87,6 +89,14 @@ def draw_rate(rng: np.random.Generator, band: str) -> int:
     return int(rng.choice(rates, p=np.array(shares) / sum(shares)))
 
 
+def ideal(recorder: sim.Recorder) -> sim.Recorder:
+    """The same recorder without its limits: band, slope, noise of its own, overload."""
+    return replace(
+        recorder, bits=24, fmin_hz=1.0, fmin_order=1, fmax_hz=10.0 * recorder.sample_rate,
+        fmax_order=1, slope_db=0.0, self_noise_db=-20.0, full_scale_db=200.0,
+    )  # fmt: skip
+
+
 def simulated_clip(settings: ClipSettings, number: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Clip ``number`` of a set.
 
@@ -102,6 +112,8 @@ def simulated_clip(settings: ClipSettings, number: int) -> tuple[NDArray[np.uint
     species = virtual_species(settings, species_number)
     rate = draw_rate(rng, settings.band)
     recorder = sim.draw_recorder(rng, sample_rate=rate)
+    if settings.recorders == "ideal":
+        recorder = ideal(recorder)
     world = sim.draw_world(rng)
     quiet = bool(rng.random() < settings.quiet_share)
     natural = bool(rng.random() < settings.natural_share)

@@ -58,7 +58,7 @@ class TrainSettings:
     clips: ClipSettings = field(default_factory=ClipSettings)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     n_epochs: int = 4
-    batch_size: int = 64
+    batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     dropout: float = 0.1
@@ -535,13 +535,16 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="*")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--band", default="16k", choices=("16k", "48k", "96k"))
+    parser.add_argument("--recorders", default="drawn", choices=("drawn", "ideal"))
     parser.add_argument("--n-clips", type=int, default=ClipSettings.n_clips)
     parser.add_argument("--n-workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], dest="pairs", metavar="NAME=VALUE")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    clip_settings = ClipSettings(n_clips=arguments.n_clips, band=arguments.band)
+    clip_settings = ClipSettings(
+        n_clips=arguments.n_clips, band=arguments.band, recorders=arguments.recorders
+    )
     if arguments.step == "simulate":
         home = simulate(
             clip_settings, arguments.where, n_workers=arguments.n_workers,
