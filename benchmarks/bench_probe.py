@@ -308,6 +308,7 @@ def main() -> None:
     if not arguments.speed_only:
         with tempfile.TemporaryDirectory() as folder:
             arguments.keep = arguments.keep or Path(folder)
+            arguments.keep.mkdir(parents=True, exist_ok=True)
             result["probe"] = probe(arguments, Path(folder))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")

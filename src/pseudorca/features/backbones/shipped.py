@@ -11,7 +11,7 @@ from pseudorca.features.backbones.torch_spec import TorchSpec
 from pseudorca.features.backbones.weights import check_hash
 
 _SHIPPED = OfficialWeights(
-    name="SIMULATED_V2",
+    name=f"SIMULATED_V{small_network.VERSION}",
     url=small_network.WEIGHTS.name,
     licence="Apache-2.0",
     input_size=(small_network.N_ROWS, None),
