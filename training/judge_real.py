@@ -1,13 +1,13 @@
 """Choose between networks on real recordings without looking at what they are judged on.
 
-    python training/judge_real.py CACHE NAME=RUN,RUN,... [NAME=RUN+RUN,...] [--split grouped]
+    python training/judge_real.py CACHE NAME=RUN,RUN,... [NAME=RUN+RUN,...] [--nested]
 
 A candidate is a recipe: its runs (seeds), separated by commas; ``+`` puts networks side by side. Each
 outer training side of the linear probe of the field notes (see ``benchmarks/bench_probe.py``) is cut
-into two inner folds by tape, twice; the candidate that is best there, as the mean over its seeds, is
-judged on the outer test side. What is printed: each candidate's inner score, how often it was chosen,
-and the nested score, the only one that looks at test sides. All are recording-level balanced
-accuracies (chance 0.167), logistic regression with C = 0.01.
+into two inner folds by tape, twice. What is printed: each candidate's score there. With ``--nested``,
+the candidate that is best in a side's inner folds, as the mean over its seeds, is judged on the outer
+test side: how often each was chosen, and the only score that looks at test sides. All are
+recording-level balanced accuracies (chance 0.167), logistic regression with C = 0.01.
 """
 
 import argparse
@@ -157,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cache", type=Path, help="a folder that keeps the pictures")
     parser.add_argument("candidates", nargs="+", metavar="NAME=RUN,RUN+RUN,...")
+    parser.add_argument("--nested", action="store_true", help="look at the outer test sides, too")
     parser.add_argument("--split", default="grouped", choices=("grouped", "outing"))
     parser.add_argument("--data", type=Path, default=SHARED / "data/watkins-odontocetes")
     arguments = parser.parse_args()
@@ -173,6 +174,8 @@ def main() -> None:
             inner[name] = each.mean(0)
             shown = ", ".join(f"{value:.3f}" for value in each.mean(1))
             print(f"{name}: inner {inner[name].mean():.3f} (seeds {shown})", flush=True)
+        if not arguments.nested:
+            return
         names = list(inner)
         best = [names[k] for k in np.stack([inner[name] for name in names]).argmax(0)]
         n_seeds = max(len(found) for found in vectors.values())
