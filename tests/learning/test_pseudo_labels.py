@@ -151,5 +151,9 @@ def test_senseless_settings_are_refused(labelled):
     for head in (SoftmaxHead(), TunedHead("softmax"), MeanHead((SoftmaxHead(),))):
         with pytest.raises(HeadError, match="chooses its epoch"):
             PseudoLabelHead(head)
+    unbalanced = LogisticHead(balance="none")
+    for head in (unbalanced, MeanHead((unbalanced,)), TunedHead("logistic", {"balance": "none"})):
+        with pytest.raises(HeadError, match="how frequent classes are"):
+            PseudoLabelHead(head)
     with pytest.raises(HeadError, match="need the unlabelled clips"):
         PseudoLabelHead(INNER).fit(labelled)

@@ -131,7 +131,7 @@ def test_measuring_goes_on_where_it_was_killed(project, audited, monkeypatch):
     np.testing.assert_array_equal(resumed, whole)
 
 
-def test_what_is_away_is_measured_when_it_is_back_by_as_many_threads_as_wished(
+def test_what_is_away_or_another_is_measured_when_it_is_back_by_as_many_threads_as_wished(
     project, monkeypatch
 ):
     clips, recordings = project.read("clips").iloc[:6], project.read("recordings")
@@ -153,10 +153,14 @@ def test_what_is_away_is_measured_when_it_is_back_by_as_many_threads_as_wished(
         patched.setattr(parts.audio, "Reader", away)
         nothing = measure()
     assert (nothing[:, 0] == 0).all()
+    was = recordings
+    recordings = was.assign(fingerprint="another", content_hash="0" * 32)
+    assert (measure()[:, 0] == 0).all()
     assert project.embedded("sounds_away") == set()
+    recordings = was
     assert (measure()[:, 0] > 0).any()
     assert len(project.embedded("sounds_away")) == 6
-    assert n_threads == [3, 3]
+    assert n_threads == [3, 3, 3]
 
 
 def test_audit_refuses_a_split_that_tears_encounters_apart(project):

@@ -27,7 +27,7 @@ from pseudorca.features.backgrounds import (
 from pseudorca.features.embedder import Embedder
 from pseudorca.features.embedding import read_clip
 from pseudorca.recordings import audio
-from pseudorca.recordings.manifest import full_path
+from pseudorca.recordings.manifest import check_unchanged, full_path
 from pseudorca.store import Store
 
 _BATCH = 32
@@ -64,14 +64,17 @@ def measure_sounds(
     -------
     ndarray [shape=(n_clips, SOUND_WIDTH)]
         See :func:`pseudorca.features.backgrounds.describe_sound`. A clip that cannot be taken apart
-        has 0 free frames and NaN elsewhere; where its file cannot be opened, that is not kept.
+        has 0 free frames and NaN elsewhere; where its file cannot be opened, or
+        holds another sound than was scanned, that is not kept.
     """
     nothing = np.full(SOUND_WIDTH, np.nan, dtype=np.float32)
     nothing[:2] = 0.0
 
     def measure(clip: Any) -> NDArray[np.float32] | None:
+        recording = by_id[clip.recording_id]
         try:
-            reader = audio.Reader(full_path(by_id[clip.recording_id]))
+            check_unchanged(recording)
+            reader = audio.Reader(full_path(recording))
         except AudioError:
             return None
         with reader:
@@ -200,8 +203,10 @@ def clip_parts(clip: Any, recording: Any, front_end: BackgroundFrontEnd) -> Soun
     Raises
     ------
     AudioError
-        If the clip cannot be read, or is too short or too silent to be taken apart.
+        If the clip cannot be read, changed since the scan, or is too short or too silent to be taken
+        apart.
     """
+    check_unchanged(recording)
     with audio.Reader(full_path(recording)) as reader:
         return _apart(reader, clip, front_end)
 

@@ -96,6 +96,11 @@ class PseudoLabelHead:
                 "the softmax head chooses its epoch on clips kept aside, which pseudo-labels must not "
                 "be: use another head with --pseudo-labels."
             )
+        if self.head.settings().get("balance") == "none":
+            raise HeadError(
+                "without balance the head learns how frequent classes are, which moments that join "
+                "would change: use --balance weights with --pseudo-labels."
+            )
 
     def settings(self) -> dict[str, Any]:
         about = {
