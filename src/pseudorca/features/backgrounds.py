@@ -78,10 +78,9 @@ class SoundParts:
 
 def heard_band(front_end: FrontEnd, highest_rate: int) -> tuple[float, float]:
     """The band in Hz that a front end draws: its own, or up to what the highest rate reaches."""
-    if isinstance(front_end, CommonFrontEnd):
-        reach_hz = front_end.fmax_hz if front_end.reach_hz is None else front_end.reach_hz
-        return front_end.fmin_hz, min(front_end.fmax_hz, reach_hz)
     reach, top = REACH * highest_rate, heard_up_to_hz(front_end)
+    if isinstance(front_end, CommonFrontEnd) and top is not None:
+        return front_end.fmin_hz, top
     return min(_LOWEST_HZ, highest_rate / 100), reach if top is None else min(top, reach)
 
 

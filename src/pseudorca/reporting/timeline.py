@@ -72,21 +72,21 @@ def timeline(project: Project, folder: Path, classes: Sequence[str]) -> list[Blo
         )
     legend(made, colours, loc="outside upper left", ncols=6)
     noun, second = ("hours", 3600) if table["recorded_s"].sum() >= 1800 else ("minutes", 60)
-    listened, recorded = (table[f"{name}_s"].sum() / second for name in ("listened", "recorded"))
+    listened, recorded, quiet = (
+        table[f"{name}_s"].sum() / second for name in ("listened", "recorded", "quiet")
+    )
     caption = (
         f"Detections per {period} (UTC) of each population, by when they begin. Grey: how much of the "
         f"{period} was recorded, darker how much of it was listened to ({listened:,.1f} of "
         f"{recorded:,.1f} {noun}); white: nobody recorded, and nothing could be heard. No bar where "
         "there is grey: listened, and nothing named."
     )
-    if quiet_s := float(table["quiet_s"].sum()):
-        caption += (
-            f" {quiet_s / 3600:,.1f} hours without signal were listened to by the gate alone."
-        )
+    if quiet:
+        caption += f" {quiet:,.1f} {noun} without signal were listened to by the gate alone."
     if len(order) > len(shown):
         caption += f" The {len(shown)} recorders with most detections of {len(order)}."
     if lost_s:
-        caption += f" {lost_s / 3600:,.1f} hours in files without a time are not shown."
+        caption += f" {lost_s / second:,.1f} {noun} in files without a time are not shown."
     spoken = ", ".join(f"{label} {int(n)}" for label, n in counts.sum().items())
     shown_chart = chart(
         made, description=f"Detections over time: {spoken}. {caption}", caption=caption
