@@ -4,6 +4,7 @@ In: tables of clips and recordings. Out: rows of numbers and embeddings in the s
 settings that made them, so that a second run reads no audio and a killed one goes on.
 """
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +74,7 @@ def measure_sounds(
     def measure(clip: Any) -> NDArray[np.float32] | None:
         recording = by_id[clip.recording_id]
         try:
-            check_unchanged(recording)
+            check(recording)
             reader = audio.Reader(full_path(recording))
         except AudioError:
             return None
@@ -83,7 +84,7 @@ def measure_sounds(
             except AudioError:
                 return nothing
 
-    by_id = _by_id(recordings)
+    by_id, check = _by_id(recordings), functools.cache(check_unchanged)
     ids = clips["clip_id"].to_numpy(dtype=object)
     todo = clips[~clips["clip_id"].isin(store.embedded(sound_id, ids.tolist()))]
 
@@ -130,14 +131,16 @@ def embed_swaps(
     -------
     ndarray [shape=(n_pairs, n_dimensions)]
     """
-    by_id = _by_id(recordings)
+    by_id, check = _by_id(recordings), functools.cache(check_unchanged)
     clip_of: dict[str, Any] = {str(row.clip_id): row for row in clips.itertuples()}
 
+    def parts_of(clip: Any) -> SoundParts:
+        recording = by_id[clip.recording_id]
+        check(recording)
+        return clip_parts(clip, recording, front_end)
+
     def draw(pair: tuple[str, str]) -> NDArray[np.uint8]:
-        signals, sea = (
-            clip_parts(clip, by_id[clip.recording_id], front_end)
-            for clip in (clip_of[clip_id] for clip_id in pair)
-        )
+        signals, sea = (parts_of(clip_of[clip_id]) for clip_id in pair)
         seed = seed_of(signals.waveform, sea.waveform)
         sound = swap_background(signals, sea, seed=seed)
         return embedder.network_input(sound, sample_rate=sea.sample_rate)
@@ -203,10 +206,8 @@ def clip_parts(clip: Any, recording: Any, front_end: BackgroundFrontEnd) -> Soun
     Raises
     ------
     AudioError
-        If the clip cannot be read, changed since the scan, or is too short or too silent to be taken
-        apart.
+        If the clip cannot be read, or is too short or too silent to be taken apart.
     """
-    check_unchanged(recording)
     with audio.Reader(full_path(recording)) as reader:
         return _apart(reader, clip, front_end)
 
