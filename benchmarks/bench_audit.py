@@ -21,8 +21,8 @@ from pathlib import Path
 import pandas as pd
 import scipy.stats
 
-from pseudorca import workflow
-from pseudorca.learning.heads import LogisticHead
+from pseudorca import project as workflow
+from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions

@@ -20,10 +20,12 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from pseudorca.features.backbones import load_backbone
-from pseudorca.features.common import CommonFrontEnd, resample
-from pseudorca.features.embedder import Embedder
-from pseudorca.features.embedding import embed_clips, read_clip
+from pseudorca.backbones import load_backbone
+from pseudorca.embedding.drawing import read_clip
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.stream import embed_clips
+from pseudorca.frontends.base import resample
+from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions, cut
 from pseudorca.recordings.manifest import full_path, scan

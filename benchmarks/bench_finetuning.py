@@ -28,19 +28,20 @@ import scipy.optimize
 import scipy.special
 from numpy.typing import NDArray
 
-from pseudorca import workflow
-from pseudorca.assessment.audit import paired_difference
-from pseudorca.assessment.metrics import unit_truth
-from pseudorca.features.joint import load_embedders
+from pseudorca import project as workflow
+from pseudorca.embedding.joint import load_embedders
+from pseudorca.evaluation.metrics import unit_truth
+from pseudorca.evaluation.paired import paired_difference
 from pseudorca.learning.crossval import OutOfFold, cross_validate
-from pseudorca.learning.heads import LogisticHead, make_head
-from pseudorca.learning.training_set import labelled_clips, make_training_set
+from pseudorca.learning.dataset import labelled_clips, make_training_set
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.through_network import through_network
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import EMBEDDER_FOLDER, Store
-from pseudorca.workflow.finetuning import through_network
 
 MEASURES = ("right", "loss", "calibrated_loss", "clips_right", "clips_loss")
 _EIGHTHS = 8
@@ -150,7 +151,7 @@ def measured(store: Store, name: str, settings: Mapping[str, Any], split: Split)
 
 
 def hash_of(settings: Mapping[str, Any], split: Split) -> int:
-    from pseudorca.workflow.project import hash_of as text_of
+    from pseudorca.values import hash_of as text_of
 
     return int(text_of([dict(settings), vars(split)])[:12], 16)
 

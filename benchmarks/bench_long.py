@@ -34,8 +34,8 @@ import torchvision
 from safetensors.torch import save_file
 
 from pseudorca import simulation
-from pseudorca.features.common import resample
-from pseudorca.features.embedder import Embedder, load_embedder
+from pseudorca.embedding.embedder import Embedder, load_embedder
+from pseudorca.frontends.base import resample
 from pseudorca.recordings import audio
 from pseudorca.simulation.moments import LONG_ACTIVITY
 

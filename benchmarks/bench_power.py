@@ -33,11 +33,12 @@ import scipy.stats
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from pseudorca.assessment.inference import permutation_test
-from pseudorca.assessment.intervals import interval, loss_interval
+from pseudorca.evaluation.inference import permutation_test
+from pseudorca.evaluation.intervals import interval, loss_interval
 from pseudorca.learning.calibration import fit_calibrator
-from pseudorca.learning.heads import LinearHead, LogisticHead
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import LinearHead
+from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.recordings.folds import Split, assign_folds
 
 Rule = Callable[[str, str], tuple[float, float]]

@@ -30,16 +30,17 @@ from bench_watkins_protocol import SPLITS, metadata_with_groups
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from pseudorca import workflow
-from pseudorca.features import small_network
-from pseudorca.features.backbones import load_backbone
-from pseudorca.features.common import REACH, CommonFrontEnd, Picture, filter_weights
-from pseudorca.features.embedder import Embedder
-from pseudorca.features.embedding import embed_clips
-from pseudorca.features.front_ends import make_front_end
+from pseudorca import project as workflow
+from pseudorca.backbones import load_backbone, small_network
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.stream import embed_clips
+from pseudorca.frontends.base import Picture
+from pseudorca.frontends.common import CommonFrontEnd, filter_weights
+from pseudorca.frontends.registry import make_front_end
 from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.heads import LogisticHead
-from pseudorca.learning.training_set import labelled_clips, make_training_set
+from pseudorca.learning.dataset import labelled_clips, make_training_set
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.recordings.bands import REACH
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import group_values, make_folds
 from pseudorca.recordings.manifest import ScanOptions

@@ -24,33 +24,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pseudorca import workflow
-from pseudorca.assessment.audit import paired_difference
-from pseudorca.assessment.compare import word
-from pseudorca.assessment.metrics import evaluate, unit_truth
-from pseudorca.features.augment import ViewOptions
-from pseudorca.features.backbones import load_backbone
-from pseudorca.features.backbones.registry import backbone_info
-from pseudorca.features.embedder import Embedder
-from pseudorca.features.embedding import embed_clips
-from pseudorca.features.front_ends import make_front_end
-from pseudorca.learning.centring import PLAIN, Preparation
+from pseudorca import project as workflow
+from pseudorca.backbones import load_backbone
+from pseudorca.backbones.registry import backbone_info
+from pseudorca.compare.choosing import word
+from pseudorca.embedding.augmentation.alterations import ViewOptions
+from pseudorca.embedding.augmentation.copies import ViewSet, embed_views, keep_view_set, referring
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.stream import embed_clips
+from pseudorca.evaluation.metrics import measure as unit_metrics
+from pseudorca.evaluation.metrics import unit_truth
+from pseudorca.evaluation.paired import paired_difference
+from pseudorca.frontends.registry import make_front_end
 from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.heads import LogisticHead
-from pseudorca.learning.preparing import (
-    ViewSet,
-    embed_views,
-    keep_view_set,
-    prepared_set,
-    referring,
-)
-from pseudorca.learning.training_set import labelled_clips
-from pseudorca.learning.views import learning_from
+from pseudorca.learning.dataset import labelled_clips
+from pseudorca.learning.from_copies import learning_from
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.preparation import PLAIN, Preparation, prepared_set
+from pseudorca.recordings.clips import project_clips
 from pseudorca.recordings.folds import Folds, Split, make_folds
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import Store
-from pseudorca.workflow.clips import project_clips
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 NETWORKS = {"pseudorca_small": "official", "mn04_as": str(SHARED / "weights/mn04_as_mAP_432.pt")}
@@ -276,7 +271,7 @@ def judged(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The result of a unit, and which units were named rightly."""
     independent = data.groups if split.is_optimistic else folds.units
-    row = evaluate(
+    row = unit_metrics(
         clips, recordings, scored.log_probabilities, scored.classes,
         unit=unit, split=split.name, groups=independent,
     )  # fmt: skip

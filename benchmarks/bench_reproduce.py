@@ -26,18 +26,18 @@ import torch
 import torchvision
 from torchvision import transforms
 
-from pseudorca.features.backbones import load_backbone
-from pseudorca.features.embedder import Embedder
-from pseudorca.features.study import StudyFrontEnd
+from pseudorca.backbones import load_backbone
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.heads import SoftmaxHead
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.recordings import audio
 from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.study.networks import ADAPTING_BATCHES, BATCH
-from pseudorca.study.options import StudyOptions
 from pseudorca.study.published import NETWORKS
 from pseudorca.study.reproduce import reproduce
+from pseudorca.study.settings import StudyOptions
 from pseudorca.study.straight import ChosenSoftmaxHead
 from pseudorca.study.training import Kept, train
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pseudorca import workflow
-from pseudorca.learning.heads import LogisticHead
+from pseudorca import project as workflow
+from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.simulation import SurveyConfig, simulate_survey

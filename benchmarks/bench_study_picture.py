@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from pseudorca.features.study import StudyFrontEnd
+from pseudorca.frontends.study_picture import StudyFrontEnd
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

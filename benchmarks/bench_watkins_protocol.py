@@ -15,13 +15,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from pseudorca import workflow
-from pseudorca.features.backbones import Backbone, load_backbone
-from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedder import Embedder, save_embedder
-from pseudorca.features.embedding import embed_clips
-from pseudorca.features.study import StudyFrontEnd
-from pseudorca.learning.heads import LogisticHead
+from pseudorca import project as workflow
+from pseudorca.backbones import Backbone, load_backbone
+from pseudorca.embedding.embedder import Embedder, save_embedder
+from pseudorca.embedding.stream import embed_clips
+from pseudorca.frontends.common import CommonFrontEnd
+from pseudorca.frontends.study_picture import StudyFrontEnd
+from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from pseudorca import workflow
-from pseudorca.learning.heads import LogisticHead
+from pseudorca import project as workflow
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.project import AuditOptions, DecisionOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
-from pseudorca.reporting.report import write_report
+from pseudorca.report.report import write_report
 from pseudorca.store import Store
-from pseudorca.workflow import AuditOptions, DecisionOptions
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 WATKINS = SHARED / "data" / "watkins-odontocetes"

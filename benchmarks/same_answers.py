@@ -131,7 +131,8 @@ def masked(value: Any) -> Any:
 
 def record(out: Path, source: Path, data: Path, weights: Path, only: list[str]) -> None:
     """Run all verbs of all collections; a masked JSON file per answer, and what predict wrote."""
-    old = "decide --events" if (source / "pseudorca" / "workflow").is_dir() else "events"
+    has_verb = (source / "pseudorca" / "cli" / "events.py").is_file()
+    events = "events" if has_verb else "decide --events"
     environment = os.environ | {"PYTHONPATH": str(source)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -142,7 +143,7 @@ def record(out: Path, source: Path, data: Path, weights: Path, only: list[str]) 
             target.mkdir(parents=True, exist_ok=True)
             places = {"project": folder / collection / "project", "out": folder / collection}
             for answer, words in verbs:
-                typed = " ".join(words).format(events=old, **places).split(" ")
+                typed = " ".join(words).format(events=events, **places).split(" ")
                 done = subprocess.run(
                     [sys.executable, "-c", RUN, *typed, "--json"],
                     env=environment, capture_output=True, text=True, check=False,
@@ -180,14 +181,18 @@ def differences(before: Any, after: Any, where: str = "") -> Iterator[str]:
 def compare(before: Path, after: Path) -> int:
     """Print what differs, and return how many places that are."""
     n = 0
-    files = sorted({file.relative_to(top) for top in (before, after) for file in top.rglob("*.json")})
+    files = sorted(
+        {file.relative_to(top) for top in (before, after) for file in top.rglob("*.json")}
+    )
     for file in files:
         if not ((before / file).is_file() and (after / file).is_file()):
             print(f"{file}: only {'after' if (after / file).is_file() else 'before'}")
             n += 1
             continue
         found = list(
-            differences(json.loads((before / file).read_text()), json.loads((after / file).read_text()))
+            differences(
+                json.loads((before / file).read_text()), json.loads((after / file).read_text())
+            )
         )
         for text in found[:20]:
             print(f"{file}{text}")

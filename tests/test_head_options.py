@@ -6,12 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pseudorca.cli.head_options import (
-    TUNED_HEAD,
-    HeadOptions,
-    TunedHeadOptions,
-    with_head_options,
-)
+from pseudorca.cli.head_options import TUNED_HEAD, HeadOptions, TunedHeadOptions, with_head_options
 from pseudorca.cli.options import Balance, HeadKind
 from pseudorca.errors import PseudorcaError
 from pseudorca.store import Store

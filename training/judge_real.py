@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from simulated import front_end
 from train_network import load_run
 
-from pseudorca import workflow
-from pseudorca.features.embedding import embed_clips
-from pseudorca.learning.heads import LogisticHead, one_blas_thread
-from pseudorca.learning.training_set import TrainingSet, make_training_set
+from pseudorca import project as workflow
+from pseudorca.embedding.stream import embed_clips
+from pseudorca.learning.dataset import TrainingSet, make_training_set
+from pseudorca.learning.heads.base import one_blas_thread
+from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Folds, assign_folds, make_folds
 from pseudorca.recordings.manifest import ScanOptions

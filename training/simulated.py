@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudorca import simulation as sim
+from pseudorca.backbones.small_network import FRONT_END
 from pseudorca.errors import AudioError
-from pseudorca.features.common import REACH, CommonFrontEnd
-from pseudorca.features.small_network import FRONT_END
+from pseudorca.frontends.common import CommonFrontEnd
+from pseudorca.recordings.bands import REACH
 from pseudorca.simulation.signals import PULSED
 
 FORMAT = 1  # changes with anything that changes a cached clip

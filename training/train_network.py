@@ -39,10 +39,10 @@ from simulated import (
 )
 from torch import Tensor, nn
 
-from pseudorca.features.common import filter_weights
-from pseudorca.features.small_network import NetworkConfig, SideBySide, SmallNetwork
-from pseudorca.learning.heads import LogisticHead
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.backbones.small_network import NetworkConfig, SideBySide, SmallNetwork
+from pseudorca.frontends.common import filter_weights
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.recordings.folds import assign_folds
 from pseudorca.simulation import KINDS
 

@@ -26,6 +26,7 @@ from pseudorca.errors import StoreError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+
 FORMAT = 2
 """Version of the layout; a project of another format is refused, never misread."""
 
@@ -397,3 +398,6 @@ def _frame(rows: "pa.Table") -> pd.DataFrame:
     if "channel" in frame and not isinstance(frame["channel"].dtype, pd.StringDtype):
         frame["channel"] = frame["channel"].astype("Int64")
     return frame
+
+
+PROBLEM_COLUMNS = ("path", "stage", "reason", "detail")

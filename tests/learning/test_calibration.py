@@ -16,9 +16,11 @@ from pseudorca.learning.calibration import (
     fit_calibrator,
     make_prior,
 )
-from pseudorca.learning.ensembles import MeanHead
-from pseudorca.learning.heads import LogisticHead, SoftmaxHead
-from pseudorca.learning.training_set import OTHER, TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.heads.mean import MeanHead
+from pseudorca.learning.heads.softmax import SoftmaxHead
+from pseudorca.recordings.folds import OTHER
 
 CLASSES = ["Insular", "Pelagic"]
 

@@ -10,14 +10,16 @@ from sklearn.svm import SVC
 
 from pseudorca.errors import HeadError
 from pseudorca.learning.calibration import carried_prior
-from pseudorca.learning.ensembles import MeanHead, blocks_of, side_by_side
-from pseudorca.learning.forest import ForestHead
-from pseudorca.learning.heads import LogisticHead, SoftmaxHead, load_trained, make_head
-from pseudorca.learning.link import fit_slope, log_softmax
-from pseudorca.learning.mixtures import GmmHead, HmmHead
-from pseudorca.learning.svm import SvmHead
-from pseudorca.learning.trained import recording_weights, standardisation
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import load_trained, recording_weights, standardisation
+from pseudorca.learning.heads.forest import ForestHead
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.heads.mean import MeanHead, blocks_of, side_by_side
+from pseudorca.learning.heads.mixtures import GmmHead, HmmHead
+from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.heads.score_scale import fit_slope, log_softmax
+from pseudorca.learning.heads.softmax import SoftmaxHead
+from pseudorca.learning.heads.svm import SvmHead
 from pseudorca.learning.tuning import SPACES, TunedHead, settled, tune
 
 from .test_heads import make_set

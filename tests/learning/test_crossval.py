@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pseudorca.assessment.metrics import evaluate
 from pseudorca.errors import FoldError
+from pseudorca.evaluation.metrics import measure
 from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.heads import LogisticHead, SoftmaxHead
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.recordings.folds import Split, make_folds
 
 
@@ -44,7 +45,7 @@ def survey(n_encounters=12, n_per=8, d=16, population=0.0, encounter=0.0, seed=0
 def balanced_accuracy(clips, recordings, data, split, head=None, unit="clip"):
     folds = make_folds(clips, recordings, Split(split, n_folds=4, n_repeats=2))
     scored = cross_validate(data, folds, head or LogisticHead(c=0.01))
-    return evaluate(
+    return measure(
         clips, recordings, scored.log_probabilities, scored.classes,
         unit=unit, split=split, groups=data.groups,
     )["balanced_accuracy"]  # fmt: skip

@@ -9,18 +9,24 @@ import torch
 import torchvision
 from numpy.testing import assert_array_equal
 
+from pseudorca.backbones import load_backbone, small_network
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.network_inputs import ClipInputs
 from pseudorca.errors import BackboneError, HeadError, MissingExtraError
-from pseudorca.features import small_network
-from pseudorca.features.backbones import load_backbone
-from pseudorca.features.embedder import Embedder
-from pseudorca.features.front_ends import make_front_end
-from pseudorca.features.inputs import ClipInputs
-from pseudorca.learning.crossval import cross_validate, fit_head
-from pseudorca.learning.finetuning import Augmentation, FineTunedHead, Material, training
-from pseudorca.learning.finetuning.augmentation import change, draw_changes, quietest
-from pseudorca.learning.finetuning.network import TunedNetwork, begun_anew, stages_of
-from pseudorca.learning.heads import LinearHead, LogisticHead, make_head
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.frontends.registry import make_front_end
+from pseudorca.learning.crossval import cross_validate
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import LinearHead, fit_head
+from pseudorca.learning.heads.finetuned import Augmentation, FineTunedHead, Material
+from pseudorca.learning.heads.finetuned import loop as training
+from pseudorca.learning.heads.finetuned.changes import change, draw_changes, quietest
+from pseudorca.learning.heads.finetuned.tuned_network import (
+    TunedNetwork,
+    begun_anew,
+    stages_of,
+)
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.heads.registry import make_head
 from pseudorca.recordings.folds import Folds, Split
 
 PLAIN = Augmentation(time_shift=0)

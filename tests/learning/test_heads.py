@@ -7,14 +7,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from pseudorca.errors import HeadError
-from pseudorca.learning.heads import (
-    C_GRID,
-    LogisticHead,
-    SoftmaxHead,
-    make_head,
-    recording_weights,
-)
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import recording_weights
+from pseudorca.learning.heads.logistic import C_GRID, LogisticHead
+from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.recordings.folds import assign_folds
 
 

@@ -6,10 +6,12 @@ import pytest
 
 from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.ensembles import MeanHead
-from pseudorca.learning.heads import LogisticHead, SoftmaxHead, load_trained
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import load_trained
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.heads.mean import MeanHead
+from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.pseudo_labels import PseudoLabelHead, Unlabelled
-from pseudorca.learning.training_set import TrainingSet
 from pseudorca.learning.tuning import TunedHead
 from pseudorca.recordings.folds import Split, make_folds
 

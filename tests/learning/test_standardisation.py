@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pseudorca.learning.heads import LogisticHead
-from pseudorca.learning.trained import standardisation
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import standardisation
+from pseudorca.learning.heads.logistic import LogisticHead
 
 
 def make_set(vectors, blocks=()):

@@ -8,8 +8,8 @@ import pytest
 
 from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.heads import C_GRID, LogisticHead
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.logistic import C_GRID, LogisticHead
 from pseudorca.learning.tuning import SPACES, TunedHead, tune
 from pseudorca.recordings.folds import Split, make_folds
 

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from pseudorca import workflow
+from pseudorca import project as workflow
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import Store

@@ -9,18 +9,20 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from pseudorca import workflow
+from pseudorca import project as workflow
+from pseudorca.audit.audit import sample_clips
 from pseudorca.cli import app
+from pseudorca.embedding.augmentation import measured as parts
+from pseudorca.embedding.augmentation.apart import BackgroundFrontEnd
+from pseudorca.embedding.joint import load_embedders
 from pseudorca.errors import AudioError, FoldError
-from pseudorca.features import parts
-from pseudorca.learning.heads import LogisticHead
+from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import Store
-from pseudorca.workflow.audit import sample_clips
 
 RATE, BACKBONE = 32_000, "shufflenet_v2_x0_5"
 HEAD, SPLIT = LogisticHead(c=0.01), Split("encounter", 3)
@@ -106,7 +108,7 @@ def test_audit_again_says_the_same_and_reads_no_audio(project, audited, monkeypa
 
 def test_measuring_goes_on_where_it_was_killed(project, audited, monkeypatch):
     clips, recordings = project.read("clips"), project.read("recordings")
-    front_end = parts.BackgroundFrontEnd(workflow.audit.load_embedders(
+    front_end = BackgroundFrontEnd(load_embedders(
         project.folder / "embedder").front_end, (100.0, 15_000.0))  # fmt: skip
     monkeypatch.setattr(parts, "_BATCH", 4)
     monkeypatch.setattr(parts, "_COMMIT_S", -1.0)
@@ -135,7 +137,7 @@ def test_what_is_away_or_another_is_measured_when_it_is_back_by_as_many_threads_
     project, monkeypatch
 ):
     clips, recordings = project.read("clips").iloc[:6], project.read("recordings")
-    front_end = parts.BackgroundFrontEnd(workflow.audit.load_embedders(
+    front_end = BackgroundFrontEnd(load_embedders(
         project.folder / "embedder").front_end, (100.0, 15_000.0))  # fmt: skip
     n_threads = []
     pool = parts.ThreadPoolExecutor

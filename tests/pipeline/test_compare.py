@@ -8,15 +8,17 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from pseudorca import cli, workflow
-from pseudorca.assessment.compare import NESTED
+from pseudorca import cli
+from pseudorca import project as workflow
+from pseudorca.compare import compare as compare_stage
+from pseudorca.compare.choosing import NESTED
+from pseudorca.embedding.embedder import load_embedder
+from pseudorca.embedding.known import known_embedders
 from pseudorca.errors import PseudorcaError
-from pseudorca.features.embedder import load_embedder
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.heads import make_head
+from pseudorca.learning.heads.registry import make_head
 from pseudorca.recordings.folds import Split
 from pseudorca.store import EMBEDDER_FOLDER, Store
-from pseudorca.workflow.embedders import known_embedders
 
 from .conftest import BACKBONE
 
@@ -53,7 +55,7 @@ def test_a_second_run_computes_nothing_and_says_the_same(
 ) -> None:
     first = workflow.compare_project(embedded, OPTIONS, tmp_path)
     n_runs = len(embedded.read("runs", where="verb = 'embed'"))
-    monkeypatch.setattr(workflow.compare, "embed_clips", None)
+    monkeypatch.setattr(compare_stage, "embed_clips", None)
     second = workflow.compare_project(embedded, OPTIONS, tmp_path)
     assert len(embedded.read("runs", where="verb = 'embed'")) == n_runs
     drop = ("clips_per_s",)
@@ -104,7 +106,7 @@ def test_what_is_not_for_commercial_use_is_compared_but_not_chosen(
     def limited(licence: str) -> bool:
         return "unknown (local weights file)" in licence
 
-    monkeypatch.setattr(workflow.compare, "is_non_commercial", limited)
+    monkeypatch.setattr(compare_stage, "is_non_commercial", limited)
     result = workflow.compare_project(embedded, OPTIONS, tmp_path)
     left_out = [name for name in result["variants"] if BACKBONE in name]
     assert list(result["not_chosen_among"]) == left_out

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.prediction.events import FILTERS, Condition, EventColumns
-from pseudorca.reporting.events import write_events_report
-from pseudorca.workflow.decide_events import EventOptions, decide_events
+from pseudorca.events.decide_events import EventOptions, decide_events
+from pseudorca.events.page import write_events_report
+from pseudorca.events.table import FILTERS, Condition, EventColumns
 
 BANTER = Path(__file__).parents[3] / "shared/data/hiceas-2017/acoustic_events_banter.csv"
 

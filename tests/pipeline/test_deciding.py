@@ -7,16 +7,15 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from pseudorca import workflow
+from pseudorca import project as workflow
 from pseudorca.errors import ManifestError, PseudorcaError, StoreError
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.heads import LogisticHead
-from pseudorca.learning.training_set import OTHER
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.project import DecisionOptions
 from pseudorca.recordings.clips import ClipOptions
-from pseudorca.recordings.folds import Split
+from pseudorca.recordings.folds import OTHER, Split
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import Store
-from pseudorca.workflow import DecisionOptions
 
 from .conftest import BACKBONE, RATE
 

@@ -14,13 +14,14 @@ import pytest
 import soundfile as sf
 import torch
 
+from pseudorca.backbones import load_backbone
+from pseudorca.embedding import drawing
+from pseudorca.embedding.drawing import clip_pictures, read_clip
+from pseudorca.embedding.embedder import Embedder, load_embedder, save_embedder
+from pseudorca.embedding.stream import embed_clips
 from pseudorca.errors import BackboneError
-from pseudorca.features import embedding
-from pseudorca.features.backbones import load_backbone
-from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.embedder import Embedder, load_embedder, save_embedder
-from pseudorca.features.embedding import clip_pictures, embed_clips, read_clip
-from pseudorca.features.study import StudyFrontEnd
+from pseudorca.frontends.common import CommonFrontEnd
+from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions, cut
 from pseudorca.recordings.manifest import full_path, scan, scan_files
@@ -96,9 +97,9 @@ def test_a_second_run_embeds_nothing(tables, embedder, tmp_path):
 def test_a_killed_run_resumes_to_the_same_table(tables, embedder, survey, weights, tmp_path):
     project = tmp_path / "p"
     script = (
-        "import sys, pseudorca.features.embedding as e\n"
+        "import sys, pseudorca.embedding.stream as e\n"
         "e._COMMIT_CLIPS = 3\n"
-        "from pseudorca import workflow\n"
+        "from pseudorca import project as workflow\n"
         "from pseudorca.store import Store\n"
         "from pseudorca.recordings.manifest import ScanOptions\n"
         "from pathlib import Path\n"
@@ -224,7 +225,7 @@ def test_no_file_is_closed_while_a_thread_reads_it(embedder, tmp_path, monkeypat
     recordings = scan_files([tmp_path]).recordings
     clips, _ = cut(recordings, ClipOptions(window_s=1.0))
     reading, closed_meanwhile = threading.Event(), []
-    read, close = embedding._read, audio.Reader.close
+    read, close = drawing._read, audio.Reader.close
 
     def slowly(*arguments):
         reading.set()
@@ -237,7 +238,7 @@ def test_no_file_is_closed_while_a_thread_reads_it(embedder, tmp_path, monkeypat
         closed_meanwhile.append(reading.is_set())
         close(self)
 
-    monkeypatch.setattr(embedding, "_read", slowly)
+    monkeypatch.setattr(drawing, "_read", slowly)
     monkeypatch.setattr(audio.Reader, "close", noted)
     pictures = clip_pictures(clips, recordings, embedder, n_threads=1)
     next(pictures)

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pseudorca import workflow
+from pseudorca import project as workflow
+from pseudorca.backbones import load_backbone
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.joint import load_embedders
+from pseudorca.embedding.network_inputs import keep_inputs
 from pseudorca.errors import AudioError, HeadError, StoreError
-from pseudorca.features.backbones import load_backbone
-from pseudorca.features.classic import ClassicFrontEnd
-from pseudorca.features.embedder import Embedder
-from pseudorca.features.inputs import keep_inputs
-from pseudorca.features.joint import load_embedders
+from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.heads import make_head
+from pseudorca.learning.heads.registry import make_head
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
-from pseudorca.reporting.project import is_saved, read_project
+from pseudorca.report.contents import is_saved, read_project
 from pseudorca.store import EMBEDDER_FOLDER, Store
 
 from .conftest import RATE
@@ -67,7 +67,7 @@ def test_network_inputs_are_kept_as_they_are_drawn_and_only_once(embedded: Store
     row = recordings.set_index("recording_id").loc[clips["recording_id"].iloc[-1]]
     path = Path(row["root"]) / row["path"]
     with audio.Reader(path) as reader:
-        from pseudorca.features.embedding import read_clip
+        from pseudorca.embedding.drawing import read_clip
 
         sound = read_clip(reader, clips.iloc[-1])
         rate = reader.info.sample_rate

@@ -7,22 +7,23 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pseudorca import cli, workflow
+from pseudorca import cli
+from pseudorca import project as workflow
+from pseudorca.embedding.drawing import read_clip
+from pseudorca.embedding.joint import JointEmbedder, load_embedders
+from pseudorca.embedding.known import known_embedders
 from pseudorca.errors import BackboneError, HeadError
-from pseudorca.features.embedding import read_clip
-from pseudorca.features.joint import JointEmbedder, load_embedders
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.ensembles import MeanHead
-from pseudorca.learning.heads import LogisticHead
+from pseudorca.learning.dataset import labelled_clips, make_training_set
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.heads.mean import MeanHead
 from pseudorca.learning.pseudo_labels import PseudoLabelHead
-from pseudorca.learning.training_set import labelled_clips, make_training_set
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import full_path
-from pseudorca.reporting.report import write_report
+from pseudorca.report.report import write_report
 from pseudorca.store import EMBEDDER_FOLDER, Store
-from pseudorca.workflow.embedders import known_embedders
 
 JOINT = "logmel+mean_spectrum"
 HEAD = LogisticHead(c=0.1)

@@ -15,24 +15,25 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from pseudorca import workflow
+from pseudorca import project as workflow
+from pseudorca.embedding import cluster, drawing
+from pseudorca.embedding import stream as embedding
+from pseudorca.embedding.gate import Gate
 from pseudorca.errors import FrontEndError, PseudorcaError, StoreError
-from pseudorca.features import cluster, embedding
-from pseudorca.features.common import CommonFrontEnd
-from pseudorca.features.gate import Gate
-from pseudorca.features.slow import SlowFrontEnd
-from pseudorca.features.sound_windows import EfficientATFrontEnd
-from pseudorca.features.study import StudyFrontEnd
-from pseudorca.learning.centring import PLAIN
+from pseudorca.frontends.common import CommonFrontEnd
+from pseudorca.frontends.slowed import SlowFrontEnd
+from pseudorca.frontends.study_picture import StudyFrontEnd
+from pseudorca.frontends.windows import EfficientATFrontEnd
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.heads import LogisticHead
-from pseudorca.prediction import scores
-from pseudorca.prediction.scores import portions
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.preparation import PLAIN
+from pseudorca.prediction import predictor as scores
+from pseudorca.prediction.predict import _heard, _notices
+from pseudorca.prediction.predictor import portions
+from pseudorca.project import Computing
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import scan_files
 from pseudorca.store import CLASSIFIER_FOLDER, Store
-from pseudorca.workflow import Computing
-from pseudorca.workflow.predict import _heard, _notices
 
 RATE = 32_000
 
@@ -245,16 +246,16 @@ def test_compressed_files_do_not_use_up_the_open_files(
     rng = np.random.default_rng(2)
     for k in range(12):  # the last second of each is left out, so its end is never read
         sf.write(tmp_path / f"{k}.ogg", 0.1 * rng.standard_normal(4 * RATE), RATE, format="OGG")
-    monkeypatch.setattr(embedding, "_MOST_OPEN", 3)
+    monkeypatch.setattr(drawing, "_MOST_OPEN", 3)
     n_open: list[int] = []
-    read = embedding._OpenFiles.read
+    read = drawing.OpenFiles.read
 
     def counted(self, *rest):  # type: ignore[no-untyped-def]
         found = read(self, *rest)
         n_open.append(sum(len(held[1]) for held in self._open.values()))
         return found
 
-    monkeypatch.setattr(embedding._OpenFiles, "read", counted)
+    monkeypatch.setattr(drawing.OpenFiles, "read", counted)
     said = workflow.predict_project(trained, [tmp_path], computing=Computing(n_threads=1))
     assert (said["n_clips"], said["n_problems"]) == (12, 0)
     assert max(n_open) <= 3
@@ -269,11 +270,11 @@ def test_compressed_files_are_decoded_once(
     with sf.SoundFile(path, "w", RATE, 1, format="OGG") as file:
         for _ in range(200):  # libsndfile's encoder breaks on much at once
             file.write(0.1 * rng.standard_normal(RATE))
-    monkeypatch.setattr(embedding, "_CLIPS_PER_TASK", 4)
+    monkeypatch.setattr(drawing, "_CLIPS_PER_TASK", 4)
     opened: list[str] = []
-    reader = embedding.audio.Reader
+    reader = drawing.audio.Reader
     monkeypatch.setattr(
-        embedding.audio, "Reader", lambda path: (opened.append(str(path)), reader(path))[1]
+        drawing.audio, "Reader", lambda path: (opened.append(str(path)), reader(path))[1]
     )
     classifier = Classifier.load(trained.folder / CLASSIFIER_FOLDER / "classifier")
     recordings = scan_files([path]).recordings
@@ -282,7 +283,7 @@ def test_compressed_files_are_decoded_once(
     embedding.embed_clips(clips, recordings, classifier.embedder, trained, n_threads=2)
     assert len(opened) == 1
     with reader(path) as whole:  # the samples of a late window, read on its own
-        alone = embedding.read_clip(whole, clips.iloc[40])
+        alone = drawing.read_clip(whole, clips.iloc[40])
     vectors = trained.vectors(classifier.embedder.embedder_id, [clips["clip_id"].iloc[40]])
     drawn = classifier.embedder.network_input(alone, sample_rate=RATE)
     np.testing.assert_allclose(vectors, classifier.embedder.embed([drawn]), atol=1e-4)
@@ -296,7 +297,7 @@ def test_a_file_that_changes_during_the_run_is_a_problem(
     for path in deployment.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
     first, second, third = sorted(copy.iterdir())
-    draw, done = embedding._draw, []
+    draw, done = drawing._draw, []
 
     def changing(recording, *rest):  # type: ignore[no-untyped-def]
         if not done:
@@ -308,7 +309,7 @@ def test_a_file_that_changes_during_the_run_is_a_problem(
             third.unlink()
         return draw(recording, *rest)
 
-    monkeypatch.setattr(embedding, "_draw", changing)
+    monkeypatch.setattr(drawing, "_draw", changing)
     computing = Computing(n_threads=1)
     said = workflow.predict_project(trained, [copy], output=tmp_path / "out", computing=computing)
     reasons = {row["path"]: row["reason"] for row in said["problems"]}
@@ -397,7 +398,7 @@ def test_killed_at_any_moment_and_run_again_the_tables_are_the_same(
 def test_workers_give_the_same_tables_even_if_one_is_killed(
     trained: Store, deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "UNIT_CLIPS", 4)  # 15 units, most of them open when it dies
+    monkeypatch.setattr(drawing, "UNIT_CLIPS", 4)  # 15 units, most of them open when it dies
     monkeypatch.setattr(cluster, "_UNITS_AHEAD", 2)
     pytest.importorskip("distributed")
     from distributed import LocalCluster

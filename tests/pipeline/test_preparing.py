@@ -11,25 +11,28 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pseudorca import cli, workflow
-from pseudorca.assessment.rightness import rightness
+from pseudorca import cli
+from pseudorca import project as workflow
+from pseudorca.embedding.augmentation.copies import referring
+from pseudorca.embedding.joint import load_embedders
 from pseudorca.errors import ClassifierError, HeadError
-from pseudorca.features.joint import load_embedders
-from pseudorca.learning.centring import Preparation
+from pseudorca.evaluation.encounter_accuracy import rightness
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.crossval import cross_validate, mean_said
-from pseudorca.learning.heads import LogisticHead, make_head
-from pseudorca.learning.preparing import prepared_set, referring
-from pseudorca.learning.training_set import labelled_clips
-from pseudorca.learning.views import learning_from
-from pseudorca.prediction import scores
+from pseudorca.learning.crossval import cross_validate
+from pseudorca.learning.dataset import labelled_clips
+from pseudorca.learning.from_copies import learning_from
+from pseudorca.learning.heads.base import mean_said
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.preparation import Preparation, prepared_set
+from pseudorca.learning.recipe import arguments_of
+from pseudorca.pages.blocks import Commands
+from pseudorca.prediction import predictor as scores
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split, make_folds
-from pseudorca.reporting.answer import answer_section
-from pseudorca.reporting.blocks import Commands
-from pseudorca.reporting.project import headline, is_saved, read_project
+from pseudorca.report.answer import answer_section
+from pseudorca.report.contents import headline, is_saved, read_project
 from pseudorca.store import EMBEDDER_FOLDER, Store
-from pseudorca.workflow.recipe import arguments_of
 
 HEAD = LogisticHead(c=0.1)
 ALL = Preparation(views=True, test_views=True, reference="minus")

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from pseudorca import cli, workflow
-from pseudorca.learning.heads import LogisticHead
+from pseudorca import cli
+from pseudorca import project as workflow
+from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import Store
 

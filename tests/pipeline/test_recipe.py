@@ -9,10 +9,9 @@ from typer.testing import CliRunner
 
 from pseudorca.cli.head_options import TUNED_HEAD, TunedHeadOptions, with_head_options
 from pseudorca.cli.options import Prepare, preparation_from
-from pseudorca.learning.centring import Preparation
-from pseudorca.reporting.project import describe_recipe
+from pseudorca.learning.preparation import Preparation
+from pseudorca.learning.recipe import arguments_of, describe_recipe, recipe_of
 from pseudorca.store import Store
-from pseudorca.workflow.recipe import arguments_of, recipe_of
 
 LINES = (
     "",

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pseudorca import cli, workflow
+from pseudorca import cli
+from pseudorca import project as workflow
 from pseudorca.errors import BackboneError, FrontEndError
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.heads import make_head
+from pseudorca.learning.heads.registry import make_head
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import CLASSIFIER_FOLDER, Store

@@ -10,16 +10,16 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from pseudorca import workflow
+from pseudorca import project as workflow
 from pseudorca.cli import app
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.heads import LogisticHead
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.prediction.rules import decision_rules
+from pseudorca.project import AuditOptions, DecisionOptions
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import Store
-from pseudorca.workflow import AuditOptions, DecisionOptions
-from pseudorca.workflow.rules import decision_rules
 
 from .conftest import BACKBONE, RATE, whistle
 

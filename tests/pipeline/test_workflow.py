@@ -10,11 +10,13 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from pseudorca import cli, workflow
+from pseudorca import cli
+from pseudorca import project as workflow
+from pseudorca.embedding import drawing
 from pseudorca.errors import AudioError, ClassifierError, HeadError, ManifestError, StoreError
-from pseudorca.features import embedding
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.heads import LogisticHead, SoftmaxHead
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
@@ -282,7 +284,7 @@ def test_predicting_on_bad_files_only_keeps_what_was_said_last(
     def unreadable(*_: object) -> None:
         raise AudioError("cannot be opened", "gone")
 
-    monkeypatch.setattr(embedding._OpenFiles, "read", unreadable)  # where the header was good
+    monkeypatch.setattr(drawing.OpenFiles, "read", unreadable)  # where the header was good
     for name in list(trained._database.list_tables(limit=1000).tables):
         if name.startswith("embeddings_"):
             trained._database.drop_table(name)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from pseudorca.learning.calibration import Calibrator, Prior
-from pseudorca.prediction.decisions import Rule, UnitScores, aggregate, decide
+from pseudorca.learning.units import UnitScores, aggregate
+from pseudorca.prediction.decisions import Rule, decide
 
 CLASSES = ["Insular", "Pelagic"]
 UNIFORM = Prior("uniform", np.array([0.5, 0.5]))

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.prediction.detections import DETECTION_COLUMNS, find_detections, timeline
+from pseudorca.prediction.detections import DETECTION_COLUMNS, find_detections
 from pseudorca.prediction.effort import find_gaps, summarise_effort
 from pseudorca.recordings.manifest import scan
+from pseudorca.recordings.timeline import timeline
 
 Make = Callable[..., pd.DataFrame]
 

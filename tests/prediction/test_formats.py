@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pseudorca.errors import PseudorcaError
+from pseudorca.formats.raven import RAVEN_COLUMNS
+from pseudorca.formats.registry import FORMATS
+from pseudorca.formats.whole import write_tables
 from pseudorca.learning.calibration import Calibrator, Prior
-from pseudorca.prediction import formats
-from pseudorca.prediction.decisions import Rule, aggregate, decide
+from pseudorca.learning.units import aggregate
+from pseudorca.prediction import files as formats
+from pseudorca.prediction.decisions import Rule, decide
 from pseudorca.prediction.detections import find_detections
 from pseudorca.prediction.effort import summarise_effort
-from pseudorca.prediction.files import write_tables
-from pseudorca.prediction.formats import (
-    FORMATS,
-    RAVEN_COLUMNS,
-    PredictionFiles,
-    write_predictions,
-)
-from pseudorca.prediction.scores import _readable
-from pseudorca.recordings.clips import ClipOptions, cut, read_raven
-from pseudorca.recordings.manifest import PROBLEM_COLUMNS, scan_files
+from pseudorca.prediction.files import PredictionFiles, write_predictions
+from pseudorca.prediction.predictor import _readable
+from pseudorca.recordings.clips import ClipOptions, cut
+from pseudorca.recordings.manifest import scan_files
+from pseudorca.recordings.selections import read_raven
+from pseudorca.store import PROBLEM_COLUMNS
 
 Make = Callable[..., pd.DataFrame]
 

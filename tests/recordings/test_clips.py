@@ -14,8 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pseudorca.errors import ClipError
-from pseudorca.recordings.clips import ClipOptions, clip_samples, cut, read_raven, windows
+from pseudorca.recordings.clips import ClipOptions, clip_samples, cut, windows
 from pseudorca.recordings.manifest import Manifest, scan
+from pseudorca.recordings.selections import read_raven
 
 Scanned = Callable[..., Manifest]
 

@@ -9,12 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pseudorca.errors import ManifestError
-from pseudorca.recordings.naming import (
-    FileName,
-    compile_pattern,
-    parse_encounter,
-    parse_file_name,
-)
+from pseudorca.recordings.naming import FileName, compile_pattern, parse_encounter, parse_file_name
 
 
 def utc(*parts: int) -> datetime:

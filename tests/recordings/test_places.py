@@ -21,13 +21,7 @@ import soundfile as sf
 
 from pseudorca.errors import AudioError, ManifestError, MissingExtraError
 from pseudorca.recordings import audio, places
-from pseudorca.recordings.manifest import (
-    ScanOptions,
-    check_unchanged,
-    full_path,
-    scan,
-    scan_files,
-)
+from pseudorca.recordings.manifest import ScanOptions, check_unchanged, full_path, scan, scan_files
 
 from . import corpus
 

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from pseudorca.store import Store
 from pseudorca.study.material import Material, read_material
 from pseudorca.study.networks import Networks
-from pseudorca.study.options import StudyOptions
 from pseudorca.study.reproduce import silent
+from pseudorca.study.settings import StudyOptions
 
 RATE = 16_000
 BACKBONES = ("shufflenet_v2_x0_5", "squeezenet1_1")  # with batch normalisation, and without

@@ -11,15 +11,17 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pseudorca import cli, workflow
+from pseudorca import cli
+from pseudorca import project as workflow
 from pseudorca.errors import HeadError, ManifestError, PseudorcaError
-from pseudorca.features.study import StudyFrontEnd
+from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.recordings import audio
+from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import Store
 from pseudorca.study import as_published
 from pseudorca.study.material import read_material
-from pseudorca.study.options import StudyOptions
 from pseudorca.study.reproduce import reproduce, silent
+from pseudorca.study.settings import StudyOptions
 from pseudorca.study.switches import ALL, MARGINS, TRAINING_MODE
 
 from .conftest import BACKBONES, write_survey
@@ -180,7 +182,7 @@ def test_training_mode_is_run_and_compared_with_its_approximation(survey, small,
 
 def test_spectrograms_are_the_front_end_s_and_none_overwrites_another(survey, tmp_path):
     store = Store(tmp_path / "p", create=True)
-    workflow.scan_project(store, survey, workflow.scan.ScanOptions())
+    workflow.scan_project(store, survey, ScanOptions())
     found = workflow.spectrogram_project(store, tmp_path / "png")
     files = sorted((tmp_path / "png").rglob("*.png"))
     assert len(files) == found["n_pictures"] == 54

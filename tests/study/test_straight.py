@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pseudorca.errors import HeadError
-from pseudorca.learning.heads import SoftmaxHead
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.study import straight
 from pseudorca.study.material import Material, chosen_unknown
 from pseudorca.study.reproduce import silent

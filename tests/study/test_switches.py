@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from pseudorca.embedding.drawing import clip_pictures
 from pseudorca.errors import PseudorcaError
-from pseudorca.features.embedding import clip_pictures
 from pseudorca.recordings.folds import STUDY_SEED
 from pseudorca.study.as_published import (
     Answers,

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pseudorca.errors import HeadError
-from pseudorca.learning.heads import SoftmaxHead
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.study import training
 from pseudorca.study.training import Kept, train
 

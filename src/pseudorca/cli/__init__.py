@@ -1,4 +1,4 @@
-"""The command line: one verb per stage, each a thin wrapper around :mod:`pseudorca.workflow`.
+"""The command line: one verb per stage, each a thin wrapper around :mod:`pseudorca.project`.
 
 An error that a user can mend is one line on stderr and exit status 2. Verbs import what they need
 when they run (torch takes seconds), so that ``--help`` is at once there.
@@ -30,9 +30,9 @@ from pseudorca.cli import (
     spectrograms,
     train,
 )
+from pseudorca.cli.memory import keep_freed_memory
 from pseudorca.cli.options import close_projects
 from pseudorca.errors import PseudorcaError
-from pseudorca.features.memory import keep_freed_memory
 
 app = typer.Typer(
     name="pseudorca",

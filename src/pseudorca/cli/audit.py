@@ -21,7 +21,8 @@ from pseudorca.cli.options import (
     preparation_from,
     splits_from,
 )
-from pseudorca.cli.output import done, progress, say, say_notices, table
+from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.progress import progress_bar
 
 
 @with_head_options
@@ -57,13 +58,13 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Animals or recorders? Compare the classifier with controls that hear no animal."""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
 
     made = head.make(seed)
     chosen = splits_from([split], group_by, n_folds, repeats, seed)[0]
     options = workflow.AuditOptions(permutations, seed or 0, within, clips_per_encounter, quick)
     store = open_store(project)
-    with progress("Auditing") as update:
+    with progress_bar("Auditing") as update:
         result = workflow.audit_project(
             store, made, chosen, options, preparation=preparation_from(prepare), device=device,
             batch_size=batch_size, n_threads=threads, progress=update,
@@ -96,7 +97,7 @@ def _joint(result: dict[str, Any]) -> str:
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
-    from pseudorca.assessment.audit_words import title
+    from pseudorca.audit.words import title
 
     return (
         title(row["name"]),

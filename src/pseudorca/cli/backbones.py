@@ -8,7 +8,8 @@ from pseudorca.cli.options import AsJson
 from pseudorca.cli.output import done, say, table
 
 if TYPE_CHECKING:
-    from pseudorca.features.backbones import BackboneInfo
+    from pseudorca.backbones import BackboneInfo
+
 
 _FEW = 8  # networks of a family that are named in its row
 
@@ -20,7 +21,7 @@ def backbones(
     as_json: AsJson = False,
 ) -> None:
     """List the pretrained networks by family, with licence, input and what has to be installed."""
-    from pseudorca.features.backbones import backbone_families, backbone_info, embedding_size
+    from pseudorca.backbones import backbone_families, backbone_info, embedding_size
 
     families = backbone_families()
     chosen = [family for family in families if name is None or family.name == name]
@@ -81,7 +82,7 @@ def backbones(
 
 
 def _row(info: "BackboneInfo") -> dict[str, Any]:
-    from pseudorca.features.backbones import extra_is_installed, sound_input, takes
+    from pseudorca.backbones import extra_is_installed, sound_input, takes
 
     heard = sound_input(info)
     return {

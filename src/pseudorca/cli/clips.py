@@ -28,7 +28,7 @@ def clips(
     as_json: AsJson = False,
 ) -> None:
     """Cut recordings into clips: windows, whole files, or Raven selections."""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
     from pseudorca.recordings.clips import ClipOptions
 
     options = ClipOptions(

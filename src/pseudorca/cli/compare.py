@@ -18,7 +18,8 @@ from pseudorca.cli.options import (
     preparation_from,
     splits_from,
 )
-from pseudorca.cli.output import done, progress, say, say_notices, table
+from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.progress import progress_bar
 
 
 def compare(
@@ -71,8 +72,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare all embedders of a project, and ensembles, on encounters never heard."""
-    from pseudorca import workflow
-    from pseudorca.reporting.compare import write_comparison
+    from pseudorca import project as workflow
+    from pseudorca.compare.page import write_comparison
 
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
     options = workflow.CompareOptions(
@@ -82,7 +83,7 @@ def compare(
     )  # fmt: skip
     store = open_store(project)
     folder = out or store.folder / "comparison"
-    with progress("Comparing") as update:
+    with progress_bar("Comparing") as update:
         result = workflow.compare_project(
             store, options, folder, progress=update,
             stage=lambda text: sys.stderr.write(f"{text} ...\n"),

@@ -18,7 +18,7 @@ def contours(
     as_json: AsJson = False,
 ) -> None:
     """Measure whistle contours in the manner of ROCCA: a row per contour, for any classifier."""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
 
     result = workflow.measure_contour_tables(tables, out)
     if done(result, as_json):

@@ -19,9 +19,10 @@ from pseudorca.cli.options import (
     kinds_from,
     open_store,
 )
-from pseudorca.cli.output import done, progress, say, say_problems, table
+from pseudorca.cli.output import done, say, say_problems, table
 from pseudorca.cli.predict import say_predictions
 from pseudorca.errors import PseudorcaError
+from pseudorca.progress import progress_bar
 
 
 def decide(
@@ -88,14 +89,14 @@ def decide(
     as_json: AsJson = False,
 ) -> None:
     """Decide again on what was predicted last, or on a table of events scored by others."""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
 
     if (project is None) == (events is None):
         raise PseudorcaError("give either --project FOLDER or --events FILE.")
     if project is not None:
         decision = decision_from(prior, max_error, min_probability, min_moments, max_novelty)
         store = open_store(project)
-        with progress("Deciding") as update:
+        with progress_bar("Deciding") as update:
             result = workflow.decide_again(
                 store, decision=decision, output=out, kinds=kinds_from(output_format),
                 max_gap_s=max_gap, computing=workflow.Computing(n_threads=threads),
@@ -105,8 +106,8 @@ def decide(
         return
 
     from pseudorca.errors import unknown_name
-    from pseudorca.prediction.events import FILTERS, Condition, EventColumns, EventFilter
-    from pseudorca.reporting.events import write_events_report
+    from pseudorca.events.page import write_events_report
+    from pseudorca.events.table import FILTERS, Condition, EventColumns, EventFilter
 
     assert events is not None
     rules = FILTERS | {

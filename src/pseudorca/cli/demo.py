@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from pseudorca.cli.options import AsJson, open_store
-from pseudorca.cli.output import done, progress, say
+from pseudorca.cli.output import done, say
+from pseudorca.progress import progress_bar
 
 
 def demo(
@@ -22,21 +23,21 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Do the whole job once: scan, embed, train, evaluate, predict, report. Needs no download."""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
     from pseudorca.errors import ManifestError
-    from pseudorca.learning.heads import LogisticHead
+    from pseudorca.learning.heads.logistic import LogisticHead
     from pseudorca.recordings.folds import Split
     from pseudorca.recordings.manifest import ScanOptions
-    from pseudorca.reporting.report import write_report
+    from pseudorca.report.report import write_report
 
     if out is None:  # a folder each: results of two collections do not belong into one report
         out = Path("demo" if data is None else f"demo_{data.resolve().name}")
     folder = data or out / "survey" / "recordings"
     if data is None:
-        with progress("Simulating a survey") as update:
+        with progress_bar("Simulating a survey") as update:
             workflow.simulate(out / "survey", effect=2.0, progress=update)
     store = open_store(out / "project", create=True)
-    with progress("Reading recordings") as update:
+    with progress_bar("Reading recordings") as update:
         scanned = workflow.scan_project(store, folder, ScanOptions(), progress=update)
     n_problems = scanned["n_problems"]
     if len(scanned["classes"]) < 2:
@@ -46,18 +47,18 @@ def demo(
             "Put the recordings of each population in a folder of its own, with a folder per "
             "encounter inside, and give the folder that holds these."
         )
-    with progress("Embedding clips") as update:
+    with progress_bar("Embedding clips") as update:
         embedded = workflow.embed_project(store, workflow.EmbedderOptions(), progress=update)
-    with progress("Training and calibrating") as update:
+    with progress_bar("Training and calibrating") as update:
         workflow.train_project(store, LogisticHead(), progress=update)
-    with progress("Training heads") as update:
+    with progress_bar("Training heads") as update:
         splits = [Split("encounter", n_repeats=3), Split("random", n_repeats=3)]
         evaluated = workflow.evaluate_project(store, LogisticHead(), splits, progress=update)
     said: dict[str, Any] = {"encounters_per_class": {}, "n_encounters": 0}
     if scanned["n_unlabelled"]:
-        with progress("Predicting") as update:
+        with progress_bar("Predicting") as update:
             said = workflow.predict_project(store, progress=update)
-    with progress("Drawing the report") as update:
+    with progress_bar("Drawing the report") as update:
         report = write_report(store, out / "report.html", progress=update)
     found = {row["split"]: row for row in evaluated["results"] if row["unit"] == "encounter"}
     result = {

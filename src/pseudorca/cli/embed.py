@@ -17,7 +17,8 @@ from pseudorca.cli.options import (
     open_store,
     settings_from,
 )
-from pseudorca.cli.output import done, progress, say, say_problems
+from pseudorca.cli.output import done, say, say_problems
+from pseudorca.progress import progress_bar
 
 
 def embed(
@@ -101,7 +102,7 @@ def embed(
     as_json: AsJson = False,
 ) -> None:
     """Turn clips into embeddings with a pretrained network. Goes on where it was stopped."""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
 
     options = workflow.EmbedderOptions(
         backbone,
@@ -119,7 +120,7 @@ def embed(
     )
     computing = workflow.Computing(device, precision.value, batch_size, threads, workers, cluster)
     store = open_store(project)
-    with progress("Embedding clips") as update:
+    with progress_bar("Embedding clips") as update:
         result = workflow.embed_project(store, options, computing=computing, progress=update)
     if done(result, as_json):
         return

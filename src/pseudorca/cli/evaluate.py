@@ -17,7 +17,8 @@ from pseudorca.cli.options import (
     preparation_from,
     splits_from,
 )
-from pseudorca.cli.output import done, progress, say, say_notices, table
+from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.progress import progress_bar
 
 
 @with_head_options
@@ -47,12 +48,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Cross-validate: how good is a classifier on encounters it never heard?"""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
 
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
     store = open_store(project)
     made = head.make_tuned(store, seed)
-    with progress("Training heads") as update:
+    with progress_bar("Training heads") as update:
         result = workflow.evaluate_project(
             store, made, splits, max_error=max_error,
             n_permutations=permutations, within=within, learning=learning_curve,

@@ -26,7 +26,7 @@ def folds(
     as_json: AsJson = False,
 ) -> None:
     """Make a split, verify it, and show what stands on which side."""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
 
     chosen = splits_from([split], group_by, n_folds, repeats, seed)[0]
     result = workflow.folds_project(open_store(project), chosen)

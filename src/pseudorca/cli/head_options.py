@@ -28,8 +28,9 @@ from pseudorca.cli.options import (
 from pseudorca.errors import PseudorcaError
 
 if TYPE_CHECKING:
-    from pseudorca.learning.heads import Head
+    from pseudorca.learning.heads.base import Head
     from pseudorca.store import Store
+
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -60,7 +61,7 @@ class HeadOptions:
         """One such head for every network, where their scores are to be averaged."""
         if self.join == Joining.embeddings:
             return head
-        from pseudorca.learning.ensembles import MeanHead
+        from pseudorca.learning.heads.mean import MeanHead
 
         return MeanHead((head,))
 

@@ -11,11 +11,11 @@ import typer
 from pseudorca.errors import PseudorcaError
 
 if TYPE_CHECKING:
-    from pseudorca.learning.centring import Preparation
-    from pseudorca.learning.heads import Head
+    from pseudorca.learning.heads.base import Head
+    from pseudorca.learning.preparation import Preparation
+    from pseudorca.project import DecisionOptions
     from pseudorca.recordings.folds import Split
     from pseudorca.store import Store
-    from pseudorca.workflow import DecisionOptions
 
 
 class Pad(StrEnum):
@@ -307,7 +307,7 @@ def head_from(
     seed: int | None,
     settings: tuple[tuple[str, Any], ...] = (),
 ) -> "Head":
-    from pseudorca.learning.heads import make_head
+    from pseudorca.learning.heads.registry import make_head
 
     named = {
         "balance": balance.value if balance else None,
@@ -383,7 +383,7 @@ def splits_from(
 
 
 def preparation_from(texts: list[str] | None) -> "Preparation":
-    from pseudorca.learning.centring import Preparation
+    from pseudorca.learning.preparation import Preparation
 
     words = [word.strip() for text in texts or () for word in text.split(",")]
     return Preparation.of([word for word in words if word])
@@ -409,7 +409,7 @@ def decision_from(
     min_moments: int,
     max_novelty: float,
 ) -> "DecisionOptions":
-    from pseudorca.workflow import DecisionOptions
+    from pseudorca.project import DecisionOptions
 
     return DecisionOptions(prior, max_error, min_probability, min_moments, max_novelty)
 

@@ -2,31 +2,16 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 # Through a pipe nothing wraps at the 80 columns that rich would assume.
 _out = Console(width=None if sys.stdout.isatty() else 200)
-_err = Console(stderr=True)
-
-
-@contextmanager
-def progress(text: str) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=_err, transient=True) as shown:
-        task = shown.add_task(text, total=None)
-
-        def update(done: int, total: int) -> None:
-            shown.update(task, completed=done, total=total)
-
-        yield update
+err = Console(stderr=True)
 
 
 def done(result: dict[str, Any], as_json: bool) -> bool:

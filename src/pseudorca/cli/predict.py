@@ -29,7 +29,8 @@ from pseudorca.cli.options import (
     kinds_from,
     open_store,
 )
-from pseudorca.cli.output import done, progress, say, say_problems, table
+from pseudorca.cli.output import done, say, say_problems, table
+from pseudorca.progress import progress_bar
 
 
 def predict(
@@ -64,14 +65,14 @@ def predict(
 
     Where no clip could be listened to, nothing is written, and the exit status is 1.
     """
-    from pseudorca import workflow
+    from pseudorca import project as workflow
     from pseudorca.recordings.manifest import ScanOptions
 
     options = ScanOptions(name_pattern=name_pattern, time_format=time_format)
     decision = decision_from(prior, max_error, min_probability, min_moments, max_novelty)
     computing = workflow.Computing(device, precision.value, batch_size, threads, workers, cluster)
     store = open_store(project)
-    with progress("Predicting") as update:
+    with progress_bar("Predicting") as update:
         result = workflow.predict_project(
             store, tuple(paths or ()), name=name, output=out, kinds=kinds_from(output_format),
             max_gap_s=max_gap, gate_db=gate, options=options, decision=decision,

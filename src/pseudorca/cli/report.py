@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from pseudorca.cli.options import AsJson, Project, open_store
-from pseudorca.cli.output import done, progress, say
+from pseudorca.cli.output import done, say
+from pseudorca.progress import progress_bar
 
 
 def report(
@@ -15,11 +16,11 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write everything the project knows into one HTML file."""
-    from pseudorca.reporting.report import write_report
+    from pseudorca.report.report import write_report
 
     target = out or project / "report.html"
     store = open_store(project)
-    with progress("Drawing") as update:
+    with progress_bar("Drawing") as update:
         result = write_report(store, target, progress=update)
     if done(result, as_json):
         return

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from pseudorca.cli.options import AsJson, BatchSize, Device, Threads
-from pseudorca.cli.output import done, progress, say, say_notices, table
+from pseudorca.cli.output import done, say, say_notices, table
 from pseudorca.errors import PseudorcaError
+from pseudorca.progress import progress_bar
 
 
 def reproduce(
@@ -65,9 +66,9 @@ def reproduce(
     as_json: AsJson = False,
 ) -> None:
     """Run the original study on your recordings: as it was published, and told straight."""
-    from pseudorca.study.options import StudyOptions
     from pseudorca.study.published import NETWORKS
     from pseudorca.study.reproduce import reproduce as run
+    from pseudorca.study.settings import StudyOptions
     from pseudorca.study.switches import chosen_switches
 
     if unknown != "all" and not unknown.isdecimal():
@@ -88,7 +89,7 @@ def reproduce(
     )
     result = run(
         data, out, options, device=device, batch_size=batch_size, n_threads=threads,
-        stages=progress,
+        stages=progress_bar,
     )  # fmt: skip
     if done(result, as_json):
         return

@@ -13,7 +13,8 @@ from pseudorca.cli.options import (
     TimeFormat,
     open_store,
 )
-from pseudorca.cli.output import done, progress, say, say_problems, table
+from pseudorca.cli.output import done, say, say_problems, table
+from pseudorca.progress import progress_bar
 
 
 def scan(
@@ -61,10 +62,10 @@ def scan(
         on_conflict=on_conflict.value,
         cut_gaps_h=cut_gaps,
     )
-    from pseudorca import workflow
+    from pseudorca import project as workflow
 
     store = open_store(project, create=True)
-    with progress("Reading recordings") as update:
+    with progress_bar("Reading recordings") as update:
         result = workflow.scan_project(store, folder, options, n_threads=threads, progress=update)
     if done(result, as_json):
         return

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from pseudorca.cli.options import AsJson, settings_from
-from pseudorca.cli.output import done, progress, say, table
+from pseudorca.cli.output import done, say, table
+from pseudorca.progress import progress_bar
 
 
 def simulate(
@@ -34,9 +35,9 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Make a survey whose truth is known, with the folders and names of a real one."""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
 
-    with progress("Simulating") as update:
+    with progress_bar("Simulating") as update:
         result = workflow.simulate(
             out,
             seed=seed,

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from pseudorca.cli.options import AsJson, Project, Threads, open_store
-from pseudorca.cli.output import done, progress, say, say_problems
+from pseudorca.cli.output import done, say, say_problems
+from pseudorca.progress import progress_bar
 
 
 class Layout(StrEnum):
@@ -28,10 +29,10 @@ def spectrograms(
     as_json: AsJson = False,
 ) -> None:
     """Write the original study's picture of every labelled recording as a PNG file."""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
 
     store = open_store(project)
-    with progress("Drawing") as update:
+    with progress_bar("Drawing") as update:
         result = workflow.spectrogram_project(
             store, out, layout=layout.value, unlabelled=unlabelled, n_threads=threads,
             progress=update,

@@ -6,15 +6,9 @@ from typing import Annotated
 import typer
 
 from pseudorca.cli.head_options import TUNED_HEAD, TunedHeadOptions, with_head_options
-from pseudorca.cli.options import (
-    AsJson,
-    Prepare,
-    Project,
-    Seed,
-    open_store,
-    preparation_from,
-)
-from pseudorca.cli.output import done, progress, say, say_notices, table
+from pseudorca.cli.options import AsJson, Prepare, Project, Seed, open_store, preparation_from
+from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.progress import progress_bar
 
 
 @with_head_options
@@ -27,11 +21,11 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a classifier on all labelled clips and save it in the project."""
-    from pseudorca import workflow
+    from pseudorca import project as workflow
 
     store = open_store(project)
     made = head.make_tuned(store, seed)
-    with progress("Training and calibrating") as update:
+    with progress_bar("Training and calibrating") as update:
         result = workflow.train_project(
             store, made, name=name, preparation=preparation_from(prepare), progress=update,
             stage=lambda text: typer.echo(text, err=True),
@@ -47,7 +41,7 @@ def train(
             for label, n in sorted(result["n_clips"].items())
         ),
     )
-    from pseudorca.workflow.recipe import arguments_of
+    from pseudorca.learning.recipe import arguments_of
 
     line = (
         f"pseudorca evaluate --project {shlex.quote(str(project))}{arguments_of(result['recipe'])}"

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.learning.heads import SoftmaxHead
-from pseudorca.learning.training_set import OTHER, TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.softmax import SoftmaxHead
+from pseudorca.recordings.folds import OTHER
 
 MIN_ENCOUNTERS_ISOTONIC = 50
 """Encounters per class from which isotonic regression is used; below it follows single encounters."""

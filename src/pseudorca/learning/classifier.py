@@ -17,20 +17,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from pseudorca.embedding.augmentation.copies import ViewSet, referring
+from pseudorca.embedding.embedder import Precision
+from pseudorca.embedding.joint import AnyEmbedder, load_embedders, remove_embedders, save_embedders
 from pseudorca.errors import ClassifierError, MissingExtraError, PseudorcaError
-from pseudorca.features.embedder import Precision
-from pseudorca.features.joint import (
-    AnyEmbedder,
-    load_embedders,
-    remove_embedders,
-    save_embedders,
-)
 from pseudorca.learning.calibration import Calibrator
-from pseudorca.learning.centring import PLAIN, Preparation, referred
-from pseudorca.learning.ensembles import TrainedMean as TrainedMean  # a kind that may be loaded
-from pseudorca.learning.heads import TrainedHead, load_trained
+from pseudorca.learning.heads.base import TrainedHead, load_trained
 from pseudorca.learning.novelty import Novelty
-from pseudorca.learning.preparing import ViewSet, referring
+from pseudorca.learning.preparation import PLAIN, Preparation, referred
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.clips import ClipOptions
 

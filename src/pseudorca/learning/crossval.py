@@ -11,16 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import scipy.special
 from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
-from pseudorca.learning.heads import Head, TrainedHead, one_blas_thread
-from pseudorca.learning.training_set import TrainingSet, Vectors
-from pseudorca.recordings.folds import Folds, assign_folds
-
-_VALIDATION_FOLDS = 5
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import Head, fit_head, mean_said, one_blas_thread
+from pseudorca.recordings.folds import Folds
 
 
 @dataclass
@@ -90,53 +86,3 @@ def cross_validate(
             if progress:
                 progress(n_done, len(rounds))
     return OutOfFold(classes, scores, details)
-
-
-def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> NDArray[np.float64]:
-    """Score clips, each the mean of what is said of it and of its altered copies, if it has any.
-
-    Parameters
-    ----------
-    trained : TrainedHead
-    vectors : ndarray [shape=(n_clips, n_dimensions)]
-    again : ndarray [shape=(n_copies, n_clips, n_dimensions)] or None
-
-    Returns
-    -------
-    ndarray [shape=(n_clips, n_classes)], log-probabilities: their mean, made to sum to 1 again
-    """
-    said = trained.log_probabilities(vectors)
-    if again is None:
-        return said
-    both = [said, *(trained.log_probabilities(copies) for copies in again)]
-    return np.asarray(scipy.special.log_softmax(np.mean(both, axis=0), axis=1))
-
-
-def fit_head(
-    head: Head,
-    data: TrainingSet,
-    *,
-    validation: NDArray[np.int64] | None = None,
-    whole: TrainingSet | None = None,
-) -> TrainedHead:
-    """Train a head, keeping a fifth of the groups aside where it ``chooses_epoch`` by them.
-
-    ``validation`` are rows of ``whole`` that the split has kept for this already.
-    """
-    if validation is not None and whole is not None:
-        return head.fit(data, validation=whole.take(validation))
-    if not getattr(head, "chooses_epoch", False):
-        return head.fit(data)
-    # As many folds as the smallest class has groups, so that the fold kept aside holds each class
-    # that can spare a group.
-    n_groups = pd.DataFrame({"label": data.labels, "group": data.groups}).groupby("label")["group"]
-    spare = [int(n) for n in n_groups.nunique() if n >= 2]
-    if not spare:
-        return head.fit(data)
-    rng = np.random.default_rng([head.settings()["seed"], 2])
-    try:
-        inner = assign_folds(data.labels, data.groups, min(_VALIDATION_FOLDS, *spare), rng)
-    except FoldError:
-        return head.fit(data)
-    kept, aside = np.flatnonzero(inner != 0), np.flatnonzero(inner == 0)
-    return head.fit(data.take(kept), validation=data.take(aside))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from pseudorca.learning.training_set import Vectors
+from pseudorca.learning.dataset import Vectors
 
 N_NEIGHBOURS = 5
 MAX_REFERENCE = 4000

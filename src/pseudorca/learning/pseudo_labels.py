@@ -26,11 +26,11 @@ import scipy.special
 from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, HeadError
-from pseudorca.learning.centring import PLAIN, Preparation
-from pseudorca.learning.crossval import fit_head
-from pseudorca.learning.ensembles import MeanHead
-from pseudorca.learning.heads import Head, SoftmaxHead, TrainedHead
-from pseudorca.learning.training_set import TrainingSet, Vectors
+from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
+from pseudorca.learning.heads.mean import MeanHead
+from pseudorca.learning.heads.softmax import SoftmaxHead
+from pseudorca.learning.preparation import PLAIN, Preparation
 from pseudorca.learning.tuning import TunedHead, settled
 from pseudorca.recordings.folds import Split, group_values
 from pseudorca.store import Store

@@ -19,17 +19,11 @@ import pandas as pd
 import xxhash
 
 from pseudorca.errors import FoldError, HeadError, MissingExtraError, unknown_name
-from pseudorca.learning.crossval import fit_head
-from pseudorca.learning.ensembles import MeanHead
-from pseudorca.learning.heads import (
-    C_GRID,
-    Head,
-    LogisticHead,
-    TrainedHead,
-    make_head,
-    recording_weights,
-)
-from pseudorca.learning.training_set import TrainingSet
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import Head, TrainedHead, fit_head, recording_weights
+from pseudorca.learning.heads.logistic import C_GRID, LogisticHead
+from pseudorca.learning.heads.mean import MeanHead
+from pseudorca.learning.heads.registry import make_head
 from pseudorca.recordings.folds import assign_folds
 
 Search = Literal["grid", "optuna"]

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
-from pseudorca.prediction.detections import TOUCH_S, populations, timeline
+from pseudorca.prediction.detections import populations
+from pseudorca.recordings.timeline import TOUCH_S, timeline
 
 Period = Literal["hour", "day"]
 
@@ -29,7 +30,7 @@ class Effort:
     recordings : DataFrame, the table ``recordings``: all of them
     labels : the populations
     line : DataFrame or None
-        Their :func:`~pseudorca.prediction.detections.timeline`, where it is there already
+        Their :func:`~pseudorca.recordings.timeline.timeline`, where it is there already
     """
 
     def __init__(
@@ -135,12 +136,12 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
     recordings : DataFrame, the table ``recordings``
         Files without a time, and those that hold selections of a longer recording, tell nothing.
     line : DataFrame or None
-        Their :func:`~pseudorca.prediction.detections.timeline`, where it is there already
+        Their :func:`~pseudorca.recordings.timeline.timeline`, where it is there already
 
     Returns
     -------
     DataFrame
-        A row per gap of more than :data:`pseudorca.prediction.detections.TOUCH_S` seconds:
+        A row per gap of more than :data:`pseudorca.recordings.timeline.TOUCH_S` seconds:
         ``recorder, start_utc, end_utc, gap_s, next_path``, the file after it.
     """
     line = timeline(recordings) if line is None else line

@@ -1,160 +1,154 @@
-"""Tables and texts as files that appear whole or not at all.
+"""Predictions as files that other programs read.
 
-In: tables, all at once or growing, or lines of text. Out: CSV, Parquet or text files. Each is written
-under another name first, so that a run that was killed leaves what was there before.
+In: the tables of ``predict``, portion by portion, and the recordings. Out: files in some of the
+:data:`FORMATS`; each appears whole or not at all. Text that a format cannot hold, such as a line
+break in a name, is replaced by a sign that shows it (``␊``), never dropped.
+
+Tables by which sounds are counted hold each moment once, at the first of its files; tables that are
+laid over a sound to look at it exist for every file, those of the other channels too.
 """
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
 from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.formats.base import About, Portion
+from pseudorca.formats.registry import FORMATS
+from pseudorca.formats.whole import write_text, writing
+from pseudorca.prediction.decisions import UNDECIDED
+from pseudorca.prediction.detections import find_detections, is_named
+from pseudorca.recordings.manifest import full_path
+from pseudorca.recordings.timeline import timeline
 
-Format = Literal["csv", "parquet"]
+_INDEX = ".files.txt"  # of the files of the last run, and of one that was killed; a name per line
 
 
-def write_tables(
-    tables: Mapping[str, pd.DataFrame], folder: Path, *, kind: Format = "csv"
-) -> list[Path]:
-    """Write one file per table, such as ``clip`` to ``clips.csv``; each appears whole or not at all.
+class PredictionFiles:
+    """Writes predictions in one or more formats, as they come in.
+
+    A context: what was begun becomes files in :meth:`finish`, and vanishes if that is never reached.
+    Files that an earlier run wrote to the folder and this one does not are removed.
 
     Parameters
     ----------
-    tables : dict from unit to table
     folder : path, made if it is not there
-    kind : ``csv`` (UTF-8, times in ISO 8601) or ``parquet``
-
-    Returns
-    -------
-    list of the paths written
+    recordings : DataFrame, the table ``recordings``: all of them
+    kinds : names from :data:`FORMATS`
+    max_gap_s : float or None, seconds
+        By which Raven's and Audacity's selections are merged within a file, see
+        :class:`pseudorca.prediction.detections.DetectionFinder`
+    band_hz : (low, high) or None
+        What the classifier hears; the frequencies of Raven's selections. None: up to Nyquist, which
+        they never exceed
+    channel : int, from 1
+        In which Raven shows the selections of recordings that have so many
+    line : DataFrame or None
+        The :func:`~pseudorca.recordings.timeline.timeline` of the recordings, where it is there
+        already
 
     Raises
     ------
     PseudorcaError
-        If the format is unknown, or a file cannot be written.
+        If a format is unknown (before anything is written) or a file cannot be written.
     """
-    if kind not in ("csv", "parquet"):
-        raise PseudorcaError(unknown_name("format", kind, ("csv", "parquet")))
-    return [_write_table(table, folder / f"{name}s.{kind}") for name, table in tables.items()]
+
+    def __init__(
+        self,
+        folder: Path,
+        recordings: pd.DataFrame,
+        *,
+        kinds: Sequence[str] = ("csv",),
+        max_gap_s: float | None = 0.0,
+        band_hz: tuple[float, float] | None = None,
+        channel: int = 1,
+        line: pd.DataFrame | None = None,
+    ) -> None:
+        for kind in kinds:
+            if kind not in FORMATS:
+                raise PseudorcaError(unknown_name("format", kind, FORMATS))
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)  # before all the work, if it cannot be made
+        self._folder, self._recordings, self._max_gap_s = folder, recordings, max_gap_s
+        line = timeline(recordings) if line is None else line
+        self._about = About(folder, _with_paths(recordings), band_hz, channel, line)
+        self._writers = {kind: FORMATS[kind].writer(self._about) for kind in kinds}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self._writers.values():
+            writer.abandon()
+
+    def add(self, tables: Mapping[str, pd.DataFrame], recordings: pd.DataFrame) -> None:
+        """Take in the tables ``clip`` and ``recording`` of some recordings."""
+        selections = find_detections(
+            tables["clip"], recordings, max_gap_s=self._max_gap_s, across_files=False
+        )
+        clips = tables["clip"]
+        some = Portion(
+            tables, _with_paths(recordings), selections, clips[is_named(clips["decision"])]
+        )
+        new: list[Path] = []
+        for writer in self._writers.values():
+            n_before = len(writer.written)
+            writer.add(some)
+            new += writer.written[n_before:]
+        index = self._folder / _INDEX
+        with writing(index):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with index.open("a", encoding="utf-8") as file:
+                file.writelines(f"{name}\n" for name in self._names(new))
+
+    def finish(self, tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Path]]:
+        """Write what is known of all recordings, and let every file appear.
+
+        Parameters
+        ----------
+        tables : dict from name to table
+            ``encounter``, ``problem`` (files of which nothing could be said), and any others, which
+            CSV and Parquet hold
+
+        Returns
+        -------
+        dict from kind to the paths written
+        """
+        encounters = tables["encounter"]
+        decided = encounters[encounters["decision"] != UNDECIDED]
+        written = {kind: writer.finish(tables, decided) for kind, writer in self._writers.items()}
+        self._remove_others([path for paths in written.values() for path in paths])
+        return written
+
+    def _remove_others(self, written: list[Path]) -> None:
+        index = self._folder / _INDEX
+        with writing(index):
+            before = index.read_text(encoding="utf-8").split("\n") if index.exists() else []
+            names = self._names(written)
+            for name in set(before) - {"", *names}:
+                if ".." not in Path(name).parts and not Path(name).is_absolute():
+                    (self._folder / name).unlink(missing_ok=True)
+            write_text((f"{name}\n" for name in names), index)
+
+    def _names(self, paths: Iterable[Path]) -> list[str]:
+        return sorted(path.relative_to(self._folder).as_posix() for path in paths)
 
 
-class GrowingTable:
-    """A CSV or Parquet file that is appended to, and appears when it is finished."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.part = target.with_name(f"{target.name}.partial")
-        self.columns: list[str] = []
-        self._empty: pd.DataFrame | None = None
-        self._parquet: Any = None
-        self._is_begun = False
-
-    def append(self, table: pd.DataFrame) -> None:
-        """Add rows; the first table that has any says the columns' types."""
-        self.columns = list(table.columns)
-        if table.empty and self._empty is None:
-            self._empty = table
-        if len(table):
-            self._write(table)
-
-    def finish(self) -> Path:
-        """Let the file appear, in place of what was there before."""
-        if not self._is_begun and self._empty is not None:
-            self._write(self._empty)
-        with writing(self.target):
-            if self._parquet is not None:
-                self._parquet.close()
-                self._parquet = None
-            self.part.replace(self.target)
-        return self.target
-
-    def abandon(self) -> None:
-        """Remove what was begun."""
-        if self._parquet is not None:
-            self._parquet.close()
-            self._parquet = None
-        self.part.unlink(missing_ok=True)
-
-    def _write(self, table: pd.DataFrame) -> None:
-        with writing(self.target):
-            is_first, self._is_begun = not self._is_begun, True
-            if is_first:
-                self.target.parent.mkdir(parents=True, exist_ok=True)
-            if self.target.suffix == ".parquet":
-                self._write_parquet(table)
-            else:
-                table.to_csv(
-                    self.part, mode="w" if is_first else "a", header=is_first, index=False,
-                    quoting=_quoting(table), errors="backslashreplace",
-                )  # fmt: skip
-
-    def _write_parquet(self, table: pd.DataFrame) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if self._parquet is None:
-            rows = pa.Table.from_pandas(table, preserve_index=False)
-            self._parquet = pq.ParquetWriter(self.part, rows.schema)
-        else:
-            rows = pa.Table.from_pandas(table, schema=self._parquet.schema, preserve_index=False)
-        self._parquet.write_table(rows)
+def _with_paths(recordings: pd.DataFrame) -> pd.DataFrame:
+    """Recordings with the whole path of each as ``file``."""
+    return recordings.assign(file=[str(full_path(row)) for row in recordings.itertuples()])
 
 
-def _write_table(table: pd.DataFrame, target: Path) -> Path:
-    growing = GrowingTable(target)
-    try:
-        growing.append(table)
-        return growing.finish()
-    finally:
-        growing.abandon()
-
-
-def _quoting(table: pd.DataFrame) -> Literal[0, 2]:
-    """Quote what needs it; all text where some holds a carriage return, which pandas leaves bare."""
-    texts = [
-        pd.Series(table.columns),
-        *(c for _, c in table.items() if not is_numeric_dtype(c.dtype)),
-    ]
-    torn = any("\r" in value for text in texts for value in text.unique() if isinstance(value, str))
-    return csv.QUOTE_NONNUMERIC if torn else csv.QUOTE_MINIMAL
-
-
-def write_text(lines: Iterable[str], target: Path) -> Path:
-    """Write lines, in UTF-8; the file appears whole or not at all."""
-    with (
-        _whole(target) as part,
-        part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
-        file.writelines(lines)
-    return target
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """Give the path to write to, which becomes ``target`` if nothing went wrong, and else vanishes."""
-    part = target.with_name(f"{target.name}.partial")
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield part
-            part.replace(target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Say why a file cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise PseudorcaError(
-            f"{target} cannot be written: {error.strerror or error}. Mend that, or choose another "
-            "folder with --out, and run it again."
-        ) from error
+def write_predictions(
+    tables: Mapping[str, pd.DataFrame],
+    recordings: pd.DataFrame,
+    folder: Path,
+    **settings: Any,
+) -> dict[str, list[Path]]:
+    """Write predictions that are all there: see :class:`PredictionFiles` for the settings."""
+    growing = ("clip", "recording")
+    with PredictionFiles(folder, recordings, **settings) as files:
+        files.add({name: tables[name] for name in growing if name in tables}, recordings)
+        return files.finish({name: tables[name] for name in tables if name not in growing})

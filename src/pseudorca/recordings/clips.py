@@ -6,8 +6,8 @@ in ``padded_s`` (duration can be a cue); the front end fills them as ``pad`` say
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from pseudorca.errors import ClipError, unknown_name
 from pseudorca.recordings.audio import MIN_FRAMES, Samples
 from pseudorca.recordings.encounters import moment_id
-from pseudorca.recordings.manifest import full_path
+from pseudorca.recordings.manifest import project_recordings
+from pseudorca.recordings.selections import read_raven
+from pseudorca.store import Store
 
 Pad = Literal["tile", "zero", "drop"]
 
@@ -31,12 +33,6 @@ CLIP_COLUMNS = (
 
 MIN_WINDOW_S, MIN_HOP_S = 0.02, 0.005
 """Less holds no spectrogram, and a typing error would make millions of clips."""
-
-_RAVEN_COLUMNS = ("Begin Time (s)", "End Time (s)")
-# What makes two rows of a Raven table one selection, shown in two views.
-_RAVEN_IDENTITY = (
-    "Selection", "Channel", *_RAVEN_COLUMNS, "Begin Path", "Begin File", "File Offset (s)",
-)  # fmt: skip
 
 _ROUNDING = 1e-9
 """Seconds (or windows) by which sums of decimal fractions may miss what they stand for."""
@@ -225,119 +221,6 @@ def clip_samples(samples: Samples, channel: str, *, n_frames: int, pad: str) -> 
     return np.resize(mono, n_frames)
 
 
-def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
-    """Read Raven selection tables as stretches of known recordings.
-
-    A table names its recording in ``Begin Path`` or ``Begin File``; without these columns, a table
-    ``x.Table.1.selections.txt`` belongs to the recording called ``x``. ``File Offset (s)`` is used
-    where present, since Begin Time runs on over several files. The waveform and spectrogram rows of
-    one selection count once.
-
-    Parameters
-    ----------
-    paths : paths of tab-separated tables
-    recordings : DataFrame, the table ``recordings``
-
-    Returns
-    -------
-    DataFrame with ``recording_id, channel, start_s, end_s``; channel from 1
-
-    Raises
-    ------
-    ClipError
-        If a table lacks a column, or names a recording that was not scanned or two of one name.
-    """
-    every: list[Any] = list(recordings.itertuples())
-    by_path = {str(full_path(row)).replace("\\", "/"): row for row in every}
-    by_name: dict[str, list[Any]] = {}
-    for row in every:
-        for name in {Path(row.path).name.lower(), Path(row.path).stem.lower()}:
-            by_name.setdefault(name, []).append(row)
-    found: list[tuple[str, str, float, float]] = []
-    for path in paths:
-        try:
-            table = pd.read_csv(
-                path, sep="\t", dtype=dict.fromkeys(("Begin File", "Begin Path"), str)
-            )
-        except (OSError, ValueError) as error:
-            raise ClipError(f"selection table {path} cannot be read: {error}") from error
-        missing = [column for column in _RAVEN_COLUMNS if column not in table.columns]
-        if missing:
-            raise ClipError(
-                f"{path} is not a Raven selection table: no column {' or '.join(missing)}; "
-                f"got {', '.join(table.columns)}."
-            )
-        if "Selection" in table.columns:
-            table = table.drop_duplicates([c for c in _RAVEN_IDENTITY if c in table.columns])
-        for number, line in enumerate(table.to_dict("records"), 2):
-            recording = _named_recording(line, path, number, by_path, by_name)
-            where = f"{path}, line {number}"
-            begin = _number(line.get("File Offset (s)", line["Begin Time (s)"]), where)
-            length = _number(line["End Time (s)"], where) - _number(line["Begin Time (s)"], where)
-            end = min(begin + length, float(recording.duration_s))
-            if not 0 <= begin < end:
-                raise ClipError(
-                    f"{where}: the selection from {begin:g} to {begin + length:g} s lies outside "
-                    f"{recording.path} (0 to {recording.duration_s:.3f} s)."
-                )
-            found.append(
-                (recording.recording_id, _raven_channel(line, recording, where), begin, end)
-            )
-    return pd.DataFrame(found, columns=["recording_id", "channel", "start_s", "end_s"])
-
-
-def _number(cell: Any, where: str) -> float:
-    try:
-        return float(cell)
-    except (TypeError, ValueError) as error:
-        raise ClipError(f"{where}: {cell!r} is not a number of seconds.") from error
-
-
-def _raven_channel(line: dict[Any, Any], recording: Any, where: str) -> str:
-    cell = line.get("Channel")
-    if cell is None or pd.isna(cell) or recording.n_channels == 1:
-        return ""
-    channel = int(_number(cell, where))
-    if not 1 <= channel <= recording.n_channels:
-        raise ClipError(
-            f"{where}: channel {channel} of {recording.path}, which has {recording.n_channels}."
-        )
-    return str(channel)
-
-
-def _named_recording(
-    line: dict[Any, Any],
-    path: Path,
-    number: int,
-    by_path: dict[str, Any],
-    by_name: dict[str, list[Any]],
-) -> Any:
-    where = f"{path}, line {number}"
-    begin_path = line.get("Begin Path")
-    begin_path = begin_path.replace("\\", "/") if isinstance(begin_path, str) else ""
-    if begin_path in by_path:
-        return by_path[begin_path]
-    name = line.get("Begin File")
-    if not isinstance(name, str):
-        stem = path.name.split(".Table.")[0] if ".Table." in path.name else path.stem
-        name = begin_path.rsplit("/", 1)[-1] or stem.removesuffix(".selections")
-    matches = by_name.get(name.lower(), [])
-    # The folders may stand elsewhere since: as much of the path as was scanned tells which it is.
-    ends_so = [m for m in matches if f"/{begin_path}".lower().endswith(f"/{m.path}".lower())]
-    matches = ends_so or matches
-    if len(matches) == 1:
-        return matches[0]
-    if not matches:
-        raise ClipError(
-            f"{where}: no scanned recording is called {name!r}. Scan its folder first, or name it "
-            "in a column Begin File."
-        )
-    raise ClipError(
-        f"{where}: {len(matches)} recordings are called {name!r}, such as {matches[0].path} and "
-        f"{matches[1].path}. Give the column Begin Path."
-    )
-
-
 def _channels(recording: Any, policy: str) -> list[str]:
     n_channels = int(recording.n_channels)
     if policy == "each":
@@ -427,3 +310,38 @@ class _Clips:
 def _strings(parts: list[pa.Array]) -> Any:
     text = pd.StringDtype()
     return pa.chunked_array(parts).combine_chunks().to_pandas(types_mapper=lambda _: text).array
+
+
+def clip_project(
+    store: Store, options: ClipOptions, *, selections: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """Cut the recordings into clips, or only the selections of Raven tables."""
+    recordings = project_recordings(store)
+    chosen = read_raven(selections, recordings) if selections else None
+    clips, problems = cut(recordings, options, selections=chosen)
+    store.keep_setting("clips", asdict(options))
+    store.keep_setting("selections", [str(path.resolve()) for path in selections])
+    store.write("clips", clips)
+    store.replace("problems", problems, stage="clips")
+    store.record_run("clips", asdict(options), ("recordings", "clips"))
+    by_class = clips["label"].fillna("unlabelled").value_counts()
+    return {
+        "n_clips": len(clips),
+        "n_moments": int(clips["moment_id"].nunique()),
+        "n_padded": int((clips["padded_s"] > 0).sum()),
+        "clips_per_class": {str(label): int(n) for label, n in by_class.items()},
+        "n_problems": len(problems),
+        "problems": problems.to_dict("records"),
+    }
+
+
+def project_clips(store: Store) -> pd.DataFrame:
+    """The clips of the project, cut as the defaults say if nobody said otherwise."""
+    clips = store.read("clips")
+    if clips.empty:
+        options = ClipOptions(**(store.setting("clips") or {}))
+        clip_project(
+            store, options, selections=[Path(p) for p in store.setting("selections") or ()]
+        )
+        clips = store.read("clips")
+    return clips

@@ -8,14 +8,18 @@ torn apart, except by the study's own split, which says how many it tears.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, unknown_name
+from pseudorca.recordings.clips import project_clips
+from pseudorca.recordings.manifest import project_recordings
+from pseudorca.store import Store
 
 OTHER = "none of the classes"
 """What folders named with ``--other`` are learned as: sounds of no population asked about."""
@@ -389,3 +393,45 @@ def _study(
     folds = Folds(split, clip_ids, labels, clip_ids, clip_ids, test_fold, validation, [], n_torn)
     verify(folds, clips)
     return folds
+
+
+def describe_split(split: Mapping[str, Any]) -> str:
+    """Say in words how a split is drawn."""
+    name, n_repeats = str(split["name"]), int(split["n_repeats"])
+    text = f"split {name}"
+    if name == "study":
+        text += ", 60 % training, 20 % validation, 20 % test"
+    elif not name.startswith("leave-one-"):
+        text += f", {split['n_folds']} folds"
+    if n_repeats > 1:
+        text += f", {n_repeats} repeats"
+    return text
+
+
+def folds_project(store: Store, split: Split) -> dict[str, Any]:
+    """Make and verify a split, and say what stands where."""
+    clips = project_clips(store)
+    clips = clips[clips["label"].notna()].reset_index(drop=True)
+    folds = make_folds(clips, project_recordings(store), split)
+    rows = []
+    for repeat, fold, train, test in folds:
+        counts = pd.Series(folds.labels[test]).value_counts()
+        rows.append(
+            {
+                "repeat": repeat,
+                "fold": fold,
+                "n_train": len(train),
+                "n_test": len(test),
+                "n_test_groups": len(set(folds.units[test])),
+                "test_per_class": {str(label): int(n) for label, n in counts.items()},
+            }
+        )
+    return {
+        "split": asdict(split),
+        "group_by": split.group_by,
+        "n_groups": len(set(folds.units)),
+        "n_validation": int(folds.validation.sum()),
+        "not_testable": folds.not_testable,
+        "n_straddling_moments": folds.n_straddling_moments,
+        "folds": rows,
+    }

@@ -24,6 +24,7 @@ from pseudorca.recordings.encounters import cut_at_gaps, moment_of, name_encount
 from pseudorca.recordings.metadata import join_metadata
 from pseudorca.recordings.notices import collection_notices
 from pseudorca.recordings.places import Place
+from pseudorca.store import PROBLEM_COLUMNS, Store
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -36,7 +37,6 @@ RECORDING_COLUMNS = (
     "n_channels", "n_frames", "duration_s", "peak", "start_utc", "label", "encounter", "platform",
     "channel", "selection", "moment_id", "fingerprint", "metadata",
 )  # fmt: skip
-PROBLEM_COLUMNS = ("path", "stage", "reason", "detail")
 
 _REMOTE_WORKERS = 16
 _FILES_AHEAD = 8  # per worker
@@ -425,3 +425,17 @@ def _problem(path: str, reason: str, detail: str, stage: str = "scan") -> dict[s
 
 def _problem_table(rows: list[dict[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PROBLEM_COLUMNS), dtype="string")
+
+
+def project_recordings(store: Store) -> pd.DataFrame:
+    recordings = store.read("recordings")
+    if recordings.empty:
+        raise ManifestError(
+            f"{store.folder} holds no recordings. Run: pseudorca scan FOLDER --project {store.folder}"
+        )
+    return recordings
+
+
+def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
+    """The recordings without those of folders that stand for none of the populations."""
+    return recordings[~recordings["label"].isin(store.setting("other") or [])]

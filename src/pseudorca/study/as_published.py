@@ -15,25 +15,18 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from pseudorca.embedding.drawing import clip_pictures
 from pseudorca.errors import FoldError, HeadError
-from pseudorca.features.common import Picture
-from pseudorca.features.embedding import clip_pictures
-from pseudorca.learning.heads import SoftmaxHead
+from pseudorca.frontends.base import Picture
+from pseudorca.learning.heads.softmax import SoftmaxHead
+from pseudorca.progress import Progress
 from pseudorca.recordings.folds import STUDY_SEED
 from pseudorca.study.material import Material, Parts, Stages, study_parts
 from pseudorca.study.networks import Layout, Network, Networks
-from pseudorca.study.options import StudyOptions
 from pseudorca.study.published import Scores, balanced_accuracy, scores_of
-from pseudorca.study.switches import (
-    CONTINUED,
-    FIRST_CLIP,
-    MARGINS,
-    NAMES,
-    POSITIVE,
-    TRAINING_MODE,
-)
+from pseudorca.study.settings import StudyOptions
+from pseudorca.study.switches import CONTINUED, FIRST_CLIP, MARGINS, NAMES, POSITIVE, TRAINING_MODE
 from pseudorca.study.training import Kept, Passes, Source, Training, train
-from pseudorca.workflow.project import Progress
 
 BATCH = 64
 

@@ -17,22 +17,12 @@ from matplotlib.lines import Line2D
 from PIL import Image
 from sklearn.metrics import precision_recall_curve
 
-from pseudorca.assessment.intervals import interval
-from pseudorca.assessment.metrics import unit_truth
 from pseudorca.errors import AudioError
-from pseudorca.features.study import StudyFrontEnd
-from pseudorca.recordings import audio
-from pseudorca.recordings.manifest import full_path
-from pseudorca.reporting.blocks import Chart, chart, figure
-from pseudorca.reporting.evaluation_plots import (
-    Result,
-    confusion_matrix,
-    history_curves,
-    intervals,
-    precision_recall,
-    threshold_curves,
-)
-from pseudorca.reporting.plots import (
+from pseudorca.evaluation.intervals import interval
+from pseudorca.evaluation.metrics import unit_truth
+from pseudorca.frontends.study_picture import StudyFrontEnd
+from pseudorca.pages.blocks import Chart, chart, figure
+from pseudorca.pages.plots import (
     BLUE,
     COLOURS,
     GRID,
@@ -45,7 +35,17 @@ from pseudorca.reporting.plots import (
     shown,
     style,
 )
-from pseudorca.reporting.sound_plots import native_levels, spectra, spectrogram, waveforms
+from pseudorca.recordings import audio
+from pseudorca.recordings.manifest import full_path
+from pseudorca.report.evaluation_plots import (
+    Result,
+    confusion_matrix,
+    history_curves,
+    intervals,
+    precision_recall,
+    threshold_curves,
+)
+from pseudorca.report.sound_plots import native_levels, spectra, spectrogram, waveforms
 from pseudorca.study.as_published import Answers, Published, curve_probabilities
 from pseudorca.study.material import Material
 from pseudorca.study.straight import NO_SOUND, Honest, Straight

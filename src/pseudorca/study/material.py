@@ -16,22 +16,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudorca import workflow
+from pseudorca import project as workflow
 from pseudorca.errors import FoldError, ManifestError, unknown_name
+from pseudorca.progress import Progress
 from pseudorca.recordings.clips import ClipOptions
-from pseudorca.recordings.folds import (
-    STUDY_SEED,
-    STUDY_SHARES,
-    Split,
-    assign_folds,
-    make_folds,
-)
+from pseudorca.recordings.folds import STUDY_SEED, STUDY_SHARES, Split, assign_folds, make_folds
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.recordings.notices import collection_notices
 from pseudorca.store import Store
-from pseudorca.study.options import StudyOptions
+from pseudorca.study.settings import StudyOptions
 from pseudorca.study.switches import OVERWRITTEN, TORN
-from pseudorca.workflow.project import Progress, hash_of
+from pseudorca.values import hash_of
 
 REST = "Rest"
 """The class of all others where one is held against them."""

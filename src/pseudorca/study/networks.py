@@ -12,17 +12,18 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from pseudorca.backbones import adapt_batch_norm, load_backbone
+from pseudorca.embedding.drawing import picture_batches
+from pseudorca.embedding.embedder import Embedder, load_embedder, save_embedder
+from pseudorca.embedding.stream import embed_clips
 from pseudorca.errors import BackboneError
-from pseudorca.features.backbones import adapt_batch_norm, load_backbone
-from pseudorca.features.embedder import Embedder, load_embedder, save_embedder
-from pseudorca.features.embedding import embed_clips, picture_batches
-from pseudorca.features.study import StudyFrontEnd
-from pseudorca.learning.training_set import Vectors
+from pseudorca.frontends.study_picture import StudyFrontEnd
+from pseudorca.learning.dataset import Vectors
 from pseudorca.recordings.folds import STUDY_SEED
 from pseudorca.store import Store
 from pseudorca.study.material import Material, Stages
-from pseudorca.study.options import StudyOptions
-from pseudorca.workflow.project import hash_of
+from pseudorca.study.settings import StudyOptions
+from pseudorca.values import hash_of
 
 Layout = Literal["tight", "wide"]
 
@@ -62,7 +63,7 @@ class Networks:
     options : StudyOptions
     kept : path, keeps adapted networks
     stages : announces what takes time
-    device, batch_size, n_threads : see :func:`pseudorca.features.embedding.embed_clips`
+    device, batch_size, n_threads : see :func:`pseudorca.embedding.stream.embed_clips`
     """
 
     def __init__(

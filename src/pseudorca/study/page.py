@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pseudorca.reporting.report import write_page as write_html
+from pseudorca.pages.writing import write_page as write_html
 from pseudorca.study.as_published import Published
 from pseudorca.study.figures import Figures
 from pseudorca.study.material import Material
 from pseudorca.study.networks import Networks
-from pseudorca.study.options import Folders, StudyOptions
 from pseudorca.study.page_frame import (
     answer_section,
     data_section,
@@ -24,6 +23,7 @@ from pseudorca.study.page_tables import (
     settings_section,
     unknown_section,
 )
+from pseudorca.study.settings import Folders, StudyOptions
 from pseudorca.study.straight import Straight
 from pseudorca.study.tables import Tables
 from pseudorca.study.words import side_by_side, what_changed

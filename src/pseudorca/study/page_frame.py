@@ -4,8 +4,8 @@ numbers, and how all of it was made."""
 from collections.abc import Sequence
 from typing import Any
 
-from pseudorca.features.backbones import Backbone
-from pseudorca.reporting.blocks import (
+from pseudorca.backbones import Backbone
+from pseudorca.pages.blocks import (
     Block,
     Cell,
     Facts,

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pseudorca.reporting.blocks import Block, Cell, Notices, Number, Table
+from pseudorca.pages.blocks import Block, Cell, Notices, Number, Table
 from pseudorca.study.as_published import Published
 from pseudorca.study.figures import Figures
 from pseudorca.study.material import Material
 from pseudorca.study.networks import Networks
-from pseudorca.study.options import Folders, StudyOptions
+from pseudorca.study.settings import Folders, StudyOptions
 from pseudorca.study.straight import Straight
 from pseudorca.study.switches import NAMES
 from pseudorca.study.tables import Tables

@@ -1,6 +1,6 @@
 """The study's tables and figures in its report, a section per table: both columns side by side."""
 
-from pseudorca.reporting.blocks import Block, Fold, Heading, Section, Table, Text
+from pseudorca.pages.blocks import Block, Fold, Heading, Section, Table, Text
 from pseudorca.study.page_parts import Page, both_columns, how_straight
 from pseudorca.study.straight import Honest
 from pseudorca.study.training import Training

@@ -10,15 +10,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from pseudorca.progress import Progress
 from pseudorca.store import Store
 from pseudorca.study.as_published import run_published
 from pseudorca.study.material import Material, Stages, chosen_unknown, read_material
 from pseudorca.study.networks import Networks
-from pseudorca.study.options import Folders, StudyOptions
 from pseudorca.study.page import write_page
+from pseudorca.study.settings import Folders, StudyOptions
 from pseudorca.study.straight import run_straight
 from pseudorca.study.tables import study_tables, write_study_tables
-from pseudorca.workflow.project import Progress
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def reproduce(
     data : path of a folder with a class folder each of two or more populations, and ``Unknown``
     out : path of the folder that gets the report, tables, figures and the project
     options : StudyOptions
-    device, batch_size, n_threads : see :func:`pseudorca.features.embedding.embed_clips`
+    device, batch_size, n_threads : see :func:`pseudorca.embedding.stream.embed_clips`
     stages : announces each stage and takes its progress
 
     Returns

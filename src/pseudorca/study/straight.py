@@ -16,18 +16,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudorca.assessment.metrics import evaluate
 from pseudorca.errors import FoldError, HeadError
+from pseudorca.evaluation.metrics import measure
 from pseudorca.learning.calibration import fit_calibrator
-from pseudorca.learning.crossval import cross_validate, fit_head
-from pseudorca.learning.heads import Head, LinearHead, LogisticHead, SoftmaxHead
-from pseudorca.learning.training_set import TrainingSet, make_training_set
-from pseudorca.prediction.decisions import aggregate
+from pseudorca.learning.crossval import cross_validate
+from pseudorca.learning.dataset import TrainingSet, make_training_set
+from pseudorca.learning.heads.base import Head, LinearHead, fit_head
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.heads.softmax import SoftmaxHead
+from pseudorca.learning.units import aggregate
 from pseudorca.recordings.folds import Folds, Split, make_folds
 from pseudorca.study.material import Material, Stages
 from pseudorca.study.networks import Networks
-from pseudorca.study.options import StudyOptions
-from pseudorca.workflow.project import hash_of, plain_value
+from pseudorca.study.settings import StudyOptions
+from pseudorca.values import hash_of, plain_value
 
 UNITS = ("clip", "encounter")
 """A clip here is a moment: its channels are averaged, since they are not extra evidence."""
@@ -83,7 +85,7 @@ class ChosenSoftmaxHead(SoftmaxHead):
 class Honest:
     """Out-of-fold results of one recipe.
 
-    ``results`` by unit (see :func:`pseudorca.assessment.metrics.evaluate`); ``scores``
+    ``results`` by unit (see :func:`pseudorca.evaluation.metrics.measure`); ``scores``
     [shape=(n_repeats, n_clips, n_classes)], natural logarithms, NaN where never tested.
     """
 
@@ -278,7 +280,7 @@ class _Runner:
             else self.folds.units
         )
         results = {
-            unit: evaluate(
+            unit: measure(
                 clips, self.material.recordings, scores, classes, unit=unit, split=self.split.name,
                 groups=independent,
             )

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pseudorca.learning.heads import Balance, batch_order
+from pseudorca.learning.heads.base import Balance
+from pseudorca.learning.heads.softmax import batch_order
 from pseudorca.recordings.folds import STUDY_SEED
 from pseudorca.study.as_published import BATCH, Answers, Published, Tuning, Without
 from pseudorca.study.material import Material
-from pseudorca.study.options import StudyOptions
 from pseudorca.study.published import (
     PRINTED,
     accuracies_behind,
@@ -23,6 +23,7 @@ from pseudorca.study.published import (
     matrices_behind,
     scores_of,
 )
+from pseudorca.study.settings import StudyOptions
 from pseudorca.study.straight import Honest, Straight
 from pseudorca.study.switches import SWITCHES
 from pseudorca.study.training import Training

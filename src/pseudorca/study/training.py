@@ -20,11 +20,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pseudorca.backbones import Backbone
 from pseudorca.errors import HeadError
-from pseudorca.features.backbones import Backbone
-from pseudorca.features.common import Picture
-from pseudorca.learning.heads import SoftmaxHead, batch_order
-from pseudorca.workflow.project import Progress, hash_of
+from pseudorca.frontends.base import Picture
+from pseudorca.learning.heads.softmax import SoftmaxHead, batch_order
+from pseudorca.progress import Progress
+from pseudorca.values import hash_of
 
 Rows = NDArray[np.int64]
 

@@ -1,0 +1,1 @@
+"""Animals or recorders? Numbers, verdict, words, section and figures."""

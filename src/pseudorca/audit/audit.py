@@ -1,0 +1,345 @@
+"""Animals or recorders: every control beside the model, and a verdict that is kept."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.audit import controls as facts
+from pseudorca.audit.listening import Heard, Listening
+from pseudorca.audit.verdict import decide_verdict, knows_recorder, leakage_gap
+from pseudorca.audit.words import sentences
+from pseudorca.embedding.augmentation.apart import N_BANDS
+from pseudorca.embedding.joint import load_embedders
+from pseudorca.errors import FoldError
+from pseudorca.evaluation.inference import Permutations, mixed_encounters, permutation_test
+from pseudorca.evaluation.paired import balanced_accuracy, paired_difference
+from pseudorca.learning.dataset import labelled_clips, make_training_set
+from pseudorca.learning.from_copies import learning_from
+from pseudorca.learning.heads.base import Head
+from pseudorca.learning.preparation import PLAIN, Preparation, prepared_set
+from pseudorca.learning.recipe import recipe_of
+from pseudorca.learning.through_network import refuse_fine_tuning
+from pseudorca.progress import Progress
+from pseudorca.recordings.clips import project_clips
+from pseudorca.recordings.folds import OTHER, Split, group_values, make_folds
+from pseudorca.recordings.manifest import project_recordings
+from pseudorca.recordings.notices import few_encounters
+from pseudorca.store import EMBEDDER_FOLDER, Store, package_versions
+from pseudorca.values import hash_of, plain_value
+
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """What an audit does."""
+
+    n_permutations: int = 199
+    seed: int = 0
+    within: str | None = None
+    """Labels are permuted only between units of equal value in this column, such as platform."""
+    clips_per_encounter: int = 20
+    """At most so many clips of an encounter are heard, spread evenly over it."""
+    quick: bool = False
+    """Only what the verdict needs: the model, the facts and the background."""
+
+
+def audit_project(
+    store: Store,
+    head: Head,
+    split: Split,
+    options: AuditOptions | None = None,
+    *,
+    preparation: Preparation = PLAIN,
+    device: str = "auto",
+    batch_size: int | None = None,
+    n_threads: int | None = None,
+    progress: Progress | None = None,
+    stage: Callable[[str], Any] = lambda text: None,
+) -> dict[str, Any]:
+    """Compare the model with controls that hear no animal, and keep what came out.
+
+    ``preparation``: what is made of the model's embeddings first. The controls stay as they are: they
+    say what can be told without the animals.
+
+    Raises
+    ------
+    FoldError
+        If the split is one that tears encounters apart.
+    HeadError
+        If the head trains the network itself.
+    """
+    options = options or AuditOptions()
+    refuse_fine_tuning(head)
+    if split.is_optimistic:
+        raise FoldError(
+            f"the split {split.name!r} leaves clips of one encounter on both sides: there every "
+            "control does well. Audit with encounter, or something coarser."
+        )
+    embedder = load_embedders(store.folder / EMBEDDER_FOLDER, device=device)
+    recordings = project_recordings(store)
+    clips, notices = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
+    whole, words = prepared_set(
+        clips, recordings, store, embedder, preparation, labelled=project_clips(store)
+    )
+    notices += words
+    recipe = recipe_of(store, embedder.embedder_id, head, preparation)
+    head = learning_from(head, preparation)
+    row_of = pd.Series(np.arange(len(clips)), index=clips["clip_id"])
+    clips = clips[clips["label"] != OTHER].reset_index(drop=True)
+    n_labelled = len(clips)
+    clips = sample_clips(clips, recordings, options.clips_per_encounter)
+    folds = make_folds(clips, recordings, split)
+    data = replace(whole.take(row_of[clips["clip_id"]].to_numpy()), groups=folds.units)
+    plain = make_training_set(clips, recordings, store, embedder.embedder_id)
+    plain = replace(plain, groups=folds.units)
+    heard = Heard(clips, recordings, data, plain, folds.units, split, head)
+    if preparation != PLAIN:
+        notices.append(
+            f"The classifier's embeddings are {preparation.name}; the controls are as they are without "
+            "that, and single bands are not heard."
+        )
+    if len(clips) < n_labelled:
+        notices.append(
+            f"{len(clips)} of {n_labelled} labelled clips were heard: at most "
+            f"{options.clips_per_encounter} of an encounter, spread evenly over it."
+        )
+    notices += few_encounters(recordings[recordings["label"].isin(clips["label"])])
+    notices += mixed_encounters(clips)
+    listening = Listening(store, embedder, heard, batch_size, n_threads, progress, stage)
+
+    stage("Looking for frames without signal")
+    sound = listening.sounds()
+    stage("Listening to the background alone")
+    background = listening.background(sound)
+    notices += background.pop("notices")
+    nuisance = _nuisance_sets(heard, sound, background["vectors"])
+    within = None
+    if options.within:
+        within = group_values(clips, recordings, options.within).to_numpy(dtype=object)
+    stage("Permuting labels between encounters")
+    tested = permutation_test(
+        {MODEL: data} | {name: heard.with_features(x) for name, x in nuisance.items()},
+        clips, recordings, split, head, n_permutations=options.n_permutations, seed=options.seed,
+        within=within, progress=progress,
+    )  # fmt: skip
+
+    names = list(nuisance)
+    units = pd.DataFrame({"label": tested.labels, "unit": tested.units})
+    counts = units.groupby("label")["unit"].nunique()
+    units_per_class = {str(label): int(n) for label, n in counts.items()}
+    judged = _judge(tested, names, units_per_class, options.seed)
+    heard_only = [name for name in names if name.startswith("background")]
+    rows = [_tested_row(tested, name, "model" if name == MODEL else "nuisance")
+            for name in (MODEL, *names)]  # fmt: skip
+    found: dict[str, Any] = {
+        **judged,
+        "by_background_alone": _judge(tested, heard_only, units_per_class, options.seed),
+        "p_model": tested.p_value(MODEL),
+        "smallest_p": tested.smallest_p,
+        "n_permutations": len(tested.null[MODEL]),
+        "enumerated": tested.enumerated,
+        "chance": 1 / len(units_per_class),
+        "classes": sorted(units_per_class),
+        "units_per_class": units_per_class,
+        "n_encounters": len(tested.labels),
+        "n_clips": len(clips),
+        "n_labelled_clips": n_labelled,
+        "background": background["about"],
+        "associations": [],
+    }
+    associations = facts.associations(clips, recordings)
+    found["associations"] = [_association(one) for one in associations]
+    found["answerable"], found["why"] = facts.answerable(associations)
+    if not options.quick:
+        rows += _shown_rows(heard, sound)
+        stage("Random split beside the honest one")
+        honest = heard.right(data)
+        random = heard.right(data, replace(split, name="random"))
+        rows.append(_row("random split", "optimistic", random))
+        found["leakage_gap"] = leakage_gap(random, honest, seed=options.seed).as_dict()
+        if preparation.reference == "none" and preparation.centre == "none":
+            stage("Swapping backgrounds")
+            found["swap"] = listening.swap(sound, options.seed)
+        if preparation == PLAIN:
+            stage("Listening to one band at a time")
+            found["bands"] = listening.bands(sound)
+        found["recorder_in_embeddings"] = _knows(heard)
+    found["controls"] = rows
+    found["heard"] = {
+        "n_repeats": split.n_repeats, "clips_per_encounter": options.clips_per_encounter,
+        "without_others": bool(store.setting("other")),
+    }  # fmt: skip
+    found["evaluated"] = _evaluated(store, recipe, split)
+    found |= sentences(found)
+    about = {
+        "split": asdict(split), "group_by": split.group_by, "options": asdict(options),
+        "recipe": recipe,
+        "background_settings": listening.front_end.settings()["background_only"],
+        "versions": package_versions(),
+        "tables": _versions(store),
+        "notices": notices,
+    }  # fmt: skip
+    keep_audit(store, about, found)
+    return {"audit_id": audit_id_of(about)} | found | about
+
+
+def sample_clips(clips: pd.DataFrame, recordings: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Take at most so many clips of each encounter, spread evenly in time.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    most : int, clips per encounter and label
+    """
+    start = recordings.set_index("recording_id")[["start_utc", "path"]]
+    order = clips.join(start, on="recording_id").sort_values(
+        ["start_utc", "path", "start_s", "channel"], na_position="last"
+    )
+    kept = []
+    for _, mine in order.groupby(["encounter", "label"], sort=False):
+        rows = mine.index.to_numpy()
+        if len(rows) > most:
+            rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+        kept.append(rows)
+    return clips.loc[np.sort(np.concatenate(kept))].reset_index(drop=True)
+
+
+def keep_audit(store: Store, about: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Put an audit in the table ``audits``, in the place of an earlier one of the same settings."""
+    audit_id = audit_id_of(about)
+    row = {
+        "audit_id": audit_id,
+        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "result": json.dumps(dict(about) | dict(found), default=plain_value),
+    }
+    store.replace("audits", pd.DataFrame([row]), audit_id=audit_id)
+    settings = {key: about[key] for key in ("split", "options", "recipe")}
+    store.record_run("audit", settings, ("recordings", "clips", "audits"))
+
+
+def audit_id_of(about: Mapping[str, Any]) -> str:
+    """Identifies recipe, split and settings of an audit."""
+    return hash_of({key: about[key] for key in ("split", "options", "recipe")})
+
+
+def _versions(store: Store) -> dict[str, int]:
+    return {table: store.version(table) for table in ("recordings", "clips")}
+
+
+def _evaluated(store: Store, recipe: Mapping[str, Any], split: Split) -> dict[str, Any] | None:
+    """What the latest evaluation of the same clips, recipe and kind of split says, if there is one."""
+    wanted = json.loads(json.dumps(recipe, default=plain_value)), split.name, _versions(store)
+    rows = store.read("evaluations").sort_values("time_utc", ascending=False)
+    for text in rows["result"]:
+        about = json.loads(text)
+        if (about["recipe"], about["split"]["name"], about["tables"]) != wanted:
+            continue
+        for result in about["results"]:
+            if result["unit"] == "encounter":
+                kept = ("balanced_accuracy", "ci_low", "ci_high", "n_units", "n_repeats")
+                return {key: result[key] for key in kept}
+    return None
+
+
+def _nuisance_sets(
+    heard: Heard, sound: NDArray[np.float32], background: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    """The controls that vote: no animal has a part in them."""
+    found = facts.fact_features(heard.clips, heard.recordings)
+    alone = {name: found[name] for name in facts.FACTS if name in found}
+    sets = dict(alone)
+    if len(alone) > 1:
+        sets = {"all facts": np.concatenate(list(alone.values()), axis=1)} | sets
+    if (sound[:, 0] > 0).any():
+        levels = facts.band_levels(sound[:, 2 : 2 + N_BANDS])
+        sets["background level and spectrum"], _ = facts.filled_in(levels, heard.encounters)
+        sets["background through the network"], _ = facts.filled_in(background, heard.encounters)
+    return sets
+
+
+def _shown_rows(heard: Heard, sound: NDArray[np.float32]) -> list[dict[str, Any]]:
+    """Controls in which the animals may have a part: shown, without a vote."""
+    found = facts.fact_features(heard.clips, heard.recordings)
+    sets = {name: found[name] for name in facts.SHOWN_FACTS if name in found}
+    whole = facts.band_levels(sound[:, 2 + N_BANDS : 2 + 2 * N_BANDS])
+    sets["mean spectrum of the whole clip"], _ = facts.filled_in(whole, heard.encounters)
+    return [
+        _row(name, "shown", heard.right(heard.with_features(features)))
+        for name, features in sets.items()
+    ]
+
+
+def _judge(
+    tested: Permutations, names: list[str], units_per_class: Mapping[str, int], seed: int
+) -> dict[str, Any]:
+    """The verdict by these controls, with the numbers that it comes from."""
+    if not names:
+        return {"verdict": "cannot tell", "p_nuisance": None, "difference": None,
+                "best_control": None}  # fmt: skip
+    difference = paired_difference(
+        tested.right, tested.labels, tested.units, model=MODEL, controls=names, seed=seed
+    )
+    p_nuisance = tested.p_value_max(names)
+    verdict = decide_verdict(
+        p_nuisance=p_nuisance,
+        difference=difference,
+        p_model=tested.p_value(MODEL),
+        units_per_class=units_per_class,
+    )
+    return {
+        "verdict": verdict,
+        "p_nuisance": p_nuisance,
+        "difference": difference.as_dict(),
+        "best_control": max(names, key=lambda name: tested.observed[name]),
+    }
+
+
+def _tested_row(tested: Permutations, name: str, kind: str) -> dict[str, Any]:
+    right = pd.DataFrame(
+        {"label": tested.labels, "unit": tested.units, "right": tested.right[name]}
+    )
+    return _row(name, kind, right) | {"p": tested.p_value(name)}
+
+
+def _row(name: str, kind: str, right: pd.DataFrame) -> dict[str, Any]:
+    estimate, method = balanced_accuracy(right)
+    about = {"name": name, "kind": kind, "n_encounters": len(right), "p": None}
+    return about | estimate.as_dict() | {"interval_method": method}
+
+
+def _knows(heard: Heard) -> list[dict[str, Any]]:
+    """Platform and recorder from the embeddings, within each label."""
+    rows = heard.recordings.set_index("recording_id").loc[heard.clips["recording_id"]]
+    platform = rows["platform"].astype(object).fillna("").to_numpy(dtype=object)
+    recorder = facts.recorder_signature(rows).to_numpy(dtype=object)
+    found = []
+    for name, values in (("platform", platform), ("recorder", recorder)):
+        # What changes within an encounter is no property of its recorder.
+        one = pd.Series(values).groupby(heard.encounters).transform(lambda v: v.mode().iloc[0])
+        whole = one.to_numpy(dtype=object)
+        for entry in knows_recorder(
+            heard.data, heard.clips, heard.recordings, whole, heard.split, heard.head
+        ):
+            found.append({"what": name} | entry)
+    return found
+
+
+def _association(one: facts.Association) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "cramers_v": one.cramers_v,
+        "n_values": len(one.counts),
+        "n_shared": one.n_shared,
+        "labels": [str(label) for label in one.counts.columns],
+        "encounters": {
+            str(value): [int(n) for n in row]
+            for value, row in zip(one.counts.index, one.counts.to_numpy(), strict=True)
+        },
+    }

@@ -1,0 +1,279 @@
+"""An audit in plain sentences: one that can be quoted, and one per control.
+
+In: the numbers of an audit. Out: text. That a model knows the animals is said nowhere unless the
+verdict is ``animals``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pseudorca.audit.verdict import LEVEL
+from pseudorca.recordings.notices import MIN_ENCOUNTERS
+
+NO_CONTROL = "all facts of the files are the same, and no clip has frames without signal."
+
+_TITLES = {
+    "model": "the classifier",
+    "all facts": "all facts of the file together",
+    "sample rate": "the sample rate alone",
+    "channels": "the number of channels alone",
+    "bit depth": "the bit depth alone",
+    "platform": "the ship or platform alone",
+    "date": "date and time alone",
+    "duration": "the length of the recording alone",
+    "level": "the peak level alone",
+    "background level and spectrum": "level and spectrum of the background",
+    "background through the network": "the background through the same network",
+    "mean spectrum of the whole clip": "the mean spectrum of the clip",
+    "random split": "the classifier, encounters heard before (random split)",
+}
+
+
+def title(name: str) -> str:
+    """What a control is called in a table or figure."""
+    return _TITLES.get(name, name)
+
+
+def sentences(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Word an audit.
+
+    Parameters
+    ----------
+    found : mapping, what :func:`pseudorca.audit.audit.audit_project` found
+
+    Returns
+    -------
+    dict
+        ``summary`` (to be quoted) and ``explained`` (a sentence per part, by name).
+    """
+    explained = {"beside evaluate": _beside_evaluate(found)}
+    if "leakage_gap" in found:
+        explained["leakage gap"] = _gap(found["leakage_gap"])
+    explained["facts and background"] = _nuisance(found)
+    if found.get("swap"):
+        explained["background swap"] = _swap(found["swap"], found["units_per_class"])
+    elif "swap" in found:
+        explained["background swap"] = (
+            "Backgrounds could not be swapped: too few encounters have clips with both signals and "
+            "frames without, that can be left out together."
+        )
+    if found.get("bands"):
+        explained["bands"] = _bands(found["bands"])
+    elif "bands" in found:
+        explained["bands"] = (
+            "Not tried: a band is rows of a picture, and this is not one network on pictures."
+        )
+    if "recorder_in_embeddings" in found:
+        explained["recorder in the embeddings"] = _recorder(found["recorder_in_embeddings"])
+    explained["association"] = _association(found)
+    return {"summary": _summary(found), "explained": explained}
+
+
+def _summary(found: Mapping[str, Any]) -> str:
+    rows = {row["name"]: row for row in found["controls"]}
+    numbers = (
+        f"On encounters never heard, the classifier reaches a balanced accuracy of "
+        f"{_interval(rows['model'])} (chance {found['chance']:.2f}, permutation p = "
+        f"{found['p_model']:.3f})"
+    )
+    if found["best_control"] is None:
+        return f"Cannot tell: {NO_CONTROL} {numbers}."
+    best = rows[found["best_control"]]
+    numbers += (
+        f"; the best control without any animal in it, {title(best['name'])}, {_interval(best)} "
+        f"(joint p = {found['p_nuisance']:.3f}: {_joint(found)}). The difference is "
+        f"{_signed(found['difference'])}."
+    )
+    verdict = {
+        "recorder": "Recorder: what is left without the animals tells the classes apart, and the "
+        "classifier is not shown to do better. Its answers must not be taken for the animals' own.",
+        "animals": "Animals: the classifier tells more than recorder, place, date and background do, "
+        "so that at least part of what it hears is the animals.",
+        "cannot tell": f"Cannot tell: {_why_not(found)}",
+    }[found["verdict"]]
+    return f"{verdict} {numbers}"
+
+
+def _why_not(found: Mapping[str, Any]) -> str:
+    """Why neither verdict is given."""
+    if found["difference"]["low"] > 0 and found["p_model"] < LEVEL:
+        few = [
+            f"{label} {n}" for label, n in found["units_per_class"].items() if n < MIN_ENCOUNTERS
+        ]
+        return (
+            "the classifier does better than every control without animals, but these classes have "
+            f"too few encounters to conclude from (at least {MIN_ENCOUNTERS}): {', '.join(few)}."
+        )
+    return (
+        "these data show neither that the classifier hears the animals nor that it hears the "
+        "recorder."
+    )
+
+
+def _nuisance(found: Mapping[str, Any]) -> str:
+    if found["best_control"] is None:
+        return f"Controls in which no animal has a part: {NO_CONTROL}"
+    p, smallest = found["p_nuisance"], found["smallest_p"]
+    n = found["n_permutations"]
+    how = f"all {n} ways to assign" if found["enumerated"] else f"{n} shuffles of"
+    text = (
+        f"Controls in which no animal has a part: the best of them is {title(found['best_control'])}. "
+        f"Among {how} the labels between encounters, the best of the same controls, whichever it was, "
+        f"did as well with a joint p = {p:.3f} (smallest possible {smallest:.3f})"
+    )
+    if smallest >= LEVEL:
+        text += ": with so few ways to exchange labels nothing could have been shown."
+    else:
+        text += ": " + (
+            "they tell the classes apart." if p < LEVEL else "not shown to be more than chance."
+        )
+    background = found["background"]
+    share = 100 * background["median_share_free"]
+    return (
+        f"{text} Background is frames in which nothing exceeds what the clip is at its quietest, and "
+        f"whose neighbours hold no signal either: half of the clips have {share:.0f} % or more of "
+        f"such frames; {background['n_clips_without']} have none. It may still hold animals too faint "
+        "to stand out, and then the rule errs on the side of the recorder."
+    )
+
+
+def _gap(gap: Mapping[str, float]) -> str:
+    text = (
+        f"Random split minus this split: {_signed(gap)}, on the same encounters and clips as the rest "
+        "of the audit."
+    )
+    if gap["low"] > 0:
+        return (
+            f"{text} So much of a randomly split accuracy is knowing the encounter, and would be gone "
+            "on the next voyage."
+        )
+    return f"{text} No gap is shown with these encounters."
+
+
+def _swap(swap: Mapping[str, Any], units_per_class: Mapping[str, int]) -> str:
+    animal, sea = swap["animal"], swap["background"]
+    text = (
+        f"Of {swap['n_clips']} clips whose background was swapped for one of another class, "
+        f"{_percent(animal)} kept the label of their signals and {_percent(sea)} took that of the "
+        f"background (before: {100 * swap['right_before']['value']:.0f} % right; taken apart and put "
+        f"together over their own background: {100 * swap['right_rebuilt']['value']:.0f} %), by "
+        "classifiers that had heard neither encounter."
+    )
+    if min(units_per_class.values()) < MIN_ENCOUNTERS:
+        return f"{text} Too few encounters to conclude which of the two the answer follows."
+    difference = swap["difference"]
+    if difference["low"] > 0:
+        return f"{text} The answer follows the signals more than the background."
+    if difference["high"] < 0:
+        return f"{text} The answer follows the background more than the signals."
+    return f"{text} Which of the two the answer follows is not shown."
+
+
+def _bands(bands: Mapping[str, Any]) -> str:
+    rows = bands["bands"]
+    best = max(rows, key=lambda row: row["alone"]["value"])
+    lost = min(rows, key=lambda row: row["left_out"]["value"])
+    text = (
+        f"Alone, the band {_khz(best)} tells most: {_interval(best['alone'])}. Without {_khz(lost)} "
+        f"the answer is at its lowest: {_interval(lost['left_out'])}."
+    )
+    edges = bands["signal_edges_hz"]
+    excess = [
+        [value for value in column if value is not None]
+        for column in zip(*bands["signal_excess_db"].values(), strict=True)
+    ]
+    means = [sum(values) / len(values) if values else float("-inf") for values in excess]
+    if max(means) > 0:
+        loudest = means.index(max(means))
+        text += (
+            f" Signals stand out most from the background at {edges[loudest] / 1000:.1f} to "
+            f"{edges[loudest + 1] / 1000:.1f} kHz."
+        )
+    return text
+
+
+def _recorder(rows: list[Mapping[str, Any]]) -> str:
+    if not rows:
+        return (
+            "Whether the embeddings know the platform or recorder within one class cannot be tested: "
+            "no class has two of them with at least two encounters each."
+        )
+    shown = "; ".join(
+        f"{row['what']} within {row['label']} {_interval(row)} (chance {row['chance']:.2f})"
+        for row in rows
+    )
+    sure = any(row["low"] > row["chance"] for row in rows)
+    end = "they can, where the interval lies above chance" if sure else "not shown"
+    return (
+        f"Can the embeddings tell the equipment where the animals are of one class? {shown}: {end}."
+    )
+
+
+def _association(found: Mapping[str, Any]) -> str:
+    shown = ", ".join(
+        f"{one['name']} {one['cramers_v']:.2f}"
+        for one in found["associations"]
+        if one["cramers_v"] is not None
+    )
+    text = f"Association of the label with (Cramér's V, 0 to 1): {shown}. " if shown else ""
+    return f"{text}{found['why']}"
+
+
+def _beside_evaluate(found: Mapping[str, Any]) -> str:
+    """Why the classifier's number is not the one that ``evaluate`` gives, and which to quote."""
+    heard = found["heard"]
+    here = f"{_draws(heard)}, {found['n_clips']} of {found['n_labelled_clips']} labelled clips"
+    if found["n_clips"] < found["n_labelled_clips"]:
+        here += f" (at most {heard['clips_per_encounter']} of an encounter)"
+    if heard["without_others"]:
+        here += ", without the folders of other sounds"
+    model = next(row for row in found["controls"] if row["kind"] == "model")
+    evaluated = found["evaluated"]
+    if evaluated is None:
+        return (
+            f"The audit's {_interval(model)} for the classifier is of {here}; every control got the "
+            "same. evaluate hears all clips and draws the folds more often, so its number may differ: "
+            "quote that one for how good the classifier is, the audit's only beside the controls."
+        )
+    other = {
+        "value": evaluated["balanced_accuracy"],
+        "low": evaluated["ci_low"],
+        "high": evaluated["ci_high"],
+    }
+    return (
+        f"The audit's {_interval(model)} for the classifier and evaluate's {_interval(other)} are of "
+        f"the same recipe. The audit: {here}, as every control got. evaluate: {_draws(evaluated)}, all "
+        f"clips of {evaluated['n_units']} encounters. Quote evaluate's for how good the classifier is, "
+        "the audit's only beside the controls."
+    )
+
+
+def _draws(drawn: Mapping[str, Any]) -> str:
+    n = drawn["n_repeats"]
+    return f"{n} draw{'s' * (n > 1)} of the folds"
+
+
+def _joint(found: Mapping[str, Any]) -> str:
+    """What the joint p is of."""
+    n = _n_voting(found)
+    return f"in every shuffle the best of the {n} that vote" if n > 1 else "the only one that votes"
+
+
+def _n_voting(found: Mapping[str, Any]) -> int:
+    return sum(row["kind"] == "nuisance" for row in found["controls"])
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def _signed(row: Mapping[str, Any]) -> str:
+    return f"{row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+
+
+def _percent(row: Mapping[str, Any]) -> str:
+    return f"{100 * row['value']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+
+
+def _khz(row: Mapping[str, Any]) -> str:
+    return f"{row['low_hz'] / 1000:.1f} to {row['high_hz'] / 1000:.1f} kHz"

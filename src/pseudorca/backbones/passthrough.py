@@ -1,0 +1,58 @@
+"""Classic features by the name of a network: their front end does all the work, nothing is loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pseudorca.backbones.info import BackboneInfo, StateDict
+from pseudorca.backbones.network import SoundBackbone
+from pseudorca.errors import BackboneError
+from pseudorca.frontends.classic import CLASSIC, ClassicFrontEnd
+
+_NEED_LIBROSA = ("mfcc", "mfcc_frames", "lpc")
+
+
+@dataclass(frozen=True)
+class ClassicSpec:
+    """Features without a network: the backbone passes their vectors on."""
+
+    info: BackboneInfo
+
+    def load(self, weights: str | Path, layer: str | None) -> SoundBackbone:
+        if str(weights) != "official" or layer is not None:
+            raise BackboneError(
+                f"{self.info.name} is no network: it has neither weights nor layers. Leave out "
+                "--weights and --layer."
+            )
+        size = self.info.embedding_size
+        description = {"name": self.info.name, "version": self.info.version, "layer": None}
+        description |= {"embedding_size": size, "pooled_axes": [], "window_shape": [size]}
+        description |= {"weights_source": "none", "licence": self.info.licence}
+        return SoundBackbone(nn.Identity(), description | {"source": self.info.source})
+
+    def rebuild(self, description: Mapping[str, Any], state: StateDict) -> SoundBackbone:
+        return SoundBackbone(nn.Identity(), description)
+
+
+def specs() -> list[ClassicSpec]:
+    """An entry per kind of features."""
+    return [
+        ClassicSpec(
+            BackboneInfo(
+                name=name,
+                family="classic features",
+                embedding_size=kind.n_features,
+                licence="Apache-2.0",
+                source=f"pseudorca itself, no network: {kind.source}",
+                n_parameters=0,
+                weights=(),
+                front_end=ClassicFrontEnd.name,
+                front_end_settings={"features": name},
+                extra="classic" if name in _NEED_LIBROSA else None,
+            )
+        )
+        for name, kind in CLASSIC.items()
+    ]

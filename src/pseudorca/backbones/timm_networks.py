@@ -1,0 +1,115 @@
+"""Any network of timm, on pictures: ``timm:NAME``, without its classifier, as timm itself cuts it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
+from pseudorca.backbones.network import Backbone, InputSize, input_size_of, shape_of
+from pseudorca.backbones.weights import check_fit, choose_weights, clean, fill, read_tensors
+from pseudorca.errors import BackboneError, MissingExtraError, unknown_name
+
+PREFIX = "timm"
+
+
+def spec(name: str) -> "TimmSpec":
+    """The entry of a network, known from timm's tables; nothing is built or downloaded."""
+    if find_spec("timm") is None:
+        raise MissingExtraError("timm", PREFIX)
+    import timm
+
+    known = timm.get_pretrained_cfg(name, allow_unregistered=False) if _exists(name) else None
+    if known is None:
+        raise BackboneError(unknown_name("network of timm", name, timm.list_models()))
+    _, height, width = known.input_size
+    size: InputSize = height if height == width else (height, width)
+    licence = known.license or "unknown (see source)"
+    about: dict[str, Any] = {"input_size": size, "mean": known.mean, "std": known.std}
+    page = f"https://huggingface.co/{known.hf_hub_id}" if known.hf_hub_id else str(known.url)
+    official = OfficialWeights(name=known.tag or "default", url=page, licence=licence, **about)
+    info = BackboneInfo(
+        name=f"{PREFIX}:{name}",
+        family="timm",
+        input_size=size,
+        licence=licence,
+        source=f"timm: {page}",
+        n_parameters=None,
+        weights=(official,) if known.has_weights else (),
+        extra=PREFIX,
+    )
+    classifier = known.classifier or ()
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    local = OfficialWeights(name="local", url="", licence="unknown (local weights file)", **about)
+    around = tuple(f"{head.rpartition('.')[0] or head}." for head in heads)
+    return TimmSpec(info=info, local=local, heads=around)
+
+
+def _exists(name: str) -> bool:
+    import timm
+
+    architecture, _, tag = name.partition(".")
+    return bool(timm.is_model(architecture) and (not tag or timm.is_model_pretrained(name)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimmSpec:
+    """A registry entry for a network of timm."""
+
+    info: BackboneInfo
+    local: OfficialWeights
+    heads: tuple[str, ...]  # prefixes of tensors of the classifier, and of what is around it
+
+    def load(self, weights: str | Path, layer: str | None) -> Backbone:
+        """Let timm download the weights, or read a local file."""
+        name = self.info.name
+        if layer is not None:
+            raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
+        known, path = choose_weights(self.info, weights, self.local)
+        origin = known.name if path is None else path.name
+        network = self._network(pretrained=path is None)
+        if path is not None:
+            state = clean(read_tensors(path), origin)
+            expected = fill(network, state)
+            check_fit(state, expected, list(expected), self.heads, f"{origin} does not fit {name}")
+        assert known.input_size is not None
+        height, width = shape_of(known.input_size)
+        with torch.no_grad():
+            embedding_size = network(torch.zeros(1, 3, height, width or height)).shape[1]
+        about: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
+        about |= {"embedding_size": embedding_size, "pooled_axes": []}
+        about |= {"input_size": known.input_size, "mean": known.mean, "std": known.std}
+        about |= {"weights_source": origin, "licence": known.licence, "source": self.info.source}
+        return Backbone(network, about)
+
+    def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:
+        """Build the network and fill it."""
+        if input_size_of(description["input_size"]) != self.info.input_size:
+            raise BackboneError(
+                f"{self.info.name} was saved for pictures of {description['input_size']} pixels, and "
+                f"this version of timm takes {self.info.input_size}. Use the version that saved it."
+            )
+        backbone = Backbone(self._network(pretrained=False), description)
+        expected = fill(backbone, state)
+        where = f"the saved tensors do not fit {self.info.name} as described"
+        check_fit(state, expected, list(expected), (), where)
+        return backbone
+
+    def _network(self, *, pretrained: bool) -> nn.Module:
+        import timm
+
+        inside = self.info.name.removeprefix(f"{PREFIX}:")
+        try:
+            with torch.random.fork_rng(devices=[]):  # timm draws weights first; no seed is used up
+                made: nn.Module = timm.create_model(inside, pretrained=pretrained, num_classes=0)
+        except Exception as error:  # of the hub, the network, the disk
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise BackboneError(
+                f"timm cannot make {inside}: {reason.rstrip('.')}. Without internet give a local file "
+                "of its weights with --weights FILE."
+            ) from None
+        return made.eval()

@@ -1,0 +1,101 @@
+"""Networks that are torch modules built here: any function that builds one, and a file of tensors."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pseudorca.backbones.cutting import NoInitialisation, cut_after, probe, take_head
+from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
+from pseudorca.backbones.network import Backbone, InputSize, SoundBackbone, input_size_of, shape_of
+from pseudorca.backbones.weights import (
+    check_fit,
+    choose_weights,
+    clean,
+    download,
+    fill,
+    read_tensors,
+)
+from pseudorca.errors import BackboneError
+
+_FRAMES = 300  # of a probe, where a network takes any number
+
+
+def download_tensors(known: OfficialWeights) -> StateDict:
+    """Read official weights, downloaded into torch's cache."""
+    return read_tensors(download(known))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchSpec:
+    """A registry entry for a network built by a function."""
+
+    info: BackboneInfo
+    local: OfficialWeights  # what a local file is taken for, unless it has an official file's name
+    build: Callable[[InputSize | None], nn.Module]  # input size -> the network
+    fetch: Callable[[OfficialWeights], StateDict] = download_tensors
+    sized_by: Callable[[StateDict], int | None] = lambda state: None  # input size told by tensors
+    rename: Callable[[str], str] = str  # a file's name of a tensor -> the network's
+    unused: tuple[str, ...] = ()  # prefixes of tensors that served training only
+    has_layers: bool = True  # can be cut after an earlier layer
+    has_head: bool = True  # is built with its last layer
+    window_shape: tuple[int | None, ...] | None = None
+    """Of one window of sound; None: the network takes pictures."""
+
+    def load(self, weights: str | Path, layer: str | None) -> Backbone:
+        """Build the network, fill it, leave out what follows the embedding."""
+        name = self.info.name
+        preset, path = choose_weights(self.info, weights, self.local)
+        origin = preset.name if path is None else path.name
+        found = clean(self.fetch(preset) if path is None else read_tensors(path), origin)
+        state = {self.rename(key): tensor for key, tensor in found.items()}
+        if layer is not None and not self.has_layers:
+            raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
+        size = self.sized_by(state) or preset.input_size
+        network, head = self.skeleton(size)
+        expected = fill(network, state)
+        trunk = cut_after(network, head, layer, name)
+        where = f"{origin} does not fit {name}" + (f" up to {layer}" if layer else "")
+        unused = (*self.unused, f"{head}.") if head else self.unused
+        check_fit(state, expected, list(trunk.state_dict()), unused, where)
+        axes, embedding_size = self.probe(trunk, size, layer)
+        description: dict[str, Any] = {"name": name, "layer": layer, "version": self.info.version}
+        description |= {"embedding_size": embedding_size, "pooled_axes": axes}
+        description |= {"weights_source": origin, "licence": preset.licence}
+        description |= {"source": self.info.source}
+        if self.window_shape is not None:
+            return SoundBackbone(trunk, description | {"window_shape": self.window_shape})
+        about = {"input_size": size, "mean": preset.mean, "std": preset.std}
+        return Backbone(trunk, description | about)
+
+    def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:
+        """Build the network that was described, and fill it."""
+        name, layer = self.info.name, description["layer"]
+        takes_sound = self.window_shape is not None
+        size = None if takes_sound else input_size_of(description["input_size"])
+        network, head = self.skeleton(size)
+        trunk = cut_after(network, head, layer, name)
+        backbone = (SoundBackbone if takes_sound else Backbone)(trunk, description)
+        expected = fill(backbone, state)
+        where = f"the saved tensors do not fit {name} as described"
+        check_fit(state, expected, list(expected), (), where)
+        return backbone
+
+    def skeleton(self, size: InputSize | None) -> tuple[nn.Module, str | None]:
+        """Build the network without its last layer, empty -> network, that layer's name."""
+        with NoInitialisation():
+            network = self.build(size).eval()
+        return network, take_head(network) if self.has_head else None
+
+    def probe(
+        self, trunk: nn.Module, size: InputSize | None, layer: str | None
+    ) -> tuple[list[int], int]:
+        """Find the axes to average over and the size of the embedding."""
+        if self.window_shape is not None:
+            shape = tuple(n or _FRAMES for n in self.window_shape)
+            return probe(trunk, shape, layer, self.info.name, square=False)
+        assert size is not None
+        height, width = shape_of(size)
+        return probe(trunk, (3, height, width or height), layer, self.info.name, square=True)

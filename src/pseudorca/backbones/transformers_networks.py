@@ -1,0 +1,207 @@
+"""Audio transformers of the Hugging Face library, each with its own feature extractor.
+
+``ast`` is the Audio Spectrogram Transformer [1]_; ``transformers:NAME`` is any other network on the
+hub whose extractor makes fbank spectrograms as AST's does, or leaves samples as they are (wav2vec2,
+HuBERT, WavLM). A local folder takes the place of a download.
+
+References
+----------
+.. [1] Gong, Chung and Glass, "AST: Audio Spectrogram Transformer", Interspeech 2021.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
+from pseudorca.backbones.network import Backbone, SoundBackbone
+from pseudorca.backbones.weights import check_fit, fill
+from pseudorca.errors import BackboneError, MissingExtraError
+from pseudorca.frontends.extractors import EMPTY_FILTERS, ExtractorFrontEnd
+
+PREFIX = "transformers"
+
+_AST = OfficialWeights(
+    name="AUDIOSET",
+    url="https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593",
+    licence="BSD-3-Clause",
+)
+
+
+def specs() -> list["TransformersSpec"]:
+    """The named ones."""
+    info = BackboneInfo(
+        name="ast",
+        family="transformers",
+        embedding_size=768,
+        licence=_AST.licence,
+        source=f"Audio Spectrogram Transformer, MIT: {_AST.url}",
+        n_parameters=86_187_264,
+        weights=(_AST,),
+        front_end=ExtractorFrontEnd.name,
+        front_end_settings={"sample_rate": 16_000, "window_s": 10.24},  # the rest comes with it
+        extra=PREFIX,
+    )
+    return [TransformersSpec(info=info, hub_name="MIT/ast-finetuned-audioset-10-10-0.4593")]
+
+
+def spec(name: str) -> "TransformersSpec":
+    """The entry of another network of the hub, or of a local folder."""
+    folder = Path(name).expanduser()
+    url = f"https://huggingface.co/{name}" if not folder.is_dir() else "a local folder"
+    official = OfficialWeights(name="hub", url=url, licence="unknown (see source)")
+    info = BackboneInfo(
+        name=f"{PREFIX}:{folder.name if folder.is_dir() else name}",  # wherever it lies
+        family="transformers",
+        licence=official.licence,
+        source=url,
+        n_parameters=None,
+        weights=(official,),
+        front_end=ExtractorFrontEnd.name,
+        extra=PREFIX,
+    )
+    return TransformersSpec(info=info, hub_name=name)
+
+
+class TransformersNetwork(nn.Module):
+    """What an extractor makes to vectors: the network's own summary, or the mean of its tokens."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        said = self.model(inputs)
+        summary = getattr(said, "pooler_output", None)
+        vectors: Tensor = said.last_hidden_state.mean(1) if summary is None else summary
+        return vectors
+
+
+class TransformersBackbone(SoundBackbone):
+    """A backbone whose shape is a configuration of the library."""
+
+    def _describe_input(self, description: Mapping[str, Any]) -> None:
+        super()._describe_input(description)
+        self.config: dict[str, Any] = dict(description["config"])
+
+    def _input_description(self) -> dict[str, Any]:
+        return super()._input_description() | {"config": self.config}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformersSpec:
+    """A registry entry for a network of the library."""
+
+    info: BackboneInfo
+    hub_name: str
+
+    def load(self, weights: str | Path, layer: str | None) -> Backbone:
+        """Let the library download a checkpoint, or read a local folder."""
+        transformers = _library()
+        name = self.info.name
+        if layer is not None:
+            raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
+        where, licence, origin = self._where(weights)
+        try:
+            with _quiet():
+                extractor = transformers.AutoFeatureExtractor.from_pretrained(
+                    where, trust_remote_code=False
+                )
+                model, told = transformers.AutoModel.from_pretrained(
+                    where, trust_remote_code=False, output_loading_info=True, dtype=torch.float32
+                )
+        except Exception as error:  # of the hub, the configuration, the tensors
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise BackboneError(
+                f"no network can be read from {where}: {reason.rstrip('.')}. Give the folder of a "
+                "checkpoint (config.json, preprocessor_config.json, model.safetensors) with "
+                "--weights FOLDER."
+            ) from None
+        if missing := sorted(told["missing_keys"]):
+            raise BackboneError(
+                f"{where} does not fit its configuration: {len(missing)} missing "
+                f"({'; '.join(missing[:4])}{'; ...' if len(missing) > 4 else ''})."
+            )
+        front_end = ExtractorFrontEnd.of(extractor.to_dict())
+        ramp = np.linspace(-1, 1, round(front_end.window_s * front_end.sample_rate))
+        made = front_end.picture(ramp.astype(np.float32), sample_rate=front_end.sample_rate)
+        shape = [None] if made.ndim == 2 else list(made.shape[1:])  # samples: any number
+        network = TransformersNetwork(model).eval()
+        with torch.no_grad():
+            embedding_size = network(torch.from_numpy(made)).shape[1]
+        about: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
+        about |= {"embedding_size": embedding_size, "pooled_axes": [], "window_shape": shape}
+        about |= {"weights_source": origin, "licence": licence, "source": self.info.source}
+        backbone = TransformersBackbone(network, about | {"config": _config_of(model)})
+        backbone.front_end_settings = front_end.own_settings()
+        return backbone
+
+    def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:
+        """Build the network from its configuration and fill it."""
+        transformers = _library()
+        config = dict(description["config"])
+        with _quiet(), torch.random.fork_rng(devices=[]):
+            about = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
+            model = transformers.AutoModel.from_config(about)
+        backbone = TransformersBackbone(TransformersNetwork(model), description)
+        expected = fill(backbone, state)
+        where = f"the saved tensors do not fit {self.info.name} as described"
+        check_fit(state, expected, list(expected), (), where)
+        return backbone
+
+    def _where(self, weights: str | Path) -> tuple[str, str, str]:
+        """Where to read from, under which licence, and its name."""
+        names = {"official", *(known.name for known in self.info.weights)}
+        path = Path(self.hub_name if str(weights) in names else weights).expanduser()
+        if path.is_dir():
+            licence = self.info.licence if self.info.name == "ast" else "unknown (local folder)"
+            return str(path), licence, path.name
+        if str(weights) not in names:
+            raise BackboneError(
+                f"no such folder: {weights}. Give the folder of a checkpoint (config.json, "
+                "preprocessor_config.json, model.safetensors), or leave --weights out to download it."
+            )
+        return self.hub_name, self.info.licence, self.info.weights[0].name
+
+
+def _library() -> Any:
+    if find_spec("transformers") is None:
+        raise MissingExtraError("transformers", PREFIX)
+    import transformers
+
+    return transformers
+
+
+def _config_of(model: Any) -> dict[str, Any]:
+    """A network's configuration as JSON values, less where and by which version it was read."""
+    config: dict[str, Any] = json.loads(model.config.to_json_string(use_diff=False))
+    return {k: v for k, v in config.items() if k not in ("_name_or_path", "transformers_version")}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's own progress and advice."""
+    import transformers
+
+    told: Any = transformers.utils.logging
+    level, shown = told.get_verbosity(), told.is_progress_bar_enabled()
+    told.set_verbosity(logging.ERROR)
+    told.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", EMPTY_FILTERS)
+            yield
+    finally:
+        told.set_verbosity(level)
+        if shown:
+            told.enable_progress_bar()

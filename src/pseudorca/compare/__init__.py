@@ -1,0 +1,1 @@
+"""Embedders side by side, and what to expect of choosing among them."""

@@ -1,0 +1,252 @@
+"""Which ears are best: embeddings, heads and ensembles of them on the same encounters.
+
+In: training sets of the same clips by several embedders, and heads. Out: what each reaches under each
+split, the paired difference from one of them, and what is reached by whoever lets inner folds choose
+among all of them: the only number that the choice has not made too good.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+
+from pseudorca.errors import FoldError
+from pseudorca.evaluation.metrics import UnitTruth, measure, unit_truth
+from pseudorca.evaluation.paired import Estimate, paired_difference
+from pseudorca.learning.crossval import OutOfFold, cross_validate
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import (
+    Head,
+    TrainedHead,
+    fit_head,
+    mean_said,
+    recording_weights,
+)
+from pseudorca.learning.heads.mean import MeanHead, side_by_side
+from pseudorca.learning.tuning import settled
+from pseudorca.learning.units import UNITS
+from pseudorca.recordings.folds import OTHER, Split, assign_folds, make_folds
+from pseudorca.recordings.notices import MIN_ENCOUNTERS
+
+Word = Literal["better", "worse", "no difference shown", "too few encounters"]
+
+NESTED = "chosen in inner folds"
+
+_INNER_FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way from clips to an answer.
+
+    ``members``: the embedders; several stand side by side before one head (``mean`` False), or each
+    has a head and their log-probabilities are averaged (``mean`` True).
+    """
+
+    name: str
+    members: tuple[str, ...]
+    head: Head
+    mean: bool = False
+
+    def data(self, sets: Mapping[str, TrainingSet]) -> TrainingSet:
+        if len(self.members) == 1:
+            return sets[self.members[0]]
+        return side_by_side([sets[member] for member in self.members])
+
+    def trainer(self) -> Head:
+        return MeanHead((self.head,)) if self.mean else self.head
+
+
+@dataclass
+class Compared:
+    """One split: ``rows`` as from :func:`pseudorca.evaluation.metrics.measure`, with ``variant``.
+
+    Beside them ``difference, difference_low, difference_high`` (from the reference) and ``word``.
+    ``choices``: what inner folds chose on each training side; empty where encounters are torn apart.
+    """
+
+    rows: list[dict[str, Any]]
+    choices: list[str]
+    not_testable: list[str]
+
+    @property
+    def chosen(self) -> dict[str, int]:
+        """How often each variant was chosen, the most frequent first."""
+        return dict(Counter(self.choices).most_common())
+
+
+def compare(
+    sets: Mapping[str, TrainingSet],
+    variants: Sequence[Variant],
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    split: Split,
+    *,
+    reference: str,
+    choose_among: Collection[str] | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Compared:
+    """Compare variants under one split, all on the same folds.
+
+    Under an honest split a choice among the variants is nested: on each training side the variant
+    with the lowest log loss in inner folds (which keep whole what the split keeps whole; every
+    recording weighs once within its class, every class the same) is taken, and judged on the test
+    side. Its row is called :data:`NESTED`.
+
+    Parameters
+    ----------
+    sets : mapping from embedder to TrainingSet, rows as in ``clips``
+    variants : sequence of Variant
+    clips, recordings : DataFrame, the tables of these names; labelled clips only
+    split : Split
+    reference : str, the variant that differences are taken from
+    choose_among : names of the variants that the choice may take, or None: all
+    seed : int, of inner folds and of the bootstrap
+    progress : callable (done, total) or None, over trainings
+
+    Returns
+    -------
+    Compared
+
+    Raises
+    ------
+    FoldError
+        If the split cannot be made, or there is nothing to compare, or to choose among.
+    """
+    if not variants:
+        raise FoldError("nothing to compare: embed the clips with at least one embedder.")
+    eligible = {one.name for one in variants if choose_among is None or one.name in choose_among}
+    if not eligible:
+        raise FoldError("nothing to choose among: name at least one of the variants.")
+    folds = make_folds(clips, recordings, split)
+    nested = not split.is_optimistic
+    some = next(iter(sets.values()))
+    # Inner folds keep whole what the split keeps whole; what is independent is never less than the
+    # encounter.
+    independent = folds.units if nested else some.groups
+    whole = folds.units if nested else some.recordings
+    scored: dict[str, OutOfFold] = {}
+    for k, variant in enumerate(variants):
+        data = replace(variant.data(sets), groups=whole)
+        head = variant.trainer()
+        if nested and variant.name in eligible:
+            head = _Judged(head, seed)
+
+        def update(done: int, total: int, k: int = k) -> None:
+            if progress:
+                progress(k * total + done, len(variants) * total)
+
+        scored[variant.name] = cross_validate(data, folds, head, progress=update)
+    classes = next(iter(scored.values())).classes
+    found = {name: one.log_probabilities for name, one in scored.items()}
+    choices: list[str] = []
+    if nested:
+        mixed = np.full_like(found[variants[0].name], np.nan)
+        for at, (repeat, _, _, test) in enumerate(folds):
+            losses = {
+                name: one.details[at]["inner_log_loss_judged"]
+                for name, one in scored.items()
+                if name in eligible
+            }
+            best = min(losses, key=lambda name: losses[name])
+            choices.append(best)
+            mixed[repeat, test] = found[best][repeat, test]
+        found[NESTED] = mixed
+    rows = []
+    for unit in UNITS:
+        truths = {
+            name: unit_truth(clips, recordings, scores, unit=unit, groups=independent)
+            for name, scores in found.items()
+        }
+        for name, scores in found.items():
+            row = measure(
+                clips, recordings, scores, classes, unit=unit, split=split.name, groups=independent
+            )
+            row |= {"variant": name} | _against(truths, name, reference, classes, seed)
+            if split.is_optimistic:  # what is remembered better is not better
+                row["word"] = None
+            rows.append(row)
+    return Compared(rows, choices, folds.not_testable)
+
+
+def _against(
+    truths: Mapping[str, UnitTruth], name: str, reference: str, classes: list[str], seed: int
+) -> dict[str, Any]:
+    """The paired difference from the reference, and whether it may be called one."""
+    if name == reference:
+        return dict.fromkeys(("difference", "difference_low", "difference_high", "word"))
+    truth = truths[name]
+    actual = np.array([classes.index(label) for label in truth.labels])
+    counted = truth.labels != OTHER
+    right = {
+        key: (truths[key].log_probabilities.argmax(axis=2) == actual).mean(axis=0)[counted]
+        for key in (name, reference)
+    }
+    labels, groups = truth.labels[counted], truth.groups[counted]
+    difference = paired_difference(
+        right, labels, groups, model=name, controls=[reference], seed=seed
+    )
+    n_groups = pd.DataFrame({"label": labels, "group": groups}).groupby("label")["group"].nunique()
+    return {
+        "difference": difference.value,
+        "difference_low": difference.low,
+        "difference_high": difference.high,
+        "word": word(difference, int(n_groups.min())),
+    }
+
+
+def word(difference: Estimate, n_groups: int) -> Word:
+    """Name a difference: never ``better`` or ``worse`` where its interval includes 0.
+
+    Parameters
+    ----------
+    difference : Estimate
+    n_groups : int, independent groups of the smallest class
+    """
+    if difference.low <= 0 <= difference.high:
+        return "no difference shown"
+    if n_groups < MIN_ENCOUNTERS:
+        return "too few encounters"
+    return "better" if difference.low > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A head that notes how well it does in inner folds of its training side.
+
+    What it is judged by, with the settings that training on the whole side chose, is the log loss.
+    """
+
+    name: ClassVar[str] = "judged"
+
+    head: Head
+    seed: int
+
+    def settings(self) -> dict[str, Any]:
+        return self.head.settings()
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
+        trained = fit_head(self.head, data)
+        head = settled(self.head, trained.details)
+        losses = np.full(len(data.labels), np.nan)
+        column = {label: k for k, label in enumerate(trained.classes)}
+        truth = np.array([column[label] for label in data.labels])
+        try:
+            rng = np.random.default_rng([self.seed, 4])
+            folds = assign_folds(data.labels, data.groups, _INNER_FOLDS, rng)
+        except FoldError:
+            folds = np.full(len(truth), -1)
+        for fold in np.unique(folds[folds >= 0]):
+            test = np.flatnonzero(folds == fold)
+            inner = fit_head(head, data.take(np.flatnonzero(folds != fold)))
+            tested = data.take(test)
+            scores = mean_said(inner, tested.vectors, tested.heard_again)
+            losses[test] = -scores[np.arange(len(test)), truth[test]]
+        judged = np.isfinite(losses)
+        weights = recording_weights(data, "weights")
+        loss = np.average(losses[judged], weights=weights[judged]) if judged.any() else np.inf
+        return replace(trained, details=trained.details | {"inner_log_loss_judged": float(loss)})

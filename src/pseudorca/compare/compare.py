@@ -1,0 +1,432 @@
+"""Every embedder of a project, and ensembles of them, on the same encounters."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pseudorca.backbones import is_non_commercial, load_backbone
+from pseudorca.compare.choosing import NESTED, Compared, Variant, compare
+from pseudorca.embedding.augmentation.copies import view_set
+from pseudorca.embedding.drawing import clip_pictures
+from pseudorca.embedding.embedder import Embedder, load_embedder
+from pseudorca.embedding.known import KnownEmbedder, keep_embedder, known_embedders
+from pseudorca.embedding.stream import embed_clips
+from pseudorca.errors import HeadError, PseudorcaError, unknown_name
+from pseudorca.frontends.classic import CLASSIC, ClassicFrontEnd
+from pseudorca.learning.dataset import labelled_clips, make_training_set
+from pseudorca.learning.from_copies import learning_from
+from pseudorca.learning.heads.base import Head
+from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.preparation import Preparation, prepared_set
+from pseudorca.learning.through_network import refuse_fine_tuning
+from pseudorca.progress import Progress
+from pseudorca.recordings.clips import project_clips
+from pseudorca.recordings.folds import Split
+from pseudorca.recordings.manifest import populations, project_recordings
+from pseudorca.recordings.notices import few_encounters
+from pseudorca.store import Store, package_versions
+from pseudorca.values import plain_value
+
+NETWORK_IN_THE_BOX = "pseudorca_small"
+
+_ALL = "all"
+_TIMED_CLIPS = 16
+_COMPLETE = 0.9  # of the clips that the best embedder could use
+_COLUMNS = (
+    "variant", "kind", "embedding_size", "licence", "may_be_chosen", "clips_per_s", "split", "unit",
+    "n_units", "n_groups", "balanced_accuracy", "ci_low", "ci_high", "majority_baseline",
+    "reference", "difference", "difference_low", "difference_high", "word", "interval_method",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What is compared, and how.
+
+    ``classic``: classic features that are computed if they are not there. ``ensembles``: names joined
+    by +, each taken side by side and as the mean of scores. ``only``: names; empty: all that have
+    embeddings. ``heads``: names of heads. ``against``: the variant that differences are taken from;
+    None: the network in the box if it is there, else the first. ``splits``: honest ones, the first is
+    the headline; a random split is always beside them. ``choose_among``: embedders, of which (alone
+    or together) inner folds may choose; empty: all that may be used commercially; ``("all",)``: all.
+    """
+
+    classic: tuple[str, ...] = ()
+    ensembles: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ("logistic",)
+    against: str | None = None
+    splits: tuple[Split, ...] = (Split("encounter", n_repeats=3),)
+    choose_among: tuple[str, ...] = ()
+    seed: int = 0
+    prepare: tuple[Preparation, ...] = ()
+    """Besides as they are, embeddings prepared in each of these ways."""
+
+
+def compare_project(
+    store: Store,
+    options: CompareOptions,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    stage: Callable[[str], Any] = lambda text: None,
+) -> dict[str, Any]:
+    """Compare, and write ``comparison.csv`` and ``comparison.json`` into a folder.
+
+    Raises
+    ------
+    PseudorcaError
+        If a name is unknown, or there is nothing to compare.
+    """
+    for split in options.splits:
+        if split.is_optimistic:
+            raise PseudorcaError(
+                f"the split {split.name!r} leaves clips of one encounter on both sides; a random one "
+                "is shown beside the others anyway. Compare by encounter, or something coarser."
+            )
+    started = time.monotonic()
+    recordings, clips = project_recordings(store), project_clips(store)
+    for name in options.classic:
+        _embed_classic(store, name, recordings, clips, progress, stage)
+    computed = time.monotonic()
+    embedders, absent = _with_embeddings(store, clips)
+    chosen = _named(embedders, options)
+    labelled, notices = _shared_clips(chosen, clips, recordings, store)
+    sets = {
+        name: make_training_set(labelled, recordings, store, known.embedder_id)
+        for name, known in chosen.items()
+    }
+    heads = {name: make_head(name, seed=options.seed) for name in options.heads}
+    for head in heads.values():
+        refuse_fine_tuning(head)
+    variants = _variants(chosen, heads, options)
+    prepared = _prepared(chosen, options)
+    missing: list[HeadError] = []
+    for name, (known, preparation) in prepared.items():
+        embedder = load_embedder(known.folder)
+        try:
+            sets[name], words = prepared_set(
+                labelled, recordings, store, embedder, preparation, labelled=clips
+            )
+        except HeadError as error:
+            missing.append(error)
+            notices.append(f"{name} is left out: {error}")
+            continue
+        notices += [f"{name}: {text}" for text in words]
+        chosen[name] = _as_prepared(known, name, preparation, store, recordings, clips)
+        for head_name, head in heads.items():
+            ending = f", {head_name}" if len(heads) > 1 else ""
+            learner = learning_from(head, preparation)
+            variants.append(Variant(f"{name}{ending}", (name,), learner))
+    if prepared and options.ensembles:
+        notices.append("Ensembles are compared as they are: --prepare is of single networks.")
+    if prepared and len(missing) == len(prepared):
+        raise missing[0]
+    names = [variant.name for variant in variants]
+    reference = options.against or next(
+        (name for name in names if name.startswith(NETWORK_IN_THE_BOX)), names[0]
+    )
+    if reference not in names:
+        raise PseudorcaError(unknown_name("variant", reference, names))
+    about = {variant.name: _about(variant, chosen, recordings, clips) for variant in variants}
+    eligible = _eligible(variants, about, chosen, options.choose_among)
+    compared: dict[str, Compared] = {}
+    for split in (*options.splits, Split("random")):
+        stage(f"Comparing by {split.name}")
+        compared[split.name] = compare(
+            sets, variants, labelled, recordings, split,
+            reference=reference, choose_among=eligible, seed=options.seed, progress=progress,
+        )  # fmt: skip
+    for name, one in about.items():
+        one["may_be_chosen"] = name in eligible
+    about[NESTED] = {"kind": "nested choice", "members": [], "head": None, "licence": ""}
+    about[NESTED] |= {"embedding_size": None, "clips_per_s": None, "may_be_chosen": False}
+    keys = [key for key in _COLUMNS if key not in ("variant", "reference")]
+    rows = [
+        {"variant": row["variant"]} | {k: (about[row["variant"]] | row)[k] for k in keys}
+        | {"reference": reference}
+        for one in compared.values()
+        for row in one.rows
+    ]  # fmt: skip
+    notices += few_encounters(populations(store, recordings)) + absent + _split_notices(compared)
+    result: dict[str, Any] = {
+        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "reference": reference,
+        "headline_split": options.splits[0].name,
+        "splits": {
+            split.name: asdict(split) | {"optimistic": split.is_optimistic}
+            for split in (*options.splits, Split("random"))
+        },
+        "variants": about,
+        "rows": rows,
+        "chosen": {name: one.chosen for name, one in compared.items() if one.chosen},
+        "n_clips": len(labelled),
+        "n_recordings": int(labelled["recording_id"].nunique()),
+        "n_encounters": int(labelled["encounter"].nunique()),
+        "classes": sorted(labelled["label"].unique()),
+        "n_compared": len(variants),
+        "n_chosen_among": len(eligible),
+        "not_chosen_among": {
+            name: about[name]["licence"] for name in names if name not in eligible
+        },
+        "seconds": time.monotonic() - computed,
+        "seconds_computing_features": computed - started,
+        "versions": package_versions(),
+        "notices": notices,
+    }
+    result["summary"] = summary(result)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows)[list(_COLUMNS)]
+    table.to_csv(folder / "comparison.csv", index=False)
+    text = json.dumps(result, indent=2, default=plain_value)
+    (folder / "comparison.json").write_text(text + "\n")
+    store.record_run("compare", asdict(options), ("recordings", "clips"))
+    files = {name: str(folder / f"comparison.{name}") for name in ("csv", "json")}
+    plain: dict[str, Any] = json.loads(text)
+    return plain | {"output": str(folder), "files": files}
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """The headline in words: what to expect if the tool chooses, and what is shown to differ."""
+    split = result["headline_split"]
+    row = next(
+        r for r in result["rows"]
+        if (r["variant"], r["split"], r["unit"]) == (NESTED, split, "encounter")
+    )  # fmt: skip
+    chosen = list(result["chosen"][split].items())
+    total = sum(n for _, n in chosen)
+    shown = ", ".join(f"{name} {n} of {total} times" for name, n in chosen[:3])
+    text = (
+        f"Letting inner folds choose among {result['n_chosen_among']}: balanced accuracy "
+        f"{row['balanced_accuracy']:.2f} on encounters never heard (split {split}), 95 % interval "
+        f"{row['ci_low']:.2f} to {row['ci_high']:.2f}; always naming one class: "
+        f"{row['majority_baseline']:.2f}. Chosen: {shown}."
+    )
+    if left_out := result["not_chosen_among"]:
+        licences = dict.fromkeys(
+            part for licence in left_out.values() for part in licence.split("; ")
+        )
+        limited = [licence for licence in licences if is_non_commercial(licence)]
+        why = f" ({', '.join(limited)}; --choose-among all includes them)" if limited else ""
+        text += f" Not chosen among{why}: {', '.join(left_out)}."
+    differ = [
+        f"{r['variant']} is {r['word']}"
+        for r in result["rows"]
+        if (r["split"], r["unit"]) == (split, "encounter") and r["word"] in ("better", "worse")
+    ]
+    if differ:
+        return f"{text} Against {result['reference']}: {'; '.join(differ)}."
+    return f"{text} No difference from {result['reference']} is shown by these encounters."
+
+
+def _embed_classic(
+    store: Store,
+    name: str,
+    recordings: pd.DataFrame,
+    clips: pd.DataFrame,
+    progress: Progress | None,
+    stage: Callable[[str], Any],
+) -> None:
+    if name not in CLASSIC:
+        raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
+    embedder = Embedder(ClassicFrontEnd.in_band("16k", features=name), load_backbone(name))
+    missing = len(clips) - len(store.embedded(embedder.embedder_id, clips["clip_id"].tolist()))
+    known = {one.embedder_id for one in known_embedders(store)}
+    if not missing and embedder.embedder_id in known:
+        return
+    stage(f"Computing {name}")
+    keep_embedder(store, embedder)
+    begun = time.monotonic()
+    result = embed_clips(clips, recordings, embedder, store, progress=progress)
+    took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
+    settings = {"embedder_id": embedder.embedder_id, "device": embedder.device} | took
+    store.record_run("embed", settings | embedder.description(), ("recordings", "clips"))
+
+
+def _with_embeddings(store: Store, clips: pd.DataFrame) -> tuple[list[KnownEmbedder], list[str]]:
+    """Embedders whose embeddings of the labelled clips are complete, and a word on the others."""
+    labelled = clips[clips["label"].notna()]["clip_id"].tolist()
+    known = known_embedders(store)
+    counts = {one.name: len(store.embedded(one.embedder_id, labelled)) for one in known}
+    enough = _COMPLETE * max(counts.values(), default=0)
+    found = [one for one in known if counts[one.name] and counts[one.name] >= enough]
+    if not found:
+        raise PseudorcaError(
+            f"no clips of {store.folder} are embedded. Run: pseudorca embed, or compare --with logmel"
+        )
+    return found, [
+        f"{one.name} is left out: it has embeddings of {counts[one.name]} of {len(labelled)} "
+        "labelled clips. Run pseudorca embed with it again."
+        for one in known
+        if one not in found
+    ]
+
+
+def _shared_clips(
+    chosen: Mapping[str, KnownEmbedder],
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    store: Store,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The labelled clips that every embedder could use, and a word on the others."""
+    tables, notices = [], []
+    for known in chosen.values():
+        table, left_out = labelled_clips(clips, recordings, store, known.embedder_id)
+        tables.append(table)
+        notices += left_out
+    shared = set.intersection(*(set(table["clip_id"]) for table in tables))
+    found = tables[0][tables[0]["clip_id"].isin(shared)].reset_index(drop=True)
+    if more := max(len(table) for table in tables) - len(found):
+        notices.append(f"{more} clips that not every embedder could use are left out for all.")
+    return found, list(dict.fromkeys(notices))
+
+
+def _named(embedders: Sequence[KnownEmbedder], options: CompareOptions) -> dict[str, KnownEmbedder]:
+    by_name = {one.name: one for one in embedders}
+    wanted = [*options.only, *(m for names in options.ensembles for m in names.split("+"))]
+    for name in wanted:
+        if name not in by_name:
+            raise PseudorcaError(unknown_name("embedder of this project", name, by_name))
+    if options.only:
+        return {name: one for name, one in by_name.items() if name in wanted}
+    return by_name
+
+
+def _variants(
+    chosen: Mapping[str, KnownEmbedder], heads: Mapping[str, Head], options: CompareOptions
+) -> list[Variant]:
+    variants = []
+    for head_name, head in heads.items():
+        ending = f", {head_name}" if len(heads) > 1 else ""
+        alone = options.only or tuple(chosen)
+        variants += [Variant(f"{name}{ending}", (name,), head) for name in chosen if name in alone]
+        for names in options.ensembles:
+            members = tuple(names.split("+"))
+            if len(members) < 2:
+                raise PseudorcaError(f"an ensemble joins two or more by +, got {names!r}.")
+            shown = " + ".join(members)
+            variants.append(Variant(f"{shown}, side by side{ending}", members, head))
+            variants.append(Variant(f"{shown}, mean of scores{ending}", members, head, mean=True))
+    return variants
+
+
+def _prepared(
+    chosen: Mapping[str, KnownEmbedder], options: CompareOptions
+) -> dict[str, tuple[KnownEmbedder, Preparation]]:
+    """What is compared besides embeddings as they are, by name."""
+    alone = options.only or tuple(chosen)
+    return {
+        f"{name}, {preparation.name}": (chosen[name], preparation)
+        for name in chosen
+        if name in alone
+        for preparation in options.prepare
+    }
+
+
+def _as_prepared(
+    known: KnownEmbedder,
+    name: str,
+    preparation: Preparation,
+    store: Store,
+    recordings: pd.DataFrame,
+    clips: pd.DataFrame,
+) -> KnownEmbedder:
+    """The embedder under the name, and with the size and speed, that preparation gives it."""
+    n_parts = 2 if preparation.reference == "beside" else 1
+    n_heard = 1 if preparation.reference == "none" else 2
+    if preparation.test_views:
+        n_heard *= 1 + view_set(store, known.embedder_id).n_test_views
+    speed = known.clips_per_s or _timed(known, recordings, clips)
+    return replace(
+        known,
+        name=name,
+        embedding_size=known.embedding_size * n_parts,
+        clips_per_s=speed / n_heard,
+    )
+
+
+def _eligible(
+    variants: Sequence[Variant],
+    about: Mapping[str, Mapping[str, Any]],
+    chosen: Mapping[str, KnownEmbedder],
+    wanted: Sequence[str],
+) -> set[str]:
+    """The variants that inner folds may choose."""
+    if tuple(wanted) == (_ALL,):
+        return {variant.name for variant in variants}
+    for name in wanted:
+        if name not in chosen:
+            raise PseudorcaError(unknown_name("embedder compared here", name, (*chosen, _ALL)))
+    if wanted:  # as they are, or prepared
+        ids = {chosen[name].embedder_id for name in wanted}
+        found = {
+            one.name for one in variants if {chosen[m].embedder_id for m in one.members} <= ids
+        }
+    else:
+        found = {name for name, one in about.items() if not is_non_commercial(one["licence"])}
+    if not found:
+        raise PseudorcaError(
+            "nothing to choose among: every network compared here is for non-commercial use only. "
+            "Embed with another one (pseudorca embed, or compare --with logmel), or give "
+            "--choose-among all."
+        )
+    return found
+
+
+def _about(
+    variant: Variant,
+    chosen: Mapping[str, KnownEmbedder],
+    recordings: pd.DataFrame,
+    clips: pd.DataFrame,
+) -> dict[str, Any]:
+    members = [chosen[name] for name in variant.members]
+    speeds = [one.clips_per_s or _timed(one, recordings, clips) for one in members]
+    if len(members) > 1:
+        kind = "mean of scores" if variant.mean else "side by side"
+    else:
+        no_network = members[0].front_end["name"] == ClassicFrontEnd.name
+        kind = "no network" if no_network else "network"
+    return {
+        "kind": kind,
+        "members": list(variant.members),
+        "embedder_ids": [one.embedder_id for one in members],
+        "head": variant.head.settings(),
+        "embedding_size": sum(one.embedding_size for one in members),
+        "licence": "; ".join(dict.fromkeys(one.licence for one in members)),
+        "source": [one.source for one in members],
+        "front_end": [one.front_end for one in members],
+        "clips_per_s": 1 / sum(1 / speed for speed in speeds),
+    }
+
+
+def _timed(known: KnownEmbedder, recordings: pd.DataFrame, clips: pd.DataFrame) -> float:
+    """Clips per second over a few clips, for embedders whose runs tell nothing."""
+    embedder = load_embedder(known.folder)
+    rows = np.linspace(0, len(clips) - 1, min(_TIMED_CLIPS, len(clips))).round().astype(int)
+    some = clips.iloc[np.unique(rows)]
+
+    def embed(part: pd.DataFrame) -> int:
+        drawn = [one for _, one in clip_pictures(part, recordings, embedder) if one is not None]
+        if drawn:
+            embedder.embed(drawn)
+        return len(drawn)
+
+    embed(some.iloc[:1])  # what is loaded or compiled at first
+    begun = time.monotonic()
+    return max(embed(some), 1) / (time.monotonic() - begun)
+
+
+def _split_notices(compared: Mapping[str, Compared]) -> list[str]:
+    return [
+        f"Split {name}: {', '.join(one.not_testable)} cannot be tested, since a class would have "
+        "nothing left to train on; the numbers do not cover them."
+        for name, one in compared.items()
+        if one.not_testable
+    ]

@@ -1,0 +1,210 @@
+"""The page of ``compare``: every embedder on the same encounters, accuracy against speed.
+
+In: the result of :func:`pseudorca.compare.compare.compare_project`. Out: a page that needs nothing
+else, with the number that a free choice would give first, and the same figure as a PNG.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullLocator
+
+from pseudorca.compare.choosing import NESTED
+from pseudorca.errors import PseudorcaError
+from pseudorca.pages.blocks import (
+    Headline,
+    Notices,
+    Number,
+    Section,
+    Settings,
+    Table,
+    Text,
+    chart,
+    figure,
+)
+from pseudorca.pages.plots import BLUE, GREEN, GREY, INK, ORANGE, SMALL_PT, SOFT, shown, style
+from pseudorca.pages.writing import write_page
+
+_KINDS = {
+    "network": ("o", BLUE),
+    "no network": ("s", ORANGE),
+    "side by side": ("D", GREEN),
+    "mean of scores": ("^", GREEN),
+}
+_UNITS = ("encounter", "recording", "clip")
+
+
+def write_comparison(result: Mapping[str, Any], target: Path) -> dict[str, Any]:
+    """Write the page, and the figure as ``accuracy_speed.png`` beside it.
+
+    Parameters
+    ----------
+    result : mapping, as from ``compare_project``
+    target : path of the HTML file; it appears whole or not at all
+
+    Returns
+    -------
+    dict ``output, n_sections, n_figures, n_bytes, figure``
+
+    Raises
+    ------
+    PseudorcaError
+        If ``target`` is a folder.
+    """
+    target = Path(target)
+    if target.is_dir():
+        raise PseudorcaError(f"{target} is a folder. Give a file, such as {target / 'page.html'}.")
+    sections = [_answer(result), *(_split(result, name) for name in result["splits"]), _how(result)]
+    title = f"{result['n_compared']} ways to hear {', '.join(result['classes'])}"
+    written = write_page(sections, target, title=title, notices=list(result["notices"]))
+    picture = target.with_name("accuracy_speed.png")
+    made = figure(4.2)
+    accuracy_speed(made.subplots(), _rows(result, result["headline_split"], "encounter"))
+    made.savefig(picture, dpi=150, facecolor="white")
+    return written | {"figure": str(picture)}
+
+
+def accuracy_speed(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> Axes:
+    """Draw balanced accuracy, with its interval, against clips per second.
+
+    Numbered from the best. Round: networks; square: no network; diamond: side by side; triangle: mean
+    of scores. The line is what is reached by choosing in inner folds; the dotted one is guessing.
+
+    Parameters
+    ----------
+    ax : Axes
+    rows : sequence of mappings, one split and unit of ``compare_project``
+    """
+    drawn = [row for row in rows if row["clips_per_s"] is not None]
+    drawn.sort(key=lambda row: -row["balanced_accuracy"])
+    for number, row in enumerate(drawn, 1):
+        marker, colour = _KINDS[row["kind"]]
+        value = row["balanced_accuracy"]
+        ends = [[value - row["ci_low"]], [row["ci_high"] - value]]
+        ax.errorbar(
+            row["clips_per_s"], value, yerr=ends, fmt=marker, color=colour, markersize=6,
+            elinewidth=0.9, capsize=0, label=f"{number}  {shown(row['variant'], 44)}",
+        )  # fmt: skip
+        side, place = (6, "left") if number % 2 else (-6, "right")
+        ax.annotate(
+            str(number), (row["clips_per_s"], value), xytext=(side, 2), ha=place,
+            textcoords="offset points", fontsize=SMALL_PT, color=INK,
+        )  # fmt: skip
+    for row in rows:
+        if row["variant"] == NESTED:
+            ax.axhline(row["balanced_accuracy"], color=GREY, linewidth=1.2)
+    ax.axhline(rows[0]["majority_baseline"], color=SOFT, linewidth=1.0, linestyle=":")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(0, 1.02)
+    ax.margins(x=0.1)
+    ax.legend(
+        loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=SMALL_PT, frameon=False,
+        labelcolor=INK,
+    )  # fmt: skip
+    return style(ax, x="clips per second, from file to embedding", y="balanced accuracy", grid="y")
+
+
+def _rows(result: Mapping[str, Any], split: str, unit: str) -> list[dict[str, Any]]:
+    return [row for row in result["rows"] if (row["split"], row["unit"]) == (split, unit)]
+
+
+def _answer(result: Mapping[str, Any]) -> Section:
+    section = Section("answer", "What to expect")
+    split = result["headline_split"]
+    row = next(r for r in _rows(result, split, "encounter") if r["variant"] == NESTED)
+    section.blocks.append(
+        Headline(
+            "",
+            Number(row["balanced_accuracy"]),
+            f"balanced accuracy on encounters never heard (split {split}), if inner folds choose",
+            Number(row["ci_low"]),
+            Number(row["ci_high"]),
+            row["interval_method"],
+            Number(row["majority_baseline"]),
+            f"{result['n_recordings']} recordings, {result['n_encounters']} encounters, "
+            f"{len(result['classes'])} classes",
+            [result["summary"]],
+        )
+    )
+    if result["notices"]:
+        section.blocks.append(Notices(result["notices"]))
+    made = figure(4.2)
+    accuracy_speed(made.subplots(), _rows(result, split, "encounter"))
+    caption = (
+        "Balanced accuracy by encounter, with 95 % intervals, against speed on the machine that "
+        "embedded. Round: networks; square: no network; diamond: embeddings side by side; triangle: "
+        "mean of scores. Line: choosing in inner folds. Dotted: always naming one class. The best of "
+        "many is too good by chance: the line is what to expect of it."
+    )
+    section.blocks.append(
+        chart(made, description="Balanced accuracy against clips per second.", caption=caption)
+    )
+    return section
+
+
+def _split(result: Mapping[str, Any], name: str) -> Section:
+    optimistic = result["splits"][name]["optimistic"]
+    title = f"Split {name}" + (" (optimistic)" if optimistic else "")
+    section = Section(f"split-{name}", title)
+    if optimistic:
+        section.blocks.append(
+            Text(
+                "Clips of one encounter stand on both sides. These numbers say how well recorders and "
+                "days are remembered; they are here to be compared with the honest ones."
+            )
+        )
+    for unit in _UNITS:
+        rows = sorted(_rows(result, name, unit), key=lambda row: -row["balanced_accuracy"])
+        columns = (
+            "", "clips/s", "balanced accuracy", "from", "to", f"against {result['reference']}",
+            "from", "to", "",
+        )  # fmt: skip
+        cells = [
+            (
+                row["variant"], Number(row["clips_per_s"], 0), Number(row["balanced_accuracy"], 3),
+                Number(row["ci_low"]), Number(row["ci_high"]),
+                Number(row["difference"], 3), Number(row["difference_low"]),
+                Number(row["difference_high"]), row["word"] or "",
+            )
+            for row in rows
+        ]  # fmt: skip
+        caption = f"By {unit}: {rows[0]['n_units']} of them, {rows[0]['n_groups']} groups."
+        section.blocks.append(Table(columns, cells, caption=caption))
+    if chosen := result["chosen"].get(name):
+        section.blocks.append(
+            Table(
+                ("chosen in inner folds", "times"),
+                list(chosen.items()),
+                caption="What the training sides chose, one choice each.",
+            )
+        )
+    return section
+
+
+def _how(result: Mapping[str, Any]) -> Section:
+    section = Section("how", "What was compared")
+    columns = ("", "kind", "numbers", "licence", "inner folds may choose it", "embedder")
+    rows = [
+        (
+            name, about["kind"], about["embedding_size"], about["licence"],
+            "yes" if about["may_be_chosen"] else "no",
+            ", ".join(about.get("embedder_ids", ())),
+        )
+        for name, about in result["variants"].items()
+    ]  # fmt: skip
+    section.blocks += [
+        Table(columns, rows),
+        Text(
+            "Differences are paired: the same encounters, resampled within class 2,000 times. "
+            f"{result['n_compared'] - 1} comparisons were made, and of twenty such intervals one "
+            "misses by chance. Nothing is called better or worse where the interval includes 0, or "
+            "where a class has too few encounters."
+        ),
+        Settings([(key, str(value)) for key, value in result["versions"].items()]),
+    ]
+    return section

@@ -1,0 +1,1 @@
+"""Clips to stored vectors: streamed, kept, resumed."""

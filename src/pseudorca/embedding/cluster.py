@@ -1,0 +1,237 @@
+"""Embedding on more than one process or machine, through Dask distributed.
+
+In: units of clips. Out: their outcomes, in whatever order they are done. A unit needs nothing but its
+own rows and the files they name, so a lost worker costs the time of its unit and nothing else. Every
+worker builds the network once; the files must be where every worker can read them (a shared folder,
+or a remote address). One process commits what comes back.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from itertools import islice
+from typing import Any, Self
+from uuid import uuid4
+
+import numpy as np
+import torch
+import xxhash
+from safetensors.torch import load, save
+
+from pseudorca.backbones import backbone_from_description
+from pseudorca.embedding.drawing import Unit
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.gate import Gate
+from pseudorca.embedding.stream import Here, Outcome
+from pseudorca.errors import PseudorcaError
+from pseudorca.frontends.base import FrontEnd
+
+_WAIT_S = 60.0
+_LOOK_S = 2.0  # how often to look whether anybody is at work
+_KEPT = "What it had done is kept; run the same command again."
+_UNITS_AHEAD = 3  # per worker
+_TRIES = 3  # of a unit that loses its worker
+
+
+class Cluster:
+    """Processes that embed units, as a context.
+
+    Parameters
+    ----------
+    address : str or None
+        Of a Dask scheduler, such as ``tcp://10.0.0.1:8786``; None: workers on this machine
+    n_workers : int or None
+        Processes on this machine, which share its cores, or have a GPU each if there are several
+    device : str
+        ``auto``: a GPU where the worker has one
+    n_threads : int or None
+        Threads of each worker that read and draw; None: its share of the cores
+
+    Raises
+    ------
+    PseudorcaError
+        If Dask distributed is not installed, or the scheduler or its workers cannot be reached.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        n_workers: int | None = None,
+        *,
+        device: str = "auto",
+        n_threads: int | None = None,
+    ) -> None:
+        if address and n_workers:
+            raise PseudorcaError(
+                "workers on this machine and a cluster: choose one (--workers N or --cluster ADDRESS)."
+            )
+        self._address, self._n_workers = address, n_workers
+        self._device, self._n_threads = device, n_threads
+        self._networks: set[str] = set()
+        self._stack = ExitStack()
+        self._client: Any = None
+
+    def __enter__(self) -> Self:
+        try:
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise PseudorcaError(
+                "more than one process needs Dask: pip install 'pseudorca[cluster]'"
+            ) from error
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # said here in plain words
+        with ExitStack() as stack:
+            if self._address:
+                try:
+                    client = stack.enter_context(Client(self._address, timeout=_WAIT_S))
+                    client.wait_for_workers(1, timeout=_WAIT_S)
+                except (OSError, ValueError, TimeoutError) as error:
+                    raise PseudorcaError(
+                        f"no cluster with workers at {self._address} ({error}). Start one with: "
+                        "dask scheduler, and on every machine: dask worker ADDRESS --nthreads 1"
+                    ) from error
+            else:
+                local = stack.enter_context(
+                    LocalCluster(
+                        n_workers=self._n_workers,
+                        threads_per_worker=1,
+                        dashboard_address=None,
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
+                client = stack.enter_context(Client(local))
+            self._client = client
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def outcomes(
+        self,
+        units: Iterable[Unit],
+        embedder: Embedder,
+        *,
+        gate: Gate | None,
+        batch_size: int | None,
+    ) -> Iterator[Outcome]:
+        """Embed units -> their outcomes, as they are done."""
+        from distributed import KilledWorker
+
+        about = json.dumps([embedder.backbone.description(), embedder.precision], sort_keys=True)
+        network = f"pseudorca-{xxhash.xxh3_128_hexdigest(about.encode())}"
+        if network not in self._networks:
+            self._client.register_plugin(self._setup(embedder), name=network)
+            self._networks.add(network)
+        # What a front end is told beside its settings, such as other encounters' seas, is in no id.
+        hearing = f"pseudorca-{uuid4()}"
+        told = _hearing(network, embedder.front_end, gate, batch_size)
+        self._client.register_plugin(told, name=hearing)
+        waiting = iter(units)
+        pending: dict[Any, tuple[Unit, int]] = {}
+
+        def submit(unit: Unit, n_tries: int = 0) -> None:
+            future = self._client.submit(_embed, hearing, unit, pure=False)
+            pending[future] = (unit, n_tries)
+
+        for unit in islice(waiting, _UNITS_AHEAD * max(1, len(self._client.nthreads()))):
+            submit(unit)
+        while pending:
+            for future in self._done(pending):
+                unit, n_tries = pending.pop(future)
+                try:
+                    outcome = future.result()
+                except KilledWorker:
+                    if n_tries + 1 < _TRIES:
+                        submit(unit, n_tries + 1)
+                        continue
+                    outcome = _lost(unit)
+                for following in islice(waiting, 1):
+                    submit(following)
+                yield outcome
+        with suppress(OSError):  # a worker that is gone has nothing to forget
+            self._client.unregister_worker_plugin(hearing)
+
+    def _done(self, pending: Iterable[Any]) -> list[Any]:
+        """The units that are done, at least one; PseudorcaError if there is nobody to do any."""
+        from distributed import CancelledError, wait
+
+        alone_since = time.monotonic()
+        try:
+            while True:
+                try:
+                    found = wait(list(pending), timeout=_LOOK_S, return_when="FIRST_COMPLETED")
+                    return list(found.done)
+                except TimeoutError:
+                    if self._client.nthreads():
+                        alone_since = time.monotonic()
+                    elif time.monotonic() - alone_since > _WAIT_S:
+                        raise PseudorcaError(f"the cluster has no workers left. {_KEPT}") from None
+        except (CancelledError, OSError) as error:
+            raise PseudorcaError(f"the cluster is gone. {_KEPT}") from error
+
+    def _setup(self, embedder: Embedder) -> Any:
+        """The plugin that builds the network on every worker, those that join later too."""
+        from distributed import WorkerPlugin
+
+        told = embedder.backbone.description()
+        tensors = embedder.backbone.state_dict()
+        state = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+        device, precision = self._device, embedder.precision
+        n_wanted, n_local = self._n_threads, self._n_workers or 0
+
+        class Setup(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+            def setup(self, worker: Any) -> None:
+                n_cores = os.cpu_count() or 1
+                self.n_threads = n_wanted or (max(1, n_cores // n_local) if n_local else n_cores)
+                torch.set_num_threads(self.n_threads)
+                self.device, self.precision = device, precision
+                n_gpus = torch.cuda.device_count()
+                if device in ("auto", "cuda") and n_gpus > 1 and isinstance(worker.name, int):
+                    self.device = f"cuda:{worker.name % n_gpus}"
+                self.backbone = backbone_from_description(told, load(state))
+
+        return Setup()
+
+
+def _hearing(network: str, front_end: FrontEnd, gate: Gate | None, batch_size: int | None) -> Any:
+    """The plugin that tells every worker what the network of that name hears now."""
+    from distributed import WorkerPlugin
+
+    class Hearing(WorkerPlugin):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.network, self.front_end = network, front_end
+            self.gate, self.batch_size = gate, batch_size
+
+    return Hearing()
+
+
+def _lost(unit: Unit) -> Outcome:
+    """Problems for a unit that took several workers down with it."""
+    detail = "every worker that read it died (out of memory?); the rest was done without it"
+    paths = dict.fromkeys(unit.recordings[clip.recording_id].path for clip in unit.clips)
+    problems = [(path, "embed", "worker lost", detail) for path in paths]
+    nothing = np.empty((0, 0), dtype=np.float32)
+    return Outcome([], nothing, problems=problems, n_clips=len(unit.clips))
+
+
+def _embed(hearing: str, unit: Unit) -> Outcome:
+    """Embed a unit on a worker."""
+    from distributed import get_worker
+
+    plugins = get_worker().plugins
+    now = plugins[hearing]
+    network = plugins[now.network]
+    embedder = Embedder(now.front_end, network.backbone, network.device, network.precision)
+    here = Here(network.n_threads)
+    parts = list(here.outcomes([unit], embedder, gate=now.gate, batch_size=now.batch_size))
+    vectors = [part.vectors for part in parts if part.clip_ids]
+    return Outcome(
+        clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],
+        vectors=np.concatenate(vectors) if vectors else np.empty((0, 0), dtype=np.float32),
+        excess_db={key: excess for part in parts for key, excess in part.excess_db.items()},
+        problems=[row for part in parts for row in part.problems],
+        n_clips=len(unit.clips),
+    )

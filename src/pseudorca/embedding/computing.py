@@ -1,0 +1,30 @@
+"""Where and how embeddings are computed."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from pseudorca.embedding.cluster import Cluster
+from pseudorca.embedding.embedder import Precision
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Where and how embeddings are computed; none of it changes what they are."""
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    batch_size: int | None = None
+    n_threads: int | None = None
+    """Threads that read, draw and run the network; None: one per core."""
+    n_workers: int | None = None
+    """Processes on this machine; None: this one alone."""
+    cluster: str | None = None
+    """Address of a Dask scheduler, whose workers do the work."""
+
+    def workers(self) -> AbstractContextManager[Cluster | None]:
+        """The other processes that do the work, for as long as it takes; None: this one does."""
+        if self.n_workers or self.cluster:
+            return Cluster(
+                self.cluster, self.n_workers, device=self.device, n_threads=self.n_threads
+            )
+        return nullcontext()

@@ -1,0 +1,320 @@
+"""Clips to embeddings."""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from pseudorca.backbones import (
+    UNTRAINED,
+    Backbone,
+    BackboneInfo,
+    SoundBackbone,
+    adapt_batch_norm,
+    backbone_info,
+    is_non_commercial,
+    load_backbone,
+)
+from pseudorca.embedding.augmentation.alterations import ViewOptions
+from pseudorca.embedding.augmentation.copies import ViewSet, embed_views, referring
+from pseudorca.embedding.computing import Computing
+from pseudorca.embedding.drawing import picture_batches
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.joint import AnyEmbedder, JointEmbedder, save_embedders
+from pseudorca.embedding.known import keep_embedder
+from pseudorca.embedding.stream import embed_by_each, embed_clips, together
+from pseudorca.errors import BackboneError, FrontEndError, unknown_name
+from pseudorca.frontends.base import FrontEnd
+from pseudorca.frontends.common import CommonFrontEnd
+from pseudorca.frontends.reach import band_notices, resampling_notices
+from pseudorca.frontends.registry import IN_BANDS, PICTURES, make_front_end
+from pseudorca.frontends.study_picture import StudyFrontEnd
+from pseudorca.progress import Progress
+from pseudorca.recordings.bands import COMMON
+from pseudorca.recordings.clips import project_clips
+from pseudorca.recordings.manifest import project_recordings
+from pseudorca.store import EMBEDDER_FOLDER, Store
+
+_BAND = "16k"
+
+
+@dataclass(frozen=True)
+class EmbedderOptions:
+    """Which front end and backbone make the embeddings."""
+
+    backbone: str = "pseudorca_small"
+    """Of several, joined by +, the embeddings stand side by side."""
+    weights: str = "official"
+    """Of one of several ``NAME=FILE``, and more of these joined by commas."""
+    layer: str | None = None
+    front_end: str | None = None
+    """None: the one that the network was trained with; for any on pictures the common one."""
+    band: str | None = None
+    """Of the common front end; None: 16k."""
+    settings: tuple[tuple[str, Any], ...] = ()
+    """Other fields of the front end."""
+    adapt_batch_norm: bool = False
+    """Recompute batch-norm statistics once over the project's recordings."""
+    slow: float = 1.0
+    """Times that every clip is slowed down; 1: as it is."""
+    n_views: int = 0
+    """Altered copies of every labelled clip to learn from."""
+    n_test_views: int = 0
+    """Altered copies over which a clip that is tested is averaged."""
+    view_settings: tuple[tuple[str, Any], ...] = ()
+    """What is altered: fields of :class:`pseudorca.embedding.augmentation.alterations.ViewOptions`."""
+    reference: bool = False
+    """Embed the background of every labelled clip, too."""
+
+
+def embed_project(
+    store: Store,
+    options: EmbedderOptions,
+    *,
+    computing: Computing | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Embed all clips, labelled or not, and keep the embedder for the verbs that follow.
+
+    Of several networks each embeds the clips by itself; what it embedded before is not done again.
+    """
+    computing = computing or Computing()
+    recordings, clips = project_recordings(store), project_clips(store)
+    each = _of_each(options)
+    made = [_make_embedder(one, recordings, clips, computing, progress) for one in each]
+    embedder: AnyEmbedder = made[0] if len(made) == 1 else JointEmbedder(tuple(made))
+    save_embedders(embedder, store.folder / EMBEDDER_FOLDER)
+    results = []
+    with computing.workers() as workers:
+        for one, member in zip(each, made, strict=True):
+            keep_embedder(store, member)
+            begun = time.monotonic()
+            result = embed_clips(
+                clips, recordings, member, store, batch_size=computing.batch_size,
+                n_threads=computing.n_threads, workers=workers, progress=progress,
+            )  # fmt: skip
+            took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
+            about = asdict(one) | {"device": member.device, "precision": member.precision}
+            about |= {"embedder_id": member.embedder_id} | took
+            store.record_run("embed", about | member.description(), ("recordings", "clips"))
+            results.append(result)
+        more = _embed_more(
+            store, options, recordings, clips, embedder, batch_size=computing.batch_size,
+            n_threads=computing.n_threads, workers=workers, progress=progress,
+        )  # fmt: skip
+    result = together(results)
+    store.replace("problems", result.problems, stage="embed")
+    described = embedder.description()
+    backbone = described["backbone"]
+    notices = [
+        text
+        for one, member in zip(each, made, strict=True)
+        for text in (
+            *resampling_notices(recordings, member.front_end.sample_rate),
+            *band_notices(recordings, member.front_end),
+            *_trained_band_notices(one),
+            *_slow_notices(one),
+            *_view_notices(one, store),
+            *_untrained_notices(member.backbone),
+            *_licence_notices(member.backbone),
+        )
+    ]
+    return {
+        "embedder_id": embedder.embedder_id,
+        "backbone": backbone["name"],
+        "layer": backbone.get("layer"),
+        "weights": backbone["weights_source"],
+        "weights_hash": backbone.get("weights_hash"),
+        "licence": backbone["licence"],
+        "embedding_size": backbone["embedding_size"],
+        "front_end": described["front_end"],
+        "members": described.get("members", []),
+        "device": embedder.device,
+        "n_clips": result.n_clips,
+        "n_new": result.n_new,
+        **more,
+        "n_problems": len(result.problems),
+        "problems": result.problems.to_dict("records"),
+        "notices": list(dict.fromkeys(notices)),
+    }
+
+
+def _embed_more(
+    store: Store,
+    options: EmbedderOptions,
+    recordings: pd.DataFrame,
+    clips: pd.DataFrame,
+    embedder: AnyEmbedder,
+    **how: Any,
+) -> dict[str, int]:
+    """Embed altered copies and backgrounds of the labelled clips -> how many of each were new."""
+    labelled = clips[clips["label"].notna()].reset_index(drop=True)
+    done = {"n_new_views": 0, "n_new_backgrounds": 0}
+    if options.reference:
+        found = embed_by_each(labelled, recordings, referring(embedder), store, **how)
+        done["n_new_backgrounds"] = found.n_new
+    if options.n_views or options.n_test_views:
+        rates = recordings[recordings["label"].notna()]["sample_rate"].tolist()
+        wished = ViewOptions.of(dict(options.view_settings), rates)
+        views = ViewSet(wished, options.n_views, options.n_test_views)
+        done["n_new_views"] = embed_views(
+            labelled, recordings, embedder, store, views, with_backgrounds=options.reference, **how
+        )
+    elif options.view_settings:
+        raise FrontEndError("settings of altered copies without any: add --augment 3.")
+    return done
+
+
+def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
+    """The options of each network that is named; what is one network's own is asked of one alone."""
+    names = options.backbone.split("+")
+    if len(names) == 1:
+        return [options]
+    own = {
+        "--layer": options.layer, "--front-end": options.front_end, "--band": options.band,
+        "--set": options.settings, "--adapt-batch-norm": options.adapt_batch_norm,
+    }  # fmt: skip
+    if given := [option for option, value in own.items() if value]:
+        raise BackboneError(
+            f"{', '.join(given)} with {len(names)} networks: each takes its own input. Leave it out, "
+            "or embed with one network."
+        )
+    weights = dict.fromkeys(names, "official")
+    if options.weights != "official":
+        for text in options.weights.split(","):
+            name, equals, path = text.partition("=")
+            if not equals:
+                raise BackboneError(
+                    f"--weights {text!r} with {len(names)} networks: say whose, as {names[0]}=FILE."
+                )
+            if name not in names:
+                raise BackboneError(unknown_name("network of --weights", name, names))
+            weights[name] = path
+    return [replace(options, backbone=name, weights=weights[name]) for name in names]
+
+
+def _trained_band_notices(options: EmbedderOptions) -> list[str]:
+    trained_on = backbone_info(options.backbone).front_end
+    if options.band in (None, _BAND, COMMON) or trained_on != CommonFrontEnd.name:
+        return []
+    return [
+        f"{options.backbone} was trained on pictures of the band {_BAND}; those of {options.band} are "
+        "unlike any that it knows. Compare with another backbone before trusting it."
+    ]
+
+
+def _slow_notices(options: EmbedderOptions) -> list[str]:
+    if options.slow == 1:
+        return []
+    return [
+        f"every clip is slowed {options.slow:g} times: the network hears {options.slow:g} kHz as "
+        f"1 kHz, and a clip lasts {options.slow:g} times as long to it."
+    ]
+
+
+def _view_notices(options: EmbedderOptions, store: Store) -> list[str]:
+    is_shifted = dict(options.view_settings).get("shift", True)
+    if not (options.n_views and is_shifted and store.setting("selections")):
+        return []
+    return [
+        "altered copies are cut up to half a clip before or after a selection, where something else "
+        "may be heard. If that is likely here: --augment-set shift=false."
+    ]
+
+
+def _untrained_notices(backbone: Backbone) -> list[str]:
+    if backbone.weights_source != UNTRAINED:
+        return []
+    return [
+        f"{backbone.name} was never trained: its weights are random numbers, drawn from a fixed seed. "
+        "It is a network to train (docs/backbones.md), and what it makes of a sound as it is shows "
+        "what random filters do."
+    ]
+
+
+def _licence_notices(backbone: Backbone) -> list[str]:
+    if not is_non_commercial(backbone.licence):
+        return []
+    return [
+        f"the weights of {backbone.name} are under {backbone.licence}: for non-commercial use only. "
+        "They are part of every classifier trained on these embeddings."
+    ]
+
+
+def _make_embedder(
+    options: EmbedderOptions,
+    recordings: pd.DataFrame,
+    clips: pd.DataFrame,
+    computing: Computing,
+    progress: Progress | None,
+) -> Embedder:
+    info = backbone_info(options.backbone)
+    name = _front_end_name(options, info)
+    backbone = load_backbone(options.backbone, weights=options.weights, layer=options.layer)
+    front_end = _front_end(name, options, backbone, info, recordings)
+    embedder = Embedder(front_end, backbone, computing.device, computing.precision)
+    if not options.adapt_batch_norm:
+        return embedder
+    if isinstance(backbone, SoundBackbone):
+        raise BackboneError(
+            f"{backbone.name} takes sound; only networks on pictures are adapted to the recordings. "
+            "Leave out --adapt-batch-norm, or use another backbone."
+        )
+    batches = picture_batches(
+        clips, recordings, embedder, n_threads=computing.n_threads, progress=progress
+    )
+    return replace(embedder, backbone=adapt_batch_norm(embedder.backbone, batches))
+
+
+def _front_end_name(options: EmbedderOptions, info: BackboneInfo) -> str:
+    """The front end wished for, or the network's own; one that the network cannot take is an error."""
+    name = options.front_end or info.front_end or CommonFrontEnd.name
+    if info.front_end is None and name not in PICTURES:
+        raise FrontEndError(
+            f"{info.name} takes pictures, and the {name} front end makes none. Use --front-end "
+            f"{' or '.join(PICTURES)}, or another backbone."
+        )
+    if info.front_end is not None and name != info.front_end:
+        made = "pictures of" if info.front_end in PICTURES else "what is made by"
+        raise FrontEndError(
+            f"{info.name} was trained on {made} the {info.front_end} front end, and the {name} one "
+            f"makes something else. Leave out --front-end, or use another backbone."
+        )
+    if options.band is not None and name == StudyFrontEnd.name:
+        raise FrontEndError(
+            f"the {name} front end takes each recording at its own rate and has no band. "
+            "Leave out --band, or use --front-end common."
+        )
+    if options.band is not None and name not in IN_BANDS:
+        raise FrontEndError(
+            f"{info.name} hears the band that it was trained on. Leave out --band; for higher sounds "
+            "slow them down with --slow."
+        )
+    return name
+
+
+def _front_end(
+    name: str,
+    options: EmbedderOptions,
+    backbone: Backbone,
+    info: BackboneInfo,
+    recordings: pd.DataFrame,
+) -> FrontEnd:
+    labelled = recordings[recordings["label"].notna()]
+    rates = (labelled if len(labelled) else recordings)["sample_rate"]
+    wished = dict(options.settings)
+    fixed = sorted(wished.keys() - {"hop_s"})
+    if fixed and name not in (*PICTURES, *IN_BANDS):
+        raise FrontEndError(
+            f"{', '.join(fixed)}: {info.name} was trained on one kind of input. What can be set is "
+            "hop_s, the seconds from window to window in a clip that is longer than one."
+        )
+    trained_with = backbone.front_end_settings or info.front_end_settings
+    return make_front_end(
+        name,
+        band=options.band or _BAND,
+        lowest_rate=int(rates.min()),
+        settings=dict(trained_with) | wished,
+        slow=options.slow,
+    )

@@ -1,0 +1,199 @@
+"""What a network takes of each clip, drawn once and kept: training through it reads that every epoch.
+
+In: clips, recordings and an embedder. Out: :class:`ClipInputs`, which gives a batch of any of these
+clips as a tensor. All are in one file, read as it lies on the disk (memory-mapped); bytes stay bytes,
+and grey pictures are kept in one colour of three. A run that was killed goes on where it was.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import xxhash
+from numpy.typing import NDArray
+
+from pseudorca.backbones import SoundBackbone
+from pseudorca.embedding.drawing import clip_pictures
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.errors import AudioError, StoreError
+
+_DATA, _INDEX = "inputs.bin", "inputs.jsonl"
+_COMMIT_CLIPS = 64
+_SPARE = 1.05  # times the size, that must be free on the disk
+
+
+@dataclass(frozen=True)
+class ClipInputs:
+    """The network inputs of some clips, in the order of these."""
+
+    path: Path
+    dtype: str
+    offsets: NDArray[np.int64]
+    """[shape=(n_clips,)], bytes from the file's start."""
+    shapes: tuple[tuple[int, ...], ...]
+    """Of each clip as it is kept: (height, width, colours), or (n_windows, ...)."""
+    is_picture: bool
+    is_grey: bool
+    """Whether all three colours of a picture are one."""
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> torch.Tensor:
+        """Read clips of one shape.
+
+        Parameters
+        ----------
+        rows : sequence of int
+
+        Returns
+        -------
+        Tensor
+            As :meth:`pseudorca.backbones.Backbone.forward` takes it: uint8 pictures
+            [shape=(n, 3, height, width)], or float32 windows [shape=(n, n_windows, ...)].
+        """
+        shape = self.shapes[rows[0]]
+        n_bytes = prod(shape) * np.dtype(self.dtype).itemsize
+        kept = np.memmap(self.path, np.uint8, "r")
+        joined = np.concatenate([kept[start : start + n_bytes] for start in self.offsets[rows]])
+        found = torch.from_numpy(joined.view(self.dtype).reshape(-1, *shape))
+        return found.permute(0, 3, 1, 2).expand(-1, 3, -1, -1) if self.is_picture else found
+
+
+def inputs_id(embedder: Embedder) -> str:
+    """Identifies how clips are drawn for a network, whatever weights it has."""
+    described = embedder.description()
+    size = {key: described["backbone"].get(key) for key in ("input_size", "window_shape")}
+    text = json.dumps([described["front_end"], size, described.get("resize")], sort_keys=True)
+    return str(xxhash.xxh3_128(text.encode()).hexdigest()[:20])
+
+
+def keep_inputs(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    embedder: Embedder,
+    folder: Path,
+    *,
+    tell: Callable[[str], object] = lambda text: None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ClipInputs:
+    """Draw the clips whose network input is not kept yet, and give access to all.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    embedder : Embedder
+    folder : Path
+        Inputs of one way of drawing lie in a folder below it, see :func:`inputs_id`
+    tell : callable, takes a sentence on what will be written, and how large it is
+    progress : callable (done, total) or None, over the clips to draw
+
+    Returns
+    -------
+    ClipInputs, rows as in ``clips``
+
+    Raises
+    ------
+    AudioError
+        If a clip cannot be drawn.
+    StoreError
+        If there is no room for them.
+    """
+    own = folder / inputs_id(embedder)
+    own.mkdir(parents=True, exist_ok=True)
+    is_picture = not isinstance(embedder.backbone, SoundBackbone)
+    is_grey = is_picture and embedder.front_end.settings().get("colours") == "grey"
+    dtype = "uint8" if is_picture else "float32"
+    kept = _read_index(own)
+    todo = clips[~clips["clip_id"].isin(kept)]
+    if len(todo):
+        try:  # around all, since a full disk is told once more as the file is closed
+            _draw(todo, recordings, embedder, own, is_grey, tell, progress)
+        except OSError as error:
+            raise StoreError(
+                f"network inputs cannot be written to {own}: {error.strerror}. Make room, then run "
+                "the same command again: it goes on from there."
+            ) from error
+        kept = _read_index(own)
+    places = [kept[clip_id] for clip_id in clips["clip_id"]]
+    return ClipInputs(
+        own / _DATA,
+        dtype,
+        np.array([offset for offset, _ in places], dtype=np.int64),
+        tuple(shape for _, shape in places),
+        is_picture,
+        is_grey,
+    )
+
+
+def _draw(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    embedder: Embedder,
+    folder: Path,
+    is_grey: bool,
+    tell: Callable[[str], object],
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Append what is missing: the data first, then the index that makes it count."""
+    waiting: list[tuple[str, NDArray[np.generic]]] = []
+    with (folder / _DATA).open("ab") as data, (folder / _INDEX).open("a") as index:
+
+        def commit() -> None:
+            offset = os.fstat(data.fileno()).st_size
+            for _, values in waiting:
+                data.write(np.ascontiguousarray(values).tobytes())
+            data.flush()
+            os.fsync(data.fileno())
+            for clip_id, values in waiting:
+                index.write(json.dumps([clip_id, offset, values.shape]) + "\n")
+                offset += values.nbytes
+            index.flush()
+            waiting.clear()
+
+        drawn = clip_pictures(clips, recordings, embedder)
+        for n_done, (clip_id, picture) in enumerate(drawn, 1):
+            if picture is None:
+                raise AudioError(
+                    "cannot be drawn",
+                    f"clip {clip_id} was embedded and cannot be read any more: the recordings have "
+                    "changed. Run pseudorca scan and embed again",
+                )
+            values = picture[..., :1] if is_grey else picture
+            if n_done == 1:
+                _announce(len(clips) * values.nbytes, len(clips), folder, tell)
+            waiting.append((clip_id, values))
+            if len(waiting) == _COMMIT_CLIPS or n_done == len(clips):
+                commit()
+            if progress:
+                progress(n_done, len(clips))
+
+
+def _announce(n_bytes: int, n_clips: int, folder: Path, tell: Callable[[str], object]) -> None:
+    """Say how large it will be, if all clips are like the first; StoreError if there is no room."""
+    size = f"{n_bytes / 1e6:.3g} MB"
+    free = shutil.disk_usage(folder).free
+    if n_bytes * _SPARE > free:
+        raise StoreError(
+            f"the network inputs of {n_clips} clips take about {size}, and {folder} has "
+            f"{free / 1e6:.3g} MB. Make room, or train with fewer clips."
+        )
+    tell(f"Keeping the network inputs of {n_clips} clips, about {size}, in {folder}")
+
+
+def _read_index(folder: Path) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Offset and shape of the clips that are kept; a line that a kill left half goes."""
+    path = folder / _INDEX
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    whole = [line for line in lines if line.endswith("\n")]
+    if len(whole) < len(lines):
+        path.write_text("".join(whole))
+    places = (json.loads(line) for line in whole)
+    return {clip_id: (offset, tuple(shape)) for clip_id, offset, shape in places}

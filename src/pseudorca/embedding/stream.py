@@ -1,0 +1,287 @@
+"""Clips to embeddings: streamed, kept by content and settings, resumed where a run broke off.
+
+In: the tables ``clips`` and ``recordings``, and an embedder. Out: one vector per clip in the store,
+and a problem row for every clip that gave none. Threads read and draw pictures ahead of the network,
+and run it too where there is no GPU. Training and prediction both pass through here.
+
+Which clips pass the network together does not depend on what was done before, and they are committed
+together: a run that was killed and run again gives the same numbers to the last digit.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.embedding.drawing import (
+    TASKS_AHEAD,
+    Drawn,
+    OpenFiles,
+    Unit,
+    draw_ahead,
+    one_core_each,
+    units_of,
+)
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.gate import Gate
+from pseudorca.embedding.joint import AnyEmbedder
+from pseudorca.store import Store
+
+_BATCH_CPU, _BATCH_GPU = 8, 64
+_COMMIT_CLIPS = 2048
+_COMMIT_S = 10.0
+
+
+@dataclass
+class Outcome:
+    """What came of some clips of a unit: vectors, what the gate measured, problems."""
+
+    clip_ids: list[str]
+    vectors: NDArray[np.float32]
+    excess_db: dict[str, float] = field(default_factory=dict)
+    """By how much the clips that passed the gate or not exceed their background."""
+    problems: list[tuple[str, str, str, str]] = field(default_factory=list)
+    n_clips: int = 0
+
+
+class Workers(Protocol):
+    """Where units are embedded, if not here (see :mod:`pseudorca.embedding.cluster`)."""
+
+    def outcomes(
+        self,
+        units: Iterable[Unit],
+        embedder: Embedder,
+        *,
+        gate: Gate | None,
+        batch_size: int | None,
+    ) -> Iterator[Outcome]: ...
+
+
+@dataclass
+class EmbedResult:
+    """What an embedding run did."""
+
+    n_clips: int
+    n_new: int
+    problems: pd.DataFrame
+    embedded: set[str]
+    """Clips that have an embedding, old or new."""
+    quiet: set[str]
+    """Clips that the gate left out."""
+
+
+def embed_clips(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    embedder: Embedder,
+    store: Store,
+    *,
+    batch_size: int | None = None,
+    n_threads: int | None = None,
+    gate: Gate | None = None,
+    workers: Workers | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> EmbedResult:
+    """Embed every clip that the store does not hold yet.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    embedder : Embedder
+    store : Store
+        Embeddings are committed every ten seconds; a killed run goes on from there.
+    batch_size : int or None
+        Pictures that pass the network together; None takes 8, or 64 on a GPU
+    n_threads : int or None
+        Threads that read, draw and, but on a GPU, run the network; None takes one per core
+    gate : Gate or None, leaves out clips without signal
+    workers : Workers or None, other processes that do the work
+    progress : callable (done, total) or None, over the clips still to do
+
+    Returns
+    -------
+    EmbedResult
+        Its problems have one row per file that cannot be read, or per clip that cannot be used.
+    """
+    embedder_id = embedder.embedder_id
+    gate_id = f"gate_{gate.gate_id}" if gate else ""
+    ids = clips["clip_id"].tolist()
+    embedded = store.embedded(embedder_id, ids)
+    excess_db = _measured(ids, gate_id, store) if gate else dict.fromkeys(embedded, np.inf)
+    least_db = gate.min_excess_db if gate else 0.0
+    quiet = {clip_id for clip_id, excess in excess_db.items() if excess < least_db}
+    done = quiet | (embedded & excess_db.keys())
+    units = units_of(clips, recordings, done, frozenset(embedded))
+    n_todo = int((~clips["clip_id"].isin(done)).sum())
+    problems: list[tuple[str, str, str, str]] = []
+    new: list[Outcome] = []
+    last_commit = time.monotonic()
+    n_seen = n_new = 0
+
+    def commit() -> None:
+        nonlocal last_commit
+        _keep(new, embedder_id, gate_id, store)
+        new.clear()
+        last_commit = time.monotonic()
+
+    here = Here(n_threads)
+    made = (workers or here).outcomes(units, embedder, gate=gate, batch_size=batch_size)
+    try:
+        for outcome in made:
+            new.append(outcome)
+            problems += outcome.problems
+            quiet.update(key for key, excess in outcome.excess_db.items() if excess < least_db)
+            embedded.update(outcome.clip_ids)
+            n_new += len(outcome.clip_ids)
+            n_waiting = sum(len(waiting.clip_ids) for waiting in new)
+            if n_waiting >= _COMMIT_CLIPS or time.monotonic() - last_commit > _COMMIT_S:
+                commit()
+            n_seen += outcome.n_clips
+            if progress:
+                progress(n_seen, n_todo)
+    finally:  # what was done is kept, whatever ends the run
+        commit()
+    table = pd.DataFrame(problems, columns=["path", "stage", "reason", "detail"], dtype="string")
+    problem_table = table.drop_duplicates(ignore_index=True)
+    return EmbedResult(len(clips), n_new, problem_table, embedded, quiet)
+
+
+def _measured(ids: list[str], gate_id: str, store: Store) -> dict[str, float]:
+    """What the gate measured before."""
+    known = sorted(store.embedded(gate_id, ids))
+    if not known:
+        return {}
+    return dict(zip(known, store.vectors(gate_id, known)[:, 0].tolist(), strict=True))
+
+
+def _keep(new: Sequence[Outcome], embedder_id: str, gate_id: str, store: Store) -> None:
+    """Commit vectors, and what the gate measured."""
+    if ids := [clip_id for outcome in new for clip_id in outcome.clip_ids]:
+        vectors = [outcome.vectors for outcome in new if outcome.clip_ids]
+        store.append_vectors(embedder_id, ids, np.concatenate(vectors))
+    if measured := {key: excess for outcome in new for key, excess in outcome.excess_db.items()}:
+        excess_db = np.array(list(measured.values()), dtype=np.float32)[:, None]
+        store.append_vectors(gate_id, list(measured), excess_db)
+
+
+class Here:
+    """Units embedded in this process: threads read and draw ahead of the network."""
+
+    def __init__(self, n_threads: int | None = None) -> None:
+        self.n_threads = n_threads
+
+    def outcomes(
+        self,
+        units: Iterable[Unit],
+        embedder: Embedder,
+        *,
+        gate: Gate | None,
+        batch_size: int | None,
+    ) -> Iterator[Outcome]:
+        n_threads = self.n_threads or os.cpu_count() or 1
+        batch_size = batch_size or (_BATCH_GPU if embedder.on_gpu else _BATCH_CPU)
+        ahead: deque[Future[Outcome]] = deque()
+        with ExitStack() as stack:
+            files = stack.enter_context(OpenFiles())  # closed once no thread reads any more
+            # Each thread takes what is next, sound to read or a batch for the network, and leaves the
+            # other cores to the others: layers split over cores would wait for one another.
+            pool = stack.enter_context(one_core_each(n_threads))
+            network = stack.enter_context(ThreadPoolExecutor(1)) if embedder.on_gpu else pool
+            stack.callback(lambda: [outcome.cancel() for outcome in ahead])
+            drawn = stack.enter_context(
+                closing(draw_ahead(units, embedder, gate, files, pool, n_threads * TASKS_AHEAD))
+            )
+            for _, of_unit in groupby(drawn, key=lambda pair: pair[0]):
+                for batch in _batches((one for _, one in of_unit), batch_size):
+                    ahead.append(network.submit(_embed_batch, batch, embedder))
+                    if len(ahead) > n_threads:
+                        yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+
+def _batches(drawn: Iterable[Drawn], batch_size: int) -> Iterator[list[Drawn]]:
+    """Deal what was drawn of one unit: as many pictures as pass the network together, and the rest."""
+    batch: list[Drawn] = []
+    n_pictures = 0
+    for one in drawn:
+        batch.append(one)
+        n_pictures += one.picture is not None
+        if n_pictures == batch_size:
+            yield batch
+            batch, n_pictures = [], 0
+    if batch:
+        yield batch
+
+
+def _embed_batch(drawn: Sequence[Drawn], embedder: Embedder) -> Outcome:
+    """Pass what was drawn through the network."""
+    made = Outcome([], np.empty((0, 0), dtype=np.float32), n_clips=len(drawn))
+    made.problems = [one.problem for one in drawn if one.problem is not None]
+    made.excess_db = {one.clip_id: one.excess_db for one in drawn if one.excess_db is not None}
+    heard = [(one, one.picture) for one in drawn if one.picture is not None]
+    if heard:
+        vectors = embedder.embed([picture for _, picture in heard])
+        good = np.asarray(np.isfinite(vectors).all(axis=1))
+        for k, (one, _) in enumerate(heard):
+            if good[k]:
+                made.clip_ids.append(one.clip_id)
+            else:
+                detail = "the network gave numbers that are none"
+                made.problems.append((one.path, "embed", "not finite", detail))
+        made.vectors = vectors[good]
+    return made
+
+
+def embed_by_each(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    embedder: AnyEmbedder,
+    store: Store,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **how: Any,
+) -> EmbedResult:
+    """Embed clips by every member, one after the other; each goes over the recordings itself.
+
+    Parameters
+    ----------
+    clips, recordings, embedder, store, progress, how
+        See :func:`pseudorca.embedding.stream.embed_clips`. A gate measures every clip once.
+
+    Returns
+    -------
+    EmbedResult
+        Its ``embedded`` are the clips that every member could use.
+    """
+    n_members = len(embedder.members)
+    results = []
+    for k, member in enumerate(embedder.members):
+
+        def update(done: int, total: int, k: int = k) -> None:
+            if progress:
+                progress(k * total + done, n_members * total)
+
+        results.append(embed_clips(clips, recordings, member, store, progress=update, **how))
+    return together(results)
+
+
+def together(results: Sequence[EmbedResult]) -> EmbedResult:
+    """What the members did with the same clips, as one result."""
+    problems = pd.concat([result.problems for result in results], ignore_index=True)
+    return EmbedResult(
+        n_clips=results[0].n_clips,
+        n_new=sum(result.n_new for result in results),
+        problems=problems.drop_duplicates(ignore_index=True),
+        embedded=set.intersection(*(result.embedded for result in results)),
+        quiet=set.union(*(result.quiet for result in results)),
+    )

@@ -1,0 +1,446 @@
+"""What the encounters can tell: permutation test, power note, learning curve.
+
+In: labelled clips with their features, a split and a head. Out: how often labels shuffled between
+encounters do as well as the true ones, what these encounters could have shown at best, and whether
+more of them would help. Everything that training does (folds, balancing, tuning in inner folds) is
+done again for each shuffle, so that no choice made while looking at the labels is forgotten.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+from numpy.typing import NDArray
+
+from pseudorca.errors import FoldError
+from pseudorca.evaluation.encounter_accuracy import EncounterMean
+from pseudorca.learning.crossval import cross_validate
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import Head
+from pseudorca.recordings.folds import OTHER, Split, make_folds
+
+_TIE = 1e-9
+"""Balanced accuracies closer than this are the same number, summed in another order."""
+
+
+@dataclass(frozen=True)
+class Permutations:
+    """Encounter-level balanced accuracy of each feature set, with true and with permuted labels.
+
+    ``observed``: a number per feature set. ``null``: per feature set [shape=(n_permutations,)], the
+    same permutation at the same place in each. ``right``: per feature set
+    [shape=(n_encounters,)], the share of repeats in which an encounter was named rightly; beside it,
+    row for row, ``encounters``, ``labels`` and ``units`` (what is independent), so that feature sets
+    can be compared encounter by encounter.
+    """
+
+    observed: dict[str, float]
+    null: dict[str, NDArray[np.float64]]
+    right: dict[str, NDArray[np.float64]]
+    encounters: NDArray[np.object_]
+    labels: NDArray[np.object_]
+    units: NDArray[np.object_]
+    n_assignments: int
+    """Distinct ways to assign the labels, the observed one included."""
+    enumerated: bool
+    """Whether ``null`` holds all of them, each once; otherwise they are drawn at random."""
+    n_alike: int = 1
+    """Assignments that only exchange the names of equally frequent classes: as good as the observed."""
+
+    @property
+    def smallest_p(self) -> float:
+        """No p-value below this can come out, however good the features are."""
+        alike = self.n_alike / self.n_assignments
+        if self.enumerated:
+            return alike
+        return max(alike, 1 / (len(next(iter(self.null.values()))) + 1))
+
+    def p_value(self, name: str) -> float:
+        """How often permuted labels do at least as well: (b + 1) / (B + 1), or b / B of all."""
+        return self._p(self.observed[name], self.null[name])
+
+    def p_value_max(self, names: Sequence[str]) -> float:
+        """The same with the best of several feature sets as the statistic, in every permutation."""
+        best = np.max([self.null[name] for name in names], axis=0)
+        return self._p(max(self.observed[name] for name in names), best)
+
+    def _p(self, observed: float, null: NDArray[np.float64]) -> float:
+        as_good = int((null >= observed - _TIE).sum())
+        if self.enumerated:  # the observed assignment is among them
+            return as_good / len(null)
+        return (as_good + 1) / (len(null) + 1)
+
+
+def permutation_test(
+    data: Mapping[str, TrainingSet],
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    split: Split,
+    head: Head,
+    *,
+    n_permutations: int = 199,
+    seed: int = 0,
+    within: NDArray[np.object_] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Permutations:
+    """Test several feature sets of the same clips against labels permuted between groups.
+
+    What is permuted are the labels of whole units: what the split keeps whole, or the encounter
+    where the split is an optimistic one. A unit of several labels (a ship that met both populations)
+    has no label of its own to carry elsewhere: inside it, the labels of its encounters are permuted.
+    An encounter of several labels keeps them, and so do other sounds. For each permutation the folds
+    are drawn anew and the head trained anew, with everything it does inside.
+
+    Parameters
+    ----------
+    data : mapping of feature set to TrainingSet, rows as in ``clips``
+    clips, recordings : DataFrame, the tables of these names; labelled clips only
+    split : Split
+    head : Head
+    n_permutations : int
+        Drawn at random, unless there are no more than this many: then each is taken once
+    seed : int
+    within : ndarray [shape=(n_clips,)] or None
+        Labels are permuted only between units of equal value, such as the platform
+    progress : callable (done, total) or None, over permutations
+
+    Returns
+    -------
+    Permutations
+
+    Raises
+    ------
+    FoldError
+        If the split cannot be made with the true labels, or a feature set has other clips.
+
+    References
+    ----------
+    .. [1] Phipson and Smyth 2010, "Permutation p-values should never be zero", Statistical
+       Applications in Genetics and Molecular Biology 9:39.
+    .. [2] Westfall and Young 1993, "Resampling-based multiple testing": the maximum as statistic.
+    """
+    labels = clips["label"].to_numpy(dtype=object)
+    for name, one in data.items():
+        if not np.array_equal(one.labels, labels):
+            raise FoldError(f"feature set {name!r} was made for other clips, or other labels.")
+    folds = make_folds(clips, recordings, split)
+    encounters = clips["encounter"].to_numpy(dtype=object)
+    units = encounters if split.is_optimistic else folds.units
+    averager = EncounterMean(clips, units)
+    sets = {
+        name: replace(one, groups=one.recordings if split.is_optimistic else folds.units)
+        for name, one in data.items()
+    }
+
+    def statistic(permuted: NDArray[np.object_]) -> tuple[dict[str, float], dict[str, Any]]:
+        dealt = make_folds(clips.assign(label=permuted), recordings, split)
+        balanced_accuracy, right = {}, {}
+        for name, one in sets.items():
+            scored = cross_validate(replace(one, labels=permuted), dealt, head)
+            right[name] = averager.right(scored.log_probabilities, scored.classes, permuted)
+            balanced_accuracy[name] = averager.balanced_accuracy(right[name], permuted)
+        return balanced_accuracy, right
+
+    observed, right = statistic(labels)
+    blocks = _blocks(labels, units, encounters, within)
+    n_assignments = math.prod(block.n_assignments for block in blocks)
+    enumerated = n_assignments <= n_permutations
+    rng = np.random.default_rng(seed)
+    shuffles = _all(blocks, labels) if enumerated else _drawn(blocks, labels, rng, n_permutations)
+    total = n_assignments if enumerated else n_permutations
+    null: dict[str, list[float]] = {name: [] for name in sets}
+    for done, permuted in enumerate(shuffles, 1):
+        try:
+            found, _ = statistic(permuted)
+        except FoldError:  # it cannot be tested: on the safe side, it counts as good
+            found = dict.fromkeys(sets, np.inf)
+        for name, value in found.items():
+            null[name].append(value)
+        if progress:
+            progress(done, total)
+    tested = averager.counted(next(iter(right.values())), labels)
+    return Permutations(
+        observed,
+        {name: np.array(values) for name, values in null.items()},
+        {name: values[tested] for name, values in right.items()},
+        averager.encounters[tested],
+        labels[averager.first_clip][tested],
+        averager.units[tested],
+        n_assignments,
+        enumerated,
+        _n_alike(blocks, labels),
+    )
+
+
+def detectable(
+    n_groups_per_class: Sequence[int], *, level: float = 0.05, power: float = 0.8
+) -> dict[str, Any]:
+    """What balanced accuracy would have been seen: the power note.
+
+    Each class has independent groups (encounters), each named rightly with the same probability.
+    Under guessing that is 1 / number of classes. The distribution of balanced accuracy, a mean of
+    binomial shares, is computed exactly (to five decimals); the critical value is the smallest
+    that guessing reaches with at most ``level``, and the answer the smallest probability that
+    reaches the critical value with ``power``.
+
+    Parameters
+    ----------
+    n_groups_per_class : sequence of int
+    level, power : float, 0 to 1
+
+    Returns
+    -------
+    dict
+        ``detectable`` (smallest true balanced accuracy, None if nothing would do),
+        ``critical`` (smallest significant observed one, or None), ``level``, ``power``, ``method``.
+    """
+    counts = [int(n) for n in n_groups_per_class]
+    chance = 1 / len(counts)
+    found: dict[str, Any] = {
+        "detectable": None,
+        "critical": None,
+        "level": level,
+        "power": power,
+        "method": "exact binomial per class, every class recognised equally often",
+    }
+    values, shares = _mean_of_shares(counts, chance)
+    tail = np.cumsum(shares[::-1])[::-1]
+    significant = np.flatnonzero(tail <= level)
+    if not len(significant):
+        return found
+    critical = values[significant[0]]
+    found["critical"] = float(critical)
+
+    def reaches(probability: float) -> float:
+        values, shares = _mean_of_shares(counts, probability)
+        return float(shares[values >= critical - _TIE].sum())
+
+    low, high = chance, 1.0
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (low, middle) if reaches(middle) >= power else (middle, high)
+    found["detectable"] = round(high, 3)
+    return found
+
+
+def learning_curve(
+    data: TrainingSet,
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    split: Split,
+    head: Head,
+    *,
+    sizes: Sequence[int] | None = None,
+    n_draws: int = 5,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Balanced accuracy by encounter when fewer encounters per class are learned from.
+
+    All encounters are tested, as in the evaluation; from each training side only so many units per
+    population (what the split keeps whole, usually encounters) are drawn at random.
+
+    Parameters
+    ----------
+    data : TrainingSet, rows as in ``clips``
+    clips, recordings : DataFrame, the tables of these names; labelled clips only
+    split : Split
+    head : Head
+    sizes : sequence of int or None
+        Units per class to learn from. None: up to six numbers from 1 to as many as every training
+        side has in its smallest class
+    n_draws : int, per size
+    seed : int
+    progress : callable (done, total) or None, over draws
+
+    Returns
+    -------
+    DataFrame
+        A row per draw: ``n_per_class, draw, balanced_accuracy``.
+
+    Raises
+    ------
+    FoldError
+        If the split cannot be made.
+    """
+    folds = make_folds(clips, recordings, split)
+    labels = folds.labels
+    encounters = clips["encounter"].to_numpy(dtype=object)
+    units = encounters if split.is_optimistic else folds.units
+    averager = EncounterMean(clips, units)
+    data = replace(data, groups=data.recordings if split.is_optimistic else folds.units)
+    populations = sorted(set(labels) - {OTHER})
+    if sizes is None:
+        most = min(
+            len(set(units[train][labels[train] == label]))
+            for _, _, train, _ in folds
+            for label in populations
+        )
+        sizes = sorted(set(np.geomspace(1, most, 6).round().astype(int).tolist()))
+    rows = []
+    for k, size in enumerate(sizes):
+        for draw in range(n_draws):
+            rng = np.random.default_rng([seed, size, draw])
+
+            def fewer(train: NDArray[np.int64], size: int = size, rng: Any = rng) -> Any:
+                kept = [train[labels[train] == OTHER]]
+                for label in populations:
+                    mine = labels[train] == label
+                    members = sorted(set(units[train][mine]))
+                    chosen = rng.permutation(len(members))[:size]
+                    kept.append(train[mine & np.isin(units[train], [members[i] for i in chosen])])
+                return np.sort(np.concatenate(kept))
+
+            scored = cross_validate(data, folds, head, choose=fewer)
+            right = averager.right(scored.log_probabilities, scored.classes, labels)
+            value = averager.balanced_accuracy(right, labels)
+            rows.append({"n_per_class": int(size), "draw": draw, "balanced_accuracy": value})
+            if progress:
+                progress(k * n_draws + draw + 1, len(sizes) * n_draws)
+    return pd.DataFrame(rows)
+
+
+def mixed_encounters(clips: pd.DataFrame, most: int = 5) -> list[str]:
+    """Say which encounters hold several populations, so that their labels cannot be permuted.
+
+    Parameters
+    ----------
+    clips : DataFrame, the table ``clips``; labelled clips only
+    most : int, encounters that are named
+
+    Returns
+    -------
+    list of str, one notice or none
+    """
+    counts = clips[clips["label"] != OTHER].groupby(["encounter", "label"]).size().unstack()
+    mixed = counts[counts.notna().sum(axis=1) > 1]
+    if mixed.empty:
+        return []
+    shown = [
+        f"{name} ({', '.join(f'{int(n)} {label}' for label, n in row.dropna().items())})"
+        for name, row in mixed.head(most).iterrows()
+    ]
+    more = f" and {len(mixed) - most} more" if len(mixed) > most else ""
+    text = (
+        f"{len(mixed)} of {len(counts)} encounters hold clips of several classes: "
+        f"{', '.join(shown)}{more}. Each stays whole in every split, and its labels cannot be permuted"
+    )
+    if len(mixed) == len(counts):
+        text += ": no test by permutation can show anything here"
+    return [
+        f"{text}. If folders of two classes only happen to have the same name, name them apart, or "
+        "give --metadata with a column encounter."
+    ]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Carriers of labels that may be exchanged: rows of clips each, and the label of each."""
+
+    rows: list[NDArray[np.int64]]
+    labels: list[str]
+
+    @property
+    def n_assignments(self) -> int:
+        ways = math.factorial(len(self.labels))
+        for count in Counter(self.labels).values():
+            ways //= math.factorial(count)
+        return ways
+
+
+def _blocks(
+    labels: NDArray[np.object_],
+    units: NDArray[np.object_],
+    encounters: NDArray[np.object_],
+    within: NDArray[np.object_] | None,
+) -> list[_Block]:
+    """Who may exchange labels with whom."""
+    clips = pd.DataFrame({"label": labels, "unit": units, "encounter": encounters})
+    clips["stratum"] = "" if within is None else [str(value) for value in within]
+    found: dict[tuple[str, ...], tuple[list[NDArray[np.int64]], list[str]]] = {}
+    for unit, mine in clips.groupby("unit", sort=True):
+        mine = mine[mine["label"] != OTHER]
+        whole = mine["label"].nunique() == 1
+        carriers = [mine] if whole else [one for _, one in mine.groupby("encounter", sort=True)]
+        for carrier in carriers:
+            if carrier["label"].nunique() != 1:
+                continue
+            strata = sorted(set(carrier["stratum"]))
+            key = ("all", *strata) if whole else (f"in {unit}", *strata)
+            rows, names = found.setdefault(key, ([], []))
+            rows.append(carrier.index.to_numpy())
+            names.append(carrier["label"].iloc[0])
+    return [_Block(*block) for block in found.values()]
+
+
+def _n_alike(blocks: Sequence[_Block], labels: NDArray[np.object_]) -> int:
+    """Ways to exchange class names that leave every block's counts, and what stays, as they are."""
+    moved = np.zeros(len(labels), dtype=bool)
+    for block in blocks:
+        moved[np.concatenate(block.rows)] = True
+    fixed = {str(label) for label in labels[~moved]}
+    counts = [Counter(block.labels) for block in blocks]
+    free = sorted({label for block in blocks for label in block.labels} - fixed)
+    alike: dict[tuple[int, ...], int] = {}
+    for label in free:
+        key = tuple(count[label] for count in counts)
+        alike[key] = alike.get(key, 0) + 1
+    return math.prod(math.factorial(n) for n in alike.values())
+
+
+def _assigned(
+    labels: NDArray[np.object_], block: _Block, names: Sequence[str]
+) -> NDArray[np.object_]:
+    permuted = labels.copy()
+    for rows, name in zip(block.rows, names, strict=True):
+        permuted[rows] = name
+    return permuted
+
+
+def _all(blocks: Sequence[_Block], labels: NDArray[np.object_]) -> Iterator[NDArray[np.object_]]:
+    """Every distinct assignment of the labels once."""
+    if not blocks:
+        yield labels
+        return
+    for names in _arrangements(Counter(blocks[0].labels)):
+        yield from _all(blocks[1:], _assigned(labels, blocks[0], names))
+
+
+def _arrangements(left: Counter[str]) -> Iterator[list[str]]:
+    if not left.total():
+        yield []
+        return
+    for label in sorted(left):
+        if left[label]:
+            for rest in _arrangements(left - Counter([label])):
+                yield [label, *rest]
+
+
+def _drawn(
+    blocks: Sequence[_Block], labels: NDArray[np.object_], rng: np.random.Generator, n: int
+) -> Iterator[NDArray[np.object_]]:
+    for _ in range(n):
+        permuted = labels
+        for block in blocks:
+            names = [block.labels[i] for i in rng.permutation(len(block.labels))]
+            permuted = _assigned(permuted, block, names)
+        yield permuted
+
+
+def _mean_of_shares(
+    counts: Sequence[int], probability: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values, in rising order, and probabilities of the mean of binomial shares."""
+    values, shares = np.zeros(1), np.ones(1)
+    for n in counts:
+        k = np.arange(n + 1)
+        values = np.add.outer(values, k / n / len(counts)).ravel().round(5)
+        shares = np.outer(shares, scipy.stats.binom.pmf(k, n, probability)).ravel()
+        values, place = np.unique(values, return_inverse=True)
+        shares = np.bincount(place, weights=shares).astype(np.float64)
+    return values, shares

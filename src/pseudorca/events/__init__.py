@@ -1,0 +1,1 @@
+"""Events that another classifier scored: read, decided, shown."""

@@ -1,0 +1,342 @@
+"""A table of acoustic events scored by somebody else's classifier, read and filtered.
+
+In: a CSV with a row per event, and which of its columns say what. Out: every row, in its order, with
+its score, its truth where somebody saw the animals, and whether it has signals enough and sounds
+like the species. A row that cannot be used stays, with its reason, and is a row in ``problems``.
+
+Defaults are the columns and rules of NOAA's false killer whales: the table of the towed-array surveys
+around Hawaii of 2017, 2023 and 2024, in which ``X33`` is the score and the code of the species.
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.store import PROBLEM_COLUMNS
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+"""Texts that say that nothing is known, whatever their case."""
+
+_CONDITION = re.compile(r"\s*(?P<column>.+?)\s*(?P<operator>!=|>=|<=|==|=|<|>)\s*(?P<value>.*?)\s*")
+_DELIMITERS = ",;\t"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A comparison of a column with a value, such as ``vis_id!=999``.
+
+    Texts are compared without regard to case, and as numbers where both sides are numbers.
+    """
+
+    column: str
+    operator: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``COLUMN=VALUE``, or with ``!=``, ``<``, ``<=``, ``>``, ``>=``.
+
+        Raises
+        ------
+        PseudorcaError
+            If the text is no comparison, or compares the order of something that is no number.
+        """
+        found = _CONDITION.fullmatch(text)
+        if found is None:
+            raise PseudorcaError(
+                f"condition {text!r}: expected COLUMN=VALUE, or !=, <, <=, > or >= in place of =, "
+                "such as 'vis_id!=999'."
+            )
+        operator = found["operator"].replace("==", "=")
+        if operator not in ("=", "!=") and _numbers([found["value"]]).isna().any():
+            raise PseudorcaError(f"condition {text!r}: {found['value']!r} is not a number.")
+        return cls(found["column"], operator, found["value"])
+
+    def __str__(self) -> str:
+        return f"{self.column}{self.operator}{self.value}"
+
+    def holds(self, values: Iterable[str]) -> NDArray[np.bool_]:
+        """Say for each value whether the comparison holds; never where an order has no number.
+
+        Parameters
+        ----------
+        values : iterable of str, the column
+        """
+        texts = pd.Series([str(value).strip() for value in values], dtype=object)
+        numbers, number = _numbers(texts), float(_numbers([self.value]).iloc[0])
+        if self.operator in ("=", "!="):
+            same = texts.str.casefold() == self.value.casefold()
+            equal = np.asarray(same | (numbers == number), dtype=bool)
+            return equal if self.operator == "=" else ~equal
+        compare = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+        with np.errstate(invalid="ignore"):
+            return np.asarray(compare[self.operator](numbers.to_numpy(), number), dtype=bool)
+
+
+@dataclass(frozen=True)
+class EventColumns:
+    """Which column says what.
+
+    ``verified``: conditions that all hold where the truth is known by another way than by ear (an
+    empty tuple: wherever there is a truth). ``called``: the classifier's own answer, or None.
+    """
+
+    event: str = "event.id"
+    score: str = "X33"
+    truth: str = "original"
+    positive: tuple[str, ...] = ("X33",)
+    survey: str = "year"
+    verified: tuple[Condition, ...] = (Condition("vis_id", "!=", "999"),)
+    called: Condition | None = Condition("predicted", "=", "X33")
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Rules by which events are left undecided.
+
+    An event has signals enough if *one* of the columns ``signals`` (counts, one per detector) reaches
+    ``min_signals``. It sounds like the species if every limit holds; a limit on a quantity that was
+    not measured, such as the whistles of an event without whistles, holds unless
+    ``unmeasured_passes`` is off. ``compare``: conditions on columns in which the table itself says
+    what the rules ``signals`` and ``sound`` gave, to be checked against.
+    """
+
+    signals: tuple[str, ...] = ()
+    min_signals: int = 20
+    limits: tuple[Condition, ...] = ()
+    unmeasured_passes: bool = True
+    compare: tuple[tuple[str, Condition], ...] = ()
+
+
+NOAA_FILTER = EventFilter(
+    signals=(*(f"numClicks_d{k}" for k in range(1, 6)), "numWhistles"),
+    limits=(
+        Condition("click_medPeakFreq_kHz", "<=", "22.4"),
+        Condition("whistle_medBeginFreq_Hz", "<=", "8100"),
+        Condition("whistle_percBeginFreq4to8kHz", ">=", "0.5"),
+    ),
+    compare=(
+        ("signals", Condition("keepMDF", "=", "TRUE")),
+        ("sound", Condition("keepSSF", "=", "TRUE")),
+    ),
+)
+"""NOAA's rules for false killer whales. Clicks count per click detector, whistles by themselves."""
+
+FILTERS = {"noaa-pseudorca": NOAA_FILTER, "none": EventFilter()}
+"""Filters by name."""
+
+
+@dataclass(frozen=True)
+class EventTable:
+    """All rows of a table of events.
+
+    ``events``: ``row`` (1 is the first below the header), ``event, survey, score`` (NaN where there is
+    none), ``called, verified, positive`` (False where not verified), ``enough_signals, right_sound,
+    passes, measured`` (any quantity of a limit is known), ``failed`` (which rule failed, and by what),
+    ``problem`` (why the row cannot be used, or empty). ``problems``: the table of that name.
+    ``agreement``: per rule that the table has an own column for, ``rule, column, n, n_agree,
+    n_only_ours, n_only_theirs``.
+    """
+
+    events: pd.DataFrame
+    problems: pd.DataFrame
+    agreement: list[dict[str, str | int]] = field(default_factory=list)
+
+
+def read_events(
+    path: Path, columns: EventColumns | None = None, rules: EventFilter | None = None
+) -> EventTable:
+    """Read a table of events and apply the filter.
+
+    Parameters
+    ----------
+    path : path of a CSV (comma, semicolon or tab) with a header
+    columns : EventColumns; without, NOAA's
+    rules : EventFilter; without, NOAA's for false killer whales
+
+    Returns
+    -------
+    EventTable
+
+    Raises
+    ------
+    PseudorcaError
+        If the file cannot be read, holds no event, lacks a column, or no score is a number.
+    """
+    columns = columns or EventColumns()
+    rules = rules or NOAA_FILTER
+    path = Path(path)
+    raw, torn = _read(path)
+    for name, what in _needed(columns, rules):
+        if name not in raw:
+            raise PseudorcaError(
+                f"{path}: {what}: {unknown_name('column', name, raw.columns.astype(str))}"
+            )
+    events = pd.DataFrame({"row": np.arange(1, len(raw) + 1), "event": raw[columns.event]})
+    troubles: dict[int, tuple[str, str]] = dict(torn)
+
+    def number(name: str, *, required: bool = False) -> pd.Series:
+        values = _numbers(raw[name]).where(lambda found: np.isfinite(found))
+        absent = raw[name].str.casefold().isin(MISSING)
+        for row in np.flatnonzero(values.isna() & (~absent | required)):
+            reason = "missing number" if absent[row] else "not a number"
+            troubles.setdefault(int(row), (reason, f"{name}: {raw[name][row]!r}"))
+        return values
+
+    events["survey"] = raw[columns.survey]
+    events["score"] = number(columns.score, required=True)
+    if events["score"].isna().all():
+        raise PseudorcaError(
+            f"{path}: no score is a number: the column {columns.score} begins with "
+            f"{raw[columns.score][0]!r}. Name the column that holds the scores."
+        )
+    events["called"] = columns.called.holds(raw[columns.called.column]) if columns.called else False
+    counts = pd.DataFrame({name: number(name).fillna(0) for name in rules.signals})
+    measured = {limit.column: number(limit.column) for limit in rules.limits}
+    for row in np.flatnonzero(events["event"].duplicated()):
+        troubles.setdefault(
+            int(row), ("event occurs twice", f"{columns.event}: {raw[columns.event][row]!r}")
+        )
+
+    verified = np.ones(len(raw), dtype=bool)
+    for condition in columns.verified:
+        blank = raw[condition.column].str.casefold().isin(MISSING).to_numpy()
+        verified &= condition.holds(raw[condition.column]) & ~(blank & (condition.operator == "!="))
+    unknown = raw[columns.truth].str.casefold().isin(MISSING).to_numpy()
+    no_survey = raw[columns.survey].str.casefold().isin(MISSING).to_numpy()
+    whole = np.ones(len(raw), dtype=bool)
+    whole[list(troubles)] = False
+    lost = verified & whole & (no_survey | (unknown & bool(columns.verified)))
+    lacking = {}  # rows that are decided, but prove nothing
+    for row in np.flatnonzero(lost):
+        name = columns.survey if no_survey[row] else columns.truth
+        lacking[int(row)] = ("proves nothing", f"verified, but {name} is missing")
+    events["called"] &= whole
+    events["verified"] = verified & ~unknown & ~no_survey & whole
+    right = np.zeros(len(raw), dtype=bool)
+    for value in columns.positive:
+        right |= Condition(columns.truth, "=", value).holds(raw[columns.truth])
+    events["positive"] = right & events["verified"]
+
+    _apply(rules, events, counts, measured)
+    events["problem"] = ""
+    for k, (reason, detail) in troubles.items():
+        events.loc[k, ["problem", "passes", "score"]] = f"{reason} ({detail})", False, np.nan
+    rows = [
+        (f"{path.name}, row {k + 1}, event {raw[columns.event][k]}", "events", *why)
+        for k, why in sorted([*troubles.items(), *lacking.items()])
+    ]
+    problems = pd.DataFrame(rows, columns=list(PROBLEM_COLUMNS), dtype="string")
+    return EventTable(events, problems, _agreement(rules, events, raw, whole))
+
+
+def _apply(
+    rules: EventFilter, events: pd.DataFrame, counts: pd.DataFrame, measured: dict[str, pd.Series]
+) -> None:
+    """Add the columns of the filter."""
+    most = counts.max(axis=1) if rules.signals else pd.Series(np.inf, index=events.index)
+    events["enough_signals"] = most >= rules.min_signals
+    failed = [
+        "" if enough else f"at most {n:.0f} signals in any detector, not {rules.min_signals}"
+        for enough, n in zip(events["enough_signals"], most, strict=True)
+    ]
+    sound = np.ones(len(events), dtype=bool)
+    for limit in rules.limits:
+        values = measured[limit.column]
+        holds = limit.holds(values.astype(str)) | (values.isna() & rules.unmeasured_passes)
+        sound &= holds
+        for row in np.flatnonzero(~holds):
+            found = "not measured" if pd.isna(values[row]) else f"{values[row]:g}"
+            why = f"{limit.column} is {found}, not {limit.operator} {limit.value}"
+            failed[row] = f"{failed[row]}; {why}" if failed[row] else why
+    events["right_sound"] = sound
+    events["passes"] = events["enough_signals"] & events["right_sound"]
+    known = [values.notna() for values in measured.values()]
+    events["measured"] = np.any(known, axis=0) if known else True
+    events["failed"] = failed
+
+
+def _agreement(
+    rules: EventFilter, events: pd.DataFrame, raw: pd.DataFrame, whole: NDArray[np.bool_]
+) -> list[dict[str, str | int]]:
+    ours = {"signals": "enough_signals", "sound": "right_sound"}
+    rows: list[dict[str, str | int]] = []
+    for rule, condition in rules.compare:
+        mine = events[ours[rule]].to_numpy(dtype=bool)[whole]
+        theirs = condition.holds(raw[condition.column])[whole]
+        rows.append(
+            {
+                "rule": rule,
+                "column": condition.column,
+                "n": len(mine),
+                "n_agree": int((mine == theirs).sum()),
+                "n_only_ours": int((mine & ~theirs).sum()),
+                "n_only_theirs": int((theirs & ~mine).sum()),
+            }
+        )
+    return rows
+
+
+def _needed(columns: EventColumns, rules: EventFilter) -> list[tuple[str, str]]:
+    needed = [
+        (columns.event, "the event's name"),
+        (columns.score, "the score"),
+        (columns.truth, "the truth"),
+        (columns.survey, "the survey"),
+    ]
+    needed += [(condition.column, f"verified ({condition})") for condition in columns.verified]
+    if columns.called:
+        what = f"the classifier's own answer ({columns.called}; there need be none)"
+        needed.append((columns.called.column, what))
+    known = "; another filter, or 'none', needs other columns"
+    needed += [(name, f"signals counted by the filter{known}") for name in rules.signals]
+    needed += [(limit.column, f"limit of the filter ({limit}{known})") for limit in rules.limits]
+    return needed + [
+        (one.column, f"what the table says of the filter ({one}{known})")
+        for _, one in rules.compare
+    ]
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, dict[int, tuple[str, str]]]:
+    """Read all cells as text; a row of another length than the header keeps what it has."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            file.seek(0)
+            delimiter = max(_DELIMITERS, key=header.count)
+            reader = csv.reader(file, delimiter=delimiter)
+            rows, last_lines = [], [0]
+            for row in reader:
+                if row:
+                    rows.append(row)
+                    last_lines.append(reader.line_num)
+    except (OSError, ValueError, csv.Error) as error:
+        raise PseudorcaError(
+            f"{path} cannot be read as a table of events: {error}. Expected a CSV in UTF-8 with a "
+            "header and a row per event."
+        ) from error
+    if len(rows) < 2:
+        raise PseudorcaError(f"{path} holds no events: expected a header and a row per event.")
+    names = [name.strip() for name in rows[0]]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise PseudorcaError(f"{path} has two columns of the name {twice[0]!r}. Rename one.")
+    torn, cells = {}, []
+    for k, row in enumerate(rows[1:]):
+        if len(row) != len(names):
+            n_lines = last_lines[k + 2] - last_lines[k + 1]
+            over = f", over {n_lines} lines: is a quote not closed?" if n_lines > 1 else ""
+            torn[k] = ("broken row", f"{len(row)} cells, the header has {len(names)}{over}")
+        cells.append([cell.strip() for cell in row[: len(names)]] + [""] * (len(names) - len(row)))
+    return pd.DataFrame(cells, columns=names, dtype=object), torn
+
+
+def _numbers(texts: Iterable[str]) -> pd.Series:
+    return pd.to_numeric(pd.Series(list(texts), dtype=object), errors="coerce").astype(np.float64)

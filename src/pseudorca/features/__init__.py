@@ -1,1 +1,0 @@
-"""What the network hears: front ends, backbones, embeddings."""

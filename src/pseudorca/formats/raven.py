@@ -1,0 +1,88 @@
+"""Raven selection tables: written per recording and per deployment."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+import xxhash
+
+from pseudorca.formats.base import About, Portion, Writer, cell_text, file_names, grouped_by_file
+from pseudorca.formats.whole import write_text
+
+RAVEN_COLUMNS = (
+    "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)",
+    "High Freq (Hz)", "Begin File", "Begin Path", "File Offset (s)", "Decision", "Probability",
+    "Max Probability", "Moments", "Encounter", "Start UTC",
+)  # fmt: skip
+"""Raven's own columns, then ours."""
+
+
+class Raven(Writer):
+    """A selection table per recording, and one per deployment over all of its files."""
+
+    def __init__(self, about: About) -> None:
+        super().__init__(about)
+        self.by_file: dict[Any, list[Any]] = {}
+
+    def add(self, some: Portion) -> None:
+        found = grouped_by_file(some.selections, some.recordings)
+        self.by_file |= found
+        every: list[Any] = list(some.recordings.itertuples())
+        for recording in every:
+            rows = [(row, recording, 0.0) for row in found.get(recording.recording_id, ())]
+            target = f"{self.about.target[recording.recording_id]}.Table.1.selections.txt"
+            path = self.about.folder / "raven" / target
+            self.written.append(write_text(_raven_lines(rows, self.about), path))
+
+    def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
+        every: list[Any] = list(self.about.recordings.itertuples())
+        by_id = {recording.recording_id: recording for recording in every}
+        line = self.about.line
+        deployments = list(line.groupby(["recorder", "sample_rate", "n_channels"], sort=True))
+        n_kinds = Counter(str(recorder) for (recorder, *_), _ in deployments)
+        names, ids = [], []
+        for (recorder, rate, n_channels), _ in deployments:
+            name = PurePosixPath(str(recorder)).name
+            is_mixed = n_kinds[str(recorder)] > 1
+            names.append(f"{name} {rate} Hz {n_channels} ch" if is_mixed else name)
+            ids.append(xxhash.xxh3_64_hexdigest(f"{recorder}|{rate}|{n_channels}".encode())[:8])
+        for target, (_, files) in zip(file_names(names, ids), deployments, strict=True):
+            rows = []
+            before_s = files["duration_s"].cumsum() - files["duration_s"]
+            for file, begins_s in zip(files.itertuples(), before_s, strict=True):
+                recording = by_id[str(file.recording_id)]
+                mine = self.by_file.get(recording.recording_id, ())
+                rows += [(row, recording, float(begins_s)) for row in mine]
+            path = self.about.folder / "raven_deployments" / f"{target}.Table.1.selections.txt"
+            self.written.append(write_text(_raven_lines(rows, self.about), path))
+        return super().finish(tables, decided)
+
+
+def _raven_lines(rows: Iterable[tuple[Any, Any, float]], about: About) -> Iterator[str]:
+    """Lines of one table, of (selection, recording, seconds of sound in the files before it)."""
+    yield "\t".join(RAVEN_COLUMNS) + "\n"
+    for number, (row, recording, before_s) in enumerate(rows, 1):
+        nyquist = float(recording.sample_rate) / 2
+        low, high = about.band_hz or (0.0, nyquist)
+        start = "" if pd.isna(row.start_utc) else row.start_utc.isoformat(timespec="milliseconds")
+        cells = (
+            number,
+            "Spectrogram 1",
+            min(about.channel, recording.n_channels),
+            f"{before_s + row.start_s:.9f}",
+            f"{before_s + row.end_s:.9f}",
+            f"{low if low < nyquist else 0.0:.1f}",
+            f"{min(high, nyquist):.1f}",
+            PurePosixPath(recording.path).name,
+            recording.file,
+            f"{row.start_s:.9f}",
+            row.decision,
+            f"{row.mean_probability:.4f}",
+            f"{row.max_probability:.4f}",
+            row.n_moments,
+            row.encounter,
+            start,
+        )
+        yield "\t".join(map(cell_text, cells)) + "\n"

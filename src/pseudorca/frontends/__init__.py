@@ -1,0 +1,1 @@
+"""Samples to what a network takes."""

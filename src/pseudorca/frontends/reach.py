@@ -1,0 +1,64 @@
+"""From where to where a front end hears, and which recordings reach that far."""
+
+import pandas as pd
+
+from pseudorca.frontends.base import FrontEnd
+from pseudorca.frontends.common import CommonFrontEnd
+from pseudorca.frontends.slowed import SlowFrontEnd
+from pseudorca.recordings.bands import REACH
+
+
+def heard_up_to_hz(front_end: FrontEnd) -> float | None:
+    """The highest frequency in Hz, in real time, that a front end shows; None: all there is."""
+    if isinstance(front_end, SlowFrontEnd):
+        top = heard_up_to_hz(front_end.front_end)
+        return None if top is None else top * front_end.factor
+    top, reach = getattr(front_end, "fmax_hz", None), getattr(front_end, "reach_hz", None)
+    return top if reach is None else min(top, reach)
+
+
+def resampling_notices(recordings: pd.DataFrame, sample_rate: int | None) -> list[str]:
+    """Say what will be resampled: never silently."""
+    if sample_rate is None or recordings.empty:
+        return []
+    other = recordings[recordings["sample_rate"] != sample_rate]["sample_rate"]
+    if other.empty:
+        return []
+    lowest, highest = other.min() / 1000, other.max() / 1000
+    rates = f"{lowest:g} kHz" if lowest == highest else f"rates of {lowest:g} to {highest:g} kHz"
+    return [
+        f"{len(other)} of {len(recordings)} recordings are resampled to {sample_rate / 1000:g} kHz, "
+        f"from {rates}."
+    ]
+
+
+def band_notices(recordings: pd.DataFrame, front_end: FrontEnd) -> list[str]:
+    """Warn where a recording does not reach the band, most of all where that goes with the label."""
+    labelled = recordings[recordings["label"].notna()]
+    top_hz = heard_up_to_hz(front_end)
+    if top_hz is None or labelled.empty:
+        return []
+    reaches = REACH * labelled["sample_rate"] >= min(top_hz, _own_reach_hz(front_end)) * (1 - 1e-9)
+    if reaches.all():
+        return []
+    shares = reaches.groupby(labelled["label"]).mean()
+    shown = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
+    common = front_end if isinstance(front_end, CommonFrontEnd) else None
+    band = f"the band {common.band}" if common else "what the network hears"
+    text = (
+        f"{int((~reaches).sum())} of {len(labelled)} labelled recordings do not reach the top of "
+        f"{band} ({top_hz / 1000:.1f} kHz); share that does: {shown}."
+    )
+    if shares.max() - shares.min() > 0.1:
+        text += " Reaching it goes with the label: the recorder alone may tell the classes apart."
+        if common:
+            text += (
+                " With --band all no recording is out of reach, at the cost of the higher sounds."
+            )
+    return [text]
+
+
+def _own_reach_hz(front_end: FrontEnd) -> float:
+    """Up to where, in Hz, a recording is taken to reach that needs no resampling."""
+    rate = front_end.sample_rate
+    return float("inf") if rate is None else REACH * rate

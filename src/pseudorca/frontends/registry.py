@@ -1,0 +1,104 @@
+"""The registry of front ends: what turns the samples of a clip into what a backbone takes.
+
+Two draw pictures, for any network on pictures; the others make the own input of one kind of network
+on sound. Each can be made to hear a clip slowed down.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from pseudorca.errors import FrontEndError, unknown_name
+from pseudorca.frontends.base import FrontEnd
+from pseudorca.frontends.classic import ClassicFrontEnd
+from pseudorca.frontends.common import CommonFrontEnd
+from pseudorca.frontends.extractors import ExtractorFrontEnd
+from pseudorca.frontends.slowed import SlowFrontEnd
+from pseudorca.frontends.study_picture import StudyFrontEnd
+from pseudorca.frontends.windows import EfficientATFrontEnd, SamplesFrontEnd, VGGishFrontEnd
+
+PICTURES: Final = (CommonFrontEnd.name, StudyFrontEnd.name)
+"""Front ends that draw pictures."""
+
+IN_BANDS: Final = (CommonFrontEnd.name, ClassicFrontEnd.name)
+"""Front ends whose band can be chosen."""
+
+FRONT_ENDS: dict[str, Any] = {
+    kind.name: kind
+    for kind in (
+        CommonFrontEnd,
+        StudyFrontEnd,
+        SamplesFrontEnd,
+        EfficientATFrontEnd,
+        VGGishFrontEnd,
+        ExtractorFrontEnd,
+        ClassicFrontEnd,
+    )
+}
+
+
+def make_front_end(
+    name: str = CommonFrontEnd.name,
+    *,
+    band: str = "16k",
+    lowest_rate: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    slow: float = 1.0,
+) -> FrontEnd:
+    """Make a front end by name.
+
+    Parameters
+    ----------
+    name : one of :data:`FRONT_ENDS`
+    band, lowest_rate : see :meth:`CommonFrontEnd.in_band`; the others have no band
+    settings : mapping or None, other fields of the front end
+    slow : float, times that clips are slowed down; 1: as they are
+
+    Raises
+    ------
+    FrontEndError
+        If the name, the band or a setting is unknown or makes no sense.
+    """
+    given = dict(settings or {})
+    known = _fields(name)
+    for key in given:
+        if key not in known:
+            raise FrontEndError(unknown_name(f"setting of the {name} front end", key, known))
+    if "band" in given:
+        raise FrontEndError("the band is not a setting: choose it with --band.")
+    try:
+        if name in IN_BANDS:
+            lowest = None if lowest_rate is None else round(lowest_rate / slow)
+            made: FrontEnd = FRONT_ENDS[name].in_band(band, lowest_rate=lowest, **given)
+        else:
+            made = FRONT_ENDS[name](**given)
+    except (TypeError, ValueError) as error:
+        raise FrontEndError(f"settings {given} of the {name} front end: {error}") from error
+    return made if slow == 1 else SlowFrontEnd(made, slow)
+
+
+def front_end_from_settings(settings: Mapping[str, Any]) -> FrontEnd:
+    """Make the front end that :meth:`FrontEnd.settings` describes.
+
+    Raises
+    ------
+    FrontEndError
+        If this version of pseudorca draws that front end's pictures differently, or not at all.
+    """
+    name = str(settings.get("name"))
+    kept = {key: settings[key] for key in _fields(name) & set(settings)}
+    front_end: FrontEnd = FRONT_ENDS[name](**kept)
+    if "slow" in settings:
+        front_end = SlowFrontEnd(front_end, settings["slow"])
+    if front_end.settings() != dict(settings):
+        raise FrontEndError(
+            f"the {name} front end was saved as {dict(settings)}, this version of pseudorca makes "
+            f"{front_end.settings()}: use the version that saved it, or embed and train again."
+        )
+    return front_end
+
+
+def _fields(name: str) -> set[str]:
+    if name not in FRONT_ENDS:
+        raise FrontEndError(unknown_name("front end", name, FRONT_ENDS))
+    return {field.name for field in fields(FRONT_ENDS[name])}

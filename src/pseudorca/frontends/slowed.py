@@ -1,0 +1,49 @@
+"""Slowed playback (time expansion): what is too high for a network, brought down into its band.
+
+A clip played four times slower sounds two octaves lower and lasts four times longer: a click at
+60 kHz is heard at 15 kHz. Any front end works on it; the clip keeps its place in real time.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from pseudorca.errors import FrontEndError
+from pseudorca.recordings.audio import Samples
+
+if TYPE_CHECKING:
+    from pseudorca.frontends.base import FrontEnd
+
+
+FASTEST, SLOWEST = 1.0, 100.0
+
+
+@dataclass(frozen=True)
+class SlowFrontEnd:
+    """A front end that hears every clip ``factor`` times slower."""
+
+    front_end: "FrontEnd"
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not FASTEST < self.factor <= SLOWEST:
+            raise FrontEndError(
+                f"slowed {self.factor:g} times: expected more than {FASTEST:g}, at most {SLOWEST:g}."
+            )
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Rate in Hz of real time to which clips are brought; None: each keeps its own."""
+        rate = self.front_end.sample_rate
+        return None if rate is None else round(rate * self.factor)
+
+    def settings(self) -> dict[str, Any]:
+        return self.front_end.settings() | {"slow": self.factor}
+
+    def picture(self, waveform: Samples, *, sample_rate: int) -> NDArray[Any]:
+        """Make of a clip [shape=(n_samples,)] what the front end makes of it at a lower rate.
+
+        The slowed rate is rounded to whole Hz.
+        """
+        return self.front_end.picture(waveform, sample_rate=round(sample_rate / self.factor))

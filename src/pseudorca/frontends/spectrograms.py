@@ -1,0 +1,123 @@
+"""Recordings to the study's pictures as PNG files, none overwriting another."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from os import cpu_count
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import pandas as pd
+from PIL import Image
+
+from pseudorca.errors import AudioError
+from pseudorca.frontends.study_picture import LAYOUTS, StudyFrontEnd
+from pseudorca.progress import Progress
+from pseudorca.recordings import audio
+from pseudorca.recordings.manifest import full_path, project_recordings
+from pseudorca.store import PROBLEM_COLUMNS, Store
+
+UNLABELLED = "Unknown"
+
+_AHEAD = 64
+
+
+def spectrogram_project(
+    store: Store,
+    folder: Path,
+    *,
+    layout: Literal["tight", "wide"] = "tight",
+    unlabelled: bool = False,
+    n_threads: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write the study's picture of every labelled recording as a PNG file.
+
+    ``<folder>/<label>/<path of the recording>.png``, so that files of one name in two encounters
+    stay two. A picture that is there is not made again.
+
+    Parameters
+    ----------
+    store : Store
+    folder : path of the folder for the pictures
+    layout : ``tight`` (950 x 636) or ``wide`` (1200 x 800 with margins)
+    unlabelled : bool, also those without a label, below ``Unknown``
+    n_threads : int or None, threads; None takes one per core
+    progress : callable (done, total) or None, over recordings
+
+    Returns
+    -------
+    dict with ``output``, ``layout``, ``n_pictures``, ``n_new``, ``pictures_per_class``,
+    ``n_problems`` and ``problems``
+    """
+    front_end = StudyFrontEnd(layout=layout)
+    recordings = project_recordings(store)
+    if not unlabelled:
+        recordings = recordings[recordings["label"].notna()]
+    rows: Iterable[Any] = recordings.itertuples()
+
+    def write(recording: Any) -> bool | AudioError:
+        return _write(front_end, folder, recording)
+
+    problems: list[tuple[str, str, str, str]] = []
+    counts: dict[str, int] = {}
+    n_new = n_done = 0
+    with ThreadPoolExecutor(n_threads or cpu_count()) as pool:
+        waiting = iter(rows)
+        while some := list(islice(waiting, _AHEAD)):
+            for row, found in zip(some, pool.map(write, some), strict=True):
+                n_done += 1
+                if isinstance(found, AudioError):
+                    problems.append((row.path, "spectrograms", found.reason, found.detail))
+                else:
+                    counts[_label(row)] = counts.get(_label(row), 0) + 1
+                    n_new += found
+                if progress:
+                    progress(n_done, len(recordings))
+    table = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS), dtype="string")
+    store.replace("problems", table, stage="spectrograms")
+    store.record_run("spectrograms", {"folder": str(folder), "layout": layout}, ("recordings",))
+    return {
+        "output": str(folder),
+        "layout": layout,
+        "n_pictures": sum(counts.values()),
+        "n_new": n_new,
+        "pictures_per_class": counts,
+        "n_problems": len(table),
+        "problems": table.to_dict("records"),
+    }
+
+
+def picture_path(recording: Any) -> PurePosixPath:
+    """Where the picture of one row of ``recordings`` goes, below the folder of all pictures."""
+    path, label = PurePosixPath(recording.path), _label(recording)
+    inside = path.relative_to(label) if path.parts[0] == label else path
+    return PurePosixPath(label, f"{inside}.png")
+
+
+def _label(recording: Any) -> str:
+    return UNLABELLED if pd.isna(recording.label) else str(recording.label)
+
+
+def _is_whole(target: Path, front_end: StudyFrontEnd) -> bool:
+    """Whether the picture that is there is one of this layout, not of the other."""
+    layout = LAYOUTS[front_end.layout]
+    with Image.open(target) as there:
+        return there.size == (layout.width, layout.height)
+
+
+def _write(front_end: StudyFrontEnd, folder: Path, recording: Any) -> bool | AudioError:
+    """Draw one picture; False if it was there."""
+    target = folder / picture_path(recording)
+    if target.exists() and _is_whole(target, front_end):
+        return False
+    try:
+        samples = audio.read_segment(full_path(recording)).mean(axis=0)
+        picture = front_end.picture(samples, sample_rate=recording.sample_rate)
+    except AudioError as error:
+        return error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    Image.fromarray(picture).save(partial, format="PNG")
+    partial.replace(target)
+    return True

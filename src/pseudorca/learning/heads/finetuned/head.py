@@ -1,0 +1,350 @@
+"""Fine-tuning as a head: settings, and a ``fit`` that trains through the backbone.
+
+In: a training set whose vectors are row numbers into kept network inputs. Out: :class:`FineTuned`,
+which scores by a network of its own. So folds, calibration, tests and tables treat it as any other
+head, and every training side starts from the pretrained weights.
+"""
+
+import copy
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.network_inputs import ClipInputs
+from pseudorca.errors import HeadError, unknown_name
+from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.heads.base import (
+    Balance,
+    LinearHead,
+    check_balance,
+    classes_of,
+    recording_weights,
+    standardisation,
+)
+from pseudorca.learning.heads.finetuned.changes import Augmentation
+from pseudorca.learning.heads.finetuned.loop import Course, Job, Side, embed_rows, train
+from pseudorca.learning.heads.finetuned.tuned_network import (
+    TunedNetwork,
+    begun_anew,
+    blend,
+    has_batch_norm,
+)
+from pseudorca.learning.heads.logistic import LogisticHead
+
+_NOT_SETTINGS = ("material", "precision", "accelerator", "devices")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is fine-tuned, and on what."""
+
+    embedder: Embedder
+    """The pretrained network behind its front end."""
+    inputs: ClipInputs
+    clip_ids: tuple[str, ...]
+    """Of the clips, in the order of ``inputs``."""
+    groups: NDArray[np.object_]
+    """Encounters of the clips; backgrounds are taken from others."""
+    folder: Path
+    """Keeps what a killed run needs to go on, in a folder per training."""
+    used: set[str] = field(default_factory=set, compare=False)
+    """Names of the folders of the trainings that were asked for."""
+
+    def rows(self) -> Vectors:
+        """Row numbers of all clips [shape=(n_clips, 1)], to stand in place of embeddings."""
+        return np.arange(len(self.clip_ids), dtype=np.float32)[:, None]
+
+
+@dataclass
+class FineTuned(LinearHead):
+    """A linear head on a network of its own; it scores row numbers of kept network inputs."""
+
+    kind: ClassVar[str] = "finetuned"
+
+    embedder: Embedder = field(kw_only=True)
+    inputs: ClipInputs = field(kw_only=True)
+
+    def vectors(self, rows: Vectors) -> Vectors:
+        """Embeddings by the tuned network [shape=(n, embedding_size)] of row numbers [(n, 1)]."""
+        return _vectors(self.embedder, self.inputs, _numbers(rows))
+
+    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+        return super().log_probabilities(self.vectors(vectors))
+
+    def linear(self) -> LinearHead:
+        """The head alone, on the embeddings of :attr:`embedder`."""
+        arrays = (self.mean, self.scale, self.weights, self.bias)
+        return LinearHead(self.classes, *arrays, details=self.details)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTunedHead(Augmentation):
+    """Fine-tuning through the backbone, from a linear head on its frozen embeddings.
+
+    References
+    ----------
+    .. [1] Kumar et al. 2022, "Fine-tuning can distort pretrained features and underperform
+       out-of-distribution", ICLR: the head first, then all.
+    .. [2] Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", CVPR: the mean of the
+       weights before and after.
+    """
+
+    name: ClassVar[str] = "finetuned"
+
+    stages: str | int = "all"
+    """Of the network that learn: ``all``, ``none``, or how many of the last."""
+    learning_rate: float = 3e-4
+    """Of the last stage."""
+    head_learning_rate: float | None = None
+    """Of the last layer; None: a tenth of the last stage's, or from zero the same."""
+    layer_decay: float = 1.0
+    """Times the rate of the stage after it, for each stage before."""
+    n_epochs: int = 8
+    batch_size: int = 32
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = 0.9
+    """Of ``sgd``."""
+    weight_decay: float = 0.01
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warm_up: float = 0.1
+    """Share of the epochs in which the rate rises from 0."""
+    gradient_norm: float = 1.0
+    """Longer gradients are cut to this; 0: none are."""
+    loss: Literal["cross-entropy", "focal"] = "cross-entropy"
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.0
+    balance: Balance = "weights"
+    """``weights``: each class weighs the same, each recording once; ``sampler``: batches hold the
+    classes equally; ``none``."""
+    dropout: float = 0.0
+    """Share of the embedding that is left out before the last layer."""
+    patience: int = 0
+    """Epochs without a lower loss on encounters kept aside until it stops, at the best; 0: all
+    encounters are learned from, for all epochs."""
+    refit: bool = True
+    """After ``patience`` chose an epoch, train on all encounters up to it."""
+    batch_norm: Literal["auto", "frozen", "learn"] = "auto"
+    """Statistics of batch normalisation; ``auto``: they learn only with a ``start`` at random."""
+    start: Literal["pretrained", "random"] = "pretrained"
+    head_start: Literal["logistic", "zero"] = "logistic"
+    """The last layer begins as logistic regression on the frozen embeddings, or at 0."""
+    tuned_share: float | None = None
+    """Of the way from the weights before to those after fine-tuning; None: half of it, from random
+    weights all."""
+    seed: int = 0
+    precision: Literal["auto", "float32", "mixed"] = "auto"
+    accelerator: str = "auto"
+    devices: int = 1
+    material: Material | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_balance(self.balance)
+        for name, valid in _CHOICES.items():
+            if getattr(self, name) not in valid:
+                raise HeadError(unknown_name(name, str(getattr(self, name)), valid))
+        for name in ("learning_rate", "layer_decay", "n_epochs", "batch_size", "devices"):
+            if not getattr(self, name) > 0:
+                raise HeadError(f"{name} {getattr(self, name)}: expected more than 0.")
+        for name in ("weight_decay", "gradient_norm", "focal_gamma", "patience"):
+            if getattr(self, name) < 0:
+                raise HeadError(f"{name} {getattr(self, name)}: expected 0 or more.")
+        for name in ("momentum", "label_smoothing", "dropout", "warm_up"):
+            if not 0 <= getattr(self, name) < 1:
+                raise HeadError(f"{name} {getattr(self, name)}: expected from 0 up to 1.")
+        if self.tuned_share is not None and not 0 < self.tuned_share <= 1:
+            raise HeadError(f"tuned_share {self.tuned_share}: expected more than 0, at most 1.")
+        if self.start == "random" and (self.stages != "all" or self.head_start == "logistic"):
+            raise HeadError(
+                "from random weights all stages have to learn, and logistic regression on them says "
+                "nothing: use stages=all and head_start=zero with start=random."
+            )
+
+    @property
+    def head_rate(self) -> float:
+        """Learning rate of the last layer."""
+        share = 0.1 if self.head_start == "logistic" else 1.0
+        return self.head_learning_rate or share * self.learning_rate
+
+    @property
+    def _share(self) -> float:
+        if self.tuned_share is not None:
+            return self.tuned_share
+        return 0.5 if self.start == "pretrained" else 1.0
+
+    @property
+    def chooses_epoch(self) -> bool:
+        """Whether groups are kept aside to choose an epoch."""
+        return self.patience > 0
+
+    def settings(self) -> dict[str, Any]:
+        values = {key: value for key, value in vars(self).items() if key not in _NOT_SETTINGS}
+        return {"head": self.name} | values
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> FineTuned:
+        """Fine-tune on ``data``; ``validation`` chooses the epoch.
+
+        ``details["history"]`` holds a row per epoch: losses and accuracies on both sides.
+
+        Raises
+        ------
+        HeadError
+            If there are fewer than two classes, the vectors are no row numbers of kept inputs, or
+            the loss is no longer finite.
+        BackboneError
+            If the network does not run in torch.
+        MissingExtraError
+            If Lightning is not installed.
+        """
+        if self.material is None:
+            raise HeadError(
+                "fine-tuning goes through the network and needs more than embeddings: it works with "
+                "pseudorca train and evaluate, without --tune, --join scores and --pseudo-labels. Use "
+                "another head here."
+            )
+        classes_of(data.labels)
+        if validation is None or not len(validation.labels):
+            return self._finished(data, *self._trained(data, None, self.n_epochs))
+        network, course = self._trained(data, validation, self.n_epochs)
+        if not self.refit:
+            return self._finished(data, network, course)
+        both = _joined(data, validation)
+        network, last = self._trained(both, None, course.best_epoch)
+        told = replace(last, history=course.history, best_epoch=course.best_epoch)
+        return self._finished(both, network, told)
+
+    def _trained(
+        self, data: TrainingSet, validation: TrainingSet | None, n_epochs: int
+    ) -> tuple[TunedNetwork, Course]:
+        """The network with the weights of the best epoch, and how it came to these."""
+        material = self.material
+        assert material is not None
+        classes = classes_of(data.labels)
+        key = self._key(material, data, validation, n_epochs)
+        material.used.add(key)
+        network = self._begin(data, material)
+        begun = network.learned()
+        job = Job(
+            replace(self, material=None),
+            material.inputs,
+            material.groups,
+            len(classes),
+            _side(data, classes, self.balance),
+            None if validation is None else _side(validation, classes, "weights"),
+            n_epochs,
+            material.folder / key,
+        )
+        course = train(job, network)
+        network.to("cpu").load_learned(blend(begun, course.best, self._share))
+        return network.eval(), course
+
+    def _begin(self, data: TrainingSet, material: Material) -> TunedNetwork:
+        """The network as training begins: the pretrained one, and a head on its embeddings."""
+        backbone = copy.deepcopy(material.embedder.backbone).to("cpu")
+        if self.start == "random":
+            backbone = begun_anew(backbone, self.seed)
+        embedder = replace(material.embedder, backbone=backbone)
+        vectors = _vectors(embedder, material.inputs, _numbers(data.vectors))
+        frozen = TrainingSet(vectors, data.labels, data.groups, data.recordings)
+        if self.head_start == "logistic":
+            weighing: Balance = "none" if self.balance == "none" else "weights"
+            head = LogisticHead(balance=weighing, seed=self.seed).fit(frozen)
+        else:
+            classes = classes_of(data.labels)
+            mean, scale = standardisation(frozen)
+            zeros = np.zeros((len(classes), len(mean)))
+            head = LinearHead(classes, mean, scale, zeros, zeros[:, 0].copy())
+        learns = self.batch_norm == "learn" or (
+            self.batch_norm == "auto" and self.start == "random"
+        )
+        return TunedNetwork(
+            backbone.to("cpu"),
+            head,
+            stages=self.stages,
+            learns_statistics=learns and has_batch_norm(backbone),
+        )
+
+    def _finished(self, data: TrainingSet, network: TunedNetwork, course: Course) -> FineTuned:
+        material = self.material
+        assert material is not None
+        details = {
+            "n_clips": len(data.labels),
+            "best_epoch": course.best_epoch,
+            "history": course.history,
+        }
+        head = network.head(classes_of(data.labels), details)
+        backbone = network.backbone.requires_grad_(False)
+        if network.n_learning or network.learns_statistics:
+            backbone.weights_source += " + fine-tuned"
+        return FineTuned(
+            head.classes, head.mean, head.scale, head.weights, head.bias, details=details,
+            embedder=replace(material.embedder, backbone=backbone), inputs=material.inputs,
+        )  # fmt: skip
+
+    def _key(
+        self,
+        material: Material,
+        data: TrainingSet,
+        validation: TrainingSet | None,
+        n_epochs: int,
+    ) -> str:
+        """The same only for the same training; how far to go with what it gave is asked later."""
+        shaping = {k: value for k, value in self.settings().items() if k != "tuned_share"}
+        question: list[Any] = [shaping, material.embedder.embedder_id, n_epochs]
+        for side in (data, validation):
+            if side is not None:
+                rows = _numbers(side.vectors)
+                ids = [material.clip_ids[row] for row in rows]
+                names = (side.labels, side.groups, side.recordings, material.groups[rows])
+                question.append([ids, *([str(one) for one in column] for column in names)])
+        digest = xxhash.xxh3_128(json.dumps(question, sort_keys=True).encode())
+        return str(digest.hexdigest()[:20])
+
+
+_CHOICES = {
+    "optimiser": ("adamw", "sgd"),
+    "schedule": ("cosine", "constant"),
+    "loss": ("cross-entropy", "focal"),
+    "batch_norm": ("auto", "frozen", "learn"),
+    "start": ("pretrained", "random"),
+    "head_start": ("logistic", "zero"),
+    "precision": ("auto", "float32", "mixed"),
+}
+
+
+def _side(data: TrainingSet, classes: list[str], balance: Balance) -> Side:
+    column = {label: k for k, label in enumerate(classes)}
+    numbers = np.array([column[label] for label in data.labels], dtype=np.int64)
+    weights = np.ones(len(numbers))
+    if balance != "sampler":
+        weights = recording_weights(data, balance)
+    return Side(_numbers(data.vectors), numbers, weights)
+
+
+def _numbers(vectors: Vectors) -> NDArray[np.int64]:
+    """Row numbers that stand in place of embeddings."""
+    if vectors.ndim != 2 or vectors.shape[1] != 1:
+        raise HeadError(
+            f"vectors of shape {vectors.shape}: fine-tuning takes row numbers of kept network inputs "
+            "(n, 1), which pseudorca train and evaluate make."
+        )
+    return vectors[:, 0].astype(np.int64)
+
+
+def _vectors(embedder: Embedder, inputs: ClipInputs, rows: NDArray[np.int64]) -> Vectors:
+    return np.asarray(embed_rows(embedder.backbone, inputs, rows, embedder.device).numpy())
+
+
+def _joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
+    return TrainingSet(
+        np.concatenate([first.vectors, second.vectors]),
+        np.concatenate([first.labels, second.labels]),
+        np.concatenate([first.groups, second.groups]),
+        np.concatenate([first.recordings, second.recordings]),
+    )

@@ -1,0 +1,130 @@
+"""A random forest: scikit-learn grows it, arrays keep it."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+
+from pseudorca.errors import HeadError
+from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.heads.base import (
+    Arrays,
+    Balance,
+    PlainHead,
+    TrainedHead,
+    check_weighing,
+    check_width,
+    classes_of,
+    recording_weights,
+)
+
+_ARRAYS = ("roots", "left", "right", "feature", "threshold", "shares", "width")
+
+
+@dataclass
+class TrainedForest(TrainedHead):
+    """Trees, one after the other: a node goes left where ``feature`` is at most ``threshold``.
+
+    One more tree that knows nothing keeps every probability above 0.
+    """
+
+    kind: ClassVar[str] = "forest"
+
+    roots: NDArray[np.int64]
+    """[shape=(n_trees,)], the first node of each tree"""
+    left: NDArray[np.int64]
+    """[shape=(n_nodes,)], the node to the left; a leaf is its own"""
+    right: NDArray[np.int64]
+    feature: NDArray[np.int64]
+    threshold: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    """[shape=(n_nodes, n_classes)], of the classes among the training clips that came by"""
+    width: NDArray[np.int64]
+    """[shape=(1,)], dimensions of an embedding"""
+
+    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+        check_width(vectors, int(self.width[0]))
+        x = np.asarray(vectors, dtype=np.float32)  # as scikit-learn compares
+        rows = np.arange(len(x))[:, None]
+        node = np.broadcast_to(self.roots, (len(x), len(self.roots)))
+        while (self.left[node] != node).any():
+            goes_left = x[rows, self.feature[node]] <= self.threshold[node]
+            node = np.where(goes_left, self.left[node], self.right[node])
+        n_trees = len(self.roots)
+        total = self.shares[node].sum(axis=1) + 1 / len(self.classes)
+        return np.asarray(np.log(total / (n_trees + 1)))
+
+    def arrays(self) -> Arrays:
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
+        return cls(classes, *(arrays[name] for name in _ARRAYS))
+
+
+@dataclass(frozen=True)
+class ForestHead(PlainHead):
+    """Random forest [1]_; each recording weighs once.
+
+    References
+    ----------
+    .. [1] Breiman 2001, "Random forests", Machine Learning 45:5.
+    """
+
+    name: ClassVar[str] = "forest"
+
+    n_trees: int = 500
+    min_leaf: int = 1
+    """Clips in a leaf, at least."""
+    features_share: float | None = None
+    """Of the dimensions that a split may choose from; None: the square root of their number."""
+    balance: Balance = "weights"
+    """``weights``: each class weighs the same; ``none``: as many as it has recordings."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_weighing(self.name, self.balance)
+        if self.n_trees < 1 or self.min_leaf < 1:
+            raise HeadError("a forest has at least 1 tree, a leaf at least 1 clip.")
+        if self.features_share is not None and not 0 < self.features_share <= 1:
+            raise HeadError(f"features_share {self.features_share}: expected more than 0, up to 1.")
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedForest:
+        """Train. HeadError if there are fewer than two classes."""
+        classes = classes_of(data.labels)
+        column = {label: k for k, label in enumerate(classes)}
+        grown = RandomForestClassifier(
+            n_estimators=round(self.n_trees),
+            min_samples_leaf=round(self.min_leaf),
+            max_features=self.features_share or "sqrt",
+            random_state=self.seed,
+        ).fit(
+            data.vectors,
+            [column[label] for label in data.labels],
+            sample_weight=recording_weights(data, self.balance),
+        )
+        trees = [one.tree_ for one in grown.estimators_]
+        roots = np.cumsum([0] + [tree.node_count for tree in trees])[:-1]
+        own = [np.arange(tree.node_count) for tree in trees]
+
+        def joined(side: str) -> NDArray[np.int64]:
+            found = [
+                np.where(getattr(tree, side) < 0, nodes, getattr(tree, side)) + root
+                for tree, nodes, root in zip(trees, own, roots, strict=True)
+            ]
+            return np.concatenate(found).astype(np.int64)
+
+        values = np.concatenate([tree.value[:, 0, :] for tree in trees])
+        return TrainedForest(
+            classes,
+            roots.astype(np.int64),
+            joined("children_left"),
+            joined("children_right"),
+            np.concatenate([np.maximum(tree.feature, 0) for tree in trees]).astype(np.int64),
+            np.concatenate([tree.threshold for tree in trees]),
+            values / values.sum(axis=1, keepdims=True),
+            np.array([data.vectors.shape[1]]),
+            details={"n_clips": len(data.labels), "n_nodes": int(roots[-1] + trees[-1].node_count)},
+        )

@@ -1,0 +1,153 @@
+"""The original study's head: a softmax layer trained by stochastic gradient descent."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from pseudorca.errors import HeadError
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import (
+    Balance,
+    LinearHead,
+    PlainHead,
+    check_balance,
+    classes_of,
+    standardisation,
+)
+
+
+@dataclass(frozen=True)
+class SoftmaxHead(PlainHead):
+    """The study's head: one softmax layer, stochastic gradient descent, step decay, best epoch.
+
+    Trained on kept embeddings instead of pictures, which with a frozen network is the same.
+    """
+
+    name: ClassVar[str] = "softmax"
+    chooses_epoch: ClassVar[bool] = True
+
+    learning_rate: float = 0.001
+    momentum: float = 0.9
+    n_epochs: int = 24
+    step_epochs: int = 7
+    decay: float = 0.1
+    batch_size: int = 64
+    balance: Balance = "none"
+    """``sampler``: draw clips with replacement so that batches hold the classes equally."""
+    standardise: bool = False
+    """The study did not."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_balance(self.balance)
+        if self.learning_rate <= 0 or not 0 <= self.momentum < 1:
+            raise HeadError(
+                f"learning rate {self.learning_rate}, momentum {self.momentum}: expected more than "
+                "0, and 0 up to 1."
+            )
+        if min(self.n_epochs, self.step_epochs, self.batch_size) < 1:
+            raise HeadError("epochs, decay step and batch size must be at least 1.")
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
+        """Train; the epoch with the best accuracy on ``validation`` is kept, or the last if None.
+
+        ``details["history"]`` holds a row per epoch: losses and accuracies on both sides.
+        ``details["batches"]`` holds the class counts of each batch of the first epoch.
+
+        Raises
+        ------
+        HeadError
+            If there are fewer than two classes, or the loss is no longer finite.
+        """
+        classes = classes_of(data.labels)
+        column = {label: k for k, label in enumerate(classes)}
+        mean, scale = standardisation(data) if self.standardise else (0.0, 1.0)
+        n_dimensions = data.vectors.shape[1]
+        mean, scale = np.broadcast_to(mean, n_dimensions), np.broadcast_to(scale, n_dimensions)
+        x = torch.from_numpy(((data.vectors - mean) / scale).astype(np.float32))
+        y = torch.tensor([column[label] for label in data.labels])
+        held_out = None
+        if validation is not None and len(validation.labels):
+            held_out = (
+                torch.from_numpy(((validation.vectors - mean) / scale).astype(np.float32)),
+                torch.tensor([column[label] for label in validation.labels]),
+            )
+        random = torch.Generator().manual_seed(self.seed)
+        layer = torch.nn.Linear(n_dimensions, len(classes))
+        bound = 1 / np.sqrt(n_dimensions)  # torch's own initialisation, from our generator
+        for parameter in layer.parameters():
+            torch.nn.init.uniform_(parameter, -bound, bound, generator=random)
+        class_weights = len(y) / (len(classes) * torch.bincount(y, minlength=len(classes)).float())
+        loss_of = torch.nn.CrossEntropyLoss(class_weights if self.balance == "weights" else None)
+        optimiser = torch.optim.SGD(layer.parameters(), self.learning_rate, self.momentum)
+        schedule = torch.optim.lr_scheduler.StepLR(optimiser, self.step_epochs, self.decay)
+
+        history, batches = [], []
+        best_score, best = -np.inf, {}
+        for epoch in range(1, self.n_epochs + 1):
+            order = batch_order(y, self.balance, random)
+            loss_sum = n_right = 0.0
+            for rows in order.split(self.batch_size):  # type: ignore[no-untyped-call]
+                if epoch == 1:
+                    batches.append(torch.bincount(y[rows], minlength=len(classes)).tolist())
+                logits = layer(x[rows])
+                loss = loss_of(logits, y[rows])
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                loss_sum += loss.item() * len(rows)
+                n_right += (logits.argmax(1) == y[rows]).sum().item()
+            schedule.step()
+            entry = {"epoch": epoch, "loss": loss_sum / len(y), "accuracy": n_right / len(y)}
+            if not np.isfinite(entry["loss"]):
+                raise HeadError(
+                    f"the loss is {entry['loss']} in epoch {epoch}: lower the learning rate of "
+                    f"{self.learning_rate}, or standardise the embeddings."
+                )
+            score = float(epoch)
+            if held_out is not None:
+                with torch.no_grad():
+                    logits = layer(held_out[0])
+                entry["validation_loss"] = loss_of(logits, held_out[1]).item()
+                score = (logits.argmax(1) == held_out[1]).float().mean().item()
+                entry["validation_accuracy"] = score
+            history.append(entry)
+            if score > best_score:
+                best_score = score
+                best = {name: value.clone() for name, value in layer.state_dict().items()}
+                best_epoch = epoch
+        details = {
+            "n_clips": len(y), "best_epoch": best_epoch, "history": history, "batches": batches,
+        }  # fmt: skip
+        return LinearHead(
+            classes,
+            np.array(mean, dtype=np.float64),
+            np.array(scale, dtype=np.float64),
+            best["weight"].double().numpy(),
+            best["bias"].double().numpy(),
+            details=details,
+        )
+
+
+def batch_order(classes: torch.Tensor, balance: Balance, random: torch.Generator) -> torch.Tensor:
+    """Draw the order in which clips pass in one epoch; batches are cut from it.
+
+    Parameters
+    ----------
+    classes : Tensor [shape=(n_clips,)], int64, the class of each clip, every class present
+    balance : str
+        ``sampler`` draws with replacement so that the classes come equally often; otherwise each
+        clip passes once, in random order
+    random : torch Generator
+
+    Returns
+    -------
+    Tensor [shape=(n_clips,)], int64, rows
+    """
+    if balance != "sampler":
+        return torch.randperm(len(classes), generator=random)
+    n_per_class = torch.bincount(classes).float()
+    class_weights = len(classes) / (len(n_per_class) * n_per_class)
+    return torch.multinomial(class_weights[classes], len(classes), True, generator=random)

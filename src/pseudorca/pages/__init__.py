@@ -1,0 +1,1 @@
+"""What every page is made of, whatever it tells: parts, figures, one file."""

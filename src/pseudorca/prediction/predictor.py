@@ -1,0 +1,326 @@
+"""Recordings to scores: the same clips, front end, backbone and store that training used.
+
+Recordings of any number and length pass through in portions, so that years of sound need no more
+memory than hours; what has to be known of all of them (encounters) is kept as a row per recording.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudorca.embedding.gate import Gate
+from pseudorca.embedding.stream import Workers, embed_by_each
+from pseudorca.learning.calibration import Prior, make_prior
+from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.heads.base import mean_said
+from pseudorca.learning.preparation import PLAIN, prepared_vectors
+from pseudorca.learning.units import UNITS, UnitScores, aggregate, join_recordings, score_table
+from pseudorca.prediction.decisions import DECISION_COLUMNS, Rule, decide
+from pseudorca.recordings.clips import ClipOptions, cut
+from pseudorca.recordings.timeline import timeline
+from pseudorca.store import Store
+
+PORTION_CLIPS = 4096
+"""About so many clips are scored, decided and written together; a recording is never torn apart."""
+
+_SCORED_TOGETHER = 1024
+
+
+@dataclass
+class Predictions:
+    """What a classifier said about recordings.
+
+    ``tables`` has one table per unit (clip, recording, encounter) with the decision or why there is
+    none, the most probable class, and ``p_<population>`` columns; ``decisions`` and ``scores`` are
+    the store's tables. ``quiet`` has the clips that a gate left out.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    decisions: pd.DataFrame
+    scores: pd.DataFrame
+    problems: pd.DataFrame
+    quiet: pd.DataFrame
+    recordings: pd.DataFrame
+    """Those that were heard."""
+    small: list[str] = field(default_factory=list)
+    """Groups of few clips by whose mean embeddings were centred."""
+
+    @property
+    def n_clips(self) -> int:
+        return len(self.tables["clip"])
+
+
+@dataclass
+class Predictor:
+    """Scores recordings portion by portion and decides per clip, recording and encounter.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    store : Store, keeps the embeddings
+    rules : dict from kind of unit to what it takes to be decided
+    batch_size, n_threads, gate, workers : see :func:`pseudorca.embedding.stream.embed_clips`
+    """
+
+    classifier: Classifier
+    store: Store
+    rules: Mapping[str, Rule]
+    batch_size: int | None = None
+    n_threads: int | None = None
+    gate: Gate | None = None
+    workers: Workers | None = None
+    _heard: list[UnitScores] = field(default_factory=list, init=False)
+
+    def portions(
+        self,
+        recordings: pd.DataFrame,
+        *,
+        line: pd.DataFrame | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Predictions]:
+        """Say what the clips and recordings are, in the order of the recorders' clocks.
+
+        Parameters
+        ----------
+        recordings : DataFrame, the table ``recordings``
+        line : DataFrame or None, see :func:`portions`
+        progress : callable (seconds done, seconds in all) or None
+
+        Yields
+        ------
+        Predictions of some recordings, without the table of encounters
+        """
+        total_s = recordings["duration_s"].sum()
+        before_s = 0.0
+        for some in portions(recordings, self.classifier.clip_options, line=line):
+            length_s = float(some["duration_s"].sum())
+
+            def within(
+                done: int, todo: int, *, since: float = before_s, s: float = length_s
+            ) -> None:
+                if progress:
+                    progress(round(since + s * done / max(todo, 1)), round(total_s))
+
+            yield self._predict(some, within)
+            before_s += length_s
+            if progress:
+                progress(round(before_s), round(total_s))
+
+    def encounters(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Say what the encounters of all portions so far are -> table, and rows of ``decisions``."""
+        classes = self.classifier.classes
+        if not self._heard:
+            units = UnitScores(_NO_UNITS.copy(), np.empty((0, len(classes))))
+        else:
+            table = pd.concat([heard.table for heard in self._heard], ignore_index=True)
+            scores = np.concatenate([heard.log_probabilities for heard in self._heard])
+            units = join_recordings(UnitScores(table, scores))
+        return self._decide(units, "encounter", None)
+
+    def _predict(
+        self, recordings: pd.DataFrame, progress: Callable[[int, int], None]
+    ) -> Predictions:
+        classifier, store = self.classifier, self.store
+        clips, uncut = cut(recordings, classifier.clip_options)
+        embedder = classifier.embedder
+        result = embed_by_each(
+            clips, recordings, embedder, store, batch_size=self.batch_size,
+            n_threads=self.n_threads, gate=self.gate, workers=self.workers, progress=progress,
+        )  # fmt: skip
+        is_quiet = clips["clip_id"].isin(result.quiet)
+        quiet = clips.loc[is_quiet, ["recording_id", "start_s", "end_s"]]
+        there = clips["clip_id"].isin(result.embedded)
+        clips = clips[there & ~is_quiet].reset_index(drop=True)
+        log_probabilities, novelty, small = self._score(clips, recordings)
+        tables, decisions = {}, []
+        for unit in ("clip", "recording"):
+            units = aggregate(clips, recordings, log_probabilities, unit, novelty=novelty)
+            if unit == "recording" and len(units.table):
+                kept = UnitScores(units.table.copy(), units.log_probabilities)
+                self._heard.append(kept)
+            tables[unit], decided = self._decide(units, unit, recordings)
+            decisions.append(decided)
+        return Predictions(
+            tables=tables,
+            decisions=pd.concat(decisions, ignore_index=True),
+            scores=score_table(
+                clips, log_probabilities, classifier.classes, classifier.classifier_id
+            ),
+            problems=pd.concat([uncut, result.problems], ignore_index=True),
+            quiet=quiet,
+            recordings=recordings,
+            small=small,
+        )
+
+    def _score(
+        self, clips: pd.DataFrame, recordings: pd.DataFrame
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+        """Log-probabilities [shape=(n_clips, n_classes)], novelty [shape=(n_clips,)], small groups.
+
+        What is centred is centred over these clips: those of one portion.
+        """
+        classifier = self.classifier
+        found = np.empty((len(clips), len(classifier.classes)))
+        novelty = np.zeros(len(clips))
+        if clips.empty:
+            return found, novelty, []
+        is_plain = classifier.preparation == PLAIN
+        together = _SCORED_TOGETHER if is_plain else len(clips)
+        small: list[str] = []
+        for start in range(0, len(clips), together):
+            some = slice(start, start + together)
+            vectors, again, small = prepared_vectors(
+                clips.iloc[some].reset_index(drop=True), recordings, self.store,
+                classifier.embedder, classifier.preparation, classifier.views,
+                batch_size=self.batch_size, n_threads=self.n_threads, workers=self.workers,
+            )  # fmt: skip
+            found[some] = mean_said(classifier.head, vectors, again)
+            if classifier.novelty is not None:
+                novelty[some] = classifier.novelty.distances(vectors)
+        return found, novelty, small
+
+    def _decide(
+        self, units: UnitScores, unit: str, recordings: pd.DataFrame | None
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        classifier = self.classifier
+        training = classifier.training
+        trained: Prior = make_prior("train", classifier.classes, training["n_encounters"])
+        if classifier.novelty is not None and "novelty" in units.table:
+            units.table["novelty"] = units.table["novelty"] / classifier.novelty.usual[unit]
+        decided, probabilities = decide(
+            units, classifier.calibrator(unit), self.rules[unit], unit=unit,
+            classifier_id=classifier.classifier_id, trained=trained,
+        )  # fmt: skip
+        heard = {key: set(training.get(key, ())) for key in ("moments", "encounters")}
+        table = _readable(units, decided, probabilities, recordings, classifier.classes, heard)
+        return table, decided[list(DECISION_COLUMNS)]
+
+
+_NO_UNITS = pd.DataFrame(columns=["unit_id", "label", "encounter", "n_moments", "novelty"])
+
+
+def portions(
+    recordings: pd.DataFrame,
+    options: ClipOptions,
+    *,
+    n_clips: int = PORTION_CLIPS,
+    line: pd.DataFrame | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Deal recordings, in the order of the recorders' clocks, into portions of about ``n_clips``.
+
+    Files of one moment (its channels), and those that overlap in time, stay together. ``line`` is
+    their :func:`~pseudorca.recordings.timeline.timeline`, where it is there already.
+    """
+    if recordings.empty:
+        yield recordings
+        return
+    line = timeline(recordings) if line is None else line
+    end = line["start_utc"] + pd.to_timedelta(line["clock_s"], unit="s").dt.round("us")
+    reached = end.groupby(line["recorder"], sort=False).cummax().shift()
+    goes_on = (line["recorder"] == line["recorder"].shift()) & (line["start_utc"] < reached)
+    block_of = (~goes_on).cumsum().set_axis(line["moment_id"])
+    rows = recordings.assign(block=recordings["moment_id"].map(block_of).to_numpy())
+    rows = rows.sort_values("block", kind="stable")
+    each = rows["n_channels"] if options.channels == "each" else 1
+    if options.window_s is None:
+        n_windows = pd.Series(1.0, index=rows.index)
+    else:
+        n_windows = np.ceil(rows["duration_s"] / (options.window_s - options.overlap_s))
+        if options.max_per_recording is not None:
+            n_windows = n_windows.clip(upper=options.max_per_recording)
+    by_block = (n_windows * each).groupby(rows["block"], sort=False).sum()
+    number, n_held, portion_of = 0, 0.0, {}
+    for block, n in by_block.items():
+        if n_held and n_held + n > n_clips:
+            number, n_held = number + 1, 0.0
+        portion_of[block] = number
+        n_held += n
+    rows["portion"] = rows["block"].map(portion_of)
+    for _, some in rows.groupby("portion", sort=True):
+        yield some.drop(columns=["block", "portion"]).reset_index(drop=True)
+
+
+def predict(
+    recordings: pd.DataFrame,
+    classifier: Classifier,
+    store: Store,
+    rules: Mapping[str, Rule],
+    *,
+    batch_size: int | None = None,
+    n_threads: int | None = None,
+    gate: Gate | None = None,
+    workers: Workers | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Score recordings and decide per clip, recording and encounter, all in memory.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+    classifier, store, rules, batch_size, n_threads, gate, workers : see :class:`Predictor`
+    progress : callable (seconds done, seconds in all) or None
+
+    Returns
+    -------
+    Predictions
+    """
+    made = Predictor(classifier, store, rules, batch_size, n_threads, gate, workers)
+    parts = list(made.portions(recordings, progress=progress))
+    encounters, decided = made.encounters()
+
+    def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+
+    tables = {unit: joined([part.tables[unit] for part in parts]) for unit in UNITS[:2]}
+    return Predictions(
+        tables=tables | {"encounter": encounters},
+        decisions=joined([*(part.decisions for part in parts), decided]),
+        scores=joined([part.scores for part in parts]),
+        problems=joined([part.problems for part in parts]),
+        quiet=joined([part.quiet for part in parts]),
+        recordings=recordings,
+        small=[name for part in parts for name in part.small],
+    )
+
+
+def _readable(
+    units: UnitScores,
+    decided: pd.DataFrame,
+    probabilities: NDArray[np.float64],
+    recordings: pd.DataFrame | None,
+    classes: list[str],
+    heard: dict[str, set[str]],
+) -> pd.DataFrame:
+    """A table for people: where it is, what was decided, how probable each population is."""
+    table = units.table.copy()
+    order = [
+        "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision", "reason",
+        "most_probable", "probability", "prior", "depends_on_prior", "novelty",
+        *[f"p_{label}" for label in classes], "in_training", "recording_id", "classifier_id",
+    ]  # fmt: skip
+    if table.empty:  # pandas gives empty columns types of its own choice
+        return pd.DataFrame(columns=order, dtype="string")
+    if recordings is not None:
+        by_id = recordings.set_index("recording_id")
+        moment = table["recording_id"].map(by_id["moment_id"])
+        # Files of one moment (its channels) share a row; all of them are named.
+        together = recordings.groupby("moment_id", sort=False)["path"].agg("; ".join)
+        table["path"] = moment.map(together)
+        table["in_training"] = moment.isin(heard["moments"])
+        start = table["recording_id"].map(by_id["start_utc"])
+        table["start_utc"] = pd.to_datetime(start, utc=True).astype("datetime64[us, UTC]")
+        if "start_s" in table:
+            table["start_utc"] += pd.to_timedelta(table["start_s"].astype("float64"), unit="s")
+    else:
+        table["in_training"] = table["encounter"].isin(heard["encounters"])
+    said = ("decision", "reason", "most_probable", "probability", "prior", "depends_on_prior")
+    table = table.assign(**{column: decided[column] for column in said})
+    for k, label in enumerate(classes):
+        table[f"p_{label}"] = probabilities[:, k]
+    table["classifier_id"] = decided["classifier_id"]
+    texts = ("path", "encounter", "decision", "reason", "most_probable", "prior", "recording_id")
+    table = table.astype({text: "string" for text in (*texts, "classifier_id") if text in table})
+    return table[[column for column in order if column in table]]

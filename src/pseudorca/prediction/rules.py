@@ -1,0 +1,104 @@
+"""What it takes to be named: a user's wishes and a classifier's own record to rules per unit."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pseudorca.errors import PseudorcaError
+from pseudorca.evaluation.risk_coverage import outcomes, threshold_for, thresholds
+from pseudorca.learning.calibration import make_prior
+from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.held_out import CalibratedUnits
+from pseudorca.learning.units import UNITS
+from pseudorca.prediction.decisions import Rule
+
+_SAME_PRIOR = 0.01
+"""Shares closer than this are the same prior."""
+
+
+@dataclass(frozen=True)
+class DecisionOptions:
+    """When something is named, and when it stays undecided."""
+
+    prior: str = "uniform"
+    """``uniform``, ``train`` (as many as there are training encounters) or shares by class."""
+    max_error: float | None = None
+    """The largest share of wrong names wanted among what is named; None: name everything."""
+    min_probability: float = 0.0
+    min_moments: int = 1
+    """Of recordings and encounters; a clip is one moment."""
+    max_novelty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max_error is not None and not 0 < self.max_error < 1:
+            raise PseudorcaError(f"error rate {self.max_error}: expected more than 0, less than 1.")
+        if not 0 <= self.min_probability <= 1:
+            raise PseudorcaError(f"probability {self.min_probability}: expected 0 to 1.")
+        if self.min_moments < 1:
+            raise PseudorcaError(f"{self.min_moments} moments: expected at least 1.")
+        if not self.max_novelty > 0:
+            raise PseudorcaError(f"novelty {self.max_novelty}: expected more than 0.")
+
+
+def decision_rules(
+    classifier: Classifier, options: DecisionOptions
+) -> tuple[dict[str, Rule], dict[str, Any], list[str]]:
+    """Choose the thresholds for each kind of unit.
+
+    Returns
+    -------
+    rules : dict from kind of unit to Rule
+    chosen : dict from kind of unit to its threshold as JSON values, where an error rate is wanted
+    notices : list of str, what cannot be claimed
+
+    Raises
+    ------
+    PseudorcaError
+        If the prior cannot be read.
+    """
+    n_trained = classifier.training["n_encounters"]
+    prior, trained = (
+        make_prior(name, classifier.classes, n_trained) for name in (options.prior, "train")
+    )
+    differs = not np.allclose(prior.shares, trained.shares, atol=_SAME_PRIOR)
+    rules, chosen, notices = {}, {}, []
+    for unit in UNITS:
+        lowest = options.min_probability
+        if options.max_error is not None:
+            found = None
+            if classifier.held_out is None:
+                notices.append("Without held-out encounters no error rate can be claimed.")
+            else:
+                mine = classifier.held_out[classifier.held_out["unit"] == unit]
+                units = CalibratedUnits.from_table(mine, classifier.calibrator(unit))
+                candidates = thresholds(outcomes(units, prior.shares))
+                found = threshold_for(options.max_error, candidates)
+                least = min(candidates, key=lambda one: one.max_error)
+                chosen[unit] = {
+                    "wanted": options.max_error,
+                    "chosen": asdict(found) if found else None,
+                    "smallest_that_can_be_claimed": least.max_error,
+                    "holds_at": dict(zip(classifier.classes, trained.shares.tolist(), strict=True)),
+                    "prior_differs": differs,
+                }
+                if found is None:
+                    notices.append(
+                        f"{unit}s: no threshold keeps the wrong names below {options.max_error:g} "
+                        f"for sure with {least.n_encounters} encounters decided; the smallest rate "
+                        f"that can be claimed is {least.max_error:.2f}. All stay undecided."
+                    )
+                if found is not None and differs:
+                    mix = ", ".join(
+                        f"{label} {100 * share:.0f} %"
+                        for label, share in zip(classifier.classes, trained.shares, strict=True)
+                    )
+                    notices.append(
+                        f"That at most {options.max_error:g} of the names are wrong was counted among "
+                        f"the training encounters ({mix}). The prior {prior.name} is another: where "
+                        "the classes are that frequent, nothing is claimed."
+                    )
+            lowest = max(lowest, found.probability) if found else np.inf
+        least_moments = 1 if unit == "clip" else options.min_moments  # a clip is one moment
+        rules[unit] = Rule(prior, lowest, least_moments, options.max_novelty)
+    return rules, chosen, list(dict.fromkeys(notices))

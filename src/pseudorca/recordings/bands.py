@@ -1,0 +1,67 @@
+"""Named frequency bands, how far up a sample rate reaches, and known sounds above a band."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pseudorca.errors import FrontEndError, unknown_name
+
+BANDS: dict[str, int] = {"16k": 32_000, "48k": 96_000, "96k": 192_000}
+"""Named bands: the common sample rate in Hz; the top of the band is 0.47 of it."""
+
+REACH = 0.47
+"""Share of its sample rate up to which a recording is taken to hold sound."""
+
+KNOWN_SOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("false killer whale whistles", 4_000, 8_000),
+    ("false killer whale clicks", 20_000, 60_000),
+)
+"""Name, lowest and highest frequency in Hz (field notes of the first study)."""
+
+COMMON = "common"
+"""The band whose pictures are those of the band 16k, drawn as far up as every recording reaches."""
+
+_ALL_TOP = 0.45  # of the lowest sample rate, for the band "all"
+
+
+def widest_band(rates_by_class: Mapping[str, list[int]], *, share: float = 0.95) -> str:
+    """Find the widest named band that at least ``share`` of every class reaches, else ``all``.
+
+    Parameters
+    ----------
+    rates_by_class : mapping from label to the sample rates of its recordings, Hz
+    share : float, 0 to 1
+    """
+    for band, band_rate in sorted(BANDS.items(), key=lambda item: -item[1]):
+        shares = [np.mean(np.array(rates) >= band_rate) for rates in rates_by_class.values()]
+        if shares and min(shares) >= share:
+            return band
+    return "all"
+
+
+def top_hz(band: str, lowest_rate: int | None) -> float:
+    """The top of a band by name, in Hz; of ``all`` it is where the lowest sample rate reaches.
+
+    Raises
+    ------
+    FrontEndError
+        If the band is unknown, or is ``all`` and no rate is given.
+    """
+    if band == "all":
+        if lowest_rate is None:
+            raise FrontEndError(
+                f"the band {band!r} needs the lowest sample rate of the recordings."
+            )
+        return _ALL_TOP * lowest_rate
+    if band not in BANDS:
+        raise FrontEndError(unknown_name("band", band, (*BANDS, "all", COMMON)))
+    return REACH * BANDS[band]
+
+
+def sounds_left_out(fmax_hz: float) -> list[str]:
+    """Known sounds that lie above the top of a band, in part or wholly."""
+    return [
+        f"{name} ({low / 1000:g} to {high / 1000:g} kHz, {'in part' if low < fmax_hz else 'wholly'})"
+        for name, low, high in KNOWN_SOUNDS
+        if high > fmax_hz
+    ]

@@ -1,0 +1,129 @@
+"""Lines of a Raven selection table: which recording, channel and stretch each one is."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pseudorca.errors import ClipError
+from pseudorca.recordings.manifest import full_path
+
+_RAVEN_COLUMNS = ("Begin Time (s)", "End Time (s)")
+# What makes two rows of a Raven table one selection, shown in two views.
+_RAVEN_IDENTITY = (
+    "Selection", "Channel", *_RAVEN_COLUMNS, "Begin Path", "Begin File", "File Offset (s)",
+)  # fmt: skip
+
+
+def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
+    """Read Raven selection tables as stretches of known recordings.
+
+    A table names its recording in ``Begin Path`` or ``Begin File``; without these columns, a table
+    ``x.Table.1.selections.txt`` belongs to the recording called ``x``. ``File Offset (s)`` is used
+    where present, since Begin Time runs on over several files. The waveform and spectrogram rows of
+    one selection count once.
+
+    Parameters
+    ----------
+    paths : paths of tab-separated tables
+    recordings : DataFrame, the table ``recordings``
+
+    Returns
+    -------
+    DataFrame with ``recording_id, channel, start_s, end_s``; channel from 1
+
+    Raises
+    ------
+    ClipError
+        If a table lacks a column, or names a recording that was not scanned or two of one name.
+    """
+    every: list[Any] = list(recordings.itertuples())
+    by_path = {str(full_path(row)).replace("\\", "/"): row for row in every}
+    by_name: dict[str, list[Any]] = {}
+    for row in every:
+        for name in {Path(row.path).name.lower(), Path(row.path).stem.lower()}:
+            by_name.setdefault(name, []).append(row)
+    found: list[tuple[str, str, float, float]] = []
+    for path in paths:
+        try:
+            table = pd.read_csv(
+                path, sep="\t", dtype=dict.fromkeys(("Begin File", "Begin Path"), str)
+            )
+        except (OSError, ValueError) as error:
+            raise ClipError(f"selection table {path} cannot be read: {error}") from error
+        missing = [column for column in _RAVEN_COLUMNS if column not in table.columns]
+        if missing:
+            raise ClipError(
+                f"{path} is not a Raven selection table: no column {' or '.join(missing)}; "
+                f"got {', '.join(table.columns)}."
+            )
+        if "Selection" in table.columns:
+            table = table.drop_duplicates([c for c in _RAVEN_IDENTITY if c in table.columns])
+        for number, line in enumerate(table.to_dict("records"), 2):
+            recording = _named_recording(line, path, number, by_path, by_name)
+            where = f"{path}, line {number}"
+            begin = _number(line.get("File Offset (s)", line["Begin Time (s)"]), where)
+            length = _number(line["End Time (s)"], where) - _number(line["Begin Time (s)"], where)
+            end = min(begin + length, float(recording.duration_s))
+            if not 0 <= begin < end:
+                raise ClipError(
+                    f"{where}: the selection from {begin:g} to {begin + length:g} s lies outside "
+                    f"{recording.path} (0 to {recording.duration_s:.3f} s)."
+                )
+            found.append(
+                (recording.recording_id, _raven_channel(line, recording, where), begin, end)
+            )
+    return pd.DataFrame(found, columns=["recording_id", "channel", "start_s", "end_s"])
+
+
+def _number(cell: Any, where: str) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError) as error:
+        raise ClipError(f"{where}: {cell!r} is not a number of seconds.") from error
+
+
+def _raven_channel(line: dict[Any, Any], recording: Any, where: str) -> str:
+    cell = line.get("Channel")
+    if cell is None or pd.isna(cell) or recording.n_channels == 1:
+        return ""
+    channel = int(_number(cell, where))
+    if not 1 <= channel <= recording.n_channels:
+        raise ClipError(
+            f"{where}: channel {channel} of {recording.path}, which has {recording.n_channels}."
+        )
+    return str(channel)
+
+
+def _named_recording(
+    line: dict[Any, Any],
+    path: Path,
+    number: int,
+    by_path: dict[str, Any],
+    by_name: dict[str, list[Any]],
+) -> Any:
+    where = f"{path}, line {number}"
+    begin_path = line.get("Begin Path")
+    begin_path = begin_path.replace("\\", "/") if isinstance(begin_path, str) else ""
+    if begin_path in by_path:
+        return by_path[begin_path]
+    name = line.get("Begin File")
+    if not isinstance(name, str):
+        stem = path.name.split(".Table.")[0] if ".Table." in path.name else path.stem
+        name = begin_path.rsplit("/", 1)[-1] or stem.removesuffix(".selections")
+    matches = by_name.get(name.lower(), [])
+    # The folders may stand elsewhere since: as much of the path as was scanned tells which it is.
+    ends_so = [m for m in matches if f"/{begin_path}".lower().endswith(f"/{m.path}".lower())]
+    matches = ends_so or matches
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise ClipError(
+            f"{where}: no scanned recording is called {name!r}. Scan its folder first, or name it "
+            "in a column Begin File."
+        )
+    raise ClipError(
+        f"{where}: {len(matches)} recordings are called {name!r}, such as {matches[0].path} and "
+        f"{matches[1].path}. Give the column Begin Path."
+    )

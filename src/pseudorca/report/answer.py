@@ -1,0 +1,293 @@
+"""The first section of the report: the one number that counts, beside the one that flatters.
+
+The honest number is balanced accuracy on encounters that were never heard, with its interval and
+baseline; the optimistic one follows, named as such. Nothing here computes: all of it stands in the
+table ``evaluations``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pseudorca.pages.blocks import (
+    Block,
+    Chart,
+    Commands,
+    Headline,
+    Notices,
+    Number,
+    Section,
+    Text,
+    chart,
+    figure,
+)
+from pseudorca.recordings.folds import OTHER
+from pseudorca.recordings.notices import MIN_ENCOUNTERS
+from pseudorca.report.audits import latest_audit
+from pseudorca.report.contents import (
+    Contents,
+    Evaluation,
+    are_alike,
+    asked_classifier,
+    counterpart,
+    headline,
+    is_asked,
+    is_saved,
+    network_of,
+    typed,
+)
+from pseudorca.report.evaluation_plots import Result, intervals
+from pseudorca.values import plural
+
+
+def answer_section(project: Contents, notices: list[str]) -> Section:
+    """Say how far the classifier can be trusted, or what to run to know it."""
+    section = Section("answer", "How far can the answer be trusted?")
+    honest = headline(project)
+    if honest is None:
+        section.blocks += _nothing_known(project, notices)
+        return section
+    result = honest.results["encounter"]
+    tempting = counterpart(project, honest)
+    section.blocks.append(
+        Headline(
+            verdict=_verdict(honest),
+            value=Number(result["balanced_accuracy"]),
+            what="balanced accuracy on encounters never heard",
+            low=Number(result["ci_low"]),
+            high=Number(result["ci_high"]),
+            method=result["interval_method"],
+            baseline=Number(result["majority_baseline"]),
+            about=f"{honest.method}; {plural(result['n_units'], 'encounter')} of "
+            f"{plural(len(result['classes']), 'class')}; {network_of(project, honest)}; {honest.head}",
+            compared=[*_harder(project, honest), *_tempting(honest, tempting)],
+        )
+    )
+    section.blocks.append(Text(_in_words(honest)))
+    if said := _inference(honest):
+        section.blocks.append(Text(said))
+    if audit := latest_audit(project)[0]:
+        section.blocks += [Text(audit["summary"]), Text(audit["explained"]["beside evaluate"])]
+    warnings = warnings_about(project, honest)
+    notices += warnings
+    if warnings:
+        section.blocks.append(Notices(warnings))
+    section.blocks.append(_overview(project, honest))
+    return section
+
+
+def warnings_about(project: Contents, evaluation: Evaluation) -> list[str]:
+    """What a reader must know before quoting an evaluation."""
+    result, about = evaluation.results["encounter"], evaluation.about
+    found = []
+    few = _too_few(evaluation)
+    if few:
+        found.append(
+            f"Too few encounters to conclude: {few} (at least {MIN_ENCOUNTERS} are needed, and "
+            "that is the least, not enough). What one pod, one day or one recorder did cannot be "
+            "told from what the population does."
+        )
+    if missing := about.get("not_testable"):
+        found.append(
+            f"The number does not cover {plural(len(missing), 'group')} that could not be tested, "
+            f"since a class would have had nothing left to train on: {_some(missing)}."
+        )
+    absent = [
+        label
+        for label, row in result["per_class"].items()
+        if row["recall"] is None and label != OTHER
+    ]
+    if result["per_class"].get(OTHER, {"recall": 1})["recall"] is None:
+        found.append(
+            "How well other sounds are told from the populations was not tested: all of them are one "
+            "encounter. Put each source of noise in a folder of its own."
+        )
+    if absent:
+        found.append(f"No encounter of {_some(absent)} was tested; the mean is over the others.")
+    for table, version in about.get("tables", {}).items():
+        if (now := project.store.version(table)) != version:
+            found.append(
+                f"The table of {table} was written anew after this evaluation (version {version} "
+                f"then, {now} now). If it changed, evaluate again."
+            )
+    if project.classifiers and not is_saved(project, evaluation):
+        found.append(
+            f"No saved classifier was trained the way that was evaluated ({evaluation.head}, "
+            f"{network_of(project, evaluation)}): this number is not about it."
+        )
+    elif not is_asked(project, evaluation):
+        found.append(
+            f"The predictions below are by the classifier {asked_classifier(project)}, which was not "
+            f"evaluated; this number is about another ({network_of(project, evaluation)}, "
+            f"{evaluation.head})."
+        )
+    return found
+
+
+def _verdict(evaluation: Evaluation) -> str:
+    result = evaluation.results["encounter"]
+    if _too_few(evaluation):
+        return "Too few encounters to conclude"
+    if not _is_better(result):
+        return "Not shown to be better than always naming one class"
+    return ""
+
+
+def _is_better(result: Mapping[str, Any]) -> bool:
+    """Whether value and interval lie above always naming one class."""
+    return bool(min(result["ci_low"], result["balanced_accuracy"]) > result["majority_baseline"])
+
+
+def _too_few(evaluation: Evaluation) -> str:
+    """The classes with too few encounters, with their numbers."""
+    rows = evaluation.results["encounter"]["per_class"].items()
+    few = [
+        f"{name} has {row['n_groups']}"
+        for name, row in rows
+        if row["n_groups"] < MIN_ENCOUNTERS and name != OTHER
+    ]
+    return _some(few)
+
+
+def _in_words(evaluation: Evaluation) -> str:
+    result = evaluation.results["encounter"]
+    text = (
+        f"Of every hundred encounters of a class, taken over all classes alike, about "
+        f"{100 * result['balanced_accuracy']:.0f} were named rightly by a classifier that had heard "
+        f"nothing else of them. Always naming one class, whatever the sound, would score "
+        f"{100 * result['majority_baseline']:.0f}. "
+    )
+    if _is_better(result):
+        text += (
+            "The interval lies above that: something in the sound seems to tell the classes apart"
+            + (", but so few encounters can mislead. " if _too_few(evaluation) else ". ")
+            + "Whether it is the animals is another question: the recorder, the noise of the sea and "
+            "the length of the clips may do it too, which the section Animals or recorders? is about."
+        )
+    else:
+        text += "The interval includes that: nothing was shown."
+    return text
+
+
+def _inference(evaluation: Evaluation) -> str:
+    """How often permuted labels do as well, and what could have been seen at all."""
+    found = evaluation.about.get("inference", {})
+    sentences = []
+    if test := found.get("permutation"):
+        where = f" within each {test['within']}" if test["within"] else ""
+        how = "all" if test["enumerated"] else f"{test['n_permutations']}"
+        sentences.append(
+            f"Labels permuted between encounters{where} ({how} permutations, everything trained "
+            f"anew) do as well with p = {test['p']:.3f}; no p below {test['smallest_p']:.3f} could "
+            "have come out."
+        )
+    if power := found.get("power"):
+        if power["detectable"] is None:
+            sentences.append(
+                "With so few encounters no result, however good, would be significant at "
+                f"{power['level']:g}."
+            )
+        else:
+            sentences.append(
+                f"With these encounters a true balanced accuracy of {power['detectable']:.2f} or more "
+                f"would have been seen to lie above guessing ({100 * power['power']:.0f} % power, "
+                f"level {power['level']:g}); what is smaller may be there and not show."
+            )
+    return " ".join(sentences)
+
+
+def _harder(project: Contents, honest: Evaluation) -> list[str]:
+    """Other honest evaluations of the same recipe that came out lower: those hold out more."""
+    found = []
+    for other in project.evaluations:
+        if other.optimistic or not are_alike(other, honest):
+            continue
+        result = other.results.get("encounter", honest.results["encounter"])
+        if result["balanced_accuracy"] < honest.results["encounter"]["balanced_accuracy"]:
+            found.append(
+                f"Lower where other things are held out: {result['balanced_accuracy']:.2f}, 95 % "
+                f"interval {result['ci_low']:.2f} to {result['ci_high']:.2f}, with the split "
+                f"{other.split} ({result['n_groups']} groups)"
+                + (
+                    "."
+                    if _is_better(result)
+                    else ": not shown to be better than always naming one class."
+                )
+            )
+    return found
+
+
+def _tempting(honest: Evaluation, tempting: Evaluation | None) -> list[str]:
+    """The optimistic number in a sentence that cannot be quoted without its warning."""
+    if tempting is None:
+        return []
+    value = tempting.results["encounter"]["balanced_accuracy"]
+    gap = value - honest.results["encounter"]["balanced_accuracy"]
+    text = (
+        f"Optimistic, not to be quoted as performance: {value:.2f} with the {tempting.split} split, "
+        f"where clips of one encounter stand on both sides. The gap: {gap:+.2f}"
+    )
+    if value <= honest.results["encounter"]["ci_high"]:
+        return [f"{text}, no more than these encounters can tell from none."]
+    return [
+        f"{text}. That much is gained by knowing the encounter, and would be gone on the next voyage."
+    ]
+
+
+def _overview(project: Contents, honest: Evaluation) -> Chart:
+    chosen = [honest] + [e for e in project.evaluations if e is not honest]
+    chosen = [e for e in chosen if are_alike(e, honest) and "encounter" in e.results][:8]
+    rows = []
+    for evaluation in chosen:
+        result = evaluation.results["encounter"]
+        kind = "optimistic" if evaluation.optimistic else "never heard"
+        name = f"{evaluation.split} split ({kind})"
+        value, low, high = (result[key] for key in ("balanced_accuracy", "ci_low", "ci_high"))
+        baseline = result["majority_baseline"]
+        rows.append(Result(name, value, low, high, baseline, evaluation.optimistic))
+    made = figure(0.62 + 0.3 * len(rows), width_in=8.2)
+    intervals(made.subplots(), rows)
+    spoken = "; ".join(f"{r.name}: {r.value:.2f}, {r.low:.2f} to {r.high:.2f}" for r in rows)
+    return chart(
+        made,
+        description=f"Balanced accuracy per encounter with 95 % intervals. {spoken}.",
+        caption="Balanced accuracy per encounter with 95 % intervals. Filled: encounters never heard. "
+        "Open: optimistic splits, with clips of one encounter on both sides. Dashes: always naming "
+        "one class. The same clips, embeddings and head in every row.",
+    )
+
+
+def _nothing_known(project: Contents, notices: list[str]) -> list[Block]:
+    folder = project.argument
+    how = typed(project)
+    steps = [f"pseudorca evaluate --project {folder} --split encounter --split random{how}"]
+    if project.embedder is None:
+        steps.insert(0, f"pseudorca embed --project {folder}")
+    if project.evaluations:
+        text = (
+            "Not known: this project was evaluated under optimistic splits only, in which clips of "
+            "one encounter stand on both sides. Their numbers are further down; they say nothing "
+            "about encounters never heard."
+        )
+    elif len(project.classes) < 2:
+        text = (
+            f"Not known, and it cannot be known yet: {plural(len(project.classes), 'class')} with "
+            "labelled recordings, and telling apart takes at least 2. Put the recordings of each "
+            "population in a folder of its own."
+        )
+        steps = ["pseudorca scan FOLDER --project NEW_FOLDER"]
+    else:
+        text = (
+            "Not known: nothing was evaluated in this project. Whatever a classifier says of a "
+            "recording, nobody has measured how often it is right."
+        )
+    notices.append(text)
+    return [
+        Headline(verdict="Not evaluated on encounters never heard"),
+        Text(text),
+        Commands("To find out, run:", steps),
+    ]
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more

@@ -1,0 +1,222 @@
+"""Plots of an evaluation: intervals, confusion matrices, curves over thresholds and epochs.
+
+Each takes axes and plain values, and returns the axes, like those in :mod:`pseudorca.pages.plots`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import precision_recall_curve
+
+from pseudorca.pages.plots import (
+    BLUE,
+    INK,
+    ORANGE,
+    SMALL_PT,
+    SOFT,
+    VERMILLION,
+    shown,
+    style,
+    whole_numbers,
+)
+
+
+class Result(NamedTuple):
+    """One row of :func:`intervals`: balanced accuracy with its 95 % interval and baseline."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    baseline: float
+    optimistic: bool
+
+
+def intervals(ax: Axes, results: Sequence[Result]) -> Axes:
+    """Draw balanced accuracies with their 95 % intervals, one below the other.
+
+    Filled dots: encounters never heard. Open dots: optimistic splits. Dashes: always naming one
+    class.
+
+    Parameters
+    ----------
+    ax : Axes
+    results : sequence of Result, the first on top
+    """
+    for row, result in enumerate(results):
+        colour = ORANGE if result.optimistic else BLUE
+        ax.plot([result.low, result.high], [row, row], color=colour, linewidth=2.2,
+                solid_capstyle="butt")  # fmt: skip
+        ax.plot(result.value, row, "o", markersize=7, color=colour, markeredgewidth=1.8,
+                markerfacecolor="#ffffff" if result.optimistic else colour)  # fmt: skip
+        ax.plot([result.baseline] * 2, [row - 0.38, row + 0.38], "--", color=SOFT, linewidth=1.1)
+        ax.text(1.02, row, f"{result.value:.2f}  [{result.low:.2f}, {result.high:.2f}]",
+                va="center", fontsize=SMALL_PT, color=INK, clip_on=False)  # fmt: skip
+    style(ax, x="balanced accuracy, 0 to 1", grid="x", bare="y")
+    ax.set_yticks(range(len(results)), [shown(r.name, 60) for r in results], fontsize=SMALL_PT)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(len(results) - 0.4, -0.6)
+    return ax
+
+
+def confusion_matrix(
+    ax: Axes, counts: ArrayLike, classes: Sequence[str], *, title: str = "", unit: str = "units"
+) -> Axes:
+    """Draw a confusion matrix: rows are the truth, colour and large figure the share of the row.
+
+    Parameters
+    ----------
+    ax : Axes
+    counts : array [shape=(n_classes, n_classes)], means over repeats
+    classes : sequence of str
+    title : str
+    unit : str, plural, what is counted
+    """
+    table = np.asarray(counts, dtype=np.float64)
+    n = len(table)
+    totals = table.sum(axis=1, keepdims=True)
+    shares = np.divide(table, totals, out=np.zeros_like(table), where=totals > 0)
+    enlarge = max(1, 900 // n)  # so that smoothing blurs no cell into its neighbour
+    ax.imshow(
+        np.repeat(np.repeat(shares, enlarge, axis=0), enlarge, axis=1), cmap="Blues", vmin=0, vmax=1,
+        extent=(-0.5, n - 0.5, n - 0.5, -0.5), interpolation="none", aspect="equal",
+    )  # fmt: skip
+    if n <= 12:
+        digits = 0 if np.allclose(table, table.round(), atol=1e-4) else 1
+        for i, j in np.ndindex(n, n):
+            colour = "#fefefe" if shares[i, j] > 0.55 else "#1b242c"
+            if table[i, j] > 0:
+                ax.text(j, i - 0.04, f"{100 * shares[i, j]:.0f} %", ha="center", va="bottom",
+                        fontsize=SMALL_PT, color=colour)  # fmt: skip
+                ax.text(j, i + 0.06, f"{table[i, j]:.{digits}f}", ha="center", va="top",
+                        fontsize=SMALL_PT - 1.5, color=colour)  # fmt: skip
+    style(ax, x=f"said of the {unit}", y="truth", title=title, bare="both")
+    if n <= 40:
+        names = [shown(label, 22) for label in classes]
+        slanted: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+        ax.set_xticks(range(n), names, fontsize=SMALL_PT, **(slanted if n > 3 else {}))
+        ax.set_yticks(range(n), names, fontsize=SMALL_PT)
+    else:
+        ax.set(xticks=[], yticks=[])
+    return ax
+
+
+def precision_recall(
+    ax: Axes,
+    is_class: NDArray[np.bool_],
+    scores: Sequence[ArrayLike],
+    *,
+    colour: str,
+    title: str = "",
+) -> Axes:
+    """Draw precision against recall of one class, a line per repeat.
+
+    Parameters
+    ----------
+    ax : Axes
+    is_class : ndarray [shape=(n_units,)], whether a unit truly is of the class
+    scores : sequence of array [shape=(n_units,)], one per repeat; higher is more like the class
+    colour : str
+    title : str
+    """
+    for repeat in scores:
+        precision, recall, _ = precision_recall_curve(is_class, np.asarray(repeat))
+        ax.step(recall[:-1], precision[:-1], where="post", color=colour, linewidth=1.6,
+                alpha=max(0.35, 1 / len(scores) ** 0.5))  # fmt: skip
+    ax.axhline(float(np.mean(is_class)), color=SOFT, linestyle=":", linewidth=1.1)
+    return _unit_square(ax, x="recall", y="precision", title=title)
+
+
+def threshold_curves(
+    ax: Axes, is_class: NDArray[np.bool_], probabilities: Sequence[ArrayLike], *, title: str = ""
+) -> Axes:
+    """Draw precision (solid) and recall (dashed) of one class against the threshold.
+
+    Means over repeats; precision ends where no unit reaches the threshold in any repeat.
+
+    Parameters
+    ----------
+    ax : Axes
+    is_class : ndarray [shape=(n_units,)], whether a unit truly is of the class
+    probabilities : sequence of array [shape=(n_units,)], one per repeat, 0 to 1
+    title : str
+    """
+    thresholds = np.linspace(0, 1, 201)
+    precision, recall = precision_recall_at(is_class, probabilities, thresholds)
+    ax.plot(thresholds, precision, color=BLUE, linewidth=1.6)
+    ax.plot(thresholds, recall, "--", color=VERMILLION, linewidth=1.6)
+    return _unit_square(ax, x="threshold on the probability", y="share", title=title)
+
+
+def precision_recall_at(
+    is_class: NDArray[np.bool_], probabilities: Sequence[ArrayLike], thresholds: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Precision and recall of one class where everything at or above a threshold counts as it.
+
+    Parameters
+    ----------
+    is_class : ndarray [shape=(n_units,)]
+    probabilities : sequence of array [shape=(n_units,)], one per repeat
+    thresholds : array [shape=(n_thresholds,)]
+
+    Returns
+    -------
+    precision, recall : ndarray [shape=(n_thresholds,)]
+        Means over repeats; precision over those in which a unit reaches the threshold, else NaN
+    """
+    steps = np.asarray(thresholds, dtype=np.float64)
+    n_true = max(int(is_class.sum()), 1)
+    precisions, recalls = [], []
+    for repeat in probabilities:
+        values = np.asarray(repeat, dtype=np.float64)
+        n_said = len(values) - np.searchsorted(np.sort(values), steps)
+        n_right = int(is_class.sum()) - np.searchsorted(np.sort(values[is_class]), steps)
+        precisions.append(np.where(n_said > 0, n_right / np.maximum(n_said, 1), np.nan))
+        recalls.append(n_right / n_true)
+    stacked = np.stack(precisions)
+    counted = np.isfinite(stacked).sum(axis=0)
+    precision = np.where(counted > 0, np.nansum(stacked, axis=0) / np.maximum(counted, 1), np.nan)
+    return precision, np.mean(recalls, axis=0)
+
+
+def history_curves(
+    ax: Axes, histories: Sequence[Sequence[Mapping[str, float]]], *, value: str = "loss",
+    best_epochs: Sequence[int | None] = (), title: str = "", y: str = "",
+) -> Axes:  # fmt: skip
+    """Draw a quantity over epochs on both sides: thin lines per training, thick their mean.
+
+    Parameters
+    ----------
+    ax : Axes
+    histories : sequence of histories, one per training: rows with ``epoch``, ``loss``, ``accuracy``
+        and where there was a validation side ``validation_loss``, ``validation_accuracy``
+    value : ``loss`` or ``accuracy``
+    best_epochs : sequence of int, the epoch kept in each training, marked by a dot
+    title, y : str
+    """
+    for key, colour, dash in ((value, BLUE, "-"), (f"validation_{value}", VERMILLION, "--")):
+        lines = [[row[key] for row in rows] for rows in histories if rows and key in rows[0]]
+        if not lines:
+            continue
+        n_epochs = min(map(len, lines))
+        for line in lines if len(lines) > 1 else ():
+            ax.plot(range(1, len(line) + 1), line, color=colour, linewidth=0.7, alpha=0.35)
+        mean = np.mean([line[:n_epochs] for line in lines], axis=0)
+        ax.plot(range(1, n_epochs + 1), mean, dash, color=colour, linewidth=1.8)
+    for rows, best in zip(histories, best_epochs, strict=False):
+        key = f"validation_{value}"
+        if best and len(rows) >= best and key in rows[best - 1]:
+            ax.plot(best, rows[best - 1][key], "o", color=VERMILLION, markersize=6.5,
+                    markeredgecolor=INK, markeredgewidth=1.0)  # fmt: skip
+    style(ax, x="epoch", y=y or value, title=title, grid="y")
+    whole_numbers(ax)
+    return ax
+
+
+def _unit_square(ax: Axes, *, x: str, y: str, title: str) -> Axes:
+    style(ax, x=x, y=y, title=title, grid="both")
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    return ax

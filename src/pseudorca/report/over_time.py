@@ -1,0 +1,216 @@
+"""Detections over time with effort: what was heard, and when nobody listened.
+
+In: the tables ``hours`` and ``days`` that ``predict`` wrote. Out: a figure with a panel per recorder,
+so that silence is not taken for absence.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.dates as mdates
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, PercentFormatter
+
+from pseudorca.pages.blocks import Block, Cell, Number, Table, Text, chart, figure, folded
+from pseudorca.pages.plots import (
+    GRID,
+    SMALL_PT,
+    SOFT,
+    class_colours,
+    few_colours,
+    legend,
+    style,
+    whole_numbers,
+)
+from pseudorca.report.contents import Contents
+
+_LISTENED_ALPHA = 0.28  # of the second grey, which must show by day and in the dark
+_SLIVER = 0.04  # as high as the grey of a few seconds in a day stands, to be seen at all
+
+
+def detections_over_time(
+    ax: Axes,
+    effort: pd.DataFrame,
+    counts: pd.DataFrame,
+    *,
+    colours: Mapping[str, str],
+    title: str = "",
+) -> Axes:
+    """Draw what was detected in each period in front of how much of it was recorded.
+
+    Grey reaches as high as the share of the period that was recorded, darker as the share that was
+    listened to; where nobody recorded, the ground stays blank. Coloured bars are detections.
+
+    Parameters
+    ----------
+    ax : Axes
+    effort : DataFrame
+        A row per period with a recording: ``start_utc`` (datetime), ``days`` (its length),
+        ``recorded`` and ``listened`` (shares of it, 0 to 1)
+    counts : DataFrame, the same rows; a column of detections per population
+    colours : mapping from population to colour
+    title : str
+    """
+    left = mdates.date2num(effort["start_utc"])  # type: ignore[no-untyped-call]
+    width = effort["days"].to_numpy(dtype=np.float64)
+    ground = ax.twinx()
+    ground.set_zorder(ax.get_zorder() - 1)
+    for name, colour, alpha in (("recorded", GRID, 1.0), ("listened", SOFT, _LISTENED_ALPHA)):
+        share = effort[name].to_numpy(dtype=np.float64)
+        height = np.where(share > 0, np.maximum(share, _SLIVER), 0.0)
+        ground.bar(left, height, width, align="edge", color=colour, alpha=alpha, linewidth=0)
+    bottom = np.zeros(len(counts))
+    for label in counts.columns:
+        values = counts[label].to_numpy(dtype=np.float64)
+        ax.bar(left + width / 2, values, 0.62 * width, bottom, color=colours[label], linewidth=0)
+        bottom += values
+    style(ax, y="detections", title=title)
+    ax.set_ylim(0, max(float(bottom.max(initial=0.0)), 1.0) * 1.05)
+    whole_numbers(ax, along="y")
+    style(ground, y="recorded", bare="y")
+    ground.set_ylim(0, 1.05)
+    ground.yaxis.set_label_position("right")
+    ground.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
+    ground.yaxis.set_major_formatter(PercentFormatter(1))
+    locator = mdates.AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(
+        mdates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    )
+    ax.xaxis.get_offset_text().set_fontsize(SMALL_PT)
+    ax.patch.set_visible(False)
+    return ax
+
+
+_MOST_DAYS_BY_HOUR = 3
+_MOST_DAYS_BY_DAY = 400
+_MOST_RECORDERS = 6
+
+
+def timeline(project: Contents, folder: Path, classes: Sequence[str]) -> list[Block]:
+    """Show when each population was detected, and when there was anything to detect it in.
+
+    Parameters
+    ----------
+    project : Contents
+    folder : path, where ``predict`` wrote its tables
+    classes : sequence of str, the answers that have a colour in this section
+
+    Returns
+    -------
+    list of Block, empty where there are no such tables
+    """
+    hours, days = (_written(project, folder, name) for name in ("hours", "days"))
+    if hours is None or days is None or days.empty:
+        return []
+    lost_s = float(days.loc[days["start_utc"].isna(), "recorded_s"].sum())
+    hours, days = (table[table["start_utc"].notna()] for table in (hours, days))
+    if days.empty:
+        return [
+            Text(
+                "When the sounds were is not known: no file has a time in its name. --name-pattern "
+                "tells how to read it."
+            )
+        ]
+    period, table = _by_period(hours, days)
+    prefix = "detections_"
+    labels = [n.removeprefix(prefix) for n in map(str, table.columns) if n.startswith(prefix)]
+    counts = table[[prefix + label for label in labels]].set_axis(labels, axis=1)
+    counts, colours = few_colours(counts)
+    if len(labels) == len(counts.columns):  # the colours of the other figures
+        colours = {label: class_colours(list(classes))[label] for label in labels}
+    by_recorder = counts.sum(axis=1).groupby(table["recorder"]).sum()
+    order = by_recorder.sort_values(ascending=False, kind="stable").index
+    shown = order[:_MOST_RECORDERS]
+    made = figure(1.75 * len(shown) + 0.5)
+    axes = made.subplots(len(shown), 1, squeeze=False, sharex=True)[:, 0]
+    for ax, recorder in zip(axes, shown, strict=True):
+        mine = (table["recorder"] == recorder).to_numpy()
+        detections_over_time(
+            ax, table[mine], counts[mine], colours=colours, title=str(recorder) or "recorder"
+        )
+    legend(made, colours, loc="outside upper left", ncols=6)
+    noun, second = ("hours", 3600) if table["recorded_s"].sum() >= 1800 else ("minutes", 60)
+    listened, recorded, quiet = (
+        table[f"{name}_s"].sum() / second for name in ("listened", "recorded", "quiet")
+    )
+    caption = (
+        f"Detections per {period} (UTC) of each population, by when they begin. Grey: how much of the "
+        f"{period} was recorded, darker how much of it was listened to ({listened:,.1f} of "
+        f"{recorded:,.1f} {noun}); white: nobody recorded, and nothing could be heard. No bar where "
+        "there is grey: listened, and nothing named."
+    )
+    if quiet:
+        caption += f" {quiet:,.1f} {noun} without signal were listened to by the gate alone."
+    if len(order) > len(shown):
+        caption += f" The {len(shown)} recorders with most detections of {len(order)}."
+    if lost_s:
+        caption += f" {lost_s / second:,.1f} {noun} in files without a time are not shown."
+    spoken = ", ".join(f"{label} {int(n)}" for label, n in counts.sum().items())
+    shown_chart = chart(
+        made, description=f"Detections over time: {spoken}. {caption}", caption=caption
+    )
+    return [shown_chart, folded(_time_named(table, labels))]
+
+
+def _time_named(table: pd.DataFrame, labels: Sequence[str]) -> Table:
+    """Detections and seconds of sound that were named, per recorder and population."""
+    sums = table.drop(columns="start_utc").groupby("recorder", sort=True).sum()
+    rows: list[tuple[Cell, ...]] = [
+        (
+            str(recorder) or "recorder",
+            label,
+            int(total[f"detections_{label}"]),
+            Number(float(total[f"seconds_{label}"]), 0),
+            Number(
+                100 * float(total[f"seconds_{label}"]) / max(float(total["listened_s"]), 1e-9), 1
+            ),
+        )
+        for recorder, total in sums.iterrows()
+        for label in labels
+    ]
+    return Table(
+        ("recorder", "population", "detections", "seconds", "% of what was listened to"),
+        rows,
+        caption="How much sound was named. Detections are of any length, so their seconds say more "
+        "than their number.",
+    )
+
+
+def _by_period(hours: pd.DataFrame, days: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """The table by hour, day or month, whichever can be seen, with the shares of each period."""
+    span_days = (days["start_utc"].max() - days["start_utc"].min()).days + 1
+    if span_days <= _MOST_DAYS_BY_HOUR:
+        period, table = "hour", hours.assign(days=1 / 24)
+    elif span_days <= _MOST_DAYS_BY_DAY:
+        period, table = "day", days.assign(days=1.0)
+    else:
+        period = "month"
+        month = days["start_utc"].dt.tz_localize(None).dt.to_period("M")
+        sums = days.drop(columns="start_utc").groupby([month, "recorder"]).sum().reset_index()
+        table = sums.assign(
+            start_utc=sums["start_utc"].dt.start_time.dt.tz_localize("UTC"),
+            days=sums["start_utc"].dt.days_in_month.astype(float),
+        )
+    shares = {
+        name: (table[f"{name}_s"] / 86_400 / table["days"]).clip(upper=1)
+        for name in ("recorded", "listened")
+    }
+    return period, table.assign(**shares).reset_index(drop=True)
+
+
+def _written(project: Contents, folder: Path, name: str) -> pd.DataFrame | None:
+    """A table that ``predict`` wrote, if it is there and can be read."""
+    for path in (folder / f"{name}.csv", folder / f"{name}.parquet"):
+        if path.exists():
+            try:
+                table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+                start = pd.to_datetime(table["start_utc"], utc=True)
+                return table.assign(
+                    start_utc=start, recorder=table["recorder"].fillna("").astype(str)
+                )
+            except (OSError, ValueError, KeyError) as error:
+                project.note_trouble(path, error)
+    return None

@@ -1,0 +1,325 @@
+"""Pictures of the sound itself: examples of every class, and one recording from three sides.
+
+Reads a few seconds of a few files; a file that cannot be read any more costs its picture, and is
+said. What is shown is chosen by rule, never by looks: the same project gives the same examples.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from pseudorca.embedding.drawing import read_clip
+from pseudorca.errors import AudioError
+from pseudorca.frontends.common import CommonFrontEnd, filter_weights
+from pseudorca.frontends.study_picture import StudyFrontEnd
+from pseudorca.pages.blocks import Block, Chart, Notices, Section, Table, Text, chart, figure
+from pseudorca.pages.plots import COLOURS, FONT_PT, INK, SMALL_PT
+from pseudorca.recordings import audio
+from pseudorca.recordings.manifest import full_path
+from pseudorca.report.contents import Contents
+from pseudorca.report.sound_plots import Levels, native_levels, spectra, spectrogram, waveforms
+from pseudorca.values import plural
+
+MOST_CLASSES = 12
+"""Classes of which examples are drawn."""
+
+MOST_CHANNELS = 8
+
+_RANGE_DB = 80.0
+_STRETCH_S = 3.0
+_MOST_SAMPLES = 6_000_000  # of all channels of the stretch
+
+
+def examples_section(project: Contents) -> Section:
+    """Example spectrograms of every class, with axes and one scale of colours."""
+    section = Section("examples", "Example spectrograms")
+    if project.labelled_clips.empty:
+        section.blocks.append(Text("No labelled clips: nothing to draw."))
+        return section
+    classes = project.classes[:MOST_CLASSES]
+    per_class = 2 if len(classes) <= 6 else 1
+    drawn = []
+    for label in classes:
+        n_drawn = 0
+        for clip in example_clips(project.labelled_clips, project.recordings, label, per_class):
+            levels = _levels_of(project, clip)
+            if levels is not None:
+                drawn.append((clip, levels))
+                n_drawn += 1
+            if n_drawn == per_class:
+                break
+    if not drawn:
+        section.blocks.append(
+            Notices(
+                ["None of the recordings can be read any more; see the problems of this report."]
+            )
+        )
+        return section
+    section.blocks.append(_examples_chart(project, drawn))
+    if len(project.classes) > len(classes):
+        section.blocks.append(Text(f"The first {len(classes)} of {len(project.classes)} classes."))
+    section.blocks.append(_examples_table(drawn))
+    return section
+
+
+def three_sides_section(project: Contents) -> Section:
+    """One recording in time, in frequency and as a spectrogram, a colour per channel."""
+    section = Section("recording", "One recording from three sides")
+    for recording in _by_channels(project.recordings):
+        try:
+            section.blocks += _three_sides(recording)
+        except AudioError as error:
+            project.note_trouble(full_path(recording), error)
+        else:
+            return section
+    section.blocks.append(Text("No recording can be read."))
+    return section
+
+
+def example_clips(
+    clips: pd.DataFrame, recordings: pd.DataFrame, label: str, n: int
+) -> Iterator[Any]:
+    """Rows of clips to show for a class, best first: from its largest encounters in turn.
+
+    Of each encounter the clip in the middle (by path and time) comes first; clips that were filled
+    up come last.
+    """
+    mine = clips[clips["label"] == label].merge(
+        recordings[["recording_id", "root", "path", "sample_rate"]], on="recording_id"
+    )
+    mine = mine.sort_values(["path", "start_s", "channel"], ignore_index=True)
+    size = mine.groupby("encounter")["clip_id"].transform("size")
+    place = mine.groupby("encounter").cumcount()
+    mine["turn"] = (place - size // 2).abs()
+    mine["filled"] = mine["padded_s"] > 0
+    mine["size"] = size
+    # The best of each encounter first, then the second best of each, ...
+    mine = mine.sort_values(["filled", "turn"], kind="stable")
+    mine["turn"] = mine.groupby("encounter").cumcount()
+    mine = mine.sort_values(
+        ["turn", "filled", "size", "encounter"], ascending=[True, True, False, True]
+    )
+    yield from mine.head(n + 4).itertuples()
+
+
+def _levels_of(project: Contents, clip: Any) -> Levels | None:
+    """The levels of a clip by the project's front end; None where it cannot be read or used."""
+    try:
+        with audio.Reader(full_path(clip)) as reader:
+            waveform = read_clip(reader, clip)
+            rate = reader.info.sample_rate
+        front_end = project.front_end
+        if isinstance(front_end, CommonFrontEnd):
+            return common_levels(front_end, waveform, sample_rate=rate)
+        as_in_study = isinstance(front_end, StudyFrontEnd)
+        return native_levels(waveform, sample_rate=rate, as_in_study=as_in_study)
+    except AudioError as error:
+        project.note_trouble(full_path(clip), error)
+        return None
+
+
+def common_levels(
+    front_end: CommonFrontEnd, waveform: audio.Samples, *, sample_rate: int
+) -> Levels:
+    """The levels behind the common front end's picture, with their axes.
+
+    Parameters
+    ----------
+    front_end : CommonFrontEnd
+    waveform : ndarray [shape=(n_samples,)], full scale = 1
+    sample_rate : int, Hz
+    """
+    levels, n_reached = front_end.levels_db(waveform, sample_rate=sample_rate)
+    rate = front_end.sample_rate
+    _, rows_hz = filter_weights(
+        front_end.scale, front_end.n_rows, front_end.fmin_hz, front_end.fmax_hz, 512, rate
+    )
+    hop = max(1, round(front_end.hop_ms * 1e-3 * rate)) / rate
+    frames_s = np.arange(levels.shape[1], dtype=np.float64) * hop + front_end.window_ms * 0.5e-3
+    return Levels(np.asarray(levels, dtype=np.float64), rows_hz, frames_s, n_reached)
+
+
+def _examples_chart(project: Contents, drawn: list[tuple[Any, Levels]]) -> Chart:
+    front_end = project.front_end
+    is_pcen = isinstance(front_end, CommonFrontEnd) and front_end.levels == "pcen"
+    range_db = front_end.range_db if isinstance(front_end, CommonFrontEnd) else _RANGE_DB
+    low, high = -range_db, 0.0
+    if is_pcen:
+        low, high = 0.0, float(np.quantile([np.quantile(v.db, 0.999) for _, v in drawn], 0.9))
+    n_columns = 2
+    n_rows = -(-len(drawn) // n_columns)
+    made = figure(1.78 * n_rows + 0.4)
+    axes = made.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for ax in axes[len(drawn) :]:
+        ax.set_axis_off()
+    for number, (ax, (clip, levels)) in enumerate(zip(axes, drawn, strict=False), 1):
+        if not is_pcen:
+            levels = levels._replace(db=levels.db - levels.db[: levels.n_reached].max())
+        image = spectrogram(ax, levels, low=low, high=high, start_s=clip.start_s,
+                            title=f"{number}  {_named(clip)}")  # fmt: skip
+        if clip.padded_s > 0:
+            ax.axvline(clip.end_s, color="#fefefe", linestyle="--", linewidth=1.2)
+        if (number - 1) % n_columns:
+            ax.set_ylabel("")
+        if number + n_columns <= len(drawn):
+            ax.set_xlabel("")
+    label = "PCEN level" if is_pcen else "level (dB re loudest cell of the clip)"
+    _colour_bar(made, image, list(axes), label, n_rows)
+    caption = (
+        f"{_front_end_words(project)} Chosen by rule: the middle clip of each class's largest "
+    )
+    caption += "encounters, clips that fill the window first."
+    if any(levels.n_reached < len(levels.rows_hz) for _, levels in drawn):
+        caption += " Grey: above what the recording's sample rate reaches."
+    if any(clip.padded_s > 0 for clip, _ in drawn):
+        caption += " Dashed: the end of the recording; what follows fills the window."
+    return chart(made, description=f"Spectrograms of {len(drawn)} clips.", caption=caption)
+
+
+def _named(clip: Any) -> str:
+    """Class and encounter; encounters of no certain name begin with their class already."""
+    encounter = str(clip.encounter)
+    return encounter if encounter.startswith(f"{clip.label}/") else f"{clip.label}, {encounter}"
+
+
+_REMOVED = {
+    "keep": "",
+    "median": ", each row's median removed",
+    "quartile": ", each row's lower quartile removed",
+}
+
+
+def _front_end_words(project: Contents) -> str:
+    front_end = project.front_end
+    if isinstance(front_end, CommonFrontEnd):
+        background = _REMOVED[front_end.background]
+        who = "first network" if "members" in (project.embedder or {}) else "network"
+        return (
+            f"What the {who} hears: the common front end's own levels ({front_end.n_rows} rows on a "
+            f"{front_end.scale} scale from {front_end.fmin_hz / 1000:g} to "
+            f"{front_end.fmax_hz / 1000:g} kHz, windows of {front_end.window_ms:g} ms every "
+            f"{front_end.hop_ms:g} ms{background})."
+        )
+    if isinstance(front_end, StudyFrontEnd):
+        return (
+            "Spectrograms as in the study (scipy.signal.spectrogram with its defaults, at each "
+            "recording's own sample rate), in decibels."
+        )
+    return "Spectrograms at each recording's own sample rate (Hann windows of about 16 ms)."
+
+
+def _examples_table(drawn: list[tuple[Any, Levels]]) -> Block:
+    rows = [
+        (
+            number,
+            str(clip.label),
+            str(clip.path),
+            f"{clip.start_s:.2f} to {clip.end_s:.2f} s",
+            str(clip.channel),
+            f"{clip.sample_rate / 1000:g} kHz",
+        )
+        for number, (clip, _) in enumerate(drawn, 1)
+    ]
+    columns = ("", "class", "recording", "clip", "channel", "sample rate")
+    return Table(columns, rows, caption="The clips that are shown.")
+
+
+def _by_channels(recordings: pd.DataFrame, most: int = 5) -> Iterator[Any]:
+    """Recordings to show, the one with most channels first; labelled ones before others."""
+    ranked = recordings.assign(unlabelled=recordings["label"].isna()).sort_values(
+        ["n_channels", "unlabelled", "path"], ascending=[False, True, True]
+    )
+    yield from ranked.head(most).itertuples()
+
+
+def _three_sides(recording: Any) -> list[Block]:
+    with audio.Reader(full_path(recording)) as reader:
+        info = reader.info
+        n_frames = min(
+            info.n_frames, int(_STRETCH_S * info.sample_rate), _MOST_SAMPLES // info.n_channels
+        )
+        n_frames = max(n_frames, min(info.n_frames, audio.MIN_FRAMES))
+        first = (info.n_frames - n_frames) // 2
+        samples = reader.read(first, n_frames)[:MOST_CHANNELS]
+    audio.check_finite(samples, offset_s=first / info.sample_rate, sample_rate=info.sample_rate)
+    rate, start_s = info.sample_rate, first / info.sample_rate
+    colours = [COLOURS[k] for k in range(len(samples))]
+    n = len(samples)
+    shown = plural(n, "channel") if n == info.n_channels else f"{n} of {info.n_channels} channels"
+    stretch = f"{start_s:.2f} to {start_s + n_frames / rate:.2f} s of {info.duration_s:.2f} s"
+    where = f"{recording.path} ({shown}, {rate / 1000:g} kHz, {info.format}; {stretch})"
+
+    in_time = figure(2.2 if n == 1 else 0.8 + 0.36 * n)
+    waveforms(in_time.subplots(), samples, sample_rate=rate, colours=colours, start_s=start_s)
+    in_frequency = figure(2.9)
+    spectra(in_frequency.subplots(), samples, sample_rate=rate, colours=colours)
+    one_below = "Channels stand one below the other, at one scale. " if n > 1 else ""
+    per_channel = " of each channel, in the channel's colour" if n > 1 else ""
+    return [
+        Text(
+            f"{'The recording with most channels' if info.n_channels > 1 else 'Recording'}: {where}."
+        ),
+        chart(
+            in_time,
+            description=f"Waveforms of {where}.",
+            caption=f"Time domain. {one_below}Amplitude relative to full scale.",
+        ),
+        chart(
+            in_frequency,
+            description=f"Magnitude spectra of {where}.",
+            caption=f"Frequency domain: magnitude spectrum{per_channel} (Fourier transform of the "
+            "whole stretch with a Hann window, a sine of full scale at 0 dB, the largest in each of "
+            "180 bands).",
+        ),
+        _spectrograms(samples, rate, start_s, colours, where),
+    ]
+
+
+def _spectrograms(
+    samples: audio.Samples, rate: int, start_s: float, colours: list[str], where: str
+) -> Chart:
+    n = len(samples)
+    n_columns = 1 if n == 1 else 2 if n in (2, 4) else 3
+    n_rows = -(-n // n_columns)
+    made = figure((2.6 if n == 1 else 2.0) * n_rows + 0.3)
+    axes = made.subplots(n_rows, n_columns, squeeze=False).ravel()
+    found = [native_levels(channel, sample_rate=rate) for channel in samples]
+    high = max(float(levels.db.max()) for levels in found)
+    for k, ax in enumerate(axes):
+        if k >= n:
+            ax.set_axis_off()
+            continue
+        title = f"channel {k + 1}" if n > 1 else ""
+        image = spectrogram(
+            ax, found[k], low=high - _RANGE_DB, high=high, title=title, title_colour=colours[k],
+            start_s=start_s,
+        )  # fmt: skip
+        if n > 1:
+            for spine in ax.spines.values():
+                spine.set(visible=True, color=colours[k], linewidth=2)
+        if k % n_columns:
+            ax.set_ylabel("")
+        if k + n_columns < n:
+            ax.set_xlabel("")
+    _colour_bar(made, image, list(axes), "level (dB re full scale)", n_rows)
+    return chart(
+        made,
+        description=f"Spectrograms of {where}.",
+        caption="Time and frequency: spectrogram at the recording's own rate (Hann windows of about "
+        f"16 ms that overlap by three quarters), the upper {_RANGE_DB:g} dB"
+        f"{', one scale for all channels' if n > 1 else ''}.",
+    )
+
+
+def _colour_bar(made: Figure, image: AxesImage, axes: list[Axes], label: str, n_rows: int) -> None:
+    bar = made.colorbar(image, ax=axes, shrink=min(1.0, 2.4 / n_rows), aspect=24, pad=0.015)
+    if bar.solids is not None:
+        bar.solids.set_rasterized(True)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=SMALL_PT, colors=INK, width=0.8, length=3)
+    bar.set_label(label, fontsize=FONT_PT, color=INK)

@@ -1,0 +1,182 @@
+"""Are the probabilities true, and when is it better to say nothing?
+
+In: the evaluation that is named first, with its calibrated probabilities out of fold. Out: the
+reliability diagram, the risk-coverage curve, and what a wanted error rate would leave undecided.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pseudorca.pages.blocks import (
+    Cell,
+    Chart,
+    Commands,
+    Heading,
+    Number,
+    Section,
+    Table,
+    Text,
+    chart,
+    figure,
+)
+from pseudorca.report.contents import Contents, headline, typed
+from pseudorca.report.trust_plots import (
+    learning_curve_plot,
+    reliability_diagram,
+    risk_coverage_curve,
+)
+
+_UNITS = ("encounter", "recording")
+
+
+def trust_section(project: Contents) -> Section:
+    """Show what the probabilities and the thresholds of the headline evaluation are worth."""
+    section = Section("trust", "What a probability is worth, and when to say nothing")
+    honest = headline(project)
+    found = {
+        unit: honest.results[unit]
+        for unit in _UNITS
+        if honest and "reliability" in honest.results.get(unit, {})
+    }
+    if not found:
+        line = f"pseudorca evaluate --project {project.argument} --split encounter{typed(project)}"
+        section.blocks += [Text("Not known yet."), Commands("To find out, run:", [line])]
+        return section
+    section.blocks.append(Text(_in_words(found)))
+    for unit, result in found.items():
+        section.blocks.append(_figures(unit, result))
+    section.blocks += [_table_of_scores(found), *(_thresholds(u, r) for u, r in found.items())]
+    if honest and (curve := honest.about.get("inference", {}).get("learning_curve")):
+        section.blocks += [Heading("Would more encounters help?"), _learning_curve(curve)]
+    return section
+
+
+def _in_words(found: Mapping[str, Mapping[str, Any]]) -> str:
+    unit, result = next(iter(found.items()))
+    true, kept = result["reliability"], result["abstention"]
+    text = (
+        "Each encounter's probabilities were calibrated on other encounters, every class and every "
+        "encounter weighing the same, so they presuppose that the classes are equally frequent. "
+    )
+    share = 1 - true["brier"] / true["brier_baseline"]
+    if true["brier_high"] is not None and true["brier_high"] < true["brier_baseline"]:
+        text += (
+            "They are better than knowing nothing: the Brier score, which is how far the probabilities "
+            f"lie from what was true, is {100 * share:.0f} % lower than that of saying "
+            f"{1 - true['brier_baseline']:.2f} for every class. "
+        )
+    else:
+        text += "They are not shown to be better than saying the same for every class. "
+    chosen = kept["chosen"]
+    if chosen and chosen["probability"] == 0:
+        text += (
+            f"Every {unit} can be named, and still at most {100 * kept['max_error']:.0f} % of the "
+            "names are wrong."
+        )
+    elif chosen:
+        text += (
+            f"Whoever wants at most {100 * kept['max_error']:.0f} % of the names wrong can have "
+            f"{100 * chosen['coverage']:.0f} % of the {unit}s named, those with a probability of "
+            f"{chosen['probability']:.2f} or more; the others stay undecided."
+        )
+    else:
+        text += (
+            "With these encounters nobody can claim that at most "
+            f"{100 * kept['max_error']:.0f} % of the names are wrong, whatever is left undecided; the "
+            f"smallest rate that can be claimed is {100 * kept['smallest_max_error']:.0f} %."
+        )
+    return text
+
+
+def _figures(unit: str, result: Mapping[str, Any]) -> Chart:
+    made = figure(3.4, width_in=9.4)
+    left, right = made.subplots(1, 2)
+    true, kept = result["reliability"], result["abstention"]
+    reliability_diagram(left, true["bins"])
+    risk_coverage_curve(right, kept["curve"], kept["candidates"])
+    spoken = "; ".join(
+        f"claimed {b['claimed']:.2f}, happened {b['happened']:.2f} ({b['n_encounters']} encounters)"
+        for b in true["bins"]
+    )
+    return chart(
+        made,
+        description=f"Reliability and risk-coverage by {unit}. {spoken}.",
+        caption=f"By {unit}. Left: of all that was called so probable, the share that was so; small "
+        "figures: encounters behind a dot; on the diagonal probabilities are true. Right: share of "
+        f"wrong names when only the surest {unit}s are named (line), and the upper bound that holds "
+        "with 95 % confidence for all five together (bars).",
+    )
+
+
+def _table_of_scores(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for unit, result in found.items():
+        true = result["reliability"]
+        for name, key in (("Brier score", "brier"), ("log loss", "log_loss")):
+            rows.append(
+                (
+                    unit,
+                    name,
+                    Number(true[key], 3),
+                    _between(true, key),
+                    Number(true[f"{key}_baseline"], 3),
+                )
+            )
+        error = true["expected_calibration_error"]
+        if error is not None:
+            rows.append((unit, "expected calibration error", Number(error, 3), "", Number(0, 0)))
+    unit, result = next(iter(found.items()))
+    true = result["reliability"]
+    return Table(
+        ("unit", "what", "value", "95 % interval", "knowing nothing"),
+        rows,
+        caption=f"Lower is better. Intervals: {true['interval_method']}. The calibrator "
+        f"of {unit}s ({true['kind']}) divides what the head says by {true['temperature']:.2f} and "
+        f"takes the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each "
+        "is news; 1: all say the same).",
+    )
+
+
+def _between(true: Mapping[str, Any], key: str) -> str:
+    if true[f"{key}_low"] is None:
+        return "too few encounters"
+    return f"{true[f'{key}_low']:.2f} to {true[f'{key}_high']:.2f}"
+
+
+def _learning_curve(curve: Sequence[Mapping[str, float]]) -> Chart:
+    made = figure(3.2, width_in=5.2)
+    learning_curve_plot(made.subplots(), curve)
+    n_draws = len({row["draw"] for row in curve})
+    return chart(
+        made,
+        description="Balanced accuracy by encounter against the encounters learned from.",
+        caption="Balanced accuracy by encounter where only so many encounters per class are learned "
+        f"from: {n_draws} random draws each (dots) and their mean (line). A line that still rises "
+        "says that more encounters would help; one that is flat, that something else is missing.",
+    )
+
+
+def _thresholds(unit: str, result: Mapping[str, Any]) -> Table:
+    kept = result["abstention"]
+    rows = [
+        (
+            Number(100 * one["coverage"], 0, " %"),
+            Number(one["probability"]),
+            one["n_encounters"],
+            Number(100 * one["error"], 0, " %"),
+            Number(100 * one["max_error"], 0, " %"),
+        )
+        for one in kept["candidates"]
+    ]
+    held_out = kept["held_out"]
+    caption = (
+        f"What is wrong among the {unit}s that are named, and the upper bound that can be claimed."
+    )
+    if held_out:
+        caption += (
+            f" Where each fold's threshold was chosen on the other folds for at most "
+            f"{100 * kept['max_error']:.0f} % wrong, {100 * held_out['coverage']:.0f} % were named and "
+            f"{100 * held_out['error']:.0f} % of these wrongly."
+        )
+    columns = ("named", "probability at least", "encounters", "wrong", "wrong at most")
+    return Table(columns, rows, caption=caption)

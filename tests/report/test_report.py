@@ -1,0 +1,411 @@
+"""The report is one file that needs nothing else, puts the honest number first, and never breaks."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pseudorca.errors import PseudorcaError
+from pseudorca.pages.blocks import Fold, Section, Table, folded
+from pseudorca.pages.writing import render
+from pseudorca.report import collection
+from pseudorca.report.answer import answer_section
+from pseudorca.report.balance import balance_section
+from pseudorca.report.contents import headline, read_project
+from pseudorca.report.curves import recording_scores
+from pseudorca.report.evaluated import evaluation_section
+from pseudorca.report.predictions import _counted_once, _what_was_wished
+from pseudorca.report.report import write_report
+from pseudorca.store import Store
+
+SECTIONS = (
+    "answer", "data", "examples", "recording", "balance", "evaluation", "trust", "audit",
+    "predictions", "provenance",
+)  # fmt: skip
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with their attributes, text, exact values."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.values: list[float] = []
+        self.text = ""
+        self._skip = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._skip = tag == "style"
+        if tag == "data":
+            self.values.append(float(dict(attrs)["value"] or "nan"))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._skip = self._skip and tag != "style"
+
+    def handle_data(self, data: str) -> None:
+        if not self._skip:
+            self.text += data
+
+    def attribute(self, name: str) -> list[str]:
+        return [value for _, attrs in self.elements if (value := attrs.get(name)) is not None]
+
+
+@pytest.fixture(scope="module")
+def page(full_report: dict[str, Any]) -> Page:
+    return Page(full_report["html"])
+
+
+def results(store: Store) -> list[dict[str, Any]]:
+    rows = [json.loads(text) for text in store.read("evaluations")["result"]]
+    return [result for row in rows for result in row["results"]]
+
+
+def report_of(store: Store) -> tuple[dict[str, Any], Page]:
+    target = store.folder / "report.html"
+    result = write_report(store, target)
+    return result, Page(target.read_text(encoding="utf-8"))
+
+
+def text_of(section: Section) -> str:
+    return Page(render([section], title="", notices=[])).text
+
+
+def test_report_has_every_section(page: Page, full_report: dict[str, Any]) -> None:
+    anchors = [attrs.get("id") for tag, attrs in page.elements if tag == "section"]
+    assert anchors == list(SECTIONS)
+    assert full_report["n_sections"] == len(SECTIONS)
+    n_svg = sum(tag == "svg" for tag, _ in page.elements)
+    assert full_report["n_figures"] == n_svg >= 12
+    assert full_report["problems"] == []
+    assert full_report["progress"][-1] == (len(SECTIONS), len(SECTIONS))
+
+
+def test_report_asks_nothing_of_the_network(page: Page, full_report: dict[str, Any]) -> None:
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "link", "iframe", "img", "object", "embed", "form", "audio"}
+    for name in ("src", "srcset", "href", "xlink:href", "action", "poster"):
+        for value in page.attribute(name):
+            assert value.startswith(("#", "data:image/png;base64,")), (name, value)
+    html = full_report["html"]
+    assert not re.search(r"url\((?!#)", html)
+    assert "@import" not in html
+    policy = [
+        attrs for tag, attrs in page.elements if "content-security-policy" in str(attrs).lower()
+    ]
+    assert "default-src 'none'" in str(policy[0]["content"])
+    assert full_report["n_bytes"] < 4e6
+
+
+def test_references_inside_the_page_lead_to_one_element(page: Page) -> None:
+    ids = page.attribute("id")
+    assert len(ids) == len(set(ids))
+    links = [link for name in ("href", "xlink:href") for link in page.attribute(name)]
+    links += [
+        match for value in page.attribute("clip-path") for match in re.findall(r"#[^)]+", value)
+    ]
+    assert {link.removeprefix("#") for link in links if link.startswith("#")} <= set(ids)
+
+
+def test_names_are_escaped(
+    page: Page, full_report: dict[str, Any], making: SimpleNamespace
+) -> None:
+    assert not any(tag in ("b", "i", "u") for tag, _ in page.elements)
+    assert making.odd in page.text
+    assert "broken <i>.wav" in page.text
+    assert "Unknown/<u>cut.wav" in page.text
+    assert "<b>&" not in full_report["html"]
+
+
+def test_honest_number_stands_first(page: Page, full_project: Store) -> None:
+    found = {(r["split"], r["unit"]): r for r in results(full_project)}
+    honest, optimistic = found["encounter", "encounter"], found["random", "encounter"]
+    assert honest["balanced_accuracy"] != optimistic["balanced_accuracy"]
+    expected = [
+        honest[key] for key in ("balanced_accuracy", "ci_low", "ci_high", "majority_baseline")
+    ]
+    assert page.values[:4] == expected
+    answer = page.text[: page.text.index(". The data")]
+    for words in (
+        "encounters never heard", "95 % interval", honest["interval_method"], "split encounter",
+        "always naming one class: 0.50", "10 encounters of 2 classes", "Optimistic, not to be quoted",
+        f"{optimistic['balanced_accuracy']:.2f} with the random split",
+        f"{optimistic['balanced_accuracy'] - honest['balanced_accuracy']:+.2f}",
+    ):  # fmt: skip
+        assert words in answer, words
+
+
+def test_numbers_are_those_of_the_table(page: Page, full_project: Store) -> None:
+    shown = set(page.values)
+    for result in results(full_project):
+        for key in ("balanced_accuracy", "majority_baseline", "accuracy", "majority_accuracy"):
+            assert result[key] in shown, (result["split"], result["unit"], key)
+        if result["unit"] == "clip":
+            continue
+        for row in result["per_class"].values():
+            for key in ("recall", "precision", "f1", "auc", "average_precision"):
+                assert row[key] is None or row[key] in shown
+
+
+def test_data_section_tells_counts_and_problems(page: Page, full_project: Store) -> None:
+    clips = full_project.read("clips")
+    data = page.text[page.text.index(". The data") : page.text.index(". Example")]
+    for number in clips[clips["label"].notna()]["label"].value_counts():
+        assert str(number) in data
+    for words in ("Sette", "Lasker", "not audio", "8 kHz", "Mixed channel counts"):
+        assert words in data, words
+
+
+def test_predictions_say_what_they_presuppose(page: Page) -> None:
+    text = page.text[page.text.index(". Predictions") : page.text.index(". Provenance")]
+    for words in ("“mine”", "madeupclassifier", "not calibrated", "prior uniform", "0.70"):
+        assert words in text, words
+
+
+def test_provenance_names_weights_versions_and_runs(page: Page) -> None:
+    text = page.text[page.text.index(". Provenance") :]
+    for words in ("c0ffee", "madeup", "torch", "scan", "evaluate", "recordings", "seed"):
+        assert words in text, words
+
+
+def test_losses_are_drawn_for_heads_with_epochs(page: Page) -> None:
+    assert page.text.count("Losses and accuracies over epochs") == 3  # two splits, one classifier
+
+
+def test_project_without_evaluation_says_what_to_run(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=2, n_each=1)
+    result, page = report_of(store)
+    answer = page.text[: page.text.index(". The data")]
+    assert "Not evaluated on encounters never heard" in answer
+    assert "pseudorca evaluate" in answer
+    assert "pseudorca predict" in page.text
+    assert not [value for value in page.values if 0 < value < 1 and f"{value:.2f}" in answer]
+    assert any("nothing was evaluated" in notice for notice in result["notices"])
+
+
+def test_optimistic_evaluation_alone_is_no_headline(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=3, n_each=2)
+    making.evaluate(store, "random")
+    answer = text_of(answer_section(read_project(store), []))
+    assert "optimistic splits only" in answer
+    assert not re.search(r"0\.\d\d", answer)
+
+
+def test_class_of_three_encounters_is_too_few(tmp_path: Path, making: SimpleNamespace) -> None:
+    store = making.project(tmp_path, n_encounters=3, n_each=2)
+    making.evaluate(store, "encounter")
+    answer = text_of(answer_section(read_project(store), []))
+    assert answer.index("Too few encounters to conclude") < answer.index("balanced accuracy")
+    assert "Pelagic has 3" in answer
+
+
+def test_lower_honest_split_stands_beside_the_headline(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=4, n_each=2)
+    making.evaluate(store, "encounter", "platform")
+    rows = store.read("evaluations")
+    about = {row.split_id: json.loads(row.result) for row in rows.itertuples()}
+    for result in about.values():
+        for unit in result["results"]:
+            unit["balanced_accuracy"] = 0.7 if unit["split"] == "encounter" else 0.4
+    rows["result"] = [json.dumps(about[split_id]) for split_id in rows["split_id"]]
+    store.write("evaluations", rows)
+    answer = text_of(answer_section(read_project(store), []))
+    assert answer.index("0.70") < answer.index("Lower where other things are held out: 0.40")
+
+
+def test_results_of_other_clips_are_not_compared_with_the_headline(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=4, n_each=2)
+    making.evaluate(store, "encounter", "platform", "random")
+    assert len({e.data_id for e in read_project(store).evaluations}) == 1
+    rows = store.read("evaluations")
+    about = [json.loads(text) for text in rows["result"]]
+    for result in about:
+        if result["split"]["name"] != "encounter":  # as if made before recordings were added
+            result["data"] = "earlier"
+        for unit in result["results"]:
+            unit["balanced_accuracy"] = 0.7 if unit["split"] == "encounter" else 0.4
+    rows["result"] = list(map(json.dumps, about))
+    store.write("evaluations", rows)
+    project = read_project(store)
+    answer = text_of(answer_section(project, []))
+    assert "0.70" in answer
+    assert "0.40" not in answer
+    tables = [b for b in evaluation_section(project).blocks if isinstance(b, Table)]
+    assert ["not to be compared" in table.caption for table in tables] == [False, True]
+
+
+def test_predictions_of_a_classifier_that_was_not_evaluated_are_said(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=4, n_each=2)
+    making.evaluate(store, "encounter")
+    making.predict(store)
+    folder = store.folder / "classifiers"
+    shutil.copytree(folder / "mine", folder / "spare")
+    about = json.loads((folder / "mine" / "classifier.json").read_text())
+    (folder / "spare" / "classifier.json").write_text(
+        json.dumps(about | {"classifier_id": "another"})
+    )
+    words = "by the classifier mine, which was not evaluated"
+    assert words not in text_of(answer_section(read_project(store), []))
+    about["training"]["head"]["learning_rate"] = 0.5
+    (folder / "mine" / "classifier.json").write_text(json.dumps(about))
+    assert words in text_of(answer_section(read_project(store), []))
+
+
+def test_headline_is_about_the_classifier_that_predicted(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=4, n_each=2)
+    making.evaluate(store, "encounter")
+    making.predict(store)
+    row = store.read("evaluations").iloc[0]
+    about = json.loads(row["result"])
+    about["recipe"]["embedder_id"] = "later"
+    for unit in about["results"]:
+        unit["balanced_accuracy"] = 0.123
+    later = pd.DataFrame([dict(row) | {"split_id": "x", "time_utc": "2999-01-01T00:00:00+00:00"}])
+    later["result"] = json.dumps(about)
+    store.replace("evaluations", later, split_id="x")
+    folder = store.folder / "classifiers"
+    shutil.copytree(folder / "mine", folder / "later")
+    (folder / "later" / "embedder.json").write_text(json.dumps({"embedder_id": "later"}))
+    spare = json.loads((folder / "later" / "classifier.json").read_text())
+    (folder / "later" / "classifier.json").write_text(
+        json.dumps(spare | {"classifier_id": "later"})
+    )
+    chosen = headline(read_project(store))
+    assert chosen is not None
+    assert chosen.about["recipe"]["embedder_id"] == "madeup"
+
+
+def test_files_of_one_moment_are_said_to_count_once() -> None:
+    paths = ["a_ch1.wav; a_ch2.wav", "b.wav"]
+    said = _counted_once({"recording": pd.DataFrame({"path": paths})})
+    assert "of several files: 1." in said
+    assert _counted_once({"recording": pd.DataFrame({"path": paths[1:]})}) == ""
+    assert _counted_once({"recording": None}) == ""
+
+
+def test_changed_labels_change_what_an_evaluation_is_of(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    found = []
+    for number, label in enumerate(("Pelagic", "Oceanic")):
+        store = making.project(tmp_path / str(number), n_encounters=2, n_each=2)
+        clips = store.read("clips")
+        clips["label"] = clips["label"].replace("Pelagic", label)
+        store.write("clips", clips)
+        making.evaluate(store, "encounter")
+        found.append(read_project(store).evaluations[0].data_id)
+    assert found[0] != found[1]
+
+
+def test_changed_labels_cost_the_curves_and_are_said(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=2, n_each=2)
+    making.evaluate(store, "encounter")
+    assert recording_scores(read_project(store), read_project(store).evaluations[0]) is not None
+    clips = store.read("clips")
+    clips["label"] = clips["label"].replace("Pelagic", "Oceanic")
+    store.write("clips", clips)
+    project = read_project(store)
+    assert recording_scores(project, project.evaluations[0]) is None
+    assert "written anew after this evaluation" in text_of(answer_section(project, []))
+
+
+def test_recordings_that_are_gone_are_problems_not_the_end(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=1, n_each=1)
+    (tmp_path / "survey").rename(tmp_path / "elsewhere")
+    result, page = report_of(store)
+    assert {row["reason"] for row in result["problems"]} == {"cannot be opened"}
+    assert "Problems of this report" in page.text
+
+
+@pytest.mark.parametrize("n_classes", [0, 1])
+def test_too_little_to_learn_from_breaks_nothing(
+    tmp_path: Path, making: SimpleNamespace, n_classes: int
+) -> None:
+    store = Store(tmp_path / "project", create=True)
+    if n_classes:
+        full = making.project(tmp_path / "other", n_encounters=1, n_each=1)
+        recordings, clips = full.read("recordings"), full.read("clips")
+        store.write("recordings", recordings[recordings["label"] == "Pelagic"])
+        store.write("clips", clips[clips["label"] == "Pelagic"])
+    result, page = report_of(store)
+    assert result["n_sections"] == len(SECTIONS)
+    assert "Not evaluated" in page.text
+    assert f"{n_classes} class" in page.text
+
+
+def test_more_classes_and_encounters_than_can_be_drawn(
+    tmp_path: Path, making: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = making.project(tmp_path, n_encounters=1, n_each=1)
+    one, clip = store.read("recordings").iloc[:1], store.read("clips").iloc[:1]
+    recordings, clips = [], []
+    for name in (f"species {k:03d}" for k in range(12)):
+        named = {"label": name, "encounter": f"{name}/1", "recording_id": name, "moment_id": name}
+        recordings.append(one.assign(**named, path=f"{name}.wav"))
+        clips.append(clip.assign(**named, clip_id=name))
+    store.write("recordings", pd.concat(recordings))
+    store.write("clips", pd.concat(clips))
+    monkeypatch.setattr(collection, "_MOST_BARS", 4)
+    project = read_project(store)
+    data = text_of(collection.data_section(project, []))
+    assert "All 12 encounters as a table" in data
+    assert "Only 4 of 12 classes are shown" in data
+    assert "species 011" in text_of(balance_section(project))
+
+
+def test_long_tables_are_folded_and_lose_no_row() -> None:
+    rows = [(f"row {k}", k) for k in range(31)]
+    table = Table(("name", "number"), rows, caption="All rows. What they are.")
+    shown = folded(table)
+    assert isinstance(shown, Fold)
+    assert shown.title == "All rows (31 rows)"
+    text = text_of(Section("x", "x", [shown]))
+    assert all(f"row {k}" in text for k in range(31))
+    assert folded(Table(("name", "number"), rows[:30])) is not shown
+
+
+def test_folder_as_target_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "project", create=True)
+    with pytest.raises(PseudorcaError, match="is a folder"):
+        write_report(store, tmp_path)
+
+
+def test_what_was_wished_of_the_names_is_said_of_each_kind_of_unit() -> None:
+    chosen = {"wanted": 0.2, "chosen": {"probability": 0.9}, "smallest_that_can_be_claimed": 0.1}
+    refused = {"wanted": 0.2, "chosen": None, "smallest_that_can_be_claimed": 0.53}
+    settings = [
+        {"classifier_id": "mine", "thresholds": {"encounter": chosen, "recording": refused}},
+        {"classifier_id": "other", "thresholds": {}, "gate_db": None},
+        {"classifier_id": "gated", "thresholds": {}, "gate_db": 12.0},
+    ]
+    runs = pd.DataFrame({"verb": "predict", "settings": [json.dumps(one) for one in settings]})
+    project: Any = SimpleNamespace(runs=runs)
+    first, second = _what_was_wished(project, "mine")
+    assert "encounters are named from a probability of 0.90 on" in first
+    assert "of recordings nobody can claim less than 53 %" in second
+    assert _what_was_wished(project, "other") == []
+    assert _what_was_wished(project, "a third") == []
+    assert "--gate 12)" in _what_was_wished(project, "gated")[0]
