@@ -23,6 +23,7 @@ import scipy.stats
 
 from pseudorca import project as workflow
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
@@ -83,10 +84,10 @@ def survey(effect: float, confound: float, seed: int) -> dict[str, object]:
         embedded = workflow.embed_project(store, workflow.EmbedderOptions())
         found = workflow.audit_project(
             store,
-            LogisticHead(c=0.01),
+            Recipe(LogisticHead(c=0.01)),
             Split("encounter"),
             workflow.AuditOptions(n_permutations=N_PERMUTATIONS, seed=seed, quick=True),
-        )
+        ).as_json()
     values = {row["name"]: row["value"] for row in found["controls"]}
     p_values = {row["name"]: row["p"] for row in found["controls"]}
     background = "background through the network"

@@ -29,19 +29,17 @@ import scipy.special
 from numpy.typing import NDArray
 
 from pseudorca import project as workflow
-from pseudorca.embedding.joint import load_embedders
 from pseudorca.evaluation.metrics import unit_truth
 from pseudorca.evaluation.paired import paired_difference
 from pseudorca.learning.crossval import OutOfFold, cross_validate
-from pseudorca.learning.dataset import labelled_clips, make_training_set
-from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.registry import make_head
-from pseudorca.learning.through_network import through_network
+from pseudorca.learning.labelled import LabelledProject
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.simulation import SurveyConfig, simulate_survey
-from pseudorca.store import EMBEDDER_FOLDER, Store
+from pseudorca.store import Store
 
 MEASURES = ("right", "loss", "calibrated_loss", "clips_right", "clips_loss")
 _EIGHTHS = 8
@@ -134,17 +132,13 @@ def measured(store: Store, name: str, settings: Mapping[str, Any], split: Split)
     kept = store.folder.parent / f"{name}-{abs(hash_of(settings, split))}.csv"
     if kept.exists():
         return pd.read_csv(kept)
-    embedder = load_embedders(store.folder / EMBEDDER_FOLDER)
-    recordings, clips = store.read("recordings"), store.read("clips")
-    clips, _ = labelled_clips(clips, recordings, store, embedder.embedder_id)
-    data = make_training_set(clips, recordings, store, embedder.embedder_id)
-    head: Any = LogisticHead()
-    if name != "frozen":
-        head = make_head("finetuned", **settings)
-        head, data = through_network(store, head, data, clips, recordings, embedder)
+    head = make_head("logistic") if name == "frozen" else make_head("finetuned", **settings)
+    labelled = LabelledProject.read(store, Recipe(head))
+    clips, recordings = labelled.clips, labelled.recordings
     folds = make_folds(clips, recordings, split)
     begun = time.monotonic()
-    scored = cross_validate(replace(data, groups=folds.units), folds, head)
+    data = replace(labelled.data, groups=folds.units)
+    scored = cross_validate(data, folds, labelled.trainer(split))
     table = by_encounter(clips, recordings, scored).assign(seconds=time.monotonic() - begun)
     table.to_csv(kept, index=False)
     return table

@@ -18,6 +18,7 @@ import numpy as np
 
 from pseudorca import project as workflow
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.simulation import SurveyConfig, simulate_survey
@@ -67,7 +68,7 @@ def measure(folder: Path, world: dict, seed: int) -> dict[tuple[str, str], float
     workflow.scan_project(store, folder / "survey" / "recordings", ScanOptions())
     workflow.embed_project(store, workflow.EmbedderOptions())
     splits = [Split("encounter", n_repeats=3), Split("random", n_repeats=3)]
-    result = workflow.evaluate_project(store, LogisticHead(), splits)
+    result = workflow.evaluate_project(store, Recipe(LogisticHead()), splits).as_json()
     return {(r["split"], r["unit"]): r["balanced_accuracy"] for r in result["results"]}
 
 

@@ -19,9 +19,11 @@ from pseudorca import project as workflow
 from pseudorca.backbones import Backbone, load_backbone
 from pseudorca.embedding.embedder import Embedder, save_embedder
 from pseudorca.embedding.stream import embed_clips
+from pseudorca.evaluation.evaluate import EvaluateOptions
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
@@ -113,8 +115,11 @@ def run(folder: Path, data: Path, weights: str, padding: str) -> None:
         embed_clips(clips, recordings, embedder, store)
         save_embedder(embedder, store.folder / workflow.EMBEDDER_FOLDER)
         found = workflow.evaluate_project(
-            store, LogisticHead(), list(SPLITS.values()), units=["recording"]
-        )["results"]
+            store,
+            Recipe(LogisticHead()),
+            list(SPLITS.values()),
+            options=EvaluateOptions(units=("recording",)),
+        ).as_json()["results"]
         cells = [
             f"{row['balanced_accuracy']:.3f} ({'-' if value is None else format(value, '.2f')})"
             for row, value in zip(found, PUBLISHED[name], strict=True)

@@ -17,6 +17,7 @@ import pandas as pd
 
 from pseudorca import project as workflow
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.project import AuditOptions, DecisionOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
@@ -80,7 +81,7 @@ def report(store: Store, folder: Path, network: str, options: dict, n_permutatio
     head = LogisticHead()
     splits = [Split("encounter", n_repeats=3), Split("random", n_repeats=3)]
     splits.append(Split("leave-one-outing-out"))
-    results = workflow.evaluate_project(store, head, splits)["results"]
+    results = workflow.evaluate_project(store, Recipe(head), splits).as_json()["results"]
     print("| split | unit | balanced accuracy | 95 % interval | Brier score (knowing nothing) |")
     print("|---|---|---|---|---|")
     for row in results:
@@ -91,8 +92,8 @@ def report(store: Store, folder: Path, network: str, options: dict, n_permutatio
         value = f"{row['balanced_accuracy']:.3f}"
         print(f"| {row['split']} | {row['unit']} | {value} | {interval} | {brier} |")
     audit = workflow.audit_project(
-        store, head, Split("encounter"), AuditOptions(n_permutations=n_permutations)
-    )
+        store, Recipe(head), Split("encounter"), AuditOptions(n_permutations=n_permutations)
+    ).as_json()
     print(f"\n{audit['summary']}\n")
     print("| control | votes | balanced accuracy | 95 % interval | p |\n|---|---|---|---|---|")
     for row in audit["controls"]:
@@ -102,7 +103,7 @@ def report(store: Store, folder: Path, network: str, options: dict, n_permutatio
         print(f"| {row['name']} | {votes} | {row['value']:.2f} | {interval} | {p} |")
     for name, sentence in audit["explained"].items():
         print(f"- {name}: {sentence}")
-    workflow.train_project(store, head)
+    workflow.train_project(store, Recipe(head))
     print("\n| sounds of no class | wrong at most | recordings | undecided | wrongly named |")
     print("|---|---|---|---|---|")
     for name, sounds in NO_SPECIES.items():

@@ -23,7 +23,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 MASKED = "(masked)"
 
-_VOLATILE = {"clips_per_s", "time_utc", "versions", "provenance", "wall_s", "tables", "seconds"}
+_VOLATILE = {
+    "clips_per_s", "provenance", "seconds", "seconds_computing_features", "tables", "time_utc",
+    "versions",
+}  # fmt: skip
 _ID = re.compile(r"\b[0-9a-f]{20,}\b")
 _TIME = re.compile(r"\b20(?:2[5-9]|3\d)-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00|Z)?\b")
 _PATH = re.compile(r"(?:/[^\s/'\",;]+)+/?")

@@ -8,7 +8,7 @@ from pseudorca.audit.audit import AuditOptions, audit_project
 from pseudorca.compare.compare import CompareOptions, compare_project
 from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
-from pseudorca.evaluation.evaluate import evaluate_project
+from pseudorca.evaluation.evaluate import EvaluateOptions, evaluate_project
 from pseudorca.events.decide_events import EventOptions, decide_events
 from pseudorca.formats.rocca import measure_contour_tables
 from pseudorca.frontends.spectrograms import spectrogram_project
@@ -26,6 +26,7 @@ __all__ = [
     "Computing",
     "DecisionOptions",
     "EmbedderOptions",
+    "EvaluateOptions",
     "EventOptions",
     "audit_project",
     "clip_project",

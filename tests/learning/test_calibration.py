@@ -160,12 +160,12 @@ def test_what_a_head_presupposes():
     labels = np.array(["Insular"] * 2 + ["Pelagic"] * 6, dtype=object)
     recordings = np.array(list("aabcdeff"), dtype=object)
     data = TrainingSet(np.zeros((8, 2), np.float32), labels, labels, recordings)
-    assert carried_prior(LogisticHead().settings(), data, CLASSES) is None
-    unweighted = carried_prior(LogisticHead(balance="none").settings(), data, CLASSES)
+    assert carried_prior(LogisticHead(), data, CLASSES) is None
+    unweighted = carried_prior(LogisticHead(balance="none"), data, CLASSES)
     np.testing.assert_allclose(unweighted, [1 / 6, 5 / 6])  # recordings
-    softmax = carried_prior(SoftmaxHead().settings(), data, CLASSES)
+    softmax = carried_prior(SoftmaxHead(), data, CLASSES)
     np.testing.assert_allclose(softmax, [0.25, 0.75])  # clips
-    assert carried_prior(SoftmaxHead(balance="sampler").settings(), data, CLASSES) is None
+    assert carried_prior(SoftmaxHead(balance="sampler"), data, CLASSES) is None
 
 
 def test_heads_of_several_networks_presuppose_what_one_of_them_does():
@@ -173,8 +173,8 @@ def test_heads_of_several_networks_presuppose_what_one_of_them_does():
     moments = np.array(["a", "b", "b", "c"], dtype=object)
     data = TrainingSet(np.zeros((4, 2), np.float32), labels, labels, moments)
     for head in (LogisticHead(balance="none"), SoftmaxHead(), LogisticHead()):
-        alone = carried_prior(head.settings(), data, ["Insular", "Pelagic"])
-        joined = carried_prior(MeanHead((head,)).settings(), data, ["Insular", "Pelagic"])
+        alone = carried_prior(head, data, ["Insular", "Pelagic"])
+        joined = carried_prior(MeanHead((head,)), data, ["Insular", "Pelagic"])
         np.testing.assert_equal(joined, alone)
 
 

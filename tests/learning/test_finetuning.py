@@ -271,7 +271,7 @@ def test_fine_tuning_lowers_the_loss_of_what_it_learns_from(make):
     assert losses[-1] < losses[0]
     said = np.array(trained.classes)[trained.log_probabilities(data.vectors).argmax(1)]
     assert (said == data.labels).mean() > 0.9
-    linear = trained.linear()
+    _, linear, _ = trained.parted(data.vectors)
     assert_array_equal(
         linear.log_probabilities(trained.vectors(data.vectors)),
         trained.log_probabilities(data.vectors),

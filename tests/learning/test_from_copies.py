@@ -10,13 +10,15 @@ import pytest
 from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet, Views
-from pseudorca.learning.from_copies import ViewsHead, learning_from
+from pseudorca.learning.from_copies import CopiesHead
 from pseudorca.learning.heads.base import fit_head, mean_said, recording_weights
 from pseudorca.learning.heads.logistic import LogisticHead
-from pseudorca.learning.heads.mean import MeanHead, side_by_side
+from pseudorca.learning.heads.mean import side_by_side
+from pseudorca.learning.heads.mixtures import GmmHead
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.preparation import Preparation, centred, referred, small_groups
-from pseudorca.learning.tuning import TunedHead, settled
+from pseudorca.learning.recipe import Recipe
+from pseudorca.learning.tuning import TunedHead
 from pseudorca.recordings.folds import Split, make_folds
 
 HEAD = LogisticHead(c=0.01)
@@ -82,14 +84,14 @@ def test_what_was_held_out_changes_nothing_that_is_learned():
     data = with_copies(data)
     assert data.views is not None
     folds = make_folds(clips, recordings, Split("encounter", n_folds=4, n_repeats=1))
-    usual = cross_validate(data, folds, ViewsHead(HEAD)).log_probabilities
+    usual = cross_validate(data, folds, CopiesHead(HEAD)).log_probabilities
     for _, _, _, test in list(folds)[:2]:
         held_out = set(data.groups[test])
         spoilt = data.views.vectors.copy()
         spoilt[np.isin(data.views.donors, list(held_out))] = 1e3  # heard there: must not be learned
         spoilt[:, test] = -1e3
         changed = replace(data, views=replace(data.views, vectors=spoilt))
-        found = cross_validate(changed, folds, ViewsHead(HEAD)).log_probabilities
+        found = cross_validate(changed, folds, CopiesHead(HEAD)).log_probabilities
         np.testing.assert_array_equal(found[0, test], usual[0, test])
 
 
@@ -114,7 +116,7 @@ def test_without_copies_the_head_learns_as_ever():
     folds = make_folds(clips, recordings, Split("encounter", n_folds=4, n_repeats=1))
     plain = cross_validate(data, folds, HEAD).log_probabilities
     np.testing.assert_array_equal(
-        cross_validate(data, folds, ViewsHead(HEAD)).log_probabilities, plain
+        cross_validate(data, folds, CopiesHead(HEAD)).log_probabilities, plain
     )
 
 
@@ -138,7 +140,7 @@ def test_copies_that_vary_what_encounters_vary_help_on_new_encounters():
         truth = (data.labels == "B").astype(int)
         right = [
             (cross_validate(data, folds, head).log_probabilities.argmax(axis=2) == truth).mean()
-            for head in (ViewsHead(LogisticHead(c=1.0)), LogisticHead(c=1.0))
+            for head in (CopiesHead(LogisticHead(c=1.0)), LogisticHead(c=1.0))
         ]
         gains.append(right[0] - right[1])
     assert np.mean(gains) > 0.05
@@ -223,15 +225,15 @@ def test_preparations_are_read_from_words():
 
 
 def test_only_views_change_the_head():
-    assert learning_from(HEAD, Preparation(centre="platform")) is HEAD
-    with_views = learning_from(HEAD, Preparation(views=True))
-    assert with_views.settings() == HEAD.settings() | {"views": True}
+    assert Recipe(HEAD, preparation=Preparation(centre="platform")).trainer() is HEAD
+    with_copies = Recipe(HEAD, preparation=Preparation(views=True)).trainer()
+    assert with_copies.settings() == HEAD.settings() | {"views": True}
 
 
-@pytest.mark.parametrize("head", [LogisticHead(), TunedHead("logistic"), TunedHead("gmm")])
+@pytest.mark.parametrize("head", [LogisticHead(), TunedHead(LogisticHead()), TunedHead(GmmHead())])
 def test_settings_are_chosen_on_clips_that_no_copy_is_of(head):
     _, _, data = survey(population=0.6, encounter=1.0)
-    trained = ViewsHead(head).fit(with_copies(data, noise=30.0))
+    trained = CopiesHead(head).fit(with_copies(data, noise=30.0))
     chosen = fit_head(head, data).details
     assert trained.details["n_views"] > 0
     for name in ("c", "tuned"):
@@ -246,10 +248,10 @@ def test_every_network_chooses_on_its_own_clips_and_learns_from_its_own_copies()
     assert other.views is not None
     both = np.concatenate([one.views.vectors, other.views.vectors], axis=2)
     data = replace(side_by_side([one, other]), views=replace(one.views, vectors=both))
-    head = learning_from(MeanHead((LogisticHead(),)), Preparation(views=True))
+    head = Recipe(join="scores", preparation=Preparation(views=True)).trainer()
     members = head.fit(data).members
     for member, alone in zip(members, (one, other), strict=True):
-        expected = ViewsHead(LogisticHead()).fit(alone)
+        expected = CopiesHead(LogisticHead()).fit(alone)
         np.testing.assert_array_equal(member.weights, expected.weights)
         assert member.details["c"] == LogisticHead().fit(alone).details["c"]
 
@@ -265,7 +267,7 @@ def test_groups_kept_aside_for_the_epoch_are_not_heard_in_any_copy():
             seen.append((data, validation))
             return super().fit(data, validation=validation)
 
-    fit_head(ViewsHead(Spy(n_epochs=2)), data)
+    fit_head(CopiesHead(Spy(n_epochs=2)), data)
     ((learned, aside),) = seen
     held = set(aside.groups)
     assert held
@@ -284,18 +286,18 @@ def test_a_validation_side_of_the_split_leaves_the_choice_as_it_is():
     train = np.flatnonzero(~np.isin(data.groups, ["E0", "E1"]))
     aside = data.take(np.flatnonzero(np.isin(data.groups, ["E0", "E1"])))
     side = data.take(train)
-    usual = ViewsHead(LogisticHead()).fit(side)
+    usual = CopiesHead(LogisticHead()).fit(side)
     np.testing.assert_array_equal(
-        ViewsHead(LogisticHead()).fit(side, validation=aside).weights, usual.weights
+        CopiesHead(LogisticHead()).fit(side, validation=aside).weights, usual.weights
     )
 
 
 def test_a_settled_head_learns_the_same_and_chooses_nothing():
     _, _, data = survey(population=0.6, encounter=1.0)
     data = with_copies(data)
-    trained = ViewsHead(LogisticHead()).fit(data)
-    head = settled(ViewsHead(LogisticHead()), trained.details)
-    assert head == ViewsHead(LogisticHead(c=trained.details["c"]))
+    trained = CopiesHead(LogisticHead()).fit(data)
+    head = CopiesHead(LogisticHead()).settled(trained.details)
+    assert head == CopiesHead(LogisticHead(c=trained.details["c"]))
     again = head.fit(data)
     np.testing.assert_array_equal(again.weights, trained.weights)
     assert again.details["c"] == trained.details["c"]
@@ -304,4 +306,4 @@ def test_a_settled_head_learns_the_same_and_chooses_nothing():
 
 def test_with_a_head_per_network_a_background_has_no_say_of_its_own():
     with pytest.raises(HeadError, match="--join scores"):
-        learning_from(MeanHead((HEAD,)), Preparation(reference="beside"))
+        Recipe(HEAD, "scores", preparation=Preparation(reference="beside"))

@@ -11,7 +11,7 @@ from pseudorca.learning.heads.base import load_trained
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.mean import MeanHead
 from pseudorca.learning.heads.softmax import SoftmaxHead
-from pseudorca.learning.pseudo_labels import PseudoLabelHead, Unlabelled
+from pseudorca.learning.pseudo_labels import PseudoLabelHead, PseudoLabels, Unlabelled
 from pseudorca.learning.tuning import TunedHead
 from pseudorca.recordings.folds import Split, make_folds
 
@@ -49,7 +49,7 @@ def test_sure_moments_join_and_unsure_ones_do_not(labelled):
     truth = ["Insular"] * 4 + ["Pelagic"] * 3
     others = unlabelled(labelled, truth)
     others.vectors[0] = 0.0  # between the classes
-    trained = PseudoLabelHead(INNER, 0.9, unlabelled=others).fit(labelled)
+    trained = PseudoLabelHead(INNER, PseudoLabels(0.9), others).fit(labelled)
     about = trained.details["pseudo_labels"]
     assert about == {"n_moments": 7, "joined": {"Insular": 3, "Pelagic": 3}}
     plain = INNER.fit(labelled)
@@ -58,7 +58,7 @@ def test_sure_moments_join_and_unsure_ones_do_not(labelled):
 
 def test_if_nothing_is_sure_the_head_is_the_plain_one(labelled):
     others = unlabelled(labelled, ["Insular"] * 4, apart=0.0, spread=0.01)
-    trained = PseudoLabelHead(INNER, 0.9, unlabelled=others).fit(labelled)
+    trained = PseudoLabelHead(INNER, PseudoLabels(0.9), others).fit(labelled)
     np.testing.assert_array_equal(trained.weights, INNER.fit(labelled).weights)
     assert trained.details["pseudo_labels"] == {"n_moments": 4, "joined": {}}
 
@@ -66,7 +66,7 @@ def test_if_nothing_is_sure_the_head_is_the_plain_one(labelled):
 def test_joining_is_training_on_them_under_their_names(labelled):
     truth = np.array(["Insular", "Pelagic", "Pelagic"], dtype=object)
     others = unlabelled(labelled, truth)
-    trained = PseudoLabelHead(INNER, 0.5, unlabelled=others).fit(labelled)
+    trained = PseudoLabelHead(INNER, PseudoLabels(0.5), others).fit(labelled)
     by_hand = INNER.fit(
         TrainingSet(
             np.concatenate([labelled.vectors, others.vectors]),
@@ -80,7 +80,7 @@ def test_joining_is_training_on_them_under_their_names(labelled):
 
 def test_settings_are_chosen_on_what_is_labelled(labelled):
     others = unlabelled(labelled, ["Insular", "Pelagic"] * 10)
-    trained = PseudoLabelHead(LogisticHead(), 0.9, unlabelled=others).fit(labelled)
+    trained = PseudoLabelHead(LogisticHead(), PseudoLabels(0.9), others).fit(labelled)
     assert trained.details["c"] == LogisticHead().fit(labelled).details["c"]
 
 
@@ -95,7 +95,7 @@ def test_a_weight_of_a_half_makes_two_moments_of_an_encounter_weigh_as_one(label
                 seen.append(data)
                 return super().fit(data, validation=validation)
 
-        head = PseudoLabelHead(Spy(c=100.0), 0.5, weight=weight, unlabelled=others)
+        head = PseudoLabelHead(Spy(c=100.0), PseudoLabels(0.5, weight=weight), others)
         head.fit(labelled)
         joined = seen[-1].recordings[len(labelled.labels) :]
         assert len(joined) == 5
@@ -131,7 +131,7 @@ def test_what_the_hidden_sounds_of_a_held_out_encounter_are_changes_no_score():
     found = []
     for truth in ("Insular", "Pelagic"):  # unlabelled clips of the encounter that is tested
         others = unlabelled(data, [truth] * 5, encounters=np.array(["Insular0"] * 5, dtype=object))
-        head = PseudoLabelHead(INNER, 0.5, unlabelled=others)
+        head = PseudoLabelHead(INNER, PseudoLabels(0.5), others)
         found.append(cross_validate(data, folds, head).log_probabilities[0])
     tested = clips["encounter"].to_numpy() == "Insular0"
     np.testing.assert_array_equal(found[0][tested], found[1][tested])
@@ -149,12 +149,12 @@ def test_it_is_saved_as_the_head_inside_is(labelled):
 def test_senseless_settings_are_refused(labelled):
     for settings in ({"min_probability": 1.0}, {"n_rounds": 0}, {"weight": 0.0}, {"weight": 2.0}):
         with pytest.raises(HeadError, match="expected"):
-            PseudoLabelHead(INNER, **settings)
-    for head in (SoftmaxHead(), TunedHead("softmax"), MeanHead((SoftmaxHead(),))):
+            PseudoLabels(**settings)
+    for head in (SoftmaxHead(), TunedHead(SoftmaxHead()), MeanHead((SoftmaxHead(),))):
         with pytest.raises(HeadError, match="chooses its epoch"):
             PseudoLabelHead(head)
     unbalanced = LogisticHead(balance="none")
-    for head in (unbalanced, MeanHead((unbalanced,)), TunedHead("logistic", {"balance": "none"})):
+    for head in (unbalanced, MeanHead((unbalanced,)), TunedHead(unbalanced)):
         with pytest.raises(HeadError, match="how frequent classes are"):
             PseudoLabelHead(head)
     with pytest.raises(HeadError, match="need the unlabelled clips"):

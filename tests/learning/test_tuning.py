@@ -10,7 +10,8 @@ from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.logistic import C_GRID, LogisticHead
-from pseudorca.learning.tuning import SPACES, TunedHead, tune
+from pseudorca.learning.heads.softmax import SoftmaxHead
+from pseudorca.learning.tuning import TunedHead, Tuning, tune
 from pseudorca.recordings.folds import Split, make_folds
 
 
@@ -32,7 +33,7 @@ def make_set(n_encounters=12, n_per=8, d=10, shift=1.0, seed=0):
 def test_tuning_c_by_the_grid_is_what_the_logistic_head_does_by_itself():
     data = make_set()
     own = LogisticHead(seed=3).fit(data)
-    tuned = tune(data, "logistic", seed=3)
+    tuned = tune(data, LogisticHead(seed=3))
     assert tuned.settings == {"c": own.details["c"]}
     losses = dict(zip(tuned.trials["c"], tuned.trials["log_loss"], strict=True))
     for c in C_GRID:
@@ -40,8 +41,8 @@ def test_tuning_c_by_the_grid_is_what_the_logistic_head_does_by_itself():
 
 
 def test_the_grid_takes_one_setting_after_another_as_the_study_did():
-    trials = tune(make_set(), "softmax", fixed={"n_epochs": 3, "standardise": True}).trials
-    rates, momenta = SPACES["softmax"].values()
+    trials = tune(make_set(), SoftmaxHead(n_epochs=3, standardise=True)).trials
+    rates, momenta = SoftmaxHead.space.values()
     assert len(trials) == len(rates) + len(momenta) - 1
     first = trials.iloc[: len(rates)]
     assert first["learning_rate"].tolist() == list(rates)
@@ -52,17 +53,17 @@ def test_the_grid_takes_one_setting_after_another_as_the_study_did():
 
 
 def test_a_rate_that_diverges_is_not_chosen():
-    tuned = tune(make_set(), "softmax", space={"learning_rate": (0.01, 1e38)})
+    tuned = tune(make_set(), SoftmaxHead(), Tuning(space={"learning_rate": (0.01, 1e38)}))
     assert tuned.settings == {"learning_rate": 0.01}
     assert np.isinf(tuned.trials["log_loss"].iloc[1])
     with pytest.raises(HeadError, match="no trial of learning_rate gives a finite loss"):
-        tune(make_set(), "softmax", space={"learning_rate": (1e38,)})
+        tune(make_set(), SoftmaxHead(), Tuning(space={"learning_rate": (1e38,)}))
 
 
 def test_a_tuned_head_never_sees_the_test_side():
     data = make_set()
     rows = np.flatnonzero(data.groups != "E0")
-    head = TunedHead("softmax", {"n_epochs": 3}, space={"learning_rate": (0.01, 0.1)})
+    head = TunedHead(SoftmaxHead(n_epochs=3), Tuning(space={"learning_rate": (0.01, 0.1)}))
     spoilt = data.vectors.copy()
     spoilt[data.groups == "E0"] += 50
     other = TrainingSet(spoilt, data.labels, data.groups, data.recordings)
@@ -84,7 +85,7 @@ def test_a_tuned_head_is_cross_validated_like_any_other_and_says_what_it_chose()
     )
     recordings = clips.assign(metadata=json.dumps({}))
     folds = make_folds(clips, recordings, Split("encounter", n_folds=3))
-    head = TunedHead("logistic", {"balance": "none"})
+    head = TunedHead(LogisticHead(balance="none"))
     scored = cross_validate(data, folds, head)
     assert np.isfinite(scored.log_probabilities).all()
     assert all(about["tuned"]["c"] in C_GRID for about in scored.details)
@@ -98,32 +99,30 @@ def test_a_tuned_head_is_cross_validated_like_any_other_and_says_what_it_chose()
 
 def test_too_few_groups_for_inner_folds_leave_the_heads_own_settings():
     data = make_set(n_encounters=2)
-    trained = TunedHead("softmax", {"n_epochs": 2}).fit(data)
+    trained = TunedHead(SoftmaxHead(n_epochs=2)).fit(data)
     assert trained.details["tuned"] == {}
     assert trained.details["trials"] == []
 
 
 def test_bad_requests_say_what_to_do():
     data = make_set()
-    with pytest.raises(HeadError, match="Did you mean 'logistic'"):
-        tune(data, "logistics")
+    head = LogisticHead()
     with pytest.raises(HeadError, match="unknown search 'gird'"):
-        tune(data, "logistic", search="gird")
-    with pytest.raises(HeadError, match="nothing to try"):
-        tune(data, "logistic", space={"c": ()})
+        Tuning("gird")
+    for space in ({"c": ()}, {}):
+        with pytest.raises(HeadError, match="nothing to tune of the logistic head"):
+            tune(data, head, Tuning(space=space))
     with pytest.raises(HeadError, match="has no setting momentum"):
-        tune(data, "logistic", space={"momentum": (0.9,)})
-    with pytest.raises(HeadError, match="both fixed and tried"):
-        tune(data, "logistic", fixed={"c": 1.0})
+        tune(data, head, Tuning(space={"momentum": (0.9,)}))
     with pytest.raises(HeadError, match="expected more than 0"):
-        tune(data, "logistic", space={"c": (1.0, -1.0)})
+        tune(data, head, Tuning(space={"c": (1.0, -1.0)}))
     with pytest.raises(HeadError, match="need 2"):
-        tune(data.take(np.flatnonzero(data.labels == "a")), "logistic")
+        tune(data.take(np.flatnonzero(data.labels == "a")), head)
 
 
 def test_optuna_searches_between_the_lowest_and_the_highest_value():
     pytest.importorskip("optuna")
-    found = tune(make_set(), "logistic", search="optuna", n_trials=8)
+    found = tune(make_set(), LogisticHead(), Tuning("optuna", n_trials=8))
     assert len(found.trials) == 8
     assert found.trials["c"].between(C_GRID[0], C_GRID[-1]).all()
     assert found.settings["c"] == found.trials.loc[found.trials["log_loss"].idxmin(), "c"]
@@ -132,24 +131,24 @@ def test_optuna_searches_between_the_lowest_and_the_highest_value():
 def test_optuna_goes_on_where_it_was_stopped(tmp_path):
     pytest.importorskip("optuna")
     data, storage = make_set(), tmp_path / "project" / "tuning.log"
-    stopped = tune(data, "logistic", search="optuna", n_trials=3, storage=storage)
+    stopped = tune(data, LogisticHead(), Tuning("optuna", n_trials=3), storage=storage)
     done = []
     whole = tune(
-        data, "logistic", search="optuna", n_trials=5, storage=storage,
+        data, LogisticHead(), Tuning("optuna", n_trials=5), storage=storage,
         progress=lambda n, total: done.append((n, total)),
     )  # fmt: skip
     assert done == [(4, 5), (5, 5)]
     pd.testing.assert_frame_equal(whole.trials.iloc[:3], stopped.trials)
     assert whole.trials["c"].nunique() == 5  # no trial is made twice
-    again = tune(data, "logistic", search="optuna", n_trials=5, storage=storage)
+    again = tune(data, LogisticHead(), Tuning("optuna", n_trials=5), storage=storage)
     pd.testing.assert_frame_equal(again.trials, whole.trials)
-    other = tune(make_set(seed=1), "logistic", search="optuna", n_trials=2, storage=storage)
+    other = tune(make_set(seed=1), LogisticHead(), Tuning("optuna", n_trials=2), storage=storage)
     assert len(other.trials) == 2  # other clips are another question
 
 
 def test_optuna_bears_trials_that_diverge():
     pytest.importorskip("optuna")
     space = {"learning_rate": (0.001, 1e38)}
-    tuned = tune(make_set(), "softmax", space=space, search="optuna", n_trials=6)
+    tuned = tune(make_set(), SoftmaxHead(), Tuning("optuna", space, n_trials=6))
     assert len(tuned.trials) == 6
     assert np.isfinite(tuned.trials["log_loss"].min())

@@ -17,6 +17,7 @@ from pseudorca.embedding.augmentation.apart import BackgroundFrontEnd
 from pseudorca.embedding.joint import load_embedders
 from pseudorca.errors import AudioError, FoldError
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
@@ -59,7 +60,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Store:
 
 @pytest.fixture(scope="module")
 def audited(project: Store) -> dict:
-    return workflow.audit_project(project, HEAD, SPLIT, OPTIONS)
+    return workflow.audit_project(project, Recipe(HEAD), SPLIT, OPTIONS).as_json()
 
 
 def test_audit_has_every_control_and_says_who_votes(audited):
@@ -100,7 +101,7 @@ def test_audit_again_says_the_same_and_reads_no_audio(project, audited, monkeypa
         raise AssertionError("a second audit read audio")
 
     monkeypatch.setattr(audio.Reader, "__init__", refuse)
-    again = workflow.audit_project(project, HEAD, SPLIT, OPTIONS)
+    again = workflow.audit_project(project, Recipe(HEAD), SPLIT, OPTIONS).as_json()
     assert again["controls"] == audited["controls"]
     assert again["swap"] == audited["swap"]
     assert len(project.read("audits")) == 1
@@ -167,7 +168,7 @@ def test_what_is_away_or_another_is_measured_when_it_is_back_by_as_many_threads_
 
 def test_audit_refuses_a_split_that_tears_encounters_apart(project):
     with pytest.raises(FoldError, match="both sides"):
-        workflow.audit_project(project, HEAD, Split("random", 3), OPTIONS)
+        workflow.audit_project(project, Recipe(HEAD), Split("random", 3), OPTIONS)
 
 
 def test_audit_verb_prints_one_json_object(project, audited):
@@ -221,7 +222,7 @@ def test_audit_of_a_simulated_survey_is_right_about_the_recorder(tmp_path, effec
     workflow.clip_project(store, ClipOptions())
     workflow.embed_project(store, workflow.EmbedderOptions())
     options = workflow.AuditOptions(n_permutations=39, quick=True)
-    found = workflow.audit_project(store, HEAD, Split("encounter"), options)
+    found = workflow.audit_project(store, Recipe(HEAD), Split("encounter"), options).as_json()
     assert (found["verdict"] == "recorder") == (confound == 1.0)
     if not effect:
         assert found["verdict"] != "animals"

@@ -17,6 +17,7 @@ from pseudorca.embedding.known import known_embedders
 from pseudorca.errors import PseudorcaError
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.folds import Split
 from pseudorca.store import EMBEDDER_FOLDER, Store
 
@@ -30,7 +31,7 @@ OPTIONS = workflow.CompareOptions(
 
 
 def test_all_embedders_are_compared_and_written(embedded: Store, tmp_path: Path) -> None:
-    result = workflow.compare_project(embedded, OPTIONS, tmp_path / "out")
+    result = workflow.compare_project(embedded, OPTIONS, tmp_path / "out").as_json()
     names = {
         BACKBONE, "logmel", "mean_spectrum", f"{BACKBONE} + logmel, side by side",
         f"{BACKBONE} + logmel, mean of scores",
@@ -53,10 +54,10 @@ def test_all_embedders_are_compared_and_written(embedded: Store, tmp_path: Path)
 def test_a_second_run_computes_nothing_and_says_the_same(
     embedded: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = workflow.compare_project(embedded, OPTIONS, tmp_path)
+    first = workflow.compare_project(embedded, OPTIONS, tmp_path).as_json()
     n_runs = len(embedded.read("runs", where="verb = 'embed'"))
     monkeypatch.setattr(compare_stage, "embed_clips", None)
-    second = workflow.compare_project(embedded, OPTIONS, tmp_path)
+    second = workflow.compare_project(embedded, OPTIONS, tmp_path).as_json()
     assert len(embedded.read("runs", where="verb = 'embed'")) == n_runs
     drop = ("clips_per_s",)
     for one, other in zip(first["rows"], second["rows"], strict=True):
@@ -107,7 +108,7 @@ def test_what_is_not_for_commercial_use_is_compared_but_not_chosen(
         return "unknown (local weights file)" in licence
 
     monkeypatch.setattr(compare_stage, "is_non_commercial", limited)
-    result = workflow.compare_project(embedded, OPTIONS, tmp_path)
+    result = workflow.compare_project(embedded, OPTIONS, tmp_path).as_json()
     left_out = [name for name in result["variants"] if BACKBONE in name]
     assert list(result["not_chosen_among"]) == left_out
     assert len(left_out) == 3  # alone, and both ensembles that it is in
@@ -117,12 +118,14 @@ def test_what_is_not_for_commercial_use_is_compared_but_not_chosen(
     assert "unknown (local weights file)" in result["summary"]
     rows = {row["variant"]: row for row in result["rows"]}
     assert (rows[BACKBONE]["may_be_chosen"], rows["logmel"]["may_be_chosen"]) == (False, True)
-    every = workflow.compare_project(embedded, replace(OPTIONS, choose_among=("all",)), tmp_path)
+    every = workflow.compare_project(
+        embedded, replace(OPTIONS, choose_among=("all",)), tmp_path
+    ).as_json()
     assert (every["n_chosen_among"], every["not_chosen_among"]) == (5, {})
     mine = replace(OPTIONS, choose_among=(BACKBONE,))
-    assert set(workflow.compare_project(embedded, mine, tmp_path)["chosen"]["encounter"]) == {
-        BACKBONE
-    }
+    assert set(
+        workflow.compare_project(embedded, mine, tmp_path).as_json()["chosen"]["encounter"]
+    ) == {BACKBONE}
     with pytest.raises(PseudorcaError, match="nothing to choose among"):
         workflow.compare_project(embedded, workflow.CompareOptions(only=(BACKBONE,)), tmp_path)
     wanted = replace(OPTIONS, choose_among=("birdnet",))
@@ -150,8 +153,8 @@ def test_the_verb_writes_a_page_and_a_figure(embedded: Store) -> None:
 @pytest.mark.parametrize("name", ["svm", "forest", "gmm"])
 def test_classic_heads_do_the_whole_job(embedded: Store, name: str) -> None:
     head = make_head(name, n_trees=20 if name == "forest" else None)
-    workflow.evaluate_project(embedded, head, [Split("encounter", n_folds=2)])
-    trained = workflow.train_project(embedded, head)
+    workflow.evaluate_project(embedded, Recipe(head), [Split("encounter", n_folds=2)])
+    trained = workflow.train_project(embedded, Recipe(head)).as_json()
     again = Classifier.load(Path(trained["classifier"]))
     assert again.classifier_id == trained["classifier_id"]
     result = workflow.predict_project(embedded)
@@ -161,7 +164,9 @@ def test_classic_heads_do_the_whole_job(embedded: Store, name: str) -> None:
 @pytest.mark.slow
 def test_a_markov_model_is_trained_on_frames(embedded: Store) -> None:
     workflow.embed_project(embedded, workflow.EmbedderOptions("mfcc_frames"))
-    trained = workflow.train_project(embedded, make_head("hmm", n_states=2, n_iterations=5))
+    trained = workflow.train_project(
+        embedded, Recipe(make_head("hmm", n_states=2, n_iterations=5))
+    ).as_json()
     result = workflow.predict_project(embedded)
     encounters = pd.read_csv(Path(result["output"]) / "encounters.csv")
     assert set(encounters["most_probable"]) == {"Insular"}  # as they were made

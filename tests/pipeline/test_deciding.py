@@ -11,6 +11,7 @@ from pseudorca import project as workflow
 from pseudorca.errors import ManifestError, PseudorcaError, StoreError
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.project import DecisionOptions
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import OTHER, Split
@@ -22,7 +23,7 @@ from .conftest import BACKBONE, RATE
 
 @pytest.fixture
 def trained(embedded: Store) -> Store:
-    workflow.train_project(embedded, LogisticHead(c=0.01))
+    workflow.train_project(embedded, Recipe(LogisticHead(c=0.01)))
     return embedded
 
 
@@ -121,13 +122,15 @@ def with_noise(survey: Path, tmp_path: Path, weights: Path) -> Store:
 
 
 def test_other_sounds_are_none_of_the_classes(with_noise: Store, tmp_path: Path) -> None:
-    result = workflow.train_project(with_noise, LogisticHead(c=0.01))
+    result = workflow.train_project(with_noise, Recipe(LogisticHead(c=0.01))).as_json()
     assert set(result["classes"]) == {"Insular", "Pelagic", OTHER}
     sound = 0.3 * np.random.default_rng(9).standard_normal(3 * RATE)
     sf.write(tmp_path / "noise.wav", sound, RATE)
     said = workflow.predict_project(with_noise, [tmp_path / "noise.wav"])
     assert said["recordings_per_class"] == {OTHER: 1}
-    found = workflow.evaluate_project(with_noise, LogisticHead(c=0.01), [Split("encounter")])
+    found = workflow.evaluate_project(
+        with_noise, Recipe(LogisticHead(c=0.01)), [Split("encounter")]
+    ).as_json()
     (row,) = [r for r in found["results"] if r["unit"] == "encounter"]
     assert set(row["per_class"]) == {"Insular", "Pelagic", OTHER}
     assert row["classes_tested"] == ["Insular", "Pelagic"]

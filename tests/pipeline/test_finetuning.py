@@ -21,6 +21,7 @@ from pseudorca.errors import AudioError, HeadError, StoreError
 from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
@@ -105,8 +106,8 @@ def test_a_full_disk_stops_in_plain_words(embedded: Store, tmp_path: Path) -> No
 def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, survey: Path) -> None:
     said: list[str] = []
     result = workflow.evaluate_project(
-        embedded, QUICK, [Split("encounter", n_folds=2, n_repeats=1)], stage=said.append
-    )
+        embedded, Recipe(QUICK), [Split("encounter", n_folds=2, n_repeats=1)], stage=said.append
+    ).as_json()
     assert {row["unit"] for row in result["results"]} == {"clip", "recording", "encounter"}
     assert result["recipe"]["head"]["head"] == "finetuned"
     about = json.loads(embedded.read("evaluations")["result"].iloc[0])
@@ -115,7 +116,7 @@ def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, sur
     assert not (embedded.folder / "finetuning").exists()
 
     frozen = embedder_of(embedded)
-    trained = workflow.train_project(embedded, QUICK, stage=said.append)
+    trained = workflow.train_project(embedded, Recipe(QUICK), stage=said.append).as_json()
     assert len(said) == 1  # the inputs are there
     assert "notices" in trained
     classifier = Classifier.load(Path(trained["classifier"]))
@@ -139,9 +140,9 @@ def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, sur
 def test_what_another_verb_was_killed_in_stays(embedded: Store) -> None:
     other = embedded.folder / "finetuning" / "of another verb"
     other.mkdir(parents=True)
-    workflow.train_project(embedded, make_head("logistic", c=0.1))
+    workflow.train_project(embedded, Recipe(make_head("logistic", c=0.1)))
     split = [Split("encounter", n_folds=2, n_repeats=1)]
-    workflow.evaluate_project(embedded, make_head("finetuned", n_epochs=1, stages=1), split)
+    workflow.evaluate_project(embedded, Recipe(make_head("finetuned", n_epochs=1, stages=1)), split)
     assert list((embedded.folder / "finetuning").iterdir()) == [other]
 
 

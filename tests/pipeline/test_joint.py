@@ -16,8 +16,8 @@ from pseudorca.errors import BackboneError, HeadError
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.dataset import labelled_clips, make_training_set
 from pseudorca.learning.heads.logistic import LogisticHead
-from pseudorca.learning.heads.mean import MeanHead
-from pseudorca.learning.pseudo_labels import PseudoLabelHead
+from pseudorca.learning.pseudo_labels import PseudoLabels
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
@@ -61,11 +61,13 @@ def test_a_training_set_knows_where_one_embedding_ends(joint: Store) -> None:
     assert data.vectors.shape == (len(clips), 288)
 
 
-@pytest.mark.parametrize("head", [HEAD, MeanHead((HEAD,))], ids=["embeddings", "scores"])
-def test_the_whole_job(joint: Store, tmp_path: Path, head) -> None:
-    result = workflow.evaluate_project(joint, head, [Split("encounter", n_folds=2)])
+@pytest.mark.parametrize("join", ["embeddings", "scores"])
+def test_the_whole_job(joint: Store, tmp_path: Path, join) -> None:
+    result = workflow.evaluate_project(
+        joint, Recipe(HEAD, join), [Split("encounter", n_folds=2)]
+    ).as_json()
     assert {row["unit"] for row in result["results"]} == {"clip", "recording", "encounter"}
-    trained = workflow.train_project(joint, head)
+    trained = workflow.train_project(joint, Recipe(HEAD, join)).as_json()
     classifier = Classifier.load(Path(trained["classifier"]))
     assert isinstance(classifier.embedder, JointEmbedder)
     assert classifier.classifier_id == trained["classifier_id"]
@@ -90,7 +92,7 @@ def test_the_whole_job(joint: Store, tmp_path: Path, head) -> None:
 
 
 def test_a_gate_passes_over_the_same_windows_for_every_member(joint: Store) -> None:
-    workflow.train_project(joint, HEAD)
+    workflow.train_project(joint, Recipe(HEAD))
     plain = workflow.predict_project(joint)
     gated = workflow.predict_project(joint, gate_db=199.0)
     assert gated["n_quiet"] == plain["n_clips"]
@@ -118,12 +120,12 @@ def test_an_untrained_network_says_so(scanned: Store) -> None:
 
 
 def test_pseudo_labels_join_from_the_unknown_folder(joint: Store) -> None:
-    head = PseudoLabelHead(HEAD, 0.6)
-    trained = workflow.train_project(joint, head)
+    recipe = Recipe(HEAD, pseudo_labels=PseudoLabels(0.6))
+    trained = workflow.train_project(joint, recipe).as_json()
     joined = trained["pseudo_labels"]["joined"]
     assert trained["pseudo_labels"]["n_moments"] == 12
     assert joined["Insular"] == 12  # as they were made
-    result = workflow.evaluate_project(joint, head, [Split("encounter", n_folds=2)])
+    result = workflow.evaluate_project(joint, recipe, [Split("encounter", n_folds=2)]).as_json()
     assert result["recipe"]["head"]["pseudo_labels"]["min_probability"] == 0.6
 
 
@@ -131,19 +133,23 @@ def test_without_unlabelled_recordings_pseudo_labels_are_an_error(joint: Store) 
     clips = joint.read("clips")
     joint.write("clips", clips[clips["label"].notna()])
     with pytest.raises(HeadError, match="no unlabelled clips"):
-        workflow.train_project(joint, PseudoLabelHead(HEAD))
+        workflow.train_project(joint, Recipe(HEAD, pseudo_labels=PseudoLabels()))
 
 
 @pytest.mark.slow
 def test_an_audit_hears_all_members(joint: Store) -> None:
     options = workflow.AuditOptions(n_permutations=20)
-    found = workflow.audit_project(joint, HEAD, Split("encounter", n_folds=2), options)
+    found = workflow.audit_project(
+        joint, Recipe(HEAD), Split("encounter", n_folds=2), options
+    ).as_json()
     assert found["verdict"] in ("animals", "recorder", "cannot tell")
     names = {row["name"] for row in found["controls"]}
     assert {"model", "random split"} <= names
     assert found["bands"] is None
     assert "one network on pictures" in found["explained"]["bands"]
-    again = workflow.audit_project(joint, HEAD, Split("encounter", n_folds=2), options)
+    again = workflow.audit_project(
+        joint, Recipe(HEAD), Split("encounter", n_folds=2), options
+    ).as_json()
     assert again["controls"] == found["controls"]
 
 

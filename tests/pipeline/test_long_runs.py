@@ -27,6 +27,7 @@ from pseudorca.frontends.windows import EfficientATFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.preparation import PLAIN
+from pseudorca.learning.recipe import Recipe
 from pseudorca.prediction import predictor as scores
 from pseudorca.prediction.predict import _heard, _notices
 from pseudorca.prediction.predictor import portions
@@ -58,7 +59,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trained(embedded: Store) -> Store:
     """A project with a classifier."""
-    workflow.train_project(embedded, LogisticHead())
+    workflow.train_project(embedded, Recipe(LogisticHead()))
     return embedded
 
 

@@ -25,7 +25,7 @@ from pseudorca.learning.heads.base import mean_said
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.preparation import Preparation, prepared_set
-from pseudorca.learning.recipe import arguments_of
+from pseudorca.learning.recipe import Recipe
 from pseudorca.pages.blocks import Commands
 from pseudorca.prediction import predictor as scores
 from pseudorca.recordings.clips import ClipOptions
@@ -80,7 +80,7 @@ def test_other_processes_make_the_same_copies(scanned: Store, survey: Path, tmp_
     tables = []
     for store, computing in ((scanned, None), (other, workflow.Computing(n_workers=1))):
         workflow.embed_project(store, both, computing=computing)
-        workflow.train_project(store, HEAD, preparation=ALL)
+        workflow.train_project(store, Recipe(HEAD, preparation=ALL))
         workflow.predict_project(store, [survey / "Insular"], computing=computing)
         names = store._database.list_tables(limit=1000).tables
         tables.append(
@@ -125,7 +125,7 @@ def test_copies_differ_from_their_clips_and_stand_in_their_rows(prepared: Store)
 def test_training_and_prediction_prepare_alike(
     prepared: Store, survey: Path, made: Preparation
 ) -> None:
-    said = workflow.train_project(prepared, HEAD, preparation=made)
+    said = workflow.train_project(prepared, Recipe(HEAD, preparation=made)).as_json()
     assert said["preparation"] == made.settings()
     classifier = Classifier.load(Path(said["classifier"]))
     assert classifier.preparation == made
@@ -144,7 +144,7 @@ def test_training_and_prediction_prepare_alike(
 def test_a_lone_waveform_is_scored_only_where_it_is_enough(prepared: Store) -> None:
     sound = (0.1 * np.random.default_rng(0).standard_normal(32_000)).astype(np.float32)
     for made, is_enough in ((Preparation(reference="minus"), True), (ALL, False)):
-        said = workflow.train_project(prepared, HEAD, preparation=made)
+        said = workflow.train_project(prepared, Recipe(HEAD, preparation=made)).as_json()
         classifier = Classifier.load(Path(said["classifier"]))
         if is_enough:
             scores = classifier.log_probabilities([sound], sample_rate=32_000)
@@ -159,14 +159,14 @@ def test_a_lone_waveform_is_scored_only_where_it_is_enough(prepared: Store) -> N
 
 def test_evaluate_tells_what_centring_takes_and_keeps_recipes_apart(prepared: Store) -> None:
     split = [Split("encounter", n_folds=2, n_repeats=1)]
-    plain = workflow.evaluate_project(prepared, HEAD, split)
+    plain = workflow.evaluate_project(prepared, Recipe(HEAD), split).as_json()
     made = workflow.evaluate_project(
-        prepared, HEAD, split, preparation=Preparation(views=True, centre="encounter")
-    )
+        prepared, Recipe(HEAD, preparation=Preparation(views=True, centre="encounter")), split
+    ).as_json()
     assert plain["classifier_id"] != made["classifier_id"]
     assert any("transductive" in text for text in made["notices"])
     assert any("of one class" in text for text in made["notices"])
-    again = workflow.evaluate_project(prepared, HEAD, split)
+    again = workflow.evaluate_project(prepared, Recipe(HEAD), split).as_json()
     assert again["classifier_id"] == plain["classifier_id"]
 
 
@@ -176,7 +176,7 @@ def test_without_copies_there_is_a_word_on_how_to_get_them(embedded: Store) -> N
         (Preparation(reference="minus"), "--reference"),
     ):
         with pytest.raises(HeadError, match=word):
-            workflow.train_project(embedded, HEAD, preparation=made)
+            workflow.train_project(embedded, Recipe(HEAD, preparation=made))
 
 
 def test_compare_puts_prepared_embeddings_beside_plain_ones(
@@ -186,7 +186,7 @@ def test_compare_puts_prepared_embeddings_beside_plain_ones(
         splits=(Split("encounter", n_folds=2, n_repeats=1),),
         prepare=(Preparation(views=True), Preparation(reference="minus")),
     )
-    result = workflow.compare_project(prepared, options, tmp_path / "comparison")
+    result = workflow.compare_project(prepared, options, tmp_path / "comparison").as_json()
     assert {"logmel", "logmel, learned from views", "logmel, minus its background"} <= set(
         result["variants"]
     )
@@ -221,8 +221,11 @@ def test_the_verbs_take_what_is_to_be_prepared(prepared: Store, survey: Path) ->
 def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> None:
     split = [Split("encounter", n_folds=2, n_repeats=1)]
     made = Preparation(views=True, centre="platform")
-    trained = workflow.train_project(prepared, HEAD, preparation=made)
-    assert arguments_of(trained["recipe"]) == " --c 0.1 --prepare views,centre=platform"
+    trained = workflow.train_project(prepared, Recipe(HEAD, preparation=made)).as_json()
+    assert (
+        Recipe.from_settings(trained["recipe"]).arguments()
+        == " --c 0.1 --prepare views,centre=platform"
+    )
     before = read_project(prepared)
     (step,) = [
         line
@@ -231,10 +234,10 @@ def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> 
         for line in block.lines
     ]
     assert step.endswith("--split encounter --split random --c 0.1 --prepare views,centre=platform")
-    workflow.evaluate_project(prepared, HEAD, split)
+    workflow.evaluate_project(prepared, Recipe(HEAD), split)
     (plain,) = read_project(prepared).evaluations
     assert not is_saved(read_project(prepared), plain)
-    workflow.evaluate_project(prepared, HEAD, split, preparation=made)
+    workflow.evaluate_project(prepared, Recipe(HEAD, preparation=made), split)
     project = read_project(prepared)
     honest = headline(project)
     assert honest is not None
@@ -242,7 +245,7 @@ def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> 
     assert is_saved(project, honest)
     assert "learned from views, centred by platform" in honest.head
     workflow.embed_project(prepared, replace(OPTIONS, n_views=3))  # other copies, another recipe
-    workflow.evaluate_project(prepared, HEAD, split, preparation=made)
+    workflow.evaluate_project(prepared, Recipe(HEAD, preparation=made), split)
     others = [e for e in read_project(prepared).evaluations if not is_saved(project, e)]
     assert len(others) == 2
 
@@ -250,7 +253,7 @@ def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> 
 def test_a_classifier_that_cannot_be_written_leaves_the_one_that_was_there(
     prepared: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = Path(workflow.train_project(prepared, HEAD)["classifier"])
+    first = Path(workflow.train_project(prepared, Recipe(HEAD)).as_json()["classifier"])
     before = Classifier.load(first).classifier_id
 
     def full(*_: Any) -> None:
@@ -259,10 +262,10 @@ def test_a_classifier_that_cannot_be_written_leaves_the_one_that_was_there(
     with monkeypatch.context() as patch:
         patch.setattr("pseudorca.learning.classifier.save_file", full)
         with pytest.raises(ClassifierError, match="No space left"):
-            workflow.train_project(prepared, LogisticHead(c=1.0))
+            workflow.train_project(prepared, Recipe(LogisticHead(c=1.0)))
     assert Classifier.load(first).classifier_id == before
     kept = set(first.iterdir())
-    workflow.train_project(prepared, LogisticHead(c=1.0))
+    workflow.train_project(prepared, Recipe(LogisticHead(c=1.0)))
     assert Classifier.load(first).classifier_id != before
     assert set(first.iterdir()) == kept
 
@@ -270,8 +273,8 @@ def test_a_classifier_that_cannot_be_written_leaves_the_one_that_was_there(
 def test_an_audit_hears_the_classifier_that_is_trained(prepared: Store) -> None:
     split = Split("encounter", 2)
     options = workflow.AuditOptions(n_permutations=20)
-    plain = workflow.audit_project(prepared, HEAD, split, options)
-    made = workflow.audit_project(prepared, HEAD, split, options, preparation=ALL)
+    plain = workflow.audit_project(prepared, Recipe(HEAD), split, options).as_json()
+    made = workflow.audit_project(prepared, Recipe(HEAD, preparation=ALL), split, options).as_json()
     rows = [{row["name"]: row for row in one["controls"]} for one in (plain, made)]
     voting = [name for name, row in rows[0].items() if row["kind"] in ("nuisance", "shown")]
     assert len(voting) > 3
@@ -290,14 +293,16 @@ def test_an_audit_hears_the_classifier_that_is_trained(prepared: Store) -> None:
     scored = cross_validate(replace(data, groups=folds.units), folds, learner)
     right = rightness(clips, scored, folds.units).groupby("label")["right"].mean().mean()
     assert rows[1]["model"]["value"] == pytest.approx(right)
-    evaluated = workflow.evaluate_project(prepared, HEAD, [split], preparation=ALL)
+    evaluated = workflow.evaluate_project(
+        prepared, Recipe(HEAD, preparation=ALL), [split]
+    ).as_json()
     again = workflow.audit_project(
-        prepared, HEAD, split, replace(options, quick=True), preparation=ALL
-    )
+        prepared, Recipe(HEAD, preparation=ALL), split, replace(options, quick=True)
+    ).as_json()
     (result,) = [row for row in evaluated["results"] if row["unit"] == "encounter"]
     assert again["evaluated"]["balanced_accuracy"] == result["balanced_accuracy"]
     with pytest.raises(HeadError, match="train and evaluate"):
-        workflow.audit_project(prepared, make_head("finetuned"), split)
+        workflow.audit_project(prepared, Recipe(make_head("finetuned")), split)
 
 
 def test_the_choice_may_take_the_named_network_however_prepared(
@@ -309,7 +314,7 @@ def test_the_choice_may_take_the_named_network_however_prepared(
         choose_among=("logmel",),
         prepare=(ALL, Preparation(reference="beside")),
     )
-    result = workflow.compare_project(prepared, options, tmp_path)
+    result = workflow.compare_project(prepared, options, tmp_path).as_json()
     eligible = [name for name, one in result["variants"].items() if one["may_be_chosen"]]
     assert eligible == ["logmel", f"logmel, {ALL.name}", "logmel, beside its background"]
     plain, averaged, beside = (result["variants"][name] for name in eligible)
@@ -321,7 +326,7 @@ def test_the_choice_may_take_the_named_network_however_prepared(
 def test_a_portion_without_what_is_centred_by_does_not_end_a_prediction(
     prepared: Store, survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workflow.train_project(prepared, HEAD, preparation=Preparation(centre="platform"))
+    workflow.train_project(prepared, Recipe(HEAD, preparation=Preparation(centre="platform")))
     monkeypatch.setattr(scores, "portions", partial(scores.portions, n_clips=1))
     strange = tmp_path / "strange" / "nobody knows"
     strange.mkdir(parents=True)

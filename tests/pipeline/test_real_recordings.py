@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from pseudorca import cli
 from pseudorca import project as workflow
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import Store
 
@@ -75,7 +76,7 @@ def test_any_rate_channel_count_and_format_goes_through(tmp_path):
     workflow.scan_project(store, training, ScanOptions())
     options = workflow.EmbedderOptions("mobilenet_v2_tf", str(WEIGHTS))
     workflow.embed_project(store, options)
-    workflow.train_project(store, LogisticHead(c=0.01))
+    workflow.train_project(store, Recipe(LogisticHead(c=0.01)))
     result = workflow.predict_project(store, files)
     assert (result["n_files"], result["n_problems"]) == (4, 0)
     said = pd.read_csv(Path(result["output"]) / "recordings.csv")
@@ -102,7 +103,7 @@ def test_long_files_keep_their_clock_in_every_table(tmp_path):
     store = Store(tmp_path / "p", create=True)
     workflow.scan_project(store, training, ScanOptions())
     workflow.embed_project(store, workflow.EmbedderOptions())
-    workflow.train_project(store, LogisticHead(c=0.01))
+    workflow.train_project(store, Recipe(LogisticHead(c=0.01)))
     out = tmp_path / "out"
     result = workflow.predict_project(
         store, [buoy, mp3, six, soundtrap], output=out, kinds=("csv", "raven"), max_gap_s=None,

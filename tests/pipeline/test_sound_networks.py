@@ -11,6 +11,7 @@ from pseudorca import project as workflow
 from pseudorca.errors import BackboneError, FrontEndError
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import CLASSIFIER_FOLDER, Store
@@ -37,7 +38,7 @@ def test_main_job_with_a_network_on_sound(name, slow, cut, shared_weights):
     assert made["embedding_size"] == {"yamnet": 1024, "mn04_as": 384}[name]
     assert any("slowed 2 times" in notice for notice in made["notices"]) == (slow == 2)
     assert workflow.embed_project(cut, options)["n_new"] == 0
-    workflow.train_project(cut, make_head("logistic", c=0.01))
+    workflow.train_project(cut, Recipe(make_head("logistic", c=0.01)))
     said = workflow.predict_project(cut)
     assert said["n_problems"] == 0
     classifier = Classifier.load(cut.folder / CLASSIFIER_FOLDER / "classifier", device="cpu")

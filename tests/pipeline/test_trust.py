@@ -14,6 +14,7 @@ from pseudorca import project as workflow
 from pseudorca.cli import app
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.prediction.rules import decision_rules
 from pseudorca.project import AuditOptions, DecisionOptions
 from pseudorca.recordings.clips import ClipOptions
@@ -49,8 +50,10 @@ def project(root: Path, weights: Path, folder_of: dict[str, str], *, silent: str
 
 def test_folders_of_equal_names_in_two_classes_are_said(tmp_path: Path, weights: Path) -> None:
     store = project(tmp_path, weights, {"Insular": "Enc", "Pelagic": "Enc"})
-    found = workflow.evaluate_project(store, HEAD, [SPLIT])
-    audited = workflow.audit_project(store, HEAD, SPLIT, AuditOptions(20, quick=True))
+    found = workflow.evaluate_project(store, Recipe(HEAD), [SPLIT]).as_json()
+    audited = workflow.audit_project(
+        store, Recipe(HEAD), SPLIT, AuditOptions(20, quick=True)
+    ).as_json()
     for result in (found, audited):
         (notice,) = [text for text in result["notices"] if "hold clips of several classes" in text]
         assert "4 of 4 encounters" in notice
@@ -62,7 +65,7 @@ def test_folders_of_equal_names_in_two_classes_are_said(tmp_path: Path, weights:
 def test_silent_clips_stop_no_audit(tmp_path: Path, weights: Path) -> None:
     """One without any sample is left out and said; one of a single bit is heard."""
     store = project(tmp_path, weights, {"Insular": "A_", "Pelagic": "B_"}, silent="Insular21")
-    found = workflow.audit_project(store, HEAD, SPLIT, AuditOptions(20))
+    found = workflow.audit_project(store, Recipe(HEAD), SPLIT, AuditOptions(20)).as_json()
     assert (found["n_clips"], len(store.read("clips"))) == (17, 18)
     assert any(
         text.startswith("Left out, since embedding them failed") for text in found["notices"]
@@ -77,10 +80,12 @@ def test_the_audit_says_what_evaluate_said_of_the_same_recipe(
 ) -> None:
     store = project(tmp_path, weights, {"Insular": "A_", "Pelagic": "B_"})
     options = AuditOptions(20, clips_per_encounter=1, quick=True)
-    assert workflow.audit_project(store, HEAD, SPLIT, options)["evaluated"] is None
-    found = workflow.evaluate_project(store, HEAD, [replace(SPLIT, n_repeats=2)])
+    assert (
+        workflow.audit_project(store, Recipe(HEAD), SPLIT, options).as_json()["evaluated"] is None
+    )
+    found = workflow.evaluate_project(store, Recipe(HEAD), [replace(SPLIT, n_repeats=2)]).as_json()
     (row,) = [one for one in found["results"] if one["unit"] == "encounter"]
-    audited = workflow.audit_project(store, HEAD, SPLIT, options)
+    audited = workflow.audit_project(store, Recipe(HEAD), SPLIT, options).as_json()
     assert audited["evaluated"]["balanced_accuracy"] == row["balanced_accuracy"]
     said = audited["explained"]["beside evaluate"]
     assert "1 draw of the folds, 8 of 16 labelled clips (at most 1 of an encounter)" in said
@@ -90,7 +95,7 @@ def test_the_audit_says_what_evaluate_said_of_the_same_recipe(
 def test_a_bound_on_wrong_names_is_flagged_at_another_prior_than_training_s(
     embedded: Store,
 ) -> None:
-    workflow.train_project(embedded, HEAD)
+    workflow.train_project(embedded, Recipe(HEAD))
     classifier = Classifier.load(embedded.folder / "classifiers" / "classifier")
     wanted = {"max_error": 0.9}
 

@@ -14,9 +14,11 @@ from pseudorca import cli
 from pseudorca import project as workflow
 from pseudorca.embedding import drawing
 from pseudorca.errors import AudioError, ClassifierError, HeadError, ManifestError, StoreError
+from pseudorca.evaluation.evaluate import EvaluateOptions
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.softmax import SoftmaxHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
@@ -28,7 +30,7 @@ from .conftest import BACKBONE, RATE, whistle
 
 @pytest.fixture
 def trained(embedded: Store) -> Store:
-    workflow.train_project(embedded, LogisticHead())
+    workflow.train_project(embedded, Recipe(LogisticHead()))
     return embedded
 
 
@@ -106,7 +108,7 @@ def test_unknown_is_never_trained_on(trained: Store) -> None:
 
 def test_evaluation_keeps_scores_and_results(embedded: Store) -> None:
     splits = [Split("encounter", 4, 2), Split("random", 4, 2), Split("leave-one-encounter-out")]
-    result = workflow.evaluate_project(embedded, LogisticHead(), splits)
+    result = workflow.evaluate_project(embedded, Recipe(LogisticHead()), splits).as_json()
     keys = set(
         "split unit n_units n_groups balanced_accuracy ci_low ci_high interval_method "
         "majority_baseline accuracy majority_accuracy per_class".split()
@@ -123,7 +125,9 @@ def test_evaluation_keeps_scores_and_results(embedded: Store) -> None:
     assert [entry["split"]["name"] for entry in stored] == [split.name for split in splits]
     scores = embedded.read("scores")
     assert len(scores) == (24 * 2) * (2 + 2 + 1)
-    workflow.evaluate_project(embedded, LogisticHead(), splits)  # again: replaced, not added
+    workflow.evaluate_project(
+        embedded, Recipe(LogisticHead()), splits
+    )  # again: replaced, not added
     assert len(embedded.read("scores")) == len(scores)
     assert len(embedded.read("evaluations")) == 3
 
@@ -131,10 +135,13 @@ def test_evaluation_keeps_scores_and_results(embedded: Store) -> None:
 def test_softmax_study_split_and_sampler_run(embedded: Store) -> None:
     head = SoftmaxHead(learning_rate=0.01, balance="sampler")
     result = workflow.evaluate_project(
-        embedded, head, [Split("study", seed=220029955)], units=["clip"]
-    )
+        embedded,
+        Recipe(head),
+        [Split("study", seed=220029955)],
+        options=EvaluateOptions(units=("clip",)),
+    ).as_json()
     assert result["results"][0]["n_units"] == round(0.2 * 24)
-    made = workflow.train_project(embedded, head, name="softmax")
+    made = workflow.train_project(embedded, Recipe(head), name="softmax").as_json()
     assert 1 <= made["best_epoch"] <= 24
 
 
@@ -152,7 +159,9 @@ def test_channels_each_are_scored_and_counted_once(weights: Path, tmp_path: Path
     cut = workflow.clip_project(store, ClipOptions(channels="each"))
     assert (cut["n_clips"], cut["n_moments"]) == (24, 6)
     workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
-    result = workflow.evaluate_project(store, LogisticHead(), [Split("random", 3)])
+    result = workflow.evaluate_project(
+        store, Recipe(LogisticHead()), [Split("random", 3)]
+    ).as_json()
     assert {row["unit"]: row["n_units"] for row in result["results"]} == {
         "clip": 6, "recording": 6, "encounter": 6,
     }  # fmt: skip
@@ -165,7 +174,7 @@ def test_adapting_batch_norm_gives_another_embedder(embedded: Store, weights: Pa
     assert adapted["embedder_id"] != plain["embedder_id"]
     again = workflow.embed_project(embedded, options)
     assert (again["embedder_id"], again["n_new"]) == (adapted["embedder_id"], 0)
-    workflow.train_project(embedded, LogisticHead())
+    workflow.train_project(embedded, Recipe(LogisticHead()))
     workflow.predict_project(embedded)
 
 
@@ -183,11 +192,15 @@ def test_reaching_the_band_with_the_label_is_warned_about(weights: Path, tmp_pat
     assert any("Mixed sample rates" in notice for notice in scanned["notices"])
     made = workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
     assert any("resampled to 32 kHz" in notice for notice in made["notices"])
-    result = workflow.evaluate_project(store, LogisticHead(), [Split("encounter", 3)])
+    result = workflow.evaluate_project(
+        store, Recipe(LogisticHead()), [Split("encounter", 3)]
+    ).as_json()
     assert any("goes with the label" in notice for notice in result["notices"])
     wide = workflow.EmbedderOptions(BACKBONE, str(weights), band="all")
     assert workflow.embed_project(store, wide)["front_end"]["fmax_hz"] == 0.45 * 16_000
-    result = workflow.evaluate_project(store, LogisticHead(), [Split("encounter", 3)])
+    result = workflow.evaluate_project(
+        store, Recipe(LogisticHead()), [Split("encounter", 3)]
+    ).as_json()
     assert not any("goes with the label" in notice for notice in result["notices"])
 
 
@@ -233,9 +246,9 @@ def test_scanning_again_keeps_embeddings_and_options(embedded: Store, survey: Pa
 def test_clips_cut_anew_must_be_embedded_before_training(embedded: Store) -> None:
     workflow.clip_project(embedded, ClipOptions(overlap_s=1.5))
     with pytest.raises(HeadError, match="labelled clips are not embedded"):
-        workflow.train_project(embedded, LogisticHead())
+        workflow.train_project(embedded, Recipe(LogisticHead()))
     with pytest.raises(HeadError, match="Run: pseudorca embed"):
-        workflow.evaluate_project(embedded, LogisticHead(), [Split("encounter", 4)])
+        workflow.evaluate_project(embedded, Recipe(LogisticHead()), [Split("encounter", 4)])
 
 
 def test_a_recording_that_failed_to_embed_is_left_out_aloud(
@@ -247,7 +260,9 @@ def test_a_recording_that_failed_to_embed_is_left_out_aloud(
     next((copy / "Pelagic").rglob("*.wav")).unlink()
     made = workflow.embed_project(scanned, workflow.EmbedderOptions(BACKBONE, str(weights)))
     assert made["n_problems"] == 1
-    result = workflow.evaluate_project(scanned, LogisticHead(), [Split("encounter", 4)])
+    result = workflow.evaluate_project(
+        scanned, Recipe(LogisticHead()), [Split("encounter", 4)]
+    ).as_json()
     assert any(
         notice.startswith("Left out") and "Pelagic 1" in notice for notice in result["notices"]
     )
@@ -310,4 +325,4 @@ def test_another_channel_of_a_trained_moment_counts_as_heard(
 
 def test_a_name_cannot_leave_the_project(embedded: Store) -> None:
     with pytest.raises(ClassifierError, match="cannot be called"):
-        workflow.train_project(embedded, LogisticHead(), name="../../evil")
+        workflow.train_project(embedded, Recipe(LogisticHead()), name="../../evil")

@@ -14,6 +14,7 @@ from pseudorca import project as workflow
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.learning.calibration import Calibrator, Prior
 from pseudorca.learning.heads.softmax import SoftmaxHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import aggregate
 from pseudorca.prediction.decisions import DECISION_COLUMNS, Rule, decide
 from pseudorca.recordings.clips import ClipOptions, cut
@@ -68,7 +69,7 @@ def evaluate(store: Store, *splits: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pseudorca.evaluation.evaluate.load_embedders", lambda folder: embedder)
         made = [Split(name, n_folds=2, n_repeats=2) for name in splits]
-        workflow.evaluate_project(store, HEAD, made)
+        workflow.evaluate_project(store, Recipe(HEAD), made)
     about = {"embedder_id": "madeup", "front_end": embedder.front_end.settings()}
     about["backbone"] = {
         "name": "none",

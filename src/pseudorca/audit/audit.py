@@ -15,22 +15,19 @@ from pseudorca.audit.listening import Heard, Listening
 from pseudorca.audit.verdict import decide_verdict, knows_recorder, leakage_gap
 from pseudorca.audit.words import sentences
 from pseudorca.embedding.augmentation.apart import N_BANDS
-from pseudorca.embedding.joint import load_embedders
+from pseudorca.embedding.computing import Computing
 from pseudorca.errors import FoldError
 from pseudorca.evaluation.inference import Permutations, mixed_encounters, permutation_test
 from pseudorca.evaluation.paired import balanced_accuracy, paired_difference
-from pseudorca.learning.dataset import labelled_clips, make_training_set
-from pseudorca.learning.from_copies import learning_from
-from pseudorca.learning.heads.base import Head
-from pseudorca.learning.preparation import PLAIN, Preparation, prepared_set
-from pseudorca.learning.recipe import recipe_of
-from pseudorca.learning.through_network import refuse_fine_tuning
+from pseudorca.learning.dataset import make_training_set
+from pseudorca.learning.labelled import LabelledProject
+from pseudorca.learning.preparation import PLAIN
+from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
-from pseudorca.recordings.clips import project_clips
 from pseudorca.recordings.folds import OTHER, Split, group_values, make_folds
-from pseudorca.recordings.manifest import project_recordings
 from pseudorca.recordings.notices import few_encounters
-from pseudorca.store import EMBEDDER_FOLDER, Store, package_versions
+from pseudorca.results import Result
+from pseudorca.store import Store, package_versions
 from pseudorca.values import hash_of, plain_value
 
 MODEL = "model"
@@ -50,23 +47,52 @@ class AuditOptions:
     """Only what the verdict needs: the model, the facts and the background."""
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class AuditResult(Result):
+    """Animals or recorders? The verdict, and everything that it comes from."""
+
+    audit_id: str
+    findings: dict[str, Any]
+    """Everything that the table ``audits`` keeps, as JSON values."""
+
+    @property
+    def verdict(self) -> str:
+        """``animals``, ``recorder`` or ``cannot tell``."""
+        return str(self.findings["verdict"])
+
+    @property
+    def notices(self) -> list[str]:
+        return list(self.findings["notices"])
+
+    @property
+    def controls(self) -> pd.DataFrame:
+        """The model and every control: ``name, kind, value, low, high, p, n_encounters``."""
+        return pd.DataFrame(self.findings["controls"])
+
+    def as_json(self) -> dict[str, Any]:
+        return {"audit_id": self.audit_id} | self.findings
+
+    def summary(self) -> list[str]:
+        return [str(self.findings["summary"])]
+
+    def main_table(self) -> pd.DataFrame:
+        return self.controls
+
+
 def audit_project(
     store: Store,
-    head: Head,
+    recipe: Recipe,
     split: Split,
     options: AuditOptions | None = None,
     *,
-    preparation: Preparation = PLAIN,
-    device: str = "auto",
-    batch_size: int | None = None,
-    n_threads: int | None = None,
+    computing: Computing | None = None,
     progress: Progress | None = None,
     stage: Callable[[str], Any] = lambda text: None,
-) -> dict[str, Any]:
+) -> AuditResult:
     """Compare the model with controls that hear no animal, and keep what came out.
 
-    ``preparation``: what is made of the model's embeddings first. The controls stay as they are: they
-    say what can be told without the animals.
+    The controls are as they are, whatever is made of the model's embeddings first: they say what can
+    be told without the animals.
 
     Raises
     ------
@@ -75,71 +101,115 @@ def audit_project(
     HeadError
         If the head trains the network itself.
     """
-    options = options or AuditOptions()
-    refuse_fine_tuning(head)
+    options, computing = options or AuditOptions(), computing or Computing()
+    recipe.check_learns_from_embeddings()
     if split.is_optimistic:
         raise FoldError(
             f"the split {split.name!r} leaves clips of one encounter on both sides: there every "
             "control does well. Audit with encounter, or something coarser."
         )
-    embedder = load_embedders(store.folder / EMBEDDER_FOLDER, device=device)
-    recordings = project_recordings(store)
-    clips, notices = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
-    whole, words = prepared_set(
-        clips, recordings, store, embedder, preparation, labelled=project_clips(store)
+    labelled = LabelledProject.read(store, recipe, device=computing.device)
+    heard, n_labelled = _heard(labelled, split, options)
+    notices = labelled.notices + _heard_notices(heard, n_labelled, recipe, options)
+    listening = Listening(
+        store, labelled.embedder, heard, computing.batch_size, computing.n_threads, progress, stage
     )
-    notices += words
-    recipe = recipe_of(store, embedder.embedder_id, head, preparation)
-    head = learning_from(head, preparation)
+    stage("Looking for frames without signal")
+    sound = listening.sounds()
+    stage("Listening to the background alone")
+    background = listening.background(sound)
+    notices += background["notices"]
+    findings = _verdict(heard, sound, background["vectors"], options, progress, stage)
+    findings |= {
+        "n_clips": len(heard.clips),
+        "n_labelled_clips": n_labelled,
+        "background": background["about"],
+    }
+    associations = facts.associations(heard.clips, heard.recordings)
+    findings["associations"] = [_association(association) for association in associations]
+    findings["answerable"], findings["why"] = facts.answerable(associations)
+    if not options.quick:
+        rows, more = _beyond_verdict(heard, listening, sound, recipe, options, stage)
+        findings["controls"] += rows
+        findings |= more
+    findings["heard"] = {
+        "n_repeats": split.n_repeats, "clips_per_encounter": options.clips_per_encounter,
+        "without_others": bool(store.setting("other")),
+    }  # fmt: skip
+    findings["evaluated"] = _evaluated(store, labelled.settings(), split)
+    findings |= sentences(findings)
+    about = {
+        "split": asdict(split), "group_by": split.group_by, "options": asdict(options),
+        "recipe": labelled.settings(),
+        "background_settings": listening.front_end.settings()["background_only"],
+        "versions": package_versions(),
+        "tables": _versions(store),
+        "notices": notices,
+    }  # fmt: skip
+    keep_audit(store, about, findings)
+    return AuditResult(audit_id_of(about), findings | about)
+
+
+def _heard(labelled: LabelledProject, split: Split, options: AuditOptions) -> tuple[Heard, int]:
+    """The clips that the audit hears, and how many there are in all."""
+    clips, recordings = labelled.clips, labelled.recordings
     row_of = pd.Series(np.arange(len(clips)), index=clips["clip_id"])
     clips = clips[clips["label"] != OTHER].reset_index(drop=True)
     n_labelled = len(clips)
     clips = sample_clips(clips, recordings, options.clips_per_encounter)
     folds = make_folds(clips, recordings, split)
-    data = replace(whole.take(row_of[clips["clip_id"]].to_numpy()), groups=folds.units)
-    plain = make_training_set(clips, recordings, store, embedder.embedder_id)
+    data = replace(labelled.data.take(row_of[clips["clip_id"]].to_numpy()), groups=folds.units)
+    plain = make_training_set(clips, recordings, labelled.store, labelled.embedder.embedder_id)
     plain = replace(plain, groups=folds.units)
-    heard = Heard(clips, recordings, data, plain, folds.units, split, head)
-    if preparation != PLAIN:
+    head = labelled.trainer(split)
+    return Heard(clips, recordings, data, plain, folds.units, split, head), n_labelled
+
+
+def _heard_notices(
+    heard: Heard, n_labelled: int, recipe: Recipe, options: AuditOptions
+) -> list[str]:
+    """What a user should know of the clips that were heard."""
+    clips, notices = heard.clips, []
+    if recipe.preparation != PLAIN:
         notices.append(
-            f"The classifier's embeddings are {preparation.name}; the controls are as they are without "
-            "that, and single bands are not heard."
+            f"The classifier's embeddings are {recipe.preparation.name}; the controls are as they are "
+            "without that, and single bands are not heard."
         )
     if len(clips) < n_labelled:
         notices.append(
             f"{len(clips)} of {n_labelled} labelled clips were heard: at most "
             f"{options.clips_per_encounter} of an encounter, spread evenly over it."
         )
-    notices += few_encounters(recordings[recordings["label"].isin(clips["label"])])
-    notices += mixed_encounters(clips)
-    listening = Listening(store, embedder, heard, batch_size, n_threads, progress, stage)
+    notices += few_encounters(heard.recordings[heard.recordings["label"].isin(clips["label"])])
+    return notices + mixed_encounters(clips)
 
-    stage("Looking for frames without signal")
-    sound = listening.sounds()
-    stage("Listening to the background alone")
-    background = listening.background(sound)
-    notices += background.pop("notices")
-    nuisance = _nuisance_sets(heard, sound, background["vectors"])
+
+def _verdict(
+    heard: Heard,
+    sound: NDArray[np.float32],
+    background: NDArray[np.float32],
+    options: AuditOptions,
+    progress: Progress | None,
+    stage: Callable[[str], Any],
+) -> dict[str, Any]:
+    """The model and the controls that vote, under permuted labels; and what follows."""
+    nuisance = _nuisance_sets(heard, sound, background)
     within = None
     if options.within:
-        within = group_values(clips, recordings, options.within).to_numpy(dtype=object)
+        within = group_values(heard.clips, heard.recordings, options.within).to_numpy(dtype=object)
     stage("Permuting labels between encounters")
     tested = permutation_test(
-        {MODEL: data} | {name: heard.with_features(x) for name, x in nuisance.items()},
-        clips, recordings, split, head, n_permutations=options.n_permutations, seed=options.seed,
-        within=within, progress=progress,
+        {MODEL: heard.data} | {name: heard.with_features(x) for name, x in nuisance.items()},
+        heard.clips, heard.recordings, heard.split, heard.head,
+        n_permutations=options.n_permutations, seed=options.seed, within=within, progress=progress,
     )  # fmt: skip
-
     names = list(nuisance)
     units = pd.DataFrame({"label": tested.labels, "unit": tested.units})
     counts = units.groupby("label")["unit"].nunique()
     units_per_class = {str(label): int(n) for label, n in counts.items()}
-    judged = _judge(tested, names, units_per_class, options.seed)
     heard_only = [name for name in names if name.startswith("background")]
-    rows = [_tested_row(tested, name, "model" if name == MODEL else "nuisance")
-            for name in (MODEL, *names)]  # fmt: skip
-    found: dict[str, Any] = {
-        **judged,
+    return {
+        **_judge(tested, names, units_per_class, options.seed),
         "by_background_alone": _judge(tested, heard_only, units_per_class, options.seed),
         "p_model": tested.p_value(MODEL),
         "smallest_p": tested.smallest_p,
@@ -149,45 +219,36 @@ def audit_project(
         "classes": sorted(units_per_class),
         "units_per_class": units_per_class,
         "n_encounters": len(tested.labels),
-        "n_clips": len(clips),
-        "n_labelled_clips": n_labelled,
-        "background": background["about"],
-        "associations": [],
+        "controls": [
+            _tested_row(tested, name, "model" if name == MODEL else "nuisance")
+            for name in (MODEL, *names)
+        ],
     }
-    associations = facts.associations(clips, recordings)
-    found["associations"] = [_association(one) for one in associations]
-    found["answerable"], found["why"] = facts.answerable(associations)
-    if not options.quick:
-        rows += _shown_rows(heard, sound)
-        stage("Random split beside the honest one")
-        honest = heard.right(data)
-        random = heard.right(data, replace(split, name="random"))
-        rows.append(_row("random split", "optimistic", random))
-        found["leakage_gap"] = leakage_gap(random, honest, seed=options.seed).as_dict()
-        if preparation.reference == "none" and preparation.centre == "none":
-            stage("Swapping backgrounds")
-            found["swap"] = listening.swap(sound, options.seed)
-        if preparation == PLAIN:
-            stage("Listening to one band at a time")
-            found["bands"] = listening.bands(sound)
-        found["recorder_in_embeddings"] = _knows(heard)
-    found["controls"] = rows
-    found["heard"] = {
-        "n_repeats": split.n_repeats, "clips_per_encounter": options.clips_per_encounter,
-        "without_others": bool(store.setting("other")),
-    }  # fmt: skip
-    found["evaluated"] = _evaluated(store, recipe, split)
-    found |= sentences(found)
-    about = {
-        "split": asdict(split), "group_by": split.group_by, "options": asdict(options),
-        "recipe": recipe,
-        "background_settings": listening.front_end.settings()["background_only"],
-        "versions": package_versions(),
-        "tables": _versions(store),
-        "notices": notices,
-    }  # fmt: skip
-    keep_audit(store, about, found)
-    return {"audit_id": audit_id_of(about)} | found | about
+
+
+def _beyond_verdict(
+    heard: Heard,
+    listening: Listening,
+    sound: NDArray[np.float32],
+    recipe: Recipe,
+    options: AuditOptions,
+    stage: Callable[[str], Any],
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of more controls, and findings that the verdict does not need."""
+    rows = _shown_rows(heard, sound)
+    stage("Random split beside the honest one")
+    honest = heard.right(heard.data)
+    random = heard.right(heard.data, replace(heard.split, name="random"))
+    rows.append(_row("random split", "optimistic", random))
+    gap = leakage_gap(random, honest, seed=options.seed)
+    findings: dict[str, Any] = {"leakage_gap": gap.as_dict()}
+    if recipe.preparation.reference == "none" and recipe.preparation.centre == "none":
+        stage("Swapping backgrounds")
+        findings["swap"] = listening.swap(sound, options.seed)
+    if recipe.preparation == PLAIN:
+        stage("Listening to one band at a time")
+        findings["bands"] = listening.bands(sound)
+    return rows, findings | {"recorder_in_embeddings": _knows(heard)}
 
 
 def sample_clips(clips: pd.DataFrame, recordings: pd.DataFrame, most: int) -> pd.DataFrame:

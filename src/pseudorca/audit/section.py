@@ -10,7 +10,7 @@ import numpy as np
 
 from pseudorca.audit.figures import ForestRow, answers_bar, band_intervals, excess_lines, forest
 from pseudorca.audit.words import title
-from pseudorca.learning.recipe import describe_recipe
+from pseudorca.learning.recipe import Recipe
 from pseudorca.pages.blocks import (
     Block,
     Cell,
@@ -98,7 +98,7 @@ def _headline(found: Mapping[str, Any]) -> Headline:
         baseline=Number(found["chance"]),
         about=f"{describe_split(found['split'])}; {plural(found['n_encounters'], 'encounter')} of "
         f"{plural(len(found['classes']), 'class')}; {found['n_clips']:,} clips; "
-        f"{describe_recipe(found['recipe'])}",
+        f"{Recipe.from_settings(found['recipe']).describe()}",
         compared=compared,
     )
 

@@ -5,27 +5,25 @@ from typing import Annotated, Any
 
 import typer
 
-from pseudorca.cli.head_options import HEAD, HeadOptions, with_head_options
 from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
     BatchSize,
     Device,
     GroupBy,
-    Prepare,
     Project,
     Repeats,
     Seed,
     Threads,
     open_store,
-    preparation_from,
     splits_from,
 )
 from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.cli.recipe_options import RECIPE_OPTIONS, RecipeOptions, with_recipe_options
 from pseudorca.progress import progress_bar
 
 
-@with_head_options
+@with_recipe_options
 def audit(
     project: Project,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
@@ -49,8 +47,7 @@ def audit(
     quick: Annotated[
         bool, typer.Option("--quick", help="Only what the verdict needs: facts and background.")
     ] = False,
-    head: HeadOptions = HEAD,
-    prepare: Prepare = None,
+    recipe: RecipeOptions = RECIPE_OPTIONS,
     seed: Seed = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
@@ -60,18 +57,19 @@ def audit(
     """Animals or recorders? Compare the classifier with controls that hear no animal."""
     from pseudorca import project as workflow
 
-    made = head.make(seed)
+    made = recipe.make(seed)
     chosen = splits_from([split], group_by, n_folds, repeats, seed)[0]
     options = workflow.AuditOptions(permutations, seed or 0, within, clips_per_encounter, quick)
     store = open_store(project)
     with progress_bar("Auditing") as update:
-        result = workflow.audit_project(
-            store, made, chosen, options, preparation=preparation_from(prepare), device=device,
-            batch_size=batch_size, n_threads=threads, progress=update,
-            stage=lambda text: sys.stderr.write(f"{text} ...\n"),
+        audited = workflow.audit_project(
+            store, made, chosen, options,
+            computing=workflow.Computing(device, batch_size=batch_size, n_threads=threads),
+            progress=update, stage=lambda text: sys.stderr.write(f"{text} ...\n"),
         )  # fmt: skip
-    if done(result, as_json):
+    if done(audited, as_json):
         return
+    result = audited.as_json()
     say(result["summary"])
     table(
         ["", "votes", "balanced accuracy", "95 % interval", "own p"],

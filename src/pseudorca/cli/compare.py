@@ -10,15 +10,14 @@ from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
     GroupBy,
-    Prepare,
     Project,
     Repeats,
     Seed,
     open_store,
-    preparation_from,
     splits_from,
 )
 from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.cli.recipe_options import Prepare, preparation_from
 from pseudorca.progress import progress_bar
 
 
@@ -73,7 +72,6 @@ def compare(
 ) -> None:
     """Compare all embedders of a project, and ensembles, on encounters never heard."""
     from pseudorca import project as workflow
-    from pseudorca.compare.page import write_comparison
 
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
     options = workflow.CompareOptions(
@@ -84,14 +82,13 @@ def compare(
     store = open_store(project)
     folder = out or store.folder / "comparison"
     with progress_bar("Comparing") as update:
-        result = workflow.compare_project(
+        compared = workflow.compare_project(
             store, options, folder, progress=update,
             stage=lambda text: sys.stderr.write(f"{text} ...\n"),
         )  # fmt: skip
-    page = write_comparison(result, folder / "comparison.html")
-    result["files"] |= {"page": page["output"], "figure": page["figure"]}
-    if done(result, as_json):
+    if done(compared, as_json):
         return
+    result = compared.as_json()
     name = result["headline_split"]
     for unit in ("encounter", "recording"):
         say(f"By {unit}, split {name}:")
@@ -101,7 +98,7 @@ def compare(
             _lines(result, name, unit),
         )  # fmt: skip
     say(result["summary"])
-    say(f"Tables are in {result['output']}; open {page['output']} in a browser.")
+    say(f"Tables are in {result['output']}; open {result['files']['page']} in a browser.")
     say_notices(result)
 
 

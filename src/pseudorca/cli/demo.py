@@ -25,7 +25,7 @@ def demo(
     """Do the whole job once: scan, embed, train, evaluate, predict, report. Needs no download."""
     from pseudorca import project as workflow
     from pseudorca.errors import ManifestError
-    from pseudorca.learning.heads.logistic import LogisticHead
+    from pseudorca.learning.recipe import Recipe
     from pseudorca.recordings.folds import Split
     from pseudorca.recordings.manifest import ScanOptions
     from pseudorca.report.report import write_report
@@ -50,17 +50,17 @@ def demo(
     with progress_bar("Embedding clips") as update:
         embedded = workflow.embed_project(store, workflow.EmbedderOptions(), progress=update)
     with progress_bar("Training and calibrating") as update:
-        workflow.train_project(store, LogisticHead(), progress=update)
+        workflow.train_project(store, Recipe(), progress=update)
     with progress_bar("Training heads") as update:
         splits = [Split("encounter", n_repeats=3), Split("random", n_repeats=3)]
-        evaluated = workflow.evaluate_project(store, LogisticHead(), splits, progress=update)
+        evaluated = workflow.evaluate_project(store, Recipe(), splits, progress=update)
     said: dict[str, Any] = {"encounters_per_class": {}, "n_encounters": 0}
     if scanned["n_unlabelled"]:
         with progress_bar("Predicting") as update:
             said = workflow.predict_project(store, progress=update)
     with progress_bar("Drawing the report") as update:
         report = write_report(store, out / "report.html", progress=update)
-    found = {row["split"]: row for row in evaluated["results"] if row["unit"] == "encounter"}
+    found = {name: split.unit("encounter") for name, split in evaluated.items()}
     result = {
         "n_recordings": scanned["n_recordings"],
         "n_problems": n_problems,

@@ -4,32 +4,33 @@ from typing import Annotated, Any
 
 import typer
 
-from pseudorca.cli.head_options import TUNED_HEAD, TunedHeadOptions, with_head_options
 from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
     GroupBy,
-    Prepare,
     Project,
     Repeats,
     Seed,
     open_store,
-    preparation_from,
     splits_from,
 )
 from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.cli.recipe_options import (
+    TUNABLE_RECIPE_OPTIONS,
+    TunableRecipeOptions,
+    with_recipe_options,
+)
 from pseudorca.progress import progress_bar
 
 
-@with_head_options
+@with_recipe_options
 def evaluate(
     project: Project,
     split: Annotated[list[str] | None, typer.Option(help=f"{SPLIT_HELP} Repeatable.")] = None,
     group_by: GroupBy = None,
     n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of a split.")] = 5,
     repeats: Repeats = 3,
-    head: TunedHeadOptions = TUNED_HEAD,
-    prepare: Prepare = None,
+    recipe: TunableRecipeOptions = TUNABLE_RECIPE_OPTIONS,
     max_error: Annotated[
         float,
         typer.Option("--max-error", help="Show what naming with at most this error would do."),
@@ -51,13 +52,15 @@ def evaluate(
     from pseudorca import project as workflow
 
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
+    made = recipe.make(seed)
+    options = workflow.EvaluateOptions(
+        max_error=max_error, n_permutations=permutations, within=within,
+        learning_curve=learning_curve,
+    )  # fmt: skip
     store = open_store(project)
-    made = head.make_tuned(store, seed)
     with progress_bar("Training heads") as update:
         result = workflow.evaluate_project(
-            store, made, splits, max_error=max_error,
-            n_permutations=permutations, within=within, learning=learning_curve,
-            preparation=preparation_from(prepare), progress=update,
+            store, made, splits, options, progress=update,
             stage=lambda text: typer.echo(text, err=True),
         )  # fmt: skip
     if done(result, as_json):
@@ -67,6 +70,7 @@ def evaluate(
     def named(split: str) -> str:
         return f"{split} (optimistic)" if Split(split).is_optimistic else split
 
+    rows = [row for split_result in result.values() for row in split_result.rows]
     table(
         ["split", "unit", "n", "groups", "balanced accuracy", "95 % interval", "baseline", "accuracy"],
         (
@@ -76,11 +80,11 @@ def evaluate(
                 f"{row['majority_baseline']:.3f}",
                 f"{row['accuracy']:.3f} (majority {row['majority_accuracy']:.3f})",
             )
-            for row in result["results"]
+            for row in rows
         ),
     )  # fmt: skip
-    say_headline(result["results"])
-    say_notices(result)
+    say_headline(rows)
+    say_notices(result.as_json())
 
 
 def say_headline(results: list[dict[str, Any]]) -> None:

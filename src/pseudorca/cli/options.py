@@ -1,6 +1,7 @@
 """Options that several verbs share, and what they make of them."""
 
 import json
+from collections.abc import Iterable
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -11,11 +12,13 @@ import typer
 from pseudorca.errors import PseudorcaError
 
 if TYPE_CHECKING:
-    from pseudorca.learning.heads.base import Head
-    from pseudorca.learning.preparation import Preparation
     from pseudorca.project import DecisionOptions
     from pseudorca.recordings.folds import Split
-    from pseudorca.store import Store
+
+
+def one_of(names: Iterable[str]) -> Any:
+    """The type of an option that takes one of these names."""
+    return StrEnum("Name", {name: name for name in names})
 
 
 class Pad(StrEnum):
@@ -24,36 +27,10 @@ class Pad(StrEnum):
     drop = "drop"
 
 
-class HeadKind(StrEnum):
-    logistic = "logistic"
-    softmax = "softmax"
-    svm = "svm"
-    forest = "forest"
-    gmm = "gmm"
-    hmm = "hmm"
-    finetuned = "finetuned"
-
-
-class Joining(StrEnum):
-    embeddings = "embeddings"
-    scores = "scores"
-
-
-class Balance(StrEnum):
-    none = "none"
-    sampler = "sampler"
-    weights = "weights"
-
-
 class Precision(StrEnum):
     auto = "auto"
     float32 = "float32"
     mixed = "mixed"
-
-
-class Search(StrEnum):
-    grid = "grid"
-    optuna = "optuna"
 
 
 class Conflict(StrEnum):
@@ -70,6 +47,9 @@ class Format(StrEnum):
     birdnet = "birdnet"
     banter = "banter"
 
+
+EVERYDAY, RECIPE, COMPUTING, RARE = "Everyday", "Recipe", "Computing", "Rarely needed"
+"""Panels of the help texts."""
 
 Project = Annotated[Path, typer.Option("--project", "-p", help="Project folder.")]
 
@@ -123,97 +103,6 @@ Precise = Annotated[
 BatchSize = Annotated[
     int | None,
     typer.Option(min=1, help="Pictures per pass through the network; 8, or 64 on a GPU."),
-]
-
-HeadName = Annotated[
-    HeadKind,
-    typer.Option(
-        "--head",
-        help="logistic regression; softmax trained by SGD as in the study; svm, forest, gmm; hmm on "
-        "the frames of --backbone mfcc_frames; finetuned trains through the network (see "
-        "docs/finetuning.md).",
-    ),
-]
-
-Balancing = Annotated[
-    Balance | None,
-    typer.Option(
-        "--balance",
-        help="Class imbalance: none, sampler (weighted random batches; softmax), or class weights. "
-        "Without it: weights for logistic, none for softmax (as in the study).",
-    ),
-]
-
-Strength = Annotated[
-    float | None,
-    typer.Option(
-        "--c", help="Inverse penalty. logistic: chosen by inner folds without it; svm: 10."
-    ),
-]
-
-Rate = Annotated[
-    float | None, typer.Option("--learning-rate", help="softmax: 0.001; finetuned: 0.0003.")
-]
-
-Momentum = Annotated[
-    float | None,
-    typer.Option("--momentum", help="softmax: 0.9; finetuned with optimiser=sgd: 0.9."),
-]
-
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="softmax: 24; finetuned: 8.")]
-
-HeadSettings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--head-set", help="Another setting of the head, such as n_trees=1000. Repeatable."
-    ),
-]
-
-Tune = Annotated[
-    Search | None,
-    typer.Option(
-        "--tune",
-        help="Choose the head's settings in inner folds, anew for every training side: grid (the "
-        "study's values) or optuna (kept in the project; goes on when run again).",
-    ),
-]
-
-Join = Annotated[
-    Joining,
-    typer.Option(
-        "--join",
-        help="Several networks (embed --backbone A+B): one head on their embeddings side by side, or "
-        "a head each and the mean of their scores.",
-    ),
-]
-
-PseudoLabels = Annotated[
-    float | None,
-    typer.Option(
-        "--pseudo-labels",
-        help="Learn from unlabelled moments, too, that the head names with at least this probability "
-        "(0.9); those of encounters held out stay out.",
-    ),
-]
-
-PseudoRounds = Annotated[
-    int, typer.Option("--pseudo-rounds", min=1, help="Times that the unlabelled are named anew.")
-]
-
-PseudoWeight = Annotated[
-    float,
-    typer.Option("--pseudo-weight", help="What a moment so named weighs beside a labelled one."),
-]
-
-Prepare = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--prepare",
-        help="What is made of embeddings first, several by commas: views (learn from the altered "
-        "copies of embed --augment), test-views (average over those of embed --test-views), "
-        "reference=minus or beside (the clip's own background, of embed --reference), "
-        "centre=platform or another column (transductive), scale.",
-    ),
 ]
 
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of whatever is random.")]
@@ -297,67 +186,6 @@ def close_projects() -> None:
     _open_projects.close()
 
 
-def head_from(
-    name: HeadKind,
-    balance: Balance | None,
-    c: float | None,
-    learning_rate: float | None,
-    momentum: float | None,
-    epochs: int | None,
-    seed: int | None,
-    settings: tuple[tuple[str, Any], ...] = (),
-) -> "Head":
-    from pseudorca.learning.heads.registry import make_head
-
-    named = {
-        "balance": balance.value if balance else None,
-        "c": c,
-        "learning_rate": learning_rate,
-        "momentum": momentum,
-        "n_epochs": epochs,
-        "seed": seed,
-    }
-    return make_head(name.value, **(named | dict(settings)))
-
-
-def tuned_head_from(
-    search: Search | None,
-    store: "Store",
-    name: HeadKind,
-    balance: Balance | None,
-    c: float | None,
-    learning_rate: float | None,
-    momentum: float | None,
-    epochs: int | None,
-    seed: int | None,
-    settings: tuple[tuple[str, Any], ...] = (),
-) -> "Head":
-    """The head of :func:`head_from`, its settings that were not given tuned if that is wished."""
-    if search is None:
-        return head_from(name, balance, c, learning_rate, momentum, epochs, seed, settings)
-    from pseudorca.learning.tuning import SPACES, TunedHead
-
-    if name.value not in SPACES:
-        raise PseudorcaError(
-            f"--tune does not choose the settings of the {name.value} head. Give them by --head-set, "
-            "or leave out --tune."
-        )
-    wished = {
-        "balance": balance.value if balance else None,
-        "c": c,
-        "learning_rate": learning_rate,
-        "momentum": momentum,
-        "n_epochs": epochs,
-    }
-    given = {setting: value for setting, value in wished.items() if value is not None}
-    given |= dict(settings)
-    space = {s: values for s, values in SPACES[name.value].items() if s not in given}
-    return TunedHead(
-        name.value, given, space, search=search.value, seed=seed or 0,
-        storage=store.folder / "tuning.journal",
-    )  # fmt: skip
-
-
 def splits_from(
     names: list[str], group_by: str | None, n_folds: int, n_repeats: int, seed: int | None
 ) -> list["Split"]:
@@ -380,13 +208,6 @@ def splits_from(
             Split(name, n_folds, 1 if one else n_repeats, default if seed is None else seed)
         )
     return made
-
-
-def preparation_from(texts: list[str] | None) -> "Preparation":
-    from pseudorca.learning.preparation import Preparation
-
-    words = [word.strip() for text in texts or () for word in text.split(",")]
-    return Preparation.of([word for word in words if word])
 
 
 def settings_from(texts: list[str], *, option: str = "--set") -> tuple[tuple[str, Any], ...]:

@@ -9,14 +9,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pseudorca.results import Result
+
 # Through a pipe nothing wraps at the 80 columns that rich would assume.
 _out = Console(width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True)
 
 
-def done(result: dict[str, Any], as_json: bool) -> bool:
+def done(result: Any, as_json: bool) -> bool:
     if as_json:
-        typer.echo(json.dumps(result, default=str))
+        values = result.as_json() if isinstance(result, Result) else result
+        typer.echo(json.dumps(values, default=str))
     return as_json
 
 

@@ -21,12 +21,12 @@ from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import (
     Head,
     TrainedHead,
+    WrappingHead,
     fit_head,
     mean_said,
     recording_weights,
 )
 from pseudorca.learning.heads.mean import MeanHead, side_by_side
-from pseudorca.learning.tuning import settled
 from pseudorca.learning.units import UNITS
 from pseudorca.recordings.folds import OTHER, Split, assign_folds, make_folds
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
@@ -215,7 +215,7 @@ def word(difference: Estimate, n_groups: int) -> Word:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Judged(WrappingHead):
     """A head that notes how well it does in inner folds of its training side.
 
     What it is judged by, with the settings that training on the whole side chose, is the log loss.
@@ -223,15 +223,11 @@ class _Judged:
 
     name: ClassVar[str] = "judged"
 
-    head: Head
-    seed: int
-
-    def settings(self) -> dict[str, Any]:
-        return self.head.settings()
+    seed: int = 0
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
         trained = fit_head(self.head, data)
-        head = settled(self.head, trained.details)
+        head = self.head.settled(trained.details)
         losses = np.full(len(data.labels), np.nan)
         column = {label: k for k, label in enumerate(trained.classes)}
         truth = np.array([column[label] for label in data.labels])

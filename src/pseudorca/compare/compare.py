@@ -13,24 +13,26 @@ import pandas as pd
 
 from pseudorca.backbones import is_non_commercial, load_backbone
 from pseudorca.compare.choosing import NESTED, Compared, Variant, compare
+from pseudorca.compare.page import write_comparison
 from pseudorca.embedding.augmentation.copies import view_set
 from pseudorca.embedding.drawing import clip_pictures
 from pseudorca.embedding.embedder import Embedder, load_embedder
 from pseudorca.embedding.known import KnownEmbedder, keep_embedder, known_embedders
 from pseudorca.embedding.stream import embed_clips
 from pseudorca.errors import HeadError, PseudorcaError, unknown_name
+from pseudorca.formats.whole import write_table, write_text
 from pseudorca.frontends.classic import CLASSIC, ClassicFrontEnd
-from pseudorca.learning.dataset import labelled_clips, make_training_set
-from pseudorca.learning.from_copies import learning_from
+from pseudorca.learning.dataset import TrainingSet, labelled_clips, make_training_set
 from pseudorca.learning.heads.base import Head
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.preparation import Preparation, prepared_set
-from pseudorca.learning.through_network import refuse_fine_tuning
+from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
 from pseudorca.recordings.clips import project_clips
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import populations, project_recordings
 from pseudorca.recordings.notices import few_encounters
+from pseudorca.results import Result
 from pseudorca.store import Store, package_versions
 from pseudorca.values import plain_value
 
@@ -70,6 +72,52 @@ class CompareOptions:
     """Besides as they are, embeddings prepared in each of these ways."""
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class CompareResult(Result):
+    """Embedders, heads and ensembles on the same encounters."""
+
+    findings: dict[str, Any]
+    """Everything that ``comparison.json`` holds."""
+    folder: Path
+    files: dict[str, str]
+    """``csv``, ``json``, ``page`` and ``figure``."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row per variant, split and unit; columns as ``comparison.csv``."""
+        return pd.DataFrame(self.findings["rows"])[list(_COLUMNS)]
+
+    @property
+    def notices(self) -> list[str]:
+        return list(self.findings["notices"])
+
+    def as_json(self) -> dict[str, Any]:
+        return self.findings | {"output": str(self.folder), "files": self.files}
+
+    def summary(self) -> list[str]:
+        return [str(self.findings["summary"])]
+
+    def main_table(self) -> pd.DataFrame:
+        table = self.table
+        of_split = table["split"] == self.findings["headline_split"]
+        headline: pd.DataFrame = table[of_split & (table["unit"] == "encounter")]
+        return headline.sort_values("balanced_accuracy", ascending=False)
+
+
+@dataclass
+class _Compared:
+    """What is compared: variants, the training sets under them, and what is said of both."""
+
+    clips: pd.DataFrame
+    """Labelled clips that every embedder could use."""
+    sets: dict[str, TrainingSet]
+    variants: list[Variant]
+    chosen: dict[str, KnownEmbedder]
+    notices: list[str]
+    absent: list[str]
+    """Embedders that are left out, in words."""
+
+
 def compare_project(
     store: Store,
     options: CompareOptions,
@@ -77,8 +125,8 @@ def compare_project(
     *,
     progress: Progress | None = None,
     stage: Callable[[str], Any] = lambda text: None,
-) -> dict[str, Any]:
-    """Compare, and write ``comparison.csv`` and ``comparison.json`` into a folder.
+) -> CompareResult:
+    """Compare, and write ``comparison.csv``, ``.json`` and ``.html`` into a folder.
 
     Raises
     ------
@@ -96,6 +144,41 @@ def compare_project(
     for name in options.classic:
         _embed_classic(store, name, recordings, clips, progress, stage)
     computed = time.monotonic()
+    material = _material(store, recordings, clips, options)
+    names = [variant.name for variant in material.variants]
+    reference = options.against or next(
+        (name for name in names if name.startswith(NETWORK_IN_THE_BOX)), names[0]
+    )
+    if reference not in names:
+        raise PseudorcaError(unknown_name("variant", reference, names))
+    about = {
+        variant.name: _about(variant, material.chosen, recordings, material.clips)
+        for variant in material.variants
+    }
+    eligible = _eligible(material.variants, about, material.chosen, options.choose_among)
+    for name, variant in about.items():
+        variant["may_be_chosen"] = name in eligible
+    compared: dict[str, Compared] = {}
+    for split in (*options.splits, Split("random")):
+        stage(f"Comparing by {split.name}")
+        compared[split.name] = compare(
+            material.sets, material.variants, material.clips, recordings, split,
+            reference=reference, choose_among=eligible, seed=options.seed, progress=progress,
+        )  # fmt: skip
+    findings = _findings(material, about, compared, options, reference)
+    findings["seconds"] = time.monotonic() - computed
+    findings["seconds_computing_features"] = computed - started
+    findings["notices"] = material.notices + few_encounters(populations(store, recordings))
+    findings["notices"] += material.absent + _split_notices(compared)
+    findings["summary"] = summary(findings)
+    store.record_run("compare", asdict(options), ("recordings", "clips"))
+    return _written(findings, folder)
+
+
+def _material(
+    store: Store, recordings: pd.DataFrame, clips: pd.DataFrame, options: CompareOptions
+) -> _Compared:
+    """The variants that were asked for, with their training sets."""
     embedders, absent = _with_embeddings(store, clips)
     chosen = _named(embedders, options)
     labelled, notices = _shared_clips(chosen, clips, recordings, store)
@@ -105,58 +188,59 @@ def compare_project(
     }
     heads = {name: make_head(name, seed=options.seed) for name in options.heads}
     for head in heads.values():
-        refuse_fine_tuning(head)
+        Recipe(head).check_learns_from_embeddings()
     variants = _variants(chosen, heads, options)
     prepared = _prepared(chosen, options)
     missing: list[HeadError] = []
     for name, (known, preparation) in prepared.items():
         embedder = load_embedder(known.folder)
         try:
-            sets[name], words = prepared_set(
+            sets[name], more = prepared_set(
                 labelled, recordings, store, embedder, preparation, labelled=clips
             )
         except HeadError as error:
             missing.append(error)
             notices.append(f"{name} is left out: {error}")
             continue
-        notices += [f"{name}: {text}" for text in words]
+        notices += [f"{name}: {text}" for text in more]
         chosen[name] = _as_prepared(known, name, preparation, store, recordings, clips)
         for head_name, head in heads.items():
             ending = f", {head_name}" if len(heads) > 1 else ""
-            learner = learning_from(head, preparation)
-            variants.append(Variant(f"{name}{ending}", (name,), learner))
+            trainer = Recipe(head, preparation=preparation).trainer()
+            variants.append(Variant(f"{name}{ending}", (name,), trainer))
     if prepared and options.ensembles:
         notices.append("Ensembles are compared as they are: --prepare is of single networks.")
     if prepared and len(missing) == len(prepared):
         raise missing[0]
-    names = [variant.name for variant in variants]
-    reference = options.against or next(
-        (name for name in names if name.startswith(NETWORK_IN_THE_BOX)), names[0]
-    )
-    if reference not in names:
-        raise PseudorcaError(unknown_name("variant", reference, names))
-    about = {variant.name: _about(variant, chosen, recordings, clips) for variant in variants}
-    eligible = _eligible(variants, about, chosen, options.choose_among)
-    compared: dict[str, Compared] = {}
-    for split in (*options.splits, Split("random")):
-        stage(f"Comparing by {split.name}")
-        compared[split.name] = compare(
-            sets, variants, labelled, recordings, split,
-            reference=reference, choose_among=eligible, seed=options.seed, progress=progress,
-        )  # fmt: skip
-    for name, one in about.items():
-        one["may_be_chosen"] = name in eligible
-    about[NESTED] = {"kind": "nested choice", "members": [], "head": None, "licence": ""}
-    about[NESTED] |= {"embedding_size": None, "clips_per_s": None, "may_be_chosen": False}
+    return _Compared(labelled, sets, variants, chosen, notices, absent)
+
+
+def _findings(
+    material: _Compared,
+    about: dict[str, dict[str, Any]],
+    compared: Mapping[str, Compared],
+    options: CompareOptions,
+    reference: str,
+) -> dict[str, Any]:
+    """What was compared and what came out, as JSON values."""
+    of_nested: dict[str, Any] = {
+        "kind": "nested choice",
+        "members": [],
+        "head": None,
+        "licence": "",
+    }
+    of_nested |= {"embedding_size": None, "clips_per_s": None, "may_be_chosen": False}
+    described = about | {NESTED: of_nested}
     keys = [key for key in _COLUMNS if key not in ("variant", "reference")]
     rows = [
-        {"variant": row["variant"]} | {k: (about[row["variant"]] | row)[k] for k in keys}
+        {"variant": row["variant"]} | {k: (described[row["variant"]] | row)[k] for k in keys}
         | {"reference": reference}
-        for one in compared.values()
-        for row in one.rows
+        for split in compared.values()
+        for row in split.rows
     ]  # fmt: skip
-    notices += few_encounters(populations(store, recordings)) + absent + _split_notices(compared)
-    result: dict[str, Any] = {
+    clips = material.clips
+    eligible = [name for name, variant in about.items() if variant["may_be_chosen"]]
+    return {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "reference": reference,
         "headline_split": options.splits[0].name,
@@ -164,33 +248,34 @@ def compare_project(
             split.name: asdict(split) | {"optimistic": split.is_optimistic}
             for split in (*options.splits, Split("random"))
         },
-        "variants": about,
+        "variants": described,
         "rows": rows,
-        "chosen": {name: one.chosen for name, one in compared.items() if one.chosen},
-        "n_clips": len(labelled),
-        "n_recordings": int(labelled["recording_id"].nunique()),
-        "n_encounters": int(labelled["encounter"].nunique()),
-        "classes": sorted(labelled["label"].unique()),
-        "n_compared": len(variants),
+        "chosen": {name: split.chosen for name, split in compared.items() if split.chosen},
+        "n_clips": len(clips),
+        "n_recordings": int(clips["recording_id"].nunique()),
+        "n_encounters": int(clips["encounter"].nunique()),
+        "classes": sorted(clips["label"].unique()),
+        "n_compared": len(material.variants),
         "n_chosen_among": len(eligible),
         "not_chosen_among": {
-            name: about[name]["licence"] for name in names if name not in eligible
+            name: variant["licence"] for name, variant in about.items() if name not in eligible
         },
-        "seconds": time.monotonic() - computed,
-        "seconds_computing_features": computed - started,
         "versions": package_versions(),
-        "notices": notices,
     }
-    result["summary"] = summary(result)
+
+
+def _written(findings: dict[str, Any], folder: Path) -> CompareResult:
+    """Write table, values and page; each appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(rows)[list(_COLUMNS)]
-    table.to_csv(folder / "comparison.csv", index=False)
-    text = json.dumps(result, indent=2, default=plain_value)
-    (folder / "comparison.json").write_text(text + "\n")
-    store.record_run("compare", asdict(options), ("recordings", "clips"))
-    files = {name: str(folder / f"comparison.{name}") for name in ("csv", "json")}
+    text = json.dumps(findings, indent=2, default=plain_value)
     plain: dict[str, Any] = json.loads(text)
-    return plain | {"output": str(folder), "files": files}
+    table = pd.DataFrame(findings["rows"])[list(_COLUMNS)]
+    csv = write_table(table, folder / "comparison.csv")
+    values = write_text([text, "\n"], folder / "comparison.json")
+    page = write_comparison(plain, folder / "comparison.html")
+    files = {"csv": str(csv), "json": str(values)}
+    files |= {"page": page["output"], "figure": page["figure"]}
+    return CompareResult(plain, folder, files)
 
 
 def summary(result: Mapping[str, Any]) -> str:

@@ -1,14 +1,16 @@
-"""Cross-validation under each split; scores and results are kept."""
+"""Cross-validation of a recipe under each split; scores and results are kept."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from pseudorca.embedding.joint import load_embedders
+from pseudorca.errors import PseudorcaError, unknown_name
 from pseudorca.evaluation.calibration_quality import reliability
 from pseudorca.evaluation.inference import (
     detectable,
@@ -20,203 +22,328 @@ from pseudorca.evaluation.metrics import measure
 from pseudorca.evaluation.risk_coverage import abstention, outcomes
 from pseudorca.frontends.reach import band_notices
 from pseudorca.learning.calibration import carried_prior
-from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.dataset import TrainingSet, labelled_clips
-from pseudorca.learning.from_copies import learning_from
+from pseudorca.learning.crossval import OutOfFold, cross_validate
+from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head
 from pseudorca.learning.held_out import calibrate_out_of_fold
-from pseudorca.learning.preparation import PLAIN, Preparation, prepared_set
-from pseudorca.learning.pseudo_labels import with_unlabelled
-from pseudorca.learning.recipe import recipe_of
-from pseudorca.learning.through_network import forget_trainings, through_network
+from pseudorca.learning.labelled import LabelledProject
+from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import UNITS, score_table
 from pseudorca.progress import Progress
-from pseudorca.recordings.clips import project_clips
 from pseudorca.recordings.folds import OTHER, Folds, Split, group_values, make_folds
-from pseudorca.recordings.manifest import populations, project_recordings
+from pseudorca.recordings.manifest import populations
 from pseudorca.recordings.notices import few_encounters
-from pseudorca.store import EMBEDDER_FOLDER, Store, package_versions
+from pseudorca.results import Result
+from pseudorca.store import Store, package_versions
 from pseudorca.values import hash_of, plain_value
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What is asked of an evaluation besides the metrics."""
+
+    units: tuple[str, ...] = UNITS
+    max_error: float = 0.1
+    """Show what naming with at most this share of wrong names would do."""
+    n_permutations: int = 0
+    """How often labels are permuted between encounters, to see how often they do as well."""
+    within: str | None = None
+    """Permute only within the values of this column."""
+    learning_curve: bool = False
+    """How the result grows with the number of encounters."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SplitResult(Result):
+    """How good a recipe is under one split; the headline is about encounters."""
+
+    split: Split
+    rows: list[dict[str, Any]]
+    """Metrics by unit, as from :func:`pseudorca.evaluation.metrics.measure`, with those of
+    probabilities where the split is honest."""
+
+    def unit(self, name: str) -> dict[str, Any]:
+        """The metrics of one unit: ``clip``, ``recording`` or ``encounter``."""
+        rows = {str(row["unit"]): row for row in self.rows}
+        if name not in rows:
+            raise PseudorcaError(unknown_name("unit", name, rows))
+        return rows[name]
+
+    @property
+    def is_optimistic(self) -> bool:
+        """Whether clips of one encounter stand on both sides."""
+        return self.split.is_optimistic
+
+    @property
+    def headline(self) -> dict[str, Any]:
+        """The metrics of encounters, or of the only unit that was asked for."""
+        return next((row for row in self.rows if row["unit"] == "encounter"), self.rows[-1])
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean over the classes of the share of encounters that were named rightly."""
+        return float(self.headline["balanced_accuracy"])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of :attr:`balanced_accuracy`, from the encounters."""
+        return float(self.headline["ci_low"]), float(self.headline["ci_high"])
+
+    @property
+    def baseline(self) -> float:
+        """What always naming one class scores."""
+        return float(self.headline["majority_baseline"])
+
+    def as_json(self) -> dict[str, Any]:
+        return {"results": self.rows}
+
+    def summary(self) -> list[str]:
+        low, high = self.interval
+        name = f"split {self.split.name}"
+        if self.is_optimistic:
+            return [
+                f"Optimistic ({name}: clips of one encounter stand on both sides): balanced accuracy "
+                f"{self.balanced_accuracy:.2f}."
+            ]
+        return [
+            f"Encounters never heard before ({name}): balanced accuracy "
+            f"{self.balanced_accuracy:.2f}, 95 % interval {low:.2f} to {high:.2f}; always naming one "
+            f"class: {self.baseline:.2f}."
+        ]
+
+    def main_table(self) -> pd.DataFrame:
+        columns = ("unit", "n_units", "n_groups", "balanced_accuracy", "ci_low", "ci_high",
+                   "majority_baseline", "accuracy", "majority_accuracy")  # fmt: skip
+        return pd.DataFrame(self.rows).loc[:, list(columns)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EvaluateResult(Result, Mapping[str, SplitResult]):
+    """How good a recipe is, by the name of each split."""
+
+    splits: dict[str, SplitResult]
+    recipe: Recipe
+    recipe_settings: dict[str, Any]
+    """Embedder and recipe as JSON values."""
+    recipe_id: str
+    notices: list[str]
+
+    def __getitem__(self, name: str) -> SplitResult:
+        if name not in self.splits:
+            raise PseudorcaError(unknown_name("split evaluated here", name, self.splits))
+        return self.splits[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.splits)
+
+    def __len__(self) -> int:
+        return len(self.splits)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "results": [row for split in self.splits.values() for row in split.rows],
+            "recipe": self.recipe_settings,
+            "classifier_id": self.recipe_id,
+            "notices": self.notices,
+        }
+
+    def summary(self) -> list[str]:
+        honest = [split for split in self.splits.values() if not split.is_optimistic]
+        others = [split for split in self.splits.values() if split.is_optimistic]
+        return [line for split in (*honest, *others) for line in split.summary()]
+
+    def main_table(self) -> pd.DataFrame:
+        tables = [split.main_table().assign(split=name) for name, split in self.splits.items()]
+        table = pd.concat(tables, ignore_index=True)
+        return table[["split", *table.columns.drop("split")]]
 
 
 def evaluate_project(
     store: Store,
-    head: Head,
+    recipe: Recipe,
     splits: Sequence[Split],
+    options: EvaluateOptions | None = None,
     *,
-    units: Sequence[str] = UNITS,
-    max_error: float = 0.1,
-    n_permutations: int = 0,
-    within: str | None = None,
-    learning: bool = False,
-    preparation: Preparation = PLAIN,
     progress: Progress | None = None,
     stage: Callable[[str], Any] = lambda text: None,
-) -> dict[str, Any]:
-    """Cross-validate a head under each split; scores and results are kept.
+) -> EvaluateResult:
+    """Cross-validate a recipe under each split; scores and results are kept.
 
     Honest splits also tell how true calibrated probabilities are, what naming only the surer ones
-    does to a wanted error rate (``max_error``), and what these encounters could have shown; if asked,
-    how often labels permuted between encounters (only ``within`` the values of a column) do as well,
-    and how the result grows with the number of encounters (``learning``). ``preparation``: what is
-    made of the embeddings first.
+    does to a wanted error rate, and what these encounters could have shown.
+
+    Parameters
+    ----------
+    store : Store
+    recipe : Recipe
+    splits : sequence of Split
+    options : EvaluateOptions or None
+    progress : callable (done, total) or None, over trainings
+    stage : callable, takes a sentence on what is done now
+
+    Raises
+    ------
+    HeadError
+        If there is too little to learn from, or embeddings are missing.
+    FoldError
+        If a split cannot be made.
     """
-    embedder = load_embedders(store.folder / EMBEDDER_FOLDER)
-    recordings = project_recordings(store)
-    clips, left_out = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
-    whole, words = prepared_set(
-        clips, recordings, store, embedder, preparation, labelled=project_clips(store)
-    )
-    recipe = recipe_of(store, embedder.embedder_id, head, preparation)
-    recipe_id = hash_of(
-        recipe | {"clips": store.setting("clips"), "selections": store.setting("selections")}
-    )
-    head, whole = through_network(
-        store, head, whole, clips, recordings, embedder, preparation, stage=stage, progress=progress
-    )
-    data_id = hash_of(
-        clips[["clip_id", "label", "encounter"]].sort_values("clip_id").values.tolist()
-    )
-    results: list[dict[str, Any]] = []
-    notices = left_out + words + few_encounters(populations(store, recordings))
-    notices += mixed_encounters(clips)
-    bands = [band_notices(recordings, member.front_end) for member in embedder.members]
-    notices += dict.fromkeys(text for texts in bands for text in texts)
+    options = options or EvaluateOptions()
+    labelled = LabelledProject.read(store, recipe, stage=stage, progress=progress)
+    results: dict[str, SplitResult] = {}
+    notices = labelled.notices + _collection_notices(labelled)
     for split in splits:
-        folds = make_folds(clips, recordings, split)
-        # Inner folds keep whole what the split keeps whole; what is independent is never less than
-        # the encounter.
-        independent = whole.groups if split.is_optimistic else folds.units
-        data = replace(whole, groups=whole.recordings if split.is_optimistic else folds.units)
-        head = with_unlabelled(
-            head,
-            clips,
-            project_clips(store),
-            recordings,
-            store,
-            embedder.embedder_id,
-            split,
-            preparation,
-        )
-        learner = learning_from(head, preparation)
-        scored = cross_validate(data, folds, learner, progress=progress)
-        split_id = hash_of(asdict(split) | {"recipe": recipe_id, "clips": sorted(folds.clip_ids)})
-        found = [
-            measure(
-                clips,
-                recordings,
-                scored.log_probabilities,
-                scored.classes,
-                unit=unit,
-                split=split.name,
-                groups=independent,
-            )
-            for unit in units
-        ]
-        if not split.is_optimistic:
-            carried = carried_prior(head.settings(), data, scored.classes)
-            for entry in found:
-                calibrated = calibrate_out_of_fold(
-                    clips, recordings, scored.log_probabilities, folds, scored.classes,
-                    unit=entry["unit"], presupposed=carried,
-                )  # fmt: skip
-                entry["reliability"] = reliability(calibrated)
-                entry["abstention"] = abstention(outcomes(calibrated), max_error)
-        tables = [
-            score_table(
-                clips, scores, scored.classes, recipe_id, split_id=split_id, repeat=k,
-                fold=folds.test_fold[k],
-            )
-            for k, scores in enumerate(scored.log_probabilities)
-        ]  # fmt: skip
-        store.replace("scores", pd.concat(tables, ignore_index=True), split_id=split_id)
-        about = {
-            "split": asdict(split),
-            "group_by": split.group_by,
-            "independent": "encounter" if split.is_optimistic else split.group_by,
-            "optimistic": split.is_optimistic,
-            "recipe": recipe,
-            "data": data_id,
-            "results": found,
-            "not_testable": folds.not_testable,
-            "n_straddling_moments": folds.n_straddling_moments,
-            "trainings": scored.details,
-            "inference": {}
-            if split.is_optimistic
-            else _inference(
-                data, clips, recordings, folds, learner, n_permutations, within, learning, progress
-            ),
-            "versions": package_versions(),
-            "tables": {table: store.version(table) for table in ("recordings", "clips")},
-        }
-        row = {
-            "split_id": split_id,
-            "classifier_id": recipe_id,
-            "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-            "result": json.dumps(about, default=plain_value),
-        }
-        store.replace("evaluations", pd.DataFrame([row]), split_id=split_id)
-        shared = {
-            "split_id": split_id,
-            "not_testable": folds.not_testable,
-            "inference": about["inference"],
-        }
-        results += [entry | shared for entry in found]
-        if folds.not_testable:
-            notices.append(
-                f"Split {split.name}: {', '.join(folds.not_testable)} cannot be tested, since a class "
-                "would have nothing left to train on; the numbers do not cover them."
-            )
-        n_values, n_units = len(set(folds.groups)), len(set(folds.units))
-        if not split.is_optimistic and n_units < n_values:
-            notices.append(
-                f"Split {split.name}: {n_values} values of {split.group_by} are dealt as {n_units} "
-                "groups, since an encounter or a moment is never torn apart."
-            )
-        if folds.n_straddling_moments:
-            notices.append(
-                f"Split {split.name}: {folds.n_straddling_moments} moments stand on both sides "
-                "(channels of one sound), as in the study."
-            )
-    forget_trainings(head)
-    shown = {"splits": [asdict(split) for split in splits], "head": head.settings()}
+        folds = make_folds(labelled.clips, labelled.recordings, split)
+        result = _evaluate_split(labelled, folds, options, progress)
+        shared = {key: result[key] for key in ("split_id", "not_testable", "inference")}
+        results[split.name] = SplitResult(split, [row | shared for row in result["results"]])
+        notices += _split_notices(folds)
+    labelled.forget_trainings()
+    shown = {"splits": [asdict(split) for split in splits], "head": recipe.settings()["head"]}
     store.record_run("evaluate", shown, ("recordings", "clips", "scores", "evaluations"))
-    return {"results": results, "recipe": recipe, "classifier_id": recipe_id, "notices": notices}
+    return EvaluateResult(results, recipe, labelled.settings(), labelled.recipe_id, notices)
+
+
+def _evaluate_split(
+    labelled: LabelledProject, folds: Folds, options: EvaluateOptions, progress: Progress | None
+) -> dict[str, Any]:
+    """Cross-validate under one split and keep scores and result -> the result, as JSON values."""
+    split, store, clips = folds.split, labelled.store, labelled.clips
+    # Inner folds keep whole what the split keeps whole; what is independent is never less than the
+    # encounter.
+    whole = labelled.data
+    independent = whole.groups if split.is_optimistic else folds.units
+    data = replace(whole, groups=whole.recordings if split.is_optimistic else folds.units)
+    head = labelled.trainer(split)
+    scored = cross_validate(data, folds, head, progress=progress)
+    split_id = hash_of(
+        asdict(split) | {"recipe": labelled.recipe_id, "clips": sorted(folds.clip_ids)}
+    )
+    tables = [
+        score_table(
+            clips, scores, scored.classes, labelled.recipe_id, split_id=split_id, repeat=k,
+            fold=folds.test_fold[k],
+        )
+        for k, scores in enumerate(scored.log_probabilities)
+    ]  # fmt: skip
+    store.replace("scores", pd.concat(tables, ignore_index=True), split_id=split_id)
+    inference: dict[str, Any] = {}
+    if not split.is_optimistic:
+        inference = _inference(labelled, data, folds, head, options, progress)
+    ids = clips[["clip_id", "label", "encounter"]].sort_values("clip_id")
+    result = {
+        "split": asdict(split),
+        "group_by": split.group_by,
+        "independent": "encounter" if split.is_optimistic else split.group_by,
+        "optimistic": split.is_optimistic,
+        "recipe": labelled.settings(),
+        "data": hash_of(ids.values.tolist()),
+        "results": _unit_results(labelled, folds, scored, independent, head, options),
+        "not_testable": folds.not_testable,
+        "n_straddling_moments": folds.n_straddling_moments,
+        "trainings": scored.details,
+        "inference": inference,
+        "versions": package_versions(),
+        "tables": {table: store.version(table) for table in ("recordings", "clips")},
+    }
+    row = {
+        "split_id": split_id,
+        "classifier_id": labelled.recipe_id,
+        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "result": json.dumps(result, default=plain_value),
+    }
+    store.replace("evaluations", pd.DataFrame([row]), split_id=split_id)
+    return {"split_id": split_id} | result
+
+
+def _unit_results(
+    labelled: LabelledProject,
+    folds: Folds,
+    scored: OutOfFold,
+    independent: NDArray[np.object_],
+    head: Head,
+    options: EvaluateOptions,
+) -> list[dict[str, Any]]:
+    """The metrics by clip, recording and encounter; with those of probabilities for honest splits."""
+    clips, recordings, split = labelled.clips, labelled.recordings, folds.split
+    scores, classes = scored.log_probabilities, scored.classes
+    rows = [
+        measure(clips, recordings, scores, classes, unit=unit, split=split.name, groups=independent)
+        for unit in options.units
+    ]
+    if split.is_optimistic:
+        return rows
+    carried = carried_prior(head, labelled.data, classes)
+    for row in rows:
+        calibrated = calibrate_out_of_fold(
+            clips, recordings, scores, folds, classes, unit=row["unit"], presupposed=carried
+        )
+        row["reliability"] = reliability(calibrated)
+        row["abstention"] = abstention(outcomes(calibrated), options.max_error)
+    return rows
+
+
+def _collection_notices(labelled: LabelledProject) -> list[str]:
+    """What a user should know of the recordings, whatever the split."""
+    recordings = labelled.recordings
+    notices = few_encounters(populations(labelled.store, recordings))
+    notices += mixed_encounters(labelled.clips)
+    bands = [band_notices(recordings, member.front_end) for member in labelled.embedder.members]
+    return notices + list(dict.fromkeys(text for texts in bands for text in texts))
+
+
+def _split_notices(folds: Folds) -> Iterator[str]:
+    """What a user should know of how a split came out."""
+    split = folds.split
+    if folds.not_testable:
+        yield (
+            f"Split {split.name}: {', '.join(folds.not_testable)} cannot be tested, since a class "
+            "would have nothing left to train on; the numbers do not cover them."
+        )
+    n_values, n_units = len(set(folds.groups)), len(set(folds.units))
+    if not split.is_optimistic and n_units < n_values:
+        yield (
+            f"Split {split.name}: {n_values} values of {split.group_by} are dealt as {n_units} "
+            "groups, since an encounter or a moment is never torn apart."
+        )
+    if folds.n_straddling_moments:
+        yield (
+            f"Split {split.name}: {folds.n_straddling_moments} moments stand on both sides "
+            "(channels of one sound), as in the study."
+        )
 
 
 def _inference(
+    labelled: LabelledProject,
     data: TrainingSet,
-    clips: pd.DataFrame,
-    recordings: pd.DataFrame,
     folds: Folds,
     head: Head,
-    n_permutations: int,
-    within: str | None,
-    learning: bool,
+    options: EvaluateOptions,
     progress: Progress | None,
 ) -> dict[str, Any]:
     """What these encounters can tell: JSON values, as they stand in the table ``evaluations``."""
+    clips, recordings = labelled.clips, labelled.recordings
     tested = (folds.test_fold >= 0).all(axis=0) & (folds.labels != OTHER)
     table = pd.DataFrame({"label": folds.labels[tested], "unit": folds.units[tested]})
     counts = table.groupby("label")["unit"].nunique()
-    found: dict[str, Any] = {"power": detectable(counts.tolist())}
-    if n_permutations:
+    inference: dict[str, Any] = {"power": detectable(counts.tolist())}
+    if options.n_permutations:
         strata = None
-        if within is not None:
-            strata = group_values(clips, recordings, within).to_numpy(dtype=object)
+        if options.within is not None:
+            strata = group_values(clips, recordings, options.within).to_numpy(dtype=object)
         test = permutation_test(
             {"model": data}, clips, recordings, folds.split, head,
-            n_permutations=n_permutations, within=strata, progress=progress,
+            n_permutations=options.n_permutations, within=strata, progress=progress,
         )  # fmt: skip
-        found["permutation"] = {
+        inference["permutation"] = {
             "p": test.p_value("model"),
             "smallest_p": test.smallest_p,
             "n_permutations": len(test.null["model"]),
             "enumerated": test.enumerated,
-            "within": within,
+            "within": options.within,
             "null": test.null["model"].round(4).tolist(),
         }
-    if learning:
+    if options.learning_curve:
         curve = learning_curve(data, clips, recordings, folds.split, head, progress=progress)
-        found["learning_curve"] = curve.to_dict("records")
-    return found
+        inference["learning_curve"] = curve.to_dict("records")
+    return inference

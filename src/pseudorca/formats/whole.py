@@ -40,7 +40,7 @@ def write_tables(
     """
     if kind not in ("csv", "parquet"):
         raise PseudorcaError(unknown_name("format", kind, ("csv", "parquet")))
-    return [_write_table(table, folder / f"{name}s.{kind}") for name, table in tables.items()]
+    return [write_table(table, folder / f"{name}s.{kind}") for name, table in tables.items()]
 
 
 class GrowingTable:
@@ -105,7 +105,8 @@ class GrowingTable:
         self._parquet.write_table(rows)
 
 
-def _write_table(table: pd.DataFrame, target: Path) -> Path:
+def write_table(table: pd.DataFrame, target: Path) -> Path:
+    """Write one table as CSV or Parquet, as the name ends; the file appears whole or not at all."""
     growing = GrowingTable(target)
     try:
         growing.append(table)

@@ -22,7 +22,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from pseudorca.errors import PseudorcaError
 from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.heads.softmax import SoftmaxHead
+from pseudorca.learning.heads.base import Head
 from pseudorca.recordings.folds import OTHER
 
 MIN_ENCOUNTERS_ISOTONIC = 50
@@ -180,13 +180,13 @@ def fit_calibrator(
 
 
 def carried_prior(
-    settings: Mapping[str, Any], data: TrainingSet, classes: Sequence[str]
+    head: Head, data: TrainingSet, classes: Sequence[str]
 ) -> NDArray[np.float64] | None:
     """The class frequencies that a head's scores presuppose; None: every class the same.
 
     Parameters
     ----------
-    settings : dict, of the head
+    head : Head
     data : TrainingSet
     classes : list of str
 
@@ -194,11 +194,10 @@ def carried_prior(
     -------
     ndarray [shape=(n_classes,)] or None
     """
-    if settings["balance"] != "none":
+    if head.balance != "none":
         return None
     labels = data.labels.tolist()
-    one = settings.get("members", [settings])[0]  # of a head per network, all of one kind
-    if not one["head"].startswith(SoftmaxHead.name):  # each recording weighs once
+    if not head.plain.counts_clips:
         labels = [label for label, _ in set(zip(data.labels, data.recordings, strict=True))]
     counts = np.array([labels.count(label) for label in classes], dtype=np.float64)
     return np.asarray(counts / counts.sum())

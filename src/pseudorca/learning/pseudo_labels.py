@@ -27,15 +27,9 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, HeadError
 from pseudorca.learning.dataset import TrainingSet, Vectors
-from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
-from pseudorca.learning.heads.mean import MeanHead
-from pseudorca.learning.heads.softmax import SoftmaxHead
-from pseudorca.learning.preparation import PLAIN, Preparation
-from pseudorca.learning.tuning import TunedHead, settled
+from pseudorca.learning.heads.base import TrainedHead, WrappingHead, fit_head
 from pseudorca.recordings.folds import Split, group_values
 from pseudorca.store import Store
-
-MIN_PROBABILITY = 0.9
 
 
 @dataclass(frozen=True)
@@ -63,13 +57,10 @@ class Unlabelled:
 
 
 @dataclass(frozen=True)
-class PseudoLabelHead:
-    """A head that learns, besides, from unlabelled moments that it is sure of."""
+class PseudoLabels:
+    """Which unlabelled moments join the training, and what they weigh."""
 
-    name: ClassVar[str] = "pseudo-labels"
-
-    head: Head
-    min_probability: float = MIN_PROBABILITY
+    min_probability: float = 0.9
     """A moment joins the training if the head gives one class so much; as it comes from the head, by
     the mean log-probability of the moment's clips, not calibrated."""
     n_rounds: int = 1
@@ -77,7 +68,6 @@ class PseudoLabelHead:
     weight: float = 1.0
     """What a moment that joined weighs, if a labelled one weighs 1: 1, 1/2, 1/3 and so on; what lies
     between goes to the nearest of these."""
-    unlabelled: Unlabelled | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.min_probability < 1:
@@ -90,25 +80,47 @@ class PseudoLabelHead:
                 f"pseudo-labels in {self.n_rounds} rounds with a weight of {self.weight:g}: expected "
                 "one round or more, and a weight of more than 0 and at most 1."
             )
-        inside = self.head.heads if isinstance(self.head, MeanHead) else (self.head,)
-        if any(_is_softmax(head) for head in inside):
+
+    @property
+    def n_as_one(self) -> int:
+        """Moments that weigh as much as one labelled moment."""
+        return max(1, round(1 / self.weight))
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "min_probability": self.min_probability,
+            "n_rounds": self.n_rounds,
+            "weight": 1 / self.n_as_one,
+        }
+
+
+@dataclass(frozen=True)
+class PseudoLabelHead(WrappingHead):
+    """A head that learns, besides, from unlabelled moments that it is sure of."""
+
+    name: ClassVar[str] = "pseudo-labels"
+
+    pseudo_labels: PseudoLabels = PseudoLabels()
+    unlabelled: Unlabelled | None = None
+
+    def __post_init__(self) -> None:
+        if self.head.plain.chooses_epoch:
             raise HeadError(
-                "the softmax head chooses its epoch on clips kept aside, which pseudo-labels must not "
-                "be: use another head with --pseudo-labels."
+                f"the {self.head.plain.name} head chooses its epoch on clips kept aside, which "
+                "pseudo-labels must not be: use another head with --pseudo-labels."
             )
-        if self.head.settings().get("balance") == "none":
+        if self.balance == "none":
             raise HeadError(
                 "without balance the head learns how frequent classes are, which moments that join "
                 "would change: use --balance weights with --pseudo-labels."
             )
 
     def settings(self) -> dict[str, Any]:
-        about = {
-            "min_probability": self.min_probability,
-            "n_rounds": self.n_rounds,
-            "weight": 1 / self._n_as_one,
-        }
-        return self.head.settings() | {"pseudo_labels": about}
+        return self.head.settings() | {"pseudo_labels": self.pseudo_labels.settings()}
+
+    def describe(self) -> str:
+        least = self.pseudo_labels.min_probability
+        return f"{self.head.describe()}, with pseudo-labels from a probability of {least:g}"
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
         """Train, name the unlabelled, train again; settings are those chosen on what is labelled.
@@ -124,20 +136,16 @@ class PseudoLabelHead:
             raise HeadError("pseudo-labels need the unlabelled clips of a project.")
         trained = fit_head(self.head, data)
         details = trained.details
-        head = settled(self.head, details)
+        head = self.head.settled(details)
         rows = self.unlabelled.allowed(data)
         about: dict[str, Any] = {"n_moments": len(set(self.unlabelled.moments[rows])), "joined": {}}
-        for _ in range(self.n_rounds):
+        for _ in range(self.pseudo_labels.n_rounds):
             sure = self._sure(trained, rows) if len(rows) else {}
             about["joined"] = dict(sorted(Counter(sure.values()).items()))
             if not sure:
                 break
             trained = fit_head(head, self._joined(data, sure, rows))
         return replace(trained, details=details | {"pseudo_labels": about})
-
-    @property
-    def _n_as_one(self) -> int:
-        return max(1, round(1 / self.weight))
 
     def _sure(self, trained: TrainedHead, rows: NDArray[np.int64]) -> dict[object, str]:
         """The moments that are named with enough probability, and their names."""
@@ -149,7 +157,7 @@ class PseudoLabelHead:
         return {
             moment: trained.classes[best[k]]
             for k, moment in enumerate(means.index)
-            if highest[k] >= np.log(self.min_probability)
+            if highest[k] >= np.log(self.pseudo_labels.min_probability)
         }
 
     def _joined(
@@ -170,7 +178,7 @@ class PseudoLabelHead:
         recordings = []
         for encounter, label, moment in zip(encounters, labels, moments, strict=True):
             of_kind = place.setdefault((encounter, label), {})
-            number = of_kind.setdefault(moment, len(of_kind)) // self._n_as_one
+            number = of_kind.setdefault(moment, len(of_kind)) // self.pseudo_labels.n_as_one
             recordings.append(f"named {label} {encounter} {number}")
         groups = [f"named {encounter}" for encounter in encounters]
         return TrainingSet(
@@ -182,51 +190,29 @@ class PseudoLabelHead:
         )
 
 
-def _is_softmax(head: Head) -> bool:
-    return isinstance(head, SoftmaxHead) or (
-        isinstance(head, TunedHead) and head.head_name == SoftmaxHead.name
-    )
-
-
-def with_unlabelled(
-    head: Head,
+def unlabelled_clips(
     labelled: pd.DataFrame,
     clips: pd.DataFrame,
     recordings: pd.DataFrame,
     store: Store,
     embedder_id: str,
     split: Split,
-    preparation: Preparation = PLAIN,
-) -> Head:
-    """Give a head that learns from unlabelled clips those of the project; others stay as they are.
+) -> Unlabelled:
+    """The unlabelled clips of a project, and what they have in common with the labelled ones.
 
     Parameters
     ----------
-    head : Head
     labelled : DataFrame, rows of ``clips`` as from ``labelled_clips``
     clips, recordings : DataFrame, the tables of these names
     store : Store
     embedder_id : str
     split : Split, whose groups stay whole
-    preparation : Preparation, what is made of the embeddings of labelled clips
-
-    Returns
-    -------
-    Head
 
     Raises
     ------
     HeadError
-        If there are no unlabelled clips with an embedding, or the head does not learn from embeddings
-        as they are.
+        If there are no unlabelled clips with an embedding.
     """
-    if not isinstance(head, PseudoLabelHead):
-        return head
-    if preparation != PLAIN or head.head.name == "finetuned":
-        raise HeadError(
-            "--pseudo-labels are given to embeddings as they are. Leave out --prepare, and take "
-            "another head than finetuned."
-        )
     others = clips[clips["label"].isna()]
     there = others["clip_id"].isin(store.embedded(embedder_id, others["clip_id"].tolist()))
     others = others[there].reset_index(drop=True)
@@ -249,4 +235,4 @@ def with_unlabelled(
     moments, mine = kin(others)
     labelled_moments, theirs = kin(labelled)
     vectors = store.vectors(embedder_id, others["clip_id"].tolist())
-    return replace(head, unlabelled=Unlabelled(vectors, moments, mine, labelled_moments, theirs))
+    return Unlabelled(vectors, moments, mine, labelled_moments, theirs)

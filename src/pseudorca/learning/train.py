@@ -1,162 +1,225 @@
 """All labelled clips to a saved classifier, calibrated on encounters it was made to miss."""
 
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pseudorca.embedding.augmentation.copies import view_set
-from pseudorca.embedding.joint import load_embedders
 from pseudorca.errors import ClassifierError, FoldError
 from pseudorca.learning.calibration import carried_prior
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.dataset import TrainingSet, labelled_clips
-from pseudorca.learning.from_copies import learning_from
-from pseudorca.learning.heads.base import Head, fit_head
-from pseudorca.learning.heads.finetuned import FineTuned
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
 from pseudorca.learning.held_out import CalibratedUnits, calibrate_out_of_fold
-from pseudorca.learning.novelty import fit_novelty
-from pseudorca.learning.preparation import PLAIN, Preparation, prepared_set
-from pseudorca.learning.pseudo_labels import with_unlabelled
-from pseudorca.learning.recipe import recipe_of
-from pseudorca.learning.through_network import forget_trainings, through_network, widened
+from pseudorca.learning.labelled import LabelledProject
+from pseudorca.learning.novelty import Novelty, fit_novelty
+from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import UNITS
 from pseudorca.progress import Progress
-from pseudorca.recordings.clips import ClipOptions, project_clips
+from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Folds, Split, make_folds
-from pseudorca.recordings.manifest import project_recordings
-from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store, package_versions
+from pseudorca.results import Result, attention, counted
+from pseudorca.store import CLASSIFIER_FOLDER, Store, package_versions
 
 CALIBRATION = Split("encounter", n_folds=5, n_repeats=3)
 """How encounters are held out to calibrate a classifier and to choose its thresholds."""
 
+_QUANTILE = 0.95  # of new encounters that are not unlike the others
+_TOLD = ("c", "best_epoch", "pseudo_labels")  # of what training chose
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainResult(Result):
+    """A saved classifier, and what it was made from."""
+
+    classifier: Classifier
+    folder: Path
+    recipe: Recipe
+    notices: list[str]
+    details: dict[str, Any]
+    """What training chose: C, the best epoch, the moments that joined."""
+
+    @property
+    def name(self) -> str:
+        """The name of the classifier in its project."""
+        return self.folder.name
+
+    @property
+    def classifier_id(self) -> str:
+        return self.classifier.classifier_id
+
+    @property
+    def classes(self) -> list[str]:
+        return self.classifier.classes
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Embedder and recipe as JSON values, as ``evaluate`` notes them."""
+        names = ("embedder_id", "head", "preparation", "views")
+        training = self.classifier.training
+        return {name: training[name] for name in names if name in training}
+
+    def as_json(self) -> dict[str, Any]:
+        training, calibrators = self.classifier.training, self.classifier.calibrators
+        counts = {key: training[key] for key in ("n_clips", "n_recordings", "n_encounters")}
+        return {
+            "notices": self.notices,
+            "classifier": str(self.folder),
+            "classifier_id": self.classifier_id,
+            "classes": self.classes,
+            "recipe": self.settings,
+            "head": self.recipe.settings()["head"],
+            "preparation": self.recipe.preparation.settings(),
+            "calibration": {unit: made.as_dict() for unit, made in calibrators.items()},
+            **counts,
+            **{key: self.details[key] for key in _TOLD if key in self.details},
+        }
+
+    def summary(self) -> list[str]:
+        n = self.classifier.training["n_encounters"]
+        worth = "calibrated" if self.classifier.calibrators else "not calibrated"
+        return [
+            f"Saved {self.folder} ({self.classifier_id}): {self.recipe.describe()}.",
+            f"Trained on encounters: {counted(n)}; probabilities are {worth}.",
+            attention(0, self.notices),
+        ]
+
+    def main_table(self) -> pd.DataFrame:
+        training = self.classifier.training
+        return (
+            pd.DataFrame(
+                {
+                    "clips": training["n_clips"],
+                    "recordings": training["n_recordings"],
+                    "encounters": training["n_encounters"],
+                }
+            )
+            .rename_axis("class")
+            .sort_index()
+            .reset_index()
+        )
+
 
 def train_project(
     store: Store,
-    head: Head,
+    recipe: Recipe,
     *,
     name: str = "classifier",
-    preparation: Preparation = PLAIN,
     progress: Progress | None = None,
     stage: Callable[[str], Any] = lambda text: None,
-) -> dict[str, Any]:
-    """Train a classifier on all labelled clips, calibrate it, and save it.
+) -> TrainResult:
+    """Train a classifier on all labelled clips, calibrate it, and save it in the project.
 
-    ``preparation``: what is made of the embeddings first; the classifier does it to what it hears.
+    Parameters
+    ----------
+    store : Store
+    recipe : Recipe
+    name : str, of the classifier
+    progress : callable (done, total) or None, over trainings
+    stage : callable, takes a sentence on what is done now
+
+    Raises
+    ------
+    ClassifierError
+        If the name cannot be one.
+    HeadError
+        If there is too little to learn from, or embeddings are missing.
     """
     if not re.fullmatch(r"\w[\w. -]*", name):
         raise ClassifierError(
             f"a classifier cannot be called {name!r}: use letters, digits, - and _."
         )
-    embedder = load_embedders(store.folder / EMBEDDER_FOLDER)
-    recordings = project_recordings(store)
-    clips, notices = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
-    data, words = prepared_set(
-        clips, recordings, store, embedder, preparation, labelled=project_clips(store)
-    )
-    notices += words
-    head = with_unlabelled(
-        head,
-        clips,
-        project_clips(store),
-        recordings,
-        store,
-        embedder.embedder_id,
-        CALIBRATION,
-        preparation,
-    )
-    head, data = through_network(
-        store, head, data, clips, recordings, embedder, preparation, stage=stage, progress=progress
-    )
-    learner = learning_from(head, preparation)
-    trained = fit_head(learner, data)
-    calibration = CALIBRATION
-    if isinstance(trained, FineTuned):
-        calibration = replace(CALIBRATION, n_repeats=1)  # each is a training through the network
+    labelled = LabelledProject.read(store, recipe, stage=stage, progress=progress)
+    notices = list(labelled.notices)
+    head = labelled.trainer(CALIBRATION)
+    trained = fit_head(head, labelled.data)
+    # A training through the network takes minutes.
+    calibration = replace(CALIBRATION, n_repeats=1) if head.plain.trains_network else CALIBRATION
+    folds, units = None, {}
     try:
-        folds = make_folds(clips, recordings, calibration)
-        units = _held_out(clips, recordings, data, folds, learner, progress)
+        folds = make_folds(labelled.clips, labelled.recordings, calibration)
+        units = _held_out(labelled, folds, head, progress)
     except FoldError as error:
-        units = {}
         notices.append(f"Probabilities are not calibrated, since {error}")
-    recipe = recipe_of(store, embedder.embedder_id, head, preparation)
-    n_recordings = clips.groupby("label")["recording_id"].nunique()
-    n_encounters = clips.groupby("label")["encounter"].nunique()
-    training = {
-        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        **recipe,
-        "n_clips": {str(k): int(n) for k, n in clips["label"].value_counts().items()},
-        "n_recordings": {str(k): int(n) for k, n in n_recordings.items()},
-        "n_encounters": {str(k): int(n) for k, n in n_encounters.items()},
-        "recordings": sorted(clips["recording_id"].unique()),
-        "moments": sorted(set(data.recordings)),
-        "encounters": sorted(clips["encounter"].unique()),
-        "versions": package_versions(),
-        "tables": {table: store.version(table) for table in ("recordings", "clips")},
-    }
-    options = ClipOptions(**(store.setting("clips") or {}))
+    classifier = _classifier(labelled, head, trained, folds if units else None, units)
+    folder = store.folder / CLASSIFIER_FOLDER / name
+    classifier.save(folder)
+    labelled.forget_trainings()
+    settings = recipe.settings()["head"]
+    settings |= {"name": name, "preparation": recipe.preparation.settings()}
+    store.record_run("train", settings, ("recordings", "clips"))
+    return TrainResult(classifier, folder, recipe, notices, trained.details)
+
+
+def _classifier(
+    labelled: LabelledProject,
+    head: Head,
+    trained: TrainedHead,
+    folds: Folds | None,
+    units: Mapping[str, CalibratedUnits],
+) -> Classifier:
+    """The trained head with everything that its answers need, and a record of its training."""
+    data, clips, recipe = labelled.data, labelled.clips, labelled.recipe
     named = {
         "clip": clips["moment_id"].to_numpy(dtype=object),
         "recording": data.recordings,
         "encounter": data.groups,
     }
-    if isinstance(trained, FineTuned):
-        novelty = fit_novelty(trained.vectors(data.vectors), data.groups, named)
-        if units:
-            whole = replace(data, groups=folds.units)
-            novelty = widened(novelty, head, whole, folds, named)
-        embedder, trained = trained.embedder, trained.linear()
-    else:
-        novelty = fit_novelty(data.vectors, data.groups, named)
-    classifier = Classifier(
+    tuned, alone, vectors = trained.parted(data.vectors)
+    novelty = fit_novelty(vectors, data.groups, named)
+    if tuned is not None and folds is not None:
+        novelty = _widened(novelty, head, replace(data, groups=folds.units), folds, named)
+    embedder = tuned or labelled.embedder
+    records = [part.as_table().assign(unit=unit) for unit, part in units.items()]
+    test_views = recipe.preparation.test_views
+    return Classifier(
         embedder,
-        options,
-        trained,
-        training,
-        calibrators={unit: made.calibrator for unit, made in units.items()},
+        ClipOptions(**(labelled.store.setting("clips") or {})),
+        alone,
+        _training(labelled),
+        calibrators={unit: part.calibrator for unit, part in units.items()},
         novelty=novelty,
-        held_out=pd.concat([made.as_table().assign(unit=unit) for unit, made in units.items()])
-        if units
-        else None,
-        preparation=preparation,
-        views=view_set(store, embedder.embedder_id) if preparation.test_views else None,
+        held_out=pd.concat(records) if records else None,
+        preparation=recipe.preparation,
+        views=view_set(labelled.store, embedder.embedder_id) if test_views else None,
     )
-    folder = store.folder / CLASSIFIER_FOLDER / name
-    classifier.save(folder)
-    forget_trainings(head)
-    about = {"name": name, "preparation": preparation.settings()}
-    store.record_run("train", head.settings() | about, ("recordings", "clips"))
-    shown = ("n_clips", "n_recordings", "n_encounters")
-    result: dict[str, Any] = {
-        "notices": notices,
-        "classifier": str(folder),
-        "classifier_id": classifier.classifier_id,
-        "classes": classifier.classes,
-        "recipe": recipe,
-        "head": head.settings(),
-        "preparation": preparation.settings(),
-        "calibration": {unit: made.calibrator.as_dict() for unit, made in units.items()},
+
+
+def _training(labelled: LabelledProject) -> dict[str, Any]:
+    """What a classifier learned from, as JSON values."""
+    clips, store = labelled.clips, labelled.store
+    n_recordings = clips.groupby("label")["recording_id"].nunique()
+    n_encounters = clips.groupby("label")["encounter"].nunique()
+    return {
+        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        **labelled.settings(),
+        "n_clips": {str(k): int(n) for k, n in clips["label"].value_counts().items()},
+        "n_recordings": {str(k): int(n) for k, n in n_recordings.items()},
+        "n_encounters": {str(k): int(n) for k, n in n_encounters.items()},
+        "recordings": sorted(clips["recording_id"].unique()),
+        "moments": sorted(set(labelled.data.recordings)),
+        "encounters": sorted(clips["encounter"].unique()),
+        "versions": package_versions(),
+        "tables": {table: store.version(table) for table in ("recordings", "clips")},
     }
-    told = ("c", "best_epoch", "pseudo_labels")
-    chosen = {key: trained.details[key] for key in told if key in trained.details}
-    return result | {key: training[key] for key in shown} | chosen
 
 
 def _held_out(
-    clips: pd.DataFrame,
-    recordings: pd.DataFrame,
-    data: TrainingSet,
-    folds: Folds,
-    head: Head,
-    progress: Progress | None,
+    labelled: LabelledProject, folds: Folds, head: Head, progress: Progress | None
 ) -> dict[str, CalibratedUnits]:
     """What the same recipe says of each encounter when trained without it, by kind of unit."""
-    scored = cross_validate(replace(data, groups=folds.units), folds, head, progress=progress)
-    carried = carried_prior(head.settings(), data, scored.classes)
+    clips, recordings = labelled.clips, labelled.recordings
+    data = replace(labelled.data, groups=folds.units)
+    scored = cross_validate(data, folds, head, progress=progress)
+    carried = carried_prior(head, labelled.data, scored.classes)
     return {
         unit: calibrate_out_of_fold(
             clips, recordings, scored.log_probabilities, folds, scored.classes, unit=unit,
@@ -164,3 +227,34 @@ def _held_out(
         )
         for unit in UNITS
     }  # fmt: skip
+
+
+def _widened(
+    novelty: Novelty,
+    head: Head,
+    data: TrainingSet,
+    folds: Folds,
+    units: Mapping[str, NDArray[np.object_]],
+) -> Novelty:
+    """Novelty whose usual distance is that of encounters which the network was not tuned on.
+
+    A tuned network draws the clips that it learned from together, so that every new encounter would
+    seem unlike them. How much farther new encounters lie is measured on each fold's test side, by the
+    network that was tuned without it; those trainings were done before and are kept.
+    """
+    ratios: dict[str, list[float]] = {kind: [] for kind in units}
+    for _, _, train, test in folds:
+        trained = fit_head(head, data.take(train))
+        inside = {kind: names[train] for kind, names in units.items()}
+        _, _, learned = trained.parted(data.vectors[train])
+        _, _, tested = trained.parted(data.vectors[test])
+        side = fit_novelty(learned, data.groups[train], inside)
+        distances = pd.Series(side.distances(tested))
+        for kind, names in units.items():
+            of_unit = distances.groupby(names[test]).mean()
+            ratios[kind] += (of_unit / side.usual[kind]).tolist()
+    usual = {
+        kind: distance * float(np.quantile(ratios[kind], _QUANTILE, method="higher"))
+        for kind, distance in novelty.usual.items()
+    }
+    return replace(novelty, usual=usual)

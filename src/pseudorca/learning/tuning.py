@@ -1,18 +1,17 @@
 """Choose a head's settings in inner folds.
 
-In: a training side, a head's name and the values to try. Out: the best settings and a table of all
+In: a training side, a head and the values to try. Out: the best settings and a table of all
 trials. Only inner folds of the training side are looked at, so a tuned head may be cross-validated
 like any other: :class:`TunedHead` tunes anew inside each training side. Two searches: the original
 study's (one setting after another, each at the best of those before), and optuna's, which keeps its
 trials in a file and goes on where it was stopped.
 """
 
-import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,27 +19,20 @@ import xxhash
 
 from pseudorca.errors import FoldError, HeadError, MissingExtraError, unknown_name
 from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.heads.base import Head, TrainedHead, fit_head, recording_weights
-from pseudorca.learning.heads.logistic import C_GRID, LogisticHead
-from pseudorca.learning.heads.mean import MeanHead
+from pseudorca.learning.heads.base import (
+    Head,
+    Space,
+    TrainedHead,
+    WrappingHead,
+    balance_of,
+    fit_head,
+    recording_weights,
+)
 from pseudorca.learning.heads.registry import make_head
+from pseudorca.progress import Progress
 from pseudorca.recordings.folds import assign_folds
 
 Search = Literal["grid", "optuna"]
-Space = Mapping[str, Sequence[float]]
-
-SPACES: dict[str, Space] = {
-    "logistic": {"c": C_GRID},
-    "softmax": {
-        "learning_rate": (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1),
-        "momentum": (0.90, 0.95, 0.97, 0.99),
-    },
-    "svm": {"c": (0.1, 1.0, 10.0, 100.0), "width": (0.03, 0.1, 0.3, 1.0)},
-    "forest": {"min_leaf": (1, 3, 10), "features_share": (0.02, 0.1, 0.3)},
-    "gmm": {"n_components": (1, 2, 4, 8), "n_axes": (5, 10, 20, 40)},
-    "hmm": {"n_states": (1, 2, 3, 5)},
-}
-"""Values to try, by head; the softmax head's are the original study's."""
 
 _LOG_FROM = 10.0  # ratio of the highest to the lowest value from which optuna searches by ratios
 
@@ -53,18 +45,61 @@ class Tuned:
     trials: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """How settings of a head are chosen."""
+
+    search: Search = "grid"
+    """``grid`` takes one setting after another, as the study did: all values of the first, then all
+    of the second at the best first. ``optuna`` takes any values between the lowest and the highest
+    (by ratios where these differ tenfold), guided by the trials so far."""
+    space: Space | None = None
+    """Values to try, by setting; None: those of the head's ``space``."""
+    n_trials: int = 30
+    """Of optuna, those in the storage included."""
+    n_folds: int = 3
+
+    def __post_init__(self) -> None:
+        if self.search not in get_args(Search):
+            raise HeadError(unknown_name("search", self.search, get_args(Search)))
+
+    def tried(self, head: Head) -> Space:
+        """The values to try for a head.
+
+        Raises
+        ------
+        HeadError
+            If there is nothing to try, or a value makes no sense.
+        """
+        space = head.space if self.space is None else self.space
+        if not space or not all(len(values) for values in space.values()):
+            raise HeadError(
+                f"nothing to tune of the {head.name} head: name at least one value for each setting, "
+                "or leave the tuning out."
+            )
+        for name, values in space.items():  # before any trial
+            for value in values:
+                _with(head, {name: value})
+        return space
+
+    def settings(self, head: Head) -> dict[str, Any]:
+        """What of the tuning shapes the training, as JSON values."""
+        space = head.space if self.space is None else self.space
+        settings: dict[str, Any] = {
+            "search": self.search,
+            "space": {name: list(values) for name, values in space.items()},
+            "n_folds": self.n_folds,
+        }
+        return settings | ({"n_trials": self.n_trials} if self.search == "optuna" else {})
+
+
 def tune(
     data: TrainingSet,
-    head_name: str,
+    head: Head,
+    tuning: Tuning | None = None,
     *,
-    space: Space | None = None,
-    fixed: Mapping[str, Any] | None = None,
-    search: Search = "grid",
-    n_trials: int = 30,
-    n_folds: int = 3,
-    seed: int = 0,
     storage: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tuned:
     """Find the settings with the lowest log loss out of fold.
 
@@ -74,17 +109,9 @@ def tune(
     Parameters
     ----------
     data : TrainingSet
-    head_name : one of ``SPACES``
-    space : mapping of setting to the values to try, or None: those of ``SPACES``
-    fixed : mapping or None
-        Settings that stay as they are, such as ``balance``
-    search : ``grid`` or ``optuna``
-        ``grid`` takes one setting after another, as the study did: all values of the first, then all
-        of the second at the best first. ``optuna`` takes any values between the lowest and the
-        highest (by ratios where these differ tenfold), guided by the trials so far
-    n_trials : int, of optuna, those in the storage included
-    n_folds : int
-    seed : int
+    head : Head
+        Its settings that are not tried stay as they are
+    tuning : Tuning or None, the usual one
     storage : Path or None
         A file that keeps optuna's trials; the same question asked again goes on from them
     progress : callable (done, total) or None, over trials
@@ -96,78 +123,77 @@ def tune(
     Raises
     ------
     HeadError
-        If a name or setting is unknown, there is nothing to try, or no trial gives a finite loss.
+        If there is nothing to try, a value makes no sense, or no trial gives a finite loss.
     FoldError
         If no group can be left out without emptying a class.
     MissingExtraError
         If optuna is asked for and not installed.
     """
-    if head_name not in SPACES:
-        raise HeadError(unknown_name("head", head_name, SPACES))
-    if search not in ("grid", "optuna"):
-        raise HeadError(unknown_name("search", search, ("grid", "optuna")))
-    tried = dict(SPACES[head_name] if space is None else space)
-    given = dict(fixed or {})
-    if not tried or not all(len(values) for values in tried.values()):
-        raise HeadError("nothing to try: give at least one value for each setting.")
-    if both := sorted(set(tried) & set(given)):
-        raise HeadError(f"{', '.join(both)} cannot be both fixed and tried.")
-    for name, values in tried.items():  # bad settings are complained of before any trial
-        for value in values:
-            make_head(head_name, **given, **{name: value})
+    tuning = tuning or Tuning()
+    space = tuning.tried(head)
     if len(set(data.labels)) < 2:
         raise HeadError("only one class to learn from: need 2.")
-    folds = assign_folds(data.labels, data.groups, n_folds, np.random.default_rng([seed, 1]))
+    seed: int = head.settings()["seed"]
+    rng = np.random.default_rng([seed, 1])
+    folds = assign_folds(data.labels, data.groups, tuning.n_folds, rng)
 
     def loss(settings: Mapping[str, float]) -> float:
-        return _log_loss(data, folds, head_name, {"seed": seed} | given | dict(settings))
+        return _log_loss(data, folds, _with(head, settings))
 
-    if search == "grid":
-        rows = _in_turn(tried, loss, progress)
+    if tuning.search == "grid":
+        rows = _in_turn(space, loss, progress)
     else:
-        question: dict[str, Any] = {"head": head_name, "fixed": given, "space": tried}
-        question |= {"folds": n_folds, "seed": seed}
-        rows = _by_optuna(tried, loss, n_trials, seed, storage, _name(data, question), progress)
+        question = tuning.settings(head)
+        del question["n_trials"]  # more of them answer the same question
+        study_name = _study_name(data, head.settings() | {"tuned": question})
+        rows = _by_optuna(space, loss, tuning.n_trials, seed, storage, study_name, progress)
     trials = pd.DataFrame(rows)
     best = trials.iloc[int(trials["log_loss"].to_numpy().argmin())]
     if not np.isfinite(best["log_loss"]):
         raise HeadError(
-            f"no trial of {', '.join(tried)} gives a finite loss: try lower learning rates, or "
+            f"no trial of {', '.join(space)} gives a finite loss: try lower learning rates, or "
             "standardise the embeddings."
         )
-    return Tuned({name: float(best[name]) for name in tried}, trials)
+    return Tuned({name: float(best[name]) for name in space}, trials)
+
+
+def _with(head: Head, settings: Mapping[str, float]) -> Head:
+    """The head with other settings. HeadError if one is not the head's."""
+    others = {name: value for name, value in vars(head).items() if name not in settings}
+    return make_head(head.name, **others, **settings)
 
 
 @dataclass(frozen=True)
-class TunedHead:
+class TunedHead(WrappingHead):
     """A head whose settings are tuned inside whatever it is trained on.
 
-    ``fixed``, ``space``, ``search``, ``n_trials``, ``n_folds``, ``seed`` and ``storage`` as in
-    :func:`tune`. Where a class has too few groups for inner folds, the head's own defaults are taken.
+    Where a class has too few groups for inner folds, the head's own settings are taken.
     """
 
     name: ClassVar[str] = "tuned"
 
-    head_name: str = "softmax"
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    space: Space | None = None
-    search: Search = "grid"
-    n_trials: int = 30
-    n_folds: int = 3
-    seed: int = 0
+    tuning: Tuning = Tuning()
     storage: Path | None = None
+    """See :func:`tune`."""
+
+    @property
+    def chooses_settings(self) -> bool:
+        return True
 
     def settings(self) -> dict[str, Any]:
-        plain = make_head(self.head_name, **self.fixed).settings() | {"seed": self.seed}
-        tried = SPACES[self.head_name] if self.space is None else self.space
-        about: dict[str, Any] = {
-            "search": self.search,
-            "space": {name: list(values) for name, values in tried.items()},
-            "n_folds": self.n_folds,
-        }
-        if self.search == "optuna":
-            about["n_trials"] = self.n_trials
-        return {key: value for key, value in plain.items() if key not in tried} | {"tuned": about}
+        about = self.tuning.settings(self.head)
+        fixed = {k: v for k, v in self.head.settings().items() if k not in about["space"]}
+        return fixed | {"tuned": about}
+
+    def describe(self) -> str:
+        about = self.tuning.settings(self.head)
+        return (
+            f"{self.head.name} ({', '.join(about['space'])} by {about['search']} in inner folds, "
+            f"{balance_of(self)})"
+        )
+
+    def settled(self, details: Mapping[str, Any]) -> Head:
+        return _with(self.head, details["tuned"])
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
         """Tune on ``data`` alone, then train with the best settings.
@@ -182,17 +208,7 @@ class TunedHead:
         chosen: dict[str, float] = {}
         trials: list[dict[str, Any]] = []
         try:
-            tuned = tune(
-                data,
-                self.head_name,
-                space=self.space,
-                fixed=self.fixed,
-                search=self.search,
-                n_trials=self.n_trials,
-                n_folds=self.n_folds,
-                seed=self.seed,
-                storage=self.storage,
-            )
+            tuned = tune(data, self.head, self.tuning, storage=self.storage)
         except FoldError:
             pass
         else:
@@ -201,7 +217,7 @@ class TunedHead:
                 {str(key): value if np.isfinite(value) else None for key, value in row.items()}
                 for row in tuned.trials.to_dict("records")
             ]
-        head = make_head(self.head_name, **({"seed": self.seed} | dict(self.fixed) | chosen))
+        head = _with(self.head, chosen)
         if validation is not None:
             trained = head.fit(data, validation=validation)
         else:
@@ -209,37 +225,7 @@ class TunedHead:
         return replace(trained, details=trained.details | {"tuned": chosen, "trials": trials})
 
 
-@functools.singledispatch
-def settled(head: Head, details: Mapping[str, Any]) -> Head:
-    """The head with the settings that its training chose, so that it can be trained without choosing.
-
-    Parameters
-    ----------
-    head : Head
-    details : mapping, of the trained head
-    """
-    return head
-
-
-@settled.register
-def _logistic(head: LogisticHead, details: Mapping[str, Any]) -> Head:
-    return replace(head, c=details["c"])
-
-
-@settled.register
-def _tuned(head: TunedHead, details: Mapping[str, Any]) -> Head:
-    chosen = {"seed": head.seed} | dict(head.fixed) | details["tuned"]
-    return make_head(head.head_name, **chosen)
-
-
-@settled.register
-def _mean(head: MeanHead, details: Mapping[str, Any]) -> Head:
-    members = details["members"]
-    heads = head.heads if len(head.heads) > 1 else head.heads * len(members)
-    return MeanHead(tuple(settled(h, d) for h, d in zip(heads, members, strict=True)))
-
-
-def _log_loss(data: TrainingSet, folds: Any, head_name: str, settings: Mapping[str, Any]) -> float:
+def _log_loss(data: TrainingSet, folds: Any, head: Head) -> float:
     """Out-of-fold log loss; infinite where training does not converge."""
     column = {label: k for k, label in enumerate(sorted(set(data.labels)))}
     truth = np.array([column[label] for label in data.labels])
@@ -249,7 +235,7 @@ def _log_loss(data: TrainingSet, folds: Any, head_name: str, settings: Mapping[s
     for fold in np.unique(folds[tested]):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         try:
-            trained = fit_head(make_head(head_name, **settings), data.take(train))
+            trained = fit_head(head, data.take(train))
         except HeadError:  # the loss grew without bound
             return float("inf")
         scores = trained.log_probabilities(data.vectors[test])
@@ -260,7 +246,7 @@ def _log_loss(data: TrainingSet, folds: Any, head_name: str, settings: Mapping[s
 def _in_turn(
     space: Space,
     loss: Callable[[Mapping[str, float]], float],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> list[dict[str, float]]:
     """All values of one setting after another, the settings before at their best."""
     rows: list[dict[str, float]] = []
@@ -286,7 +272,7 @@ def _by_optuna(
     seed: int,
     storage: Path | None,
     name: str,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> list[dict[str, float]]:
     """Optuna's search, gone on with where the storage holds trials of the same question."""
     try:
@@ -321,7 +307,7 @@ def _by_optuna(
     return [t.params | {"log_loss": t.values[0]} for t in complete]
 
 
-def _name(data: TrainingSet, question: Mapping[str, Any]) -> str:
+def _study_name(data: TrainingSet, question: Mapping[str, Any]) -> str:
     """The same only for the same clips, labels, groups and question."""
     digest = xxhash.xxh3_128(np.ascontiguousarray(data.vectors).tobytes())
     for names in (data.labels, data.groups, data.recordings):

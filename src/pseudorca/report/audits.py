@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pseudorca.audit.section import verdict_blocks
-from pseudorca.learning.recipe import describe_recipe
+from pseudorca.learning.recipe import Recipe
 from pseudorca.pages.blocks import Block, Commands, Notices, Section, Text
 from pseudorca.report.contents import Contents, typed, was_made_by
 
@@ -44,7 +44,7 @@ def _warnings(project: Contents, found: Mapping[str, Any]) -> list[Block]:
     if project.classifiers and not was_made_by(project, found["recipe"]):
         sentences.append(
             f"No saved classifier was trained the way that was audited "
-            f"({describe_recipe(found['recipe'])}): this is not about it."
+            f"({Recipe.from_settings(found['recipe']).describe()}): this is not about it."
         )
     for table, version in found["tables"].items():
         if (now := project.store.version(table)) != version:

@@ -18,7 +18,7 @@ from pseudorca.embedding.known import EMBEDDERS_FOLDER, known_embedders
 from pseudorca.errors import PseudorcaError
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.registry import front_end_from_settings
-from pseudorca.learning.recipe import arguments_of, describe_recipe
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.folds import describe_split
 from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store
 
@@ -62,7 +62,7 @@ class Evaluation:
 
     @property
     def head(self) -> str:
-        return describe_recipe(self.about["recipe"])
+        return Recipe.from_settings(self.about["recipe"]).describe()
 
     @property
     def method(self) -> str:
@@ -210,7 +210,7 @@ def was_made_by(project: Contents, recipe: Mapping[str, Any]) -> bool:
 def typed(project: Contents, recipe: Mapping[str, Any] | None = None, **how: bool) -> str:
     """The options that a verb needs for a recipe; None: the latest saved classifier's.
 
-    ``how`` as in :func:`pseudorca.learning.recipe.arguments_of`.
+    ``how`` as in :meth:`pseudorca.learning.recipe.Recipe.arguments`.
     """
     if recipe is None:
         saved = [about for about in project.classifiers.values() if "head" in about["training"]]
@@ -218,7 +218,7 @@ def typed(project: Contents, recipe: Mapping[str, Any] | None = None, **how: boo
             return ""
         recipe = _recipe(max(saved, key=lambda about: str(about["training"].get("time_utc"))))
     try:
-        return arguments_of(recipe, **how)
+        return Recipe.from_settings(recipe).arguments(**how)
     except (PseudorcaError, KeyError, TypeError) as error:
         project.note_trouble("classifiers", error)
         return ""

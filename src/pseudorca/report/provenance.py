@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pseudorca.learning.recipe import describe_recipe
+from pseudorca.learning.recipe import Recipe
 from pseudorca.pages.blocks import Block, Cell, Fold, Heading, Section, Settings, Table, Text
 from pseudorca.recordings.folds import describe_split
 from pseudorca.report.contents import Contents, Evaluation
@@ -81,7 +81,7 @@ def _classifier(about: Mapping[str, Any]) -> Settings:
         ("made from embedder", plain(training.get("embedder_id"))),
         ("altered copies", plain(training.get("views"))),
         ("trained (UTC)", plain(training.get("time_utc"))),
-        ("head", describe_recipe(training) if "head" in training else "not known"),
+        ("head", Recipe.from_settings(training).describe() if "head" in training else "not known"),
         ("seed", plain(training.get("head", {}).get("seed"))),
         ("calibrated", _calibration(about.get("calibration", {}))),
     ]
@@ -110,7 +110,7 @@ def _evaluation(evaluation: Evaluation) -> tuple[Cell, ...]:
         _minute(evaluation.time_utc),
         describe_split(split),
         str(split["seed"]),
-        describe_recipe(recipe),
+        Recipe.from_settings(recipe).describe(),
         evaluation.recipe_id,
         evaluation.split_id,
     )

@@ -5,11 +5,11 @@ And what all ways of training one share: weights of clips, standardisation, chec
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,11 @@ from threadpoolctl import ThreadpoolController
 from pseudorca.errors import FoldError, HeadError, unknown_name
 from pseudorca.learning.dataset import TrainingSet, Vectors
 from pseudorca.recordings.folds import assign_folds
+from pseudorca.values import plain
 
 Balance = Literal["none", "sampler", "weights"]
+Space = Mapping[str, Sequence[float]]
+"""Values to try, by setting."""
 Arrays = dict[str, NDArray[Any]]
 
 _MANY = 100  # numbers; classic features and facts of files are fewer, and not of one kind
@@ -57,6 +60,21 @@ class TrainedHead(ABC):
         HeadError
             If the embeddings have another width.
         """
+
+    def parted(self, vectors: Vectors) -> "tuple[Any, TrainedHead, Vectors]":
+        """The network that training changed, or None, the head alone, and its embeddings.
+
+        Parameters
+        ----------
+        vectors : ndarray [shape=(n_clips, n)], what the head scores
+
+        Returns
+        -------
+        embedder : Embedder or None
+        head : TrainedHead, on the embeddings of that network
+        vectors : ndarray [shape=(n_clips, n_dimensions)], these embeddings
+        """
+        return None, self, vectors
 
     @abstractmethod
     def arrays(self) -> Arrays:
@@ -123,9 +141,41 @@ class LinearHead(TrainedHead):
 
 
 class Head(Protocol):
-    """A way to train a head: its settings."""
+    """A way to train a head, with its settings.
+
+    A new head is a frozen dataclass that inherits :class:`PlainHead` and has a ``fit``; it overrides
+    an attribute below only where its answer differs from the usual one.
+    """
 
     name: ClassVar[str]
+
+    @property
+    def balance(self) -> Balance:
+        """How classes of different size weigh."""
+
+    @property
+    def plain(self) -> "Head":
+        """The head itself, without what is wrapped around it (tuning, copies, pseudo-labels)."""
+
+    @property
+    def space(self) -> Space:
+        """Values of its settings that tuning tries; empty where nothing can be tuned."""
+
+    @property
+    def chooses_epoch(self) -> bool:
+        """Whether groups are kept aside in training to choose an epoch."""
+
+    @property
+    def chooses_settings(self) -> bool:
+        """Whether training chooses settings in inner folds."""
+
+    @property
+    def counts_clips(self) -> bool:
+        """Whether every clip weighs once in training. The usual: every recording weighs once."""
+
+    @property
+    def trains_network(self) -> bool:
+        """Whether training goes through the network, and takes more than embeddings."""
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
         """Train on ``data``; ``validation`` chooses an epoch where the head has any."""
@@ -133,15 +183,115 @@ class Head(Protocol):
     def settings(self) -> dict[str, Any]:
         """Everything that shapes the training, as JSON values."""
 
+    def describe(self) -> str:
+        """How the head is trained, in words."""
+
+    def settled(self, details: Mapping[str, Any]) -> "Head":
+        """The head with the settings that a training chose, as its ``details`` tell."""
+
+    def penalised_as(self, n_clips: int, n_rows: int) -> "Head":
+        """The head whose penalty weighs against ``n_rows`` rows as it did against ``n_clips``."""
+
 
 @dataclass(frozen=True)
 class PlainHead:
-    """A head that is all of its fields."""
+    """A head that is all of its fields, with the usual answers of a :class:`Head`."""
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
+    """The name as it stands in a sentence."""
+    space: ClassVar[Space] = {}
+    counts_clips: ClassVar[bool] = False
+    trains_network: ClassVar[bool] = False
+
+    @property
+    def plain(self) -> Head:
+        return cast(Head, self)
+
+    @property
+    def chooses_epoch(self) -> bool:
+        return False
+
+    @property
+    def chooses_settings(self) -> bool:
+        return False
 
     def settings(self) -> dict[str, Any]:
         return {"head": self.name} | asdict(self)
+
+    def describe(self) -> str:
+        shown = {
+            key: value
+            for key, value in self.settings().items()
+            if key not in ("head", "balance", "seed") and value is not None
+        }
+        return f"{self.title or self.name} ({', '.join([*in_words(shown), balance_of(self)])})"
+
+    def settled(self, details: Mapping[str, Any]) -> Head:
+        return self.plain
+
+    def penalised_as(self, n_clips: int, n_rows: int) -> Head:
+        return self.plain
+
+
+@dataclass(frozen=True)
+class WrappingHead:
+    """A head that does something around the training of another."""
+
+    name: ClassVar[str]
+    space: ClassVar[Space] = {}
+
+    head: Head
+
+    @property
+    def balance(self) -> Balance:
+        return self.head.balance
+
+    @property
+    def plain(self) -> Head:
+        return self.head.plain
+
+    @property
+    def chooses_epoch(self) -> bool:
+        return False
+
+    @property
+    def chooses_settings(self) -> bool:
+        return self.head.chooses_settings
+
+    @property
+    def counts_clips(self) -> bool:
+        return self.head.counts_clips
+
+    @property
+    def trains_network(self) -> bool:
+        return self.head.trains_network
+
+    def settings(self) -> dict[str, Any]:
+        return self.head.settings()
+
+    def describe(self) -> str:
+        return self.head.describe()
+
+    def settled(self, details: Mapping[str, Any]) -> Head:
+        return cast(Head, replace(self, head=self.head.settled(details)))
+
+    def penalised_as(self, n_clips: int, n_rows: int) -> Head:
+        return cast(Head, replace(self, head=self.head.penalised_as(n_clips, n_rows)))
+
+
+def in_words(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as people read them, such as ``n trees 500``."""
+    return [f"{name.replace('_', ' ')} {plain(value)}" for name, value in settings.items()]
+
+
+def balance_of(head: Any) -> str:
+    """How a head balances the classes, in words."""
+    return {
+        "none": "classes as frequent as they are",
+        "weights": "classes weighted equally",
+        "sampler": "weighted random sampler",
+    }[head.balance]
 
 
 def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64]:
@@ -272,7 +422,7 @@ def fit_head(
     """
     if validation is not None and whole is not None:
         return head.fit(data, validation=whole.take(validation))
-    if not getattr(head, "chooses_epoch", False):
+    if not head.chooses_epoch:
         return head.fit(data)
     # As many folds as the smallest class has groups, so that the fold kept aside holds each class
     # that can spare a group.

@@ -13,6 +13,7 @@ from pseudorca.learning.heads.base import (
     Arrays,
     Balance,
     PlainHead,
+    Space,
     TrainedHead,
     check_weighing,
     check_width,
@@ -74,6 +75,8 @@ class ForestHead(PlainHead):
     """
 
     name: ClassVar[str] = "forest"
+    title: ClassVar[str] = "random forest"
+    space: ClassVar[Space] = {"min_leaf": (1, 3, 10), "features_share": (0.02, 0.1, 0.3)}
 
     n_trees: int = 500
     min_leaf: int = 1

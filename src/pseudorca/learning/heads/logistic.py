@@ -1,7 +1,7 @@
 """Logistic regression on standardised embeddings, its penalty chosen in inner folds."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,8 +14,11 @@ from pseudorca.errors import FoldError, HeadError
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import (
     Balance,
+    Head,
     LinearHead,
     PlainHead,
+    Space,
+    balance_of,
     check_weighing,
     classes_of,
     one_blas_thread,
@@ -41,6 +44,7 @@ class LogisticHead(PlainHead):
     """Logistic regression on standardised embeddings, with an L2 penalty of strength 1 / C."""
 
     name: ClassVar[str] = "logistic"
+    space: ClassVar[Space] = {"c": C_GRID}
 
     c: float | None = None
     """None: chosen from ``C_GRID`` by log loss in inner folds that keep groups whole."""
@@ -52,6 +56,20 @@ class LogisticHead(PlainHead):
         check_weighing(self.name, self.balance)
         if self.c is not None and not 0 < self.c < np.inf:
             raise HeadError(f"C = {self.c}: expected more than 0, and finite.")
+
+    @property
+    def chooses_settings(self) -> bool:
+        return self.c is None
+
+    def describe(self) -> str:
+        c = "C by inner folds" if self.c is None else f"C = {self.c:g}"
+        return f"logistic regression ({c}, {balance_of(self)})"
+
+    def settled(self, details: Mapping[str, Any]) -> Head:
+        return replace(self, c=details["c"])
+
+    def penalised_as(self, n_clips: int, n_rows: int) -> Head:
+        return self if self.c is None else replace(self, c=self.c * n_clips / n_rows)
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
         """Train; each recording weighs once, however many clips it gave.

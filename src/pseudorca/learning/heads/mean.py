@@ -5,7 +5,7 @@ all of them, from which any head learns; :class:`MeanHead` trains a head on each
 their log-probabilities. Either is trained, judged and saved as a single embedding's head is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Self
@@ -18,7 +18,9 @@ from pseudorca.errors import HeadError
 from pseudorca.learning.dataset import TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
     Arrays,
+    Balance,
     Head,
+    PlainHead,
     TrainedHead,
     check_width,
     classes_of,
@@ -111,7 +113,7 @@ class TrainedMean(TrainedHead):
 
 
 @dataclass(frozen=True)
-class MeanHead:
+class MeanHead(PlainHead):
     """A head of its own on each embedding that stands side by side; the mean of what they say."""
 
     name: ClassVar[str] = "mean"
@@ -119,9 +121,27 @@ class MeanHead:
     heads: tuple[Head, ...]
     """One for all embeddings, or one each."""
 
+    @property
+    def balance(self) -> Balance:
+        return self.heads[0].balance
+
+    @property
+    def plain(self) -> Head:
+        return self.heads[0].plain
+
     def settings(self) -> dict[str, Any]:
         members = [head.settings() for head in self.heads]
-        return {"head": self.name, "balance": members[0]["balance"], "members": members}
+        return {"head": self.name, "balance": self.balance, "members": members}
+
+    def describe(self) -> str:
+        members = dict.fromkeys(head.describe() for head in self.heads)
+        return f"mean of the scores of a head per network ({', '.join(members)})"
+
+    def settled(self, details: Mapping[str, Any]) -> Head:
+        members = details["members"]
+        heads = self.heads if len(self.heads) > 1 else self.heads * len(members)
+        settled = (head.settled(one) for head, one in zip(heads, members, strict=True))
+        return replace(self, heads=tuple(settled))
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedMean:
         """Train every member. HeadError if there are fewer than two classes."""

@@ -18,6 +18,7 @@ from pseudorca.learning.heads.base import (
     Arrays,
     Balance,
     PlainHead,
+    Space,
     TrainedHead,
     check_weighing,
     check_width,
@@ -103,6 +104,8 @@ class GmmHead(PlainHead):
     """
 
     name: ClassVar[str] = "gmm"
+    title: ClassVar[str] = "Gaussian mixtures"
+    space: ClassVar[Space] = {"n_components": (1, 2, 4, 8), "n_axes": (5, 10, 20, 40)}
 
     n_components: int = 2
     n_axes: int = 20
@@ -139,6 +142,8 @@ class HmmHead(PlainHead):
     """A hidden Markov model with Gaussian states per class, on sequences of frames (hmmlearn)."""
 
     name: ClassVar[str] = "hmm"
+    title: ClassVar[str] = "hidden Markov models"
+    space: ClassVar[Space] = {"n_states": (1, 2, 3, 5)}
 
     n_states: int = 3
     frame_size: int = 13

@@ -1,46 +1,57 @@
-"""Heads by name: small classifiers on embeddings.
+"""Heads by name: small classifiers on embeddings. A new head is a module and a line here.
 
-In: a name and settings. Out: a :class:`Head`, whose ``fit`` takes embeddings, labels and who belongs
-together, and gives a :class:`TrainedHead` with a log-probability per population.
+In: a name and settings. Out: a :class:`~pseudorca.learning.heads.base.Head`, whose ``fit`` takes
+embeddings, labels and who belongs together, and gives a trained head with a log-probability per
+population. A head is imported when it is first asked for.
 """
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pseudorca.catalogue import Entry
 from pseudorca.errors import HeadError, unknown_name
-from pseudorca.learning.heads.base import Head
-from pseudorca.learning.heads.finetuned import FineTunedHead
-from pseudorca.learning.heads.forest import ForestHead
-from pseudorca.learning.heads.logistic import LogisticHead
-from pseudorca.learning.heads.mixtures import GmmHead, HmmHead
-from pseudorca.learning.heads.softmax import SoftmaxHead
-from pseudorca.learning.heads.svm import SvmHead
 
-HEADS: Mapping[str, type[Any]] = {
-    head.name: head
-    for head in (LogisticHead, SoftmaxHead, SvmHead, ForestHead, GmmHead, HmmHead, FineTunedHead)
+if TYPE_CHECKING:
+    from pseudorca.learning.heads.base import Head
+
+_ROOM = "pseudorca.learning.heads"
+
+HEADS: Mapping[str, Entry] = {
+    "logistic": Entry(f"{_ROOM}.logistic:LogisticHead", "logistic regression"),
+    "softmax": Entry(f"{_ROOM}.softmax:SoftmaxHead", "softmax trained by SGD, as in the study"),
+    "svm": Entry(f"{_ROOM}.svm:SvmHead", "support vector machines"),
+    "forest": Entry(f"{_ROOM}.forest:ForestHead", "random forest"),
+    "gmm": Entry(f"{_ROOM}.mixtures:GmmHead", "Gaussian mixtures"),
+    "hmm": Entry(f"{_ROOM}.mixtures:HmmHead", "hidden Markov models on --backbone mfcc_frames"),
+    "finetuned": Entry(f"{_ROOM}.finetuned:FineTunedHead", "training through the network"),
 }
 
 
-def make_head(name: str, **settings: Any) -> Head:
+def make_head(name: str, **settings: Any) -> "Head":
     """Make a head by name; settings that are None take the head's own default.
 
     Raises
     ------
     HeadError
         If the name is unknown, or a setting does not belong to this head or makes no sense.
+
+    Examples
+    --------
+    >>> make_head("logistic", c=0.1).describe()
+    'logistic regression (C = 0.1, classes weighted equally)'
     """
     if name not in HEADS:
         raise HeadError(unknown_name("head", name, HEADS))
+    head_class = HEADS[name].load()
     given = {key: value for key, value in settings.items() if value is not None}
-    known = {field.name for field in fields(HEADS[name])}
+    known = {field.name for field in fields(head_class)}
     if strange := sorted(set(given) - known):
         raise HeadError(
             f"the {name} head has no setting {', '.join(strange)}; it has {', '.join(sorted(known))}."
         )
     try:
-        made: Head = HEADS[name](**given)
+        head: Head = head_class(**given)
     except TypeError as error:  # words where numbers belong
         raise HeadError(f"settings {given} of the {name} head: {error}") from error
-    return made
+    return head

@@ -12,6 +12,8 @@ from pseudorca.learning.heads.base import (
     Balance,
     LinearHead,
     PlainHead,
+    Space,
+    balance_of,
     check_balance,
     classes_of,
     standardisation,
@@ -26,7 +28,12 @@ class SoftmaxHead(PlainHead):
     """
 
     name: ClassVar[str] = "softmax"
-    chooses_epoch: ClassVar[bool] = True
+    counts_clips: ClassVar[bool] = True
+    space: ClassVar[Space] = {
+        "learning_rate": (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1),
+        "momentum": (0.90, 0.95, 0.97, 0.99),
+    }
+    """The original study's values."""
 
     learning_rate: float = 0.001
     momentum: float = 0.9
@@ -49,6 +56,16 @@ class SoftmaxHead(PlainHead):
             )
         if min(self.n_epochs, self.step_epochs, self.batch_size) < 1:
             raise HeadError("epochs, decay step and batch size must be at least 1.")
+
+    @property
+    def chooses_epoch(self) -> bool:
+        return True
+
+    def describe(self) -> str:
+        return (
+            f"softmax by SGD (learning rate {self.learning_rate:g}, momentum {self.momentum:g}, "
+            f"{self.n_epochs} epochs, {balance_of(self)})"
+        )
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
         """Train; the epoch with the best accuracy on ``validation`` is kept, or the last if None.

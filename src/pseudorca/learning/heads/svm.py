@@ -1,6 +1,6 @@
 """Support vector machines with a radial kernel, one per class against the rest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -13,7 +13,9 @@ from pseudorca.learning.dataset import TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
     Arrays,
     Balance,
+    Head,
     PlainHead,
+    Space,
     TrainedHead,
     check_weighing,
     check_width,
@@ -82,6 +84,8 @@ class SvmHead(PlainHead):
     """
 
     name: ClassVar[str] = "svm"
+    title: ClassVar[str] = "support vector machines"
+    space: ClassVar[Space] = {"c": (0.1, 1.0, 10.0, 100.0), "width": (0.03, 0.1, 0.3, 1.0)}
 
     c: float = 10.0
     """Inverse regularisation strength."""
@@ -94,6 +98,9 @@ class SvmHead(PlainHead):
         check_weighing(self.name, self.balance)
         if not (0 < self.c < np.inf and 0 < self.width < np.inf):
             raise HeadError(f"C = {self.c}, width = {self.width}: expected more than 0, finite.")
+
+    def penalised_as(self, n_clips: int, n_rows: int) -> Head:
+        return replace(self, c=self.c * n_clips / n_rows)
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedSvm:
         """Train. HeadError if there are fewer than two classes."""

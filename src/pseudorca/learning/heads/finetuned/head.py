@@ -7,6 +7,7 @@ head, and every training side starts from the pretrained weights.
 
 import copy
 import json
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -22,8 +23,11 @@ from pseudorca.learning.dataset import TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
     Balance,
     LinearHead,
+    PlainHead,
+    balance_of,
     check_balance,
     classes_of,
+    in_words,
     recording_weights,
     standardisation,
 )
@@ -77,14 +81,14 @@ class FineTuned(LinearHead):
     def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
         return super().log_probabilities(self.vectors(vectors))
 
-    def linear(self) -> LinearHead:
-        """The head alone, on the embeddings of :attr:`embedder`."""
+    def parted(self, vectors: Vectors) -> tuple[Embedder, LinearHead, Vectors]:
         arrays = (self.mean, self.scale, self.weights, self.bias)
-        return LinearHead(self.classes, *arrays, details=self.details)
+        head = LinearHead(self.classes, *arrays, details=self.details)
+        return self.embedder, head, self.vectors(vectors)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTunedHead(Augmentation):
+class FineTunedHead(Augmentation, PlainHead):
     """Fine-tuning through the backbone, from a linear head on its frozen embeddings.
 
     References
@@ -96,6 +100,7 @@ class FineTunedHead(Augmentation):
     """
 
     name: ClassVar[str] = "finetuned"
+    trains_network: ClassVar[bool] = True
 
     stages: str | int = "all"
     """Of the network that learn: ``all``, ``none``, or how many of the last."""
@@ -182,6 +187,38 @@ class FineTunedHead(Augmentation):
     def chooses_epoch(self) -> bool:
         """Whether groups are kept aside to choose an epoch."""
         return self.patience > 0
+
+    def describe(self) -> str:
+        """The settings that matter most, and all that are not the usual ones."""
+        told = ("stages", "learning_rate", "n_epochs", "tuned_share", "head", "balance", "seed")
+        usual = FineTunedHead().settings()
+        unusual = {
+            key: value
+            for key, value in self.settings().items()
+            if key not in told and value != usual[key]
+        }
+        stages = self.stages if self.stages in ("all", "none") else f"the last {self.stages}"
+        words = [
+            f"{stages} of its stages",
+            f"learning rate {self.learning_rate:g}",
+            f"{self.n_epochs} epochs",
+            "all the way" if self._share == 1 else f"{self._share:g} of the way",
+            balance_of(self),
+            *in_words(unusual),
+        ]
+        return f"the network fine-tuned ({', '.join(words)})"
+
+    def forget_trainings(self) -> None:
+        """Remove what a killed run would have needed: the verb that asked for it is done.
+
+        The trainings that another verb was killed in stay.
+        """
+        if self.material is None:
+            return
+        for name in self.material.used:
+            shutil.rmtree(self.material.folder / name, ignore_errors=True)
+        if self.material.folder.exists() and not any(self.material.folder.iterdir()):
+            self.material.folder.rmdir()
 
     def settings(self) -> dict[str, Any]:
         values = {key: value for key, value in vars(self).items() if key not in _NOT_SETTINGS}

@@ -1,0 +1,157 @@
+"""The labelled clips of a project, as a recipe takes them: what every stage that learns reads.
+
+In: a store and a recipe. Out: :class:`LabelledProject`: clips, recordings, the training set prepared
+as the recipe says, and heads that are ready to train.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+import pandas as pd
+
+from pseudorca.embedding.augmentation.copies import view_set
+from pseudorca.embedding.embedder import Embedder, load_embedder
+from pseudorca.embedding.joint import AnyEmbedder, JointEmbedder, load_embedders
+from pseudorca.embedding.known import known_embedders
+from pseudorca.embedding.network_inputs import keep_inputs
+from pseudorca.errors import HeadError, unknown_name
+from pseudorca.learning.dataset import TrainingSet, labelled_clips
+from pseudorca.learning.heads.base import Head
+from pseudorca.learning.heads.finetuned import FineTunedHead, Material
+from pseudorca.learning.preparation import prepared_set
+from pseudorca.learning.pseudo_labels import unlabelled_clips
+from pseudorca.learning.recipe import Recipe
+from pseudorca.progress import Progress
+from pseudorca.recordings.clips import project_clips
+from pseudorca.recordings.folds import Split
+from pseudorca.recordings.manifest import project_recordings
+from pseudorca.store import EMBEDDER_FOLDER, Store
+from pseudorca.values import hash_of
+
+INPUTS_FOLDER = "inputs"
+FINETUNING_FOLDER = "finetuning"
+"""Folders inside a project: network inputs, and what killed trainings need to go on."""
+
+
+@dataclass(frozen=True)
+class LabelledProject:
+    """What a recipe learns from."""
+
+    store: Store
+    recipe: Recipe
+    embedder: AnyEmbedder
+    recordings: pd.DataFrame
+    all_clips: pd.DataFrame
+    """Unlabelled ones, too."""
+    clips: pd.DataFrame
+    """Labelled clips that have an embedding."""
+    data: TrainingSet
+    """Rows as in ``clips``."""
+    head: Head
+    """The recipe's, with what it needs of the project."""
+    notices: list[str]
+
+    @classmethod
+    def read(
+        cls,
+        store: Store,
+        recipe: Recipe,
+        *,
+        device: str = "auto",
+        stage: Callable[[str], Any] = lambda text: None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Read the labelled clips of a project and prepare them as the recipe says.
+
+        Parameters
+        ----------
+        store : Store
+        recipe : Recipe
+        device : str, of the networks
+        stage : callable, takes a sentence on what is done now
+        progress : callable (done, total) or None, over network inputs that have to be drawn
+
+        Raises
+        ------
+        HeadError
+            If embeddings are missing, or the recipe does not go with the project's networks.
+        """
+        embedder = _embedder(store, recipe, device)
+        recordings, all_clips = project_recordings(store), project_clips(store)
+        clips, notices = labelled_clips(all_clips, recordings, store, embedder.embedder_id)
+        data, more = prepared_set(
+            clips, recordings, store, embedder, recipe.preparation, labelled=all_clips
+        )
+        head = recipe.head
+        if isinstance(head, FineTunedHead):
+            material = _material(store, embedder, clips, recordings, stage, progress)
+            head, data = replace(head, material=material), replace(data, vectors=material.rows())
+            data = replace(data, blocks=())
+        return cls(
+            store, recipe, embedder, recordings, all_clips, clips, data, head, notices + more
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Embedder and recipe as JSON values: equal where classifiers are made alike."""
+        recipe = self.recipe
+        settings = {"embedder_id": self.embedder.embedder_id} | recipe.settings()
+        if recipe.preparation.views or recipe.preparation.test_views:
+            settings["views"] = asdict(view_set(self.store, self.embedder.embedder_id))
+        return settings
+
+    @property
+    def recipe_id(self) -> str:
+        """The same for classifiers that are made alike, from clips that were cut alike."""
+        cut = {name: self.store.setting(name) for name in ("clips", "selections")}
+        return hash_of(self.settings() | cut)
+
+    def trainer(self, split: Split) -> Head:
+        """The recipe's head, ready for the training sides of a split."""
+        unlabelled = None
+        if self.recipe.pseudo_labels:
+            unlabelled = unlabelled_clips(
+                self.clips, self.all_clips, self.recordings, self.store,
+                self.embedder.embedder_id, split,
+            )  # fmt: skip
+        storage = self.store.folder / "tuning.journal"
+        return self.recipe.trainer(head=self.head, unlabelled=unlabelled, storage=storage)
+
+    def forget_trainings(self) -> None:
+        """Remove what a killed training would have needed to go on."""
+        if isinstance(self.head, FineTunedHead):
+            self.head.forget_trainings()
+
+
+def _embedder(store: Store, recipe: Recipe, device: str) -> AnyEmbedder:
+    """The embedders that the recipe names, or those of the last ``embed``."""
+    if not recipe.embedders:
+        return load_embedders(store.folder / EMBEDDER_FOLDER, device=device)
+    known = {embedder.name: embedder for embedder in known_embedders(store)}
+    for name in recipe.embedders:
+        if name not in known:
+            raise HeadError(unknown_name("embedder of this project", name, known))
+    members = [load_embedder(known[name].folder, device=device) for name in recipe.embedders]
+    return members[0] if len(members) == 1 else JointEmbedder(tuple(members))
+
+
+def _material(
+    store: Store,
+    embedder: AnyEmbedder,
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    stage: Callable[[str], Any],
+    progress: Progress | None,
+) -> Material:
+    """What a head that trains the network takes of the clips."""
+    if not isinstance(embedder, Embedder):
+        raise HeadError(
+            f"{len(embedder.members)} networks stand side by side, and one is fine-tuned at a time. "
+            "Run pseudorca embed with one of them."
+        )
+    folder = store.folder / INPUTS_FOLDER
+    inputs = keep_inputs(clips, recordings, embedder, folder, tell=stage, progress=progress)
+    encounters = clips["encounter"].to_numpy(dtype=object)
+    return Material(
+        embedder, inputs, tuple(clips["clip_id"]), encounters, store.folder / FINETUNING_FOLDER
+    )
