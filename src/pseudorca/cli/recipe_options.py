@@ -111,11 +111,14 @@ class RecipeOptions:
     def make(self, seed: int | None) -> "Recipe":
         """The recipe. HeadError if its parts do not go together."""
         from pseudorca.learning.heads.registry import make_head
-        from pseudorca.learning.recipe import Recipe
+        from pseudorca.learning.recipe import Join, Recipe
 
         head = make_head(str(self.head), seed=seed, **self._typed())
         return Recipe(
-            head, cast(Join, str(self.join)), preparation=preparation_from(self.prepare), **self._more()
+            head,
+            cast(Join, str(self.join)),
+            preparation=preparation_from(self.prepare),
+            **self._more(),
         )
 
     def _typed(self) -> dict[str, Any]:
