@@ -19,6 +19,7 @@ from pseudorca.embedding.embedder import Embedder, load_embedder
 from pseudorca.embedding.known import KnownEmbedder, keep_embedder, known_embedders
 from pseudorca.embedding.stream import embed_clips
 from pseudorca.errors import HeadError, PseudorcaError, unknown_name
+from pseudorca.formats.whole import write_table, write_text
 from pseudorca.frontends.classic import CLASSIC, ClassicFrontEnd
 from pseudorca.learning.dataset import labelled_clips, make_training_set
 from pseudorca.learning.from_copies import learning_from
@@ -182,11 +183,9 @@ def compare_project(
         "notices": notices,
     }
     result["summary"] = summary(result)
-    folder.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(rows)[list(_COLUMNS)]
-    table.to_csv(folder / "comparison.csv", index=False)
     text = json.dumps(result, indent=2, default=plain_value)
-    (folder / "comparison.json").write_text(text + "\n")
+    write_table(pd.DataFrame(rows)[list(_COLUMNS)], folder / "comparison.csv")
+    write_text([text, "\n"], folder / "comparison.json")
     store.record_run("compare", asdict(options), ("recordings", "clips"))
     files = {name: str(folder / f"comparison.{name}") for name in ("csv", "json")}
     plain: dict[str, Any] = json.loads(text)

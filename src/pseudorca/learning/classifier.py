@@ -143,7 +143,7 @@ class Classifier:
         try:
             fresh.mkdir(parents=True)
             self._write(fresh)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, PseudorcaError) as error:
             shutil.rmtree(fresh, ignore_errors=True)
             raise ClassifierError(
                 f"the classifier cannot be written to {folder} ({error}); the one that was there is "
