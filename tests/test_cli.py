@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from pseudorca import cli
 from pseudorca.cli.options import settings_from
-from pseudorca.errors import ManifestError, SimulationError
+from pseudorca.errors import ManifestError, PseudorcaError, SimulationError
+from pseudorca.store import Store
 
 ROOT = Path(__file__).parents[1]
 VERBS = sorted(
@@ -174,3 +175,31 @@ def test_settings_are_read_as_json_or_text():
     assert settings_from(["levels=pcen", "n_rows=64", "frame=false"]) == (
         ("levels", "pcen"), ("n_rows", 64), ("frame", False),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["embed", "--project", "p", "--set", "n_rows=64", "--set", "n_rows=32"],
+        ["embed", "--project", "p", "--augment", "1", "--augment-set", "seed=1", "--augment-set",
+         "seed=2"],
+        ["train", "--project", "p", "--head-set", "n_trees=5", "--head-set", "n_trees = 9"],
+        ["train", "--project", "p", "--c", "2", "--head-set", "c=3"],
+        ["train", "--project", "p", "--tune", "grid", "--c", "2", "--head-set", "c=3"],
+        ["evaluate", "--project", "p", "--prepare", "centre=platform", "--prepare", "centre=day"],
+        ["simulate", "s", "--set", "n_long=1", "--set", "n_long=2"],
+        ["simulate", "s", "--effect", "2", "--set", "effect=3"],
+        ["reproduce", "d", "--out", "o", "--weights", "resnet18=a", "--weights", "resnet18=b"],
+    ],
+)  # fmt: skip
+def test_a_setting_given_twice_is_refused(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Store(tmp_path / "p", create=True)
+    result = runner.invoke(cli.app, command)
+    assert isinstance(result.exception, PseudorcaError)
+    assert "twice" in str(result.exception)
+
+
+def test_settings_need_a_name():
+    with pytest.raises(PseudorcaError, match="expected NAME=VALUE"):
+        settings_from(["=5"])

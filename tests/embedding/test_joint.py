@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pseudorca.backbones import load_backbone
+from pseudorca.embedding.embed import EmbedderOptions, _of_each
 from pseudorca.embedding.embedder import Embedder, load_embedder
 from pseudorca.embedding.joint import JointEmbedder, load_embedders, save_embedders
 from pseudorca.errors import BackboneError
@@ -80,3 +81,9 @@ def test_members_hear_what_a_change_of_front_ends_makes_of_a_sound(joint):
     assert slowed.embedder_id != joint.embedder_id
     assert [member.front_end.settings()["slow"] for member in slowed.members] == [2.0, 2.0]
     assert "slow" not in joint.front_end.settings()
+
+
+def test_weights_of_one_of_several_networks_are_given_once():
+    options = EmbedderOptions("yamnet+mfcc", weights="yamnet=first,yamnet=second")
+    with pytest.raises(BackboneError, match="names yamnet twice: first and second"):
+        _of_each(options)

@@ -135,7 +135,7 @@ def test_priors_are_read():
     counts = {"Insular": 5, "Pelagic": 15}
     np.testing.assert_allclose(make_prior("uniform", CLASSES, counts).shares, [0.5, 0.5])
     np.testing.assert_allclose(make_prior("train", CLASSES, counts).shares, [0.25, 0.75])
-    given = make_prior("Pelagic=6, Insular=2", CLASSES, counts)
+    given = make_prior("Pelagic=0.75, Insular=0.25", CLASSES, counts)
     np.testing.assert_allclose(given.shares, [0.25, 0.75])
     assert given.name == "Insular=0.25,Pelagic=0.75"
 
@@ -149,11 +149,32 @@ def test_priors_are_read():
         ("Insular=0,Pelagic=1", "more than 0"),
         ("Insular=nan,Pelagic=1", "more than 0"),
         ("Insular=much,Pelagic=1", "expected uniform"),
+        ("Insular=0.2,Insular=0.9,Pelagic=0.1", "Insular is given twice"),
+        ("Insular=0.5,Pelagic=0.5,Insular=0.5", "Insular is given twice"),
+        ("Insular=1.5,Pelagic=0.5", "add up to 2, expected 1.*Insular=0.75,Pelagic=0.25"),
+        ("Insular=14,Pelagic=86", "add up to 100, expected 1.*Insular=0.14,Pelagic=0.86"),
+        ("Insular=0.1,Pelagic=0.88", "add up to 0.98"),
+        ("Insular=-0.5,Pelagic=1.5", "got Insular=-0.5, expected shares of more than 0"),
+        ("Insular=inf,Pelagic=0.5", "more than 0"),
     ],
 )
 def test_priors_that_make_no_sense_are_refused(text, expected):
     with pytest.raises(PseudorcaError, match=expected):
         make_prior(text, CLASSES, {"Insular": 1, "Pelagic": 1})
+
+
+def test_make_prior_scales_shares_that_were_rounded():
+    classes = ["a", "b", "c"]
+    thirds = make_prior("a=0.33,b=0.33,c=0.33", classes, {})
+    np.testing.assert_allclose(thirds.shares, 1 / 3)
+    upwards = make_prior("a=0.33,b=0.33,c=0.35", classes, {})
+    np.testing.assert_allclose(upwards.shares.sum(), 1.0)
+
+
+def test_make_prior_without_other_sounds_adds_up_to_1_too():
+    classes = ["Insular", "Pelagic", OTHER]
+    with pytest.raises(PseudorcaError, match="add up to 2"):
+        make_prior("Insular=1.5,Pelagic=0.5", classes, dict.fromkeys(classes, 1))
 
 
 def test_what_a_head_presupposes():

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from pseudorca import cli
 from pseudorca import project as workflow
 from pseudorca.compare import compare as compare_stage
 from pseudorca.compare.choosing import NESTED
+from pseudorca.compare.page import write_comparison
 from pseudorca.embedding.embedder import load_embedder
 from pseudorca.embedding.known import known_embedders
 from pseudorca.errors import PseudorcaError
@@ -64,6 +66,35 @@ def test_a_second_run_computes_nothing_and_says_the_same(
         assert {k: v for k, v in one.items() if k not in drop} == {
             k: v for k, v in other.items() if k not in drop
         }
+
+
+def test_comparison_files_are_as_they_were_where_the_disk_is_full(
+    embedded: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    options = replace(OPTIONS, classic=("mean_spectrum",), ensembles=())
+    result = workflow.compare_project(embedded, options, folder)
+    write_comparison(result, folder / "comparison.html")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert len(before) == 4
+
+    draw = Figure.savefig
+
+    def half(self, path, *rest, **how):  # type: ignore[no-untyped-def]
+        if not isinstance(path, Path):  # a figure inside the page
+            return draw(self, path, *rest, **how)
+        path.write_text("ha")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+    with pytest.raises(PseudorcaError, match="No space left"):
+        workflow.compare_project(embedded, options, folder)
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(PseudorcaError, match="No space left"):
+        write_comparison(result, folder / "comparison.html")
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    del before["comparison.html"], after["comparison.html"]  # the page itself is written anew
+    assert after == before
 
 
 def test_classic_features_do_not_become_the_embedder_of_the_project(

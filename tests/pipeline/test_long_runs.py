@@ -253,7 +253,7 @@ def test_compressed_files_do_not_use_up_the_open_files(
 
     def counted(self, *rest):  # type: ignore[no-untyped-def]
         found = read(self, *rest)
-        n_open.append(sum(len(held[1]) for held in self._open.values()))
+        n_open.append(sum(held.reader is not None for held in self._open.values()))
         return found
 
     monkeypatch.setattr(drawing.OpenFiles, "read", counted)

@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pseudorca.errors import ClipError
+from pseudorca.formats.raven import read_selection_table
 from pseudorca.recordings.clips import ClipOptions, clip_samples, cut, windows
 from pseudorca.recordings.manifest import Manifest, scan
 from pseudorca.recordings.selections import read_raven
@@ -450,6 +451,39 @@ def test_lines_that_cannot_be_cut_are_errors_with_their_place(
     with pytest.raises(ClipError, match=complaint) as caught:
         read_raven([path], recordings({}, {"n_channels": 2}))
     assert f"{path.name}, line 3" in str(caught.value)
+
+
+def test_errors_name_the_line_of_the_file_whatever_was_passed_over(
+    raven: Callable[..., Path],
+) -> None:
+    path = raven(
+        "1  Waveform 1  1  0.5  2.0  0  9  x0.wav",
+        "1  Spectrogram 1  1  0.5  2.0  0  9  x0.wav",
+        "",
+        "2  Waveform 1  1  1.5  2.0  0  9  x0.wav",
+        "2  Spectrogram 1  1  1.5  2.0  0  9  x0.wav",
+        '3  "Spectrogram\n1"  1  1.6  2.0  0  9  x0.wav',
+        " ",
+        "4  Spectrogram 1  1  9.0  9.5  0  9  x0.wav",
+        header=HEADER + "\tBegin File",
+    )
+    lines = path.read_text().split("\n")
+    number = next(n for n, line in enumerate(lines, 1) if line.startswith("4\t"))
+    assert number == 10
+    with pytest.raises(ClipError, match="line 10: the selection from 9 to"):
+        read_raven([path], recordings({}))
+
+
+def test_read_selection_table_keeps_the_line_of_each_selection(raven: Callable[..., Path]) -> None:
+    path = raven(
+        "1  Waveform 1  1  0.5  2.0  0  9",
+        "1  Spectrogram 1  1  0.5  2.0  0  9",
+        "2  Spectrogram 1  1  3.0  4.0  0  9",
+    )
+    table = read_selection_table(path)
+    assert dict(zip(table.index, table["Begin Time (s)"], strict=True)) == {2: 0.5, 4: 3.0}
+    empty = read_selection_table(raven())
+    assert empty.empty
 
 
 def test_other_tables_are_not_taken_for_ravens(raven: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Signals of one clip over the background of another, and what a classifier then says."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head, fit_head
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.bands import REACH
-from pseudorca.recordings.manifest import check_unchanged
 from pseudorca.store import Store
 
 
@@ -220,13 +218,11 @@ def embed_swaps(
     -------
     ndarray [shape=(n_pairs, n_dimensions)]
     """
-    by_id, check = rows_by_id(recordings), functools.cache(check_unchanged)
+    by_id = rows_by_id(recordings)
     clip_of: dict[str, Any] = {str(row.clip_id): row for row in clips.itertuples()}
 
     def parts_of(clip: Any) -> SoundParts:
-        recording = by_id[clip.recording_id]
-        check(recording)
-        return clip_parts(clip, recording, front_end)
+        return clip_parts(clip, by_id[clip.recording_id], front_end)
 
     def draw(pair: tuple[str, str]) -> NDArray[np.uint8]:
         signals, sea = (parts_of(clip_of[clip_id]) for clip_id in pair)

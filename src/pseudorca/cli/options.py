@@ -186,6 +186,18 @@ def close_projects() -> None:
     _open_projects.close()
 
 
+def refuse_twice(
+    named: dict[str, Any], settings: tuple[tuple[str, Any], ...], *, option: str
+) -> None:
+    """PseudorcaError if a setting that has an option of its own is also given among the settings."""
+    for name, value in settings:
+        if named.get(name) is not None:
+            raise PseudorcaError(
+                f"{name} is given twice: {named[name]} by its own option, and {option} "
+                f"{name}={value}. Leave one of them out."
+            )
+
+
 def splits_from(
     names: list[str], group_by: str | None, n_folds: int, n_repeats: int, seed: int | None
 ) -> list["Split"]:
@@ -211,16 +223,28 @@ def splits_from(
 
 
 def settings_from(texts: list[str], *, option: str = "--set") -> tuple[tuple[str, Any], ...]:
-    found = []
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise PseudorcaError(f"{option} {text!r}: expected NAME=VALUE.")
+    found: list[tuple[str, Any]] = []
+    for name, value in named_values(texts, option=option).items():
         try:
             found.append((name, json.loads(value)))
         except ValueError:
             found.append((name, value))
     return tuple(found)
+
+
+def named_values(texts: list[str], *, option: str, expected: str = "NAME=VALUE") -> dict[str, str]:
+    """Read texts such as ``levels=pcen``; PseudorcaError if one has no name, or one is named twice."""
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name:
+            raise PseudorcaError(f"{option} {text!r}: expected {expected}.")
+        if name in values:
+            raise PseudorcaError(
+                f"{option} names {name} twice: {name}={values[name]} and {name}={value}. Give it once."
+            )
+        values[name] = value
+    return values
 
 
 def decision_from(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast, get_
 
 import typer
 
-from pseudorca.cli.options import RECIPE, one_of, settings_from
+from pseudorca.cli.options import RECIPE, one_of, refuse_twice, settings_from
 from pseudorca.errors import PseudorcaError
 from pseudorca.learning.heads.registry import HEADS
 
@@ -131,7 +131,9 @@ class RecipeOptions:
             "n_epochs": self.epochs,
         }
         typed = {name: value for name, value in named.items() if value is not None}
-        return typed | dict(settings_from(self.head_set or [], option="--head-set"))
+        others = settings_from(self.head_set or [], option="--head-set")
+        refuse_twice(typed, others, option="--head-set")
+        return typed | dict(others)
 
     def _more(self) -> Mapping[str, Any]:
         """Parts that only some verbs take."""

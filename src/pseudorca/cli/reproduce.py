@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, BatchSize, Device, Threads
+from pseudorca.cli.options import AsJson, BatchSize, Device, Threads, named_values
 from pseudorca.cli.output import done, say, say_notices, table
 from pseudorca.errors import PseudorcaError
 from pseudorca.progress import progress_bar
@@ -75,7 +75,7 @@ def reproduce(
         raise PseudorcaError(f"--unknown {unknown!r}: expected a number, or all.")
     options = StudyOptions(
         backbones=tuple(_names(backbones)) if backbones is not None else NETWORKS,
-        weights=_weights(weights or []),
+        weights=named_values(weights or [], option="--weights", expected="NETWORK=FILE"),
         as_published=chosen_switches(as_published),
         exact_training_mode=exact_training_mode,
         labels=tuple(_names(labels)) if labels is not None else None,
@@ -102,13 +102,3 @@ def reproduce(
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _weights(texts: list[str]) -> dict[str, str]:
-    found = {}
-    for text in texts:
-        name, equals, file = text.partition("=")
-        if not equals:
-            raise PseudorcaError(f"--weights {text!r}: expected NETWORK=FILE.")
-        found[name.strip()] = file.strip()
-    return found

@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from pseudorca.compare.choosing import NESTED
 from pseudorca.errors import PseudorcaError
+from pseudorca.formats.whole import whole_file
 from pseudorca.pages.blocks import (
     Headline,
     Notices,
@@ -62,7 +63,8 @@ def write_comparison(result: Mapping[str, Any], target: Path) -> dict[str, Any]:
     picture = target.with_name("accuracy_speed.png")
     made = figure(4.2)
     accuracy_speed(made.subplots(), _rows(result, result["headline_split"], "encounter"))
-    made.savefig(picture, dpi=150, facecolor="white")
+    with whole_file(picture) as part:
+        made.savefig(part, format="png", dpi=150, facecolor="white")
     return written | {"figure": str(picture)}
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 from typing import Any, Self
@@ -70,6 +70,8 @@ class Cluster:
             )
         self._address, self._n_workers = address, n_workers
         self._device, self._n_threads = device, n_threads
+        # Of this process alone: another one that shares the scheduler must not lose its network.
+        self._own = f"pseudorca-{uuid4()}"
         self._networks: set[str] = set()
         self._stack = ExitStack()
         self._client: Any = None
@@ -103,6 +105,7 @@ class Cluster:
                 )
                 client = stack.enter_context(Client(local))
             self._client = client
+            stack.callback(lambda: self._forget(self._networks))
             self._stack = stack.pop_all()
         return self
 
@@ -118,19 +121,33 @@ class Cluster:
         batch_size: int | None,
     ) -> Iterator[Outcome]:
         """Embed units -> their outcomes, as they are done."""
-        from distributed import KilledWorker
-
-        about = json.dumps([embedder.backbone.description(), embedder.precision], sort_keys=True)
-        network = f"pseudorca-{xxhash.xxh3_128_hexdigest(about.encode())}"
-        if network not in self._networks:
-            self._client.register_plugin(self._setup(embedder), name=network)
-            self._networks.add(network)
+        network = self._network(embedder)
         # What a front end is told beside its settings, such as other encounters' seas, is in no id.
         hearing = f"pseudorca-{uuid4()}"
-        told = _hearing(network, embedder.front_end, gate, batch_size)
-        self._client.register_plugin(told, name=hearing)
-        waiting = iter(units)
         pending: dict[Any, tuple[Unit, int]] = {}
+        try:
+            told = _hearing(network, embedder.front_end, gate, batch_size)
+            self._client.register_plugin(told, name=hearing)
+            yield from self._outcomes(units, hearing, pending)
+        finally:
+            self._forget([hearing], list(pending))
+
+    def _network(self, embedder: Embedder) -> str:
+        """The name under which the workers have the network of an embedder; sent to them once."""
+        about = json.dumps([embedder.backbone.description(), embedder.precision], sort_keys=True)
+        network = f"{self._own}-{xxhash.xxh3_128_hexdigest(about.encode())}"
+        if network not in self._networks:
+            self._networks.add(network)
+            self._client.register_plugin(self._setup(embedder), name=network)
+        return network
+
+    def _outcomes(
+        self, units: Iterable[Unit], hearing: str, pending: dict[Any, tuple[Unit, int]]
+    ) -> Iterator[Outcome]:
+        """Hand out units -> their outcomes; ``pending`` holds those that are not done."""
+        from distributed import KilledWorker
+
+        waiting = iter(units)
 
         def submit(unit: Unit, n_tries: int = 0) -> None:
             future = self._client.submit(_embed, hearing, unit, pure=False)
@@ -151,8 +168,17 @@ class Cluster:
                 for following in islice(waiting, 1):
                     submit(following)
                 yield outcome
-        with suppress(OSError):  # a worker that is gone has nothing to forget
-            self._client.unregister_worker_plugin(hearing)
+
+    def _forget(self, plugins: Iterable[str], pending: Sequence[Any] = ()) -> None:
+        """Take plugins and unfinished work off the scheduler, which others may share."""
+        if self._client.status != "running":  # the scheduler is gone, and they with it
+            return
+        with suppress(OSError, TimeoutError):
+            self._client.cancel(list(pending))
+        for name in plugins:
+            # A worker that is gone has nothing to forget; a scheduler that began anew knows no plugin.
+            with suppress(OSError, TimeoutError, ValueError):
+                self._client.unregister_worker_plugin(name)
 
     def _done(self, pending: Iterable[Any]) -> list[Any]:
         """The units that are done, at least one; PseudorcaError if there is nobody to do any."""

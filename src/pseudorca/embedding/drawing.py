@@ -78,14 +78,36 @@ class Drawn:
 @contextmanager
 def one_core_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
     """Threads in each of which torch keeps to one core."""
-    n_cores = torch.get_num_threads()
+    with (
+        cores_given_back(),
+        ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        yield pool
+
+
+_cores_lock = threading.Lock()
+_cores_before = [0, 0]
+"""Contexts of :func:`cores_given_back` that are open, and torch's cores before the first of them."""
+
+
+@contextmanager
+def cores_given_back() -> Iterator[None]:
+    """Give torch back the cores it had, where threads keep to one core meanwhile.
+
+    Threads may be in such contexts at the same time and leave them in any order. Torch takes the
+    last word of any thread for all threads to come, so the number to give back is the one from before
+    the first context.
+    """
+    with _cores_lock:
+        if not _cores_before[0]:
+            _cores_before[1] = torch.get_num_threads()
+        _cores_before[0] += 1
     try:
-        with ThreadPoolExecutor(
-            n_threads, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            yield pool
+        yield
     finally:
-        torch.set_num_threads(n_cores)  # torch takes the last word for that of any thread to come
+        with _cores_lock:
+            _cores_before[0] -= 1
+            torch.set_num_threads(_cores_before[1])
 
 
 def picture_batches(
@@ -181,46 +203,65 @@ class OpenFiles:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[str, tuple[threading.Lock, list[audio.Reader]]] = {}
-        self._unchanged: dict[str, str] = {}
+        self._open: dict[str, _OpenFile] = {}
 
     def __enter__(self) -> "OpenFiles":
         return self
 
     def __exit__(self, *_: object) -> None:
         for held in self._open.values():
-            for reader in held[1]:
-                reader.close()
+            held.close()
 
     def read(self, recording: Any, clips: Sequence[Any]) -> tuple[int, list[Any]]:
         """The sample rate of a recording, and the samples or the AudioError of each clip."""
         path = full_path(recording)
         if not audio.is_read_forwards(recording.format):
             with audio.Reader(path) as reader:
-                self._check(reader, recording)
+                check_unchanged(recording, fingerprint=reader.fingerprint)
                 return _read(reader, clips)
-        with self._lock:
-            lock, readers = self._open.setdefault(recording.recording_id, (threading.Lock(), []))
-            while len(self._open) > _MOST_OPEN:  # files whose last window was left out
-                old_lock, old = self._open.pop(next(iter(self._open)))
-                with old_lock:
-                    while old:
-                        old.pop().close()
-        with lock:
-            if not readers:
-                readers.append(audio.Reader(path))
-            self._check(readers[0], recording)
-            found = _read(readers[0], clips)
+        with self._using(recording.recording_id) as held, held.lock:
+            if held.reader is None:
+                held.reader = audio.Reader(path)
+            check_unchanged(recording, fingerprint=held.reader.fingerprint)
+            found = _read(held.reader, clips)
             if clips[-1].end_s >= recording.duration_s - 1e-6:
-                readers.pop().close()
+                held.close()
             return found
 
-    def _check(self, reader: audio.Reader, recording: Any) -> None:
-        """AudioError if this is another sound than was scanned, also if it became so meanwhile."""
-        known = (recording.fingerprint, self._unchanged.get(recording.recording_id))
-        if reader.fingerprint not in known:
-            check_unchanged(recording)
-            self._unchanged[recording.recording_id] = reader.fingerprint
+    @contextmanager
+    def _using(self, recording_id: str) -> Iterator["_OpenFile"]:
+        """The open file of a recording, which no other thread closes meanwhile."""
+        with self._lock:
+            held = self._open.pop(recording_id, None) or _OpenFile()
+            self._open[recording_id] = held  # the last: those used long ago are closed first
+            held.n_users += 1
+        try:
+            yield held
+        finally:
+            with self._lock:
+                held.n_users -= 1
+                idle = [key for key, one in self._open.items() if not one.n_users]
+                done = [key for key in idle if self._open[key].reader is None]
+                n_over = max(0, len(self._open) - len(done) - _MOST_OPEN)
+                # Files whose last window was left out are never read to their end.
+                forgotten = [key for key in idle if key not in done][:n_over]
+                for key in (*done, *forgotten):
+                    self._open.pop(key).close()
+
+
+class _OpenFile:
+    """A file that is read forwards, by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.reader: audio.Reader | None = None
+        self.n_users = 0
+        """Threads that read it or wait for their turn; counted under the lock of all files."""
+
+    def close(self) -> None:
+        if self.reader is not None:
+            self.reader.close()
+            self.reader = None
 
 
 def _read(reader: audio.Reader, clips: Sequence[Any]) -> tuple[int, list[Any]]:

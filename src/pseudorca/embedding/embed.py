@@ -180,7 +180,7 @@ def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
             f"{', '.join(given)} with {len(names)} networks: each takes its own input. Leave it out, "
             "or embed with one network."
         )
-    weights = dict.fromkeys(names, "official")
+    weights: dict[str, str] = {}
     if options.weights != "official":
         for text in options.weights.split(","):
             name, equals, path = text.partition("=")
@@ -190,8 +190,15 @@ def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
                 )
             if name not in names:
                 raise BackboneError(unknown_name("network of --weights", name, names))
+            if name in weights:
+                raise BackboneError(
+                    f"--weights {options.weights!r} names {name} twice: {weights[name]} and {path}. "
+                    "Give each network once."
+                )
             weights[name] = path
-    return [replace(options, backbone=name, weights=weights[name]) for name in names]
+    return [
+        replace(options, backbone=name, weights=weights.get(name, "official")) for name in names
+    ]
 
 
 def _trained_band_notices(options: EmbedderOptions) -> list[str]:

@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pseudorca.backbones import Backbone, SoundBackbone, backbone_from_description
-from pseudorca.errors import AudioError, BackboneError, unknown_name
+from pseudorca.errors import BackboneError, unknown_name
+from pseudorca.formats.whole import whole_file, write_text
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.registry import front_end_from_settings
 from pseudorca.recordings import audio
@@ -45,7 +46,7 @@ class Embedder:
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "float32", "mixed"):
-            raise AudioError(
+            raise BackboneError(
                 unknown_name("precision", self.precision, ("auto", "float32", "mixed"))
             )
         if self.backbone.cpu_only and self.device not in ("auto", "cpu"):
@@ -160,14 +161,15 @@ def save_embedder(embedder: Embedder, folder: Path) -> None:
     state = {
         name: tensor.cpu().contiguous() for name, tensor in embedder.backbone.state_dict().items()
     }
-    save_file(state, folder / f"{_FILE}.safetensors")
+    with whole_file(folder / f"{_FILE}.safetensors") as part:
+        save_file(state, part)
     write_description(embedder.embedder_id, embedder.description(), folder)
 
 
 def write_description(embedder_id: str, description: Mapping[str, Any], folder: Path) -> None:
     """Write what an embedder is as ``embedder.json``."""
     about = {"embedder_id": embedder_id} | dict(description)
-    (folder / f"{_FILE}.json").write_text(json.dumps(about, indent=2) + "\n")
+    write_text([json.dumps(about, indent=2), "\n"], folder / f"{_FILE}.json")
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pseudorca.backbones import SoundBackbone
 from pseudorca.embedding.drawing import clip_pictures
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.errors import AudioError, StoreError
+from pseudorca.formats.whole import write_text
 
 _DATA, _INDEX = "inputs.bin", "inputs.jsonl"
 _COMMIT_CLIPS = 64
@@ -194,6 +195,6 @@ def _read_index(folder: Path) -> dict[str, tuple[int, tuple[int, ...]]]:
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith("\n")]
     if len(whole) < len(lines):
-        path.write_text("".join(whole))
+        write_text(whole, path)
     places = (json.loads(line) for line in whole)
     return {clip_id: (offset, tuple(shape)) for clip_id, offset, shape in places}

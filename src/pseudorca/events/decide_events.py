@@ -29,7 +29,7 @@ from pseudorca.events.operating_point import (
     risk_coverage,
 )
 from pseudorca.events.table import NOAA_FILTER, EventColumns, EventFilter, EventTable, read_events
-from pseudorca.formats.whole import Format, write_tables
+from pseudorca.formats.whole import Format, write_tables, write_text
 from pseudorca.store import package_versions
 from pseudorca.values import plain_value
 
@@ -160,9 +160,7 @@ def decide_events(
         "problems": table.problems.to_dict("records"),
     }
     result["notices"] = _notices(result, held_out, final, options)
-    partial = output / "summary.partial"
-    partial.write_text(json.dumps(result, indent=1, default=plain_value), encoding="utf-8")
-    partial.replace(output / "summary.json")
+    write_text([json.dumps(result, indent=1, default=plain_value)], output / "summary.json")
     return result
 
 

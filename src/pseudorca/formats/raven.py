@@ -1,13 +1,18 @@
-"""Raven selection tables: written per recording and per deployment."""
+"""Raven selection tables: read one by one, written per recording and per deployment."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xxhash
+from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
+from pseudorca.errors import ClipError
 from pseudorca.formats.base import About, Portion, Writer, cell_text, file_names, grouped_by_file
 from pseudorca.formats.whole import write_text
 
@@ -17,6 +22,54 @@ RAVEN_COLUMNS = (
     "Max Probability", "Moments", "Encounter", "Start UTC",
 )  # fmt: skip
 """Raven's own columns, then ours."""
+
+_TIMES = ("Begin Time (s)", "End Time (s)")
+# What makes two rows of a Raven table one selection, shown in two views.
+_IDENTITY = ("Selection", "Channel", *_TIMES, "Begin Path", "Begin File", "File Offset (s)")
+
+
+def read_selection_table(path: Path) -> pd.DataFrame:
+    """Read one Raven selection table: a row per selection, however many views show it.
+
+    Parameters
+    ----------
+    path : path of a tab-separated table
+
+    Returns
+    -------
+    DataFrame with the columns of the file, times in seconds
+        The index is the line of the file on which a row stands; the header is line 1.
+
+    Raises
+    ------
+    ClipError
+        If the file cannot be read, or lacks a time.
+    """
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(("Begin File", "Begin Path"), str))
+        table.index = pd.Index(_line_numbers(path, table), name="line")
+    except (OSError, ValueError) as error:
+        raise ClipError(f"selection table {path} cannot be read: {error}") from error
+    if missing := [column for column in _TIMES if column not in table.columns]:
+        raise ClipError(
+            f"{path} is not a Raven selection table: no column {' or '.join(missing)}; "
+            f"got {', '.join(table.columns)}."
+        )
+    if "Selection" in table.columns:
+        table = table.drop_duplicates([c for c in _IDENTITY if c in table.columns])
+    return table
+
+
+def _line_numbers(path: Path, table: pd.DataFrame) -> NDArray[np.int64]:
+    """The line on which each row begins: pandas passes over empty lines, and a cell may hold breaks."""
+    lines = re.split(r"\r\n|\n|\r", path.read_text(encoding="utf-8", errors="replace"))
+    filled = np.array([n for n, line in enumerate(lines, 1) if line.strip(" ")], dtype=np.int64)
+    n_breaks = np.zeros(len(table), dtype=np.int64)
+    for _, column in table.items():
+        if not is_numeric_dtype(column.dtype):
+            n_breaks += column.astype(str).str.count("\n").to_numpy(dtype=np.int64)
+    places = 1 + np.arange(len(table)) + np.cumsum(n_breaks) - n_breaks
+    return np.asarray(filled[np.minimum(places, len(filled) - 1)])
 
 
 class Raven(Writer):

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError
+from pseudorca.formats.whole import write_table
 
 _TIMES = {"time [ms]": 1e-3, "time_ms": 1e-3, "time_s": 1.0, "time [s]": 1.0, "time": 1.0}
 _FREQUENCIES = ("peak frequency [hz]", "frequency_hz", "frequency [hz]", "frequency")
@@ -221,8 +222,7 @@ def _mean(values: NDArray[np.float64]) -> float:
 def measure_contour_tables(paths: Sequence[Path], target: Path) -> dict[str, Any]:
     """Measure every contour, and write a row for each into a CSV."""
     table = measure_contours(paths)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(target, index=False)
+    write_table(table, target)
     return {
         "output": str(target),
         "n_tables": len(paths),

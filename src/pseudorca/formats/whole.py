@@ -106,7 +106,13 @@ class GrowingTable:
 
 
 def write_table(table: pd.DataFrame, target: Path) -> Path:
-    """Write one table as CSV or Parquet, as the name ends; the file appears whole or not at all."""
+    """Write one table as CSV, or as Parquet where the name ends so; it appears whole or not at all.
+
+    Raises
+    ------
+    PseudorcaError
+        If the file cannot be written.
+    """
     growing = GrowingTable(target)
     try:
         growing.append(table)
@@ -128,7 +134,7 @@ def _quoting(table: pd.DataFrame) -> Literal[0, 2]:
 def write_text(lines: Iterable[str], target: Path) -> Path:
     """Write lines, in UTF-8; the file appears whole or not at all."""
     with (
-        _whole(target) as part,
+        whole_file(target) as part,
         part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         file.writelines(lines)
@@ -136,8 +142,27 @@ def write_text(lines: Iterable[str], target: Path) -> Path:
 
 
 @contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """Give the path to write to, which becomes ``target`` if nothing went wrong, and else vanishes."""
+def whole_file(target: Path) -> Iterator[Path]:
+    """Give the path to write to, which becomes ``target`` if nothing went wrong, and else vanishes.
+
+    Parameters
+    ----------
+    target : path of the file; its folder is made if it is not there
+
+    Raises
+    ------
+    PseudorcaError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with whole_file(folder / "answer.txt") as part:
+    ...     _ = part.write_text("42")
+    >>> [path.name for path in folder.iterdir()]
+    ['answer.txt']
+    """
     part = target.with_name(f"{target.name}.partial")
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from pseudorca.errors import AudioError
+from pseudorca.formats.whole import whole_file
 from pseudorca.frontends.study_picture import LAYOUTS, StudyFrontEnd
 from pseudorca.progress import Progress
 from pseudorca.recordings import audio
@@ -116,8 +117,6 @@ def _write(front_end: StudyFrontEnd, folder: Path, recording: Any) -> bool | Aud
         picture = front_end.picture(samples, sample_rate=recording.sample_rate)
     except AudioError as error:
         return error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    Image.fromarray(picture).save(partial, format="PNG")
-    partial.replace(target)
+    with whole_file(target) as part:
+        Image.fromarray(picture).save(part, format="PNG")
     return True

@@ -32,6 +32,7 @@ Kind = Literal["temperature", "isotonic"]
 
 _DEPENDENCES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 _LOG_TEMPERATURES = (np.log(0.05), np.log(100.0))
+_ROUNDED = 0.01 + 1e-9  # by which shares that were rounded may miss a sum of 1
 _SMALLEST = 1e-6  # what isotonic regression calls impossible, on a few encounters
 
 
@@ -244,10 +245,21 @@ def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) ->
     classes : list of str
     trained : dict from class to its number of training encounters, for ``train``
 
+    Returns
+    -------
+    Prior
+        Shares that were rounded (their sum is within 0.01 of 1) are scaled to a sum of 1.
+
     Raises
     ------
     PseudorcaError
-        If a class is missing or unknown, or the shares are not positive.
+        If a class is missing, unknown or given twice, a share is not positive, or the shares do not
+        add up to 1.
+
+    Examples
+    --------
+    >>> make_prior("Insular=0.14,Pelagic=0.86", ["Insular", "Pelagic"], {}).shares.tolist()
+    [0.14, 0.86]
     """
     if text == "uniform":
         return Prior(text, np.full(len(classes), 1 / len(classes)))
@@ -257,8 +269,14 @@ def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) ->
     given: dict[str, float] = {}
     for part in text.split(","):
         name, equals, value = part.rpartition("=")
+        label = name.strip()
+        if equals and label in given:
+            raise PseudorcaError(
+                f"prior {text!r}: {label} is given twice. Give each class once "
+                f"({', '.join(classes)})."
+            )
         try:
-            given[name.strip()] = float(value)
+            given[label] = float(value)
         except ValueError:
             equals = ""
         if not equals:
@@ -266,19 +284,28 @@ def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) ->
                 f"prior {text!r}: expected uniform, train, or shares such as "
                 f"{','.join(f'{label}={1 / len(classes):.2g}' for label in classes)}."
             )
-    if OTHER in classes and set(given) == set(classes) - {OTHER}:  # nobody knows how much noise
-        given = {label: share / sum(given.values()) for label, share in given.items()}
-        given = {label: share * (1 - 1 / len(classes)) for label, share in given.items()}
-        given[OTHER] = 1 / len(classes)
-    if set(given) != set(classes):
+    without_other = OTHER in classes and set(given) == set(classes) - {OTHER}
+    if set(given) != set(classes) and not without_other:
         missing = ", ".join(sorted(set(classes) - set(given))) or "none"
         unknown = ", ".join(sorted(set(given) - set(classes))) or "none"
         raise PseudorcaError(
             f"prior {text!r}: give each class once ({', '.join(classes)}). Missing: {missing}; "
             f"unknown: {unknown}."
         )
+    wrong = {label: share for label, share in given.items() if not 0 < share < np.inf}
+    if wrong:
+        shown = ", ".join(f"{label}={share:g}" for label, share in wrong.items())
+        raise PseudorcaError(f"prior {text!r}: got {shown}, expected shares of more than 0.")
+    total = sum(given.values())
+    if abs(total - 1) > _ROUNDED:
+        scaled = ",".join(f"{label}={share / total:.3g}" for label, share in given.items())
+        raise PseudorcaError(
+            f"prior {text!r}: the shares add up to {total:.4g}, expected 1. If these are counts or "
+            f"odds, give {scaled}."
+        )
+    given = {label: share / total for label, share in given.items()}
+    if without_other:  # nobody knows how much noise there is
+        given = {label: share * (1 - 1 / len(classes)) for label, share in given.items()}
+        given[OTHER] = 1 / len(classes)
     shares = np.array([given[label] for label in classes])
-    if not np.isfinite(shares).all() or (shares <= 0).any():
-        raise PseudorcaError(f"prior {text!r}: every share must be more than 0.")
-    shares = shares / shares.sum()
     return Prior(",".join(f"{c}={s:.3g}" for c, s in zip(classes, shares, strict=True)), shares)

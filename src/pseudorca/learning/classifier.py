@@ -6,6 +6,7 @@ and nothing that runs code.
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import xxhash
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -27,14 +29,18 @@ from pseudorca.learning.novelty import Novelty
 from pseudorca.learning.preparation import PLAIN, Preparation, referred
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.clips import ClipOptions
+from pseudorca.values import plain_value
 
-FORMAT = 4
+FORMAT = 5
 
 _ABOUT = "classifier.json"
 _HEAD = "head.safetensors"
 _NOVELTY = "novelty.safetensors"
 _HELD_OUT = "held_out.parquet"
 _FRESH = "being written"
+_BLOCK_BYTES = 1 << 22
+_OPTIONAL = (_NOVELTY, _HELD_OUT)
+_TRAINING_IN_ID = ("n_encounters", "moments")
 
 
 @dataclass
@@ -63,15 +69,28 @@ class Classifier:
 
     @property
     def classifier_id(self) -> str:
-        """Identifies embedder, clip options and head; any other number gives another."""
+        """Identifies everything that decides an answer; a change to any of it gives another id.
+
+        That is embedder, clip options, preparation, head, calibration, novelty, the record of
+        held-out encounters (thresholds), and which encounters and moments were trained on (the prior
+        ``train``, the column ``in_training``).
+        """
         digest = xxhash.xxh3_128(self.embedder.embedder_id.encode())
-        made_of: list[Any] = [asdict(self.clip_options), self.classes, self.head.kind]
-        made_of += [{unit: c.as_dict() for unit, c in sorted(self.calibrators.items())}]
-        if self.preparation != PLAIN:
-            made_of += [self.preparation.settings(), self.views and asdict(self.views)]
-        digest.update(json.dumps(made_of).encode())
-        for _, values in sorted(self.head.arrays().items()):
-            digest.update(values.tobytes())
+        settings = {
+            "clips": asdict(self.clip_options),
+            "classes": self.classes,
+            "head": self.head.kind,
+            "calibration": {unit: c.as_dict() for unit, c in sorted(self.calibrators.items())},
+            "preparation": self.preparation.settings(),
+            "views": self.views and asdict(self.views),
+            "training": {name: self.training.get(name) for name in _TRAINING_IN_ID},
+        }
+        digest.update(json.dumps(settings, sort_keys=True, default=plain_value).encode())
+        _add_arrays(digest, _HEAD, self.head.arrays())
+        if self.novelty is not None:
+            _add_arrays(digest, _NOVELTY, self.novelty.arrays())
+        if self.held_out is not None:
+            _add_arrays(digest, _HELD_OUT, _columns_as_arrays(self.held_out))
         return digest.hexdigest()[:20]
 
     def calibrator(self, unit: str) -> Calibrator:
@@ -124,14 +143,14 @@ class Classifier:
         try:
             fresh.mkdir(parents=True)
             self._write(fresh)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, PseudorcaError) as error:
             shutil.rmtree(fresh, ignore_errors=True)
             raise ClassifierError(
                 f"the classifier cannot be written to {folder} ({error}); the one that was there is "
                 "kept. Make room, then run the same command again."
             ) from error
         (folder / _ABOUT).unlink(missing_ok=True)  # a half-moved one cannot be loaded
-        for name in (_NOVELTY, _HELD_OUT):
+        for name in _OPTIONAL:
             (folder / name).unlink(missing_ok=True)
         remove_embedders(folder)
         for path in sorted(fresh.iterdir(), key=lambda path: path.name == _ABOUT):
@@ -156,6 +175,7 @@ class Classifier:
             "calibration": {unit: made.as_dict() for unit, made in self.calibrators.items()},
             "preparation": self.preparation.settings(),
             "views": self.views and asdict(self.views),
+            "files": _hashes_of_files(folder),
         }
         (folder / _ABOUT).write_text(json.dumps(about, indent=2, default=str) + "\n")
 
@@ -168,28 +188,13 @@ class Classifier:
         Raises
         ------
         ClassifierError
-            If there is none, it is damaged, or of another format.
+            If there is none, it is of another format, or a file is missing, damaged or not the
+            one that was saved.
         """
-        if not (folder / _ABOUT).exists():
-            raise ClassifierError(f"there is no classifier in {folder} yet. Run: pseudorca train")
+        about = _read_about(folder)
+        _check_files(folder, about)
         try:
-            about = json.loads((folder / _ABOUT).read_text())
             arrays = load_file(folder / _HEAD)
-            novelty, held_out = None, None
-            if (folder / _NOVELTY).exists():
-                novelty = Novelty.from_arrays(load_file(folder / _NOVELTY))
-            if (folder / _HELD_OUT).exists():
-                held_out = pd.read_parquet(folder / _HELD_OUT)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise ClassifierError(
-                f"no classifier can be read from {folder} ({error}). Run: pseudorca train"
-            ) from error
-        if about.get("format") != FORMAT:
-            raise ClassifierError(
-                f"{folder} holds a classifier of format {about.get('format')}, this version reads "
-                f"format {FORMAT}. Use the version that made it, or train again."
-            )
-        try:
             head = load_trained(about["head_kind"], about["classes"], arrays, about["head"])
             embedder = load_embedders(folder, device=device, precision=precision)
             calibrators = {
@@ -198,17 +203,106 @@ class Classifier:
             options = ClipOptions(**about["clips"])
             preparation = Preparation(**about["preparation"])
             views = about["views"] and ViewSet.from_dict(about["views"])
+            novelty, held_out = None, None
+            if _NOVELTY in about["files"]:
+                novelty = Novelty.from_arrays(load_file(folder / _NOVELTY))
+            if _HELD_OUT in about["files"]:
+                held_out = pd.read_parquet(folder / _HELD_OUT)
             loaded = cls(
                 embedder, options, head, about["training"], calibrators, novelty, held_out,
                 preparation, views,
             )  # fmt: skip
+            loaded_id = loaded.classifier_id
         except MissingExtraError:
             raise
-        except (KeyError, TypeError, PseudorcaError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OSError, SafetensorError,
+                PseudorcaError) as error:  # fmt: skip
             raise ClassifierError(f"the classifier in {folder} is damaged: {error}") from error
-        if loaded.classifier_id != about["classifier_id"]:
+        if loaded_id != about.get("classifier_id"):
             raise ClassifierError(
-                f"the classifier in {folder} was saved as {about['classifier_id']} and reads as "
-                f"{loaded.classifier_id}: a file was changed. Train again."
+                f"the classifier in {folder} was saved as {about.get('classifier_id')} and reads as "
+                f"{loaded_id}: {_ABOUT} was changed. Train again."
             )
         return loaded
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    """Read ``classifier.json``, and refuse what is none or is of another format."""
+    path = folder / _ABOUT
+    if not path.exists():
+        raise ClassifierError(f"there is no classifier in {folder} yet. Run: pseudorca train")
+    try:
+        about = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ClassifierError(f"{path} cannot be read ({error}). Run: pseudorca train") from error
+    if about.get("format") != FORMAT:
+        raise ClassifierError(
+            f"{folder} holds a classifier of format {about.get('format')}, this version reads "
+            f"format {FORMAT}. Use the version that made it, or train again."
+        )
+    return about
+
+
+def _check_files(folder: Path, about: dict[str, Any]) -> None:
+    """ClassifierError if a file beside ``classifier.json`` is not the one that was saved with it."""
+    saved = about.get("files")
+    if not isinstance(saved, dict) or _HEAD not in saved:
+        raise ClassifierError(
+            f"{folder / _ABOUT} does not list the files of the classifier: it was changed. Run: "
+            "pseudorca train"
+        )
+    for name, expected in saved.items():
+        path = folder / name
+        try:
+            got = _hash_of_file(path)
+        except OSError as error:
+            raise ClassifierError(
+                f"{path} cannot be read ({error.strerror or error}), and the classifier was saved "
+                "with it. Put the file back, or run: pseudorca train"
+            ) from error
+        if got != expected:
+            raise ClassifierError(
+                f"{path} is not the file that the classifier was saved with: its hash is "
+                f"{got[:12]}, expected {str(expected)[:12]}. Put the file back, or run: pseudorca "
+                "train"
+            )
+    for name in _OPTIONAL:
+        if name not in saved and (folder / name).exists():
+            raise ClassifierError(
+                f"{folder / name} belongs to another classifier: the one in {folder} was saved "
+                "without such a file. Remove it."
+            )
+
+
+def _hashes_of_files(folder: Path) -> dict[str, str]:
+    """By name below the folder, all that is saved beside ``classifier.json``."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): _hash_of_file(path) for path in paths}
+
+
+def _hash_of_file(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _add_arrays(digest: Any, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    for key, values in sorted(arrays.items()):
+        digest.update(f"{name}|{key}|{values.dtype}|{values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+
+
+def _columns_as_arrays(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Columns as numbers, the same before and after a table was written and read."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, column in table.items():
+        if is_numeric_dtype(column.dtype):
+            arrays[str(name)] = column.to_numpy(dtype=np.float64)
+        else:  # text may come back as another kind of string
+            codes, texts = pd.factorize(column)
+            arrays[str(name)] = np.asarray(codes, dtype=np.int64)
+            joined = json.dumps([str(text) for text in texts]).encode()
+            arrays[f"{name} texts"] = np.frombuffer(joined, dtype=np.uint8)
+    return arrays

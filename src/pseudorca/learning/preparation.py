@@ -68,7 +68,7 @@ class Preparation:
         Raises
         ------
         HeadError
-            If a word is unknown.
+            If a word is unknown, or two words say two things of one step.
         """
         given: dict[str, Any] = {}
         known = ("views", "test-views", "scale", "reference=", "centre=")
@@ -76,7 +76,12 @@ class Preparation:
             name, equals, value = word.partition("=")
             if f"{name}{equals}" not in known:
                 raise HeadError(unknown_name("preparation", word, known))
-            given[name.replace("-", "_")] = value if equals else True
+            step = name.replace("-", "_")
+            if equals and given.get(step, value) != value:
+                raise HeadError(
+                    f"{name} is given twice: {name}={given[step]} and {name}={value}. Give it once."
+                )
+            given[step] = value if equals else True
         return cls(**given)
 
     @property

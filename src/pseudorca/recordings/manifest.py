@@ -9,6 +9,7 @@ with their folder. Whatever headers claim, a file takes at most 32 MiB per threa
 import json
 import math
 import os
+import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -162,12 +163,18 @@ def full_path(recording: Any) -> Path | str:
     return places.join(recording.root, recording.path)
 
 
-def check_unchanged(recording: Any) -> None:
+def check_unchanged(recording: Any, *, fingerprint: str | None = None) -> None:
     """Raise AudioError if the file of one row of ``recordings`` holds another sound than was scanned.
 
     An equal fingerprint ends the matter, which costs microseconds (at a URL, a request). Otherwise
     the file is read and hashed again, since a copy to another disk has another time and the same
-    sound.
+    sound. Each version of a file is hashed once, whatever the answer was and whichever threads ask.
+
+    Parameters
+    ----------
+    recording : row of the table ``recordings``
+    fingerprint : str or None
+        Of the file as it is now, where a reader that is open knows it; None: the file is asked.
 
     Raises
     ------
@@ -175,14 +182,51 @@ def check_unchanged(recording: Any) -> None:
         With reason ``changed since the scan``; or as :func:`audio.inspect`, if it cannot be read.
     """
     place = full_path(recording)
-    if audio.fingerprint(place) == recording.fingerprint:
+    now = audio.fingerprint(place) if fingerprint is None else fingerprint
+    if now == recording.fingerprint:
         return
-    found = audio.inspect(place, full_hash=recording.hash_kind == "samples")
-    if found.content_hash != recording.content_hash:
-        raise AudioError(
-            "changed since the scan",
-            f"the hash {recording.content_hash[:12]} is now {found.content_hash[:12]}; scan again",
-        )
+    asked = (str(place), now, recording.content_hash, recording.hash_kind)
+    with _answers_lock:
+        answer = _answers.setdefault(asked, _Answer())
+        while len(_answers) > _MOST_ANSWERS:
+            del _answers[next(iter(_answers))]
+    with answer.lock:  # threads that ask about the same file wait for the one that hashes it
+        if not answer.is_known:
+            answer.problem = _what_changed(place, recording)
+            answer.is_known = True
+    if answer.problem is not None:
+        raise AudioError(*answer.problem)
+
+
+@dataclass
+class _Answer:
+    """Whether one version of a file holds the sound that was scanned."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    is_known: bool = False
+    problem: tuple[str, str] | None = None
+    """Reason and detail; None: the sound is the same."""
+
+
+_MOST_ANSWERS = 1 << 16
+_answers: dict[tuple[str, str, str, str], _Answer] = {}
+_answers_lock = threading.Lock()
+
+
+def _what_changed(place: Place, recording: Any) -> tuple[str, str] | None:
+    """Hash a file anew -> reason and detail of what is wrong with it, or None."""
+    try:
+        found = audio.inspect(place, full_hash=recording.hash_kind == "samples")
+    except AudioError as error:
+        if places.is_remote(place) or error.reason == "cannot be opened":
+            raise  # may be mended the next moment: nothing to remember
+        return error.reason, error.detail
+    if found.content_hash == recording.content_hash:
+        return None
+    return (
+        "changed since the scan",
+        f"the hash {recording.content_hash[:12]} is now {found.content_hash[:12]}; scan again",
+    )
 
 
 @dataclass

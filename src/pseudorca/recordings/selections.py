@@ -7,13 +7,8 @@ from typing import Any
 import pandas as pd
 
 from pseudorca.errors import ClipError
+from pseudorca.formats.raven import read_selection_table
 from pseudorca.recordings.manifest import full_path
-
-_RAVEN_COLUMNS = ("Begin Time (s)", "End Time (s)")
-# What makes two rows of a Raven table one selection, shown in two views.
-_RAVEN_IDENTITY = (
-    "Selection", "Channel", *_RAVEN_COLUMNS, "Begin Path", "Begin File", "File Offset (s)",
-)  # fmt: skip
 
 
 def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
@@ -46,21 +41,8 @@ def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
             by_name.setdefault(name, []).append(row)
     found: list[tuple[str, str, float, float]] = []
     for path in paths:
-        try:
-            table = pd.read_csv(
-                path, sep="\t", dtype=dict.fromkeys(("Begin File", "Begin Path"), str)
-            )
-        except (OSError, ValueError) as error:
-            raise ClipError(f"selection table {path} cannot be read: {error}") from error
-        missing = [column for column in _RAVEN_COLUMNS if column not in table.columns]
-        if missing:
-            raise ClipError(
-                f"{path} is not a Raven selection table: no column {' or '.join(missing)}; "
-                f"got {', '.join(table.columns)}."
-            )
-        if "Selection" in table.columns:
-            table = table.drop_duplicates([c for c in _RAVEN_IDENTITY if c in table.columns])
-        for number, line in enumerate(table.to_dict("records"), 2):
+        table = read_selection_table(path)
+        for number, line in zip(table.index, table.to_dict("records"), strict=True):
             recording = _named_recording(line, path, number, by_path, by_name)
             where = f"{path}, line {number}"
             begin = _number(line.get("File Offset (s)", line["Begin Time (s)"]), where)

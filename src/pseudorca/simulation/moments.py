@@ -16,6 +16,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from pseudorca.formats.whole import whole_file
 from pseudorca.simulation import animals, truth
 from pseudorca.simulation.clip import ClipTruth, record_scene
 from pseudorca.simulation.config import SurveyConfig
@@ -223,4 +224,5 @@ def _write_wav(path: Path, waveform: NDArray[np.float32], sample_rate: int, bits
         samples = (waveform.T * np.float32(2**15)).astype(np.int16)
     else:
         samples = (waveform.T * np.float32(2**23)).astype(np.int32) << 8
-    sf.write(path, samples, sample_rate, subtype=f"PCM_{bits}")
+    with whole_file(path) as part:
+        sf.write(part, samples, sample_rate, subtype=f"PCM_{bits}", format="WAV")

@@ -33,6 +33,11 @@ def simulate(
         if name not in known:
             raise SimulationError(unknown_name("setting of a survey", name, known))
         given[name] = _as_declared(name, value)
+        if name in named and named[name] not in (given[name], getattr(SurveyConfig(), name)):
+            raise SimulationError(
+                f"{name} is given twice: {named[name]} by its own option, and {name}={value} among "
+                "the settings. Leave one of them out."
+            )
     files: list[Path] = []
     for path in noise:
         found = scan_files([path]).recordings if path.is_dir() else None

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pseudorca.errors import SimulationError
+from pseudorca.formats.whole import whole_file, write_text
 from pseudorca.simulation.plan import Encounter
 from pseudorca.simulation.signals import Floats
 
@@ -73,8 +74,10 @@ def write(
     for name, rows in (("encounters", encounters), ("clips", clips), ("signals", signals)):
         columns = list(SIGNAL_COLUMNS) if name == "signals" else None
         table = pd.DataFrame(list(rows), columns=columns)
-        table.to_csv(folder / f"{name}.csv", index=False, float_format=FLOAT_FORMAT)
-    _contour_table(contours).to_parquet(folder / "contours.parquet", index=False)
+        with whole_file(folder / f"{name}.csv") as part:
+            table.to_csv(part, index=False, float_format=FLOAT_FORMAT)
+    with whole_file(folder / "contours.parquet") as part:
+        _contour_table(contours).to_parquet(part, index=False)
     _write_settings(folder / "survey.json", settings, complete=True)
 
 
@@ -117,10 +120,10 @@ def write_raven(
         for number, signal in enumerate(signals, start=1)
     ]
     folder = out / "truth" / "raven" / encounter.name
-    folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
     target = folder / f"{path.stem}.Table.1.selections.txt"
-    table.to_csv(target, sep="\t", index=False, lineterminator="\n")
+    with whole_file(target) as part:
+        table.to_csv(part, sep="\t", index=False, lineterminator="\n")
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,4 +142,4 @@ def _settings_in(marker: Path) -> dict[str, Any] | None:
 
 def _write_settings(marker: Path, settings: Mapping[str, Any], *, complete: bool) -> None:
     text = json.dumps({"complete": complete, "settings": settings}, indent=2)
-    marker.write_text(text + "\n", "utf-8")
+    write_text([text, "\n"], marker)

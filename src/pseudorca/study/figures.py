@@ -20,6 +20,7 @@ from sklearn.metrics import precision_recall_curve
 from pseudorca.errors import AudioError
 from pseudorca.evaluation.intervals import interval
 from pseudorca.evaluation.metrics import unit_truth
+from pseudorca.formats.whole import whole_file
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.pages.blocks import Chart, chart, figure
 from pseudorca.pages.plots import (
@@ -76,9 +77,8 @@ class Figures:
 
     def add(self, name: str, made: Figure, caption: str) -> Chart:
         """Write a figure, and make it a part of the page."""
-        partial = self._folder / f"{name}.partial"
-        made.savefig(partial, format="png", dpi=_PNG_DPI, facecolor="white")
-        partial.replace(self._folder / f"{name}.png")
+        with whole_file(self._folder / f"{name}.png") as part:
+            made.savefig(part, format="png", dpi=_PNG_DPI, facecolor="white")
         made.set_layout_engine("none")  # the layout stands
         return chart(made, description=caption, caption=caption)
 

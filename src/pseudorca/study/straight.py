@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, HeadError
 from pseudorca.evaluation.metrics import measure
+from pseudorca.formats.whole import whole_file, write_text
 from pseudorca.learning.calibration import fit_calibrator
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet, make_training_set
@@ -362,13 +363,10 @@ def _best(found: dict[float, Honest | str]) -> float:
 
 
 def _write(folder: Path, key: str, found: Honest) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{key}.npy").open("wb") as file:
+    with whole_file(folder / f"{key}.npy") as part, part.open("wb") as file:
         np.save(file, found.scores)
-    partial = folder / f"{key}.partial"
     about = {"results": found.results, "trainings": found.trainings}
-    partial.write_text(json.dumps(about, default=plain_value))
-    partial.replace(folder / f"{key}.json")
+    write_text([json.dumps(about, default=plain_value)], folder / f"{key}.json")
 
 
 def _read(folder: Path, key: str) -> Honest | None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pseudorca.formats.whole import write_table
 from pseudorca.learning.heads.base import Balance
 from pseudorca.learning.heads.softmax import batch_order
 from pseudorca.recordings.folds import STUDY_SEED
@@ -116,11 +117,8 @@ def study_tables(
 
 def write_study_tables(tables: Tables, folder: Path) -> None:
     """Write each table as CSV; each appears whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        partial = folder / f"{name}.partial"
-        table.to_csv(partial, index=False)
-        partial.replace(folder / f"{name}.csv")
+        write_table(table, folder / f"{name}.csv")
 
 
 def sentence(decision: str, probability: float) -> str:

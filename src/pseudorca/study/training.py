@@ -22,6 +22,7 @@ from torch import Tensor
 
 from pseudorca.backbones import Backbone
 from pseudorca.errors import HeadError
+from pseudorca.formats.whole import whole_file, write_text
 from pseudorca.frontends.base import Picture
 from pseudorca.learning.heads.softmax import SoftmaxHead, batch_order
 from pseudorca.progress import Progress
@@ -292,19 +293,17 @@ def _train(
 
 def _write(folder: Path, training: Training) -> None:
     """Keep a training; the JSON comes last, so a half-written one is not found."""
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"{_LAYER}{name}": value for name, value in training.layer.items()}
     tensors |= {f"{_STATISTICS}{name}": value for name, value in training.statistics.items()}
     tensors[_SCORES] = torch.from_numpy(training.scores)
     plain = {name: value.contiguous().clone() for name, value in tensors.items()}
-    save_file(plain, folder / f"{training.key}.safetensors")
+    with whole_file(folder / f"{training.key}.safetensors") as part:
+        save_file(plain, part)
     about = {
         "settings": training.settings, "best_epoch": training.best_epoch,
         "history": training.history, "batches": training.batches,
     }  # fmt: skip
-    partial = folder / f"{training.key}.partial"
-    partial.write_text(json.dumps(about))
-    partial.replace(folder / f"{training.key}.json")
+    write_text([json.dumps(about)], folder / f"{training.key}.json")
 
 
 def _read(folder: Path, key: str) -> Training | None:

@@ -4,7 +4,6 @@ In: tables of clips and recordings. Out: rows of numbers and embeddings in the s
 settings that made them, so that a second run reads no audio and a killed one goes on.
 """
 
-import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -71,17 +70,20 @@ def measure_sounds(
     def measure(clip: Any) -> NDArray[np.float32] | None:
         recording = by_id[clip.recording_id]
         try:
-            check(recording)
             reader = audio.Reader(full_path(recording))
         except AudioError:
             return None
         with reader:
             try:
+                check_unchanged(recording, fingerprint=reader.fingerprint)
+            except AudioError:
+                return None
+            try:
                 return describe_sound(_apart(reader, clip, front_end), front_end.band_hz)
             except AudioError:
                 return nothing
 
-    by_id, check = rows_by_id(recordings), functools.cache(check_unchanged)
+    by_id = rows_by_id(recordings)
     ids = clips["clip_id"].to_numpy(dtype=object)
     todo = clips[~clips["clip_id"].isin(store.embedded(sound_id, ids.tolist()))]
 
@@ -145,9 +147,11 @@ def clip_parts(clip: Any, recording: Any, front_end: BackgroundFrontEnd) -> Soun
     Raises
     ------
     AudioError
-        If the clip cannot be read, or is too short or too silent to be taken apart.
+        If the clip cannot be read, its file holds another sound than was scanned, or it is too short
+        or too silent to be taken apart.
     """
     with audio.Reader(full_path(recording)) as reader:
+        check_unchanged(recording, fingerprint=reader.fingerprint)
         return _apart(reader, clip, front_end)
 
 

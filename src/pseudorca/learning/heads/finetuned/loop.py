@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pseudorca.embedding.drawing import cores_given_back
 from pseudorca.embedding.network_inputs import ClipInputs
 from pseudorca.errors import HeadError, MissingExtraError
 from pseudorca.learning.heads.finetuned.changes import change, draw_changes, mix_targets
@@ -203,12 +204,9 @@ def _fabric(settings: "FineTunedHead") -> Any:
 @contextmanager
 def _one_core() -> Iterator[None]:
     """Keep a training to the core of its thread: others run beside it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with cores_given_back():
+        torch.set_num_threads(1)
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _run(fabric: Any, network: TunedNetwork, job: Job) -> None:
