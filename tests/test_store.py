@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pseudorca.errors import StoreError
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import scan
-from pseudorca.store import Store
+from pseudorca.store import Store, problem_table
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def problems(
     *paths: str | None, stage: str = "scan", reason: str | None = "silent"
 ) -> pd.DataFrame:
     rows = [(path, stage, reason, "") for path in paths]
-    return pd.DataFrame(rows, columns=["path", "stage", "reason", "detail"], dtype="string")
+    return problem_table(rows)
 
 
 TABLES: dict[str, pd.DataFrame] = {
@@ -153,6 +153,20 @@ def test_replace_touches_only_its_key(store: Store) -> None:
     assert store.read("problems")["path"].fillna("-").tolist() == ["a", "-", "f"]
     store.replace("problems", problems("g"), reason="silent")
     assert store.read("problems")["path"].fillna("-").tolist() == ["a", "-", "f", "g"]
+
+
+def test_replace_reads_no_table_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [f"{k:05d}.wav" for k in np.random.default_rng(0).permutation(20_000)]
+    store.write("problems", problems(*paths))
+    store.append("problems", problems(None, stage="embed"))
+    store.append("problems", problems("x", stage="embed", reason=None))
+    version = store.version("problems")
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "read", None)
+        store.replace("problems", problems("y", stage="embed"), stage="embed", reason="silent")
+    found = store.read("problems")
+    assert found["path"].tolist() == [*paths, "x", "y"]
+    assert store.version("problems") == version + 1
 
 
 def test_versions_increase_with_every_write(store: Store) -> None:
@@ -321,14 +335,15 @@ def test_projects_of_another_format_are_refused(text: str, complaint: str, store
 
 WRITER = """
 import sys
-import numpy as np, pandas as pd
-from pseudorca.store import Store
+import numpy as np
+from pseudorca.store import Store, problem_table
 store = Store(sys.argv[1])
+store.write("problems", problem_table([("kept", "t", "silent", "")]))
 k = 0
 while True:
     ids = [f"{k}-{row}" for row in range(200)]
     store.append_vectors("e", ids, np.full((200, 64), k, dtype=np.float32))
-    store.write("problems", pd.DataFrame({"path": ids, "stage": "s", "reason": str(k), "detail": ""}))
+    store.replace("problems", problem_table([(i, "s", str(k), "") for i in ids]), stage="s")
     print(k, flush=True)
     k += 1
 """
@@ -355,7 +370,8 @@ def test_a_killed_writer_leaves_whole_tables_that_go_on(store: Store) -> None:
     ids = sorted(done)
     values = found.vectors("e", ids)
     assert (values == np.array([float(clip_id.split("-")[0]) for clip_id in ids])[:, None]).all()
-    assert len(found.read("problems")) == 200
-    assert found.read("problems")["reason"].nunique() == 1
+    problems_left = found.read("problems")
+    assert problems_left["stage"].tolist() == ["t"] + 200 * ["s"]
+    assert problems_left["reason"][1:].nunique() == 1
     found.append_vectors("e", ["next"], np.zeros((1, 64), dtype=np.float32))
     assert found.embedded("e") == done | {"next"}

@@ -43,7 +43,7 @@ _IDS_PER_QUERY = 1024
 _JOINT = "+"  # between the ids of embedders that are read side by side
 _TEXT, _REAL, _WHOLE = "string", "float64", "int64"
 
-_COLUMNS: dict[str, dict[str, str]] = {
+TABLES: dict[str, dict[str, str]] = {
     "recordings": {
         "recording_id": _TEXT, "root": _TEXT, "path": _TEXT, "content_hash": _TEXT,
         "hash_kind": _TEXT, "format": _TEXT, "sample_rate": _WHOLE, "n_channels": _WHOLE,
@@ -51,7 +51,10 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "label": _TEXT, "encounter": _TEXT, "platform": _TEXT, "channel": _WHOLE,
         "selection": _TEXT, "moment_id": _TEXT, "fingerprint": _TEXT, "metadata": _TEXT,
     },
-    "problems": {"path": _TEXT, "stage": _TEXT, "reason": _TEXT, "detail": _TEXT},
+    "problems": {
+        "path": _TEXT, "stage": _TEXT, "reason": _TEXT, "detail": _TEXT, "clip_id": _TEXT,
+        "embedder_id": _TEXT,
+    },
     "clips": {
         "clip_id": _TEXT, "recording_id": _TEXT, "moment_id": _TEXT, "channel": _TEXT,
         "start_s": _REAL, "end_s": _REAL, "padded_s": _REAL, "pad": _TEXT, "label": _TEXT,
@@ -71,8 +74,14 @@ _COLUMNS: dict[str, dict[str, str]] = {
     "audits": {"audit_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
     "runs": {"verb": _TEXT, "time_utc": _TEXT, "settings": _TEXT, "provenance": _TEXT},
 }  # fmt: skip
-_COLUMNS["predicted"] = _COLUMNS["recordings"]
-_COLUMNS["predicted_problems"] = _COLUMNS["problems"]
+TABLES["predicted"] = TABLES["recordings"]
+TABLES["predicted_problems"] = TABLES["problems"]
+"""Columns of every table and their types, stated here and nowhere else.
+
+``problems``: ``clip_id`` and ``embedder_id`` are null where a whole file failed, before any network.
+"""
+
+_SHOWN = ("path", "stage", "reason", "detail")
 
 
 class Store:
@@ -123,7 +132,7 @@ class Store:
     ) -> pd.DataFrame:
         """Read a table, all of it or the rows that an SQL condition selects."""
         if not self._has(table):
-            return _frame(_schema(table).empty_table()).loc[:, list(columns or _COLUMNS[table])]
+            return _frame(_schema(table).empty_table()).loc[:, list(columns or TABLES[table])]
         query = self._database.open_table(table).search()
         if where is not None:
             query = query.where(where)
@@ -179,17 +188,29 @@ class Store:
                 self._database.open_table(table).delete(_condition(key))
 
     def replace(self, table: str, rows: pd.DataFrame, **key: str) -> None:
-        """Replace the rows whose columns equal ``key`` by ``rows``, in one commit."""
-        old = self.read(table)
-        same = np.ones(len(old), dtype=bool)
-        for column, value in key.items():
-            same &= (old[column] == value).to_numpy(dtype=bool, na_value=False)
-        if len(old) == 0 or same.all():
+        """Replace the rows whose columns equal ``key`` by ``rows``, in one commit.
+
+        The rows that stay pass through in batches, so a table of any length needs the same memory.
+        """
+        if not self._has(table):
             self.write(table, rows)
-        elif same.any():
-            self.write(table, pd.concat([old[~same], rows[old.columns]], ignore_index=True))
-        else:
+            return
+        old, condition = self._database.open_table(table), _condition(key)
+        if not old.count_rows(condition):
             self.append(table, rows)
+            return
+        import pyarrow as pa
+
+        new = _arrow(table, rows)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            others = f"NOT coalesce({condition}, false)"  # null equals nothing
+            yield from old.search().where(others).select(list(TABLES[table])).to_batches()
+            yield from new.to_batches()
+
+        with self._writing(table):
+            both = pa.RecordBatchReader.from_batches(new.schema, batches())
+            self._database.create_table(table, both, mode="overwrite")
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -250,7 +271,7 @@ class Store:
 
     def embedded(self, embedder_id: str, clip_ids: Sequence[str] | None = None) -> set[str]:
         """The clips that have an embedding, of a joint id by each: those of ``clip_ids``, or all."""
-        parts = embedder_id.split(_JOINT)
+        parts = member_ids(embedder_id)
         if len(parts) > 1:
             return set.intersection(*(self.embedded(part, clip_ids) for part in parts))
         name = _vector_table(embedder_id)
@@ -266,6 +287,30 @@ class Store:
             found.update(query.to_arrow()["clip_id"].to_pylist())
         return found
 
+    def unexplained(self, embedder_id: str, clip_ids: Sequence[str]) -> set[str]:
+        """The clips that have neither an embedding nor a problem that says why.
+
+        Of a joint id, each member is asked for its own: what one network could not use says nothing
+        about another.
+
+        Parameters
+        ----------
+        embedder_id : str, joint or not
+        clip_ids : sequence of str
+
+        Returns
+        -------
+        set of str
+        """
+        missing: set[str] = set()
+        for part in member_ids(embedder_id):
+            without = set(clip_ids) - self.embedded(part, clip_ids)
+            if without:
+                key = _condition({"stage": "embed", "embedder_id": part})
+                failed = self.read("problems", where=key, columns=["clip_id"])
+                missing |= without - set(failed["clip_id"].dropna())
+        return missing
+
     def vectors(self, embedder_id: str, clip_ids: Sequence[str]) -> NDArray[np.float32]:
         """Read embeddings in the order of ``clip_ids``; of a joint id, those of each side by side.
 
@@ -278,7 +323,7 @@ class Store:
         StoreError
             If a clip has none.
         """
-        parts = embedder_id.split(_JOINT)
+        parts = member_ids(embedder_id)
         if len(parts) > 1:
             return np.hstack([self.vectors(part, clip_ids) for part in parts])
         name = _vector_table(embedder_id)
@@ -309,7 +354,7 @@ class Store:
 
     def widths(self, embedder_id: str) -> tuple[int, ...]:
         """How many numbers each embedding has that an id, joint or not, puts side by side."""
-        tables = [_vector_table(part) for part in embedder_id.split(_JOINT)]
+        tables = [_vector_table(part) for part in member_ids(embedder_id)]
         return tuple(
             self._database.open_table(name).schema.field("vector").type.list_size for name in tables
         )
@@ -332,6 +377,66 @@ class Store:
 def joint_id(embedder_ids: Sequence[str]) -> str:
     """The id by which embeddings that are kept apart are read side by side."""
     return _JOINT.join(embedder_ids)
+
+
+def member_ids(embedder_id: str) -> list[str]:
+    """The ids that a joint id puts side by side; of another id, itself.
+
+    Examples
+    --------
+    >>> member_ids(joint_id(["5f1c", "09ab"]))
+    ['5f1c', '09ab']
+    """
+    return embedder_id.split(_JOINT)
+
+
+def problem_table(rows: Iterable[Sequence[str]], *, embedder_id: str | None = None) -> pd.DataFrame:
+    """Lay problems out as the table ``problems``.
+
+    Parameters
+    ----------
+    rows : iterable of (path, stage, reason, detail), or of these and a clip's id
+    embedder_id : str or None, the embedder that met them
+
+    Returns
+    -------
+    DataFrame, text columns; null where nothing is known
+
+    Examples
+    --------
+    >>> problem_table([("a.wav", "clips", "no such channel", "channel 3")])["clip_id"].isna().all()
+    np.True_
+    """
+    columns = [*_SHOWN, "clip_id"]
+    table = pd.DataFrame(
+        [[*row, None][: len(columns)] for row in rows], columns=columns, dtype="string"
+    )
+    table["embedder_id"] = pd.Series(embedder_id, index=table.index, dtype="string")
+    return table[list(TABLES["problems"])]
+
+
+def shown_problems(problems: pd.DataFrame) -> pd.DataFrame:
+    """What people are told of problems: path, stage, reason and detail.
+
+    A file that cannot be read is a row per clip and embedder in the store, and one thing to mend.
+
+    Parameters
+    ----------
+    problems : DataFrame, the table ``problems``
+
+    Returns
+    -------
+    DataFrame, columns path, stage, reason, detail; problems of clips that read alike are one row
+
+    Examples
+    --------
+    >>> lost = ("a.wav", "embed", "cannot be opened", "")
+    >>> len(shown_problems(problem_table([(*lost, "clip1"), (*lost, "clip2")])))
+    1
+    """
+    shown = problems[list(_SHOWN)]
+    is_repeated = shown.duplicated() & problems["clip_id"].notna()
+    return shown[~is_repeated].reset_index(drop=True)
 
 
 def package_versions() -> dict[str, str]:
@@ -380,13 +485,13 @@ def _schema(table: str) -> "pa.Schema":
         _WHOLE: pa.int64(),
         "time": pa.timestamp("us", tz="UTC"),
     }
-    return pa.schema([(name, types[kind]) for name, kind in _COLUMNS[table].items()])
+    return pa.schema([(name, types[kind]) for name, kind in TABLES[table].items()])
 
 
 def _arrow(table: str, rows: pd.DataFrame) -> "pa.Table":
     import pyarrow as pa
 
-    columns = list(_COLUMNS[table])
+    columns = list(TABLES[table])
     return pa.Table.from_pandas(rows[columns], schema=_schema(table), preserve_index=False)
 
 
@@ -398,6 +503,3 @@ def _frame(rows: "pa.Table") -> pd.DataFrame:
     if "channel" in frame and not isinstance(frame["channel"].dtype, pd.StringDtype):
         frame["channel"] = frame["channel"].astype("Int64")
     return frame
-
-
-PROBLEM_COLUMNS = ("path", "stage", "reason", "detail")
