@@ -33,6 +33,7 @@ FORMAT = 2
 EMBEDDER_FOLDER = "embedder"
 CLASSIFIER_FOLDER = "classifiers"
 PREDICTION_FOLDER = "predictions"
+LABEL_FOLDER = "labels"
 """Folders inside a project beside its tables."""
 
 _DATABASE = "tables"
@@ -41,7 +42,7 @@ _LOCK = ".lock"
 _COMMITS_PER_INDEX = 64  # every commit adds a piece that each question has to look into
 _IDS_PER_QUERY = 1024
 _JOINT = "+"  # between the ids of embedders that are read side by side
-_TEXT, _REAL, _WHOLE = "string", "float64", "int64"
+_TEXT, _REAL, _WHOLE, _FLAG = "string", "float64", "int64", "bool"
 
 TABLES: dict[str, dict[str, str]] = {
     "recordings": {
@@ -72,6 +73,14 @@ TABLES: dict[str, dict[str, str]] = {
     "predicted_problems": {},
     "evaluations": {"split_id": _TEXT, "classifier_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
     "audits": {"audit_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
+    "annotations": {
+        "annotation_id": _TEXT, "time_utc": _TEXT, "annotator": _TEXT, "action": _TEXT,
+        "replaces": _TEXT, "unit": _TEXT, "unit_id": _TEXT, "recording_id": _TEXT,
+        "channel": _TEXT, "start_s": _REAL, "end_s": _REAL, "low_hz": _REAL, "high_hz": _REAL,
+        "question": _TEXT, "answer": _TEXT, "certainty": _TEXT, "basis": _TEXT, "note": _TEXT,
+        "session_id": _TEXT, "sample_id": _TEXT, "p_offered": _REAL, "blind": _FLAG,
+        "shown": _TEXT, "source": _TEXT,
+    },
     "runs": {"verb": _TEXT, "time_utc": _TEXT, "settings": _TEXT, "provenance": _TEXT},
 }  # fmt: skip
 TABLES["predicted"] = TABLES["recordings"]
@@ -483,6 +492,7 @@ def _schema(table: str) -> "pa.Schema":
         _TEXT: pa.string(),
         _REAL: pa.float64(),
         _WHOLE: pa.int64(),
+        _FLAG: pa.bool_(),
         "time": pa.timestamp("us", tz="UTC"),
     }
     return pa.schema([(name, types[kind]) for name, kind in TABLES[table].items()])
@@ -498,7 +508,7 @@ def _arrow(table: str, rows: pd.DataFrame) -> "pa.Table":
 def _frame(rows: "pa.Table") -> pd.DataFrame:
     import pyarrow as pa
 
-    nullable = {pa.string(): pd.StringDtype()}
+    nullable = {pa.string(): pd.StringDtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = rows.to_pandas(types_mapper=nullable.get)
     if "channel" in frame and not isinstance(frame["channel"].dtype, pd.StringDtype):
         frame["channel"] = frame["channel"].astype("Int64")
