@@ -12,22 +12,23 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca._version import __version__
 from pseudorca.errors import StoreError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout; a project of another format is refused, never misread."""
 
 EMBEDDER_FOLDER = "embedder"
@@ -39,6 +40,7 @@ LABEL_FOLDER = "labels"
 _DATABASE = "tables"
 _SETTINGS = "project.json"
 _LOCK = ".lock"
+_SETTINGS_LOCK = ".settings.lock"
 _COMMITS_PER_INDEX = 64  # every commit adds a piece that each question has to look into
 _IDS_PER_QUERY = 1024
 _JOINT = "+"  # between the ids of embedders that are read side by side
@@ -125,20 +127,20 @@ class Store:
                 settings.write_text(json.dumps({"format": FORMAT, "pseudorca": __version__}) + "\n")
             except OSError as error:
                 raise StoreError(f"{self.folder} cannot be made: {error.strerror}.") from error
-        found = _read_settings(settings).get("format")
-        if found != FORMAT:
-            raise StoreError(
-                f"{self.folder} is a project of format {found}, this version reads format {FORMAT}. "
-                "Use the version that made it, or scan again into a new folder."
-            )
+        made_as = _read_settings(settings).get("format")
+        if made_as != FORMAT:
+            raise StoreError(_refusal(self.folder, made_as))
+
+    @cached_property
+    def _database(self) -> Any:
         os.environ.setdefault("LANCEDB_LOG", "error")  # no word about tables that are new
         import lancedb
 
-        self._database = lancedb.connect(self.folder / _DATABASE)
+        return lancedb.connect(self.folder / _DATABASE)
 
     def read(
         self, table: str, *, where: str | None = None, columns: Sequence[str] | None = None
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """Read a table, all of it or the rows that an SQL condition selects."""
         if not self._has(table):
             return _frame(_schema(table).empty_table()).loc[:, list(columns or TABLES[table])]
@@ -175,12 +177,12 @@ class Store:
         finally:
             lock.release()
 
-    def write(self, table: str, rows: pd.DataFrame) -> None:
+    def write(self, table: str, rows: "pd.DataFrame") -> None:
         """Replace a table in one commit."""
         with self._writing(table):
             self._database.create_table(table, _arrow(table, rows), mode="overwrite")
 
-    def append(self, table: str, rows: pd.DataFrame) -> None:
+    def append(self, table: str, rows: "pd.DataFrame") -> None:
         """Add rows in one commit."""
         if rows.empty:
             return
@@ -196,7 +198,7 @@ class Store:
             with self._writing(table):
                 self._database.open_table(table).delete(_condition(key))
 
-    def replace(self, table: str, rows: pd.DataFrame, **key: str) -> None:
+    def replace(self, table: str, rows: "pd.DataFrame", **key: str) -> None:
         """Replace the rows whose columns equal ``key`` by ``rows``, in one commit.
 
         The rows that stay pass through in batches, so a table of any length needs the same memory.
@@ -241,10 +243,13 @@ class Store:
 
     def keep_setting(self, name: str, value: Any) -> None:
         """Leave a JSON value for the verbs that follow."""
+        from filelock import FileLock
+
         path = self.folder / _SETTINGS
-        settings = _read_settings(path) | {name: value}
         partial = path.with_suffix(".partial")
-        with self._writing(_SETTINGS):
+        # A lock of its own: that of the project may be held for hours by another verb.
+        with self._writing(_SETTINGS), FileLock(self.folder / _SETTINGS_LOCK):
+            settings = _read_settings(path) | {name: value}
             partial.write_text(json.dumps(settings, indent=2) + "\n")
             partial.replace(path)
 
@@ -370,6 +375,8 @@ class Store:
 
     def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
         """Note what was run: settings, package versions, versions of the tables it left."""
+        import pandas as pd
+
         seen = {"versions": package_versions(), "tables": {t: self.version(t) for t in tables}}
         row = {
             "verb": verb,
@@ -380,6 +387,8 @@ class Store:
         self.append("runs", pd.DataFrame([row]))
 
     def _has(self, name: str) -> bool:
+        if not (self.folder / _DATABASE).is_dir():  # which connecting would make
+            return False
         return name in self._database.list_tables(limit=1_000_000).tables
 
 
@@ -399,7 +408,9 @@ def member_ids(embedder_id: str) -> list[str]:
     return embedder_id.split(_JOINT)
 
 
-def problem_table(rows: Iterable[Sequence[str]], *, embedder_id: str | None = None) -> pd.DataFrame:
+def problem_table(
+    rows: Iterable[Sequence[str]], *, embedder_id: str | None = None
+) -> "pd.DataFrame":
     """Lay problems out as the table ``problems``.
 
     Parameters
@@ -416,6 +427,8 @@ def problem_table(rows: Iterable[Sequence[str]], *, embedder_id: str | None = No
     >>> problem_table([("a.wav", "clips", "no such channel", "channel 3")])["clip_id"].isna().all()
     np.True_
     """
+    import pandas as pd
+
     columns = [*_SHOWN, "clip_id"]
     table = pd.DataFrame(
         [[*row, None][: len(columns)] for row in rows], columns=columns, dtype="string"
@@ -424,7 +437,7 @@ def problem_table(rows: Iterable[Sequence[str]], *, embedder_id: str | None = No
     return table[list(TABLES["problems"])]
 
 
-def shown_problems(problems: pd.DataFrame) -> pd.DataFrame:
+def shown_problems(problems: "pd.DataFrame") -> "pd.DataFrame":
     """What people are told of problems: path, stage, reason and detail.
 
     A file that cannot be read is a row per clip and embedder in the store, and one thing to mend.
@@ -453,6 +466,20 @@ def package_versions() -> dict[str, str]:
     packages = ("numpy", "scipy", "soxr", "soundfile", "scikit-learn", "torch", "torchvision")
     versions = {"pseudorca": __version__, "python": platform.python_version()}
     return versions | {package: metadata.version(package) for package in packages}
+
+
+def _refusal(folder: Path, made_as: object) -> str:
+    """Why a project of another format is refused, what of it can be used, and how."""
+    text = f"{folder} is a project of format {made_as}, this version reads format {FORMAT}."
+    if not isinstance(made_as, int) or made_as > FORMAT:
+        return f"{text} A newer version made it, or the file {_SETTINGS} was changed. Update pseudorca."
+    kept = [name for name in (CLASSIFIER_FOLDER, LABEL_FOLDER) if (folder / name).is_dir()]
+    copied = "".join(f"; cp -r {folder / name} NEW/" for name in kept)
+    use = f" Kept are: {' and '.join(f'{name}/' for name in kept)}." if kept else ""
+    return (
+        f"{text}{use} Tables and embeddings must be computed again, into a new folder. Run: "
+        f"pseudorca scan RECORDINGS --project NEW; pseudorca embed --project NEW{copied}"
+    )
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
@@ -498,14 +525,15 @@ def _schema(table: str) -> "pa.Schema":
     return pa.schema([(name, types[kind]) for name, kind in TABLES[table].items()])
 
 
-def _arrow(table: str, rows: pd.DataFrame) -> "pa.Table":
+def _arrow(table: str, rows: "pd.DataFrame") -> "pa.Table":
     import pyarrow as pa
 
     columns = list(TABLES[table])
     return pa.Table.from_pandas(rows[columns], schema=_schema(table), preserve_index=False)
 
 
-def _frame(rows: "pa.Table") -> pd.DataFrame:
+def _frame(rows: "pa.Table") -> "pd.DataFrame":
+    import pandas as pd
     import pyarrow as pa
 
     nullable = {pa.string(): pd.StringDtype(), pa.bool_(): pd.BooleanDtype()}
