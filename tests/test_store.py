@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from pseudorca.errors import StoreError
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import scan
-from pseudorca.store import Store
+from pseudorca.store import Store, problem_table
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def problems(
     *paths: str | None, stage: str = "scan", reason: str | None = "silent"
 ) -> pd.DataFrame:
     rows = [(path, stage, reason, "") for path in paths]
-    return pd.DataFrame(rows, columns=["path", "stage", "reason", "detail"], dtype="string")
+    return problem_table(rows)
 
 
 TABLES: dict[str, pd.DataFrame] = {
@@ -153,6 +155,20 @@ def test_replace_touches_only_its_key(store: Store) -> None:
     assert store.read("problems")["path"].fillna("-").tolist() == ["a", "-", "f"]
     store.replace("problems", problems("g"), reason="silent")
     assert store.read("problems")["path"].fillna("-").tolist() == ["a", "-", "f", "g"]
+
+
+def test_replace_reads_no_table_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [f"{k:05d}.wav" for k in np.random.default_rng(0).permutation(20_000)]
+    store.write("problems", problems(*paths))
+    store.append("problems", problems(None, stage="embed"))
+    store.append("problems", problems("x", stage="embed", reason=None))
+    version = store.version("problems")
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "read", None)
+        store.replace("problems", problems("y", stage="embed"), stage="embed", reason="silent")
+    found = store.read("problems")
+    assert found["path"].tolist() == [*paths, "x", "y"]
+    assert store.version("problems") == version + 1
 
 
 def test_versions_increase_with_every_write(store: Store) -> None:
@@ -300,11 +316,16 @@ def test_other_folders_are_no_projects(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('{"format": 1}', "project of format 1, this version reads format 2"),
+        ('{"format": 1}', "project of format 1, this version reads format 3"),
+        (
+            '{"format": 2}',
+            "format 2, .* Run: pseudorca scan RECORDINGS --project NEW; pseudorca embed",
+        ),
+        ('{"format": 4}', "format 4, .* Update pseudorca"),
         ("{}", "format None"),
         ("", "cannot be read"),
         ("[1, 2]", "cannot be read"),
-        ('{"format": 2', "cannot be read"),
+        ('{"format": 3', "cannot be read"),
     ],
 )
 def test_projects_of_another_format_are_refused(text: str, complaint: str, store: Store) -> None:
@@ -321,14 +342,15 @@ def test_projects_of_another_format_are_refused(text: str, complaint: str, store
 
 WRITER = """
 import sys
-import numpy as np, pandas as pd
-from pseudorca.store import Store
+import numpy as np
+from pseudorca.store import Store, problem_table
 store = Store(sys.argv[1])
+store.write("problems", problem_table([("kept", "t", "silent", "")]))
 k = 0
 while True:
     ids = [f"{k}-{row}" for row in range(200)]
     store.append_vectors("e", ids, np.full((200, 64), k, dtype=np.float32))
-    store.write("problems", pd.DataFrame({"path": ids, "stage": "s", "reason": str(k), "detail": ""}))
+    store.replace("problems", problem_table([(i, "s", str(k), "") for i in ids]), stage="s")
     print(k, flush=True)
     k += 1
 """
@@ -355,7 +377,119 @@ def test_a_killed_writer_leaves_whole_tables_that_go_on(store: Store) -> None:
     ids = sorted(done)
     values = found.vectors("e", ids)
     assert (values == np.array([float(clip_id.split("-")[0]) for clip_id in ids])[:, None]).all()
-    assert len(found.read("problems")) == 200
-    assert found.read("problems")["reason"].nunique() == 1
+    problems_left = found.read("problems")
+    assert problems_left["stage"].tolist() == ["t"] + 200 * ["s"]
+    assert problems_left["reason"][1:].nunique() == 1
     found.append_vectors("e", ["next"], np.zeros((1, 64), dtype=np.float32))
     assert found.embedded("e") == done | {"next"}
+
+
+def test_an_older_project_is_refused_with_what_can_be_kept(store: Store) -> None:
+    (store.folder / "project.json").write_text('{"format": 2}')
+    with pytest.raises(StoreError) as without:
+        Store(store.folder)
+    assert "Kept" not in str(without.value)
+    for name in ("classifiers", "labels"):
+        (store.folder / name).mkdir()
+    with pytest.raises(StoreError, match=r"Kept are: classifiers/ and labels/\.") as refused:
+        Store(store.folder)
+    assert f"cp -r {store.folder}/classifiers NEW/" in str(refused.value)
+
+
+# Reading without a right to write
+
+
+def test_importing_the_store_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, pseudorca.store;"
+        "assert not {'torch', 'pandas', 'lancedb', 'pyarrow', 'filelock'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+READER = """
+import os, sys
+from pathlib import Path
+from pseudorca.store import Store
+folder = Path(sys.argv[1])
+def read():
+    store = Store(folder)
+    assert store.setting("clips") == 3
+    assert store.read("problems")["path"].tolist() == ["a", "b"]
+    assert store.read("clips").empty
+    assert store.version("problems") == 2 and store.version("clips") == 0
+    assert store.embedded("e") == {"c"}
+    assert store.vectors("e", ["c"]).tolist() == [[1.0, 2.0]]
+    assert store.unexplained("e", ["c", "d"]) == {"d"}
+before = sorted(folder.rglob("*"))
+read()  # imports what is needed: without rights, Python's own files may be out of reach
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    (folder / "new").touch()
+except PermissionError:
+    pass
+else:
+    raise SystemExit("the folder can be written to: nothing is tested")
+read()
+assert sorted(folder.rglob("*")) == before
+print("read")
+"""
+
+
+@pytest.fixture
+def read_only(store: Store) -> Iterator[Path]:
+    """A project of which nothing may be written, also by users who may enter its folder."""
+    store.keep_setting("clips", 3)
+    store.write("problems", problems("a"))
+    store.append("problems", problems("b"))
+    store.append_vectors("e", ["c"], np.array([[1, 2]], dtype=np.float32))
+    with tempfile.TemporaryDirectory() as there:
+        Path(there).chmod(0o755)
+        folder = Path(there) / "project"
+        shutil.copytree(store.folder, folder)
+        inside = [folder, *folder.rglob("*")]
+        for path in inside:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        yield folder
+        for path in inside:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_a_project_is_read_where_nothing_may_be_written(read_only: Path) -> None:
+    reader = subprocess.run(
+        [sys.executable, "-c", READER, str(read_only)], capture_output=True, text=True, check=False
+    )
+    assert (reader.stdout, reader.returncode) == ("read\n", 0), reader.stderr
+
+
+def test_an_empty_project_is_read_without_making_a_folder(store: Store) -> None:
+    assert store.read("clips").empty
+    assert store.embedded("e") == set()
+    assert sorted(path.name for path in store.folder.iterdir()) == ["project.json"]
+
+
+def test_a_project_is_read_while_another_process_writes(store: Store) -> None:
+    store.write("problems", problems("a"))
+    with store.lock():
+        code = "import sys; from pseudorca.store import Store; Store(sys.argv[1]).read('problems')"
+        subprocess.run([sys.executable, "-c", code, str(store.folder)], check=True, timeout=60)
+
+
+KEEPER = """
+import sys
+from pseudorca.store import Store
+store = Store(sys.argv[1])
+for k in range(40):
+    store.keep_setting(f"{sys.argv[2]}{k}", k)
+"""
+
+
+def test_settings_of_two_processes_are_all_kept(store: Store) -> None:
+    keepers = [
+        subprocess.Popen([sys.executable, "-c", KEEPER, str(store.folder), name]) for name in "ab"
+    ]
+    assert [keeper.wait(60) for keeper in keepers] == [0, 0]
+    assert all(store.setting(f"{name}{k}") == k for name in "ab" for k in range(40))

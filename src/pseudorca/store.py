@@ -12,38 +12,41 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca._version import __version__
 from pseudorca.errors import StoreError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout; a project of another format is refused, never misread."""
 
 EMBEDDER_FOLDER = "embedder"
 CLASSIFIER_FOLDER = "classifiers"
 PREDICTION_FOLDER = "predictions"
+LABEL_FOLDER = "labels"
 """Folders inside a project beside its tables."""
 
 _DATABASE = "tables"
 _SETTINGS = "project.json"
 _LOCK = ".lock"
+_SETTINGS_LOCK = ".settings.lock"
 _COMMITS_PER_INDEX = 64  # every commit adds a piece that each question has to look into
 _IDS_PER_QUERY = 1024
 _JOINT = "+"  # between the ids of embedders that are read side by side
-_TEXT, _REAL, _WHOLE = "string", "float64", "int64"
+_TEXT, _REAL, _WHOLE, _FLAG = "string", "float64", "int64", "bool"
 
-_COLUMNS: dict[str, dict[str, str]] = {
+TABLES: dict[str, dict[str, str]] = {
     "recordings": {
         "recording_id": _TEXT, "root": _TEXT, "path": _TEXT, "content_hash": _TEXT,
         "hash_kind": _TEXT, "format": _TEXT, "sample_rate": _WHOLE, "n_channels": _WHOLE,
@@ -51,7 +54,10 @@ _COLUMNS: dict[str, dict[str, str]] = {
         "label": _TEXT, "encounter": _TEXT, "platform": _TEXT, "channel": _WHOLE,
         "selection": _TEXT, "moment_id": _TEXT, "fingerprint": _TEXT, "metadata": _TEXT,
     },
-    "problems": {"path": _TEXT, "stage": _TEXT, "reason": _TEXT, "detail": _TEXT},
+    "problems": {
+        "path": _TEXT, "stage": _TEXT, "reason": _TEXT, "detail": _TEXT, "clip_id": _TEXT,
+        "embedder_id": _TEXT,
+    },
     "clips": {
         "clip_id": _TEXT, "recording_id": _TEXT, "moment_id": _TEXT, "channel": _TEXT,
         "start_s": _REAL, "end_s": _REAL, "padded_s": _REAL, "pad": _TEXT, "label": _TEXT,
@@ -69,10 +75,24 @@ _COLUMNS: dict[str, dict[str, str]] = {
     "predicted_problems": {},
     "evaluations": {"split_id": _TEXT, "classifier_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
     "audits": {"audit_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
+    "annotations": {
+        "annotation_id": _TEXT, "time_utc": _TEXT, "annotator": _TEXT, "action": _TEXT,
+        "replaces": _TEXT, "unit": _TEXT, "unit_id": _TEXT, "recording_id": _TEXT,
+        "channel": _TEXT, "start_s": _REAL, "end_s": _REAL, "low_hz": _REAL, "high_hz": _REAL,
+        "question": _TEXT, "answer": _TEXT, "certainty": _TEXT, "basis": _TEXT, "note": _TEXT,
+        "session_id": _TEXT, "sample_id": _TEXT, "p_offered": _REAL, "blind": _FLAG,
+        "shown": _TEXT, "source": _TEXT,
+    },
     "runs": {"verb": _TEXT, "time_utc": _TEXT, "settings": _TEXT, "provenance": _TEXT},
 }  # fmt: skip
-_COLUMNS["predicted"] = _COLUMNS["recordings"]
-_COLUMNS["predicted_problems"] = _COLUMNS["problems"]
+TABLES["predicted"] = TABLES["recordings"]
+TABLES["predicted_problems"] = TABLES["problems"]
+"""Columns of every table and their types, stated here and nowhere else.
+
+``problems``: ``clip_id`` and ``embedder_id`` are null where a whole file failed, before any network.
+"""
+
+_SHOWN = ("path", "stage", "reason", "detail")
 
 
 class Store:
@@ -107,23 +127,23 @@ class Store:
                 settings.write_text(json.dumps({"format": FORMAT, "pseudorca": __version__}) + "\n")
             except OSError as error:
                 raise StoreError(f"{self.folder} cannot be made: {error.strerror}.") from error
-        found = _read_settings(settings).get("format")
-        if found != FORMAT:
-            raise StoreError(
-                f"{self.folder} is a project of format {found}, this version reads format {FORMAT}. "
-                "Use the version that made it, or scan again into a new folder."
-            )
+        made_as = _read_settings(settings).get("format")
+        if made_as != FORMAT:
+            raise StoreError(_refusal(self.folder, made_as))
+
+    @cached_property
+    def _database(self) -> Any:
         os.environ.setdefault("LANCEDB_LOG", "error")  # no word about tables that are new
         import lancedb
 
-        self._database = lancedb.connect(self.folder / _DATABASE)
+        return lancedb.connect(self.folder / _DATABASE)
 
     def read(
         self, table: str, *, where: str | None = None, columns: Sequence[str] | None = None
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """Read a table, all of it or the rows that an SQL condition selects."""
         if not self._has(table):
-            return _frame(_schema(table).empty_table()).loc[:, list(columns or _COLUMNS[table])]
+            return _frame(_schema(table).empty_table()).loc[:, list(columns or TABLES[table])]
         query = self._database.open_table(table).search()
         if where is not None:
             query = query.where(where)
@@ -157,12 +177,12 @@ class Store:
         finally:
             lock.release()
 
-    def write(self, table: str, rows: pd.DataFrame) -> None:
+    def write(self, table: str, rows: "pd.DataFrame") -> None:
         """Replace a table in one commit."""
         with self._writing(table):
             self._database.create_table(table, _arrow(table, rows), mode="overwrite")
 
-    def append(self, table: str, rows: pd.DataFrame) -> None:
+    def append(self, table: str, rows: "pd.DataFrame") -> None:
         """Add rows in one commit."""
         if rows.empty:
             return
@@ -178,18 +198,30 @@ class Store:
             with self._writing(table):
                 self._database.open_table(table).delete(_condition(key))
 
-    def replace(self, table: str, rows: pd.DataFrame, **key: str) -> None:
-        """Replace the rows whose columns equal ``key`` by ``rows``, in one commit."""
-        old = self.read(table)
-        same = np.ones(len(old), dtype=bool)
-        for column, value in key.items():
-            same &= (old[column] == value).to_numpy(dtype=bool, na_value=False)
-        if len(old) == 0 or same.all():
+    def replace(self, table: str, rows: "pd.DataFrame", **key: str) -> None:
+        """Replace the rows whose columns equal ``key`` by ``rows``, in one commit.
+
+        The rows that stay pass through in batches, so a table of any length needs the same memory.
+        """
+        if not self._has(table):
             self.write(table, rows)
-        elif same.any():
-            self.write(table, pd.concat([old[~same], rows[old.columns]], ignore_index=True))
-        else:
+            return
+        old, condition = self._database.open_table(table), _condition(key)
+        if not old.count_rows(condition):
             self.append(table, rows)
+            return
+        import pyarrow as pa
+
+        new = _arrow(table, rows)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            others = f"NOT coalesce({condition}, false)"  # null equals nothing
+            yield from old.search().where(others).select(list(TABLES[table])).to_batches()
+            yield from new.to_batches()
+
+        with self._writing(table):
+            both = pa.RecordBatchReader.from_batches(new.schema, batches())
+            self._database.create_table(table, both, mode="overwrite")
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -211,10 +243,13 @@ class Store:
 
     def keep_setting(self, name: str, value: Any) -> None:
         """Leave a JSON value for the verbs that follow."""
+        from filelock import FileLock
+
         path = self.folder / _SETTINGS
-        settings = _read_settings(path) | {name: value}
         partial = path.with_suffix(".partial")
-        with self._writing(_SETTINGS):
+        # A lock of its own: that of the project may be held for hours by another verb.
+        with self._writing(_SETTINGS), FileLock(self.folder / _SETTINGS_LOCK):
+            settings = _read_settings(path) | {name: value}
             partial.write_text(json.dumps(settings, indent=2) + "\n")
             partial.replace(path)
 
@@ -250,7 +285,7 @@ class Store:
 
     def embedded(self, embedder_id: str, clip_ids: Sequence[str] | None = None) -> set[str]:
         """The clips that have an embedding, of a joint id by each: those of ``clip_ids``, or all."""
-        parts = embedder_id.split(_JOINT)
+        parts = member_ids(embedder_id)
         if len(parts) > 1:
             return set.intersection(*(self.embedded(part, clip_ids) for part in parts))
         name = _vector_table(embedder_id)
@@ -266,6 +301,30 @@ class Store:
             found.update(query.to_arrow()["clip_id"].to_pylist())
         return found
 
+    def unexplained(self, embedder_id: str, clip_ids: Sequence[str]) -> set[str]:
+        """The clips that have neither an embedding nor a problem that says why.
+
+        Of a joint id, each member is asked for its own: what one network could not use says nothing
+        about another.
+
+        Parameters
+        ----------
+        embedder_id : str, joint or not
+        clip_ids : sequence of str
+
+        Returns
+        -------
+        set of str
+        """
+        missing: set[str] = set()
+        for part in member_ids(embedder_id):
+            without = set(clip_ids) - self.embedded(part, clip_ids)
+            if without:
+                key = _condition({"stage": "embed", "embedder_id": part})
+                failed = self.read("problems", where=key, columns=["clip_id"])
+                missing |= without - set(failed["clip_id"].dropna())
+        return missing
+
     def vectors(self, embedder_id: str, clip_ids: Sequence[str]) -> NDArray[np.float32]:
         """Read embeddings in the order of ``clip_ids``; of a joint id, those of each side by side.
 
@@ -278,7 +337,7 @@ class Store:
         StoreError
             If a clip has none.
         """
-        parts = embedder_id.split(_JOINT)
+        parts = member_ids(embedder_id)
         if len(parts) > 1:
             return np.hstack([self.vectors(part, clip_ids) for part in parts])
         name = _vector_table(embedder_id)
@@ -309,13 +368,15 @@ class Store:
 
     def widths(self, embedder_id: str) -> tuple[int, ...]:
         """How many numbers each embedding has that an id, joint or not, puts side by side."""
-        tables = [_vector_table(part) for part in embedder_id.split(_JOINT)]
+        tables = [_vector_table(part) for part in member_ids(embedder_id)]
         return tuple(
             self._database.open_table(name).schema.field("vector").type.list_size for name in tables
         )
 
     def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
         """Note what was run: settings, package versions, versions of the tables it left."""
+        import pandas as pd
+
         seen = {"versions": package_versions(), "tables": {t: self.version(t) for t in tables}}
         row = {
             "verb": verb,
@@ -326,6 +387,8 @@ class Store:
         self.append("runs", pd.DataFrame([row]))
 
     def _has(self, name: str) -> bool:
+        if not (self.folder / _DATABASE).is_dir():  # which connecting would make
+            return False
         return name in self._database.list_tables(limit=1_000_000).tables
 
 
@@ -334,11 +397,89 @@ def joint_id(embedder_ids: Sequence[str]) -> str:
     return _JOINT.join(embedder_ids)
 
 
+def member_ids(embedder_id: str) -> list[str]:
+    """The ids that a joint id puts side by side; of another id, itself.
+
+    Examples
+    --------
+    >>> member_ids(joint_id(["5f1c", "09ab"]))
+    ['5f1c', '09ab']
+    """
+    return embedder_id.split(_JOINT)
+
+
+def problem_table(
+    rows: Iterable[Sequence[str]], *, embedder_id: str | None = None
+) -> "pd.DataFrame":
+    """Lay problems out as the table ``problems``.
+
+    Parameters
+    ----------
+    rows : iterable of (path, stage, reason, detail), or of these and a clip's id
+    embedder_id : str or None, the embedder that met them
+
+    Returns
+    -------
+    DataFrame, text columns; null where nothing is known
+
+    Examples
+    --------
+    >>> problem_table([("a.wav", "clips", "no such channel", "channel 3")])["clip_id"].isna().all()
+    np.True_
+    """
+    import pandas as pd
+
+    columns = [*_SHOWN, "clip_id"]
+    table = pd.DataFrame(
+        [[*row, None][: len(columns)] for row in rows], columns=columns, dtype="string"
+    )
+    table["embedder_id"] = pd.Series(embedder_id, index=table.index, dtype="string")
+    return table[list(TABLES["problems"])]
+
+
+def shown_problems(problems: "pd.DataFrame") -> "pd.DataFrame":
+    """What people are told of problems: path, stage, reason and detail.
+
+    A file that cannot be read is a row per clip and embedder in the store, and one thing to mend.
+
+    Parameters
+    ----------
+    problems : DataFrame, the table ``problems``
+
+    Returns
+    -------
+    DataFrame, columns path, stage, reason, detail; problems of clips that read alike are one row
+
+    Examples
+    --------
+    >>> lost = ("a.wav", "embed", "cannot be opened", "")
+    >>> len(shown_problems(problem_table([(*lost, "clip1"), (*lost, "clip2")])))
+    1
+    """
+    shown = problems[list(_SHOWN)]
+    is_repeated = shown.duplicated() & problems["clip_id"].notna()
+    return shown[~is_repeated].reset_index(drop=True)
+
+
 def package_versions() -> dict[str, str]:
     """Versions of pseudorca, Python and the packages that shape its numbers."""
     packages = ("numpy", "scipy", "soxr", "soundfile", "scikit-learn", "torch", "torchvision")
     versions = {"pseudorca": __version__, "python": platform.python_version()}
     return versions | {package: metadata.version(package) for package in packages}
+
+
+def _refusal(folder: Path, made_as: object) -> str:
+    """Why a project of another format is refused, what of it can be used, and how."""
+    text = f"{folder} is a project of format {made_as}, this version reads format {FORMAT}."
+    if not isinstance(made_as, int) or made_as > FORMAT:
+        return f"{text} A newer version made it, or the file {_SETTINGS} was changed. Update pseudorca."
+    kept = [name for name in (CLASSIFIER_FOLDER, LABEL_FOLDER) if (folder / name).is_dir()]
+    copied = "".join(f"; cp -r {folder / name} NEW/" for name in kept)
+    use = f" Kept are: {' and '.join(f'{name}/' for name in kept)}." if kept else ""
+    return (
+        f"{text}{use} Tables and embeddings must be computed again, into a new folder. Run: "
+        f"pseudorca scan RECORDINGS --project NEW; pseudorca embed --project NEW{copied}"
+    )
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
@@ -378,26 +519,25 @@ def _schema(table: str) -> "pa.Schema":
         _TEXT: pa.string(),
         _REAL: pa.float64(),
         _WHOLE: pa.int64(),
+        _FLAG: pa.bool_(),
         "time": pa.timestamp("us", tz="UTC"),
     }
-    return pa.schema([(name, types[kind]) for name, kind in _COLUMNS[table].items()])
+    return pa.schema([(name, types[kind]) for name, kind in TABLES[table].items()])
 
 
-def _arrow(table: str, rows: pd.DataFrame) -> "pa.Table":
+def _arrow(table: str, rows: "pd.DataFrame") -> "pa.Table":
     import pyarrow as pa
 
-    columns = list(_COLUMNS[table])
+    columns = list(TABLES[table])
     return pa.Table.from_pandas(rows[columns], schema=_schema(table), preserve_index=False)
 
 
-def _frame(rows: "pa.Table") -> pd.DataFrame:
+def _frame(rows: "pa.Table") -> "pd.DataFrame":
+    import pandas as pd
     import pyarrow as pa
 
-    nullable = {pa.string(): pd.StringDtype()}
+    nullable = {pa.string(): pd.StringDtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = rows.to_pandas(types_mapper=nullable.get)
     if "channel" in frame and not isinstance(frame["channel"].dtype, pd.StringDtype):
         frame["channel"] = frame["channel"].astype("Int64")
     return frame
-
-
-PROBLEM_COLUMNS = ("path", "stage", "reason", "detail")

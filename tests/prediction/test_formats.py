@@ -25,7 +25,7 @@ from pseudorca.prediction.predictor import _readable
 from pseudorca.recordings.clips import ClipOptions, cut
 from pseudorca.recordings.manifest import scan_files
 from pseudorca.recordings.selections import read_raven
-from pseudorca.store import PROBLEM_COLUMNS
+from pseudorca.store import problem_table, shown_problems
 
 Make = Callable[..., pd.DataFrame]
 
@@ -40,7 +40,7 @@ ODD = [
     " spaces ",
 ]
 
-NO_PROBLEMS = pd.DataFrame(columns=list(PROBLEM_COLUMNS), dtype="string")
+NO_PROBLEMS = shown_problems(problem_table([]))
 
 
 def tables(clips: pd.DataFrame, problems: pd.DataFrame = NO_PROBLEMS) -> dict[str, pd.DataFrame]:

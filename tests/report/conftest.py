@@ -16,12 +16,12 @@ from pseudorca.learning.calibration import Calibrator, Prior
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import aggregate
-from pseudorca.prediction.decisions import DECISION_COLUMNS, Rule, decide
+from pseudorca.prediction.decisions import Rule, decide
 from pseudorca.recordings.clips import ClipOptions, cut
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.report.report import write_report
-from pseudorca.store import Store
+from pseudorca.store import TABLES, Store
 
 ODD = 'Insular <b>&"$x$'
 """A class name that is markup to a browser and mathematics to Matplotlib."""
@@ -91,7 +91,7 @@ def predict(store: Store) -> None:
         units = aggregate(clips, unknown, scores, unit)
         about = {"unit": unit, "classifier_id": "madeupclassifier", "trained": UNIFORM}
         decided, _ = decide(units, Calibrator(list(CLASSES)), Rule(UNIFORM), **about)
-        tables.append(decided[list(DECISION_COLUMNS)])
+        tables.append(decided[list(TABLES["decisions"])])
         written = units.table.assign(
             path="Unknown/<u>cut.wav", decision="Pelagic", probability=0.7, prior="uniform",
             most_probable="Pelagic", reason="",

@@ -330,6 +330,7 @@ def _embed_classic(
     keep_embedder(store, embedder)
     begun = time.monotonic()
     result = embed_clips(clips, recordings, embedder, store, progress=progress)
+    store.replace("problems", result.problems, stage="embed", embedder_id=embedder.embedder_id)
     took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
     settings = {"embedder_id": embedder.embedder_id, "device": embedder.device} | took
     store.record_run("embed", settings | embedder.description(), ("recordings", "clips"))

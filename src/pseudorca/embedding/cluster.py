@@ -237,8 +237,10 @@ def _hearing(network: str, front_end: FrontEnd, gate: Gate | None, batch_size: i
 def _lost(unit: Unit) -> Outcome:
     """Problems for a unit that took several workers down with it."""
     detail = "every worker that read it died (out of memory?); the rest was done without it"
-    paths = dict.fromkeys(unit.recordings[clip.recording_id].path for clip in unit.clips)
-    problems = [(path, "embed", "worker lost", detail) for path in paths]
+    problems = [
+        (unit.recordings[clip.recording_id].path, "embed", "worker lost", detail, clip.clip_id)
+        for clip in unit.clips
+    ]
     nothing = np.empty((0, 0), dtype=np.float32)
     return Outcome([], nothing, problems=problems, n_clips=len(unit.clips))
 

@@ -34,7 +34,7 @@ from pseudorca.progress import Progress
 from pseudorca.recordings.bands import COMMON
 from pseudorca.recordings.clips import project_clips
 from pseudorca.recordings.manifest import project_recordings
-from pseudorca.store import EMBEDDER_FOLDER, Store
+from pseudorca.store import EMBEDDER_FOLDER, Store, shown_problems
 
 _BAND = "16k"
 
@@ -94,6 +94,9 @@ def embed_project(
                 clips, recordings, member, store, batch_size=computing.batch_size,
                 n_threads=computing.n_threads, workers=workers, progress=progress,
             )  # fmt: skip
+            store.replace(
+                "problems", result.problems, stage="embed", embedder_id=member.embedder_id
+            )
             took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
             about = asdict(one) | {"device": member.device, "precision": member.precision}
             about |= {"embedder_id": member.embedder_id} | took
@@ -104,7 +107,7 @@ def embed_project(
             n_threads=computing.n_threads, workers=workers, progress=progress,
         )  # fmt: skip
     result = together(results)
-    store.replace("problems", result.problems, stage="embed")
+    problems = shown_problems(result.problems)
     described = embedder.description()
     backbone = described["backbone"]
     notices = [
@@ -134,8 +137,8 @@ def embed_project(
         "n_clips": result.n_clips,
         "n_new": result.n_new,
         **more,
-        "n_problems": len(result.problems),
-        "problems": result.problems.to_dict("records"),
+        "n_problems": len(problems),
+        "problems": problems.to_dict("records"),
         "notices": list(dict.fromkeys(notices)),
     }
 

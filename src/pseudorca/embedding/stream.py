@@ -34,7 +34,7 @@ from pseudorca.embedding.drawing import (
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.gate import Gate
 from pseudorca.embedding.joint import AnyEmbedder
-from pseudorca.store import Store
+from pseudorca.store import Store, problem_table
 
 _BATCH_CPU, _BATCH_GPU = 8, 64
 _COMMIT_CLIPS = 2048
@@ -49,7 +49,8 @@ class Outcome:
     vectors: NDArray[np.float32]
     excess_db: dict[str, float] = field(default_factory=dict)
     """By how much the clips that passed the gate or not exceed their background."""
-    problems: list[tuple[str, str, str, str]] = field(default_factory=list)
+    problems: list[tuple[str, str, str, str, str]] = field(default_factory=list)
+    """Rows (path, stage, reason, detail, clip_id)."""
     n_clips: int = 0
 
 
@@ -110,7 +111,7 @@ def embed_clips(
     Returns
     -------
     EmbedResult
-        Its problems have one row per file that cannot be read, or per clip that cannot be used.
+        Its problems have one row per clip that gave no embedding.
     """
     embedder_id = embedder.embedder_id
     gate_id = f"gate_{gate.gate_id}" if gate else ""
@@ -122,7 +123,7 @@ def embed_clips(
     done = quiet | (embedded & excess_db.keys())
     units = units_of(clips, recordings, done, frozenset(embedded))
     n_todo = int((~clips["clip_id"].isin(done)).sum())
-    problems: list[tuple[str, str, str, str]] = []
+    problems: list[tuple[str, str, str, str, str]] = []
     new: list[Outcome] = []
     last_commit = time.monotonic()
     n_seen = n_new = 0
@@ -150,9 +151,8 @@ def embed_clips(
                 progress(n_seen, n_todo)
     finally:  # what was done is kept, whatever ends the run
         commit()
-    table = pd.DataFrame(problems, columns=["path", "stage", "reason", "detail"], dtype="string")
-    problem_table = table.drop_duplicates(ignore_index=True)
-    return EmbedResult(len(clips), n_new, problem_table, embedded, quiet)
+    table = problem_table(dict.fromkeys(problems), embedder_id=embedder_id)
+    return EmbedResult(len(clips), n_new, table, embedded, quiet)
 
 
 def _measured(ids: list[str], gate_id: str, store: Store) -> dict[str, float]:
@@ -226,7 +226,7 @@ def _batches(drawn: Iterable[Drawn], batch_size: int) -> Iterator[list[Drawn]]:
 def _embed_batch(drawn: Sequence[Drawn], embedder: Embedder) -> Outcome:
     """Pass what was drawn through the network."""
     made = Outcome([], np.empty((0, 0), dtype=np.float32), n_clips=len(drawn))
-    made.problems = [one.problem for one in drawn if one.problem is not None]
+    made.problems = [(*one.problem, one.clip_id) for one in drawn if one.problem is not None]
     made.excess_db = {one.clip_id: one.excess_db for one in drawn if one.excess_db is not None}
     heard = [(one, one.picture) for one in drawn if one.picture is not None]
     if heard:
@@ -237,7 +237,7 @@ def _embed_batch(drawn: Sequence[Drawn], embedder: Embedder) -> Outcome:
                 made.clip_ids.append(one.clip_id)
             else:
                 detail = "the network gave numbers that are none"
-                made.problems.append((one.path, "embed", "not finite", detail))
+                made.problems.append((one.path, "embed", "not finite", detail, one.clip_id))
         made.vectors = vectors[good]
     return made
 

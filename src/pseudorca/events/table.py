@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
-from pseudorca.store import PROBLEM_COLUMNS
+from pseudorca.store import problem_table, shown_problems
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Texts that say that nothing is known, whatever their case."""
@@ -234,7 +234,7 @@ def read_events(
         (f"{path.name}, row {k + 1}, event {raw[columns.event][k]}", "events", *why)
         for k, why in sorted([*troubles.items(), *lacking.items()])
     ]
-    problems = pd.DataFrame(rows, columns=list(PROBLEM_COLUMNS), dtype="string")
+    problems = shown_problems(problem_table(rows))
     return EventTable(events, problems, _agreement(rules, events, raw, whole))
 
 

@@ -16,7 +16,7 @@ from pseudorca.frontends.study_picture import LAYOUTS, StudyFrontEnd
 from pseudorca.progress import Progress
 from pseudorca.recordings import audio
 from pseudorca.recordings.manifest import full_path, project_recordings
-from pseudorca.store import PROBLEM_COLUMNS, Store
+from pseudorca.store import Store, problem_table, shown_problems
 
 UNLABELLED = "Unknown"
 
@@ -75,7 +75,7 @@ def spectrogram_project(
                     n_new += found
                 if progress:
                     progress(n_done, len(recordings))
-    table = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS), dtype="string")
+    table = problem_table(problems)
     store.replace("problems", table, stage="spectrograms")
     store.record_run("spectrograms", {"folder": str(folder), "layout": layout}, ("recordings",))
     return {
@@ -85,7 +85,7 @@ def spectrogram_project(
         "n_new": n_new,
         "pictures_per_class": counts,
         "n_problems": len(table),
-        "problems": table.to_dict("records"),
+        "problems": shown_problems(table).to_dict("records"),
     }
 
 

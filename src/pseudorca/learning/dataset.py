@@ -114,15 +114,11 @@ def labelled_clips(
     """
     labelled = clips[clips["label"].notna()]
     done = labelled["clip_id"].isin(store.embedded(embedder_id, labelled["clip_id"].tolist()))
-    path_of = dict(zip(recordings["recording_id"], recordings["path"], strict=True))
-    problems = store.read("problems")
-    failed = set(problems.loc[problems["stage"] == "embed", "path"])
-    paths = labelled["recording_id"].map(path_of)
-    missing = int((~done & ~paths.isin(failed)).sum())
+    missing = store.unexplained(embedder_id, labelled["clip_id"].tolist())
     if missing:
         raise HeadError(
-            f"{missing} of {len(labelled)} labelled clips are not embedded by {embedder_id}: the clips "
-            "were cut anew, or embedding was stopped. Run: pseudorca embed"
+            f"{len(missing)} of {len(labelled)} labelled clips are not embedded by {embedder_id}: the "
+            "clips were cut anew, or embedding was stopped. Run: pseudorca embed"
         )
     notices = []
     if not done.all():

@@ -8,6 +8,7 @@ import scipy.special
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.store import TABLES
 
 UNITS = ("clip", "recording", "encounter")
 
@@ -139,14 +140,13 @@ def score_table(
     scored = ~np.isnan(log_probabilities).any(axis=1)
     n = int(scored.sum())
     folds = np.zeros(len(clips), dtype=np.int64) if fold is None else fold
-    return pd.DataFrame(
-        {
-            "clip_id": np.repeat(clips["clip_id"].to_numpy(dtype=object)[scored], len(classes)),
-            "classifier_id": classifier_id,
-            "split_id": split_id,
-            "repeat": repeat,
-            "fold": np.repeat(folds[scored], len(classes)),
-            "population": classes * n,
-            "score": log_probabilities[scored].ravel(),
-        }
-    )
+    columns = {
+        "clip_id": np.repeat(clips["clip_id"].to_numpy(dtype=object)[scored], len(classes)),
+        "classifier_id": classifier_id,
+        "split_id": split_id,
+        "repeat": repeat,
+        "fold": np.repeat(folds[scored], len(classes)),
+        "population": classes * n,
+        "score": log_probabilities[scored].ravel(),
+    }
+    return pd.DataFrame(columns, columns=list(TABLES["scores"]))

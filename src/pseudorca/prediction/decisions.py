@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 
 from pseudorca.learning.calibration import Calibrator, Prior
 from pseudorca.learning.units import UnitScores
+from pseudorca.store import TABLES
 
 UNDECIDED = "undecided"
-
-DECISION_COLUMNS = (
-    "unit", "unit_id", "classifier_id", "split_id", "prior", "decision", "probability", "n_moments",
-    "reason",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def decide(
         for n, far, probability in zip(n_moments, novelty, table["probability"], strict=True)
     ]
     table["decision"] = table["most_probable"].where(table["reason"] == "", UNDECIDED)
-    columns = [*DECISION_COLUMNS, "most_probable", "depends_on_prior"]
+    columns = [*TABLES["decisions"], "most_probable", "depends_on_prior"]
     return table[columns], np.exp(found)
 
 

@@ -28,7 +28,13 @@ from pseudorca.recordings.bands import COMMON
 from pseudorca.recordings.folds import OTHER, group_values
 from pseudorca.recordings.manifest import ScanOptions, project_recordings, scan_files
 from pseudorca.recordings.timeline import timeline
-from pseudorca.store import CLASSIFIER_FOLDER, PREDICTION_FOLDER, PROBLEM_COLUMNS, Store
+from pseudorca.store import (
+    CLASSIFIER_FOLDER,
+    PREDICTION_FOLDER,
+    Store,
+    problem_table,
+    shown_problems,
+)
 
 _LONG_S = 60.0
 _REACHED = ("all", COMMON)  # bands that every recording in training reached
@@ -58,7 +64,7 @@ def predict_project(
     computing = computing or Computing()
     classifier = _classifier(store, name, computing)
     cut_short: list[str] = []
-    problems = pd.DataFrame(columns=list(PROBLEM_COLUMNS), dtype="string")
+    problems = problem_table([])
     if paths:
         manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
         recordings, problems = manifest.recordings, manifest.problems
@@ -254,6 +260,7 @@ def _predict_all(
     labels = [label for label in classifier.classes if label != OTHER]
     effort = Effort(recordings, labels, line=line)
     per_recording: Counter[str] = Counter()
+    problems = shown_problems(problems)
     n_clips = n_quiet = 0
     waiting: list[Predictions] = []
     written: dict[str, list[Path]] = {}
@@ -264,7 +271,7 @@ def _predict_all(
     ) as files:  # fmt: skip
         small: set[str] = set()
         for said in predictor.portions(recordings, line=line, progress=progress):
-            problems = pd.concat([problems, said.problems], ignore_index=True)
+            problems = pd.concat([problems, shown_problems(said.problems)], ignore_index=True)
             small.update(said.small)
             waiting.append(said)
             is_first = not n_clips + n_quiet

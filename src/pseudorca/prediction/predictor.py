@@ -18,10 +18,10 @@ from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.base import mean_said
 from pseudorca.learning.preparation import PLAIN, prepared_vectors
 from pseudorca.learning.units import UNITS, UnitScores, aggregate, join_recordings, score_table
-from pseudorca.prediction.decisions import DECISION_COLUMNS, Rule, decide
+from pseudorca.prediction.decisions import Rule, decide
 from pseudorca.recordings.clips import ClipOptions, cut
 from pseudorca.recordings.timeline import timeline
-from pseudorca.store import Store
+from pseudorca.store import TABLES, Store
 
 PORTION_CLIPS = 4096
 """About so many clips are scored, decided and written together; a recording is never torn apart."""
@@ -196,7 +196,7 @@ class Predictor:
         )  # fmt: skip
         heard = {key: set(training.get(key, ())) for key in ("moments", "encounters")}
         table = _readable(units, decided, probabilities, recordings, classifier.classes, heard)
-        return table, decided[list(DECISION_COLUMNS)]
+        return table, decided[list(TABLES["decisions"])]
 
 
 _NO_UNITS = pd.DataFrame(columns=["unit_id", "label", "encounter", "n_moments", "novelty"])

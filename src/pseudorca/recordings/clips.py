@@ -22,14 +22,9 @@ from pseudorca.recordings.audio import MIN_FRAMES, Samples
 from pseudorca.recordings.encounters import moment_id
 from pseudorca.recordings.manifest import project_recordings
 from pseudorca.recordings.selections import read_raven
-from pseudorca.store import Store
+from pseudorca.store import TABLES, Store, problem_table, shown_problems
 
 Pad = Literal["tile", "zero", "drop"]
-
-CLIP_COLUMNS = (
-    "clip_id", "recording_id", "moment_id", "channel", "start_s", "end_s", "padded_s", "pad",
-    "label", "encounter",
-)  # fmt: skip
 
 MIN_WINDOW_S, MIN_HOP_S = 0.02, 0.005
 """Less holds no spectrogram, and a typing error would make millions of clips."""
@@ -194,9 +189,7 @@ def cut(
     # Windows of one recording differ, unless they were asked for one by one or by their number.
     if selections is not None or options.max_per_recording is not None:
         table = table.drop_duplicates("clip_id", ignore_index=True)
-    return table, pd.DataFrame(
-        problems, columns=["path", "stage", "reason", "detail"], dtype="string"
-    )
+    return table, problem_table(problems)
 
 
 def clip_samples(samples: Samples, channel: str, *, n_frames: int, pad: str) -> Samples:
@@ -304,7 +297,7 @@ class _Clips:
             "label": known("label"),
             "encounter": known("encounter"),
         }
-        return pd.DataFrame(columns, columns=list(CLIP_COLUMNS), copy=False)
+        return pd.DataFrame(columns, columns=list(TABLES["clips"]), copy=False)
 
 
 def _strings(parts: list[pa.Array]) -> Any:
@@ -331,7 +324,7 @@ def clip_project(
         "n_padded": int((clips["padded_s"] > 0).sum()),
         "clips_per_class": {str(label): int(n) for label, n in by_class.items()},
         "n_problems": len(problems),
-        "problems": problems.to_dict("records"),
+        "problems": shown_problems(problems).to_dict("records"),
     }
 
 

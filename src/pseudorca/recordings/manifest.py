@@ -25,19 +25,13 @@ from pseudorca.recordings.encounters import cut_at_gaps, moment_of, name_encount
 from pseudorca.recordings.metadata import join_metadata
 from pseudorca.recordings.notices import collection_notices
 from pseudorca.recordings.places import Place
-from pseudorca.store import PROBLEM_COLUMNS, Store
+from pseudorca.store import TABLES, Store
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
-
-RECORDING_COLUMNS = (
-    "recording_id", "root", "path", "content_hash", "hash_kind", "format", "sample_rate",
-    "n_channels", "n_frames", "duration_s", "peak", "start_utc", "label", "encounter", "platform",
-    "channel", "selection", "moment_id", "fingerprint", "metadata",
-)  # fmt: skip
 
 _REMOTE_WORKERS = 16
 _FILES_AHEAD = 8  # per worker
@@ -449,14 +443,14 @@ def _drop_duplicates(
 
 
 def _recording_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(list(rows), columns=list(RECORDING_COLUMNS))
+    table = pd.DataFrame(list(rows), columns=list(TABLES["recordings"]))
     for column in ("sample_rate", "n_channels", "n_frames"):
         table[column] = table[column].astype("int64")
     for column in ("duration_s", "peak"):
         table[column] = table[column].astype("float64")
     table["channel"] = table["channel"].astype("Int64")
     table["start_utc"] = pd.to_datetime(table["start_utc"], utc=True).astype("datetime64[us, UTC]")
-    for column in RECORDING_COLUMNS:
+    for column in TABLES["recordings"]:
         if table[column].dtype == object or str(table[column].dtype) == "str":
             table[column] = table[column].astype("string")
     return table
@@ -468,7 +462,7 @@ def _problem(path: str, reason: str, detail: str, stage: str = "scan") -> dict[s
 
 
 def _problem_table(rows: list[dict[str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(PROBLEM_COLUMNS), dtype="string")
+    return pd.DataFrame(rows, columns=list(TABLES["problems"]), dtype="string")
 
 
 def project_recordings(store: Store) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from pseudorca.recordings.bands import sounds_left_out, top_hz, widest_band
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import Manifest, ScanOptions, scan
 from pseudorca.recordings.places import Place, absolute
-from pseudorca.store import Store
+from pseudorca.store import Store, shown_problems
 
 
 def scan_project(
@@ -24,8 +24,8 @@ def scan_project(
 ) -> dict[str, Any]:
     """Scan a folder (path or URL) into ``recordings`` and ``problems``, in place of what was there."""
     manifest = scan(folder, options=options, n_threads=n_threads, progress=progress)
-    problems = manifest.problems
     others = _other_labels(manifest.recordings, options)
+    problems = pd.concat([manifest.problems, _problems_kept(store, manifest.recordings)])
     store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of what is gone
     store.write("problems", problems)
     store.write("recordings", manifest.recordings)
@@ -33,6 +33,18 @@ def scan_project(
     settings = {"folder": absolute(folder)} | asdict(options)
     store.record_run("scan", settings, ("recordings", "problems"))
     return _scan_summary(manifest) | {"folder": settings["folder"]}
+
+
+def _problems_kept(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
+    """The problems of later stages whose recordings are still there.
+
+    Embeddings outlive a scan, so the reasons why some are missing must, too. Clips are cut anew.
+    """
+    problems = store.read("problems", where="stage NOT IN ('scan', 'clips')")
+    clips = store.read("clips", columns=["clip_id", "recording_id"])
+    gone = clips.loc[~clips["recording_id"].isin(recordings["recording_id"]), "clip_id"]
+    is_there = problems["path"].isin(recordings["path"]) & ~problems["clip_id"].isin(gone)
+    return problems[is_there]
 
 
 def _other_labels(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
@@ -59,7 +71,7 @@ def _scan_summary(manifest: Manifest) -> dict[str, Any]:
         "n_moments": int(recordings["moment_id"].nunique()),
         "duration_s": float(recordings["duration_s"].sum()),
         "n_problems": len(problems),
-        "problems": problems.to_dict("records"),
+        "problems": shown_problems(problems).to_dict("records"),
         "n_other_files": manifest.n_other_files,
     }
     if rates:

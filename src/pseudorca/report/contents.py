@@ -20,7 +20,7 @@ from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.registry import front_end_from_settings
 from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.folds import describe_split
-from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store
+from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store, shown_problems
 
 _RECIPE = ("embedder_id", "head", "preparation", "views")
 
@@ -131,7 +131,7 @@ def read_project(store: Store) -> Contents:
         store=store,
         recordings=store.read("recordings"),
         clips=store.read("clips"),
-        problems=store.read("problems"),
+        problems=shown_problems(store.read("problems")),
         runs=store.read("runs"),
         evaluations=_evaluations(store, trouble),
         embedder=embedder,

@@ -118,9 +118,8 @@ class Networks:
                 progress=update,
             )
         self.n_passes[name] = self.n_passes.get(name, 0) + result.n_new
-        known = self.store.read("problems", where="stage = 'embed'")
-        problems = pd.concat([known, result.problems], ignore_index=True).drop_duplicates()
-        self.store.replace("problems", problems, stage="embed")
+        key = {"stage": "embed", "embedder_id": network.embedder_id}
+        self.store.replace("problems", result.problems, **key)
 
     def embedded(self, network: Network, clips: pd.DataFrame) -> tuple[pd.DataFrame, Vectors]:
         """The clips that can be embedded, and their embeddings [shape=(n, n_dimensions)]."""
