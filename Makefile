@@ -1,35 +1,42 @@
-# make setup   an environment in .venv, so that .venv/bin/pseudorca runs
+# make setup   an environment in .venv with what running needs, so that .venv/bin/pseudorca runs
 # make demo    the whole job on a simulated survey, or on yours: make demo DATA=folder
-# make test    style, types, import rules and all tests, in that environment
+# make test    what testing needs on top, then style, types, import rules and all tests
 # make bench   the benchmarks (results go into benchmarks/README.md by hand)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+RUNS := $(VENV)/.installed
+TESTS := $(VENV)/.installed-dev
+WORKERS ?= logical# processes that test: one for each core
 
 .PHONY: setup demo test check bench clean
 
-setup: $(STAMP)
+setup: $(RUNS)
 
-$(STAMP): pyproject.toml constraints.txt
+$(RUNS): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) .
+	touch $@
+
+$(TESTS): $(RUNS)
+	$(INSTALL) '.[dev]'
 	touch $@
 
 demo: setup
 	$(BIN)/pseudorca demo $(DATA)
 
-check: setup
+check: $(TESTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
-bench: setup
+bench: $(TESTS)
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:

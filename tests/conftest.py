@@ -1,8 +1,15 @@
 """Real recordings and weights, which live beside the project and never in it."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker for each core: threads of its own would take the cores of the others. These are read
+    # when NumPy and torch load, here and in the processes that tests start.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -262,23 +262,25 @@ def test_sentences_name_the_classes_with_too_few_encounters():
 def test_sentences_without_any_control_say_so():
     none = {"best_control": None, "p_nuisance": None, "difference": None}
     said = sentences(found_with("cannot tell", **none))
-    assert said["summary"].startswith("Cannot tell: all facts of the files are the same")
-    assert "no clip has frames" in said["explained"]["facts and background"]
+    assert said["summary"].lower().startswith("cannot tell")
+    assert "all facts" in said["summary"]
+    assert title("platform") not in said["summary"]
+    assert "no clip" in said["explained"]["facts and background"]
 
 
 def test_sentences_tell_why_evaluate_gives_another_number():
     """Repeats and clips heard differ: both recipes are named, and which number to quote."""
     alone = sentences(found_with("animals"))["explained"]["beside evaluate"]
-    assert "0.80 [0.60, 0.90] for the classifier is of 1 draw of the folds, 40 of 90" in alone
-    assert "at most 20 of an encounter" in alone
+    for number in ("0.80 [0.60, 0.90]", "1 draw", "40 of 90", "20"):
+        assert number in alone
     evaluated = {
         "balanced_accuracy": 0.71, "ci_low": 0.5, "ci_high": 0.85, "n_repeats": 3, "n_units": 12,
         "n_folds": 5,
     }  # fmt: skip
     both = sentences(found_with("animals", evaluated=evaluated))["explained"]["beside evaluate"]
-    assert "evaluate's 0.71 [0.50, 0.85]" in both
-    assert "evaluate: 3 draws of the folds, all clips of 12 encounters" in both
-    assert "Quote evaluate's" in both
+    for number in ("0.71 [0.50, 0.85]", "3 draws", "12 encounters"):
+        assert number in both
+        assert number not in alone
 
 
 def test_sentences_call_the_p_of_several_controls_joint():
@@ -289,6 +291,6 @@ def test_sentences_call_the_p_of_several_controls_joint():
         row | {"name": "date"},
     ]
     said = sentences(found_with("recorder", controls=rows))
-    assert "joint p = 0.010: in every shuffle the best of the 2 that vote" in said["summary"]
+    assert "joint p = 0.010" in said["summary"]
     assert "joint p = 0.010" in said["explained"]["facts and background"]
     assert "0.004" not in said["summary"]

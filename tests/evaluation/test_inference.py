@@ -295,9 +295,10 @@ def test_encounters_of_several_labels_are_named():
     assert mixed_encounters(pd.concat([clips, noise])) == []
     clips.loc[0, "label"] = "B"
     (notice,) = mixed_encounters(clips)
-    assert notice.startswith("1 of 4 encounters hold clips of several classes: E00 (2 A, 1 B).")
-    assert "no test by permutation" not in notice
+    assert "1 of 4" in notice
+    assert "E00 (2 A, 1 B)" in notice
+    assert "permutation" not in notice
     clips["label"] = ["A", "A", "B"] * 4
     (notice,) = mixed_encounters(clips, most=2)
     assert "E01 (2 A, 1 B) and 2 more" in notice
-    assert "no test by permutation can show anything" in notice
+    assert "permutation" in notice

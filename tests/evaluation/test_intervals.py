@@ -70,7 +70,9 @@ def test_all_right_is_not_certainty():
     low, high, method = interval(np.ones(16), actual, names(range(16)), 2)
     assert high == 1.0
     assert 0.6 < low < 0.8
-    assert method == "binomial, 8 groups per class, combined"
+    assert "binomial" in method
+    assert "8 groups" in method
+    assert "too few" not in method
 
 
 def test_clips_of_a_group_are_not_more_evidence():
@@ -97,7 +99,8 @@ def test_one_large_group_counts_for_more_than_many_small_ones():
 def test_fewer_than_four_groups_are_said_to_be_too_few():
     actual = np.repeat([0, 1], [3, 9])
     *_, method = interval(np.ones(12), actual, names(range(12)), 2)
-    assert method == "binomial, 3 to 9 groups per class, combined; too few encounters to conclude"
+    assert "3 to 9 groups" in method
+    assert "too few" in method
 
 
 def losses_of(n_first, n_second, seed=0):
@@ -115,7 +118,7 @@ def test_loss_interval_weighs_classes_and_encounters_alike():
     mean = (losses[:4].mean() + losses[4:].mean()) / 2
     assert low < mean < high
     assert np.sqrt(low * high) == pytest.approx(mean)  # the same factor on either side
-    assert "4 to 8 groups per class" in method
+    assert "4 to 8 groups" in method
 
 
 def test_loss_interval_never_leaves_what_a_loss_can_be():
@@ -133,7 +136,7 @@ def test_loss_interval_is_wider_with_fewer_folds_and_none_without_two():
     assert loss_interval(*data, n_folds=1)[:2] == (None, None)
     low, high, method = loss_interval(*losses_of(1, 8), n_folds=5)
     assert (low, high) == (None, None)
-    assert "too few encounters to conclude" in method
+    assert "too few" in method
 
 
 def test_loss_interval_covers_the_truth_of_skewed_losses():

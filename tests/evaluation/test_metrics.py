@@ -154,5 +154,5 @@ def test_fewer_than_four_encounters_in_a_class_are_said_to_be_too_few():
     enough = run(["A"] * 4 + ["B"] * 4, encounters, scores, unit="encounter")
     assert "too few" not in enough["interval_method"]
     few = run(["A"] * 3 + ["B"] * 5, encounters, scores, unit="encounter")
-    assert few["interval_method"].endswith("too few encounters to conclude")
+    assert "too few" in few["interval_method"]
     assert few["ci_low"] < few["balanced_accuracy"] < few["ci_high"]

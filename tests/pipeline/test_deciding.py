@@ -18,13 +18,14 @@ from pseudorca.recordings.folds import OTHER, Split
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.store import Store
 
-from .conftest import BACKBONE, RATE
+from .conftest import BACKBONE, RATE, copied
 
 
-@pytest.fixture
-def trained(embedded: Store) -> Store:
-    workflow.train_project(embedded, Recipe(LogisticHead(c=0.01)))
-    return embedded
+@pytest.fixture(scope="module")
+def trained_once(embedded_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = copied(embedded_once, tmp_path_factory.mktemp("trained") / "project")
+    workflow.train_project(store, Recipe(LogisticHead(c=0.01)))
+    return store.folder
 
 
 def encounters(result: dict) -> pd.DataFrame:

@@ -23,22 +23,21 @@ from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings import audio
-from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.report.contents import is_saved, read_project
 from pseudorca.store import EMBEDDER_FOLDER, Store
 
-from .conftest import RATE
+from .conftest import RATE, copied
 
 QUICK = make_head("finetuned", n_epochs=2, stages=2)
 
 
-@pytest.fixture
-def embedded(scanned: Store) -> Store:
+@pytest.fixture(scope="module")
+def embedded_once(clipped_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project embedded by the network in the box."""
-    workflow.clip_project(scanned, ClipOptions())
-    workflow.embed_project(scanned, workflow.EmbedderOptions())
-    return scanned
+    store = copied(clipped_once, tmp_path_factory.mktemp("embedded") / "project")
+    workflow.embed_project(store, workflow.EmbedderOptions())
+    return store.folder
 
 
 def embedder_of(store: Store):

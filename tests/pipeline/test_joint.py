@@ -25,16 +25,23 @@ from pseudorca.recordings.manifest import full_path
 from pseudorca.report.report import write_report
 from pseudorca.store import EMBEDDER_FOLDER, Store
 
+from .conftest import copied
+
 JOINT = "logmel+mean_spectrum"
 HEAD = LogisticHead(c=0.1)
 
 
+@pytest.fixture(scope="module")
+def joint_once(clipped_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = copied(clipped_once, tmp_path_factory.mktemp("joint") / "project")
+    workflow.embed_project(store, workflow.EmbedderOptions(JOINT))
+    return store.folder
+
+
 @pytest.fixture
-def joint(scanned: Store) -> Store:
+def joint(joint_once: Path, tmp_path: Path) -> Store:
     """A project embedded by two kinds of features side by side."""
-    workflow.clip_project(scanned, ClipOptions())
-    workflow.embed_project(scanned, workflow.EmbedderOptions(JOINT))
-    return scanned
+    return copied(joint_once, tmp_path / "project")
 
 
 def test_members_are_kept_by_themselves_and_nothing_is_computed_twice(scanned: Store) -> None:

@@ -25,9 +25,7 @@ from pseudorca.frontends.slowed import SlowFrontEnd
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.frontends.windows import EfficientATFrontEnd
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.preparation import PLAIN
-from pseudorca.learning.recipe import Recipe
 from pseudorca.prediction import predictor as scores
 from pseudorca.prediction.predict import _heard, _notices
 from pseudorca.prediction.predictor import portions
@@ -54,13 +52,6 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
             sound[first : first + RATE] += tone[: len(sound) - first]
         sf.write(folder / f"5678.210610{clock}.wav", sound, RATE, subtype="PCM_16")
     return folder
-
-
-@pytest.fixture
-def trained(embedded: Store) -> Store:
-    """A project with a classifier."""
-    workflow.train_project(embedded, Recipe(LogisticHead()))
-    return embedded
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -325,8 +316,8 @@ def test_a_file_that_changes_during_the_run_is_a_problem(
 # Nothing lost
 
 _SLOWLY = (
-    "import sys, time; from pseudorca.features import embedder, embedding as e; e._COMMIT_S = 0.05;"
-    "e.UNIT_CLIPS = 16; embed = embedder.Embedder.embed;"
+    "import sys, time; from pseudorca.embedding import drawing, embedder, stream;"
+    "stream._COMMIT_S = 0.05; drawing.UNIT_CLIPS = 16; embed = embedder.Embedder.embed;"
     "embedder.Embedder.embed = lambda self, x: (time.sleep(0.05), embed(self, x))[1];"
     "from pseudorca.cli import main; sys.argv = ['pseudorca', *sys.argv[1:]]; main()"
 )

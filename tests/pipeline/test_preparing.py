@@ -34,17 +34,24 @@ from pseudorca.report.answer import answer_section
 from pseudorca.report.contents import headline, is_saved, read_project
 from pseudorca.store import EMBEDDER_FOLDER, Store
 
+from .conftest import copied
+
 HEAD = LogisticHead(c=0.1)
 ALL = Preparation(views=True, test_views=True, reference="minus")
 OPTIONS = workflow.EmbedderOptions("logmel", n_views=2, n_test_views=1, reference=True)
 
 
+@pytest.fixture(scope="module")
+def prepared_once(clipped_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = copied(clipped_once, tmp_path_factory.mktemp("prepared") / "project")
+    workflow.embed_project(store, OPTIONS)
+    return store.folder
+
+
 @pytest.fixture
-def prepared(scanned: Store) -> Store:
+def prepared(prepared_once: Path, tmp_path: Path) -> Store:
     """A project with altered copies and backgrounds."""
-    workflow.clip_project(scanned, ClipOptions())
-    workflow.embed_project(scanned, OPTIONS)
-    return scanned
+    return copied(prepared_once, tmp_path / "project")
 
 
 def labelled(store: Store, preparation: Preparation):

@@ -44,7 +44,7 @@ def test_embedders_that_fail_on_different_clips_are_compared(
 ) -> None:
     store, _ = with_short_file
     options = workflow.CompareOptions(splits=(Split("encounter", n_folds=2, n_repeats=1),))
-    result = workflow.compare_project(store, options, tmp_path / "out")
+    result = workflow.compare_project(store, options, tmp_path / "out").as_json()
     assert result["n_compared"] == 2
 
 

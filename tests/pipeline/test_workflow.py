@@ -28,12 +28,6 @@ from pseudorca.store import Store
 from .conftest import BACKBONE, RATE, whistle
 
 
-@pytest.fixture
-def trained(embedded: Store) -> Store:
-    workflow.train_project(embedded, Recipe(LogisticHead()))
-    return embedded
-
-
 def test_the_whole_job_runs_and_names_the_unknown(trained: Store) -> None:
     result = workflow.predict_project(trained)
     assert (result["n_files"], result["n_problems"]) == (12, 0)

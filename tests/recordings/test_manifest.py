@@ -91,10 +91,9 @@ def test_an_encounter_by_platform_and_number_is_one_wherever_it_stands(scanned: 
     )
     assert set(column(found, "encounter").values()) == {"Lasker_AC_67"}
     assert column(found, "platform")["Insular/Lasker_AC_67/x.wav"] == "Lasker"
-    mixed = [notice for notice in found.notices if "Mixed encounter" in notice]
-    assert mixed == [
-        "Mixed encounter Lasker_AC_67: 2 Pelagic, 1 Insular. It stays one group in every split."
-    ]
+    (mixed,) = [notice for notice in found.notices if "Mixed encounter" in notice]
+    for fact in ("Lasker_AC_67", "2 Pelagic", "1 Insular"):
+        assert fact in mixed
 
 
 def test_other_folder_names_are_encounters_within_their_label(scanned: Scanned) -> None:
@@ -276,7 +275,7 @@ def test_encounters_over_twelve_hours_are_warned_about_and_can_be_cut(scanned: S
                                ("0729", 1, 1)]
     ]  # fmt: skip
     found = scanned(*files)
-    assert any("Lasker_AC_1 spans 25 hours" in notice for notice in found.notices)
+    assert any("Lasker_AC_1" in notice and "25 hours" in notice for notice in found.notices)
     found = scanned(*files, cut_gaps_h=6)
     assert Counter(column(found, "encounter").values()) == {"Lasker_AC_1#1": 3, "Lasker_AC_1#2": 2}
     assert any("cut into 2" in notice for notice in found.notices)
@@ -311,8 +310,8 @@ def test_mixed_rates_and_channel_counts_are_said(survey: Survey) -> None:
         root / "Insular/a/stereo.wav", np.random.default_rng(0).normal(0, 0.1, (800, 2)), 500_000
     )
     notices = "\n".join(scan(root).notices)
-    assert "Mixed sample rates: 500 kHz (3), 192 kHz (1)" in notices
-    assert "Mixed channel counts: 1 channel (3), 2 channels (1)" in notices
+    assert "500 kHz (3), 192 kHz (1)" in notices
+    assert "1 channel (3), 2 channels (1)" in notices
 
 
 def test_one_rate_is_not_called_mixed(scanned: Scanned) -> None:
@@ -322,15 +321,14 @@ def test_one_rate_is_not_called_mixed(scanned: Scanned) -> None:
 def test_classes_of_few_encounters_are_warned_about(scanned: Scanned) -> None:
     files = [f"Insular/Lasker_AC_{k}/x.wav" for k in range(3)]
     files += [f"Pelagic/Sette_AC_{k}/x.wav" for k in range(4)]
-    few = [notice for notice in scanned(*files).notices if "too few" in notice]
-    assert few == [
-        "Fewer than 4 encounters: Insular 3. That is too few to conclude about a population."
-    ]
+    (few,) = [notice for notice in scanned(*files).notices if "too few" in notice]
+    assert "Insular 3" in few
+    assert "Pelagic" not in few
 
 
 def test_classes_that_differ_in_case_only_are_said(scanned: Scanned) -> None:
     found = scanned("Insular/e/x.wav", "INSULAR/e/y.wav")
-    assert any("INSULAR and Insular differ in case only" in notice for notice in found.notices)
+    assert any("INSULAR and Insular" in notice for notice in found.notices)
 
 
 def test_a_truncated_recording_is_kept_with_a_notice(survey: Survey) -> None:
@@ -345,7 +343,8 @@ def test_a_truncated_recording_is_kept_with_a_notice(survey: Survey) -> None:
 def test_an_empty_folder_gives_empty_tables(tmp_path: Path) -> None:
     found = scan(tmp_path)
     assert (len(found.recordings), len(found.problems)) == (0, 0)
-    assert found.notices == ["No usable recordings were found."]
+    (notice,) = found.notices
+    assert "No usable recordings" in notice
     full = scan_files([tmp_path, tmp_path])
     assert list(full.recordings.columns) == list(found.recordings.columns)
 
