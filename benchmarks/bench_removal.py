@@ -38,9 +38,9 @@ from pseudorca.evaluation.paired import paired_difference
 from pseudorca.frontends.registry import make_front_end
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import labelled_clips
-from pseudorca.learning.from_copies import learning_from
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.preparation import PLAIN, Preparation, prepared_set
+from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.clips import project_clips
 from pseudorca.recordings.folds import Folds, Split, make_folds
 from pseudorca.recordings.manifest import ScanOptions
@@ -222,7 +222,7 @@ def measure(
         entry: dict[str, Any] = {}
         for split_name, split in splits.items():
             folds = make_folds(clips, recordings, split)
-            scores = score(data, folds, split, learning_from(LogisticHead(), preparation))
+            scores = score(data, folds, split, Recipe(preparation=preparation).trainer())
             same = (split_name, embedder.embedder_id, preparation.centre, preparation.scale)
             if same not in controls:
                 behind = replace(data, vectors=whole, blocks=(), views=None, heard_again=None)

@@ -20,7 +20,6 @@ from pseudorca.evaluation.encounter_accuracy import rightness
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import labelled_clips
-from pseudorca.learning.from_copies import learning_from
 from pseudorca.learning.heads.base import mean_said
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.registry import make_head
@@ -296,7 +295,7 @@ def test_an_audit_hears_the_classifier_that_is_trained(prepared: Store) -> None:
     assert any("learned from views" in text for text in made["notices"])
     clips, data, _ = labelled(prepared, ALL)
     folds = make_folds(clips, prepared.read("recordings"), split)
-    learner = learning_from(HEAD, ALL)
+    learner = Recipe(HEAD, preparation=ALL).trainer()
     scored = cross_validate(replace(data, groups=folds.units), folds, learner)
     right = rightness(clips, scored, folds.units).groupby("label")["right"].mean().mean()
     assert rows[1]["model"]["value"] == pytest.approx(right)
