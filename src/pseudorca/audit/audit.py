@@ -16,7 +16,7 @@ from pseudorca.audit.verdict import decide_verdict, knows_recorder, leakage_gap
 from pseudorca.audit.words import sentences
 from pseudorca.embedding.augmentation.apart import N_BANDS
 from pseudorca.embedding.joint import load_embedders
-from pseudorca.errors import FoldError
+from pseudorca.errors import FoldError, PseudorcaError
 from pseudorca.evaluation.inference import Permutations, mixed_encounters, permutation_test
 from pseudorca.evaluation.paired import balanced_accuracy, paired_difference
 from pseudorca.learning.dataset import labelled_clips, make_training_set
@@ -48,6 +48,13 @@ class AuditOptions:
     """At most so many clips of an encounter are heard, spread evenly over it."""
     quick: bool = False
     """Only what the verdict needs: the model, the facts and the background."""
+
+    def __post_init__(self) -> None:
+        if self.n_permutations < 1 or self.clips_per_encounter < 1:
+            raise PseudorcaError(
+                f"--permutations {self.n_permutations}, --clips-per-encounter "
+                f"{self.clips_per_encounter}: expected at least 1 of each."
+            )
 
 
 def audit_project(
@@ -85,6 +92,8 @@ def audit_project(
     embedder = load_embedders(store.folder / EMBEDDER_FOLDER, device=device)
     recordings = project_recordings(store)
     clips, notices = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
+    if options.within:
+        group_values(clips, recordings, options.within)  # an error at once, if it is no column
     whole, words = prepared_set(
         clips, recordings, store, embedder, preparation, labelled=project_clips(store)
     )

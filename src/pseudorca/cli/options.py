@@ -1,7 +1,8 @@
 """Options that several verbs share, and what they make of them."""
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -292,6 +293,19 @@ def open_store(project: Path, *, create: bool = False) -> Any:
     return store
 
 
+@contextmanager
+def new_project(project: Path) -> Iterator[None]:
+    """Where a verb fails that makes a project, leave no new folder behind."""
+    from pseudorca.formats.whole import removed_on_failure
+
+    with removed_on_failure(project):
+        try:
+            yield
+        except BaseException:
+            close_projects()  # first: the lock lies in the folder
+            raise
+
+
 def close_projects() -> None:
     """Let other processes have the projects of :func:`open_store`."""
     _open_projects.close()
@@ -365,6 +379,7 @@ def tuned_head_from(
     given = {setting: value for setting, value in wished.items() if value is not None}
     refuse_twice(given, settings, option="--head-set")
     given |= dict(settings)
+    head_from(name, balance, c, learning_rate, momentum, epochs, seed, settings)  # errors at once
     space = {s: values for s, values in SPACES[name.value].items() if s not in given}
     return TunedHead(
         name.value, given, space, search=search.value, seed=seed or 0,

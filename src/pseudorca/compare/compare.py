@@ -29,7 +29,7 @@ from pseudorca.learning.preparation import Preparation, prepared_set
 from pseudorca.learning.through_network import refuse_fine_tuning
 from pseudorca.progress import Progress
 from pseudorca.recordings.clips import project_clips
-from pseudorca.recordings.folds import Split
+from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.recordings.manifest import populations, project_recordings
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.store import Store, package_versions
@@ -95,6 +95,12 @@ def compare_project(
     started = time.monotonic()
     recordings, clips = project_recordings(store), project_clips(store)
     for name in options.classic:
+        if name not in CLASSIC:
+            raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
+    heads = {name: make_head(name, seed=options.seed) for name in options.heads}
+    for head in heads.values():
+        refuse_fine_tuning(head)
+    for name in options.classic:
         _embed_classic(store, name, recordings, clips, progress, stage)
     computed = time.monotonic()
     embedders, absent = _with_embeddings(store, clips)
@@ -104,9 +110,8 @@ def compare_project(
         name: make_training_set(labelled, recordings, store, known.embedder_id)
         for name, known in chosen.items()
     }
-    heads = {name: make_head(name, seed=options.seed) for name in options.heads}
-    for head in heads.values():
-        refuse_fine_tuning(head)
+    for split in options.splits:
+        make_folds(labelled, recordings, split)  # one that cannot be made is an error at once
     variants = _variants(chosen, heads, options)
     prepared = _prepared(chosen, options)
     missing: list[HeadError] = []
@@ -233,8 +238,6 @@ def _embed_classic(
     progress: Progress | None,
     stage: Callable[[str], Any],
 ) -> None:
-    if name not in CLASSIC:
-        raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
     embedder = Embedder(ClassicFrontEnd.in_band("16k", features=name), load_backbone(name))
     missing = len(clips) - len(store.embedded(embedder.embedder_id, clips["clip_id"].tolist()))
     known = {one.embedder_id for one in known_embedders(store)}

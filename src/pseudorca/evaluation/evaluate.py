@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pseudorca.embedding.joint import load_embedders
+from pseudorca.errors import PseudorcaError
 from pseudorca.evaluation.calibration_quality import reliability
 from pseudorca.evaluation.inference import (
     detectable,
@@ -61,9 +62,16 @@ def evaluate_project(
     and how the result grows with the number of encounters (``learning``). ``preparation``: what is
     made of the embeddings first.
     """
+    if not 0 < max_error < 1:
+        raise PseudorcaError(
+            f"--max-error {max_error:g}: expected a share, more than 0 and less than 1."
+        )
     embedder = load_embedders(store.folder / EMBEDDER_FOLDER)
     recordings = project_recordings(store)
     clips, left_out = labelled_clips(project_clips(store), recordings, store, embedder.embedder_id)
+    folds_of = [(split, make_folds(clips, recordings, split)) for split in splits]
+    if within is not None:
+        group_values(clips, recordings, within)  # a column that is not there is an error at once
     whole, words = prepared_set(
         clips, recordings, store, embedder, preparation, labelled=project_clips(store)
     )
@@ -82,8 +90,7 @@ def evaluate_project(
     notices += mixed_encounters(clips)
     bands = [band_notices(recordings, member.front_end) for member in embedder.members]
     notices += dict.fromkeys(text for texts in bands for text in texts)
-    for split in splits:
-        folds = make_folds(clips, recordings, split)
+    for split, folds in folds_of:
         # Inner folds keep whole what the split keeps whole; what is independent is never less than
         # the encounter.
         independent = whole.groups if split.is_optimistic else folds.units
