@@ -62,7 +62,7 @@ def test_what_cannot_be_is_refused(cut, shared_weights):
         "hears the band that it was trained on": {"band": "48k"},
         "What can be set is hop_s": {"settings": (("sample_rate", 32_000),)},
         "0 < hop <= window": {"settings": (("hop_s", 9.0),)},
-        "slowed 0.5 times": {"slow": 0.5},
+        "--slow 0.5: expected 1": {"slow": 0.5},
     }
     for message, asked in wrong.items():
         with pytest.raises(FrontEndError, match=message):

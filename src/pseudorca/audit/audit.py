@@ -16,7 +16,7 @@ from pseudorca.audit.verdict import decide_verdict, knows_recorder, leakage_gap
 from pseudorca.audit.words import sentences
 from pseudorca.embedding.augmentation.apart import N_BANDS
 from pseudorca.embedding.computing import Computing
-from pseudorca.errors import FoldError
+from pseudorca.errors import FoldError, PseudorcaError
 from pseudorca.evaluation.inference import Permutations, mixed_encounters, permutation_test
 from pseudorca.evaluation.paired import balanced_accuracy, paired_difference
 from pseudorca.learning.dataset import make_training_set
@@ -45,6 +45,13 @@ class AuditOptions:
     """At most so many clips of an encounter are heard, spread evenly over it."""
     quick: bool = False
     """Only what the verdict needs: the model, the facts and the background."""
+
+    def __post_init__(self) -> None:
+        if self.n_permutations < 1 or self.clips_per_encounter < 1:
+            raise PseudorcaError(
+                f"--permutations {self.n_permutations}, --clips-per-encounter "
+                f"{self.clips_per_encounter}: expected at least 1 of each."
+            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,7 +115,12 @@ def audit_project(
             f"the split {split.name!r} leaves clips of one encounter on both sides: there every "
             "control does well. Audit with encounter, or something coarser."
         )
-    labelled = LabelledProject.read(store, recipe, device=computing.device)
+
+    def check(clips: pd.DataFrame, recordings: pd.DataFrame) -> None:
+        if options.within:
+            group_values(clips, recordings, options.within)
+
+    labelled = LabelledProject.read(store, recipe, device=computing.device, check=check)
     heard, n_labelled = _heard(labelled, split, options)
     notices = labelled.notices + _heard_notices(heard, n_labelled, recipe, options)
     listening = Listening(

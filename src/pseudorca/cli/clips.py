@@ -1,7 +1,7 @@
 """The verb ``clips``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,8 +27,12 @@ def clips(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cut recordings into clips: windows, whole files, or Raven selections."""
+    """Cut recordings into clips: windows, whole files, or Raven selections.
+
+    Where there is no clip, the exit status is 1.
+    """
     from pseudorca import project as workflow
+    from pseudorca.errors import ClipError
     from pseudorca.recordings.clips import ClipOptions
 
     options = ClipOptions(
@@ -40,8 +44,19 @@ def clips(
     )
     tables: list[Path] = []
     for path in selections or []:
-        tables += sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+        found = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+        if not found:
+            raise ClipError(
+                f"--selections {path}: expected Raven tables, and it holds no .txt file."
+            )
+        tables += found
     result = workflow.clip_project(open_store(project), options, selections=tables)
+    _say(result, pad, as_json)
+    if not result["n_clips"]:
+        raise typer.Exit(1)
+
+
+def _say(result: dict[str, Any], pad: Pad, as_json: bool) -> None:
     if done(result, as_json):
         return
     say(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pseudorca.cli.options import AsJson, open_store
+from pseudorca.cli.options import AsJson, new_project, open_store
 from pseudorca.cli.output import done, say
 from pseudorca.progress import progress_bar
 
@@ -36,17 +36,18 @@ def demo(
     if data is None:
         with progress_bar("Simulating a survey") as update:
             workflow.simulate(out / "survey", effect=2.0, progress=update)
-    store = open_store(out / "project", create=True)
-    with progress_bar("Reading recordings") as update:
-        scanned = workflow.scan_project(store, folder, ScanOptions(), progress=update)
-    n_problems = scanned["n_problems"]
-    if len(scanned["classes"]) < 2:
-        raise ManifestError(
-            f"{folder} holds {scanned['n_recordings']} usable recordings ({n_problems} cannot be "
-            f"used) of {len(scanned['classes'])} populations, and telling apart takes at least 2. "
-            "Put the recordings of each population in a folder of its own, with a folder per "
-            "encounter inside, and give the folder that holds these."
-        )
+    with new_project(out / "project"):
+        store = open_store(out / "project", create=True)
+        with progress_bar("Reading recordings") as update:
+            scanned = workflow.scan_project(store, folder, ScanOptions(), progress=update)
+        n_problems = scanned["n_problems"]
+        if len(scanned["classes"]) < 2:
+            raise ManifestError(
+                f"{folder} holds {scanned['n_recordings']} usable recordings ({n_problems} cannot be "
+                f"used) of {len(scanned['classes'])} populations, and telling apart takes at least 2. "
+                "Put the recordings of each population in a folder of its own, with a folder per "
+                "encounter inside, and give the folder that holds these."
+            )
     with progress_bar("Embedding clips") as update:
         embedded = workflow.embed_project(store, workflow.EmbedderOptions(), progress=update)
     with progress_bar("Training and calibrating") as update:

@@ -1,6 +1,6 @@
 """The verb ``embed``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,7 +101,10 @@ def embed(
     cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn clips into embeddings with a pretrained network. Goes on where it was stopped."""
+    """Turn clips into embeddings with a pretrained network. Goes on where it was stopped.
+
+    Where no clip could be embedded, the exit status is 1.
+    """
     from pseudorca import project as workflow
 
     options = workflow.EmbedderOptions(
@@ -122,6 +125,12 @@ def embed(
     store = open_store(project)
     with progress_bar("Embedding clips") as update:
         result = workflow.embed_project(store, options, computing=computing, progress=update)
+    _say(result, as_json, has_more=bool(augment or test_views or reference))
+    if not result["n_clips"]:
+        raise typer.Exit(1)
+
+
+def _say(result: dict[str, Any], as_json: bool, *, has_more: bool) -> None:
     if done(result, as_json):
         return
     after = f" after {result['layer']}" if result["layer"] else ""
@@ -129,7 +138,7 @@ def embed(
         f"{result['n_clips']} clips, {result['n_new']} newly embedded by {result['backbone']}{after} "
         f"({result['weights']}, {result['embedding_size']} numbers each; {result['licence']})."
     )
-    if augment or test_views or reference:
+    if has_more:
         say(
             f"Besides, newly embedded: {result['n_new_views']} altered copies and "
             f"{result['n_new_backgrounds']} backgrounds of labelled clips. Use them with --prepare."

@@ -181,6 +181,19 @@ def open_store(project: Path, *, create: bool = False) -> Any:
     return store
 
 
+@contextmanager
+def new_project(project: Path) -> Iterator[None]:
+    """Where a verb fails that makes a project, leave no new folder behind."""
+    from pseudorca.formats.whole import removed_on_failure
+
+    with removed_on_failure(project):
+        try:
+            yield
+        except BaseException:
+            close_projects()  # first: the lock lies in the folder
+            raise
+
+
 def close_projects() -> None:
     """Let other processes have the projects of :func:`open_store`."""
     _open_projects.close()

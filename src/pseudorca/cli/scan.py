@@ -1,6 +1,6 @@
 """The verb ``scan``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from pseudorca.cli.options import (
     Project,
     Threads,
     TimeFormat,
+    new_project,
     open_store,
 )
 from pseudorca.cli.output import done, say, say_problems, table
@@ -49,7 +50,10 @@ def scan(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the recordings below a folder, with their labels, encounters and problems."""
+    """Find the recordings below a folder, with their labels, encounters and problems.
+
+    Where no recording could be used, the exit status is 1.
+    """
     from pseudorca.recordings.manifest import ScanOptions
 
     options = ScanOptions(
@@ -64,9 +68,18 @@ def scan(
     )
     from pseudorca import project as workflow
 
-    store = open_store(project, create=True)
-    with progress_bar("Reading recordings") as update:
-        result = workflow.scan_project(store, folder, options, n_threads=threads, progress=update)
+    with new_project(project):
+        store = open_store(project, create=True)
+        with progress_bar("Reading recordings") as update:
+            result = workflow.scan_project(
+                store, folder, options, n_threads=threads, progress=update
+            )
+        _say(result, as_json)
+        if not result["n_recordings"]:
+            raise typer.Exit(1)
+
+
+def _say(result: dict[str, Any], as_json: bool) -> None:
     if done(result, as_json):
         return
     hours = result["duration_s"] / 3600

@@ -41,3 +41,5 @@ def spectrograms(
         return
     say(f"{result['n_pictures']} pictures in {result['output']}, {result['n_new']} of them new.")
     say_problems(result)
+    if not result["n_pictures"]:
+        raise typer.Exit(1)

@@ -29,7 +29,7 @@ from pseudorca.learning.preparation import Preparation, prepared_set
 from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
 from pseudorca.recordings.clips import project_clips
-from pseudorca.recordings.folds import Split
+from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.recordings.manifest import populations, project_recordings
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.results import Result
@@ -142,9 +142,21 @@ def compare_project(
     started = time.monotonic()
     recordings, clips = project_recordings(store), project_clips(store)
     for name in options.classic:
+        if name not in CLASSIC:
+            raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
+    heads = {name: make_head(name, seed=options.seed) for name in options.heads}
+    for head in heads.values():
+        Recipe(head).check_learns_from_embeddings()
+    for name in options.classic:
+        if name not in CLASSIC:
+            raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
+    heads = {name: make_head(name, seed=options.seed) for name in options.heads}
+    for head in heads.values():
+        refuse_fine_tuning(head)
+    for name in options.classic:
         _embed_classic(store, name, recordings, clips, progress, stage)
     computed = time.monotonic()
-    material = _material(store, recordings, clips, options)
+    material = _material(store, recordings, clips, heads, options)
     names = [variant.name for variant in material.variants]
     reference = options.against or next(
         (name for name in names if name.startswith(NETWORK_IN_THE_BOX)), names[0]
@@ -176,7 +188,11 @@ def compare_project(
 
 
 def _material(
-    store: Store, recordings: pd.DataFrame, clips: pd.DataFrame, options: CompareOptions
+    store: Store,
+    recordings: pd.DataFrame,
+    clips: pd.DataFrame,
+    heads: Mapping[str, Head],
+    options: CompareOptions,
 ) -> _Compared:
     """The variants that were asked for, with their training sets."""
     embedders, absent = _with_embeddings(store, clips)
@@ -186,9 +202,8 @@ def _material(
         name: make_training_set(labelled, recordings, store, known.embedder_id)
         for name, known in chosen.items()
     }
-    heads = {name: make_head(name, seed=options.seed) for name in options.heads}
-    for head in heads.values():
-        Recipe(head).check_learns_from_embeddings()
+    for split in options.splits:
+        make_folds(labelled, recordings, split)  # one that cannot be made is an error at once
     variants = _variants(chosen, heads, options)
     prepared = _prepared(chosen, options)
     missing: list[HeadError] = []
@@ -319,8 +334,6 @@ def _embed_classic(
     progress: Progress | None,
     stage: Callable[[str], Any],
 ) -> None:
-    if name not in CLASSIC:
-        raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
     embedder = Embedder(ClassicFrontEnd.in_band("16k", features=name), load_backbone(name))
     missing = len(clips) - len(store.embedded(embedder.embedder_id, clips["clip_id"].tolist()))
     known = {one.embedder_id for one in known_embedders(store)}

@@ -29,6 +29,7 @@ from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.reach import band_notices, resampling_notices
 from pseudorca.frontends.registry import IN_BANDS, PICTURES, make_front_end
+from pseudorca.frontends.slowed import check_slow
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.progress import Progress
 from pseudorca.recordings.bands import COMMON
@@ -67,6 +68,14 @@ class EmbedderOptions:
     reference: bool = False
     """Embed the background of every labelled clip, too."""
 
+    def __post_init__(self) -> None:
+        check_slow(self.slow)
+        for option, n in (("--augment", self.n_views), ("--test-views", self.n_test_views)):
+            if n < 0:
+                raise FrontEndError(f"{option} {n}: expected 0 or more altered copies.")
+        if self.view_settings and not (self.n_views or self.n_test_views):
+            raise FrontEndError("settings of altered copies without any: add --augment 3.")
+
 
 def embed_project(
     store: Store,
@@ -82,6 +91,9 @@ def embed_project(
     computing = computing or Computing()
     recordings, clips = project_recordings(store), project_clips(store)
     each = _of_each(options)
+    views = _views(options, recordings)
+    for one in each:  # all names before the weights of any are loaded
+        _front_end_name(one, backbone_info(one.backbone))
     made = [_make_embedder(one, recordings, clips, computing, progress) for one in each]
     embedder: AnyEmbedder = made[0] if len(made) == 1 else JointEmbedder(tuple(made))
     save_embedders(embedder, store.folder / EMBEDDER_FOLDER)
@@ -103,7 +115,7 @@ def embed_project(
             store.record_run("embed", about | member.description(), ("recordings", "clips"))
             results.append(result)
         more = _embed_more(
-            store, options, recordings, clips, embedder, batch_size=computing.batch_size,
+            store, options, views, recordings, clips, embedder, batch_size=computing.batch_size,
             n_threads=computing.n_threads, workers=workers, progress=progress,
         )  # fmt: skip
     result = together(results)
@@ -143,9 +155,19 @@ def embed_project(
     }
 
 
+def _views(options: EmbedderOptions, recordings: pd.DataFrame) -> ViewSet | None:
+    """The altered copies that are wished for; None: none."""
+    if not (options.n_views or options.n_test_views):
+        return None
+    rates = recordings[recordings["label"].notna()]["sample_rate"].tolist()
+    wished = ViewOptions.of(dict(options.view_settings), rates)
+    return ViewSet(wished, options.n_views, options.n_test_views)
+
+
 def _embed_more(
     store: Store,
     options: EmbedderOptions,
+    views: ViewSet | None,
     recordings: pd.DataFrame,
     clips: pd.DataFrame,
     embedder: AnyEmbedder,
@@ -157,15 +179,10 @@ def _embed_more(
     if options.reference:
         found = embed_by_each(labelled, recordings, referring(embedder), store, **how)
         done["n_new_backgrounds"] = found.n_new
-    if options.n_views or options.n_test_views:
-        rates = recordings[recordings["label"].notna()]["sample_rate"].tolist()
-        wished = ViewOptions.of(dict(options.view_settings), rates)
-        views = ViewSet(wished, options.n_views, options.n_test_views)
+    if views is not None:
         done["n_new_views"] = embed_views(
             labelled, recordings, embedder, store, views, with_backgrounds=options.reference, **how
         )
-    elif options.view_settings:
-        raise FrontEndError("settings of altered copies without any: add --augment 3.")
     return done
 
 

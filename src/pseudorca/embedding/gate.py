@@ -45,8 +45,8 @@ class Gate:
     def __post_init__(self) -> None:
         if not 0 < self.min_excess_db < 200:
             raise FrontEndError(
-                f"a detection gate of {self.min_excess_db:g} dB: expected more than 0, such as 12. "
-                "White noise alone reaches 9 to 11."
+                f"--gate {self.min_excess_db:g}: expected decibels, more than 0 and less "
+                "than 200, such as 12. White noise alone reaches 9 to 11."
             )
 
     @classmethod

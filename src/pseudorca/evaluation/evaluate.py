@@ -52,6 +52,12 @@ class EvaluateOptions:
     learning_curve: bool = False
     """How the result grows with the number of encounters."""
 
+    def __post_init__(self) -> None:
+        if not 0 < self.max_error < 1:
+            raise PseudorcaError(
+                f"--max-error {self.max_error:g}: expected a share, more than 0 and less than 1."
+            )
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SplitResult(Result):
@@ -189,11 +195,17 @@ def evaluate_project(
         If a split cannot be made.
     """
     options = options or EvaluateOptions()
-    labelled = LabelledProject.read(store, recipe, stage=stage, progress=progress)
+    folds_of: list[Folds] = []
+
+    def check(clips: pd.DataFrame, recordings: pd.DataFrame) -> None:
+        folds_of.extend(make_folds(clips, recordings, split) for split in splits)
+        if options.within is not None:
+            group_values(clips, recordings, options.within)
+
+    labelled = LabelledProject.read(store, recipe, check=check, stage=stage, progress=progress)
     results: dict[str, SplitResult] = {}
     notices = labelled.notices + _collection_notices(labelled)
-    for split in splits:
-        folds = make_folds(labelled.clips, labelled.recordings, split)
+    for split, folds in zip(splits, folds_of, strict=True):
         result = _evaluate_split(labelled, folds, options, progress)
         shared = {key: result[key] for key in ("split_id", "not_testable", "inference")}
         results[split.name] = SplitResult(split, [row | shared for row in result["results"]])

@@ -174,6 +174,11 @@ def _check(options: EventOptions) -> None:
             raise PseudorcaError(
                 f"{name} is {value}: expected a share between 0 and 1, such as 0.9."
             )
+    for score in options.at:
+        if not np.isfinite(score):
+            raise PseudorcaError(f"--at {score:g}: expected a score, such as 0.9.")
+    if options.rules.min_signals < 1:
+        raise PseudorcaError(f"--min-signals {options.rules.min_signals}: expected at least 1.")
 
 
 def _arrays(

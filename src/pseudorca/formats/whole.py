@@ -5,6 +5,8 @@ under another name first, so that a run that was killed leaves what was there be
 """
 
 import csv
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,6 +174,42 @@ def whole_file(target: Path) -> Iterator[Path]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def removed_on_failure(folder: Path) -> Iterator[None]:
+    """Where what is done inside fails, remove the folder, unless it was there before.
+
+    Parameters
+    ----------
+    folder : path; folders above it that are made inside go with it
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "new" / "project"
+    >>> try:
+    ...     with removed_on_failure(folder):
+    ...         folder.mkdir(parents=True)
+    ...         raise ValueError
+    ... except ValueError:
+    ...     folder.parent.exists()
+    False
+    """
+    new = new_folder(folder)
+    try:
+        yield
+    except BaseException:
+        if new is not None:
+            shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def new_folder(folder: Path) -> Path | None:
+    """The topmost of the folders that have to be made for this one; None if it is there."""
+    folder = folder.absolute()
+    missing = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    return missing[-1] if missing else None
 
 
 @contextmanager

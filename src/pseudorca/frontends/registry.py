@@ -13,7 +13,7 @@ from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.extractors import ExtractorFrontEnd
-from pseudorca.frontends.slowed import SlowFrontEnd
+from pseudorca.frontends.slowed import SlowFrontEnd, check_slow
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.frontends.windows import EfficientATFrontEnd, SamplesFrontEnd, VGGishFrontEnd
 
@@ -59,6 +59,7 @@ def make_front_end(
     FrontEndError
         If the name, the band or a setting is unknown or makes no sense.
     """
+    check_slow(slow)
     given = dict(settings or {})
     known = _fields(name)
     for key in given:

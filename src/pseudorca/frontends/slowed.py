@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 FASTEST, SLOWEST = 1.0, 100.0
 
 
+def check_slow(slow: float) -> None:
+    """FrontEndError unless clips can be played so many times slower; 1: as they are."""
+    if not (slow == 1 or FASTEST < slow <= SLOWEST):
+        raise FrontEndError(
+            f"--slow {slow:g}: expected 1 (as recorded), or more, at most {SLOWEST:g} times slower."
+        )
+
+
 @dataclass(frozen=True)
 class SlowFrontEnd:
     """A front end that hears every clip ``factor`` times slower."""
@@ -27,10 +35,9 @@ class SlowFrontEnd:
     factor: float
 
     def __post_init__(self) -> None:
-        if not FASTEST < self.factor <= SLOWEST:
-            raise FrontEndError(
-                f"slowed {self.factor:g} times: expected more than {FASTEST:g}, at most {SLOWEST:g}."
-            )
+        if self.factor == 1:
+            raise FrontEndError(f"--slow 1: expected more than 1, at most {SLOWEST:g}.")
+        check_slow(self.factor)
 
     @property
     def sample_rate(self) -> int | None:

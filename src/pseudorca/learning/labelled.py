@@ -59,6 +59,7 @@ class LabelledProject:
         recipe: Recipe,
         *,
         device: str = "auto",
+        check: Callable[[pd.DataFrame, pd.DataFrame], Any] = lambda clips, recordings: None,
         stage: Callable[[str], Any] = lambda text: None,
         progress: Progress | None = None,
     ) -> Self:
@@ -69,6 +70,8 @@ class LabelledProject:
         store : Store
         recipe : Recipe
         device : str, of the networks
+        check : callable, takes the labelled clips and the recordings
+            Raises what the user should be told before the slow part
         stage : callable, takes a sentence on what is done now
         progress : callable (done, total) or None, over network inputs that have to be drawn
 
@@ -80,6 +83,7 @@ class LabelledProject:
         embedder = _embedder(store, recipe, device)
         recordings, all_clips = project_recordings(store), project_clips(store)
         clips, notices = labelled_clips(all_clips, recordings, store, embedder.embedder_id)
+        check(clips, recordings)
         data, more = prepared_set(
             clips, recordings, store, embedder, recipe.preparation, labelled=all_clips
         )

@@ -72,12 +72,12 @@ class PseudoLabels:
     def __post_init__(self) -> None:
         if not 0 < self.min_probability < 1:
             raise HeadError(
-                f"pseudo-labels from a probability of {self.min_probability:g}: expected more than 0 "
+                f"--pseudo-labels {self.min_probability:g}: expected a probability of more than 0 "
                 "and less than 1, such as 0.9."
             )
         if self.n_rounds < 1 or not 0 < self.weight <= 1:
             raise HeadError(
-                f"pseudo-labels in {self.n_rounds} rounds with a weight of {self.weight:g}: expected "
+                f"--pseudo-rounds {self.n_rounds}, --pseudo-weight {self.weight:g}: expected "
                 "one round or more, and a weight of more than 0 and at most 1."
             )
 

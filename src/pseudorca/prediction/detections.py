@@ -26,6 +26,12 @@ _ROUNDING = 1e-6
 """Seconds by which sums of decimal fractions may miss what they stand for."""
 
 
+def check_gap(max_gap_s: float | None) -> None:
+    """PseudorcaError unless this is a number of seconds, or None."""
+    if max_gap_s is not None and not 0 <= max_gap_s < np.inf:
+        raise PseudorcaError(f"--max-gap {max_gap_s:g}: expected seconds, 0 or more and finite.")
+
+
 class DetectionFinder:
     """Merges clips of one decision into detections, as the clips come in.
 
@@ -57,8 +63,7 @@ class DetectionFinder:
         across_files: bool = True,
         line: pd.DataFrame | None = None,
     ) -> None:
-        if max_gap_s is not None and not max_gap_s >= 0:
-            raise PseudorcaError(f"a gap of {max_gap_s} s: expected 0 or more seconds.")
+        check_gap(max_gap_s)
         self._max_gap_s = max_gap_s
         self._across_files = across_files
         line = timeline(recordings) if line is None else line

@@ -8,6 +8,7 @@ Tables by which sounds are counted hold each moment once, at the first of its fi
 laid over a sound to look at it exist for every file, those of the other channels too.
 """
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +18,7 @@ import pandas as pd
 from pseudorca.errors import PseudorcaError, unknown_name
 from pseudorca.formats.base import About, Portion
 from pseudorca.formats.registry import FORMATS
-from pseudorca.formats.whole import write_text, writing
+from pseudorca.formats.whole import new_folder, write_text, writing
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import find_detections, is_named
 from pseudorca.recordings.manifest import full_path
@@ -26,10 +27,18 @@ from pseudorca.recordings.timeline import timeline
 _INDEX = ".files.txt"  # of the files of the last run, and of one that was killed; a name per line
 
 
+def check_kinds(kinds: Iterable[str]) -> None:
+    """PseudorcaError if a format is unknown."""
+    for kind in kinds:
+        if kind not in FORMATS:
+            raise PseudorcaError(unknown_name("format", kind, FORMATS))
+
+
 class PredictionFiles:
     """Writes predictions in one or more formats, as they come in.
 
-    A context: what was begun becomes files in :meth:`finish`, and vanishes if that is never reached.
+    A context: what was begun becomes files in :meth:`finish`, and vanishes if that is never reached,
+    with the folder if that is new.
     Files that an earlier run wrote to the folder and this one does not are removed.
 
     Parameters
@@ -66,9 +75,8 @@ class PredictionFiles:
         channel: int = 1,
         line: pd.DataFrame | None = None,
     ) -> None:
-        for kind in kinds:
-            if kind not in FORMATS:
-                raise PseudorcaError(unknown_name("format", kind, FORMATS))
+        check_kinds(kinds)
+        self._new = new_folder(folder)  # goes again if nothing comes of it
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)  # before all the work, if it cannot be made
         self._folder, self._recordings, self._max_gap_s = folder, recordings, max_gap_s
@@ -82,6 +90,8 @@ class PredictionFiles:
     def __exit__(self, *_: object) -> None:
         for writer in self._writers.values():
             writer.abandon()
+        if self._new is not None:
+            shutil.rmtree(self._new, ignore_errors=True)
 
     def add(self, tables: Mapping[str, pd.DataFrame], recordings: pd.DataFrame) -> None:
         """Take in the tables ``clip`` and ``recording`` of some recordings."""
@@ -120,6 +130,7 @@ class PredictionFiles:
         decided = encounters[encounters["decision"] != UNDECIDED]
         written = {kind: writer.finish(tables, decided) for kind, writer in self._writers.items()}
         self._remove_others([path for paths in written.values() for path in paths])
+        self._new = None
         return written
 
     def _remove_others(self, written: list[Path]) -> None:

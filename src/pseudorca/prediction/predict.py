@@ -11,16 +11,17 @@ import pandas as pd
 
 from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
-from pseudorca.errors import ClassifierError, FoldError, ManifestError, StoreError
+from pseudorca.errors import ClassifierError, FoldError, ManifestError, PseudorcaError, StoreError
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.reach import heard_up_to_hz, resampling_notices
 from pseudorca.frontends.slowed import SlowFrontEnd
+from pseudorca.learning.calibration import make_prior
 from pseudorca.learning.classifier import Classifier
-from pseudorca.prediction.detections import DetectionFinder
+from pseudorca.prediction.detections import DetectionFinder, check_gap
 from pseudorca.prediction.effort import Effort, find_gaps
-from pseudorca.prediction.files import PredictionFiles
+from pseudorca.prediction.files import PredictionFiles, check_kinds
 from pseudorca.prediction.predictor import Predictions, Predictor
 from pseudorca.prediction.rules import DecisionOptions, decision_rules
 from pseudorca.progress import Progress
@@ -63,6 +64,7 @@ def predict_project(
     """
     computing = computing or Computing()
     classifier = _classifier(store, name, computing)
+    _check_wishes(classifier, decision or DecisionOptions(), gate_db, output, kinds, max_gap_s)
     cut_short: list[str] = []
     problems = problem_table([])
     if paths:
@@ -110,12 +112,32 @@ def decide_again(
         )
     last = json.loads(str(runs.sort_values("time_utc", kind="stable")["settings"].iloc[-1]))
     computing = computing or Computing()
+    classifier = _classifier(store, last["name"], computing)
+    _check_wishes(classifier, decision, None, output, kinds, max_gap_s)
     return _predict(
-        store, _classifier(store, last["name"], computing), store.read("predicted"),
+        store, classifier, store.read("predicted"),
         store.read("predicted_problems"), {key: last[key] for key in ("name", "gate_db")},
         decision=decision, output=output, kinds=kinds, max_gap_s=max_gap_s, computing=computing,
         progress=progress,
     )  # fmt: skip
+
+
+def _check_wishes(
+    classifier: Classifier,
+    decision: DecisionOptions,
+    gate_db: float | None,
+    output: Path | None,
+    kinds: Sequence[str],
+    max_gap_s: float,
+) -> None:
+    """PseudorcaError if something is wished that cannot be; before any sound is read."""
+    make_prior(decision.prior, classifier.classes, classifier.training["n_encounters"])
+    if gate_db is not None:
+        Gate.for_front_end(gate_db, classifier.embedder.front_end)
+    check_kinds(kinds)
+    check_gap(max_gap_s)
+    if output is not None and output.exists() and not output.is_dir():
+        raise PseudorcaError(f"--out {output}: expected a folder, and it is a file.")
 
 
 def _classifier(store: Store, name: str, computing: Computing) -> Classifier:

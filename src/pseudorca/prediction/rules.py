@@ -32,13 +32,15 @@ class DecisionOptions:
 
     def __post_init__(self) -> None:
         if self.max_error is not None and not 0 < self.max_error < 1:
-            raise PseudorcaError(f"error rate {self.max_error}: expected more than 0, less than 1.")
+            raise PseudorcaError(
+                f"--max-error {self.max_error:g}: expected a share, more than 0 and less than 1."
+            )
         if not 0 <= self.min_probability <= 1:
-            raise PseudorcaError(f"probability {self.min_probability}: expected 0 to 1.")
+            raise PseudorcaError(f"--min-probability {self.min_probability:g}: expected 0 to 1.")
         if self.min_moments < 1:
-            raise PseudorcaError(f"{self.min_moments} moments: expected at least 1.")
+            raise PseudorcaError(f"--min-moments {self.min_moments}: expected at least 1.")
         if not self.max_novelty > 0:
-            raise PseudorcaError(f"novelty {self.max_novelty}: expected more than 0.")
+            raise PseudorcaError(f"--max-novelty {self.max_novelty:g}: expected more than 0.")
 
 
 def decision_rules(

@@ -53,14 +53,14 @@ class ClipOptions:
     def __post_init__(self) -> None:
         if self.window_s is not None and not MIN_WINDOW_S <= self.window_s < math.inf:
             raise ClipError(
-                f"window of {self.window_s} s: expected at least {MIN_WINDOW_S} seconds."
+                f"--window {self.window_s:g}: expected seconds, at least {MIN_WINDOW_S} and finite."
             )
         if self.window_s is not None and not (
             0 <= self.overlap_s <= self.window_s - MIN_HOP_S + 1e-9
         ):
             raise ClipError(
-                f"overlap of {self.overlap_s} s: expected 0 or more, and at least {MIN_HOP_S} s "
-                f"less than the window of {self.window_s} s."
+                f"--overlap {self.overlap_s:g}: expected seconds, 0 or more, and at least "
+                f"{MIN_HOP_S} s less than the window of {self.window_s} s."
             )
         if self.max_per_recording is not None and self.max_per_recording < 1:
             raise ClipError(f"at most {self.max_per_recording} windows: expected 1 or more.")

@@ -22,7 +22,7 @@ import pandas as pd
 from pseudorca.errors import AudioError, ManifestError, unknown_name
 from pseudorca.recordings import audio, naming, places
 from pseudorca.recordings.encounters import cut_at_gaps, moment_of, name_encounter, read_names
-from pseudorca.recordings.metadata import join_metadata
+from pseudorca.recordings.metadata import Metadata, check_joins, join_metadata, read_metadata
 from pseudorca.recordings.notices import collection_notices
 from pseudorca.recordings.places import Place
 from pseudorca.store import TABLES, Store
@@ -55,6 +55,18 @@ class ScanOptions:
     """What to do about one sound under two labels."""
     cut_gaps_h: float | None = None
     """Cut encounters wherever two clips follow each other by more than this many hours."""
+
+    def __post_init__(self) -> None:
+        if self.cut_gaps_h is not None and not 0 < self.cut_gaps_h < math.inf:
+            raise ManifestError(
+                f"--cut-gaps {self.cut_gaps_h:g}: expected hours, more than 0 and finite."
+            )
+        if self.on_conflict not in ("error", "drop"):
+            raise ManifestError(unknown_name("--on-conflict", self.on_conflict, ("error", "drop")))
+        if self.name_pattern is not None:
+            naming.compile_pattern(self.name_pattern)
+        if self.time_format is not None:
+            naming.check_time_format(self.time_format)
 
     @property
     def all_labels(self) -> tuple[str, ...] | None:
@@ -275,7 +287,26 @@ def _build(
     cut_short: list[str] = []
     rows: list[dict[str, Any]] = []
     files = [(source, path) for source in sources for path in source.files]
-    pattern = naming.compile_pattern(options.name_pattern) if options.name_pattern else None
+    # All that names and tables say is read, and what contradicts it refused, before any sound is.
+    pattern = None if options.name_pattern is None else naming.compile_pattern(options.name_pattern)
+    names = [
+        read_names(
+            path,
+            labels=options.all_labels,
+            pattern=pattern,
+            time_format=options.time_format,
+            home=source.home,
+        )
+        for source, path in files
+    ]
+    metadata = None if options.metadata is None else read_metadata(options.metadata)
+    _check_other(options, names, metadata)
+    _check_labels(options.all_labels, files)
+    if metadata is not None:
+        paths = [path for _, path in files]
+        check_joins(
+            [{"path": path} | name for path, name in zip(paths, names, strict=True)], metadata
+        )
 
     def look(file: tuple[_Source, str]) -> audio.Inspection | AudioError:
         try:
@@ -287,18 +318,11 @@ def _build(
     n_threads = n_threads or (_REMOTE_WORKERS if is_remote else os.cpu_count() or 1)
     with ThreadPoolExecutor(n_threads) as pool:
         looks = _ahead(pool, look, files, n_threads * _FILES_AHEAD)
-        for n_done, ((source, path), found) in enumerate(looks, 1):
+        for n_done, (((source, path), found), said) in enumerate(zip(looks, names, strict=True), 1):
             if isinstance(found, AudioError):
                 problems.append(_problem(path, found.reason, found.detail))
             else:
-                rows.append(_row(source.root, path, found))
-                rows[-1] |= read_names(
-                    path,
-                    labels=options.all_labels,
-                    pattern=pattern,
-                    time_format=options.time_format,
-                    home=source.home,
-                )
+                rows.append(_row(source.root, path, found) | said)
                 if found.info.n_missing_frames:
                     missing_s = found.info.n_missing_frames / found.info.sample_rate
                     cut_short.append(
@@ -308,19 +332,14 @@ def _build(
             if progress:
                 progress(n_done, len(files))
 
-    _check_labels(options.all_labels, files)
     notices = list(cut_short)
-    if options.metadata is not None:
-        notices += join_metadata(rows, options.metadata)
+    if metadata is not None:
+        notices += join_metadata(rows, metadata)
     spelt: dict[str, str] = {}  # LASKER_AC_67 is Lasker_AC_67
     for row in rows:
         encounter = name_encounter(row)
         row["encounter"] = spelt.setdefault(encounter.casefold(), encounter)
     rows = _drop_duplicates(_read_lookalikes(rows, problems), problems, options.on_conflict)
-    if options.cut_gaps_h is not None and not 0 < options.cut_gaps_h < math.inf:
-        raise ManifestError(
-            f"gaps of {options.cut_gaps_h} hours: expected more than 0, and finite."
-        )
     if options.cut_gaps_h is not None:
         notices += cut_at_gaps(rows, options.cut_gaps_h)
     for row in rows:
@@ -344,6 +363,23 @@ def _ahead(
             yield first, found.result()
     for item, found in waiting:
         yield item, found.result()
+
+
+def _check_other(
+    options: ScanOptions, names: Sequence[dict[str, Any]], metadata: Metadata | None
+) -> None:
+    """Raise ManifestError if other sounds are named that neither a folder nor the table has."""
+    if not options.other:
+        return
+    folders = {part for name in names for part in (name["label"], *name["below"]) if part}
+    known = {name["label"] for name in names if name["label"]}
+    known |= set() if metadata is None else metadata.labels
+    spelt = {label.casefold() for label in known}
+    for name in options.other:
+        if name.casefold() not in spelt:
+            raise ManifestError(
+                unknown_name("folder of other sounds in --other", name, known or folders)
+            )
 
 
 def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source, str]]) -> None:

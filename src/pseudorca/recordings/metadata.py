@@ -6,6 +6,8 @@ the CSV go before what folders and names say; its other columns are kept in ``me
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import PurePosixPath
@@ -20,23 +22,44 @@ from pseudorca.recordings.places import Place
 _FILE_COLUMNS = ("file", "filename", "file_name")
 
 
-def join_metadata(rows: list[dict[str, Any]], metadata: Place) -> list[str]:
-    """Add the columns of a CSV to the recordings it names.
+@dataclass(frozen=True)
+class Metadata:
+    """A table of metadata that can be joined to recordings."""
+
+    place: Place
+    key: str
+    """The column by which it is joined."""
+    files: str | None
+    """The column of file names, if it has one."""
+    columns: dict[str, str]
+    """From the name in lower case to that of the table."""
+    entries: dict[str, dict[str, str]]
+    """Rows by what they name."""
+
+    @property
+    def labels(self) -> set[str]:
+        """The labels that it gives."""
+        column = self.columns.get("label") or self.columns.get("population")
+        return (
+            set() if column is None else {entry[column] for entry in self.entries.values()} - {""}
+        )
+
+
+def read_metadata(metadata: Place) -> Metadata:
+    """Read a CSV of metadata.
 
     Parameters
     ----------
-    rows : list of dict, as from a scan; changed in place
     metadata : path or URL of a CSV
 
     Returns
     -------
-    list of str, what a user should know about the join
+    Metadata
 
     Raises
     ------
     ManifestError
-        If the CSV cannot be read or joined, contradicts itself, names nothing that was found, or
-        names several recordings or encounters as if they were one.
+        If the CSV cannot be read, has no column to join it by, or contradicts itself.
     """
     table, columns = _read(metadata)
     files = next((columns[name] for name in _FILE_COLUMNS if name in columns), None)
@@ -52,21 +75,56 @@ def join_metadata(rows: list[dict[str, Any]], metadata: Place) -> list[str]:
         name = entry[key].replace("\\", "/").removeprefix("./")
         if name and entries.setdefault(name, entry) != entry:
             raise ManifestError(f"metadata {metadata}: two different rows for {key} {name!r}.")
+    return Metadata(metadata, key, files, columns, entries)
 
-    if key == columns.get("path"):
-        named = [row["path"] for row in rows]
-    elif key == files:
-        named = [PurePosixPath(row["path"]).name for row in rows]
+
+def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
+    """ManifestError if a table names none of the files that were listed, or gives one no time.
+
+    Parameters
+    ----------
+    rows : sequence of dict, with ``path`` and what :func:`~pseudorca.recordings.encounters.read_names`
+        says of it
+    table : Metadata
+    """
+    named = _named(rows, table)
+    if rows and not any(name in table.entries for name in named):
+        raise _names_nothing(rows, table)
+    start_column = table.columns.get("start_utc")
+    if start_column is not None:
+        for row, name in zip(rows, named, strict=True):
+            if start := table.entries.get(name, {}).get(start_column):
+                _time(start, row["path"])
+
+
+def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
+    """Add the columns of a table to the recordings it names.
+
+    Parameters
+    ----------
+    rows : list of dict, as from a scan; changed in place
+    table : Metadata
+
+    Returns
+    -------
+    list of str, what a user should know about the join
+
+    Raises
+    ------
+    ManifestError
+        If the table names nothing that was found, or names several recordings or encounters as if
+        they were one.
+    """
+    metadata, key, files = table.place, table.key, table.files
+    columns, entries = table.columns, table.entries
+    named = _named(rows, table)
+    if key == files and key != columns.get("path"):
         _refuse_ambiguous_files(entries, named, metadata)
-    else:
-        named = [_named_encounter(row, entries) for row in rows]
+    elif key != columns.get("path"):
         _refuse_ambiguous_encounters(rows, named, metadata)
     used = {name for name in named if name in entries}
     if rows and not used:
-        raise ManifestError(
-            f"metadata {metadata} names none of the {len(rows)} recordings in its column {key}: it "
-            f"has {next(iter(entries), 'no entry')!r}, the scan has {_example(rows[0], key, files)!r}."
-        )
+        raise _names_nothing(rows, table)
     relabelled = 0
     for row, name in zip(rows, named, strict=True):
         if name in entries:
@@ -100,6 +158,23 @@ def join_metadata(rows: list[dict[str, Any]], metadata: Place) -> list[str]:
     return notices
 
 
+def _named(rows: Sequence[Mapping[str, Any]], table: Metadata) -> list[str]:
+    """What the table would call each recording."""
+    if table.key == table.columns.get("path"):
+        return [row["path"] for row in rows]
+    if table.key == table.files:
+        return [PurePosixPath(row["path"]).name for row in rows]
+    return [_named_encounter(row, table.entries) for row in rows]
+
+
+def _names_nothing(rows: Sequence[Mapping[str, Any]], table: Metadata) -> ManifestError:
+    return ManifestError(
+        f"metadata {table.place} names none of the {len(rows)} recordings in its column {table.key}: "
+        f"it has {next(iter(table.entries), 'no entry')!r}, the scan has "
+        f"{_example(rows[0], table.key, table.files)!r}."
+    )
+
+
 def _read(metadata: Place) -> tuple[pd.DataFrame, dict[str, str]]:
     """Read the table as text, missing values (``NA`` as R writes it, too) as empty text."""
     try:
@@ -126,7 +201,7 @@ def _refuse_ambiguous_files(
             )
 
 
-def _named_encounter(row: dict[str, Any], entries: dict[str, dict[str, str]]) -> str:
+def _named_encounter(row: Mapping[str, Any], entries: dict[str, dict[str, str]]) -> str:
     """What the table calls the encounter of a row: its own name, or that of one of its folders."""
     candidates = [
         row["named_encounter"],
@@ -192,7 +267,7 @@ def _time(text: str, path: str) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _example(row: dict[str, Any], key: str, files: str | None) -> str:
+def _example(row: Mapping[str, Any], key: str, files: str | None) -> str:
     if key == files:
         return PurePosixPath(row["path"]).name
     if key.lower() == "path":

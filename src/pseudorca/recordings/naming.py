@@ -181,6 +181,26 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return compiled
 
 
+def check_time_format(time_format: str) -> None:
+    """ManifestError if this is no strptime format, such as ``%Y%m%d``."""
+    if "%" not in time_format:
+        raise ManifestError(_no_time_format(time_format, "it has no directive"))
+    try:
+        datetime.strptime("", time_format)
+    except ValueError as error:
+        if "directive" in str(error) or "stray" in str(error):
+            raise ManifestError(_no_time_format(time_format, str(error))) from error
+    except re.error as error:  # a directive that is given twice
+        raise ManifestError(_no_time_format(time_format, str(error))) from error
+
+
+def _no_time_format(time_format: str, why: str) -> str:
+    return (
+        f"--time-format {time_format!r} is not a strptime format: {why}. Expected one such as "
+        "%Y%m%d_%H%M%S."
+    )
+
+
 def _user_fields(text: str, match: re.Match[str], time_format: str | None) -> FileName:
     groups = {name: value for name, value in match.groupdict().items() if value}
     start, channel = None, None

@@ -24,6 +24,14 @@ def scan_project(
 ) -> dict[str, Any]:
     """Scan a folder (path or URL) into ``recordings`` and ``problems``, in place of what was there."""
     manifest = scan(folder, options=options, n_threads=n_threads, progress=progress)
+    problems = manifest.problems
+    if manifest.recordings.empty and problems.empty:
+        summary = _scan_summary(manifest) | {"folder": absolute(folder)}
+        summary["notices"].append(
+            f"There is no audio file below {folder}. Nothing was written; what the project held is as "
+            "it was. Give the folder that holds the recordings."
+        )
+        return summary
     others = _other_labels(manifest.recordings, options)
     problems = pd.concat([manifest.problems, _problems_kept(store, manifest.recordings)])
     store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of what is gone

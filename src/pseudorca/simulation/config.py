@@ -90,6 +90,8 @@ class SurveyConfig:
             raise SimulationError(
                 f"effect is {self.effect:g}: give standard deviations, 0 or more."
             )
+        if not math.isfinite(self.min_snr_db):
+            raise SimulationError(f"min_snr_db is {self.min_snr_db:g}: give decibels, such as 3.")
         for name, low in _LEAST.items():
             if getattr(self, name) < low:
                 raise SimulationError(f"{name} is {getattr(self, name)}: at least {low}.")

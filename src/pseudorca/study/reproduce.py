@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from pseudorca.backbones import backbone_info, load_backbone
+from pseudorca.formats.whole import removed_on_failure
 from pseudorca.progress import Progress
 from pseudorca.store import Store
 from pseudorca.study.as_published import run_published
@@ -58,8 +60,10 @@ def reproduce(
     """
     timed = _Timed(stages)
     folders = Folders(out)
-    store = Store(folders.project, create=True)
-    material = read_material(store, data, options, timed)
+    _check_networks(options)
+    with removed_on_failure(out):
+        store = Store(folders.project, create=True)
+        material = read_material(store, data, options, timed)
     networks = Networks(
         store, material, options, folders.kept, timed,
         device=device, batch_size=batch_size, n_threads=n_threads,
@@ -76,6 +80,14 @@ def reproduce(
         return write_page(
             folders, material, options, networks, straight, published, tables, timed.took
         )
+
+
+def _check_networks(options: StudyOptions) -> None:
+    """BackboneError if a network or its weights cannot be had; before any sound is read."""
+    for name in options.backbones:
+        backbone_info(name)
+    for name in options.backbones:
+        load_backbone(name, weights=options.weights.get(name, "official"))
 
 
 class _Timed:

@@ -89,8 +89,11 @@ class ForestHead(PlainHead):
 
     def __post_init__(self) -> None:
         check_weighing(self.name, self.balance)
-        if self.n_trees < 1 or self.min_leaf < 1:
-            raise HeadError("a forest has at least 1 tree, a leaf at least 1 clip.")
+        if not all(1 <= n < np.inf for n in (self.n_trees, self.min_leaf)):
+            raise HeadError(
+                f"n_trees {self.n_trees}, min_leaf {self.min_leaf}: expected at least 1 tree, and "
+                "1 clip a leaf."
+            )
         if self.features_share is not None and not 0 < self.features_share <= 1:
             raise HeadError(f"features_share {self.features_share}: expected more than 0, up to 1.")
 

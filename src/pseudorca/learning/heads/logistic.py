@@ -55,7 +55,7 @@ class LogisticHead(PlainHead):
     def __post_init__(self) -> None:
         check_weighing(self.name, self.balance)
         if self.c is not None and not 0 < self.c < np.inf:
-            raise HeadError(f"C = {self.c}: expected more than 0, and finite.")
+            raise HeadError(f"--c {self.c:g}: expected more than 0, and finite.")
 
     @property
     def chooses_settings(self) -> bool:

@@ -117,8 +117,12 @@ class GmmHead(PlainHead):
 
     def __post_init__(self) -> None:
         check_weighing(self.name, self.balance)
-        if min(self.n_components, self.n_axes, self.frame_size or 1) < 1:
-            raise HeadError("components, axes and the size of a frame must be at least 1.")
+        counts = (self.n_components, self.n_axes, self.frame_size or 1)
+        if not all(1 <= n < np.inf for n in counts):
+            raise HeadError(
+                f"n_components {counts[0]}, n_axes {counts[1]}, frame_size {counts[2]}: expected at "
+                "least 1 of each."
+            )
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedDensities:
         """Train. HeadError if there are fewer than two classes, or embeddings are no frames."""
@@ -154,8 +158,12 @@ class HmmHead(PlainHead):
 
     def __post_init__(self) -> None:
         check_weighing(self.name, self.balance)
-        if min(self.n_states, self.frame_size, self.n_iterations) < 1:
-            raise HeadError("states, the size of a frame and iterations must be at least 1.")
+        counts = (self.n_states, self.frame_size, self.n_iterations)
+        if not all(1 <= n < np.inf for n in counts):
+            raise HeadError(
+                f"n_states {counts[0]}, frame_size {counts[1]}, n_iterations {counts[2]}: expected at "
+                "least 1 of each."
+            )
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedDensities:
         """Train. HeadError if there are fewer than two classes, or embeddings are no frames."""

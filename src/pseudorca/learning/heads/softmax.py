@@ -49,13 +49,17 @@ class SoftmaxHead(PlainHead):
 
     def __post_init__(self) -> None:
         check_balance(self.balance)
-        if self.learning_rate <= 0 or not 0 <= self.momentum < 1:
+        if not (0 < self.learning_rate < np.inf and 0 <= self.momentum < 1):
             raise HeadError(
-                f"learning rate {self.learning_rate}, momentum {self.momentum}: expected more than "
-                "0, and 0 up to 1."
+                f"--learning-rate {self.learning_rate:g}, --momentum {self.momentum:g}: expected a "
+                "rate of more than 0, and a momentum from 0 up to 1."
             )
-        if min(self.n_epochs, self.step_epochs, self.batch_size) < 1:
-            raise HeadError("epochs, decay step and batch size must be at least 1.")
+        counts = (self.n_epochs, self.step_epochs, self.batch_size)
+        if not all(1 <= n < np.inf for n in counts):
+            raise HeadError(
+                f"epochs {counts[0]}, decay step {counts[1]}, batch size {counts[2]}: expected at "
+                "least 1 of each."
+            )
 
     @property
     def chooses_epoch(self) -> bool:

@@ -97,7 +97,9 @@ class SvmHead(PlainHead):
     def __post_init__(self) -> None:
         check_weighing(self.name, self.balance)
         if not (0 < self.c < np.inf and 0 < self.width < np.inf):
-            raise HeadError(f"C = {self.c}, width = {self.width}: expected more than 0, finite.")
+            raise HeadError(
+                f"--c {self.c:g}, width {self.width:g}: expected more than 0, and finite."
+            )
 
     def penalised_as(self, n_clips: int, n_rows: int) -> Head:
         return replace(self, c=self.c * n_clips / n_rows)

@@ -155,11 +155,11 @@ class FineTunedHead(Augmentation, PlainHead):
             if getattr(self, name) not in valid:
                 raise HeadError(unknown_name(name, str(getattr(self, name)), valid))
         for name in ("learning_rate", "layer_decay", "n_epochs", "batch_size", "devices"):
-            if not getattr(self, name) > 0:
-                raise HeadError(f"{name} {getattr(self, name)}: expected more than 0.")
+            if not 0 < getattr(self, name) < np.inf:
+                raise HeadError(f"{name} {getattr(self, name)}: expected more than 0, and finite.")
         for name in ("weight_decay", "gradient_norm", "focal_gamma", "patience"):
-            if getattr(self, name) < 0:
-                raise HeadError(f"{name} {getattr(self, name)}: expected 0 or more.")
+            if not 0 <= getattr(self, name) < np.inf:
+                raise HeadError(f"{name} {getattr(self, name)}: expected 0 or more, and finite.")
         for name in ("momentum", "label_smoothing", "dropout", "warm_up"):
             if not 0 <= getattr(self, name) < 1:
                 raise HeadError(f"{name} {getattr(self, name)}: expected from 0 up to 1.")
