@@ -81,21 +81,37 @@ def test_json_is_one_object_on_stdout_and_messages_go_to_stderr(folder, tmp_path
     assert (result["n_encounters"], result["n_problems"], result["problems"]) == (6, 0, [])
 
 
-def test_mistakes_are_one_line_on_stderr_and_status_2(folder, tmp_path):
-    for arguments, expected in (
-        (["scan", str(folder / "nowhere"), "-p", str(tmp_path / "a")], "is not a folder"),
-        (["train", "-p", str(tmp_path / "b")], "Begin with: pseudorca scan"),
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["scan", "data/nowhere", "-p", "a"], "is not a folder"),
+        (["train", "-p", "b"], "Begin with: pseudorca scan"),
         (["backbones", "resnet81"], "Did you mean"),
-        (["scan", str(folder), "-p", str(folder)], "is not empty"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", "from pseudorca.cli import main; main()", *arguments],
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 2, done
-        assert done.stdout == ""
-        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-        assert expected in done.stderr
+        (["scan", "data", "-p", "data"], "is not empty"),
+    ],
+)
+def test_mistakes_are_one_line_on_stderr_and_status_2(
+    arguments, expected, folder, monkeypatch, capsys
+):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr(sys, "argv", ["pseudorca", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    said = capsys.readouterr()
+    assert stop.value.code == 2
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1, said.err
+    assert expected in said.err
+
+
+def test_a_process_ends_with_the_status_of_a_mistake(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", "from pseudorca.cli import main; main()",
+         "scan", str(tmp_path / "nowhere"), "-p", str(tmp_path / "a")],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
 def test_demo_of_one_population_ends_before_the_slow_part(folder, tmp_path):

@@ -60,7 +60,7 @@ def build_original(name: str) -> nn.Module:
     return torchvision.models.get_model(name, weights=None, **arguments).eval()
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)  # all of them take gigabytes
 def original(name: str) -> nn.Module:
     """A random network whose batch statistics are those of its activations, as if trained."""
     network = build_original(name)
@@ -613,35 +613,42 @@ def operations(name: str) -> float:
     return next(iter(torchvision.models.get_model_weights(name))).meta["_ops"]
 
 
-@pytest.mark.slow
-def test_every_network_loads_a_local_file_and_embeds(tmp_path):
-    torch.set_flush_denormal(True)  # untrained deep networks fade to numbers that are slow
-    path = tmp_path / "weights.safetensors"
-    for name in TORCHVISION:  # the others have tests of their own
-        info = backbone_info(name)
-        if info.n_parameters > MANY and name != "vgg16":
-            continue
-        network = build_original(name)
-        tensors = network.state_dict()
-        if name.startswith("vit_"):  # as the official files name them
-            tensors = {
-                n.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): t
-                for n, t in tensors.items()
-            }
-        save_file(tensors, path)
-        backbone = load_backbone(name, weights=path)
-        path.unlink()
-        assert backbone.input_size == info.input_size
-        batch = pictures(1, backbone.input_size)
-        embedding = backbone(batch)
-        assert embedding.shape == (1, backbone.embedding_size), name
-        assert embedding.isfinite().all(), name
-        if operations(name) < 5 or name == "vgg16":  # the others are larger sizes of the same
-            expected = input_of_last_layer(network, backbone.normalise(batch))
-            scale = float(expected.abs().max())
-            assert scale > 0, name
-            torch.testing.assert_close(embedding, expected, rtol=1e-4, atol=1e-4 * scale, msg=name)
+@pytest.fixture
+def fast_when_faint() -> Iterator[None]:
+    """Untrained deep networks fade to numbers that are slow unless they are taken as zero."""
+    torch.set_flush_denormal(True)
+    yield
     torch.set_flush_denormal(False)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fast_when_faint")
+@pytest.mark.parametrize(
+    "name",  # the others have tests of their own
+    [n for n in TORCHVISION if backbone_info(n).n_parameters <= MANY or n == "vgg16"],
+)
+def test_every_network_loads_a_local_file_and_embeds(name, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    network = build_original(name)
+    tensors = network.state_dict()
+    if name.startswith("vit_"):  # as the official files name them
+        tensors = {
+            n.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): t
+            for n, t in tensors.items()
+        }
+    save_file(tensors, path)
+    backbone = load_backbone(name, weights=path)
+    path.unlink()
+    assert backbone.input_size == backbone_info(name).input_size
+    batch = pictures(1, backbone.input_size)
+    embedding = backbone(batch)
+    assert embedding.shape == (1, backbone.embedding_size)
+    assert embedding.isfinite().all()
+    if operations(name) < 5 or name == "vgg16":  # the others are larger sizes of the same
+        expected = input_of_last_layer(network, backbone.normalise(batch))
+        scale = float(expected.abs().max())
+        assert scale > 0
+        torch.testing.assert_close(embedding, expected, rtol=1e-4, atol=1e-4 * scale)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.heads.svm import SvmHead
 from pseudorca.learning.tuning import TunedHead, Tuning, tune
 
-from .test_heads import make_set
+from .conftest import make_set
 
 CLASSIC = [SvmHead(), ForestHead(n_trees=30), GmmHead(n_axes=5), HmmHead(n_states=2, frame_size=3)]
 

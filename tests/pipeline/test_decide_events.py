@@ -85,9 +85,7 @@ def test_wanted_precision_that_27_calls_cannot_show_leaves_all_undecided(banter,
     refused = decide_events(banter, tmp_path / "a", options=EventOptions(wanted=0.9))
     assert refused["operating_point"]["label"]["shown"] is False
     assert refused["decisions"]["X33"] == 0
-    assert any(
-        "0.9 of the events called X33 are right is not shown" in n for n in refused["notices"]
-    )
+    assert any("0.9" in n and "X33" in n and "not shown" in n for n in refused["notices"])
     shown = decide_events(banter, tmp_path / "b", options=EventOptions(wanted=0.85))
     assert shown["operating_point"]["label"]["shown"] is True
     assert shown["decisions"]["X33"] > 0
@@ -164,7 +162,7 @@ def test_broken_rows_are_kept_undecided_with_their_reason(others, tmp_path):
     assert (result["n_events"], result["n_problems"], result["n_scored"]) == (240, 2, 238)
     events = pd.read_csv(result["files"]["event"]).set_index("event")
     assert (events.loc[["E2", "E8"], "decision"] == "undecided").all()
-    assert events.loc["E8", "reason"] == "broken row (2 cells, the header has 4)"
+    assert re.search(r"broken row.*2 cells.*4", events.loc["E8", "reason"])
     assert len(pd.read_csv(result["files"]["problem"])) == 2
     page = tmp_path / "page.html"
     write_events_report(result, page)
@@ -211,8 +209,8 @@ def test_page_says_the_claim_and_what_it_does_not_cover(decided, tmp_path):
     html = target.read_text(encoding="utf-8")
     assert (made["n_sections"], made["n_figures"]) == (7, html.count("<svg "))
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html))
-    assert "27 were Pseudorca" in text
-    assert "more than 0.895 of such calls are right" in text
+    assert re.search(r"27 \w+ Pseudorca", text)
+    assert "more than 0.895" in text
     assert "Which events trained the classifier" in text
     assert "<script" not in html
     assert not re.search(r'(?:src|href)="(?!#|data:)', html)

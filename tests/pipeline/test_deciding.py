@@ -66,7 +66,7 @@ def test_an_error_rate_that_cannot_be_claimed_leaves_all_undecided(trained: Stor
     result = workflow.predict_project(trained, decision=DecisionOptions(max_error=0.01))
     assert result["encounters_per_class"] == {"undecided": 4}
     assert result["thresholds"]["encounter"]["chosen"] is None
-    assert any("smallest rate that can be claimed" in notice for notice in result["notices"])
+    assert any("can be claimed" in notice for notice in result["notices"])
     assert set(encounters(result)["reason"]) == {"the wanted error rate cannot be claimed"}
     claimed = result["thresholds"]["encounter"]["smallest_that_can_be_claimed"]
     assert claimed >= 1 - 0.01 ** (1 / 8)  # 8 encounters, none wrong, five looks

@@ -155,8 +155,8 @@ def test_several_networks_and_other_verbs_refuse_it_in_words(embedded: Store) ->
 _TRAIN = """
 import sys
 from pseudorca.cli import main
-sys.argv[1:] = ["train", "--project", sys.argv[1], "--head", "finetuned", "--epochs", "4",
-                "--head-set", "stages=3", "--head-set", "background=0.5"]
+sys.argv[1:] = ["train", "--project", sys.argv[1], "--head", "finetuned", "--epochs", "3",
+                "--head-set", "stages=1", "--head-set", "background=0.5"]
 main()
 """
 
