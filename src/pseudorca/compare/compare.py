@@ -148,12 +148,6 @@ def compare_project(
     for head in heads.values():
         Recipe(head).check_learns_from_embeddings()
     for name in options.classic:
-        if name not in CLASSIC:
-            raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
-    heads = {name: make_head(name, seed=options.seed) for name in options.heads}
-    for head in heads.values():
-        refuse_fine_tuning(head)
-    for name in options.classic:
         _embed_classic(store, name, recordings, clips, progress, stage)
     computed = time.monotonic()
     material = _material(store, recordings, clips, heads, options)
