@@ -22,10 +22,12 @@ import pandas as pd
 import scipy.stats
 
 from pseudorca import project as workflow
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.learning.heads.logistic import LogisticHead
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import Store
 
@@ -78,9 +80,9 @@ def survey(effect: float, confound: float, seed: int) -> dict[str, object]:
         folder = Path(name)
         simulate_survey(folder / "survey", config)
         store = Store(folder / "project", create=True)
-        workflow.scan_project(store, folder / "survey" / "recordings", ScanOptions())
-        workflow.clip_project(store, ClipOptions())
-        embedded = workflow.embed_project(store, workflow.EmbedderOptions())
+        scan_project(store, folder / "survey" / "recordings", ScanOptions())
+        clips_project(store, ClipOptions())
+        embedded = embed_project(store, EmbedderOptions())
         found = workflow.audit_project(
             store,
             LogisticHead(c=0.01),
@@ -107,7 +109,7 @@ def survey(effect: float, confound: float, seed: int) -> dict[str, object]:
         "p_background_network": p_values.get(background),
         "n_clips": found["n_clips"],
         "n_clips_without_background": found["background"]["n_clips_without"],
-        "embedder_id": embedded["embedder_id"],
+        "embedder_id": embedded.embedder_id,
     }
 
 

@@ -22,10 +22,11 @@ from pseudorca.embedding.stream import embed_clips
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.learning.heads.logistic import LogisticHead
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
-from pseudorca.store import Store
+from pseudorca.recordings.scan import scan_project
+from pseudorca.store import EMBEDDER_FOLDER, Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SPLITS = {
@@ -101,8 +102,8 @@ def run(folder: Path, data: Path, weights: str, padding: str) -> None:
     """Print a row per front end."""
     store = Store(folder / "project", create=True)
     metadata = metadata_with_groups(data, folder)
-    workflow.scan_project(store, data, ScanOptions(metadata=metadata))
-    workflow.clip_project(store, ClipOptions(window_s=3.0, max_per_recording=10))
+    scan_project(store, data, ScanOptions(metadata=metadata))
+    clips_project(store, ClipOptions(window_s=3.0, max_per_recording=10))
     recordings, clips = store.read("recordings"), store.read("clips")
     clips = clips[clips["label"].notna()].reset_index(drop=True)
     for name, front_end in FRONT_ENDS.items():
@@ -111,7 +112,7 @@ def run(folder: Path, data: Path, weights: str, padding: str) -> None:
             backbone = with_symmetric_padding(backbone)
         embedder = Embedder(front_end, backbone)
         embed_clips(clips, recordings, embedder, store)
-        save_embedder(embedder, store.folder / workflow.EMBEDDER_FOLDER)
+        save_embedder(embedder, store.folder / EMBEDDER_FOLDER)
         found = workflow.evaluate_project(
             store, LogisticHead(), list(SPLITS.values()), units=["recording"]
         )["results"]

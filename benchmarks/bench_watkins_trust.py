@@ -16,11 +16,15 @@ from pathlib import Path
 import pandas as pd
 
 from pseudorca import project as workflow
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.learning.heads.logistic import LogisticHead
-from pseudorca.project import AuditOptions, DecisionOptions
+from pseudorca.prediction.predict import predict_project
+from pseudorca.prediction.rules import DecisionOptions
+from pseudorca.project import AuditOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
-from pseudorca.report.report import write_report
+from pseudorca.recordings.scan import scan_project
+from pseudorca.report.report import report_project
 from pseudorca.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -75,8 +79,8 @@ def two_classes(root: Path) -> Path:
 
 def report(store: Store, folder: Path, network: str, options: dict, n_permutations: int) -> None:
     """Run the verbs on one problem with one network and print what came out."""
-    workflow.scan_project(store, folder, ScanOptions(metadata=folder / "metadata.csv"))
-    workflow.embed_project(store, workflow.EmbedderOptions(network, **options))
+    scan_project(store, folder, ScanOptions(metadata=folder / "metadata.csv"))
+    embed_project(store, EmbedderOptions(network, **options))
     head = LogisticHead()
     splits = [Split("encounter", n_repeats=3), Split("random", n_repeats=3)]
     splits.append(Split("leave-one-outing-out"))
@@ -108,12 +112,12 @@ def report(store: Store, folder: Path, network: str, options: dict, n_permutatio
     for name, sounds in NO_SPECIES.items():
         for rate in (None, *ERRORS):
             decision = DecisionOptions(max_error=rate)
-            found = workflow.predict_project(store, [sounds], decision=decision)
-            counts = found["recordings_per_class"]
+            found = predict_project(store, [sounds], decision=decision)
+            counts = found.recordings_per_class
             n, undecided = sum(counts.values()), counts.get("undecided", 0)
             shown = "any" if rate is None else rate
             print(f"| {name} | {shown} | {n} | {undecided} | {n - undecided} |", flush=True)
-    write_report(store, store.folder / "report.html")
+    report_project(store, store.folder / "report.html")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from pseudorca import project as workflow
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 
 RATE = 32_000
@@ -60,13 +61,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scanned(survey: Path, tmp_path: Path) -> Store:
     """A project that has been scanned and nothing else."""
     store = Store(tmp_path / "project", create=True)
-    workflow.scan_project(store, survey, ScanOptions())
+    scan_project(store, survey, ScanOptions())
     return store
 
 
 @pytest.fixture
 def embedded(scanned: Store, weights: Path) -> Store:
     """A project with clips and embeddings."""
-    workflow.clip_project(scanned, ClipOptions())
-    workflow.embed_project(scanned, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    clips_project(scanned, ClipOptions())
+    embed_project(scanned, EmbedderOptions(BACKBONE, str(weights)))
     return scanned

@@ -14,13 +14,15 @@ from pseudorca.audit.audit import sample_clips
 from pseudorca.cli import app
 from pseudorca.embedding.augmentation import measured as parts
 from pseudorca.embedding.augmentation.apart import BackgroundFrontEnd
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.joint import load_embedders
 from pseudorca.errors import AudioError, FoldError
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.recordings import audio
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import Store
 
@@ -51,9 +53,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Store:
                 name = f"201707{10 + encounter}_0312{clip:02d}_ch05_sel{clip:02d}.wav"
                 sf.write(folder / name, sound, RATE, subtype="PCM_16")
     store = Store(root / "project", create=True)
-    workflow.scan_project(store, root / "survey", ScanOptions())
-    workflow.clip_project(store, ClipOptions())
-    workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    scan_project(store, root / "survey", ScanOptions())
+    clips_project(store, ClipOptions())
+    embed_project(store, EmbedderOptions(BACKBONE, str(weights)))
     return store
 
 
@@ -217,9 +219,9 @@ def test_audit_of_a_simulated_survey_is_right_about_the_recorder(tmp_path, effec
     )  # fmt: skip
     simulate_survey(tmp_path / "survey", config)
     store = Store(tmp_path / "project", create=True)
-    workflow.scan_project(store, tmp_path / "survey" / "recordings", ScanOptions())
-    workflow.clip_project(store, ClipOptions())
-    workflow.embed_project(store, workflow.EmbedderOptions())
+    scan_project(store, tmp_path / "survey" / "recordings", ScanOptions())
+    clips_project(store, ClipOptions())
+    embed_project(store, EmbedderOptions())
     options = workflow.AuditOptions(n_permutations=39, quick=True)
     found = workflow.audit_project(store, HEAD, Split("encounter"), options)
     assert (found["verdict"] == "recorder") == (confound == 1.0)

@@ -12,11 +12,13 @@ from pseudorca import cli
 from pseudorca import project as workflow
 from pseudorca.compare import compare as compare_stage
 from pseudorca.compare.choosing import NESTED
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.embedder import load_embedder
 from pseudorca.embedding.known import known_embedders
 from pseudorca.errors import PseudorcaError
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.registry import make_head
+from pseudorca.prediction.predict import predict_project
 from pseudorca.recordings.folds import Split
 from pseudorca.store import EMBEDDER_FOLDER, Store
 
@@ -79,8 +81,8 @@ def test_classic_features_do_not_become_the_embedder_of_the_project(
 
 
 def test_embedders_of_one_network_are_told_apart(embedded: Store, weights: Path) -> None:
-    options = workflow.EmbedderOptions(BACKBONE, str(weights), settings=(("levels", "pcen"),))
-    workflow.embed_project(embedded, options)
+    options = EmbedderOptions(BACKBONE, str(weights), settings=(("levels", "pcen"),))
+    embed_project(embedded, options)
     names = [one.name for one in known_embedders(embedded)]
     assert names == [f"{BACKBONE} (levels db)", f"{BACKBONE} (levels pcen)"]
 
@@ -154,15 +156,15 @@ def test_classic_heads_do_the_whole_job(embedded: Store, name: str) -> None:
     trained = workflow.train_project(embedded, head)
     again = Classifier.load(Path(trained["classifier"]))
     assert again.classifier_id == trained["classifier_id"]
-    result = workflow.predict_project(embedded)
-    assert result["n_problems"] == 0
+    result = predict_project(embedded)
+    assert len(result.problems) == 0
 
 
 @pytest.mark.slow
 def test_a_markov_model_is_trained_on_frames(embedded: Store) -> None:
-    workflow.embed_project(embedded, workflow.EmbedderOptions("mfcc_frames"))
+    embed_project(embedded, EmbedderOptions("mfcc_frames"))
     trained = workflow.train_project(embedded, make_head("hmm", n_states=2, n_iterations=5))
-    result = workflow.predict_project(embedded)
-    encounters = pd.read_csv(Path(result["output"]) / "encounters.csv")
+    result = predict_project(embedded)
+    encounters = pd.read_csv(result.output / "encounters.csv")
     assert set(encounters["most_probable"]) == {"Insular"}  # as they were made
     assert set(trained["classes"]) == {"Insular", "Pelagic"}

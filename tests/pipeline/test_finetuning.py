@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from pseudorca import project as workflow
 from pseudorca.backbones import load_backbone
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.joint import load_embedders
 from pseudorca.embedding.network_inputs import keep_inputs
@@ -21,8 +22,9 @@ from pseudorca.errors import AudioError, HeadError, StoreError
 from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.registry import make_head
+from pseudorca.prediction.predict import predict_project
 from pseudorca.recordings import audio
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.report.contents import is_saved, read_project
 from pseudorca.store import EMBEDDER_FOLDER, Store
@@ -35,8 +37,8 @@ QUICK = make_head("finetuned", n_epochs=2, stages=2)
 @pytest.fixture
 def embedded(scanned: Store) -> Store:
     """A project embedded by the network in the box."""
-    workflow.clip_project(scanned, ClipOptions())
-    workflow.embed_project(scanned, workflow.EmbedderOptions())
+    clips_project(scanned, ClipOptions())
+    embed_project(scanned, EmbedderOptions())
     return scanned
 
 
@@ -126,7 +128,7 @@ def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, sur
     assert is_saved(project, project.evaluations[0])
     assert "fine-tuned (the last 2 of its stages" in project.evaluations[0].head
     assert not (embedded.folder / "finetuning").exists()
-    workflow.predict_project(embedded, [survey / "Unknown"])
+    predict_project(embedded, [survey / "Unknown"])
     name = "Lasker_AC_90/20170710_031202_ch05_sel02.wav"
     with audio.Reader(survey / "Unknown" / name) as reader:
         sound = reader.read(0, 3 * RATE).ravel()

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from pseudorca import cli
 from pseudorca import project as workflow
 from pseudorca.embedding.augmentation.copies import referring
+from pseudorca.embedding.computing import Computing
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.joint import load_embedders
 from pseudorca.errors import ClassifierError, HeadError
 from pseudorca.evaluation.encounter_accuracy import rightness
@@ -28,7 +30,8 @@ from pseudorca.learning.preparation import Preparation, prepared_set
 from pseudorca.learning.recipe import arguments_of
 from pseudorca.pages.blocks import Commands
 from pseudorca.prediction import predictor as scores
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.prediction.predict import predict_project
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.report.answer import answer_section
 from pseudorca.report.contents import headline, is_saved, read_project
@@ -36,14 +39,14 @@ from pseudorca.store import EMBEDDER_FOLDER, Store
 
 HEAD = LogisticHead(c=0.1)
 ALL = Preparation(views=True, test_views=True, reference="minus")
-OPTIONS = workflow.EmbedderOptions("logmel", n_views=2, n_test_views=1, reference=True)
+OPTIONS = EmbedderOptions("logmel", n_views=2, n_test_views=1, reference=True)
 
 
 @pytest.fixture
 def prepared(scanned: Store) -> Store:
     """A project with altered copies and backgrounds."""
-    workflow.clip_project(scanned, ClipOptions())
-    workflow.embed_project(scanned, OPTIONS)
+    clips_project(scanned, ClipOptions())
+    embed_project(scanned, OPTIONS)
     return scanned
 
 
@@ -56,32 +59,30 @@ def labelled(store: Store, preparation: Preparation):
 
 
 def test_copies_are_made_once_and_made_good_where_some_are_missing(scanned: Store) -> None:
-    workflow.clip_project(scanned, ClipOptions())
-    first = workflow.embed_project(scanned, OPTIONS)
+    clips_project(scanned, ClipOptions())
+    first = embed_project(scanned, OPTIONS)
     n = int(scanned.read("clips")["label"].notna().sum())
-    assert first["n_new_views"] == 3 * 2 * n  # each with its background
-    assert first["n_new_backgrounds"] == n
-    again = workflow.embed_project(scanned, OPTIONS)
-    assert (again["n_new"], again["n_new_views"], again["n_new_backgrounds"]) == (0, 0, 0)
-    more = workflow.embed_project(
-        scanned, workflow.EmbedderOptions("logmel", n_views=3, n_test_views=1, reference=True)
+    assert first.n_new_views == 3 * 2 * n  # each with its background
+    assert first.n_new_backgrounds == n
+    again = embed_project(scanned, OPTIONS)
+    assert (again.n_new, again.n_new_views, again.n_new_backgrounds) == (0, 0, 0)
+    more = embed_project(
+        scanned, EmbedderOptions("logmel", n_views=3, n_test_views=1, reference=True)
     )
-    assert more["n_new_views"] == 2 * n
+    assert more.n_new_views == 2 * n
 
 
 @pytest.mark.slow
 def test_other_processes_make_the_same_copies(scanned: Store, survey: Path, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    workflow.clip_project(scanned, ClipOptions())
+    clips_project(scanned, ClipOptions())
     other = Store(shutil.copytree(scanned.folder, tmp_path / "other"))
-    both = workflow.EmbedderOptions(
-        "logmel+mean_spectrum", n_views=1, n_test_views=1, reference=True
-    )
+    both = EmbedderOptions("logmel+mean_spectrum", n_views=1, n_test_views=1, reference=True)
     tables = []
-    for store, computing in ((scanned, None), (other, workflow.Computing(n_workers=1))):
-        workflow.embed_project(store, both, computing=computing)
+    for store, computing in ((scanned, None), (other, Computing(n_workers=1))):
+        embed_project(store, both, computing=computing)
         workflow.train_project(store, HEAD, preparation=ALL)
-        workflow.predict_project(store, [survey / "Insular"], computing=computing)
+        predict_project(store, [survey / "Insular"], computing=computing)
         names = store._database.list_tables(limit=1000).tables
         tables.append(
             {
@@ -133,8 +134,8 @@ def test_training_and_prediction_prepare_alike(
     clips, data, _ = labelled(prepared, made)
     expected = mean_said(classifier.head, data.vectors, data.heard_again)
     folders = [survey / "Insular", survey / "Pelagic"]
-    predicted = workflow.predict_project(prepared, folders)
-    assert predicted["n_clips"] == len(clips)
+    predicted = predict_project(prepared, folders)
+    assert predicted.n_clips == len(clips)
     scores = prepared.read("scores", where="split_id = ''")
     table = scores.pivot(index="clip_id", columns="population", values="score")
     found = table.loc[clips["clip_id"], classifier.classes].to_numpy()
@@ -241,7 +242,7 @@ def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> 
     assert honest.recipe_id != plain.recipe_id
     assert is_saved(project, honest)
     assert "learned from views, centred by platform" in honest.head
-    workflow.embed_project(prepared, replace(OPTIONS, n_views=3))  # other copies, another recipe
+    embed_project(prepared, replace(OPTIONS, n_views=3))  # other copies, another recipe
     workflow.evaluate_project(prepared, HEAD, split, preparation=made)
     others = [e for e in read_project(prepared).evaluations if not is_saved(project, e)]
     assert len(others) == 2
@@ -328,7 +329,7 @@ def test_a_portion_without_what_is_centred_by_does_not_end_a_prediction(
     sound = next((survey / "Unknown").glob("*/*.wav"))
     (strange / "cut.wav").write_bytes(sound.read_bytes())
     with pytest.raises(ClassifierError, match="centred by platform, and none"):
-        workflow.predict_project(prepared, [strange])
-    said = workflow.predict_project(prepared, [survey / "Pelagic", strange])
-    assert said["n_clips"] > 0
-    assert any("1 of 13 recordings have no platform" in text for text in said["notices"])
+        predict_project(prepared, [strange])
+    said = predict_project(prepared, [survey / "Pelagic", strange])
+    assert said.n_clips > 0
+    assert any("1 of 13 recordings have no platform" in text for text in said.notices)

@@ -12,13 +12,15 @@ from typer.testing import CliRunner
 
 from pseudorca import project as workflow
 from pseudorca.cli import app
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
-from pseudorca.prediction.rules import decision_rules
-from pseudorca.project import AuditOptions, DecisionOptions
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.prediction.rules import DecisionOptions, decision_rules
+from pseudorca.project import AuditOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 
 from .conftest import BACKBONE, RATE, whistle
@@ -41,9 +43,9 @@ def project(root: Path, weights: Path, folder_of: dict[str, str], *, silent: str
                     sound[-RATE] = 2**-15  # one bit of the last clip is set
                 sf.write(folder / f"{label}{encounter}{clip}.wav", sound, RATE, subtype="PCM_16")
     store = Store(root / "project", create=True)
-    workflow.scan_project(store, root / "survey", ScanOptions())
-    workflow.clip_project(store, ClipOptions())
-    workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    scan_project(store, root / "survey", ScanOptions())
+    clips_project(store, ClipOptions())
+    embed_project(store, EmbedderOptions(BACKBONE, str(weights)))
     return store
 
 
@@ -125,7 +127,7 @@ def test_events_whose_species_was_met_in_one_survey_only_claim_nothing(
         }
     )
     table.to_csv(tmp_path / "events.csv", index=False)
-    arguments = ["decide", "--events", str(tmp_path / "events.csv"), "--out", str(tmp_path / "out")]
+    arguments = ["events", str(tmp_path / "events.csv"), "--out", str(tmp_path / "out")]
     arguments += ["--event", "event", "--score", "score", "--truth", "seen", "--positive", "minke"]
     arguments += ["--survey", "cruise", "--verified", "all", "--called", "none", "--filter", "none"]
     done = CliRunner().invoke(app, arguments + ["--json"] * as_json)

@@ -16,10 +16,11 @@ from pseudorca.learning.calibration import Calibrator, Prior
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.units import aggregate
 from pseudorca.prediction.decisions import DECISION_COLUMNS, Rule, decide
-from pseudorca.recordings.clips import ClipOptions, cut
+from pseudorca.recordings.clips import ClipOptions, clips_project, cut
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
-from pseudorca.report.report import write_report
+from pseudorca.recordings.scan import scan_project
+from pseudorca.report.report import report_project
 from pseudorca.store import Store
 
 ODD = 'Insular <b>&"$x$'
@@ -50,8 +51,8 @@ def write_recordings(root: Path, *, n_encounters: int = 5, n_each: int = 2) -> N
 def scanned_project(folder: Path, **options: Any) -> Store:
     write_recordings(folder / "survey", **options)
     store = Store(folder / "project", create=True)
-    workflow.scan_project(store, folder / "survey", ScanOptions(), n_threads=1)
-    workflow.clip_project(store, ClipOptions(window_s=0.4))
+    scan_project(store, folder / "survey", ScanOptions(), n_threads=1)
+    clips_project(store, ClipOptions(window_s=0.4))
     return store
 
 
@@ -127,9 +128,10 @@ def full_project(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="session")
-def full_report(full_project: Store) -> dict[str, Any]:
-    """The result of ``write_report`` for the full project, with the page under ``html``."""
+def full_report(full_project: Store) -> SimpleNamespace:
+    """The result of ``report_project`` for the full project, its page and its progress."""
     calls: list[tuple[int, int]] = []
     target = full_project.folder / "deep" / "report.html"
-    result = write_report(full_project, target, progress=lambda *done: calls.append(done))
-    return result | {"html": target.read_text(encoding="utf-8"), "progress": calls}
+    result = report_project(full_project, target, progress=lambda *done: calls.append(done))
+    html = target.read_text(encoding="utf-8")
+    return SimpleNamespace(result=result, html=html, progress=calls)

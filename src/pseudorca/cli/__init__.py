@@ -1,4 +1,5 @@
-"""The command line: one verb per stage, each a thin wrapper around :mod:`pseudorca.project`.
+"""The command line: one verb per stage, options in, words out, over
+:class:`pseudorca.project.Project` or a plain function.
 
 An error that a user can mend is one line on stderr and exit status 2. Verbs import what they need
 when they run (torch takes seconds), so that ``--help`` is at once there.
@@ -21,6 +22,7 @@ from pseudorca.cli import (
     demo,
     embed,
     evaluate,
+    events,
     folds,
     predict,
     report,
@@ -62,6 +64,7 @@ for _verb in (
     demo.demo,
     backbones.backbones,
     contours.contours,
+    events.events,
 ):
     app.command()(_verb)
 

@@ -13,12 +13,11 @@ from pseudorca.errors import PseudorcaError
 if TYPE_CHECKING:
     from pseudorca.learning.heads.base import Head
     from pseudorca.learning.preparation import Preparation
-    from pseudorca.project import DecisionOptions
     from pseudorca.recordings.folds import Split
     from pseudorca.store import Store
 
 
-class Pad(StrEnum):
+class Padding(StrEnum):
     tile = "tile"
     zero = "zero"
     drop = "drop"
@@ -45,7 +44,7 @@ class Balance(StrEnum):
     weights = "weights"
 
 
-class Precision(StrEnum):
+class PrecisionName(StrEnum):
     auto = "auto"
     float32 = "float32"
     mixed = "mixed"
@@ -61,7 +60,7 @@ class Conflict(StrEnum):
     drop = "drop"
 
 
-class Format(StrEnum):
+class FormatName(StrEnum):
     csv = "csv"
     parquet = "parquet"
     raven = "raven"
@@ -71,7 +70,8 @@ class Format(StrEnum):
     banter = "banter"
 
 
-Project = Annotated[Path, typer.Option("--project", "-p", help="Project folder.")]
+ProjectFolder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.")]
+Project = ProjectFolder  # until the verbs train, evaluate, compare and audit call Project
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
@@ -79,17 +79,18 @@ Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads that do the work; one per core.")
 ]
 
-Workers = Annotated[
+WorkerCount = Annotated[
     int | None,
     typer.Option(
         "--workers", min=1, help="Processes on this machine that do the work; without it, this one."
     ),
 ]
 
-Cluster = Annotated[
+ClusterAddress = Annotated[
     str | None,
     typer.Option(
-        help="Address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers do it."
+        "--cluster",
+        help="Address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers do it.",
     ),
 ]
 
@@ -116,8 +117,8 @@ TimeFormat = Annotated[
 
 Device = Annotated[str, typer.Option(help="auto, cpu, or cuda (cuda:1, ...).")]
 
-Precise = Annotated[
-    Precision, typer.Option(help="auto: mixed precision on a GPU, float32 elsewhere.")
+PrecisionChoice = Annotated[
+    PrecisionName, typer.Option(help="auto: mixed precision on a GPU, float32 elsewhere.")
 ]
 
 BatchSize = Annotated[
@@ -218,8 +219,6 @@ Prepare = Annotated[
 
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of whatever is random.")]
 
-Folds = Annotated[int, typer.Option(min=2, help="Folds, where the split has any.")]
-
 Repeats = Annotated[int, typer.Option(min=1, help="Times the split is drawn anew.")]
 
 GroupBy = Annotated[
@@ -229,16 +228,17 @@ GroupBy = Annotated[
     ),
 ]
 
-Prior = Annotated[
+PriorText = Annotated[
     str,
     typer.Option(
+        "--prior",
         help="How frequent the classes are where these recordings come from: uniform, train (as many "
-        "as there are training encounters), or shares such as Insular=0.14,Pelagic=0.86."
+        "as there are training encounters), or shares such as Insular=0.14,Pelagic=0.86.",
     ),
 ]
 
 Formats = Annotated[
-    list[Format] | None,
+    list[FormatName] | None,
     typer.Option("--format", help="Of what is written. Repeatable. Without: csv."),
 ]
 
@@ -282,14 +282,12 @@ SPLIT_HELP = (
 _open_projects = ExitStack()
 
 
-def open_store(project: Path, *, create: bool = False) -> Any:
-    """Open a project until the verb is done; another process that works on it is waited for."""
+def open_store(project: Path) -> Any:
+    """Open a project for a verb that does not call Project yet: train, evaluate, compare, audit."""
+    from pseudorca.access import locked
     from pseudorca.store import Store
 
-    store = Store(project, create=create)
-    waiting = f"Another pseudorca works on {project}: waiting until it is done (Ctrl-C to stop)."
-    _open_projects.enter_context(store.lock(lambda: typer.echo(waiting, err=True)))
-    return store
+    return _open_projects.enter_context(locked(Store(project)))
 
 
 def close_projects() -> None:
@@ -361,7 +359,7 @@ def tuned_head_from(
 def splits_from(
     names: list[str], group_by: str | None, n_folds: int, n_repeats: int, seed: int | None
 ) -> list["Split"]:
-    from pseudorca.recordings.folds import STUDY_SEED, Split
+    from pseudorca.recordings.folds import Split
 
     if group_by is not None:
         if not any("encounter" in name for name in names):
@@ -372,14 +370,7 @@ def splits_from(
         names = [
             name.replace("encounter", group_by) if "encounter" in name else name for name in names
         ]
-    made = []
-    for name in names:
-        one = name == "study" or Split(name).leaves_one_out
-        default = STUDY_SEED if name == "study" else 0
-        made.append(
-            Split(name, n_folds, 1 if one else n_repeats, default if seed is None else seed)
-        )
-    return made
+    return [Split.named(name, n_folds=n_folds, n_repeats=n_repeats, seed=seed) for name in names]
 
 
 def preparation_from(texts: list[str] | None) -> "Preparation":
@@ -402,19 +393,11 @@ def settings_from(texts: list[str], *, option: str = "--set") -> tuple[tuple[str
     return tuple(found)
 
 
-def decision_from(
-    prior: str,
-    max_error: float | None,
-    min_probability: float,
-    min_moments: int,
-    max_novelty: float,
-) -> "DecisionOptions":
-    from pseudorca.project import DecisionOptions
-
-    return DecisionOptions(prior, max_error, min_probability, min_moments, max_novelty)
+def names_from(text: str | None) -> list[str] | None:
+    """Names that are given in one text with commas; None where nothing is given."""
+    return None if text is None else [name.strip() for name in text.split(",")]
 
 
-def kinds_from(formats: list[Format] | None) -> tuple[str, ...]:
-    kinds = dict.fromkeys(one.value for one in formats or [])
-    tables = () if Format.parquet.value in kinds else (Format.csv.value,)  # the report reads them
-    return tuple(dict.fromkeys((*tables, *kinds)))
+def formats_from(formats: list[FormatName] | None) -> list[str]:
+    """The formats asked for; without any, CSV."""
+    return [name.value for name in formats or [FormatName.csv]]

@@ -2,21 +2,28 @@
 
 import json
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pseudorca.results import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 # Through a pipe nothing wraps at the 80 columns that rich would assume.
 _out = Console(width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True)
 
 
-def done(result: dict[str, Any], as_json: bool) -> bool:
+def done(result: Result | dict[str, Any], as_json: bool) -> bool:
+    """Print the result as one JSON object if that is asked for; returns whether it is."""
     if as_json:
-        typer.echo(json.dumps(result, default=str))
+        values = result.as_json() if isinstance(result, Result) else result
+        typer.echo(json.dumps(values, default=str))
     return as_json
 
 
@@ -33,8 +40,9 @@ def table(columns: list[str], rows: Any) -> None:
     _out.print(table, highlight=False)
 
 
-def say_problems(result: dict[str, Any], most: int = 10) -> None:
-    rows = result["problems"]
+def say_problems(problems: "pd.DataFrame", most: int = 10) -> None:
+    """Print the first rows of a table of problems."""
+    rows = problems.to_dict("records")
     if rows:
         say(f"{len(rows)} problems, everything else is unharmed:")
         table(
@@ -43,9 +51,13 @@ def say_problems(result: dict[str, Any], most: int = 10) -> None:
         )
         if len(rows) > most:
             say(f"... and {len(rows) - most} more (--json shows all).")
-    say_notices(result)
+
+
+def say_all_notices(notices: Sequence[str]) -> None:
+    for notice in notices:
+        say(f"* {notice}")
 
 
 def say_notices(result: dict[str, Any]) -> None:
-    for notice in result.get("notices", []):
-        say(f"* {notice}")
+    """The same for a verb whose result is not typed yet: train, evaluate, compare, audit."""
+    say_all_notices(result.get("notices", []))

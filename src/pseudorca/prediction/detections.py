@@ -26,6 +26,12 @@ _ROUNDING = 1e-6
 """Seconds by which sums of decimal fractions may miss what they stand for."""
 
 
+def check_gap(max_gap_s: float | None) -> None:
+    """Raise PseudorcaError unless a gap between clips is 0 or more seconds, or None."""
+    if max_gap_s is not None and not max_gap_s >= 0:
+        raise PseudorcaError(f"a gap of {max_gap_s} s: expected 0 or more seconds.")
+
+
 class DetectionFinder:
     """Merges clips of one decision into detections, as the clips come in.
 
@@ -57,8 +63,7 @@ class DetectionFinder:
         across_files: bool = True,
         line: pd.DataFrame | None = None,
     ) -> None:
-        if max_gap_s is not None and not max_gap_s >= 0:
-            raise PseudorcaError(f"a gap of {max_gap_s} s: expected 0 or more seconds.")
+        check_gap(max_gap_s)
         self._max_gap_s = max_gap_s
         self._across_files = across_files
         line = timeline(recordings) if line is None else line
