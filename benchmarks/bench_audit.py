@@ -21,12 +21,14 @@ from pathlib import Path
 import pandas as pd
 import scipy.stats
 
-from pseudorca import project as workflow
+from pseudorca.audit.audit import AuditOptions, audit_project
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import Store
 
@@ -79,14 +81,14 @@ def survey(effect: float, confound: float, seed: int) -> dict[str, object]:
         folder = Path(name)
         simulate_survey(folder / "survey", config)
         store = Store(folder / "project", create=True)
-        workflow.scan_project(store, folder / "survey" / "recordings", ScanOptions())
-        workflow.clip_project(store, ClipOptions())
-        embedded = workflow.embed_project(store, workflow.EmbedderOptions())
-        found = workflow.audit_project(
+        scan_project(store, folder / "survey" / "recordings", ScanOptions())
+        clips_project(store, ClipOptions())
+        embedded = embed_project(store, EmbedderOptions())
+        found = audit_project(
             store,
             Recipe(LogisticHead(c=0.01)),
             Split("encounter"),
-            workflow.AuditOptions(n_permutations=N_PERMUTATIONS, seed=seed, quick=True),
+            AuditOptions(n_permutations=N_PERMUTATIONS, seed=seed, quick=True),
         ).as_json()
     values = {row["name"]: row["value"] for row in found["controls"]}
     p_values = {row["name"]: row["p"] for row in found["controls"]}
@@ -108,7 +110,7 @@ def survey(effect: float, confound: float, seed: int) -> dict[str, object]:
         "p_background_network": p_values.get(background),
         "n_clips": found["n_clips"],
         "n_clips_without_background": found["background"]["n_clips_without"],
-        "embedder_id": embedded["embedder_id"],
+        "embedder_id": embedded.embedder_id,
     }
 
 

@@ -28,16 +28,17 @@ import scipy.optimize
 import scipy.special
 from numpy.typing import NDArray
 
-from pseudorca import project as workflow
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.evaluation.metrics import unit_truth
 from pseudorca.evaluation.paired import paired_difference
 from pseudorca.learning.crossval import OutOfFold, cross_validate
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.recipe import Recipe
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import Store
 
@@ -120,9 +121,9 @@ def project(folder: Path, world: Mapping[str, Any], seed: int, ear: Mapping[str,
     )  # fmt: skip
     simulate_survey(folder / "survey", config)
     store = Store(folder / "project", create=True)
-    workflow.scan_project(store, folder / "survey" / "recordings", ScanOptions())
-    workflow.clip_project(store, ClipOptions())
-    workflow.embed_project(store, workflow.EmbedderOptions(**{k: v for k, v in ear.items() if v}))
+    scan_project(store, folder / "survey" / "recordings", ScanOptions())
+    clips_project(store, ClipOptions())
+    embed_project(store, EmbedderOptions(**{k: v for k, v in ear.items() if v}))
     (folder / "embedded").touch()
     return store
 

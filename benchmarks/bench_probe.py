@@ -30,7 +30,6 @@ from bench_watkins_protocol import SPLITS, metadata_with_groups
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from pseudorca import project as workflow
 from pseudorca.backbones import load_backbone, small_network
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.stream import embed_clips
@@ -41,9 +40,10 @@ from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import labelled_clips, make_training_set
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.recordings.bands import REACH
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import group_values, make_folds
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -319,8 +319,8 @@ def probe(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Print and return the table."""
     store = Store(folder / "project", create=True)
     metadata = metadata_with_groups(arguments.data, folder)
-    workflow.scan_project(store, arguments.data, ScanOptions(metadata=metadata))
-    workflow.clip_project(store, ClipOptions(window_s=3.0, max_per_recording=10))
+    scan_project(store, arguments.data, ScanOptions(metadata=metadata))
+    clips_project(store, ClipOptions(window_s=3.0, max_per_recording=10))
     recordings, clips = store.read("recordings"), store.read("clips")
     clips = clips[clips["label"].notna()].reset_index(drop=True)
     print("| | " + " | ".join(arguments.splits) + " |")

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pseudorca import project as workflow
 from pseudorca.backbones import load_backbone
 from pseudorca.backbones.registry import backbone_info
 from pseudorca.compare.choosing import word
@@ -44,6 +43,7 @@ from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.clips import project_clips
 from pseudorca.recordings.folds import Folds, Split, make_folds
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import Store
 
@@ -155,7 +155,7 @@ def watkins(folder: Path) -> Store:
     data = SHARED / "data/watkins-odontocetes"
     store = Store(folder, create=True)
     if store.read("recordings").empty:
-        workflow.scan_project(store, data, ScanOptions(metadata=data / "metadata.csv"))
+        scan_project(store, data, ScanOptions(metadata=data / "metadata.csv"))
     return store
 
 
@@ -164,7 +164,7 @@ def survey(folder: Path, world: dict[str, Any], seed: int) -> Store:
         simulate_survey(folder / "survey", SurveyConfig(seed=seed, **(SURVEY | world)))
     store = Store(folder / "project", create=True)
     if store.read("recordings").empty:
-        workflow.scan_project(store, folder / "survey" / "recordings", ScanOptions())
+        scan_project(store, folder / "survey" / "recordings", ScanOptions())
     return store
 
 

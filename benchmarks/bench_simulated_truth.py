@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pseudorca import project as workflow
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
+from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import Store
 
@@ -65,10 +67,10 @@ def measure(folder: Path, world: dict, seed: int) -> dict[tuple[str, str], float
     if not (folder / "survey" / "truth" / "survey.json").exists():
         simulate_survey(folder / "survey", SurveyConfig(seed=seed, **(SURVEY | world)))
     store = Store(folder / "project", create=True)
-    workflow.scan_project(store, folder / "survey" / "recordings", ScanOptions())
-    workflow.embed_project(store, workflow.EmbedderOptions())
+    scan_project(store, folder / "survey" / "recordings", ScanOptions())
+    embed_project(store, EmbedderOptions())
     splits = [Split("encounter", n_repeats=3), Split("random", n_repeats=3)]
-    result = workflow.evaluate_project(store, Recipe(LogisticHead()), splits).as_json()
+    result = evaluate_project(store, Recipe(LogisticHead()), splits).as_json()
     return {(r["split"], r["unit"]): r["balanced_accuracy"] for r in result["results"]}
 
 

@@ -15,19 +15,19 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from pseudorca import project as workflow
 from pseudorca.backbones import Backbone, load_backbone
 from pseudorca.embedding.embedder import Embedder, save_embedder
 from pseudorca.embedding.stream import embed_clips
-from pseudorca.evaluation.evaluate import EvaluateOptions
+from pseudorca.evaluation.evaluate import EvaluateOptions, evaluate_project
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
-from pseudorca.store import Store
+from pseudorca.recordings.scan import scan_project
+from pseudorca.store import EMBEDDER_FOLDER, Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SPLITS = {
@@ -103,8 +103,8 @@ def run(folder: Path, data: Path, weights: str, padding: str) -> None:
     """Print a row per front end."""
     store = Store(folder / "project", create=True)
     metadata = metadata_with_groups(data, folder)
-    workflow.scan_project(store, data, ScanOptions(metadata=metadata))
-    workflow.clip_project(store, ClipOptions(window_s=3.0, max_per_recording=10))
+    scan_project(store, data, ScanOptions(metadata=metadata))
+    clips_project(store, ClipOptions(window_s=3.0, max_per_recording=10))
     recordings, clips = store.read("recordings"), store.read("clips")
     clips = clips[clips["label"].notna()].reset_index(drop=True)
     for name, front_end in FRONT_ENDS.items():
@@ -113,8 +113,8 @@ def run(folder: Path, data: Path, weights: str, padding: str) -> None:
             backbone = with_symmetric_padding(backbone)
         embedder = Embedder(front_end, backbone)
         embed_clips(clips, recordings, embedder, store)
-        save_embedder(embedder, store.folder / workflow.EMBEDDER_FOLDER)
-        found = workflow.evaluate_project(
+        save_embedder(embedder, store.folder / EMBEDDER_FOLDER)
+        found = evaluate_project(
             store,
             Recipe(LogisticHead()),
             list(SPLITS.values()),

@@ -15,13 +15,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from pseudorca import project as workflow
+from pseudorca.audit.audit import AuditOptions, audit_project
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
+from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
-from pseudorca.project import AuditOptions, DecisionOptions
+from pseudorca.learning.train import train_project
+from pseudorca.prediction.predict import predict_project
+from pseudorca.prediction.rules import DecisionOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
-from pseudorca.report.report import write_report
+from pseudorca.recordings.scan import scan_project
+from pseudorca.report.report import report_project
 from pseudorca.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -76,12 +81,12 @@ def two_classes(root: Path) -> Path:
 
 def report(store: Store, folder: Path, network: str, options: dict, n_permutations: int) -> None:
     """Run the verbs on one problem with one network and print what came out."""
-    workflow.scan_project(store, folder, ScanOptions(metadata=folder / "metadata.csv"))
-    workflow.embed_project(store, workflow.EmbedderOptions(network, **options))
+    scan_project(store, folder, ScanOptions(metadata=folder / "metadata.csv"))
+    embed_project(store, EmbedderOptions(network, **options))
     head = LogisticHead()
     splits = [Split("encounter", n_repeats=3), Split("random", n_repeats=3)]
     splits.append(Split("leave-one-outing-out"))
-    results = workflow.evaluate_project(store, Recipe(head), splits).as_json()["results"]
+    results = evaluate_project(store, Recipe(head), splits).as_json()["results"]
     print("| split | unit | balanced accuracy | 95 % interval | Brier score (knowing nothing) |")
     print("|---|---|---|---|---|")
     for row in results:
@@ -91,7 +96,7 @@ def report(store: Store, folder: Path, network: str, options: dict, n_permutatio
         interval = f"{row['ci_low']:.2f} to {row['ci_high']:.2f}"
         value = f"{row['balanced_accuracy']:.3f}"
         print(f"| {row['split']} | {row['unit']} | {value} | {interval} | {brier} |")
-    audit = workflow.audit_project(
+    audit = audit_project(
         store, Recipe(head), Split("encounter"), AuditOptions(n_permutations=n_permutations)
     ).as_json()
     print(f"\n{audit['summary']}\n")
@@ -103,18 +108,18 @@ def report(store: Store, folder: Path, network: str, options: dict, n_permutatio
         print(f"| {row['name']} | {votes} | {row['value']:.2f} | {interval} | {p} |")
     for name, sentence in audit["explained"].items():
         print(f"- {name}: {sentence}")
-    workflow.train_project(store, Recipe(head))
+    train_project(store, Recipe(head))
     print("\n| sounds of no class | wrong at most | recordings | undecided | wrongly named |")
     print("|---|---|---|---|---|")
     for name, sounds in NO_SPECIES.items():
         for rate in (None, *ERRORS):
             decision = DecisionOptions(max_error=rate)
-            found = workflow.predict_project(store, [sounds], decision=decision)
-            counts = found["recordings_per_class"]
+            found = predict_project(store, [sounds], decision=decision)
+            counts = found.recordings_per_class
             n, undecided = sum(counts.values()), counts.get("undecided", 0)
             shown = "any" if rate is None else rate
             print(f"| {name} | {shown} | {n} | {undecided} | {n - undecided} |", flush=True)
-    write_report(store, store.folder / "report.html")
+    report_project(store, store.folder / "report.html")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def test_every_verb_has_help_and_a_place_in_the_readme(verb):
 
 
 @pytest.mark.parametrize(
-    "verb", sorted(set(VERBS) - {"backbones", "contours", "demo", "reproduce", "simulate"})
+    "verb",
+    sorted(set(VERBS) - {"backbones", "contours", "demo", "events", "reproduce", "simulate"}),
 )
 def test_every_verb_takes_project_and_json(verb):
     text = runner.invoke(cli.app, [verb, "--help"], env={"COLUMNS": "200"}).output
@@ -126,10 +127,10 @@ def test_demo_of_one_population_ends_before_the_slow_part(folder, tmp_path):
 
 
 def test_demo_gives_every_collection_a_folder_of_its_own(folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    runner.invoke(cli.app, ["demo", "data/Insular"])
-    assert (tmp_path / "demo_Insular" / "project").is_dir()
-    assert not (tmp_path / "demo").exists()
+    made = []
+    monkeypatch.setattr("pseudorca.project.new_project", lambda place: made.append(place) or 1 / 0)
+    runner.invoke(cli.app, ["demo", str(folder / "Insular")])
+    assert made == [Path("demo_Insular", "project")]
 
 
 @pytest.mark.parametrize(

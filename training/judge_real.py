@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from simulated import front_end
 from train_network import load_run
 
-from pseudorca import project as workflow
 from pseudorca.embedding.stream import embed_clips
 from pseudorca.learning.dataset import TrainingSet, make_training_set
 from pseudorca.learning.heads.base import one_blas_thread
 from pseudorca.learning.heads.logistic import LogisticHead
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Folds, assign_folds, make_folds
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -64,8 +64,8 @@ def real_windows(cache: Path, data: Path, split: str) -> tuple[torch.Tensor, Tra
     embedder: Any = Pictures()
     if not store.read("clips").shape[0]:
         metadata = metadata_with_groups(data, cache)
-        workflow.scan_project(store, data, ScanOptions(metadata=metadata))
-        workflow.clip_project(store, ClipOptions(window_s=3.0, max_per_recording=10))
+        scan_project(store, data, ScanOptions(metadata=metadata))
+        clips_project(store, ClipOptions(window_s=3.0, max_per_recording=10))
     recordings, clips = store.read("recordings"), store.read("clips")
     clips = clips[clips["label"].notna()].reset_index(drop=True)
     embed_clips(clips, recordings, embedder, store, n_threads=1)

@@ -12,14 +12,15 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pseudorca import project as workflow
 from pseudorca import simulation as sim
 from pseudorca.backbones import backbone_info, load_backbone, small_network
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.embedder import Embedder, load_embedder, save_embedder
 from pseudorca.errors import BackboneError, FrontEndError
 from pseudorca.frontends.common import CommonFrontEnd, filter_weights
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 
 RATE = 32_000
@@ -221,28 +222,28 @@ def project(tmp_path, waveforms) -> Store:
             wave = waveforms[offset + k] / np.abs(waveforms[offset + k]).max() * 0.9
             sf.write(folder / f"2017071{k}_031200_ch05_sel{k:02d}.wav", wave, RATE)
     store = Store(tmp_path / "project", create=True)
-    workflow.scan_project(store, tmp_path / "sound", ScanOptions())
-    workflow.clip_project(store, ClipOptions())
+    scan_project(store, tmp_path / "sound", ScanOptions())
+    clips_project(store, ClipOptions())
     return store
 
 
 def test_project_embeds_with_the_settings_that_the_network_asks_for(project):
-    told = workflow.embed_project(project, workflow.EmbedderOptions(backbone="pseudorca_small"))
-    assert told["n_new"] == 4
-    assert told["n_problems"] == 0
+    told = embed_project(project, EmbedderOptions(backbone="pseudorca_small"))
+    assert told.n_new == 4
+    assert len(told.problems) == 0
     for key, value in small_network.FRONT_END.items():
-        assert told["front_end"][key] == value
-    told = workflow.embed_project(
+        assert told.front_end[key] == value
+    told = embed_project(
         project,
-        workflow.EmbedderOptions(backbone="pseudorca_small", settings=(("spread", "clip"),)),
+        EmbedderOptions(backbone="pseudorca_small", settings=(("spread", "clip"),)),
     )
-    assert told["front_end"]["spread"] == "clip"
+    assert told.front_end["spread"] == "clip"
 
 
 def test_project_refuses_a_front_end_that_the_network_does_not_know(project):
-    options = workflow.EmbedderOptions(backbone="pseudorca_small", front_end="study")
+    options = EmbedderOptions(backbone="pseudorca_small", front_end="study")
     with pytest.raises(FrontEndError, match="common front end"):
-        workflow.embed_project(project, options)
+        embed_project(project, options)
 
 
 def module_of(name: str, folder: Path = TRAINING):

@@ -10,11 +10,13 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from pseudorca import project as workflow
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.learning.train import train_project
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 
 RATE = 32_000
@@ -68,7 +70,7 @@ def copied(project: Path, folder: Path) -> Store:
 def scanned_once(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that ``scanned`` copies; tests change nothing in it."""
     store = Store(tmp_path_factory.mktemp("scanned") / "project", create=True)
-    workflow.scan_project(store, survey, ScanOptions())
+    scan_project(store, survey, ScanOptions())
     return store.folder
 
 
@@ -76,7 +78,7 @@ def scanned_once(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def clipped_once(scanned_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that ``clipped`` copies; tests change nothing in it."""
     store = copied(scanned_once, tmp_path_factory.mktemp("clipped") / "project")
-    workflow.clip_project(store, ClipOptions())
+    clips_project(store, ClipOptions())
     return store.folder
 
 
@@ -86,7 +88,7 @@ def embedded_once(
 ) -> Path:
     """The project that ``embedded`` copies; tests change nothing in it."""
     store = copied(clipped_once, tmp_path_factory.mktemp("embedded") / "project")
-    workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    embed_project(store, EmbedderOptions(BACKBONE, str(weights)))
     return store.folder
 
 
@@ -94,7 +96,7 @@ def embedded_once(
 def trained_once(embedded_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that ``trained`` copies; tests change nothing in it."""
     store = copied(embedded_once, tmp_path_factory.mktemp("trained") / "project")
-    workflow.train_project(store, Recipe(LogisticHead()))
+    train_project(store, Recipe(LogisticHead()))
     return store.folder
 
 

@@ -9,25 +9,26 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from pseudorca import project as workflow
-from pseudorca.audit.audit import sample_clips
+from pseudorca.audit.audit import AuditOptions, audit_project, sample_clips
 from pseudorca.cli import app
 from pseudorca.embedding.augmentation import measured as parts
 from pseudorca.embedding.augmentation.apart import BackgroundFrontEnd
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.joint import load_embedders
 from pseudorca.errors import AudioError, FoldError
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings import audio
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.store import Store
 
 RATE, BACKBONE = 32_000, "shufflenet_v2_x0_5"
 HEAD, SPLIT = LogisticHead(c=0.01), Split("encounter", 3)
-OPTIONS = workflow.AuditOptions(n_permutations=20)
+OPTIONS = AuditOptions(n_permutations=20)
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +53,15 @@ def project(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Store:
                 name = f"201707{10 + encounter}_0312{clip:02d}_ch05_sel{clip:02d}.wav"
                 sf.write(folder / name, sound, RATE, subtype="PCM_16")
     store = Store(root / "project", create=True)
-    workflow.scan_project(store, root / "survey", ScanOptions())
-    workflow.clip_project(store, ClipOptions())
-    workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    scan_project(store, root / "survey", ScanOptions())
+    clips_project(store, ClipOptions())
+    embed_project(store, EmbedderOptions(BACKBONE, str(weights)))
     return store
 
 
 @pytest.fixture(scope="module")
 def audited(project: Store) -> dict:
-    return workflow.audit_project(project, Recipe(HEAD), SPLIT, OPTIONS).as_json()
+    return audit_project(project, Recipe(HEAD), SPLIT, OPTIONS).as_json()
 
 
 def test_audit_has_every_control_and_says_who_votes(audited):
@@ -101,7 +102,7 @@ def test_audit_again_says_the_same_and_reads_no_audio(project, audited, monkeypa
         raise AssertionError("a second audit read audio")
 
     monkeypatch.setattr(audio.Reader, "__init__", refuse)
-    again = workflow.audit_project(project, Recipe(HEAD), SPLIT, OPTIONS).as_json()
+    again = audit_project(project, Recipe(HEAD), SPLIT, OPTIONS).as_json()
     assert again["controls"] == audited["controls"]
     assert again["swap"] == audited["swap"]
     assert len(project.read("audits")) == 1
@@ -168,7 +169,7 @@ def test_what_is_away_or_another_is_measured_when_it_is_back_by_as_many_threads_
 
 def test_audit_refuses_a_split_that_tears_encounters_apart(project):
     with pytest.raises(FoldError, match="both sides"):
-        workflow.audit_project(project, Recipe(HEAD), Split("random", 3), OPTIONS)
+        audit_project(project, Recipe(HEAD), Split("random", 3), OPTIONS)
 
 
 def test_audit_verb_prints_one_json_object(project, audited):
@@ -218,11 +219,11 @@ def test_audit_of_a_simulated_survey_is_right_about_the_recorder(tmp_path, effec
     )  # fmt: skip
     simulate_survey(tmp_path / "survey", config)
     store = Store(tmp_path / "project", create=True)
-    workflow.scan_project(store, tmp_path / "survey" / "recordings", ScanOptions())
-    workflow.clip_project(store, ClipOptions())
-    workflow.embed_project(store, workflow.EmbedderOptions())
-    options = workflow.AuditOptions(n_permutations=39, quick=True)
-    found = workflow.audit_project(store, Recipe(HEAD), Split("encounter"), options).as_json()
+    scan_project(store, tmp_path / "survey" / "recordings", ScanOptions())
+    clips_project(store, ClipOptions())
+    embed_project(store, EmbedderOptions())
+    options = AuditOptions(n_permutations=39, quick=True)
+    found = audit_project(store, Recipe(HEAD), Split("encounter"), options).as_json()
     assert (found["verdict"] == "recorder") == (confound == 1.0)
     if not effect:
         assert found["verdict"] != "animals"

@@ -10,22 +10,26 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from pseudorca import cli
-from pseudorca import project as workflow
 from pseudorca.compare import compare as compare_stage
 from pseudorca.compare.choosing import NESTED
+from pseudorca.compare.compare import CompareOptions, compare_project
 from pseudorca.compare.page import write_comparison
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.embedder import load_embedder
 from pseudorca.embedding.known import known_embedders
 from pseudorca.errors import PseudorcaError
+from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.recipe import Recipe
+from pseudorca.learning.train import train_project
+from pseudorca.prediction.predict import predict_project
 from pseudorca.recordings.folds import Split
 from pseudorca.store import EMBEDDER_FOLDER, Store
 
 from .conftest import BACKBONE
 
-OPTIONS = workflow.CompareOptions(
+OPTIONS = CompareOptions(
     classic=("logmel", "mean_spectrum"),
     ensembles=(f"{BACKBONE}+logmel",),
     splits=(Split("encounter", n_folds=2, n_repeats=1),),
@@ -33,7 +37,7 @@ OPTIONS = workflow.CompareOptions(
 
 
 def test_all_embedders_are_compared_and_written(embedded: Store, tmp_path: Path) -> None:
-    result = workflow.compare_project(embedded, OPTIONS, tmp_path / "out").as_json()
+    result = compare_project(embedded, OPTIONS, tmp_path / "out").as_json()
     names = {
         BACKBONE, "logmel", "mean_spectrum", f"{BACKBONE} + logmel, side by side",
         f"{BACKBONE} + logmel, mean of scores",
@@ -56,10 +60,10 @@ def test_all_embedders_are_compared_and_written(embedded: Store, tmp_path: Path)
 def test_a_second_run_computes_nothing_and_says_the_same(
     embedded: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = workflow.compare_project(embedded, OPTIONS, tmp_path).as_json()
+    first = compare_project(embedded, OPTIONS, tmp_path).as_json()
     n_runs = len(embedded.read("runs", where="verb = 'embed'"))
     monkeypatch.setattr(compare_stage, "embed_clips", None)
-    second = workflow.compare_project(embedded, OPTIONS, tmp_path).as_json()
+    second = compare_project(embedded, OPTIONS, tmp_path).as_json()
     assert len(embedded.read("runs", where="verb = 'embed'")) == n_runs
     drop = ("clips_per_s",)
     for one, other in zip(first["rows"], second["rows"], strict=True):
@@ -73,7 +77,7 @@ def test_comparison_files_are_as_they_were_where_the_disk_is_full(
 ) -> None:
     folder = tmp_path / "out"
     options = replace(OPTIONS, classic=("mean_spectrum",), ensembles=())
-    result = workflow.compare_project(embedded, options, folder).as_json()
+    result = compare_project(embedded, options, folder).as_json()
     write_comparison(result, folder / "comparison.html")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert len(before) == 4
@@ -88,7 +92,7 @@ def test_comparison_files_are_as_they_were_where_the_disk_is_full(
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", half)
     with pytest.raises(PseudorcaError, match="No space left"):
-        workflow.compare_project(embedded, options, folder)
+        compare_project(embedded, options, folder)
     monkeypatch.setattr(Figure, "savefig", half)
     with pytest.raises(PseudorcaError, match="No space left"):
         write_comparison(result, folder / "comparison.html")
@@ -101,7 +105,7 @@ def test_classic_features_do_not_become_the_embedder_of_the_project(
     embedded: Store, tmp_path: Path
 ) -> None:
     before = load_embedder(embedded.folder / EMBEDDER_FOLDER).embedder_id
-    workflow.compare_project(embedded, OPTIONS, tmp_path)
+    compare_project(embedded, OPTIONS, tmp_path)
     assert load_embedder(embedded.folder / EMBEDDER_FOLDER).embedder_id == before
     known = {one.name: one for one in known_embedders(embedded)}
     assert set(known) == {BACKBONE, "logmel", "mean_spectrum"}
@@ -111,25 +115,25 @@ def test_classic_features_do_not_become_the_embedder_of_the_project(
 
 
 def test_embedders_of_one_network_are_told_apart(embedded: Store, weights: Path) -> None:
-    options = workflow.EmbedderOptions(BACKBONE, str(weights), settings=(("levels", "pcen"),))
-    workflow.embed_project(embedded, options)
+    options = EmbedderOptions(BACKBONE, str(weights), settings=(("levels", "pcen"),))
+    embed_project(embedded, options)
     names = [one.name for one in known_embedders(embedded)]
     assert names == [f"{BACKBONE} (levels db)", f"{BACKBONE} (levels pcen)"]
 
 
 def test_unknown_names_are_named(embedded: Store, tmp_path: Path) -> None:
     for options, said in (
-        (workflow.CompareOptions(classic=("mfc",)), "Did you mean 'mfcc'"),
-        (workflow.CompareOptions(only=("birdnet",)), "unknown embedder of this project 'birdnet'"),
-        (workflow.CompareOptions(ensembles=(BACKBONE,)), "joins two or more"),
-        (workflow.CompareOptions(against="x"), "unknown variant 'x'"),
+        (CompareOptions(classic=("mfc",)), "Did you mean 'mfcc'"),
+        (CompareOptions(only=("birdnet",)), "unknown embedder of this project 'birdnet'"),
+        (CompareOptions(ensembles=(BACKBONE,)), "joins two or more"),
+        (CompareOptions(against="x"), "unknown variant 'x'"),
         (
-            workflow.CompareOptions(splits=(Split("random"),)),
+            CompareOptions(splits=(Split("random"),)),
             "clips of one encounter on both sides",
         ),
     ):
         with pytest.raises(PseudorcaError, match=said):
-            workflow.compare_project(embedded, options, tmp_path)
+            compare_project(embedded, options, tmp_path)
 
 
 def test_what_is_not_for_commercial_use_is_compared_but_not_chosen(
@@ -139,7 +143,7 @@ def test_what_is_not_for_commercial_use_is_compared_but_not_chosen(
         return "unknown (local weights file)" in licence
 
     monkeypatch.setattr(compare_stage, "is_non_commercial", limited)
-    result = workflow.compare_project(embedded, OPTIONS, tmp_path).as_json()
+    result = compare_project(embedded, OPTIONS, tmp_path).as_json()
     left_out = [name for name in result["variants"] if BACKBONE in name]
     assert list(result["not_chosen_among"]) == left_out
     assert len(left_out) == 3  # alone, and both ensembles that it is in
@@ -149,19 +153,17 @@ def test_what_is_not_for_commercial_use_is_compared_but_not_chosen(
     assert "unknown (local weights file)" in result["summary"]
     rows = {row["variant"]: row for row in result["rows"]}
     assert (rows[BACKBONE]["may_be_chosen"], rows["logmel"]["may_be_chosen"]) == (False, True)
-    every = workflow.compare_project(
-        embedded, replace(OPTIONS, choose_among=("all",)), tmp_path
-    ).as_json()
+    every = compare_project(embedded, replace(OPTIONS, choose_among=("all",)), tmp_path).as_json()
     assert (every["n_chosen_among"], every["not_chosen_among"]) == (5, {})
     mine = replace(OPTIONS, choose_among=(BACKBONE,))
-    assert set(
-        workflow.compare_project(embedded, mine, tmp_path).as_json()["chosen"]["encounter"]
-    ) == {BACKBONE}
+    assert set(compare_project(embedded, mine, tmp_path).as_json()["chosen"]["encounter"]) == {
+        BACKBONE
+    }
     with pytest.raises(PseudorcaError, match="nothing to choose among"):
-        workflow.compare_project(embedded, workflow.CompareOptions(only=(BACKBONE,)), tmp_path)
+        compare_project(embedded, CompareOptions(only=(BACKBONE,)), tmp_path)
     wanted = replace(OPTIONS, choose_among=("birdnet",))
     with pytest.raises(PseudorcaError, match="unknown embedder compared here 'birdnet'"):
-        workflow.compare_project(embedded, wanted, tmp_path)
+        compare_project(embedded, wanted, tmp_path)
 
 
 @pytest.mark.slow
@@ -184,21 +186,21 @@ def test_the_verb_writes_a_page_and_a_figure(embedded: Store) -> None:
 @pytest.mark.parametrize("name", ["svm", "forest", "gmm"])
 def test_classic_heads_do_the_whole_job(embedded: Store, name: str) -> None:
     head = make_head(name, n_trees=20 if name == "forest" else None)
-    workflow.evaluate_project(embedded, Recipe(head), [Split("encounter", n_folds=2)])
-    trained = workflow.train_project(embedded, Recipe(head)).as_json()
+    evaluate_project(embedded, Recipe(head), [Split("encounter", n_folds=2)])
+    trained = train_project(embedded, Recipe(head)).as_json()
     again = Classifier.load(Path(trained["classifier"]))
     assert again.classifier_id == trained["classifier_id"]
-    result = workflow.predict_project(embedded)
-    assert result["n_problems"] == 0
+    result = predict_project(embedded)
+    assert len(result.problems) == 0
 
 
 @pytest.mark.slow
 def test_a_markov_model_is_trained_on_frames(embedded: Store) -> None:
-    workflow.embed_project(embedded, workflow.EmbedderOptions("mfcc_frames"))
-    trained = workflow.train_project(
+    embed_project(embedded, EmbedderOptions("mfcc_frames"))
+    trained = train_project(
         embedded, Recipe(make_head("hmm", n_states=2, n_iterations=5))
     ).as_json()
-    result = workflow.predict_project(embedded)
-    encounters = pd.read_csv(Path(result["output"]) / "encounters.csv")
+    result = predict_project(embedded)
+    encounters = pd.read_csv(result.output / "encounters.csv")
     assert set(encounters["most_probable"]) == {"Insular"}  # as they were made
     assert set(trained["classes"]) == {"Insular", "Pelagic"}

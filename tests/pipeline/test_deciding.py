@@ -3,19 +3,22 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import soundfile as sf
 
-from pseudorca import project as workflow
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.errors import ManifestError, PseudorcaError, StoreError
+from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
-from pseudorca.project import DecisionOptions
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.learning.train import train_project
+from pseudorca.prediction.predict import decide_project, predict_project
+from pseudorca.prediction.rules import DecisionOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import OTHER, Split
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 
 from .conftest import BACKBONE, RATE, copied
@@ -24,12 +27,8 @@ from .conftest import BACKBONE, RATE, copied
 @pytest.fixture(scope="module")
 def trained_once(embedded_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = copied(embedded_once, tmp_path_factory.mktemp("trained") / "project")
-    workflow.train_project(store, Recipe(LogisticHead(c=0.01)))
+    train_project(store, Recipe(LogisticHead(c=0.01)))
     return store.folder
-
-
-def encounters(result: dict) -> pd.DataFrame:
-    return pd.read_csv(Path(result["output"]) / "encounters.csv", keep_default_na=False)
 
 
 def test_a_classifier_comes_back_with_its_calibration(trained: Store) -> None:
@@ -50,41 +49,39 @@ def test_a_classifier_comes_back_with_its_calibration(trained: Store) -> None:
 def test_another_prior_changes_the_odds_and_reads_no_sound(
     trained: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uniform = encounters(workflow.predict_project(trained))
+    uniform = predict_project(trained).encounters
     monkeypatch.setattr("pseudorca.recordings.audio.Reader", None)
-    result = workflow.decide_again(
-        trained, decision=DecisionOptions(prior="Insular=0.1,Pelagic=0.9")
-    )
-    assert result["prior"] == "Insular=0.1,Pelagic=0.9"
-    shifted = encounters(result)
+    result = decide_project(trained, decision=DecisionOptions(prior="Insular=0.1,Pelagic=0.9"))
+    assert result.prior == "Insular=0.1,Pelagic=0.9"
+    shifted = result.encounters
     odds = shifted["p_Insular"] / shifted["p_Pelagic"]
     before = uniform["p_Insular"] / uniform["p_Pelagic"]
     np.testing.assert_allclose(odds, before / 9)
 
 
 def test_an_error_rate_that_cannot_be_claimed_leaves_all_undecided(trained: Store) -> None:
-    result = workflow.predict_project(trained, decision=DecisionOptions(max_error=0.01))
-    assert result["encounters_per_class"] == {"undecided": 4}
-    assert result["thresholds"]["encounter"]["chosen"] is None
-    assert any("can be claimed" in notice for notice in result["notices"])
-    assert set(encounters(result)["reason"]) == {"the wanted error rate cannot be claimed"}
-    claimed = result["thresholds"]["encounter"]["smallest_that_can_be_claimed"]
+    result = predict_project(trained, decision=DecisionOptions(max_error=0.01))
+    assert result.encounters_per_class == {"undecided": 4}
+    assert result.thresholds["encounter"]["chosen"] is None
+    assert any("smallest rate that can be claimed" in notice for notice in result.notices)
+    assert set(result.encounters["reason"]) == {"the wanted error rate cannot be claimed"}
+    claimed = result.thresholds["encounter"]["smallest_that_can_be_claimed"]
     assert claimed >= 1 - 0.01 ** (1 / 8)  # 8 encounters, none wrong, five looks
-    result = workflow.decide_again(trained, decision=DecisionOptions(max_error=claimed + 0.01))
-    assert result["encounters_per_class"] == {"Insular": 4}
+    result = decide_project(trained, decision=DecisionOptions(max_error=claimed + 0.01))
+    assert result.encounters_per_class == {"Insular": 4}
 
 
 def test_what_is_unlike_training_is_undecided(trained: Store) -> None:
-    result = workflow.predict_project(trained, decision=DecisionOptions(max_novelty=1e-3))
-    assert result["recordings_per_class"] == {"undecided": 12}
-    assert encounters(result)["reason"].str.contains("unlike what was heard").all()
+    result = predict_project(trained, decision=DecisionOptions(max_novelty=1e-3))
+    assert result.recordings_per_class == {"undecided": 12}
+    assert result.encounters["reason"].str.contains("unlike what was heard").all()
 
 
 def test_few_moments_are_undecided(trained: Store) -> None:
-    result = workflow.predict_project(trained, decision=DecisionOptions(min_moments=3))
+    result = predict_project(trained, decision=DecisionOptions(min_moments=3))
     # Recordings of 1 to 4 s are one clip of 3 s or two.
-    assert result["recordings_per_class"] == {"undecided": 12}
-    assert result["encounters_per_class"] == {"Insular": 4}
+    assert result.recordings_per_class == {"undecided": 12}
+    assert result.encounters_per_class == {"Insular": 4}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +96,7 @@ def test_options_that_make_no_sense_are_refused(wrong: dict) -> None:
 
 def test_deciding_needs_a_prediction(trained: Store) -> None:
     with pytest.raises(StoreError, match="pseudorca predict"):
-        workflow.decide_again(trained, decision=DecisionOptions())
+        decide_project(trained, decision=DecisionOptions())
 
 
 @pytest.fixture
@@ -116,20 +113,20 @@ def with_noise(survey: Path, tmp_path: Path, weights: Path) -> Store:
         for n in range(3):
             sf.write(folder / f"{n}.wav", 0.3 * rng.standard_normal(3 * RATE), RATE)
     store = Store(tmp_path / "project", create=True)
-    workflow.scan_project(store, root, ScanOptions(other=("noise",)))
-    workflow.clip_project(store, ClipOptions())
-    workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    scan_project(store, root, ScanOptions(other=("noise",)))
+    clips_project(store, ClipOptions())
+    embed_project(store, EmbedderOptions(BACKBONE, str(weights)))
     return store
 
 
 def test_other_sounds_are_none_of_the_classes(with_noise: Store, tmp_path: Path) -> None:
-    result = workflow.train_project(with_noise, Recipe(LogisticHead(c=0.01))).as_json()
+    result = train_project(with_noise, Recipe(LogisticHead(c=0.01))).as_json()
     assert set(result["classes"]) == {"Insular", "Pelagic", OTHER}
     sound = 0.3 * np.random.default_rng(9).standard_normal(3 * RATE)
     sf.write(tmp_path / "noise.wav", sound, RATE)
-    said = workflow.predict_project(with_noise, [tmp_path / "noise.wav"])
-    assert said["recordings_per_class"] == {OTHER: 1}
-    found = workflow.evaluate_project(
+    said = predict_project(with_noise, [tmp_path / "noise.wav"])
+    assert said.recordings_per_class == {OTHER: 1}
+    found = evaluate_project(
         with_noise, Recipe(LogisticHead(c=0.01)), [Split("encounter")]
     ).as_json()
     (row,) = [r for r in found["results"] if r["unit"] == "encounter"]
@@ -143,4 +140,4 @@ def test_other_sounds_are_none_of_the_classes(with_noise: Store, tmp_path: Path)
 def test_a_folder_of_other_sounds_must_be_there(survey: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "project", create=True)
     with pytest.raises(ManifestError, match="Did you mean 'Pelagic'"):
-        workflow.scan_project(store, survey, ScanOptions(other=("Pelagik",)))
+        scan_project(store, survey, ScanOptions(other=("Pelagik",)))

@@ -99,14 +99,16 @@ def test_a_killed_run_resumes_to_the_same_table(tables, embedder, survey, weight
     script = (
         "import sys, pseudorca.embedding.stream as e\n"
         "e._COMMIT_CLIPS = 3\n"
-        "from pseudorca import project as workflow\n"
+        "from pseudorca.embedding.computing import Computing\n"
+        "from pseudorca.embedding.embed import EmbedderOptions, embed_project\n"
+        "from pseudorca.recordings.scan import scan_project\n"
         "from pseudorca.store import Store\n"
         "from pseudorca.recordings.manifest import ScanOptions\n"
         "from pathlib import Path\n"
         "s = Store(sys.argv[1], create=True)\n"
-        "workflow.scan_project(s, Path(sys.argv[2]), ScanOptions())\n"
-        "o = workflow.EmbedderOptions(sys.argv[4], sys.argv[3])\n"
-        "workflow.embed_project(s, o, computing=workflow.Computing(batch_size=1))\n"
+        "scan_project(s, Path(sys.argv[2]), ScanOptions())\n"
+        "o = EmbedderOptions(sys.argv[4], sys.argv[3])\n"
+        "embed_project(s, o, computing=Computing(batch_size=1))\n"
     )
     arguments = [sys.executable, "-c", script, str(project), str(survey), str(weights), BACKBONE]
     process = subprocess.Popen(arguments)

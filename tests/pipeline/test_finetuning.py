@@ -12,16 +12,20 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pseudorca import project as workflow
 from pseudorca.backbones import load_backbone
+from pseudorca.compare.compare import CompareOptions, compare_project
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.joint import load_embedders
 from pseudorca.embedding.network_inputs import keep_inputs
 from pseudorca.errors import AudioError, HeadError, StoreError
+from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.recipe import Recipe
+from pseudorca.learning.train import train_project
+from pseudorca.prediction.predict import predict_project
 from pseudorca.recordings import audio
 from pseudorca.recordings.folds import Split
 from pseudorca.report.contents import is_saved, read_project
@@ -36,7 +40,7 @@ QUICK = make_head("finetuned", n_epochs=2, stages=2)
 def embedded_once(clipped_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project embedded by the network in the box."""
     store = copied(clipped_once, tmp_path_factory.mktemp("embedded") / "project")
-    workflow.embed_project(store, workflow.EmbedderOptions())
+    embed_project(store, EmbedderOptions())
     return store.folder
 
 
@@ -104,7 +108,7 @@ def test_a_full_disk_stops_in_plain_words(embedded: Store, tmp_path: Path) -> No
 
 def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, survey: Path) -> None:
     said: list[str] = []
-    result = workflow.evaluate_project(
+    result = evaluate_project(
         embedded, Recipe(QUICK), [Split("encounter", n_folds=2, n_repeats=1)], stage=said.append
     ).as_json()
     assert {row["unit"] for row in result["results"]} == {"clip", "recording", "encounter"}
@@ -115,7 +119,7 @@ def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, sur
     assert not (embedded.folder / "finetuning").exists()
 
     frozen = embedder_of(embedded)
-    trained = workflow.train_project(embedded, Recipe(QUICK), stage=said.append).as_json()
+    trained = train_project(embedded, Recipe(QUICK), stage=said.append).as_json()
     assert len(said) == 1  # the inputs are there
     assert "notices" in trained
     classifier = Classifier.load(Path(trained["classifier"]))
@@ -126,7 +130,7 @@ def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, sur
     assert is_saved(project, project.evaluations[0])
     assert "fine-tuned (the last 2 of its stages" in project.evaluations[0].head
     assert not (embedded.folder / "finetuning").exists()
-    workflow.predict_project(embedded, [survey / "Unknown"])
+    predict_project(embedded, [survey / "Unknown"])
     name = "Lasker_AC_90/20170710_031202_ch05_sel02.wav"
     with audio.Reader(survey / "Unknown" / name) as reader:
         sound = reader.read(0, 3 * RATE).ravel()
@@ -139,17 +143,15 @@ def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, sur
 def test_what_another_verb_was_killed_in_stays(embedded: Store) -> None:
     other = embedded.folder / "finetuning" / "of another verb"
     other.mkdir(parents=True)
-    workflow.train_project(embedded, Recipe(make_head("logistic", c=0.1)))
+    train_project(embedded, Recipe(make_head("logistic", c=0.1)))
     split = [Split("encounter", n_folds=2, n_repeats=1)]
-    workflow.evaluate_project(embedded, Recipe(make_head("finetuned", n_epochs=1, stages=1)), split)
+    evaluate_project(embedded, Recipe(make_head("finetuned", n_epochs=1, stages=1)), split)
     assert list((embedded.folder / "finetuning").iterdir()) == [other]
 
 
 def test_several_networks_and_other_verbs_refuse_it_in_words(embedded: Store) -> None:
     with pytest.raises(HeadError, match="train and evaluate"):
-        workflow.compare_project(
-            embedded, workflow.CompareOptions(heads=("finetuned",)), embedded.folder / "c"
-        )
+        compare_project(embedded, CompareOptions(heads=("finetuned",)), embedded.folder / "c")
 
 
 _TRAIN = """

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from pseudorca import project as workflow
 from pseudorca.embedding import cluster, drawing
 from pseudorca.embedding import stream as embedding
+from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
 from pseudorca.errors import FrontEndError, PseudorcaError, StoreError
 from pseudorca.frontends.common import CommonFrontEnd
@@ -27,9 +27,9 @@ from pseudorca.frontends.windows import EfficientATFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.preparation import PLAIN
 from pseudorca.prediction import predictor as scores
-from pseudorca.prediction.predict import _heard, _notices
+from pseudorca.prediction.predict import _heard, _notices, decide_project, predict_project
 from pseudorca.prediction.predictor import portions
-from pseudorca.project import Computing
+from pseudorca.prediction.rules import DecisionOptions
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import scan_files
 from pseudorca.store import CLASSIFIER_FOLDER, Store
@@ -79,11 +79,11 @@ def test_portions_hold_whole_recordings_in_the_order_of_the_clock(deployment: Pa
 def test_how_a_run_is_dealt_does_not_show(
     trained: Store, deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = workflow.predict_project(trained, [deployment], output=tmp_path / "whole", max_gap_s=5)
+    said = predict_project(trained, [deployment], output=tmp_path / "whole", max_gap_s=5)
     stored = trained.read("scores").sort_values(["clip_id", "population"], ignore_index=True)
     monkeypatch.setattr(scores, "PORTION_CLIPS", 1)
     monkeypatch.setattr(portions, "__kwdefaults__", {"n_clips": 1})
-    again = workflow.predict_project(trained, [deployment], output=tmp_path / "dealt", max_gap_s=5)
+    again = predict_project(trained, [deployment], output=tmp_path / "dealt", max_gap_s=5)
     assert {**said, "output": ""} == {**again, "output": ""}
     same(tmp_path / "whole", tmp_path / "dealt")
     now = trained.read("scores").sort_values(["clip_id", "population"], ignore_index=True)
@@ -132,22 +132,20 @@ def test_a_gate_is_in_the_band_of_its_front_end() -> None:
 def test_windows_without_signal_are_counted_and_not_scored(
     trained: Store, deployment: Path, tmp_path: Path
 ) -> None:
-    everything = workflow.predict_project(trained, [deployment], output=tmp_path / "all")
-    gated = workflow.predict_project(trained, [deployment], gate_db=12.0, output=tmp_path / "gated")
-    assert everything["n_quiet"] == 0
-    assert gated["n_clips"] + gated["n_quiet"] == everything["n_clips"]
-    assert 0 < gated["n_clips"] <= 20
+    everything = predict_project(trained, [deployment], output=tmp_path / "all")
+    gated = predict_project(trained, [deployment], gate_db=12.0, output=tmp_path / "gated")
+    assert everything.n_quiet == 0
+    assert gated.n_clips + gated.n_quiet == everything.n_clips
+    assert 0 < gated.n_clips <= 20
     hours = tables(tmp_path / "gated")["hours"]
     assert hours["listened_s"].sum() == pytest.approx(180.0)
-    assert hours["quiet_s"].sum() == pytest.approx(3.0 * gated["n_quiet"])
+    assert hours["quiet_s"].sum() == pytest.approx(3.0 * gated.n_quiet)
     clips = tables(tmp_path / "all")["clips"].set_index(["path", "start_s"])
     kept = tables(tmp_path / "gated")["clips"].set_index(["path", "start_s"])
     pd.testing.assert_frame_equal(kept, clips.loc[kept.index], check_dtype=False)
     # The same whether the windows were embedded before or not, and decided again.
-    again = workflow.decide_again(
-        trained, decision=workflow.DecisionOptions(), output=tmp_path / "again"
-    )
-    assert again["n_quiet"] == gated["n_quiet"]
+    again = decide_project(trained, decision=DecisionOptions(), output=tmp_path / "again")
+    assert again.n_quiet == gated.n_quiet
     same(tmp_path / "gated", tmp_path / "again", exact=True)
 
 
@@ -162,11 +160,11 @@ def test_a_gate_on_a_fresh_project_saves_the_network(
         "embed",
         lambda self, pictures: (heard.append(len(pictures)), embed(self, pictures))[1],
     )
-    first = workflow.predict_project(trained, [deployment], gate_db=12.0, output=tmp_path / "a")
-    assert sum(heard) == first["n_clips"]
-    wider = workflow.predict_project(trained, [deployment], gate_db=1.0, output=tmp_path / "b")
-    assert wider["n_quiet"] == 0
-    assert sum(heard) == wider["n_clips"]
+    first = predict_project(trained, [deployment], gate_db=12.0, output=tmp_path / "a")
+    assert sum(heard) == first.n_clips
+    wider = predict_project(trained, [deployment], gate_db=1.0, output=tmp_path / "b")
+    assert wider.n_quiet == 0
+    assert sum(heard) == wider.n_clips
 
 
 def test_the_gate_measures_as_the_store_keeps_it() -> None:
@@ -214,8 +212,8 @@ def test_a_recording_with_a_drop_out_goes_through_the_gate(trained: Store, tmp_p
     sound = 0.1 * np.random.default_rng(0).standard_normal(30 * RATE)
     sound[4 * RATE : 5 * RATE] = 0.0
     sf.write(tmp_path / "x.wav", sound, RATE)
-    said = workflow.predict_project(trained, [tmp_path / "x.wav"], gate_db=12.0)
-    assert (said["n_clips"], said["n_quiet"], said["n_problems"]) == (0, 10, 0)
+    said = predict_project(trained, [tmp_path / "x.wav"], gate_db=12.0)
+    assert (said.n_clips, said.n_quiet, len(said.problems)) == (0, 10, 0)
 
 
 def test_the_gate_hears_what_a_slowed_network_hears() -> None:
@@ -248,8 +246,8 @@ def test_compressed_files_do_not_use_up_the_open_files(
         return found
 
     monkeypatch.setattr(drawing.OpenFiles, "read", counted)
-    said = workflow.predict_project(trained, [tmp_path], computing=Computing(n_threads=1))
-    assert (said["n_clips"], said["n_problems"]) == (12, 0)
+    said = predict_project(trained, [tmp_path], computing=Computing(n_threads=1))
+    assert (said.n_clips, len(said.problems)) == (12, 0)
     assert max(n_open) <= 3
 
 
@@ -303,13 +301,13 @@ def test_a_file_that_changes_during_the_run_is_a_problem(
 
     monkeypatch.setattr(drawing, "_draw", changing)
     computing = Computing(n_threads=1)
-    said = workflow.predict_project(trained, [copy], output=tmp_path / "out", computing=computing)
-    reasons = {row["path"]: row["reason"] for row in said["problems"]}
+    said = predict_project(trained, [copy], output=tmp_path / "out", computing=computing)
+    reasons = dict(zip(said.problems["path"], said.problems["reason"], strict=True))
     assert reasons == {
         second.name: "changed since the scan",
         third.name: "cannot be opened",
     }
-    assert said["n_files"] == 3
+    assert said.n_files == 3
     assert set(tables(tmp_path / "out")["clips"]["path"]) == {first.name}
 
 
@@ -396,7 +394,7 @@ def test_workers_give_the_same_tables_even_if_one_is_killed(
     from distributed import LocalCluster
 
     reference = Store(shutil.copytree(trained.folder, tmp_path / "reference"))
-    workflow.predict_project(reference, [deployment], output=tmp_path / "straight")
+    predict_project(reference, [deployment], output=tmp_path / "straight")
     with LocalCluster(
         n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50
     ) as local:
@@ -408,12 +406,12 @@ def test_workers_give_the_same_tables_even_if_one_is_killed(
                 killed.append(pids[0])
                 os.kill(pids[0], signal.SIGKILL)
 
-        said = workflow.predict_project(
+        said = predict_project(
             trained, [deployment], output=tmp_path / "cluster", progress=progress,
             computing=Computing(cluster=local.scheduler_address),
         )  # fmt: skip
     assert killed
-    assert said["problems"] == []
+    assert said.problems.empty
     same(tmp_path / "straight", tmp_path / "cluster")
     clips_once(trained)
 
@@ -429,7 +427,7 @@ def _workers(local) -> list[dict[str, int]]:  # type: ignore[no-untyped-def]
 def test_two_ways_to_compute_are_one_too_many(trained: Store, deployment: Path) -> None:
     computing = Computing(n_workers=2, cluster="tcp://127.0.0.1:1")
     with pytest.raises(PseudorcaError, match="choose one"):
-        workflow.predict_project(trained, [deployment], computing=computing)
+        predict_project(trained, [deployment], computing=computing)
 
 
 def test_a_second_process_waits_and_says_so(scanned: Store, tmp_path: Path) -> None:
@@ -461,12 +459,10 @@ def test_a_full_disk_stops_in_plain_words(
     monkeypatch.setattr(embedding, "_COMMIT_S", 0.0)
     computing = Computing(batch_size=8)
     with pytest.raises(StoreError, match=r"no space left on device.*goes on from there"):
-        workflow.predict_project(
-            trained, [deployment], output=tmp_path / "out", computing=computing
-        )
+        predict_project(trained, [deployment], output=tmp_path / "out", computing=computing)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
     monkeypatch.undo()
-    assert workflow.predict_project(trained, [deployment])["n_clips"] == 60
+    assert predict_project(trained, [deployment]).n_clips == 60
 
 
 def test_decide_does_not_look_at_the_files_again(
@@ -476,12 +472,10 @@ def test_decide_does_not_look_at_the_files_again(
     copy.mkdir()
     for path in deployment.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
-    first = workflow.predict_project(trained, [copy], output=tmp_path / "a")
+    first = predict_project(trained, [copy], output=tmp_path / "a")
     for path in copy.iterdir():
         path.unlink()
-    again = workflow.decide_again(
-        trained, decision=workflow.DecisionOptions(), output=tmp_path / "b"
-    )
+    again = decide_project(trained, decision=DecisionOptions(), output=tmp_path / "b")
     assert {**first, "output": ""} == {**again, "output": ""}
     same(tmp_path / "a", tmp_path / "b", exact=True)
     run_of = json.loads(trained.read("runs").iloc[-1]["settings"])

@@ -12,11 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from pseudorca import cli
-from pseudorca import project as workflow
+from pseudorca.audit.audit import AuditOptions, audit_project
+from pseudorca.compare.compare import CompareOptions, compare_project
 from pseudorca.embedding.augmentation.copies import referring
+from pseudorca.embedding.computing import Computing
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.joint import load_embedders
 from pseudorca.errors import ClassifierError, HeadError
 from pseudorca.evaluation.encounter_accuracy import rightness
+from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import labelled_clips
@@ -25,9 +29,11 @@ from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.preparation import Preparation, prepared_set
 from pseudorca.learning.recipe import Recipe
+from pseudorca.learning.train import train_project
 from pseudorca.pages.blocks import Commands
 from pseudorca.prediction import predictor as scores
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.prediction.predict import predict_project
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.report.answer import answer_section
 from pseudorca.report.contents import headline, is_saved, read_project
@@ -37,13 +43,13 @@ from .conftest import copied
 
 HEAD = LogisticHead(c=0.1)
 ALL = Preparation(views=True, test_views=True, reference="minus")
-OPTIONS = workflow.EmbedderOptions("logmel", n_views=2, n_test_views=1, reference=True)
+OPTIONS = EmbedderOptions("logmel", n_views=2, n_test_views=1, reference=True)
 
 
 @pytest.fixture(scope="module")
 def prepared_once(clipped_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = copied(clipped_once, tmp_path_factory.mktemp("prepared") / "project")
-    workflow.embed_project(store, OPTIONS)
+    embed_project(store, OPTIONS)
     return store.folder
 
 
@@ -62,32 +68,30 @@ def labelled(store: Store, preparation: Preparation):
 
 
 def test_copies_are_made_once_and_made_good_where_some_are_missing(scanned: Store) -> None:
-    workflow.clip_project(scanned, ClipOptions())
-    first = workflow.embed_project(scanned, OPTIONS)
+    clips_project(scanned, ClipOptions())
+    first = embed_project(scanned, OPTIONS)
     n = int(scanned.read("clips")["label"].notna().sum())
-    assert first["n_new_views"] == 3 * 2 * n  # each with its background
-    assert first["n_new_backgrounds"] == n
-    again = workflow.embed_project(scanned, OPTIONS)
-    assert (again["n_new"], again["n_new_views"], again["n_new_backgrounds"]) == (0, 0, 0)
-    more = workflow.embed_project(
-        scanned, workflow.EmbedderOptions("logmel", n_views=3, n_test_views=1, reference=True)
+    assert first.n_new_views == 3 * 2 * n  # each with its background
+    assert first.n_new_backgrounds == n
+    again = embed_project(scanned, OPTIONS)
+    assert (again.n_new, again.n_new_views, again.n_new_backgrounds) == (0, 0, 0)
+    more = embed_project(
+        scanned, EmbedderOptions("logmel", n_views=3, n_test_views=1, reference=True)
     )
-    assert more["n_new_views"] == 2 * n
+    assert more.n_new_views == 2 * n
 
 
 @pytest.mark.slow
 def test_other_processes_make_the_same_copies(scanned: Store, survey: Path, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    workflow.clip_project(scanned, ClipOptions())
+    clips_project(scanned, ClipOptions())
     other = Store(shutil.copytree(scanned.folder, tmp_path / "other"))
-    both = workflow.EmbedderOptions(
-        "logmel+mean_spectrum", n_views=1, n_test_views=1, reference=True
-    )
+    both = EmbedderOptions("logmel+mean_spectrum", n_views=1, n_test_views=1, reference=True)
     tables = []
-    for store, computing in ((scanned, None), (other, workflow.Computing(n_workers=1))):
-        workflow.embed_project(store, both, computing=computing)
-        workflow.train_project(store, Recipe(HEAD, preparation=ALL))
-        workflow.predict_project(store, [survey / "Insular"], computing=computing)
+    for store, computing in ((scanned, None), (other, Computing(n_workers=1))):
+        embed_project(store, both, computing=computing)
+        train_project(store, Recipe(HEAD, preparation=ALL))
+        predict_project(store, [survey / "Insular"], computing=computing)
         names = store._database.list_tables(limit=1000).tables
         tables.append(
             {
@@ -131,7 +135,7 @@ def test_copies_differ_from_their_clips_and_stand_in_their_rows(prepared: Store)
 def test_training_and_prediction_prepare_alike(
     prepared: Store, survey: Path, made: Preparation
 ) -> None:
-    said = workflow.train_project(prepared, Recipe(HEAD, preparation=made)).as_json()
+    said = train_project(prepared, Recipe(HEAD, preparation=made)).as_json()
     assert said["preparation"] == made.settings()
     classifier = Classifier.load(Path(said["classifier"]))
     assert classifier.preparation == made
@@ -139,8 +143,8 @@ def test_training_and_prediction_prepare_alike(
     clips, data, _ = labelled(prepared, made)
     expected = mean_said(classifier.head, data.vectors, data.heard_again)
     folders = [survey / "Insular", survey / "Pelagic"]
-    predicted = workflow.predict_project(prepared, folders)
-    assert predicted["n_clips"] == len(clips)
+    predicted = predict_project(prepared, folders)
+    assert predicted.n_clips == len(clips)
     scores = prepared.read("scores", where="split_id = ''")
     table = scores.pivot(index="clip_id", columns="population", values="score")
     found = table.loc[clips["clip_id"], classifier.classes].to_numpy()
@@ -150,7 +154,7 @@ def test_training_and_prediction_prepare_alike(
 def test_a_lone_waveform_is_scored_only_where_it_is_enough(prepared: Store) -> None:
     sound = (0.1 * np.random.default_rng(0).standard_normal(32_000)).astype(np.float32)
     for made, is_enough in ((Preparation(reference="minus"), True), (ALL, False)):
-        said = workflow.train_project(prepared, Recipe(HEAD, preparation=made)).as_json()
+        said = train_project(prepared, Recipe(HEAD, preparation=made)).as_json()
         classifier = Classifier.load(Path(said["classifier"]))
         if is_enough:
             scores = classifier.log_probabilities([sound], sample_rate=32_000)
@@ -165,14 +169,14 @@ def test_a_lone_waveform_is_scored_only_where_it_is_enough(prepared: Store) -> N
 
 def test_evaluate_tells_what_centring_takes_and_keeps_recipes_apart(prepared: Store) -> None:
     split = [Split("encounter", n_folds=2, n_repeats=1)]
-    plain = workflow.evaluate_project(prepared, Recipe(HEAD), split).as_json()
-    made = workflow.evaluate_project(
+    plain = evaluate_project(prepared, Recipe(HEAD), split).as_json()
+    made = evaluate_project(
         prepared, Recipe(HEAD, preparation=Preparation(views=True, centre="encounter")), split
     ).as_json()
     assert plain["classifier_id"] != made["classifier_id"]
     assert any("transductive" in text for text in made["notices"])
     assert any("of one class" in text for text in made["notices"])
-    again = workflow.evaluate_project(prepared, Recipe(HEAD), split).as_json()
+    again = evaluate_project(prepared, Recipe(HEAD), split).as_json()
     assert again["classifier_id"] == plain["classifier_id"]
 
 
@@ -182,17 +186,17 @@ def test_without_copies_there_is_a_word_on_how_to_get_them(embedded: Store) -> N
         (Preparation(reference="minus"), "--reference"),
     ):
         with pytest.raises(HeadError, match=word):
-            workflow.train_project(embedded, Recipe(HEAD, preparation=made))
+            train_project(embedded, Recipe(HEAD, preparation=made))
 
 
 def test_compare_puts_prepared_embeddings_beside_plain_ones(
     prepared: Store, tmp_path: Path
 ) -> None:
-    options = workflow.CompareOptions(
+    options = CompareOptions(
         splits=(Split("encounter", n_folds=2, n_repeats=1),),
         prepare=(Preparation(views=True), Preparation(reference="minus")),
     )
-    result = workflow.compare_project(prepared, options, tmp_path / "comparison").as_json()
+    result = compare_project(prepared, options, tmp_path / "comparison").as_json()
     assert {"logmel", "logmel, learned from views", "logmel, minus its background"} <= set(
         result["variants"]
     )
@@ -227,7 +231,7 @@ def test_the_verbs_take_what_is_to_be_prepared(prepared: Store, survey: Path) ->
 def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> None:
     split = [Split("encounter", n_folds=2, n_repeats=1)]
     made = Preparation(views=True, centre="platform")
-    trained = workflow.train_project(prepared, Recipe(HEAD, preparation=made)).as_json()
+    trained = train_project(prepared, Recipe(HEAD, preparation=made)).as_json()
     assert (
         Recipe.from_settings(trained["recipe"]).arguments()
         == " --c 0.1 --prepare views,centre=platform"
@@ -240,18 +244,18 @@ def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> 
         for line in block.lines
     ]
     assert step.endswith("--split encounter --split random --c 0.1 --prepare views,centre=platform")
-    workflow.evaluate_project(prepared, Recipe(HEAD), split)
+    evaluate_project(prepared, Recipe(HEAD), split)
     (plain,) = read_project(prepared).evaluations
     assert not is_saved(read_project(prepared), plain)
-    workflow.evaluate_project(prepared, Recipe(HEAD, preparation=made), split)
+    evaluate_project(prepared, Recipe(HEAD, preparation=made), split)
     project = read_project(prepared)
     honest = headline(project)
     assert honest is not None
     assert honest.recipe_id != plain.recipe_id
     assert is_saved(project, honest)
     assert "learned from views, centred by platform" in honest.head
-    workflow.embed_project(prepared, replace(OPTIONS, n_views=3))  # other copies, another recipe
-    workflow.evaluate_project(prepared, Recipe(HEAD, preparation=made), split)
+    embed_project(prepared, replace(OPTIONS, n_views=3))  # other copies, another recipe
+    evaluate_project(prepared, Recipe(HEAD, preparation=made), split)
     others = [e for e in read_project(prepared).evaluations if not is_saved(project, e)]
     assert len(others) == 2
 
@@ -259,7 +263,7 @@ def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> 
 def test_a_classifier_that_cannot_be_written_leaves_the_one_that_was_there(
     prepared: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = Path(workflow.train_project(prepared, Recipe(HEAD)).as_json()["classifier"])
+    first = Path(train_project(prepared, Recipe(HEAD)).as_json()["classifier"])
     before = Classifier.load(first).classifier_id
 
     def full(*_: Any) -> None:
@@ -268,19 +272,19 @@ def test_a_classifier_that_cannot_be_written_leaves_the_one_that_was_there(
     with monkeypatch.context() as patch:
         patch.setattr("pseudorca.learning.classifier.save_file", full)
         with pytest.raises(ClassifierError, match="No space left"):
-            workflow.train_project(prepared, Recipe(LogisticHead(c=1.0)))
+            train_project(prepared, Recipe(LogisticHead(c=1.0)))
     assert Classifier.load(first).classifier_id == before
     kept = set(first.iterdir())
-    workflow.train_project(prepared, Recipe(LogisticHead(c=1.0)))
+    train_project(prepared, Recipe(LogisticHead(c=1.0)))
     assert Classifier.load(first).classifier_id != before
     assert set(first.iterdir()) == kept
 
 
 def test_an_audit_hears_the_classifier_that_is_trained(prepared: Store) -> None:
     split = Split("encounter", 2)
-    options = workflow.AuditOptions(n_permutations=20)
-    plain = workflow.audit_project(prepared, Recipe(HEAD), split, options).as_json()
-    made = workflow.audit_project(prepared, Recipe(HEAD, preparation=ALL), split, options).as_json()
+    options = AuditOptions(n_permutations=20)
+    plain = audit_project(prepared, Recipe(HEAD), split, options).as_json()
+    made = audit_project(prepared, Recipe(HEAD, preparation=ALL), split, options).as_json()
     rows = [{row["name"]: row for row in one["controls"]} for one in (plain, made)]
     voting = [name for name, row in rows[0].items() if row["kind"] in ("nuisance", "shown")]
     assert len(voting) > 3
@@ -299,28 +303,26 @@ def test_an_audit_hears_the_classifier_that_is_trained(prepared: Store) -> None:
     scored = cross_validate(replace(data, groups=folds.units), folds, learner)
     right = rightness(clips, scored, folds.units).groupby("label")["right"].mean().mean()
     assert rows[1]["model"]["value"] == pytest.approx(right)
-    evaluated = workflow.evaluate_project(
-        prepared, Recipe(HEAD, preparation=ALL), [split]
-    ).as_json()
-    again = workflow.audit_project(
+    evaluated = evaluate_project(prepared, Recipe(HEAD, preparation=ALL), [split]).as_json()
+    again = audit_project(
         prepared, Recipe(HEAD, preparation=ALL), split, replace(options, quick=True)
     ).as_json()
     (result,) = [row for row in evaluated["results"] if row["unit"] == "encounter"]
     assert again["evaluated"]["balanced_accuracy"] == result["balanced_accuracy"]
     with pytest.raises(HeadError, match="train and evaluate"):
-        workflow.audit_project(prepared, Recipe(make_head("finetuned")), split)
+        audit_project(prepared, Recipe(make_head("finetuned")), split)
 
 
 def test_the_choice_may_take_the_named_network_however_prepared(
     prepared: Store, tmp_path: Path
 ) -> None:
-    options = workflow.CompareOptions(
+    options = CompareOptions(
         classic=("mean_spectrum",),
         splits=(Split("encounter", n_folds=2, n_repeats=1),),
         choose_among=("logmel",),
         prepare=(ALL, Preparation(reference="beside")),
     )
-    result = workflow.compare_project(prepared, options, tmp_path).as_json()
+    result = compare_project(prepared, options, tmp_path).as_json()
     eligible = [name for name, one in result["variants"].items() if one["may_be_chosen"]]
     assert eligible == ["logmel", f"logmel, {ALL.name}", "logmel, beside its background"]
     plain, averaged, beside = (result["variants"][name] for name in eligible)
@@ -332,14 +334,14 @@ def test_the_choice_may_take_the_named_network_however_prepared(
 def test_a_portion_without_what_is_centred_by_does_not_end_a_prediction(
     prepared: Store, survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workflow.train_project(prepared, Recipe(HEAD, preparation=Preparation(centre="platform")))
+    train_project(prepared, Recipe(HEAD, preparation=Preparation(centre="platform")))
     monkeypatch.setattr(scores, "portions", partial(scores.portions, n_clips=1))
     strange = tmp_path / "strange" / "nobody knows"
     strange.mkdir(parents=True)
     sound = next((survey / "Unknown").glob("*/*.wav"))
     (strange / "cut.wav").write_bytes(sound.read_bytes())
     with pytest.raises(ClassifierError, match="centred by platform, and none"):
-        workflow.predict_project(prepared, [strange])
-    said = workflow.predict_project(prepared, [survey / "Pelagic", strange])
-    assert said["n_clips"] > 0
-    assert any("1 of 13 recordings have no platform" in text for text in said["notices"])
+        predict_project(prepared, [strange])
+    said = predict_project(prepared, [survey / "Pelagic", strange])
+    assert said.n_clips > 0
+    assert any("1 of 13 recordings have no platform" in text for text in said.notices)

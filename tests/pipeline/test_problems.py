@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from pseudorca import project as workflow
+from pseudorca.compare.compare import CompareOptions, compare_project
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.known import known_embedders
 from pseudorca.errors import HeadError
 from pseudorca.learning.dataset import labelled_clips
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store, joint_id, problem_table
 
 from .conftest import BACKBONE, RATE
@@ -30,12 +32,12 @@ def with_short_file(survey: Path, weights: Path, tmp_path: Path) -> tuple[Store,
     noise = 0.1 * np.random.default_rng(3).standard_normal(round(0.02 * RATE))
     sf.write(folder / SHORT, noise, RATE, subtype="PCM_16")
     store = Store(tmp_path / "project", create=True)
-    workflow.scan_project(store, folder, ScanOptions())
-    workflow.clip_project(store, ClipOptions(window_s=None))
-    options = workflow.EmbedderOptions(BACKBONE, str(weights))
-    assert workflow.embed_project(store, options)["n_problems"] == 1
-    finer = workflow.EmbedderOptions(BACKBONE, str(weights), settings=(("window_ms", 16),))
-    assert workflow.embed_project(store, finer)["n_problems"] == 0
+    scan_project(store, folder, ScanOptions())
+    clips_project(store, ClipOptions(window_s=None))
+    options = EmbedderOptions(BACKBONE, str(weights))
+    assert embed_project(store, options)["n_problems"] == 1
+    finer = EmbedderOptions(BACKBONE, str(weights), settings=(("window_ms", 16),))
+    assert embed_project(store, finer)["n_problems"] == 0
     return store, folder
 
 
@@ -43,8 +45,8 @@ def test_embedders_that_fail_on_different_clips_are_compared(
     with_short_file: tuple[Store, Path], tmp_path: Path
 ) -> None:
     store, _ = with_short_file
-    options = workflow.CompareOptions(splits=(Split("encounter", n_folds=2, n_repeats=1),))
-    result = workflow.compare_project(store, options, tmp_path / "out").as_json()
+    options = CompareOptions(splits=(Split("encounter", n_folds=2, n_repeats=1),))
+    result = compare_project(store, options, tmp_path / "out").as_json()
     assert result["n_compared"] == 2
 
 
@@ -56,16 +58,16 @@ def test_a_scan_keeps_the_problems_of_recordings_that_are_still_there(
     assert before["path"].tolist() == [SHORT]
     assert before[["clip_id", "embedder_id"]].notna().all(axis=None)
     for _ in range(2):
-        workflow.scan_project(store, folder, ScanOptions())
+        scan_project(store, folder, ScanOptions())
         pd.testing.assert_frame_equal(store.read("problems"), before)
-    clips = workflow.clip_project(store, ClipOptions(window_s=None))["n_clips"]
+    clips = clips_project(store, ClipOptions(window_s=None))["n_clips"]
     for embedder in known_embedders(store):
         found, _ = labelled_clips(
             store.read("clips"), store.read("recordings"), store, embedder.embedder_id
         )
         assert len(found) in (clips - 12, clips - 13)  # 12 are unlabelled, one is too short
     (folder / SHORT).unlink()
-    workflow.scan_project(store, folder, ScanOptions())
+    scan_project(store, folder, ScanOptions())
     assert store.read("problems").empty
 
 
@@ -76,7 +78,7 @@ def test_a_stage_replaces_its_own_problems_alone(
     first = store.read("problems")
     other = problem_table([(SHORT, "spectrograms", "silent", "")])
     store.append("problems", other)
-    workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    embed_project(store, EmbedderOptions(BACKBONE, str(weights)))
     found = store.read("problems").sort_values("stage", ignore_index=True)
     pd.testing.assert_frame_equal(found, pd.concat([first, other], ignore_index=True))
 

@@ -8,10 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from pseudorca import cli
-from pseudorca import project as workflow
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
+from pseudorca.learning.train import train_project
+from pseudorca.prediction.predict import predict_project
+from pseudorca.prediction.rules import DecisionOptions
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -73,15 +77,15 @@ def test_any_rate_channel_count_and_format_goes_through(tmp_path):
         (training / label).mkdir(parents=True)
         (training / label / folder).symlink_to(WATKINS / label / folder)
     store = Store(tmp_path / "p", create=True)
-    workflow.scan_project(store, training, ScanOptions())
-    options = workflow.EmbedderOptions("mobilenet_v2_tf", str(WEIGHTS))
-    workflow.embed_project(store, options)
-    workflow.train_project(store, Recipe(LogisticHead(c=0.01)))
-    result = workflow.predict_project(store, files)
-    assert (result["n_files"], result["n_problems"]) == (4, 0)
-    said = pd.read_csv(Path(result["output"]) / "recordings.csv")
+    scan_project(store, training, ScanOptions())
+    options = EmbedderOptions("mobilenet_v2_tf", str(WEIGHTS))
+    embed_project(store, options)
+    train_project(store, Recipe(LogisticHead(c=0.01)))
+    result = predict_project(store, files)
+    assert (result.n_files, len(result.problems)) == (4, 0)
+    said = pd.read_csv(result.output / "recordings.csv")
     assert len(said) == 4
-    clips = pd.read_csv(Path(result["output"]) / "clips.csv", parse_dates=["start_utc"])
+    clips = pd.read_csv(result.output / "clips.csv", parse_dates=["start_utc"])
     assert clips.groupby("path").size().tolist() == [1, 6, 100, 150]
     hiceas = clips[clips["path"].str.contains("sel02")].iloc[0]
     assert str(hiceas["start_utc"]) == "2017-07-28 03:12:59+00:00"
@@ -101,15 +105,15 @@ def test_long_files_keep_their_clock_in_every_table(tmp_path):
         (training / label).mkdir(parents=True)
         (training / label / folder).symlink_to(WATKINS / label / folder)
     store = Store(tmp_path / "p", create=True)
-    workflow.scan_project(store, training, ScanOptions())
-    workflow.embed_project(store, workflow.EmbedderOptions())
-    workflow.train_project(store, Recipe(LogisticHead(c=0.01)))
+    scan_project(store, training, ScanOptions())
+    embed_project(store, EmbedderOptions())
+    train_project(store, Recipe(LogisticHead(c=0.01)))
     out = tmp_path / "out"
-    result = workflow.predict_project(
-        store, [buoy, mp3, six, soundtrap], output=out, kinds=("csv", "raven"), max_gap_s=None,
-        decision=workflow.DecisionOptions(max_novelty=1e9),
+    result = predict_project(
+        store, [buoy, mp3, six, soundtrap], output=out, formats=("csv", "raven"), max_gap_s=None,
+        decision=DecisionOptions(max_novelty=1e9),
     )  # fmt: skip
-    assert (result["n_files"], result["n_problems"]) == (6, 0)
+    assert (result.n_files, len(result.problems)) == (6, 0)
 
     clips = pd.read_csv(out / "clips.csv", parse_dates=["start_utc"])
     first_times = {

@@ -7,13 +7,16 @@ import pytest
 from typer.testing import CliRunner
 
 from pseudorca import cli
-from pseudorca import project as workflow
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.errors import BackboneError, FrontEndError
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.recipe import Recipe
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.learning.train import train_project
+from pseudorca.prediction.predict import predict_project
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import CLASSIFIER_FOLDER, Store
 
 from .conftest import RATE, whistle
@@ -24,25 +27,25 @@ NETWORKS = {"yamnet": "yamnet_3959752.tflite", "mn04_as": "mn04_as_mAP_432.pt"}
 @pytest.fixture
 def cut(survey, tmp_path) -> Store:
     store = Store(tmp_path / "project", create=True)
-    workflow.scan_project(store, survey, ScanOptions())
-    workflow.clip_project(store, ClipOptions(window_s=2.0))
+    scan_project(store, survey, ScanOptions())
+    clips_project(store, ClipOptions(window_s=2.0))
     return store
 
 
 @pytest.mark.parametrize(("name", "slow"), [("yamnet", 1.0), ("mn04_as", 2.0)])
 def test_main_job_with_a_network_on_sound(name, slow, cut, shared_weights):
-    options = workflow.EmbedderOptions(name, str(shared_weights / NETWORKS[name]), slow=slow)
-    made = workflow.embed_project(cut, options)
-    assert made["n_problems"] == 0
-    assert made["n_new"] == made["n_clips"] > 0
-    assert made["embedding_size"] == {"yamnet": 1024, "mn04_as": 384}[name]
-    assert any("slowed 2 times" in notice for notice in made["notices"]) == (slow == 2)
-    assert workflow.embed_project(cut, options)["n_new"] == 0
-    workflow.train_project(cut, Recipe(make_head("logistic", c=0.01)))
-    said = workflow.predict_project(cut)
-    assert said["n_problems"] == 0
+    options = EmbedderOptions(name, str(shared_weights / NETWORKS[name]), slow=slow)
+    made = embed_project(cut, options)
+    assert len(made.problems) == 0
+    assert made.n_new == made.n_clips > 0
+    assert made.embedding_size == {"yamnet": 1024, "mn04_as": 384}[name]
+    assert any("slowed 2 times" in notice for notice in made.notices) == (slow == 2)
+    assert embed_project(cut, options).n_new == 0
+    train_project(cut, Recipe(make_head("logistic", c=0.01)))
+    said = predict_project(cut)
+    assert len(said.problems) == 0
     classifier = Classifier.load(cut.folder / CLASSIFIER_FOLDER / "classifier", device="cpu")
-    assert classifier.embedder.embedder_id == made["embedder_id"]
+    assert classifier.embedder.embedder_id == made.embedder_id
     rng = np.random.default_rng(7)
     sounds = [whistle(4_000, 7_000, 2.0, rng), whistle(8_000, 5_000, 2.0, rng)]
     scores = classifier.log_probabilities(sounds, sample_rate=RATE)
@@ -50,9 +53,9 @@ def test_main_job_with_a_network_on_sound(name, slow, cut, shared_weights):
 
 
 def test_non_commercial_licence_is_told(cut):
-    made = workflow.embed_project(cut, workflow.EmbedderOptions("birdnet"))
-    assert made["licence"] == "CC BY-NC-SA 4.0"
-    assert any("non-commercial use only" in notice for notice in made["notices"])
+    made = embed_project(cut, EmbedderOptions("birdnet"))
+    assert made.licence == "CC BY-NC-SA 4.0"
+    assert any("non-commercial use only" in notice for notice in made.notices)
 
 
 def test_what_cannot_be_is_refused(cut, shared_weights):
@@ -66,11 +69,11 @@ def test_what_cannot_be_is_refused(cut, shared_weights):
     }
     for message, asked in wrong.items():
         with pytest.raises(FrontEndError, match=message):
-            workflow.embed_project(cut, workflow.EmbedderOptions("yamnet", path, **asked))
+            embed_project(cut, EmbedderOptions("yamnet", path, **asked))
     with pytest.raises(FrontEndError, match="resnet18 takes pictures, and the samples front end"):
-        workflow.embed_project(cut, workflow.EmbedderOptions("resnet18", front_end="samples"))
+        embed_project(cut, EmbedderOptions("resnet18", front_end="samples"))
     with pytest.raises(BackboneError, match="takes sound; only networks on pictures are adapted"):
-        workflow.embed_project(cut, workflow.EmbedderOptions("yamnet", path, adapt_batch_norm=True))
+        embed_project(cut, EmbedderOptions("yamnet", path, adapt_batch_norm=True))
 
 
 def test_backbones_verb_lists_families_and_single_networks():

@@ -10,16 +10,19 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from pseudorca import project as workflow
+from pseudorca.audit.audit import AuditOptions, audit_project
 from pseudorca.cli import app
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
+from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
-from pseudorca.prediction.rules import decision_rules
-from pseudorca.project import AuditOptions, DecisionOptions
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.learning.train import train_project
+from pseudorca.prediction.rules import DecisionOptions, decision_rules
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 
 from .conftest import BACKBONE, RATE, whistle
@@ -42,18 +45,16 @@ def project(root: Path, weights: Path, folder_of: dict[str, str], *, silent: str
                     sound[-RATE] = 2**-15  # one bit of the last clip is set
                 sf.write(folder / f"{label}{encounter}{clip}.wav", sound, RATE, subtype="PCM_16")
     store = Store(root / "project", create=True)
-    workflow.scan_project(store, root / "survey", ScanOptions())
-    workflow.clip_project(store, ClipOptions())
-    workflow.embed_project(store, workflow.EmbedderOptions(BACKBONE, str(weights)))
+    scan_project(store, root / "survey", ScanOptions())
+    clips_project(store, ClipOptions())
+    embed_project(store, EmbedderOptions(BACKBONE, str(weights)))
     return store
 
 
 def test_folders_of_equal_names_in_two_classes_are_said(tmp_path: Path, weights: Path) -> None:
     store = project(tmp_path, weights, {"Insular": "Enc", "Pelagic": "Enc"})
-    found = workflow.evaluate_project(store, Recipe(HEAD), [SPLIT]).as_json()
-    audited = workflow.audit_project(
-        store, Recipe(HEAD), SPLIT, AuditOptions(20, quick=True)
-    ).as_json()
+    found = evaluate_project(store, Recipe(HEAD), [SPLIT]).as_json()
+    audited = audit_project(store, Recipe(HEAD), SPLIT, AuditOptions(20, quick=True)).as_json()
     for result in (found, audited):
         (notice,) = [text for text in result["notices"] if "hold clips of several classes" in text]
         assert "4 of 4 encounters" in notice
@@ -65,7 +66,7 @@ def test_folders_of_equal_names_in_two_classes_are_said(tmp_path: Path, weights:
 def test_silent_clips_stop_no_audit(tmp_path: Path, weights: Path) -> None:
     """One without any sample is left out and said; one of a single bit is heard."""
     store = project(tmp_path, weights, {"Insular": "A_", "Pelagic": "B_"}, silent="Insular21")
-    found = workflow.audit_project(store, Recipe(HEAD), SPLIT, AuditOptions(20)).as_json()
+    found = audit_project(store, Recipe(HEAD), SPLIT, AuditOptions(20)).as_json()
     assert (found["n_clips"], len(store.read("clips"))) == (17, 18)
     assert any(
         text.startswith("Left out, since embedding them failed") for text in found["notices"]
@@ -80,12 +81,10 @@ def test_the_audit_says_what_evaluate_said_of_the_same_recipe(
 ) -> None:
     store = project(tmp_path, weights, {"Insular": "A_", "Pelagic": "B_"})
     options = AuditOptions(20, clips_per_encounter=1, quick=True)
-    assert (
-        workflow.audit_project(store, Recipe(HEAD), SPLIT, options).as_json()["evaluated"] is None
-    )
-    found = workflow.evaluate_project(store, Recipe(HEAD), [replace(SPLIT, n_repeats=2)]).as_json()
+    assert audit_project(store, Recipe(HEAD), SPLIT, options).as_json()["evaluated"] is None
+    found = evaluate_project(store, Recipe(HEAD), [replace(SPLIT, n_repeats=2)]).as_json()
     (row,) = [one for one in found["results"] if one["unit"] == "encounter"]
-    audited = workflow.audit_project(store, Recipe(HEAD), SPLIT, options).as_json()
+    audited = audit_project(store, Recipe(HEAD), SPLIT, options).as_json()
     assert audited["evaluated"]["balanced_accuracy"] == row["balanced_accuracy"]
     said = audited["explained"]["beside evaluate"]
     for fact in ("1 draw", "8 of 16", "at most 1 ", "2 draws"):
@@ -95,7 +94,7 @@ def test_the_audit_says_what_evaluate_said_of_the_same_recipe(
 def test_a_bound_on_wrong_names_is_flagged_at_another_prior_than_training_s(
     embedded: Store,
 ) -> None:
-    workflow.train_project(embedded, Recipe(HEAD))
+    train_project(embedded, Recipe(HEAD))
     classifier = Classifier.load(embedded.folder / "classifiers" / "classifier")
     wanted = {"max_error": 0.9}
 
@@ -130,7 +129,7 @@ def test_events_whose_species_was_met_in_one_survey_only_claim_nothing(
         }
     )
     table.to_csv(tmp_path / "events.csv", index=False)
-    arguments = ["decide", "--events", str(tmp_path / "events.csv"), "--out", str(tmp_path / "out")]
+    arguments = ["events", str(tmp_path / "events.csv"), "--out", str(tmp_path / "out")]
     arguments += ["--event", "event", "--score", "score", "--truth", "seen", "--positive", "minke"]
     arguments += ["--survey", "cruise", "--verified", "all", "--called", "none", "--filter", "none"]
     done = CliRunner().invoke(app, arguments + ["--json"] * as_json)

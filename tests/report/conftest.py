@@ -10,17 +10,18 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from pseudorca import project as workflow
+from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.learning.calibration import Calibrator, Prior
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import aggregate
 from pseudorca.prediction.decisions import Rule, decide
-from pseudorca.recordings.clips import ClipOptions, cut
+from pseudorca.recordings.clips import ClipOptions, clips_project, cut
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
-from pseudorca.report.report import write_report
+from pseudorca.recordings.scan import scan_project
+from pseudorca.report.report import report_project
 from pseudorca.store import TABLES, Store
 
 ODD = 'Insular <b>&"$x$'
@@ -51,8 +52,8 @@ def write_recordings(root: Path, *, n_encounters: int = 5, n_each: int = 2) -> N
 def scanned_project(folder: Path, **options: Any) -> Store:
     write_recordings(folder / "survey", **options)
     store = Store(folder / "project", create=True)
-    workflow.scan_project(store, folder / "survey", ScanOptions(), n_threads=1)
-    workflow.clip_project(store, ClipOptions(window_s=0.4))
+    scan_project(store, folder / "survey", ScanOptions(), n_threads=1)
+    clips_project(store, ClipOptions(window_s=0.4))
     return store
 
 
@@ -69,7 +70,7 @@ def evaluate(store: Store, *splits: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pseudorca.evaluation.evaluate.load_embedders", lambda folder: embedder)
         made = [Split(name, n_folds=2, n_repeats=2) for name in splits]
-        workflow.evaluate_project(store, Recipe(HEAD), made)
+        evaluate_project(store, Recipe(HEAD), made)
     about = {"embedder_id": "madeup", "front_end": embedder.front_end.settings()}
     about["backbone"] = {
         "name": "none",
@@ -128,9 +129,10 @@ def full_project(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="session")
-def full_report(full_project: Store) -> dict[str, Any]:
-    """The result of ``write_report`` for the full project, with the page under ``html``."""
+def full_report(full_project: Store) -> SimpleNamespace:
+    """The result of ``report_project`` for the full project, its page and its progress."""
     calls: list[tuple[int, int]] = []
     target = full_project.folder / "deep" / "report.html"
-    result = write_report(full_project, target, progress=lambda *done: calls.append(done))
-    return result | {"html": target.read_text(encoding="utf-8"), "progress": calls}
+    result = report_project(full_project, target, progress=lambda *done: calls.append(done))
+    html = target.read_text(encoding="utf-8")
+    return SimpleNamespace(result=result, html=html, progress=calls)

@@ -21,7 +21,7 @@ from pseudorca.report.contents import headline, read_project
 from pseudorca.report.curves import recording_scores
 from pseudorca.report.evaluated import evaluation_section
 from pseudorca.report.predictions import _counted_once, _what_was_wished
-from pseudorca.report.report import write_report
+from pseudorca.report.report import ReportResult, report_project
 from pseudorca.store import Store
 
 SECTIONS = (
@@ -59,8 +59,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(full_report: dict[str, Any]) -> Page:
-    return Page(full_report["html"])
+def page(full_report: SimpleNamespace) -> Page:
+    return Page(full_report.html)
 
 
 def results(store: Store) -> list[dict[str, Any]]:
@@ -68,9 +68,9 @@ def results(store: Store) -> list[dict[str, Any]]:
     return [result for row in rows for result in row["results"]]
 
 
-def report_of(store: Store) -> tuple[dict[str, Any], Page]:
+def report_of(store: Store) -> tuple[ReportResult, Page]:
     target = store.folder / "report.html"
-    result = write_report(store, target)
+    result = report_project(store, target)
     return result, Page(target.read_text(encoding="utf-8"))
 
 
@@ -78,30 +78,30 @@ def text_of(section: Section) -> str:
     return Page(render([section], title="", notices=[])).text
 
 
-def test_report_has_every_section(page: Page, full_report: dict[str, Any]) -> None:
+def test_report_has_every_section(page: Page, full_report: SimpleNamespace) -> None:
     anchors = [attrs.get("id") for tag, attrs in page.elements if tag == "section"]
     assert anchors == list(SECTIONS)
-    assert full_report["n_sections"] == len(SECTIONS)
+    assert full_report.result.n_sections == len(SECTIONS)
     n_svg = sum(tag == "svg" for tag, _ in page.elements)
-    assert full_report["n_figures"] == n_svg >= 12
-    assert full_report["problems"] == []
-    assert full_report["progress"][-1] == (len(SECTIONS), len(SECTIONS))
+    assert full_report.result.n_figures == n_svg >= 12
+    assert full_report.result.problems.empty
+    assert full_report.progress[-1] == (len(SECTIONS), len(SECTIONS))
 
 
-def test_report_asks_nothing_of_the_network(page: Page, full_report: dict[str, Any]) -> None:
+def test_report_asks_nothing_of_the_network(page: Page, full_report: SimpleNamespace) -> None:
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"script", "link", "iframe", "img", "object", "embed", "form", "audio"}
     for name in ("src", "srcset", "href", "xlink:href", "action", "poster"):
         for value in page.attribute(name):
             assert value.startswith(("#", "data:image/png;base64,")), (name, value)
-    html = full_report["html"]
+    html = full_report.html
     assert not re.search(r"url\((?!#)", html)
     assert "@import" not in html
     policy = [
         attrs for tag, attrs in page.elements if "content-security-policy" in str(attrs).lower()
     ]
     assert "default-src 'none'" in str(policy[0]["content"])
-    assert full_report["n_bytes"] < 4e6
+    assert full_report.result.n_bytes < 4e6
 
 
 def test_references_inside_the_page_lead_to_one_element(page: Page) -> None:
@@ -115,13 +115,13 @@ def test_references_inside_the_page_lead_to_one_element(page: Page) -> None:
 
 
 def test_names_are_escaped(
-    page: Page, full_report: dict[str, Any], making: SimpleNamespace
+    page: Page, full_report: SimpleNamespace, making: SimpleNamespace
 ) -> None:
     assert not any(tag in ("b", "i", "u") for tag, _ in page.elements)
     assert making.odd in page.text
     assert "broken <i>.wav" in page.text
     assert "Unknown/<u>cut.wav" in page.text
-    assert "<b>&" not in full_report["html"]
+    assert "<b>&" not in full_report.html
 
 
 def test_honest_number_stands_first(page: Page, full_project: Store) -> None:
@@ -189,7 +189,7 @@ def test_project_without_evaluation_says_what_to_run(
     assert "pseudorca evaluate" in answer
     assert "pseudorca predict" in page.text
     assert not [value for value in page.values if 0 < value < 1 and f"{value:.2f}" in answer]
-    assert any("nothing was evaluated" in notice for notice in result["notices"])
+    assert any("nothing was evaluated" in notice for notice in result.notices)
 
 
 def test_optimistic_evaluation_alone_is_no_headline(
@@ -336,7 +336,7 @@ def test_recordings_that_are_gone_are_problems_not_the_end(
     store = making.project(tmp_path, n_encounters=1, n_each=1)
     (tmp_path / "survey").rename(tmp_path / "elsewhere")
     result, page = report_of(store)
-    assert {row["reason"] for row in result["problems"]} == {"cannot be opened"}
+    assert set(result.problems["reason"]) == {"cannot be opened"}
     assert "Problems of this report" in page.text
 
 
@@ -351,7 +351,7 @@ def test_too_little_to_learn_from_breaks_nothing(
         store.write("recordings", recordings[recordings["label"] == "Pelagic"])
         store.write("clips", clips[clips["label"] == "Pelagic"])
     result, page = report_of(store)
-    assert result["n_sections"] == len(SECTIONS)
+    assert result.n_sections == len(SECTIONS)
     assert "Not evaluated" in page.text
     assert f"{n_classes} class" in page.text
 
@@ -390,7 +390,7 @@ def test_long_tables_are_folded_and_lose_no_row() -> None:
 def test_folder_as_target_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "project", create=True)
     with pytest.raises(PseudorcaError, match="is a folder"):
-        write_report(store, tmp_path)
+        report_project(store, tmp_path)
 
 
 def test_what_was_wished_of_the_names_is_said_of_each_kind_of_unit() -> None:

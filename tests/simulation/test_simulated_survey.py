@@ -241,7 +241,7 @@ def test_survey_at_the_recorders_own_rates_with_real_noise(tmp_path: Path) -> No
     assert set(clips["sample_rate"]) == {500_000, 192_000}
     assert set(clips["noise_file"]) == {str(tmp_path / "ship.wav")}
     assert summary.n_files == 6
-    assert summary.n_clips_by_label == clips["label"].value_counts().to_dict()
+    assert summary.files_per_class == clips["label"].value_counts().to_dict()
 
 
 @pytest.mark.parametrize(

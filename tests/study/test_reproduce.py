@@ -12,11 +12,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pseudorca import cli
-from pseudorca import project as workflow
 from pseudorca.errors import HeadError, ManifestError, PseudorcaError
+from pseudorca.frontends.spectrograms import spectrograms_project
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.recordings import audio
 from pseudorca.recordings.manifest import ScanOptions
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 from pseudorca.study import as_published
 from pseudorca.study.material import read_material
@@ -46,7 +47,7 @@ def test_everything_of_the_study_is_there(done):
     figures = {path.stem for path in (out / "figures").iterdir()}
     for number in ("1_4", "1_5", "4_1", "4_5", "3_2_and_4_3", "4_2_and_4_4_as_published"):
         assert any(number in name for name in figures), number
-    page = Path(result["report"]).read_text()
+    page = result.report.read_text()
     assert not re.search(r'(src|href)="(?!#|data:)', page)  # needs nothing else
     for text in (
         "as published",
@@ -57,8 +58,8 @@ def test_everything_of_the_study_is_there(done):
         "0.9450",
     ):
         assert text in page
-    assert "published" in result["sentences"][0]
-    json.dumps(result)
+    assert result.sentences[0].startswith("As published, the final model names")
+    json.dumps(result.as_json())
 
 
 def test_both_columns_stand_side_by_side(done):
@@ -82,8 +83,8 @@ def test_a_second_run_passes_no_picture_and_finds_the_same(done, survey, small):
     out, first = done
     before = tables_of(out)
     again = reproduce(survey, out, StudyOptions(**small))
-    assert again["n_passes"] == {}
-    assert again["side_by_side"] == first["side_by_side"]
+    assert again.n_passes == {}
+    assert again.side_by_side.equals(first.side_by_side)
     assert tables_of(out) == before
 
 
@@ -111,8 +112,8 @@ def test_a_killed_run_goes_on_where_it_stopped(done, survey, small, tmp_path):
 
 def test_local_weights_and_parts_are_said(done):
     _, result = done
-    assert any("Local weights" in notice for notice in result["notices"])
-    assert any("no batch normalisation" in notice for notice in result["notices"])
+    assert any("Local weights" in notice for notice in result.notices)
+    assert any("no batch normalisation" in notice for notice in result.notices)
 
 
 @pytest.mark.slow
@@ -121,11 +122,11 @@ def test_three_classes_are_told_straight_only(small, tmp_path):
     options = StudyOptions(**small | {"backbones": BACKBONES[:1], "weights": {
         BACKBONES[0]: small["weights"][BACKBONES[0]]}})  # fmt: skip
     result = reproduce(survey, tmp_path / "out", options)
-    assert result["as_published"] is None
-    assert any("exactly two classes" in notice for notice in result["notices"])
-    assert all(row[1] == "–" for row in result["side_by_side"])
+    assert result.as_published is None
+    assert any("exactly two classes" in notice for notice in result.notices)
+    assert (result.side_by_side["as published"] == "–").all()
     assert not (tmp_path / "out" / "tables" / "switches.csv").exists()
-    assert "There is no" not in Path(result["report"]).read_text()
+    assert "There is no" not in result.report.read_text()
 
 
 def test_one_class_against_the_rest_makes_two(small, tmp_path):
@@ -177,24 +178,24 @@ def test_training_mode_is_run_and_compared_with_its_approximation(survey, small,
     assert table["adapted once: named alike"].between(0, 1).all()
     assert any("Training mode" in sentence and " %" in sentence for sentence in result["sentences"])
     again = reproduce(survey, tmp_path / "out", options)
-    assert again["side_by_side"] == result["side_by_side"]
+    assert again.side_by_side.equals(result.side_by_side)
 
 
 def test_spectrograms_are_the_front_end_s_and_none_overwrites_another(survey, tmp_path):
     store = Store(tmp_path / "p", create=True)
-    workflow.scan_project(store, survey, ScanOptions())
-    found = workflow.spectrogram_project(store, tmp_path / "png")
+    scan_project(store, survey, ScanOptions())
+    found = spectrograms_project(store, tmp_path / "png")
     files = sorted((tmp_path / "png").rglob("*.png"))
-    assert len(files) == found["n_pictures"] == 54
-    assert found["pictures_per_class"] == {"Insular": 18, "Pelagic": 36}
+    assert len(files) == found.n_pictures == 54
+    assert found.pictures_per_class == {"Insular": 18, "Pelagic": 36}
     path = "Pelagic/Lasker_AC_11/20170711_031204_ch02_sel01.wav"
     samples = audio.read_segment(survey / path)[0]
     with Image.open(tmp_path / "png" / f"{path}.png") as image:
         assert image.size == (950, 636)
         expected = StudyFrontEnd().picture(samples, sample_rate=16_000)
         np.testing.assert_array_equal(np.asarray(image), expected)
-    again = workflow.spectrogram_project(store, tmp_path / "png", unlabelled=True)
-    assert again["n_new"] == 18
+    again = spectrograms_project(store, tmp_path / "png", unlabelled=True)
+    assert again.n_new == 18
     assert (tmp_path / "png" / "Unknown").is_dir()
 
 
@@ -250,6 +251,6 @@ def test_a_training_of_table_4_1_that_diverges_is_a_marked_cell(
     table = pd.read_csv(out / "tables" / "table_4_1.csv")
     assert table["published_failed"].tolist() == ["the loss is nan in epoch 1"] * len(BACKBONES)
     assert table["straight_clip_balanced_accuracy"].notna().all()
-    page = Path(result["report"]).read_text()
+    page = result.report.read_text()
     assert page.count("failed") >= 2 * len(BACKBONES)
     assert re.search(rf"{BACKBONES[0]}.*the loss is nan in epoch 1", page)

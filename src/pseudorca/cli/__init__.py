@@ -1,4 +1,5 @@
-"""The command line: one verb per stage, each a thin wrapper around :mod:`pseudorca.project`.
+"""The command line: one verb per stage, options in, words out, over
+:class:`pseudorca.project.Project` or a plain function.
 
 An error that a user can mend is one line on stderr and exit status 2. Verbs import what they need
 when they run (torch takes seconds), so that ``--help`` is at once there.
@@ -21,6 +22,7 @@ from pseudorca.cli import (
     demo,
     embed,
     evaluate,
+    events,
     folds,
     predict,
     report,
@@ -31,7 +33,6 @@ from pseudorca.cli import (
     train,
 )
 from pseudorca.cli.memory import keep_freed_memory
-from pseudorca.cli.options import close_projects
 from pseudorca.errors import PseudorcaError
 
 app = typer.Typer(
@@ -62,6 +63,7 @@ for _verb in (
     demo.demo,
     backbones.backbones,
     contours.contours,
+    events.events,
 ):
     app.command()(_verb)
 
@@ -73,7 +75,6 @@ def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    context.call_on_close(close_projects)
     if version:
         typer.echo(__version__)
         raise typer.Exit

@@ -1,6 +1,5 @@
 """The verb ``audit``."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -11,21 +10,19 @@ from pseudorca.cli.options import (
     BatchSize,
     Device,
     GroupBy,
-    Project,
+    ProjectFolder,
     Repeats,
     Seed,
     Threads,
-    open_store,
     splits_from,
 )
-from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.cli.output import done, say, say_notices, table, tell
 from pseudorca.cli.recipe_options import RECIPE_OPTIONS, RecipeOptions, with_recipe_options
-from pseudorca.progress import progress_bar
 
 
 @with_recipe_options
 def audit(
-    project: Project,
+    project: ProjectFolder,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
     group_by: GroupBy = None,
     n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of the split.")] = 5,
@@ -55,18 +52,14 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Animals or recorders? Compare the classifier with controls that hear no animal."""
-    from pseudorca import project as workflow
+    from pseudorca.project import Project
 
-    made = recipe.make(seed)
     chosen = splits_from([split], group_by, n_folds, repeats, seed)[0]
-    options = workflow.AuditOptions(permutations, seed or 0, within, clips_per_encounter, quick)
-    store = open_store(project)
-    with progress_bar("Auditing") as update:
-        audited = workflow.audit_project(
-            store, made, chosen, options,
-            computing=workflow.Computing(device, batch_size=batch_size, n_threads=threads),
-            progress=update, stage=lambda text: sys.stderr.write(f"{text} ...\n"),
-        )  # fmt: skip
+    audited = Project.open(project).audit(
+        recipe.make(seed), split=chosen, seed=seed, n_permutations=permutations, within=within,
+        clips_per_encounter=clips_per_encounter, quick=quick, device=device, batch_size=batch_size,
+        n_threads=threads, stage=tell,
+    )  # fmt: skip
     if done(audited, as_json):
         return
     result = audited.as_json()
@@ -81,7 +74,7 @@ def audit(
     )
     for name, sentence in result["explained"].items():
         say(f"{name}: {sentence}")
-    say_notices(result)
+    say_notices(audited.notices)
 
 
 def _joint(result: dict[str, Any]) -> str:

@@ -1,23 +1,28 @@
 """The verb ``clips``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, Pad, Project, open_store
+from pseudorca.cli.options import AsJson, Padding, ProjectFolder
 from pseudorca.cli.output import done, say, say_problems, table
+
+if TYPE_CHECKING:
+    from pseudorca.recordings.clips import ClipsResult
 
 
 def clips(
-    project: Project,
+    project: ProjectFolder,
     window: Annotated[float, typer.Option(help="Seconds per clip.")] = 3.0,
     overlap: Annotated[float, typer.Option(help="Seconds shared by neighbours.")] = 0.0,
     whole: Annotated[bool, typer.Option("--whole", help="Each recording is one clip.")] = False,
     most: Annotated[
         int | None, typer.Option("--max-per-recording", min=1, help="Spread evenly over it.")
     ] = None,
-    pad: Annotated[Pad, typer.Option(help="What fills clips that are too short.")] = Pad.tile,
+    pad: Annotated[
+        Padding, typer.Option(help="What fills clips that are too short.")
+    ] = Padding.tile,
     channels: Annotated[
         str, typer.Option(help="mean, first, each, or a channel's number from 1.")
     ] = "mean",
@@ -31,37 +36,26 @@ def clips(
 
     Where there is no clip, the exit status is 1.
     """
-    from pseudorca import project as workflow
-    from pseudorca.errors import ClipError
-    from pseudorca.recordings.clips import ClipOptions
+    from pseudorca.project import Project
 
-    options = ClipOptions(
+    result = Project.open(project).clips(
         window_s=None if whole else window,
         overlap_s=0.0 if whole else overlap,
         max_per_recording=most,
         pad=pad.value,
         channels=channels,
+        selections=selections or (),
     )
-    tables: list[Path] = []
-    for path in selections or []:
-        found = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
-        if not found:
-            raise ClipError(
-                f"--selections {path}: expected Raven tables, and it holds no .txt file."
-            )
-        tables += found
-    result = workflow.clip_project(open_store(project), options, selections=tables)
-    _say(result, pad, as_json)
-    if not result["n_clips"]:
+    if not done(result, as_json):
+        _say(result, pad.value)
+    if not len(result.clips):
         raise typer.Exit(1)
 
 
-def _say(result: dict[str, Any], pad: Pad, as_json: bool) -> None:
-    if done(result, as_json):
-        return
+def _say(result: "ClipsResult", pad: str) -> None:
     say(
-        f"{result['n_clips']} clips of {result['n_moments']} moments; {result['n_padded']} are "
-        f"shorter than the window and filled ({pad.value})."
+        f"{len(result.clips)} clips of {result.n_moments} moments; {result.n_padded} are "
+        f"shorter than the window and filled ({pad})."
     )
-    table(["class", "clips"], result["clips_per_class"].items())
-    say_problems(result)
+    table(["class", "clips"], result.clips_per_class.items())
+    say_problems(result.problems)

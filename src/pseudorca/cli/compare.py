@@ -1,6 +1,5 @@
 """The verb ``compare``."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,19 +9,17 @@ from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
     GroupBy,
-    Project,
+    ProjectFolder,
     Repeats,
     Seed,
-    open_store,
     splits_from,
 )
-from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.cli.output import done, say, say_notices, table, tell
 from pseudorca.cli.recipe_options import Prepare, preparation_from
-from pseudorca.progress import progress_bar
 
 
 def compare(
-    project: Project,
+    project: ProjectFolder,
     with_features: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,21 +68,16 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare all embedders of a project, and ensembles, on encounters never heard."""
-    from pseudorca import project as workflow
+    from pseudorca.compare.compare import CompareOptions
+    from pseudorca.project import Project
 
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
-    options = workflow.CompareOptions(
+    options = CompareOptions(
         _words(with_features), tuple(ensemble or ()), _words(only), _words(head) or ("logistic",),
         against, tuple(splits), _words(choose_among), seed or 0,
         tuple(preparation_from([text]) for text in prepare or ()),
     )  # fmt: skip
-    store = open_store(project)
-    folder = out or store.folder / "comparison"
-    with progress_bar("Comparing") as update:
-        compared = workflow.compare_project(
-            store, options, folder, progress=update,
-            stage=lambda text: sys.stderr.write(f"{text} ...\n"),
-        )  # fmt: skip
+    compared = Project.open(project).compare(options, out=out, stage=tell)
     if done(compared, as_json):
         return
     result = compared.as_json()
@@ -99,7 +91,7 @@ def compare(
         )  # fmt: skip
     say(result["summary"])
     say(f"Tables are in {result['output']}; open {result['files']['page']} in a browser.")
-    say_notices(result)
+    say_notices(compared.notices)
 
 
 def _words(given: list[str] | None) -> tuple[str, ...]:

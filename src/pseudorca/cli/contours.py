@@ -18,9 +18,9 @@ def contours(
     as_json: AsJson = False,
 ) -> None:
     """Measure whistle contours in the manner of ROCCA: a row per contour, for any classifier."""
-    from pseudorca import project as workflow
+    from pseudorca.formats.rocca import measure_contour_tables
 
-    result = workflow.measure_contour_tables(tables, out)
+    result = measure_contour_tables(tables, out)
     if done(result, as_json):
         return
     shown = ("contour", "n_points", "duration", "freqBeg", "freqEnd", "freqMin", "freqMax")
@@ -32,7 +32,7 @@ def contours(
                 *(f"{row[name]:.0f}" for name in shown[3:]),
                 f"{row['numInflections']:.0f}", f"{row['freqNumSteps']:.0f}",
             )
-            for row in result["contours"][:20]
+            for row in result.contours[:20].to_dict("records")
         ),
     )  # fmt: skip
-    say(f"{result['n_contours']} contours measured; all measurements are in {result['output']}.")
+    say(f"{len(result.contours)} contours measured; all measurements are in {result.output}.")

@@ -1,13 +1,17 @@
 """The verb ``demo``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pseudorca.cli.options import AsJson, new_project, open_store
+from pseudorca.cli.options import AsJson
 from pseudorca.cli.output import done, say
+from pseudorca.errors import ManifestError
 from pseudorca.progress import progress_bar
+
+if TYPE_CHECKING:
+    from pseudorca.recordings.scan import ScanResult
 
 
 def demo(
@@ -23,65 +27,58 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Do the whole job once: scan, embed, train, evaluate, predict, report. Needs no download."""
-    from pseudorca import project as workflow
-    from pseudorca.errors import ManifestError
-    from pseudorca.learning.recipe import Recipe
-    from pseudorca.recordings.folds import Split
-    from pseudorca.recordings.manifest import ScanOptions
-    from pseudorca.report.report import write_report
+    from pseudorca.project import new_project
+    from pseudorca.simulation.simulate import simulate
 
     if out is None:  # a folder each: results of two collections do not belong into one report
         out = Path("demo" if data is None else f"demo_{data.resolve().name}")
-    folder = data or out / "survey" / "recordings"
+    recordings = data or out / "survey" / "recordings"
     if data is None:
         with progress_bar("Simulating a survey") as update:
-            workflow.simulate(out / "survey", effect=2.0, progress=update)
-    with new_project(out / "project"):
-        store = open_store(out / "project", create=True)
-        with progress_bar("Reading recordings") as update:
-            scanned = workflow.scan_project(store, folder, ScanOptions(), progress=update)
-        n_problems = scanned["n_problems"]
-        if len(scanned["classes"]) < 2:
-            raise ManifestError(
-                f"{folder} holds {scanned['n_recordings']} usable recordings ({n_problems} cannot be "
-                f"used) of {len(scanned['classes'])} populations, and telling apart takes at least 2. "
-                "Put the recordings of each population in a folder of its own, with a folder per "
-                "encounter inside, and give the folder that holds these."
-            )
-    with progress_bar("Embedding clips") as update:
-        embedded = workflow.embed_project(store, workflow.EmbedderOptions(), progress=update)
-    with progress_bar("Training and calibrating") as update:
-        workflow.train_project(store, Recipe(), progress=update)
-    with progress_bar("Training heads") as update:
-        splits = [Split("encounter", n_repeats=3), Split("random", n_repeats=3)]
-        evaluated = workflow.evaluate_project(store, Recipe(), splits, progress=update)
-    said: dict[str, Any] = {"encounters_per_class": {}, "n_encounters": 0}
-    if scanned["n_unlabelled"]:
-        with progress_bar("Predicting") as update:
-            said = workflow.predict_project(store, progress=update)
-    with progress_bar("Drawing the report") as update:
-        report = write_report(store, out / "report.html", progress=update)
-    found = {name: split.unit("encounter") for name, split in evaluated.items()}
+            simulate(out / "survey", effect=2.0, progress=update)
+    with new_project(out / "project") as project:
+        scanned = project.scan(recordings)
+        _check(scanned, recordings)
+        embedded = project.embed()
+        project.train()
+        evaluated = project.evaluate(splits=["encounter", "random"])
+        unlabelled = len(scanned.recordings) - len(scanned.labelled)
+        predicted = project.predict() if unlabelled else None
+        report = project.report(out / "report.html")
+    honest, optimistic = (evaluated[name].headline for name in ("encounter", "random"))
+    nothing: dict[str, Any] = {"encounters_per_class": {}, "n_encounters": 0}
     result = {
-        "n_recordings": scanned["n_recordings"],
-        "n_problems": n_problems,
-        "backbone": embedded["backbone"],
-        "by_encounter": found["encounter"],
-        "random": found["random"],
-        "predictions": said,
-        "output": report["output"],
+        "n_recordings": len(scanned.recordings),
+        "n_problems": len(scanned.problems),
+        "backbone": embedded.backbone,
+        "by_encounter": honest,
+        "random": optimistic,
+        "predictions": nothing if predicted is None else predicted.as_json(),
+        "output": str(report.output),
     }
     if done(result, as_json):
         return
-    honest, optimistic = found["encounter"], found["random"]
-    bad = f" ({n_problems} files cannot be used; the report says why)" if n_problems else ""
+    n_bad = len(scanned.problems)
+    bad = f" ({n_bad} files cannot be used; the report says why)" if n_bad else ""
     say(
-        f"{scanned['n_labelled']} labelled recordings{bad} by {embedded['backbone']}: on encounters "
+        f"{len(scanned.labelled)} labelled recordings{bad} by {embedded.backbone}: on encounters "
         f"never heard, balanced accuracy {honest['balanced_accuracy']:.2f} (95 % interval "
         f"{honest['ci_low']:.2f} to {honest['ci_high']:.2f}, guessing "
         f"{honest['majority_baseline']:.2f}); a random split would say "
         f"{optimistic['balanced_accuracy']:.2f}."
     )
-    counts = ", ".join(f"{n} {label}" for label, n in said["encounters_per_class"].items())
-    say(f"Unknown encounters ({said['n_encounters']}): {counts or 'none'}.")
-    say(f"Open {report['output']} in a browser.")
+    counts = {} if predicted is None else predicted.encounters_per_class
+    named = ", ".join(f"{n} {label}" for label, n in counts.items())
+    say(f"Unknown encounters ({sum(counts.values())}): {named or 'none'}.")
+    say(f"Open {report.output} in a browser.")
+
+
+def _check(scanned: "ScanResult", folder: Path) -> None:
+    """Raise ManifestError unless there are two populations to tell apart."""
+    if len(scanned.classes) < 2:
+        raise ManifestError(
+            f"{folder} holds {len(scanned.recordings)} usable recordings ({len(scanned.problems)} "
+            f"cannot be used) of {len(scanned.classes)} populations, and telling apart takes at least "
+            "2. Put the recordings of each population in a folder of its own, with a folder per "
+            "encounter inside, and give the folder that holds these."
+        )

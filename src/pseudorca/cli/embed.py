@@ -1,28 +1,29 @@
 """The verb ``embed``."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pseudorca.cli.options import (
     AsJson,
     BatchSize,
-    Cluster,
+    ClusterAddress,
     Device,
-    Precise,
-    Precision,
-    Project,
+    PrecisionChoice,
+    PrecisionName,
+    ProjectFolder,
     Threads,
-    Workers,
-    open_store,
+    WorkerCount,
     settings_from,
 )
-from pseudorca.cli.output import done, say, say_problems
-from pseudorca.progress import progress_bar
+from pseudorca.cli.output import done, say, say_notices, say_problems
+
+if TYPE_CHECKING:
+    from pseudorca.embedding.embed import EmbedResult
 
 
 def embed(
-    project: Project,
+    project: ProjectFolder,
     backbone: Annotated[
         str,
         typer.Option(
@@ -94,53 +95,55 @@ def embed(
         typer.Option("--reference", help="Embed the background of every labelled clip, too."),
     ] = False,
     device: Device = "auto",
-    precision: Precise = Precision.auto,
+    precision: PrecisionChoice = PrecisionName.auto,
     batch_size: BatchSize = None,
     threads: Threads = None,
-    workers: Workers = None,
-    cluster: Cluster = None,
+    workers: WorkerCount = None,
+    cluster: ClusterAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn clips into embeddings with a pretrained network. Goes on where it was stopped.
 
     Where no clip could be embedded, the exit status is 1.
     """
-    from pseudorca import project as workflow
+    from pseudorca.project import Project
 
-    options = workflow.EmbedderOptions(
+    result = Project.open(project).embed(
         backbone,
-        weights,
-        layer,
-        front_end,
-        band,
-        settings_from(setting or []),
-        adapt_batch_norm,
-        slow,
-        augment,
-        test_views,
-        settings_from(augment_set or [], option="--augment-set"),
-        reference,
+        weights=weights,
+        layer=layer,
+        front_end=front_end,
+        band=band,
+        settings=dict(settings_from(setting or [])),
+        adapt_batch_norm=adapt_batch_norm,
+        slow=slow,
+        n_views=augment,
+        n_test_views=test_views,
+        view_settings=dict(settings_from(augment_set or [], option="--augment-set")),
+        reference=reference,
+        device=device,
+        precision=precision.value,
+        batch_size=batch_size,
+        n_threads=threads,
+        n_workers=workers,
+        cluster=cluster,
     )
-    computing = workflow.Computing(device, precision.value, batch_size, threads, workers, cluster)
-    store = open_store(project)
-    with progress_bar("Embedding clips") as update:
-        result = workflow.embed_project(store, options, computing=computing, progress=update)
-    _say(result, as_json, has_more=bool(augment or test_views or reference))
-    if not result["n_clips"]:
+    if not done(result, as_json):
+        _say(result, has_more=bool(augment or test_views or reference))
+    if not result.n_clips:
         raise typer.Exit(1)
 
 
-def _say(result: dict[str, Any], as_json: bool, *, has_more: bool) -> None:
-    if done(result, as_json):
-        return
-    after = f" after {result['layer']}" if result["layer"] else ""
+def _say(result: "EmbedResult", *, has_more: bool) -> None:
+    after = f" after {result.layer}" if result.layer else ""
     say(
-        f"{result['n_clips']} clips, {result['n_new']} newly embedded by {result['backbone']}{after} "
-        f"({result['weights']}, {result['embedding_size']} numbers each; {result['licence']})."
+        f"{result.n_clips} clips, {result.n_new} newly embedded by {result.backbone}{after} "
+        f"({result.weights}, {result.embedding_size} numbers each; {result.licence})."
     )
     if has_more:
         say(
-            f"Besides, newly embedded: {result['n_new_views']} altered copies and "
-            f"{result['n_new_backgrounds']} backgrounds of labelled clips. Use them with --prepare."
+            f"Besides, newly embedded: {result.n_new_views} altered copies and "
+            f"{result.n_new_backgrounds} backgrounds of labelled clips. Use them with --prepare."
         )
-    say_problems(result)
+    say_problems(result.problems)
+    say_notices(result.notices)

@@ -8,24 +8,22 @@ from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
     GroupBy,
-    Project,
+    ProjectFolder,
     Repeats,
     Seed,
-    open_store,
     splits_from,
 )
-from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.cli.output import done, say, say_notices, table, tell
 from pseudorca.cli.recipe_options import (
     TUNABLE_RECIPE_OPTIONS,
     TunableRecipeOptions,
     with_recipe_options,
 )
-from pseudorca.progress import progress_bar
 
 
 @with_recipe_options
 def evaluate(
-    project: Project,
+    project: ProjectFolder,
     split: Annotated[list[str] | None, typer.Option(help=f"{SPLIT_HELP} Repeatable.")] = None,
     group_by: GroupBy = None,
     n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of a split.")] = 5,
@@ -49,20 +47,13 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Cross-validate: how good is a classifier on encounters it never heard?"""
-    from pseudorca import project as workflow
+    from pseudorca.project import Project
 
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
-    made = recipe.make(seed)
-    options = workflow.EvaluateOptions(
-        max_error=max_error, n_permutations=permutations, within=within,
-        learning_curve=learning_curve,
+    result = Project.open(project).evaluate(
+        recipe.make(seed), splits, max_error=max_error, n_permutations=permutations, within=within,
+        learning_curve=learning_curve, stage=tell,
     )  # fmt: skip
-    store = open_store(project)
-    with progress_bar("Training heads") as update:
-        result = workflow.evaluate_project(
-            store, made, splits, options, progress=update,
-            stage=lambda text: typer.echo(text, err=True),
-        )  # fmt: skip
     if done(result, as_json):
         return
     from pseudorca.recordings.folds import Split
@@ -84,7 +75,7 @@ def evaluate(
         ),
     )  # fmt: skip
     say_headline(rows)
-    say_notices(result.as_json())
+    say_notices(result.notices)
 
 
 def say_headline(results: list[dict[str, Any]]) -> None:

@@ -8,16 +8,15 @@ from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
     GroupBy,
-    Project,
+    ProjectFolder,
     Seed,
-    open_store,
     splits_from,
 )
 from pseudorca.cli.output import done, say, table
 
 
 def folds(
-    project: Project,
+    project: ProjectFolder,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
     group_by: GroupBy = None,
     n_folds: Annotated[int, typer.Option("--folds", min=2)] = 5,
@@ -26,13 +25,13 @@ def folds(
     as_json: AsJson = False,
 ) -> None:
     """Make a split, verify it, and show what stands on which side."""
-    from pseudorca import project as workflow
+    from pseudorca.project import Project
 
     chosen = splits_from([split], group_by, n_folds, repeats, seed)[0]
-    result = workflow.folds_project(open_store(project), chosen)
+    result = Project.open(project).folds(chosen)
     if done(result, as_json):
         return
-    say(f"Split {chosen.name}: {result['n_groups']} groups by {result['group_by']}, verified.")
+    say(f"Split {chosen.name}: {result.n_groups} groups by {chosen.group_by}, verified.")
     table(
         ["repeat", "fold", "train", "test", "test groups", "test clips per class"],
         (
@@ -40,8 +39,8 @@ def folds(
                 row["repeat"], row["fold"], row["n_train"], row["n_test"], row["n_test_groups"],
                 ", ".join(f"{label} {n}" for label, n in sorted(row["test_per_class"].items())),
             )
-            for row in result["folds"]
+            for row in result.rows
         ),
     )  # fmt: skip
-    if result["not_testable"]:
-        say(f"Not testable: {', '.join(result['not_testable'])}.")
+    if result.folds.not_testable:
+        say(f"Not testable: {', '.join(result.folds.not_testable)}.")

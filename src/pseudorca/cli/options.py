@@ -1,8 +1,7 @@
 """Options that several verbs share, and what they make of them."""
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,6 @@ import typer
 from pseudorca.errors import PseudorcaError
 
 if TYPE_CHECKING:
-    from pseudorca.project import DecisionOptions
     from pseudorca.recordings.folds import Split
 
 
@@ -21,13 +19,13 @@ def one_of(names: Iterable[str]) -> Any:
     return StrEnum("Name", {name: name for name in names})
 
 
-class Pad(StrEnum):
+class Padding(StrEnum):
     tile = "tile"
     zero = "zero"
     drop = "drop"
 
 
-class Precision(StrEnum):
+class PrecisionName(StrEnum):
     auto = "auto"
     float32 = "float32"
     mixed = "mixed"
@@ -38,7 +36,7 @@ class Conflict(StrEnum):
     drop = "drop"
 
 
-class Format(StrEnum):
+class FormatName(StrEnum):
     csv = "csv"
     parquet = "parquet"
     raven = "raven"
@@ -51,7 +49,7 @@ class Format(StrEnum):
 EVERYDAY, RECIPE, COMPUTING, RARE = "Everyday", "Recipe", "Computing", "Rarely needed"
 """Panels of the help texts."""
 
-Project = Annotated[Path, typer.Option("--project", "-p", help="Project folder.")]
+ProjectFolder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.")]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
@@ -59,17 +57,18 @@ Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads that do the work; one per core.")
 ]
 
-Workers = Annotated[
+WorkerCount = Annotated[
     int | None,
     typer.Option(
         "--workers", min=1, help="Processes on this machine that do the work; without it, this one."
     ),
 ]
 
-Cluster = Annotated[
+ClusterAddress = Annotated[
     str | None,
     typer.Option(
-        help="Address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers do it."
+        "--cluster",
+        help="Address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers do it.",
     ),
 ]
 
@@ -96,8 +95,8 @@ TimeFormat = Annotated[
 
 Device = Annotated[str, typer.Option(help="auto, cpu, or cuda (cuda:1, ...).")]
 
-Precise = Annotated[
-    Precision, typer.Option(help="auto: mixed precision on a GPU, float32 elsewhere.")
+PrecisionChoice = Annotated[
+    PrecisionName, typer.Option(help="auto: mixed precision on a GPU, float32 elsewhere.")
 ]
 
 BatchSize = Annotated[
@@ -106,8 +105,6 @@ BatchSize = Annotated[
 ]
 
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of whatever is random.")]
-
-Folds = Annotated[int, typer.Option(min=2, help="Folds, where the split has any.")]
 
 Repeats = Annotated[int, typer.Option(min=1, help="Times the split is drawn anew.")]
 
@@ -118,16 +115,17 @@ GroupBy = Annotated[
     ),
 ]
 
-Prior = Annotated[
+PriorText = Annotated[
     str,
     typer.Option(
+        "--prior",
         help="How frequent the classes are where these recordings come from: uniform, train (as many "
-        "as there are training encounters), or shares such as Insular=0.14,Pelagic=0.86."
+        "as there are training encounters), or shares such as Insular=0.14,Pelagic=0.86.",
     ),
 ]
 
 Formats = Annotated[
-    list[Format] | None,
+    list[FormatName] | None,
     typer.Option("--format", help="Of what is written. Repeatable. Without: csv."),
 ]
 
@@ -168,37 +166,6 @@ SPLIT_HELP = (
 )
 
 
-_open_projects = ExitStack()
-
-
-def open_store(project: Path, *, create: bool = False) -> Any:
-    """Open a project until the verb is done; another process that works on it is waited for."""
-    from pseudorca.store import Store
-
-    store = Store(project, create=create)
-    waiting = f"Another pseudorca works on {project}: waiting until it is done (Ctrl-C to stop)."
-    _open_projects.enter_context(store.lock(lambda: typer.echo(waiting, err=True)))
-    return store
-
-
-@contextmanager
-def new_project(project: Path) -> Iterator[None]:
-    """Where a verb fails that makes a project, leave no new folder behind."""
-    from pseudorca.formats.whole import removed_on_failure
-
-    with removed_on_failure(project):
-        try:
-            yield
-        except BaseException:
-            close_projects()  # first: the lock lies in the folder
-            raise
-
-
-def close_projects() -> None:
-    """Let other processes have the projects of :func:`open_store`."""
-    _open_projects.close()
-
-
 def refuse_twice(
     named: dict[str, Any], settings: tuple[tuple[str, Any], ...], *, option: str
 ) -> None:
@@ -214,7 +181,7 @@ def refuse_twice(
 def splits_from(
     names: list[str], group_by: str | None, n_folds: int, n_repeats: int, seed: int | None
 ) -> list["Split"]:
-    from pseudorca.recordings.folds import STUDY_SEED, Split
+    from pseudorca.recordings.folds import Split
 
     if group_by is not None:
         if not any("encounter" in name for name in names):
@@ -225,14 +192,7 @@ def splits_from(
         names = [
             name.replace("encounter", group_by) if "encounter" in name else name for name in names
         ]
-    made = []
-    for name in names:
-        one = name == "study" or Split(name).leaves_one_out
-        default = STUDY_SEED if name == "study" else 0
-        made.append(
-            Split(name, n_folds, 1 if one else n_repeats, default if seed is None else seed)
-        )
-    return made
+    return [Split.named(name, n_folds=n_folds, n_repeats=n_repeats, seed=seed) for name in names]
 
 
 def settings_from(texts: list[str], *, option: str = "--set") -> tuple[tuple[str, Any], ...]:
@@ -260,19 +220,11 @@ def named_values(texts: list[str], *, option: str, expected: str = "NAME=VALUE")
     return values
 
 
-def decision_from(
-    prior: str,
-    max_error: float | None,
-    min_probability: float,
-    min_moments: int,
-    max_novelty: float,
-) -> "DecisionOptions":
-    from pseudorca.project import DecisionOptions
-
-    return DecisionOptions(prior, max_error, min_probability, min_moments, max_novelty)
+def names_from(text: str | None) -> list[str] | None:
+    """Names that are given in one text with commas; None where nothing is given."""
+    return None if text is None else [name.strip() for name in text.split(",")]
 
 
-def kinds_from(formats: list[Format] | None) -> tuple[str, ...]:
-    kinds = dict.fromkeys(one.value for one in formats or [])
-    tables = () if Format.parquet.value in kinds else (Format.csv.value,)  # the report reads them
-    return tuple(dict.fromkeys((*tables, *kinds)))
+def formats_from(formats: list[FormatName] | None) -> list[str]:
+    """The formats asked for; without any, CSV."""
+    return [name.value for name in formats or [FormatName.csv]]

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -11,12 +12,15 @@ from rich.text import Text
 
 from pseudorca.results import Result
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # Through a pipe nothing wraps at the 80 columns that rich would assume.
 _out = Console(width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True)
 
 
-def done(result: Any, as_json: bool) -> bool:
+def done(result: Result | dict[str, Any], as_json: bool) -> bool:
+    """Print the result as one JSON object if that is asked for; returns whether it is."""
     if as_json:
         values = result.as_json() if isinstance(result, Result) else result
         typer.echo(json.dumps(values, default=str))
@@ -36,8 +40,9 @@ def table(columns: list[str], rows: Any) -> None:
     _out.print(table, highlight=False)
 
 
-def say_problems(result: dict[str, Any], most: int = 10) -> None:
-    rows = result["problems"]
+def say_problems(problems: "pd.DataFrame", most: int = 10) -> None:
+    """Print the first rows of a table of problems."""
+    rows = problems.to_dict("records")
     if rows:
         say(f"{len(rows)} problems, everything else is unharmed:")
         table(
@@ -46,9 +51,13 @@ def say_problems(result: dict[str, Any], most: int = 10) -> None:
         )
         if len(rows) > most:
             say(f"... and {len(rows) - most} more (--json shows all).")
-    say_notices(result)
 
 
-def say_notices(result: dict[str, Any]) -> None:
-    for notice in result.get("notices", []):
+def say_notices(notices: Sequence[str]) -> None:
+    for notice in notices:
         say(f"* {notice}")
+
+
+def tell(text: str) -> None:
+    """Say on stderr what is done now."""
+    typer.echo(f"{text} ...", err=True)

@@ -93,11 +93,11 @@ def reproduce(
     )  # fmt: skip
     if done(result, as_json):
         return
-    table(["", "as published", "told straight"], result["side_by_side"])
-    for line in result["sentences"]:
+    table(list(result.side_by_side.columns), result.side_by_side.to_numpy().tolist())
+    for line in result.sentences:
         say(line)
-    say_notices(result)
-    say(f"Open {result['report']} in a browser; tables and figures are beside it.")
+    say_notices(result.notices)
+    say(f"Open {result.report} in a browser; tables and figures are beside it.")
 
 
 def _names(text: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The verb ``scan``."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,21 +8,22 @@ from pseudorca.cli.options import (
     AsJson,
     Conflict,
     NamePattern,
-    Project,
+    ProjectFolder,
     Threads,
     TimeFormat,
-    new_project,
-    open_store,
+    names_from,
 )
-from pseudorca.cli.output import done, say, say_problems, table
-from pseudorca.progress import progress_bar
+from pseudorca.cli.output import done, say, say_notices, say_problems, table
+
+if TYPE_CHECKING:
+    from pseudorca.recordings.scan import ScanResult
 
 
 def scan(
     folder: Annotated[
         str, typer.Argument(help="Folder with class folders of recordings, or its URL (s3://...).")
     ],
-    project: Project,
+    project: ProjectFolder,
     labels: Annotated[
         str | None,
         typer.Option(help="Class folders, such as Insular,Pelagic. Without: the top folders."),
@@ -54,38 +55,29 @@ def scan(
 
     Where no recording could be used, the exit status is 1.
     """
-    from pseudorca.recordings.manifest import ScanOptions
+    from pseudorca.project import new_project
 
-    options = ScanOptions(
-        labels=tuple(name.strip() for name in labels.split(",")) if labels is not None else None,
-        other=tuple(name.strip() for name in other.split(",")) if other is not None else (),
-        metadata=metadata,
-        name_pattern=name_pattern,
-        time_format=time_format,
-        full_hash=full_hash,
-        on_conflict=on_conflict.value,
-        cut_gaps_h=cut_gaps,
-    )
-    from pseudorca import project as workflow
-
-    with new_project(project):
-        store = open_store(project, create=True)
-        with progress_bar("Reading recordings") as update:
-            result = workflow.scan_project(
-                store, folder, options, n_threads=threads, progress=update
-            )
-        _say(result, as_json)
-        if not result["n_recordings"]:
+    with new_project(project) as whales:
+        result = whales.scan(
+            folder,
+            labels=names_from(labels),
+            other=names_from(other) or (),
+            metadata=metadata,
+            name_pattern=name_pattern,
+            time_format=time_format,
+            full_hash=full_hash,
+            on_conflict=on_conflict.value,
+            cut_gaps_h=cut_gaps,
+            n_threads=threads,
+        )
+        if not done(result, as_json):
+            _say(result)
+        if not len(result.recordings):
             raise typer.Exit(1)
 
 
-def _say(result: dict[str, Any], as_json: bool) -> None:
-    if done(result, as_json):
-        return
-    hours = result["duration_s"] / 3600
-    say(
-        f"{result['n_recordings']} recordings ({hours:.2f} h): {result['n_labelled']} labelled, "
-        f"{result['n_unlabelled']} unlabelled, in {result['n_encounters']} encounters."
-    )
-    table(["class", "recordings"], result["classes"].items())
-    say_problems(result)
+def _say(result: "ScanResult") -> None:
+    say(result.summary()[0])
+    table(["class", "recordings"], result.classes.items())
+    say_problems(result.problems)
+    say_notices(result.notices)

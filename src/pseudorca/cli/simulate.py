@@ -35,10 +35,10 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Make a survey whose truth is known, with the folders and names of a real one."""
-    from pseudorca import project as workflow
+    from pseudorca.simulation.simulate import simulate as simulate_survey
 
     with progress_bar("Simulating") as update:
-        result = workflow.simulate(
+        result = simulate_survey(
             out,
             seed=seed,
             effect=effect,
@@ -54,8 +54,8 @@ def simulate(
     if done(result, as_json):
         return
     say(
-        f"{result['n_files']} files ({result['duration_s'] / 60:.1f} min) of "
-        f"{result['n_encounters']} encounters in {result['recordings']}; the truth is in "
-        f"{result['truth']}."
+        f"{result.n_files} files ({result.duration_s / 60:.1f} min) of "
+        f"{result.n_encounters} encounters in {result.recordings}; the truth is in "
+        f"{result.truth}."
     )
-    table(["class", "files"], result["files_per_class"].items())
+    table(["class", "files"], result.files_per_class.items())

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, Project, Threads, open_store
+from pseudorca.cli.options import AsJson, ProjectFolder, Threads
 from pseudorca.cli.output import done, say, say_problems
-from pseudorca.progress import progress_bar
 
 
 class Layout(StrEnum):
@@ -17,7 +16,7 @@ class Layout(StrEnum):
 
 
 def spectrograms(
-    project: Project,
+    project: ProjectFolder,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
     layout: Annotated[
         Layout, typer.Option(help="tight: 950 x 636. wide: 1200 x 800, with white margins.")
@@ -29,17 +28,14 @@ def spectrograms(
     as_json: AsJson = False,
 ) -> None:
     """Write the original study's picture of every labelled recording as a PNG file."""
-    from pseudorca import project as workflow
+    from pseudorca.project import Project
 
-    store = open_store(project)
-    with progress_bar("Drawing") as update:
-        result = workflow.spectrogram_project(
-            store, out, layout=layout.value, unlabelled=unlabelled, n_threads=threads,
-            progress=update,
-        )  # fmt: skip
+    result = Project.open(project).spectrograms(
+        out, layout=layout.value, unlabelled=unlabelled, n_threads=threads
+    )
     if done(result, as_json):
         return
-    say(f"{result['n_pictures']} pictures in {result['output']}, {result['n_new']} of them new.")
-    say_problems(result)
-    if not result["n_pictures"]:
+    say(f"{result.n_pictures} pictures in {result.output}, {result.n_new} of them new.")
+    say_problems(result.problems)
+    if not result.n_pictures:
         raise typer.Exit(1)

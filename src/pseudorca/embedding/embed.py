@@ -1,7 +1,8 @@
 """Clips to embeddings."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import pandas as pd
@@ -35,7 +36,9 @@ from pseudorca.progress import Progress
 from pseudorca.recordings.bands import COMMON
 from pseudorca.recordings.clips import project_clips
 from pseudorca.recordings.manifest import project_recordings
+from pseudorca.results import Result, attention
 from pseudorca.store import EMBEDDER_FOLDER, Store, shown_problems
+from pseudorca.values import plural
 
 _BAND = "16k"
 
@@ -77,17 +80,82 @@ class EmbedderOptions:
             raise FrontEndError("settings of altered copies without any: add --augment 3.")
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class EmbedResult(Result):
+    """An embedder, and the clips of the project that it embedded."""
+
+    embedder_id: str
+    backbone: str
+    layer: str | None
+    weights: str
+    """Where the weights come from."""
+    weights_hash: str | None
+    licence: str
+    embedding_size: int
+    front_end: dict[str, Any]
+    """Settings of the front end."""
+    members: list[dict[str, Any]]
+    """Descriptions of the embedders side by side; empty of a single one."""
+    device: str
+    n_clips: int
+    n_new: int
+    """Clips that had no embedding before."""
+    n_new_views: int
+    """Altered copies that were newly embedded."""
+    n_new_backgrounds: int
+    problems: pd.DataFrame
+    notices: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        problems, notices = values.pop("problems"), values.pop("notices")
+        return values | {
+            "n_problems": len(problems),
+            "problems": problems.to_dict("records"),
+            "notices": notices,
+        }
+
+    def summary(self) -> Sequence[str]:
+        after = f" after {self.layer}" if self.layer else ""
+        return [
+            f"{plural(self.n_clips, 'clip')}, {self.n_new:,} newly embedded by "
+            f"{self.backbone}{after} ({self.embedding_size} numbers each; {self.licence}).",
+            f"Newly embedded besides: {self.n_new_views:,} altered copies, "
+            f"{self.n_new_backgrounds:,} backgrounds.",
+            attention(len(self.problems), self.notices),
+        ]
+
+
 def embed_project(
     store: Store,
-    options: EmbedderOptions,
+    options: EmbedderOptions | None = None,
     *,
     computing: Computing | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> EmbedResult:
     """Embed all clips, labelled or not, and keep the embedder for the verbs that follow.
 
     Of several networks each embeds the clips by itself; what it embedded before is not done again.
+
+    Parameters
+    ----------
+    store : Store
+    options : EmbedderOptions or None
+    computing : Computing or None
+    progress : callable (done, total) or None, over clips
+
+    Returns
+    -------
+    EmbedResult
+
+    Raises
+    ------
+    BackboneError
+        If a network is unknown, or its weights cannot be had or do not fit.
+    FrontEndError
+        If the network cannot take what the front end makes, or a setting makes no sense.
     """
+    options = options or EmbedderOptions()
     computing = computing or Computing()
     recordings, clips = project_recordings(store), project_clips(store)
     each = _of_each(options)
@@ -119,7 +187,6 @@ def embed_project(
             n_threads=computing.n_threads, workers=workers, progress=progress,
         )  # fmt: skip
     result = together(results)
-    problems = shown_problems(result.problems)
     described = embedder.description()
     backbone = described["backbone"]
     notices = [
@@ -135,24 +202,23 @@ def embed_project(
             *_licence_notices(member.backbone),
         )
     ]
-    return {
-        "embedder_id": embedder.embedder_id,
-        "backbone": backbone["name"],
-        "layer": backbone.get("layer"),
-        "weights": backbone["weights_source"],
-        "weights_hash": backbone.get("weights_hash"),
-        "licence": backbone["licence"],
-        "embedding_size": backbone["embedding_size"],
-        "front_end": described["front_end"],
-        "members": described.get("members", []),
-        "device": embedder.device,
-        "n_clips": result.n_clips,
-        "n_new": result.n_new,
+    return EmbedResult(
+        embedder_id=embedder.embedder_id,
+        backbone=backbone["name"],
+        layer=backbone.get("layer"),
+        weights=backbone["weights_source"],
+        weights_hash=backbone.get("weights_hash"),
+        licence=backbone["licence"],
+        embedding_size=backbone["embedding_size"],
+        front_end=described["front_end"],
+        members=described.get("members", []),
+        device=embedder.device,
+        n_clips=result.n_clips,
+        n_new=result.n_new,
         **more,
-        "n_problems": len(problems),
-        "problems": problems.to_dict("records"),
-        "notices": list(dict.fromkeys(notices)),
-    }
+        problems=shown_problems(result.problems),
+        notices=list(dict.fromkeys(notices)),
+    )
 
 
 def _views(options: EmbedderOptions, recordings: pd.DataFrame) -> ViewSet | None:

@@ -68,8 +68,8 @@ class Workers(Protocol):
 
 
 @dataclass
-class EmbedResult:
-    """What an embedding run did."""
+class Embedded:
+    """The clips that one embedder or several side by side embedded."""
 
     n_clips: int
     n_new: int
@@ -91,7 +91,7 @@ def embed_clips(
     gate: Gate | None = None,
     workers: Workers | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> EmbedResult:
+) -> Embedded:
     """Embed every clip that the store does not hold yet.
 
     Parameters
@@ -110,7 +110,7 @@ def embed_clips(
 
     Returns
     -------
-    EmbedResult
+    Embedded
         Its problems have one row per clip that gave no embedding.
     """
     embedder_id = embedder.embedder_id
@@ -152,7 +152,7 @@ def embed_clips(
     finally:  # what was done is kept, whatever ends the run
         commit()
     table = problem_table(dict.fromkeys(problems), embedder_id=embedder_id)
-    return EmbedResult(len(clips), n_new, table, embedded, quiet)
+    return Embedded(len(clips), n_new, table, embedded, quiet)
 
 
 def _measured(ids: list[str], gate_id: str, store: Store) -> dict[str, float]:
@@ -250,7 +250,7 @@ def embed_by_each(
     *,
     progress: Callable[[int, int], None] | None = None,
     **how: Any,
-) -> EmbedResult:
+) -> Embedded:
     """Embed clips by every member, one after the other; each goes over the recordings itself.
 
     Parameters
@@ -260,7 +260,7 @@ def embed_by_each(
 
     Returns
     -------
-    EmbedResult
+    Embedded
         Its ``embedded`` are the clips that every member could use.
     """
     n_members = len(embedder.members)
@@ -275,10 +275,10 @@ def embed_by_each(
     return together(results)
 
 
-def together(results: Sequence[EmbedResult]) -> EmbedResult:
+def together(results: Sequence[Embedded]) -> Embedded:
     """What the members did with the same clips, as one result."""
     problems = pd.concat([result.problems for result in results], ignore_index=True)
-    return EmbedResult(
+    return Embedded(
         n_clips=results[0].n_clips,
         n_new=sum(result.n_new for result in results),
         problems=problems.drop_duplicates(ignore_index=True),

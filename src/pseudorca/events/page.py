@@ -1,7 +1,7 @@
 """The page about a table of events: what can be claimed of its calls, in one HTML file.
 
-In: the result of :func:`pseudorca.events.decide_events.decide_events` and the tables it wrote. Out:
-a page that needs nothing else, with the claim first and what it does not cover beside it.
+In: what :func:`pseudorca.events.events.decide_events` counted, and its tables. Out: a page that needs
+nothing else, with the claim first and what it does not cover beside it.
 """
 
 from collections.abc import Mapping
@@ -39,12 +39,16 @@ _FILTERS = {
 _MOST_PROBLEMS = 200
 
 
-def write_events_report(result: Mapping[str, Any], target: Path) -> dict[str, Any]:
+def write_events_page(
+    result: Mapping[str, Any], events: pd.DataFrame, curve: pd.DataFrame, target: Path
+) -> dict[str, Any]:
     """Write the page.
 
     Parameters
     ----------
-    result : mapping, as from ``decide_events``; its tables are read from ``files``
+    result : mapping, the ``details`` of :class:`pseudorca.events.events.EventsResult`
+    events : DataFrame, a row per event
+    curve : DataFrame, risk and coverage at every threshold
     target : path of the HTML file; it appears whole or not at all
 
     Returns
@@ -56,13 +60,10 @@ def write_events_report(result: Mapping[str, Any], target: Path) -> dict[str, An
     PseudorcaError
         If ``target`` is a folder.
     """
-    target = Path(target)
     if target.is_dir():
         raise PseudorcaError(
             f"{target} is a folder. Give a file, such as {target / 'events.html'}."
         )
-    events = _read(result["files"]["event"])
-    curve = _read(result["files"]["operating_point"])
     sections = [
         _answer(result),
         _truth(result, events),
@@ -347,7 +348,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)
-
-
-def _read(path: str) -> pd.DataFrame:
-    return pd.read_parquet(path) if path.endswith(".parquet") else pd.read_csv(path)

@@ -1,6 +1,7 @@
 """Whistle contours traced with ROCCA: read, and measured as ROCCA measures them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError
 from pseudorca.formats.whole import write_table
+from pseudorca.results import Result
+from pseudorca.values import plural
 
 _TIMES = {"time [ms]": 1e-3, "time_ms": 1e-3, "time_s": 1.0, "time [s]": 1.0, "time": 1.0}
 _FREQUENCIES = ("peak frequency [hz]", "frequency_hz", "frequency [hz]", "frequency")
@@ -219,13 +222,51 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def measure_contour_tables(paths: Sequence[Path], target: Path) -> dict[str, Any]:
-    """Measure every contour, and write a row for each into a CSV."""
-    table = measure_contours(paths)
-    write_table(table, target)
-    return {
-        "output": str(target),
-        "n_tables": len(paths),
-        "n_contours": len(table),
-        "contours": table.to_dict("records"),
-    }
+@dataclass(frozen=True, eq=False, repr=False)
+class ContoursResult(Result):
+    """Contours that were measured, and the file of their measurements."""
+
+    output: Path
+    n_tables: int
+    contours: pd.DataFrame
+    """A row per contour, see :func:`measure_contours`."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "output": str(self.output),
+            "n_tables": self.n_tables,
+            "n_contours": len(self.contours),
+            "contours": self.contours.to_dict("records"),
+        }
+
+    def summary(self) -> Sequence[str]:
+        return [
+            f"{plural(len(self.contours), 'contour')} of {plural(self.n_tables, 'table')} measured.",
+            f"All measurements are in {self.output}.",
+        ]
+
+    def main_table(self) -> pd.DataFrame:
+        return self.contours
+
+
+def measure_contour_tables(paths: Sequence[str | Path], target: str | Path) -> ContoursResult:
+    """Measure every contour of some tables, and write a row for each into a CSV.
+
+    Parameters
+    ----------
+    paths : list of paths of tables, see :func:`read_contours`
+    target : path of the CSV
+
+    Returns
+    -------
+    ContoursResult
+
+    Raises
+    ------
+    PseudorcaError
+        As :func:`measure_contours`.
+    """
+    contours = measure_contours(paths)
+    target = Path(target)
+    write_table(contours, target)
+    return ContoursResult(target, len(paths), contours)

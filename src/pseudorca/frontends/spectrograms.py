@@ -1,7 +1,8 @@
 """Recordings to the study's pictures as PNG files, none overwriting another."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from os import cpu_count
 from pathlib import Path, PurePosixPath
@@ -16,14 +17,53 @@ from pseudorca.frontends.study_picture import LAYOUTS, StudyFrontEnd
 from pseudorca.progress import Progress
 from pseudorca.recordings import audio
 from pseudorca.recordings.manifest import full_path, project_recordings
+from pseudorca.results import Result, attention, counted
 from pseudorca.store import Store, problem_table, shown_problems
+from pseudorca.values import plural
 
 UNLABELLED = "Unknown"
 
 _AHEAD = 64
 
 
-def spectrogram_project(
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectrogramsResult(Result):
+    """The study's pictures of recordings, as files."""
+
+    output: Path
+    layout: str
+    pictures_per_class: dict[str, int]
+    n_new: int
+    """Pictures that were not there before."""
+    problems: pd.DataFrame
+
+    @property
+    def n_pictures(self) -> int:
+        return sum(self.pictures_per_class.values())
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "output": str(self.output),
+            "layout": self.layout,
+            "n_pictures": self.n_pictures,
+            "n_new": self.n_new,
+            "pictures_per_class": self.pictures_per_class,
+            "n_problems": len(self.problems),
+            "problems": self.problems.to_dict("records"),
+        }
+
+    def summary(self) -> Sequence[str]:
+        return [
+            f"{plural(self.n_pictures, 'picture')} in {self.output}, {self.n_new} of them new.",
+            f"Pictures by class: {counted(self.pictures_per_class)}.",
+            attention(len(self.problems)),
+        ]
+
+    def main_table(self) -> pd.DataFrame:
+        return pd.DataFrame(self.pictures_per_class.items(), columns=["class", "pictures"])
+
+
+def spectrograms_project(
     store: Store,
     folder: Path,
     *,
@@ -31,7 +71,7 @@ def spectrogram_project(
     unlabelled: bool = False,
     n_threads: int | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> SpectrogramsResult:
     """Write the study's picture of every labelled recording as a PNG file.
 
     ``<folder>/<label>/<path of the recording>.png``, so that files of one name in two encounters
@@ -48,8 +88,7 @@ def spectrogram_project(
 
     Returns
     -------
-    dict with ``output``, ``layout``, ``n_pictures``, ``n_new``, ``pictures_per_class``,
-    ``n_problems`` and ``problems``
+    SpectrogramsResult
     """
     front_end = StudyFrontEnd(layout=layout)
     recordings = project_recordings(store)
@@ -78,15 +117,7 @@ def spectrogram_project(
     table = problem_table(problems)
     store.replace("problems", table, stage="spectrograms")
     store.record_run("spectrograms", {"folder": str(folder), "layout": layout}, ("recordings",))
-    return {
-        "output": str(folder),
-        "layout": layout,
-        "n_pictures": sum(counts.values()),
-        "n_new": n_new,
-        "pictures_per_class": counts,
-        "n_problems": len(table),
-        "problems": shown_problems(table).to_dict("records"),
-    }
+    return SpectrogramsResult(folder, layout, counts, n_new, shown_problems(table))
 
 
 def picture_path(recording: Any) -> PurePosixPath:

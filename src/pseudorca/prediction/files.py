@@ -9,7 +9,7 @@ laid over a sound to look at it exist for every file, those of the other channel
 """
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,14 +24,16 @@ from pseudorca.prediction.detections import find_detections, is_named
 from pseudorca.recordings.manifest import full_path
 from pseudorca.recordings.timeline import timeline
 
+TABLE_FORMATS = ("parquet", "csv")
+"""Formats that hold every table, the one that is read first."""
+
+_TEXTS = frozenset(
+    "path end_path encounter decision reason most_probable prior recorder recording_id "
+    "end_recording_id classifier_id stage detail".split()
+)
+_TIMES = frozenset(("start_utc", "end_utc"))
+
 _INDEX = ".files.txt"  # of the files of the last run, and of one that was killed; a name per line
-
-
-def check_kinds(kinds: Iterable[str]) -> None:
-    """PseudorcaError if a format is unknown."""
-    for kind in kinds:
-        if kind not in FORMATS:
-            raise PseudorcaError(unknown_name("format", kind, FORMATS))
 
 
 class PredictionFiles:
@@ -75,7 +77,7 @@ class PredictionFiles:
         channel: int = 1,
         line: pd.DataFrame | None = None,
     ) -> None:
-        check_kinds(kinds)
+        check_formats(kinds)
         self._new = new_folder(folder)  # goes again if nothing comes of it
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)  # before all the work, if it cannot be made
@@ -145,6 +147,64 @@ class PredictionFiles:
 
     def _names(self, paths: Iterable[Path]) -> list[str]:
         return sorted(path.relative_to(self._folder).as_posix() for path in paths)
+
+
+def check_formats(formats: Iterable[str]) -> None:
+    """Raise PseudorcaError if a format is unknown."""
+    for name in formats:
+        if name not in FORMATS:
+            raise PseudorcaError(unknown_name("format", name, FORMATS))
+
+
+def with_tables(formats: Sequence[str]) -> tuple[str, ...]:
+    """The formats with one that holds tables, since reports and results read these.
+
+    Examples
+    --------
+    >>> with_tables(["raven"])
+    ('csv', 'raven')
+    >>> with_tables(["raven", "parquet"])
+    ('raven', 'parquet')
+    """
+    tables = () if "parquet" in formats else ("csv",)
+    return tuple(dict.fromkeys((*tables, *formats)))
+
+
+def read_table(folder: Path, unit: str, formats: Collection[str]) -> tuple[Path, pd.DataFrame]:
+    """Read a table of predictions that was written as Parquet or CSV.
+
+    Parameters
+    ----------
+    folder : path of the predictions
+    unit : ``clip``, ``recording``, ``encounter``, ``detection`` and the like
+    formats : the formats written, one of them ``parquet`` or ``csv``
+
+    Returns
+    -------
+    path : Path, the file
+    table : DataFrame
+
+    Raises
+    ------
+    PseudorcaError
+        If the file is not there any more, or cannot be read.
+    """
+    path = folder / f"{unit}s.{'parquet' if 'parquet' in formats else 'csv'}"
+    try:
+        if path.suffix == ".parquet":
+            return path, pd.read_parquet(path)
+        columns = pd.read_csv(path, nrows=0).columns
+        texts = dict.fromkeys(_TEXTS.intersection(columns), "string")
+        table = pd.read_csv(
+            path, dtype=texts, keep_default_na=False,
+            na_values={column: [""] for column in columns if column not in texts},
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise PseudorcaError(f"{path} cannot be read: {error}. Predict again.") from error
+    for column in _TIMES.intersection(columns):
+        times = pd.to_datetime(table[column], utc=True, format="ISO8601")
+        table[column] = times.astype("datetime64[us, UTC]")
+    return path, table
 
 
 def _with_paths(recordings: pd.DataFrame) -> pd.DataFrame:

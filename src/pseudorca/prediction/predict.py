@@ -2,33 +2,47 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
+from pseudorca.access import created, locked
 from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
-from pseudorca.errors import ClassifierError, FoldError, ManifestError, PseudorcaError, StoreError
+from pseudorca.errors import (
+    ClassifierError,
+    FoldError,
+    ManifestError,
+    PseudorcaError,
+    StoreError,
+)
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.reach import heard_up_to_hz, resampling_notices
 from pseudorca.frontends.slowed import SlowFrontEnd
-from pseudorca.learning.calibration import make_prior
 from pseudorca.learning.classifier import Classifier
-from pseudorca.prediction.detections import DetectionFinder, check_gap
+from pseudorca.prediction.decisions import Rule
+from pseudorca.prediction.detections import DETECTION_COLUMNS, DetectionFinder, check_gap
 from pseudorca.prediction.effort import Effort, find_gaps
-from pseudorca.prediction.files import PredictionFiles, check_kinds
-from pseudorca.prediction.predictor import Predictions, Predictor
+from pseudorca.prediction.files import (
+    TABLE_FORMATS,
+    PredictionFiles,
+    check_formats,
+    read_table,
+)
+from pseudorca.prediction.predictor import Predictions, Predictor, answer_columns
 from pseudorca.prediction.rules import DecisionOptions, decision_rules
-from pseudorca.progress import Progress
+from pseudorca.progress import Progress, ProgressChoice, shown_progress
 from pseudorca.recordings.bands import COMMON
 from pseudorca.recordings.folds import OTHER, group_values
 from pseudorca.recordings.manifest import ScanOptions, project_recordings, scan_files
 from pseudorca.recordings.timeline import timeline
+from pseudorca.results import Result, attention, counted
 from pseudorca.store import (
     CLASSIFIER_FOLDER,
     PREDICTION_FOLDER,
@@ -36,69 +50,276 @@ from pseudorca.store import (
     problem_table,
     shown_problems,
 )
+from pseudorca.values import plural
+
+CLASSIFIER = "classifier"
+"""The name of a classifier where nobody gave one."""
 
 _LONG_S = 60.0
 _REACHED = ("all", COMMON)  # bands that every recording in training reached
 
 
+class SavedClassifier(Protocol):
+    """Anything that knows the folder of a saved classifier, such as the result of ``train``."""
+
+    @property
+    def folder(self) -> Path: ...
+
+
+AnyClassifier = str | Path | Classifier | SavedClassifier
+"""A name in the project, a folder, a classifier, or the result of ``train``."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PredictionResult(Result):
+    """What a classifier said of recordings.
+
+    The tables :attr:`clips`, :attr:`recordings`, :attr:`encounters` and :attr:`detections` are read
+    from the folder of predictions when they are first asked for.
+    """
+
+    output: Path
+    """The folder of the predictions."""
+    classifier_id: str
+    classes: list[str]
+    prior: str
+    calibrated: bool
+    thresholds: dict[str, Any]
+    """By kind of unit: the probability from which it is named, and what can be claimed."""
+    n_files: int
+    n_clips: int
+    n_quiet: int
+    """Windows without signal, which were passed over."""
+    n_detections: int
+    n_small_groups: int
+    """Groups of few clips by whose mean embeddings were centred."""
+    n_encounters: int
+    files: dict[str, list[Path]]
+    """The files written, by format."""
+    recordings_per_class: dict[str, int]
+    encounters_per_class: dict[str, int]
+    problems: pd.DataFrame
+    notices: list[str]
+    _write: Callable[..., dict[str, list[Path]]]
+    _stamps: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    """Time and size of the files, by which a table is known to be that of this prediction."""
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """A row per clip: decision, probability of every class, place and time."""
+        return self._table("clip", answer_columns(self.classes))
+
+    @cached_property
+    def recordings(self) -> pd.DataFrame:
+        """A row per recording, like :attr:`clips`."""
+        return self._table("recording", answer_columns(self.classes))
+
+    @cached_property
+    def encounters(self) -> pd.DataFrame:
+        """A row per encounter, like :attr:`clips`."""
+        return self._table("encounter", answer_columns(self.classes))
+
+    @cached_property
+    def detections(self) -> pd.DataFrame:
+        """A row per stretch of sound that was named."""
+        return self._table("detection", DETECTION_COLUMNS)
+
+    def write(
+        self,
+        folder: str | Path,
+        *,
+        formats: Sequence[str] = ("csv",),
+        progress: ProgressChoice = None,
+    ) -> list[Path]:
+        """Write the predictions in other formats, decided alike, from the embeddings that are kept.
+
+        Parameters
+        ----------
+        folder : path, made if it is not there
+        formats : names from :data:`pseudorca.formats.registry.FORMATS`
+        progress : None (a bar), False (nothing) or callable (done, total), over seconds of sound
+
+        Returns
+        -------
+        list of the paths written
+
+        Raises
+        ------
+        PseudorcaError
+            If a format is unknown, or a file cannot be written.
+        """
+        check_formats(formats)
+        folder = Path(folder)
+        if folder.resolve() == self.output.resolve():  # the other formats there stay
+            formats = [*self.files, *formats]
+        with shown_progress(progress, "Writing") as update:
+            written = self._write(folder, formats=tuple(dict.fromkeys(formats)), progress=update)
+        return [path for kind in formats for path in written.get(kind, [])]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "n_files": self.n_files,
+            "n_clips": self.n_clips,
+            "n_quiet": self.n_quiet,
+            "n_problems": len(self.problems),
+            "n_detections": self.n_detections,
+            "n_small_groups": self.n_small_groups,
+            "files": {kind: len(paths) for kind, paths in self.files.items()},
+            "n_encounters": self.n_encounters,
+            "recordings_per_class": self.recordings_per_class,
+            "encounters_per_class": self.encounters_per_class,
+            "problems": self.problems.to_dict("records"),
+            "output": str(self.output),
+            "classifier_id": self.classifier_id,
+            "prior": self.prior,
+            "calibrated": self.calibrated,
+            "thresholds": self.thresholds,
+            "notices": self.notices,
+        }
+
+    def summary(self) -> Sequence[str]:
+        worth = "calibrated" if self.calibrated else "not calibrated"
+        return [
+            f"{plural(self.n_encounters, 'encounter')}: {counted(self.encounters_per_class)}; "
+            f"probabilities are {worth} and presuppose a {self.prior} prior.",
+            f"{plural(self.n_files, 'file')}, {plural(self.n_clips, 'clip')}, "
+            f"{plural(self.n_detections, 'detection')}; tables are in {self.output}.",
+            attention(len(self.problems), self.notices),
+        ]
+
+    def main_table(self) -> pd.DataFrame:
+        wanted = ("encounter", "n_moments", "decision", "probability", "reason")
+        return self.encounters[[column for column in wanted if column in self.encounters]]
+
+    def _table(self, unit: str, columns: Iterable[str]) -> pd.DataFrame:
+        if not self.files:
+            return pd.DataFrame(columns=list(columns), dtype="string")
+        if not set(TABLE_FORMATS).intersection(self.files):
+            raise PseudorcaError(
+                f"{self.output} holds the predictions as {', '.join(self.files)}, which have no table "
+                f'of {unit}s. Write it: result.write(FOLDER, formats=["csv"]).'
+            )
+        path, table = read_table(self.output, unit, self.files)
+        if _stamp(path) != self._stamps[path]:
+            raise PseudorcaError(
+                f"{path} was changed since this prediction, perhaps by a later one. Predict again, or "
+                'write this one: result.write(FOLDER, formats=["csv"]).'
+            )
+        return table
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is predicted: which recordings, by which classifier, under which rules."""
+
+    name: str | None
+    """Of the classifier in the project; None: it comes from elsewhere."""
+    classifier: Classifier
+    recordings: pd.DataFrame
+    problems: pd.DataFrame
+    decision: DecisionOptions
+    rules: dict[str, Rule]
+    """By kind of unit: what it takes to be named."""
+    thresholds: dict[str, Any]
+    gate_db: float | None
+    max_gap_s: float
+    notices: list[str]
+    """What is known before anything is predicted."""
+
+
 def predict_project(
     store: Store,
     paths: Sequence[str | Path] = (),
+    classifier: AnyClassifier = CLASSIFIER,
     *,
-    name: str = "classifier",
     decision: DecisionOptions | None = None,
     gate_db: float | None = None,
     output: Path | None = None,
-    kinds: Sequence[str] = ("csv",),
+    formats: Sequence[str] = ("csv",),
     max_gap_s: float = 0.0,
     options: ScanOptions | None = None,
     computing: Computing | None = None,
+    working_folder: Path | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> PredictionResult:
     """Predict on files and folders, or on the project's unlabelled recordings if none are given.
 
-    ``kinds`` are names of :data:`pseudorca.formats.registry.FORMATS`; clips of one name that lie
-    no more than ``max_gap_s`` apart are one detection. Windows in which nothing stands out by
-    ``gate_db`` decibels are passed over, and counted. ``progress`` is in seconds of sound. Where
-    there is no clip that could be listened to, nothing is written: what was said last is kept.
+    Where there is no clip that could be listened to, nothing is written: what was said last is kept.
+
+    Parameters
+    ----------
+    store : Store
+    paths : list of paths and addresses of files and folders
+    classifier : name in the project, folder, Classifier, or the result of ``train``
+    decision : DecisionOptions or None
+    gate_db : float or None
+        Windows in which nothing stands out by so many decibels are passed over, and counted
+    output : path or None, folder of the tables; None: in the project
+    formats : names from :data:`pseudorca.formats.registry.FORMATS`
+    max_gap_s : float, seconds
+        Clips of one name that lie no further apart are one detection
+    options : ScanOptions or None, how the names of the files are read
+    computing : Computing or None
+    working_folder : path or None
+        A project that keeps embeddings, scores and decisions, made if it is not there; None:
+        ``store`` does. For a project that cannot be written to.
+    progress : callable (done, total) or None, over seconds of sound
+
+    Returns
+    -------
+    PredictionResult
+
+    Raises
+    ------
+    ClassifierError
+        If there is no such classifier, or it cannot be used on these recordings.
+    ManifestError
+        If there are no recordings to predict on.
+    PseudorcaError
+        If a format or a rule makes no sense.
     """
     computing = computing or Computing()
-    classifier = _classifier(store, name, computing)
-    _check_wishes(classifier, decision or DecisionOptions(), gate_db, output, kinds, max_gap_s)
-    cut_short: list[str] = []
-    problems = problem_table([])
-    if paths:
-        manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
-        recordings, problems = manifest.recordings, manifest.problems
-        if recordings.empty and problems.empty:
-            raise ManifestError(f"no audio files in {', '.join(map(str, paths))}.")
-        cut_short = manifest.cut_short
-    else:
-        recordings = project_recordings(store)
-        recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
-        if recordings.empty:
-            raise ManifestError(
-                "the project has no unlabelled recordings. Name files or folders to predict on."
-            )
-    wishes = {"name": name, "gate_db": gate_db}
-    said = _predict(
-        store, classifier, recordings, problems, wishes, decision=decision, output=output,
-        kinds=kinds, max_gap_s=max_gap_s, computing=computing, progress=progress,
+    check_formats(formats)
+    check_gap(max_gap_s)
+    if output is not None and output.exists() and not output.is_dir():
+        raise PseudorcaError(f"--out {output}: expected a folder, and it is a file.")
+    name, loaded = _find_classifier(store, classifier, computing)
+    decision = decision or DecisionOptions()
+    rules, thresholds, notices = decision_rules(loaded, decision)
+    if gate_db is not None:
+        Gate.for_front_end(gate_db, loaded.embedder.front_end)
+    recordings, problems, cut_short = _asked_recordings(store, paths, options, computing)
+    asked = _Asked(
+        name, loaded, recordings, problems, decision, rules, thresholds, gate_db, max_gap_s,
+        cut_short + notices,
     )  # fmt: skip
-    return said | {"notices": cut_short + said["notices"]}
+    how: dict[str, Any] = {"formats": formats, "computing": computing, "progress": progress}
+    if working_folder is None:
+        return _predict(store, asked, output or store.folder / PREDICTION_FOLDER, **how)
+    with created(working_folder) as kept:
+        return _predict(kept, asked, output or kept.folder / PREDICTION_FOLDER, **how)
 
 
-def decide_again(
+def decide_project(
     store: Store,
     *,
-    decision: DecisionOptions,
+    decision: DecisionOptions | None = None,
     output: Path | None = None,
-    kinds: Sequence[str] = ("csv",),
+    formats: Sequence[str] = ("csv",),
     max_gap_s: float = 0.0,
     computing: Computing | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> PredictionResult:
     """Decide anew on what was predicted last; embeddings are kept, so no sound is read again.
+
+    Parameters
+    ----------
+    store, decision, output, formats, max_gap_s, computing, progress
+        See :func:`predict_project`.
+
+    Returns
+    -------
+    PredictionResult
 
     Raises
     ------
@@ -112,72 +333,93 @@ def decide_again(
         )
     last = json.loads(str(runs.sort_values("time_utc", kind="stable")["settings"].iloc[-1]))
     computing = computing or Computing()
-    classifier = _classifier(store, last["name"], computing)
-    _check_wishes(classifier, decision, None, output, kinds, max_gap_s)
+    name, classifier = _find_classifier(store, last["name"], computing)
+    decision = decision or DecisionOptions()
+    rules, thresholds, notices = decision_rules(classifier, decision)
+    asked = _Asked(
+        name, classifier, store.read("predicted"), store.read("predicted_problems"), decision,
+        rules, thresholds, last["gate_db"], max_gap_s, notices,
+    )  # fmt: skip
     return _predict(
-        store, classifier, store.read("predicted"),
-        store.read("predicted_problems"), {key: last[key] for key in ("name", "gate_db")},
-        decision=decision, output=output, kinds=kinds, max_gap_s=max_gap_s, computing=computing,
-        progress=progress,
+        store, asked, output or store.folder / PREDICTION_FOLDER, formats=formats,
+        computing=computing, progress=progress,
     )  # fmt: skip
 
 
-def _check_wishes(
-    classifier: Classifier,
-    decision: DecisionOptions,
-    gate_db: float | None,
-    output: Path | None,
-    kinds: Sequence[str],
-    max_gap_s: float,
-) -> None:
-    """PseudorcaError if something is wished that cannot be; before any sound is read."""
-    make_prior(decision.prior, classifier.classes, classifier.training["n_encounters"])
-    if gate_db is not None:
-        Gate.for_front_end(gate_db, classifier.embedder.front_end)
-    check_kinds(kinds)
-    check_gap(max_gap_s)
-    if output is not None and output.exists() and not output.is_dir():
-        raise PseudorcaError(f"--out {output}: expected a folder, and it is a file.")
+def _find_classifier(
+    store: Store, classifier: AnyClassifier, computing: Computing
+) -> tuple[str | None, Classifier]:
+    """A classifier, and its name if it is one of the project."""
+    if isinstance(classifier, Classifier):
+        return None, classifier
+    name = classifier if isinstance(classifier, str) else None
+    if isinstance(classifier, str):
+        folder = store.folder / CLASSIFIER_FOLDER / classifier
+    else:
+        folder = classifier if isinstance(classifier, Path) else classifier.folder
+    return name, Classifier.load(folder, device=computing.device, precision=computing.precision)
 
 
-def _classifier(store: Store, name: str, computing: Computing) -> Classifier:
-    folder = store.folder / CLASSIFIER_FOLDER / name
-    return Classifier.load(folder, device=computing.device, precision=computing.precision)
+def _kept_name(store: Store, asked: _Asked) -> str:
+    """The name by which a project knows the classifier; one from elsewhere is saved there."""
+    folder, classifier_id = store.folder / CLASSIFIER_FOLDER, asked.classifier.classifier_id
+    ids = {
+        path.parent.name: json.loads(path.read_text()).get("classifier_id")
+        for path in sorted(folder.glob("*/classifier.json"))
+    }
+    if asked.name is not None and ids.get(asked.name) == classifier_id:
+        return asked.name
+    if known := [name for name, each in ids.items() if each == classifier_id]:
+        return known[0]
+    name = asked.name if asked.name and asked.name not in ids else classifier_id
+    asked.classifier.save(folder / name)
+    return name
+
+
+def _asked_recordings(
+    store: Store,
+    paths: Sequence[str | Path],
+    options: ScanOptions | None,
+    computing: Computing,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Recordings, problems, and notices of files that end before their header says."""
+    if paths:
+        manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
+        if manifest.recordings.empty and manifest.problems.empty:
+            raise ManifestError(f"no audio files in {', '.join(map(str, paths))}.")
+        return manifest.recordings, manifest.problems, manifest.cut_short
+    recordings = project_recordings(store)
+    recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
+    if recordings.empty:
+        raise ManifestError(
+            "the project has no unlabelled recordings. Name files or folders to predict on."
+        )
+    return recordings, problem_table([]), []
 
 
 def _predict(
     store: Store,
-    classifier: Classifier,
-    recordings: pd.DataFrame,
-    problems: pd.DataFrame,
-    wishes: dict[str, Any],
+    asked: _Asked,
+    folder: Path,
     *,
-    decision: DecisionOptions | None,
-    output: Path | None,
-    kinds: Sequence[str],
-    max_gap_s: float,
+    formats: Sequence[str],
     computing: Computing,
     progress: Progress | None,
-) -> dict[str, Any]:
-    rules, chosen, notices = decision_rules(classifier, decision or DecisionOptions())
-    front_end, gate_db = classifier.embedder.front_end, wishes["gate_db"]
+) -> PredictionResult:
+    classifier, recordings = asked.classifier, asked.recordings
+    notices = list(asked.notices)
     if len(recordings):
-        notices += _notices(recordings, classifier, is_gated=gate_db is not None)
-    gate = None if gate_db is None else Gate.for_front_end(gate_db, front_end)
-    folder = output or store.folder / PREDICTION_FOLDER
-    with computing.workers() as workers:
-        predictor = Predictor(
-            classifier, store, rules, computing.batch_size, computing.n_threads, gate, workers
-        )
-        said = _predict_all(predictor, recordings, problems, folder, kinds, max_gap_s, progress)
+        notices += _notices(recordings, classifier, is_gated=asked.gate_db is not None)
+    name = _kept_name(store, asked)
+    answer = _answer(store, asked, folder, formats, computing, progress, is_kept=True)
     made = classifier.preparation
     if made.centre != "none":
         notices.append(
             f"Embeddings are centred by {made.centre} over what is predicted together (about 4,096 "
-            f"clips): what is said of a clip depends on the others. {said['n_small_groups']} groups "
+            f"clips): what is said of a clip depends on the others. {answer.n_small_groups} groups "
             "have so few clips that little is left of them."
         )
-    if not said["n_clips"] + said["n_quiet"]:
+    if not answer.n_clips + answer.n_quiet:
         notices.append(
             "No clip could be listened to: see the problems. Nothing was written; the tables of the "
             "last prediction, if there was one, are as they were."
@@ -185,22 +427,60 @@ def _predict(
     else:
         store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
         store.write("predicted", recordings)
-        store.write("predicted_problems", problems)
-        asked = {
+        store.write("predicted_problems", asked.problems)
+        settings = {
+            "name": name,
+            "gate_db": asked.gate_db,
             "roots": sorted(set(recordings["root"])),
             "classifier_id": classifier.classifier_id,
-            "decision": asdict(decision or DecisionOptions()),
-            "thresholds": chosen,
+            "decision": asdict(asked.decision),
+            "thresholds": asked.thresholds,
         }
-        store.record_run("predict", wishes | asked, ("scores", "decisions"))
-    return said | {
-        "output": str(folder),
-        "classifier_id": classifier.classifier_id,
-        "prior": rules["encounter"].prior.name,
-        "calibrated": bool(classifier.calibrators),
-        "thresholds": chosen,
-        "notices": notices,
-    }
+        store.record_run("predict", settings, ("scores", "decisions"))
+    alone = replace(computing, n_workers=None, cluster=None)  # everything is embedded by now
+    return PredictionResult(
+        output=folder,
+        classifier_id=classifier.classifier_id,
+        classes=classifier.classes,
+        prior=asked.rules["encounter"].prior.name,
+        calibrated=bool(classifier.calibrators),
+        thresholds=asked.thresholds,
+        n_files=len(recordings) + int((answer.problems["stage"] == "scan").sum()),
+        n_clips=answer.n_clips,
+        n_quiet=answer.n_quiet,
+        n_detections=answer.n_detections,
+        n_small_groups=answer.n_small_groups,
+        n_encounters=answer.n_encounters,
+        files=answer.files,
+        recordings_per_class=dict(sorted(answer.recordings_per_class.items())),
+        encounters_per_class=dict(sorted(answer.encounters_per_class.items())),
+        problems=answer.problems,
+        notices=notices,
+        _write=partial(_write_again, store, asked, computing=alone),
+        _stamps={
+            path: _stamp(path) for kind in TABLE_FORMATS for path in answer.files.get(kind, ())
+        },
+    )
+
+
+def _write_again(
+    store: Store,
+    asked: _Asked,
+    folder: Path,
+    *,
+    formats: Sequence[str],
+    computing: Computing,
+    progress: Progress | None,
+) -> dict[str, list[Path]]:
+    """Write predictions that were made, from the embeddings that are kept; returns the files."""
+    with locked(store):
+        return _answer(store, asked, folder, formats, computing, progress, is_kept=False).files
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when a file is written anew."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _notices(recordings: pd.DataFrame, classifier: Classifier, *, is_gated: bool) -> list[str]:
@@ -265,77 +545,93 @@ def _heard(front_end: FrontEnd) -> tuple[float, float] | None:
     return None if top_hz is None else (low_hz, top_hz)
 
 
-def _predict_all(
-    predictor: Predictor,
-    recordings: pd.DataFrame,
-    problems: pd.DataFrame,
+@dataclass
+class _Answer:
+    """What was said and counted, portion after portion."""
+
+    problems: pd.DataFrame
+    n_clips: int = 0
+    n_quiet: int = 0
+    n_encounters: int = 0
+    n_detections: int = 0
+    n_small_groups: int = 0
+    recordings_per_class: Counter[str] = field(default_factory=Counter)
+    encounters_per_class: Counter[str] = field(default_factory=Counter)
+    files: dict[str, list[Path]] = field(default_factory=dict)
+
+
+def _answer(
+    store: Store,
+    asked: _Asked,
     folder: Path,
-    kinds: Sequence[str],
-    max_gap_s: float,
+    formats: Sequence[str],
+    computing: Computing,
     progress: Progress | None,
-) -> dict[str, Any]:
-    """Predict portion by portion into the store and the files; returns what was said and counted."""
-    classifier, store = predictor.classifier, predictor.store
-    channels, band_hz = classifier.clip_options.channels, _heard(classifier.embedder.front_end)
+    *,
+    is_kept: bool,
+) -> _Answer:
+    """Predict portion by portion into the files and, if it is to be kept, the store."""
+    classifier, recordings = asked.classifier, asked.recordings
+    front_end = classifier.embedder.front_end
+    gate = None if asked.gate_db is None else Gate.for_front_end(asked.gate_db, front_end)
     line = timeline(recordings)
-    finder = DetectionFinder(recordings, max_gap_s=max_gap_s, line=line)
+    finder = DetectionFinder(recordings, max_gap_s=asked.max_gap_s, line=line)
     labels = [label for label in classifier.classes if label != OTHER]
     effort = Effort(recordings, labels, line=line)
-    per_recording: Counter[str] = Counter()
-    problems = shown_problems(problems)
-    n_clips = n_quiet = 0
+    answer = _Answer(shown_problems(asked.problems))
     waiting: list[Predictions] = []
-    written: dict[str, list[Path]] = {}
-    encounters, detections = (pd.DataFrame(columns=["decision"]) for _ in range(2))
-    with PredictionFiles(
-        folder, recordings, kinds=kinds, max_gap_s=max_gap_s, band_hz=band_hz,
-        channel=int(channels) if channels.isdecimal() else 1, line=line,
-    ) as files:  # fmt: skip
-        small: set[str] = set()
+    small: set[str] = set()
+    channels = classifier.clip_options.channels
+    with (
+        computing.workers() as workers,
+        PredictionFiles(
+            folder, recordings, kinds=formats, max_gap_s=asked.max_gap_s, band_hz=_heard(front_end),
+            channel=int(channels) if channels.isdecimal() else 1, line=line,
+        ) as files,
+    ):  # fmt: skip
+        predictor = Predictor(
+            classifier, store, asked.rules, computing.batch_size, computing.n_threads, gate, workers
+        )
         for said in predictor.portions(recordings, line=line, progress=progress):
-            problems = pd.concat([problems, shown_problems(said.problems)], ignore_index=True)
+            answer.problems = pd.concat(
+                [answer.problems, shown_problems(said.problems)], ignore_index=True
+            )
             small.update(said.small)
             waiting.append(said)
-            is_first = not n_clips + n_quiet
-            n_clips += said.n_clips
-            n_quiet += len(said.quiet)
-            if not n_clips + n_quiet:
+            is_first = not answer.n_clips + answer.n_quiet
+            answer.n_clips += said.n_clips
+            answer.n_quiet += len(said.quiet)
+            if not answer.n_clips + answer.n_quiet:
                 continue
-            if is_first:  # before there is something to say, what was said last stays
+            if is_first and is_kept:  # before there is something to say, what was said last stays
                 for table in ("scores", "decisions"):
                     store.delete(table, classifier_id=classifier.classifier_id, split_id="")
             for some in waiting:
-                store.append("scores", some.scores)
-                store.append("decisions", some.decisions)
+                if is_kept:
+                    store.append("scores", some.scores)
+                    store.append("decisions", some.decisions)
                 files.add(some.tables, some.recordings)
                 finder.add(some.tables["clip"])
                 effort.add(some.tables["clip"], some.quiet)
-                per_recording.update(some.tables["recording"]["decision"].tolist())
+                answer.recordings_per_class.update(some.tables["recording"]["decision"].tolist())
             waiting.clear()
-        if n_clips + n_quiet:
-            encounters, decided = predictor.encounters()
+        answer.n_small_groups = len(small)
+        if not answer.n_clips + answer.n_quiet:
+            return answer
+        encounters, decided = predictor.encounters()
+        if is_kept:
             store.append("decisions", decided)
-            detections = finder.table()
-            written = files.finish(
-                {
-                    "encounter": encounters,
-                    "hour": effort.table(detections, per="hour"),
-                    "day": effort.table(detections, per="day"),
-                    "detection": detections,
-                    "gap": find_gaps(recordings, line=line),
-                    "problem": problems,
-                }
-            )
-    return {
-        "n_files": len(recordings) + int((problems["stage"] == "scan").sum()),
-        "n_clips": n_clips,
-        "n_quiet": n_quiet,
-        "n_problems": len(problems),
-        "n_detections": len(detections),
-        "n_small_groups": len(small),
-        "files": {kind: len(paths) for kind, paths in written.items()},
-        "n_encounters": len(encounters),
-        "recordings_per_class": dict(sorted(per_recording.items())),
-        "encounters_per_class": dict(sorted(Counter(encounters["decision"].tolist()).items())),
-        "problems": problems.to_dict("records"),
-    }
+        detections = finder.table()
+        answer.n_encounters, answer.n_detections = len(encounters), len(detections)
+        answer.encounters_per_class.update(encounters["decision"].tolist())
+        answer.files = files.finish(
+            {
+                "encounter": encounters,
+                "hour": effort.table(detections, per="hour"),
+                "day": effort.table(detections, per="day"),
+                "detection": detections,
+                "gap": find_gaps(recordings, line=line),
+                "problem": answer.problems,
+            }
+        )
+    return answer

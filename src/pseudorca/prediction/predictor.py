@@ -286,6 +286,15 @@ def predict(
     )
 
 
+def answer_columns(classes: Sequence[str]) -> list[str]:
+    """The columns of the tables of clips, recordings and encounters, each as far as it has them."""
+    return [
+        "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision", "reason",
+        "most_probable", "probability", "prior", "depends_on_prior", "novelty",
+        *[f"p_{label}" for label in classes], "in_training", "recording_id", "classifier_id",
+    ]  # fmt: skip
+
+
 def _readable(
     units: UnitScores,
     decided: pd.DataFrame,
@@ -296,11 +305,7 @@ def _readable(
 ) -> pd.DataFrame:
     """A table for people: where it is, what was decided, how probable each population is."""
     table = units.table.copy()
-    order = [
-        "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision", "reason",
-        "most_probable", "probability", "prior", "depends_on_prior", "novelty",
-        *[f"p_{label}" for label in classes], "in_training", "recording_id", "classifier_id",
-    ]  # fmt: skip
+    order = answer_columns(classes)
     if table.empty:  # pandas gives empty columns types of its own choice
         return pd.DataFrame(columns=order, dtype="string")
     if recordings is not None:

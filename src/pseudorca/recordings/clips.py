@@ -22,7 +22,9 @@ from pseudorca.recordings.audio import MIN_FRAMES, Samples
 from pseudorca.recordings.encounters import moment_id
 from pseudorca.recordings.manifest import project_recordings
 from pseudorca.recordings.selections import read_raven
+from pseudorca.results import Result, attention, counted
 from pseudorca.store import TABLES, Store, problem_table, shown_problems
+from pseudorca.values import plural
 
 Pad = Literal["tile", "zero", "drop"]
 
@@ -305,36 +307,118 @@ def _strings(parts: list[pa.Array]) -> Any:
     return pa.chunked_array(parts).combine_chunks().to_pandas(types_mapper=lambda _: text).array
 
 
-def clip_project(
-    store: Store, options: ClipOptions, *, selections: Sequence[Path] = ()
-) -> dict[str, Any]:
-    """Cut the recordings into clips, or only the selections of Raven tables."""
-    recordings = project_recordings(store)
-    chosen = read_raven(selections, recordings) if selections else None
-    clips, problems = cut(recordings, options, selections=chosen)
+@dataclass(frozen=True, eq=False, repr=False)
+class ClipsResult(Result):
+    """The clips that recordings were cut into, and the recordings that gave none."""
+
+    clips: pd.DataFrame
+    problems: pd.DataFrame
+
+    @property
+    def clips_per_class(self) -> dict[str, int]:
+        """Number of clips by class, the most frequent class first."""
+        counts = self.clips["label"].fillna("unlabelled").value_counts()
+        return {str(label): int(n) for label, n in counts.items()}
+
+    @property
+    def n_moments(self) -> int:
+        return int(self.clips["moment_id"].nunique())
+
+    @property
+    def n_padded(self) -> int:
+        """Number of clips that are shorter than the window and are filled."""
+        return int((self.clips["padded_s"] > 0).sum())
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "n_clips": len(self.clips),
+            "n_moments": self.n_moments,
+            "n_padded": self.n_padded,
+            "clips_per_class": self.clips_per_class,
+            "n_problems": len(shown_problems(self.problems)),
+            "problems": shown_problems(self.problems).to_dict("records"),
+        }
+
+    def summary(self) -> Sequence[str]:
+        return [
+            f"{plural(len(self.clips), 'clip')} of {plural(self.n_moments, 'moment')}; "
+            f"{self.n_padded} are shorter than the window and filled.",
+            f"Clips by class: {counted(self.clips_per_class)}.",
+            attention(len(self.problems)),
+        ]
+
+    def main_table(self) -> pd.DataFrame:
+        return pd.DataFrame(self.clips_per_class.items(), columns=["class", "clips"])
+
+
+def clips_project(
+    store: Store, options: ClipOptions | None = None, *, selections: Sequence[Path] = ()
+) -> ClipsResult:
+    """Cut the recordings into clips, or only the selections of Raven tables.
+
+    Parameters
+    ----------
+    store : Store
+    options : ClipOptions or None
+    selections : list of paths
+        Raven selection tables, or folders of them (``*.txt``, at any depth); only these stretches
+        are cut
+
+    Returns
+    -------
+    ClipsResult
+
+    Raises
+    ------
+    ClipError
+        As :func:`pseudorca.recordings.selections.read_raven`.
+    ManifestError
+        If the project holds no recordings.
+    """
+    options = options or ClipOptions()
+    tables = _selection_tables(selections)
+    result = _cut_project(store, options, tables)
     store.keep_setting("clips", asdict(options))
-    store.keep_setting("selections", [str(path.resolve()) for path in selections])
-    store.write("clips", clips)
-    store.replace("problems", problems, stage="clips")
+    store.keep_setting("selections", [str(path.resolve()) for path in tables])
+    store.write("clips", result.clips)
+    store.replace("problems", result.problems, stage="clips")
     store.record_run("clips", asdict(options), ("recordings", "clips"))
-    by_class = clips["label"].fillna("unlabelled").value_counts()
-    return {
-        "n_clips": len(clips),
-        "n_moments": int(clips["moment_id"].nunique()),
-        "n_padded": int((clips["padded_s"] > 0).sum()),
-        "clips_per_class": {str(label): int(n) for label, n in by_class.items()},
-        "n_problems": len(problems),
-        "problems": shown_problems(problems).to_dict("records"),
-    }
+    return result
 
 
 def project_clips(store: Store) -> pd.DataFrame:
-    """The clips of the project, cut as the defaults say if nobody said otherwise."""
+    """The clips of the project; where none are cut yet, they are cut as the settings say, and kept."""
     clips = store.read("clips")
     if clips.empty:
-        options = ClipOptions(**(store.setting("clips") or {}))
-        clip_project(
-            store, options, selections=[Path(p) for p in store.setting("selections") or ()]
-        )
+        options, selections = _clip_settings(store)
+        clips_project(store, options, selections=selections)
         clips = store.read("clips")
     return clips
+
+
+def read_clips(store: Store) -> pd.DataFrame:
+    """The clips of the project like :func:`project_clips`, but nothing is written."""
+    clips = store.read("clips")
+    if clips.empty:
+        clips = _cut_project(store, *_clip_settings(store)).clips
+    return clips
+
+
+def _clip_settings(store: Store) -> tuple[ClipOptions, list[Path]]:
+    """How clips were cut last; the defaults where nobody said."""
+    options = ClipOptions(**(store.setting("clips") or {}))
+    return options, [Path(path) for path in store.setting("selections") or ()]
+
+
+def _cut_project(store: Store, options: ClipOptions, tables: Sequence[Path]) -> ClipsResult:
+    recordings = project_recordings(store)
+    selections = read_raven(tables, recordings) if tables else None
+    return ClipsResult(*cut(recordings, options, selections=selections))
+
+
+def _selection_tables(paths: Sequence[Path]) -> list[Path]:
+    """The tables that are named, and those in the folders that are named."""
+    tables: list[Path] = []
+    for path in paths:
+        tables += sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+    return tables

@@ -8,18 +8,21 @@ torn apart, except by the study's own split, which says how many it tears.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, unknown_name
-from pseudorca.recordings.clips import project_clips
+from pseudorca.recordings.clips import read_clips
 from pseudorca.recordings.manifest import project_recordings
+from pseudorca.results import Result
 from pseudorca.store import Store
+from pseudorca.values import plural
 
 OTHER = "none of the classes"
 """What folders named with ``--other`` are learned as: sounds of no population asked about."""
@@ -50,6 +53,35 @@ class Split:
             raise FoldError(f"{self.n_folds} folds: a split needs at least 2.")
         if self.n_repeats < 1:
             raise FoldError(f"{self.n_repeats} repeats: expected at least 1.")
+
+    @classmethod
+    def named(
+        cls, name: str, *, n_folds: int = 5, n_repeats: int = 1, seed: int | None = None
+    ) -> Self:
+        """A split by name, as far as the name leaves a choice.
+
+        The study's split and those that leave one group out are drawn once, whatever ``n_repeats``.
+
+        Parameters
+        ----------
+        name : str
+        n_folds, n_repeats : int
+        seed : int or None; None: 0, and the study's own seed for the study's split
+
+        Returns
+        -------
+        Split
+
+        Examples
+        --------
+        >>> Split.named("leave-one-encounter-out", n_repeats=3)
+        Split(name='leave-one-encounter-out', n_folds=5, n_repeats=1, seed=0)
+        """
+        is_drawn_once = name == "study" or cls(name).leaves_one_out
+        default_seed = STUDY_SEED if name == "study" else 0
+        return cls(
+            name, n_folds, 1 if is_drawn_once else n_repeats, default_seed if seed is None else seed
+        )
 
     @property
     def leaves_one_out(self) -> bool:
@@ -408,30 +440,89 @@ def describe_split(split: Mapping[str, Any]) -> str:
     return text
 
 
-def folds_project(store: Store, split: Split) -> dict[str, Any]:
-    """Make and verify a split, and say what stands where."""
-    clips = project_clips(store)
-    clips = clips[clips["label"].notna()].reset_index(drop=True)
-    folds = make_folds(clips, project_recordings(store), split)
-    rows = []
-    for repeat, fold, train, test in folds:
-        counts = pd.Series(folds.labels[test]).value_counts()
-        rows.append(
-            {
-                "repeat": repeat,
-                "fold": fold,
-                "n_train": len(train),
-                "n_test": len(test),
-                "n_test_groups": len(set(folds.units[test])),
-                "test_per_class": {str(label): int(n) for label, n in counts.items()},
-            }
+@dataclass(frozen=True, eq=False, repr=False)
+class FoldsResult(Result):
+    """A split that was made and verified: what stands on which side."""
+
+    folds: Folds
+
+    @property
+    def split(self) -> Split:
+        return self.folds.split
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups that were dealt."""
+        return len(set(self.folds.units))
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per repeat and fold, with the tested clips of each class as a dict."""
+        rows = []
+        for repeat, fold, train, test in self.folds:
+            counts = pd.Series(self.folds.labels[test]).value_counts()
+            rows.append(
+                {
+                    "repeat": repeat,
+                    "fold": fold,
+                    "n_train": len(train),
+                    "n_test": len(test),
+                    "n_test_groups": len(set(self.folds.units[test])),
+                    "test_per_class": {str(label): int(n) for label, n in counts.items()},
+                }
+            )
+        return rows
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "split": asdict(self.split),
+            "group_by": self.split.group_by,
+            "n_groups": self.n_groups,
+            "n_validation": int(self.folds.validation.sum()),
+            "not_testable": self.folds.not_testable,
+            "n_straddling_moments": self.folds.n_straddling_moments,
+            "folds": self.rows,
+        }
+
+    def summary(self) -> Sequence[str]:
+        n_tested = int((self.folds.test_fold >= 0).any(axis=0).sum())
+        left_out = ", ".join(self.folds.not_testable) or "none"
+        return [
+            f"Verified: {describe_split(asdict(self.split))}, {self.n_groups} groups by "
+            f"{self.split.group_by}.",
+            f"{n_tested} of {plural(len(self.folds.labels), 'labelled clip')} are tested.",
+            f"Groups that cannot be tested: {left_out}.",
+        ]
+
+    def main_table(self) -> pd.DataFrame:
+        """A row per repeat and fold: sizes of both sides, and the tested clips of each class."""
+        labels = sorted({str(label) for label in self.folds.labels})
+        return pd.DataFrame(
+            {key: value for key, value in row.items() if key != "test_per_class"}
+            | {f"test_{label}": row["test_per_class"].get(label, 0) for label in labels}
+            for row in self.rows
         )
-    return {
-        "split": asdict(split),
-        "group_by": split.group_by,
-        "n_groups": len(set(folds.units)),
-        "n_validation": int(folds.validation.sum()),
-        "not_testable": folds.not_testable,
-        "n_straddling_moments": folds.n_straddling_moments,
-        "folds": rows,
-    }
+
+
+def folds_project(store: Store, split: Split | None = None) -> FoldsResult:
+    """Make and verify a split; nothing is written.
+
+    Parameters
+    ----------
+    store : Store
+    split : Split or None
+
+    Returns
+    -------
+    FoldsResult
+
+    Raises
+    ------
+    FoldError
+        As :func:`make_folds`.
+    ManifestError
+        If the project holds no recordings.
+    """
+    clips = read_clips(store)
+    clips = clips[clips["label"].notna()].reset_index(drop=True)
+    return FoldsResult(make_folds(clips, project_recordings(store), split or Split()))

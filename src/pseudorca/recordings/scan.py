@@ -1,6 +1,7 @@
 """Folders to the tables ``recordings`` and ``problems``."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,27 +12,130 @@ from pseudorca.recordings.bands import sounds_left_out, top_hz, widest_band
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import Manifest, ScanOptions, scan
 from pseudorca.recordings.places import Place, absolute
+from pseudorca.results import Result, attention, counted
 from pseudorca.store import Store, shown_problems
+from pseudorca.values import plural
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScanResult(Result):
+    """The recordings below a folder, and the files that cannot be used."""
+
+    folder: str
+    """Absolute path, or URL."""
+    recordings: pd.DataFrame
+    problems: pd.DataFrame
+    notices: list[str]
+    n_other_files: int
+    """Files that do not claim to be audio."""
+    proposed_band: str | None
+    """The widest band that 95 % of every class reaches; None where nothing is labelled."""
+
+    @property
+    def labelled(self) -> pd.DataFrame:
+        """The recordings with a label."""
+        return self.recordings[self.recordings["label"].notna()]
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Number of recordings by class."""
+        counts = self.labelled["label"].value_counts().sort_index()
+        return {str(label): int(n) for label, n in counts.items()}
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of all recordings together."""
+        return float(self.recordings["duration_s"].sum())
+
+    @property
+    def n_encounters(self) -> int:
+        return int(self.recordings["encounter"].nunique())
+
+    def as_json(self) -> dict[str, Any]:
+        n_labelled = len(self.labelled)
+        values: dict[str, Any] = {
+            "n_recordings": len(self.recordings),
+            "n_labelled": n_labelled,
+            "n_unlabelled": len(self.recordings) - n_labelled,
+            "classes": self.classes,
+            "n_encounters": self.n_encounters,
+            "n_moments": int(self.recordings["moment_id"].nunique()),
+            "duration_s": self.duration_s,
+            "n_problems": len(self.problems),
+            "problems": self.problems.to_dict("records"),
+            "n_other_files": self.n_other_files,
+        }
+        if self.proposed_band is not None:
+            values["proposed_band"] = self.proposed_band
+        return values | {"notices": self.notices, "folder": self.folder}
+
+    def summary(self) -> Sequence[str]:
+        n, n_labelled = len(self.recordings), len(self.labelled)
+        return [
+            f"{plural(n, 'recording')} ({self.duration_s / 3600:.2f} h): {n_labelled} labelled, "
+            f"{n - n_labelled} unlabelled, in {plural(self.n_encounters, 'encounter')}.",
+            f"Recordings by class: {counted(self.classes)}.",
+            attention(len(self.problems), self.notices),
+        ]
+
+    def main_table(self) -> pd.DataFrame:
+        by_class = self.labelled.groupby("label", sort=True)
+        return by_class.agg(
+            recordings=("recording_id", "size"),
+            encounters=("encounter", "nunique"),
+            hours=("duration_s", lambda seconds: seconds.sum() / 3600),
+        ).reset_index(names="class")
 
 
 def scan_project(
     store: Store,
     folder: Place,
-    options: ScanOptions,
+    options: ScanOptions | None = None,
     *,
     n_threads: int | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Scan a folder (path or URL) into ``recordings`` and ``problems``, in place of what was there."""
+) -> ScanResult:
+    """Scan a folder (path or URL) into ``recordings`` and ``problems``, in place of what was there.
+
+    Parameters
+    ----------
+    store : Store
+    folder : path or URL
+    options : ScanOptions or None
+    n_threads : int or None, see :func:`pseudorca.recordings.manifest.scan`
+    progress : callable (done, total) or None, over files
+
+    Returns
+    -------
+    ScanResult
+
+    Raises
+    ------
+    ManifestError
+        As :func:`pseudorca.recordings.manifest.scan`; or if a folder of other sounds is not there.
+    """
+    options = options or ScanOptions()
     manifest = scan(folder, options=options, n_threads=n_threads, progress=progress)
-    problems = manifest.problems
-    if manifest.recordings.empty and problems.empty:
-        summary = _scan_summary(manifest) | {"folder": absolute(folder)}
-        summary["notices"].append(
+    band, notices = _proposed_band(manifest.recordings)
+    if manifest.recordings.empty and manifest.problems.empty:
+        notices.append(
             f"There is no audio file below {folder}. Nothing was written; what the project held is as "
             "it was. Give the folder that holds the recordings."
         )
-        return summary
+    else:
+        _keep(store, manifest, options, folder)
+    return ScanResult(
+        folder=absolute(folder),
+        recordings=manifest.recordings,
+        problems=shown_problems(manifest.problems),
+        notices=[*manifest.notices, *notices],
+        n_other_files=manifest.n_other_files,
+        proposed_band=band,
+    )
+
+
+def _keep(store: Store, manifest: Manifest, options: ScanOptions, folder: Place) -> None:
+    """Put what was found in the place of what was there."""
     others = _other_labels(manifest.recordings, options)
     problems = pd.concat([manifest.problems, _problems_kept(store, manifest.recordings)])
     store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of what is gone
@@ -40,7 +144,6 @@ def scan_project(
     store.keep_setting("other", others)
     settings = {"folder": absolute(folder)} | asdict(options)
     store.record_run("scan", settings, ("recordings", "problems"))
-    return _scan_summary(manifest) | {"folder": settings["folder"]}
 
 
 def _problems_kept(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
@@ -64,32 +167,17 @@ def _other_labels(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
     return sorted(spelt[name.casefold()] for name in options.other)
 
 
-def _scan_summary(manifest: Manifest) -> dict[str, Any]:
-    recordings, problems = manifest.recordings, manifest.problems
+def _proposed_band(recordings: pd.DataFrame) -> tuple[str | None, list[str]]:
+    """The widest band that 95 % of every class reaches, and what it leaves out in words."""
     labelled = recordings[recordings["label"].notna()]
-    counts = labelled["label"].value_counts().sort_index()
     rates = {str(label): g["sample_rate"].tolist() for label, g in labelled.groupby("label")}
-    notices = list(manifest.notices)
-    summary: dict[str, Any] = {
-        "n_recordings": len(recordings),
-        "n_labelled": len(labelled),
-        "n_unlabelled": len(recordings) - len(labelled),
-        "classes": {str(label): int(n) for label, n in counts.items()},
-        "n_encounters": int(recordings["encounter"].nunique()),
-        "n_moments": int(recordings["moment_id"].nunique()),
-        "duration_s": float(recordings["duration_s"].sum()),
-        "n_problems": len(problems),
-        "problems": shown_problems(problems).to_dict("records"),
-        "n_other_files": manifest.n_other_files,
-    }
-    if rates:
-        band = widest_band(rates)
-        fmax_hz = top_hz(band, min(map(min, rates.values())))
-        left_out = sounds_left_out(fmax_hz)
-        text = f"Widest band that 95 % of every class reaches: {band}"
-        text += f" (to {fmax_hz / 1000:.1f} kHz)."
-        if left_out:
-            text += f" It leaves out {'; '.join(left_out)}."
-        notices.append(text)
-        summary["proposed_band"] = band
-    return summary | {"notices": notices}
+    if not rates:
+        return None, []
+    band = widest_band(rates)
+    fmax_hz = top_hz(band, min(map(min, rates.values())))
+    left_out = sounds_left_out(fmax_hz)
+    text = f"Widest band that 95 % of every class reaches: {band}"
+    text += f" (to {fmax_hz / 1000:.1f} kHz)."
+    if left_out:
+        text += f" It leaves out {'; '.join(left_out)}."
+    return band, [text]

@@ -14,7 +14,7 @@ from pseudorca.simulation.species import (
     draw_virtual_species,
     population,
 )
-from pseudorca.simulation.survey import SurveySummary, simulate_survey
+from pseudorca.simulation.survey import SimulateResult, simulate_survey
 from pseudorca.simulation.world import World, draw_world
 
 __all__ = [
@@ -27,9 +27,9 @@ __all__ = [
     "Group",
     "Recorder",
     "Signal",
+    "SimulateResult",
     "Species",
     "SurveyConfig",
-    "SurveySummary",
     "Trait",
     "World",
     "draw_group",

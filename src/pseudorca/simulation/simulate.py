@@ -8,7 +8,7 @@ from typing import Any
 from pseudorca.errors import SimulationError, unknown_name
 from pseudorca.progress import Progress
 from pseudorca.recordings.manifest import full_path, scan_files
-from pseudorca.simulation import SurveyConfig, simulate_survey
+from pseudorca.simulation import SimulateResult, SurveyConfig, simulate_survey
 
 
 def simulate(
@@ -19,8 +19,21 @@ def simulate(
     n_workers: int = 1,
     progress: Progress | None = None,
     **named: Any,
-) -> dict[str, Any]:
-    """Make a survey with known truth; ``named`` and ``settings`` are fields of SurveyConfig.
+) -> SimulateResult:
+    """Make a survey with known truth, from settings as they are typed.
+
+    Parameters
+    ----------
+    out : path of a new folder
+    noise : paths of recordings of noise to mix in, or of folders of them
+    settings : mapping from fields of SurveyConfig to values as JSON has them
+    n_workers : int, processes
+    progress : callable (done, total) or None, over files
+    named : fields of SurveyConfig
+
+    Returns
+    -------
+    SimulateResult
 
     Raises
     ------
@@ -45,16 +58,7 @@ def simulate(
             raise SimulationError(f"noise folder {path} holds no recording that can be read.")
         files += [path] if found is None else [Path(full_path(row)) for row in found.itertuples()]
     config = SurveyConfig(**(named | {"noise_files": tuple(files)} | given))
-    summary = simulate_survey(out, config, n_workers=n_workers, progress=progress)
-    return {
-        "recordings": str(out / "recordings"),
-        "truth": str(out / "truth"),
-        "n_encounters": summary.n_encounters,
-        "n_files": summary.n_files,
-        "n_signals": summary.n_signals,
-        "duration_s": summary.duration_s,
-        "files_per_class": summary.n_clips_by_label,
-    }
+    return simulate_survey(out, config, n_workers=n_workers, progress=progress)
 
 
 def _as_declared(name: str, value: Any) -> Any:

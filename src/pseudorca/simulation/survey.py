@@ -6,7 +6,7 @@ byte, for the same settings, whatever the number of processes.
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Final
 import soundfile as sf
 
 from pseudorca.errors import SimulationError
+from pseudorca.results import Result, counted
 from pseudorca.simulation import truth
 from pseudorca.simulation.config import SurveyConfig
 from pseudorca.simulation.moments import (
@@ -27,20 +28,50 @@ from pseudorca.simulation.moments import (
 from pseudorca.simulation.plan import Encounter, plan_survey
 from pseudorca.simulation.species import TRAIT_NAMES
 from pseudorca.simulation.world import world_from_latents, world_row
+from pseudorca.values import plural
 
 SIMULATOR_VERSION: Final = 1  # goes up when the same settings make another sound
 
 
-@dataclass(frozen=True)
-class SurveySummary:
-    """What was written, and where."""
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulateResult(Result):
+    """A survey with known truth that was written."""
 
     out: Path
     n_encounters: int
     n_files: int
     n_signals: int
     duration_s: float
-    n_clips_by_label: dict[str, int]
+    files_per_class: dict[str, int]
+
+    @property
+    def recordings(self) -> Path:
+        """The folder of the sound, with class folders like those of a real survey."""
+        return self.out / "recordings"
+
+    @property
+    def truth(self) -> Path:
+        """The folder of what is true of it."""
+        return self.out / "truth"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "recordings": str(self.recordings),
+            "truth": str(self.truth),
+            "n_encounters": self.n_encounters,
+            "n_files": self.n_files,
+            "n_signals": self.n_signals,
+            "duration_s": self.duration_s,
+            "files_per_class": self.files_per_class,
+        }
+
+    def summary(self) -> Sequence[str]:
+        return [
+            f"{plural(self.n_files, 'file')} ({self.duration_s / 60:.1f} min) of "
+            f"{plural(self.n_encounters, 'encounter')} in {self.recordings}.",
+            f"Files by class: {counted(self.files_per_class)}.",
+            f"The truth is in {self.truth}.",
+        ]
 
 
 def simulate_survey(
@@ -49,7 +80,7 @@ def simulate_survey(
     *,
     n_workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> SurveySummary:
+) -> SimulateResult:
     """Write a survey whose truth is known.
 
     Parameters
@@ -65,7 +96,7 @@ def simulate_survey(
 
     Returns
     -------
-    SurveySummary
+    SimulateResult
 
     Raises
     ------
@@ -105,13 +136,13 @@ def simulate_survey(
         signals=signals,
         contours=contours,
     )
-    return SurveySummary(
+    return SimulateResult(
         out=out,
         n_encounters=len(encounters),
         n_files=len(clips),
         n_signals=len(signals),
         duration_s=float(sum(row["duration_s"] for row in clips)),
-        n_clips_by_label=dict(Counter(row["label"] for row in clips)),
+        files_per_class=dict(Counter(row["label"] for row in clips)),
     )
 
 

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudorca import project as workflow
 from pseudorca.errors import FoldError, ManifestError, unknown_name
 from pseudorca.progress import Progress
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import STUDY_SEED, STUDY_SHARES, Split, assign_folds, make_folds
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.recordings.notices import collection_notices
+from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 from pseudorca.study.settings import StudyOptions
 from pseudorca.study.switches import OVERWRITTEN, TORN
@@ -101,10 +101,10 @@ def read_material(store: Store, data: Path, options: StudyOptions, stages: Stage
     )
     if store.setting(_SCANNED) != mark:
         with stages("Reading recordings") as update:
-            workflow.scan_project(store, data, scan_options, progress=update)
+            scan_project(store, data, scan_options, progress=update)
         recordings = _asked_for(store.read("recordings"), options)
         store.write("recordings", recordings)
-        workflow.clip_project(store, ClipOptions(window_s=None))
+        clips_project(store, ClipOptions(window_s=None))
         store.keep_setting(_SCANNED, mark)
     recordings, clips = store.read("recordings"), store.read("clips")
     labelled = clips["label"].notna()

@@ -1,13 +1,8 @@
 """The report of the study: both columns side by side, in one HTML file that needs nothing else."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from pseudorca.pages.writing import write_page as write_html
-from pseudorca.study.as_published import Published
-from pseudorca.study.figures import Figures
-from pseudorca.study.material import Material
-from pseudorca.study.networks import Networks
 from pseudorca.study.page_frame import (
     answer_section,
     data_section,
@@ -23,10 +18,6 @@ from pseudorca.study.page_tables import (
     settings_section,
     unknown_section,
 )
-from pseudorca.study.settings import Folders, StudyOptions
-from pseudorca.study.straight import Straight
-from pseudorca.study.tables import Tables
-from pseudorca.study.words import side_by_side, what_changed
 
 _NOT_TWO = (
     "The study's numbers presuppose exactly two classes (one is positive), so with {n} classes there "
@@ -35,29 +26,25 @@ _NOT_TWO = (
 
 
 def write_page(
-    folders: Folders,
-    material: Material,
-    options: StudyOptions,
-    networks: Networks,
-    straight: Straight,
-    published: Published | None,
-    tables: Tables,
-    took: Mapping[str, float],
-) -> dict[str, Any]:
+    page: Page, rows: Sequence[tuple[str, str, str]], sentences: Sequence[str]
+) -> tuple[int, list[str]]:
     """Draw the figures and write the report.
+
+    Parameters
+    ----------
+    page : Page
+    rows : list of (what, as published, told straight), both columns side by side
+    sentences : list of str, what changed from one column to the other
 
     Returns
     -------
-    dict of JSON values, what ``reproduce --json`` prints
+    n_figures : int
+    notices : list of str
     """
-    figures = Figures(folders.figures)
-    page = Page(folders, material, options, networks, straight, published, tables, took, figures)
     notices = _notices(page)
-    rows = side_by_side(material, straight, published)
-    sentences = what_changed(material, straight, published)
     sections = [
-        answer_section(page, rows, sentences, notices),
-        *([switches_section(page, published)] if published is not None else []),
+        answer_section(page, list(rows), list(sentences), notices),
+        *([switches_section(page, page.published)] if page.published is not None else []),
         data_section(page),
         networks_section(page),
         imbalance_section(page),
@@ -68,22 +55,8 @@ def write_page(
         provenance_section(page),
     ]
     title = "The original study, repeated"
-    written = write_html(sections, folders.report, title=title, notices=notices)
-    return {
-        "report": str(folders.report),
-        "tables": str(folders.tables),
-        "figures": str(folders.figures),
-        "project": str(folders.project),
-        "classes": material.classes,
-        "n_clips": len(material.clips),
-        "n_figures": written["n_figures"],
-        "as_published": sorted(published.switches) if published is not None else None,
-        "side_by_side": [list(row) for row in rows],
-        "sentences": sentences,
-        "notices": notices,
-        "n_passes": networks.n_passes,
-        "took_s": {text: round(seconds, 2) for text, seconds in took.items()},
-    }
+    written = write_html(sections, page.folders.report, title=title, notices=notices)
+    return int(written["n_figures"]), notices
 
 
 def _notices(page: Page) -> list[str]:

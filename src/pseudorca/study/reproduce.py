@@ -5,22 +5,69 @@ killed run goes on where it stopped, and a second one takes seconds.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from pseudorca.access import created
 from pseudorca.backbones import backbone_info, load_backbone
-from pseudorca.formats.whole import removed_on_failure
 from pseudorca.progress import Progress
-from pseudorca.store import Store
+from pseudorca.results import Result, attention
 from pseudorca.study.as_published import run_published
+from pseudorca.study.figures import Figures
 from pseudorca.study.material import Material, Stages, chosen_unknown, read_material
 from pseudorca.study.networks import Networks
 from pseudorca.study.page import write_page
+from pseudorca.study.page_parts import Page
 from pseudorca.study.settings import Folders, StudyOptions
 from pseudorca.study.straight import run_straight
 from pseudorca.study.tables import study_tables, write_study_tables
+from pseudorca.study.words import side_by_side, what_changed
+
+_COLUMNS = ["", "as published", "told straight"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReproduceResult(Result):
+    """The study, repeated: where everything is, and both columns side by side."""
+
+    report: Path
+    tables: Path
+    figures: Path
+    project: Path
+    classes: list[str]
+    n_clips: int
+    n_figures: int
+    as_published: list[str] | None
+    """Switches of the as-published column; None where there is no such column."""
+    side_by_side: pd.DataFrame
+    """The final model in both columns."""
+    sentences: list[str]
+    """What changed from one column to the other."""
+    notices: list[str]
+    n_passes: dict[str, int]
+    """Pictures that went through each network in this run."""
+    took_s: dict[str, float]
+    """Seconds of each stage."""
+
+    def as_json(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        paths = {name: str(path) for name, path in values.items() if isinstance(path, Path)}
+        return values | paths | {"side_by_side": self.side_by_side.to_numpy().tolist()}
+
+    def summary(self) -> Sequence[str]:
+        return [
+            *self.sentences[:1],
+            f"Open {self.report} in a browser; tables and figures are beside it.",
+            attention(0, self.notices),
+        ]
+
+    def main_table(self) -> pd.DataFrame:
+        return self.side_by_side
 
 
 @contextmanager
@@ -32,54 +79,75 @@ def silent(text: str, /) -> Iterator[Progress]:
 def reproduce(
     data: Path,
     out: Path,
-    options: StudyOptions,
+    options: StudyOptions | None = None,
     *,
     device: str = "auto",
     batch_size: int | None = None,
     n_threads: int | None = None,
     stages: Stages = silent,
-) -> dict[str, Any]:
+) -> ReproduceResult:
     """Run the study on a folder of recordings, as it was published and told straight.
 
     Parameters
     ----------
     data : path of a folder with a class folder each of two or more populations, and ``Unknown``
     out : path of the folder that gets the report, tables, figures and the project
-    options : StudyOptions
+    options : StudyOptions or None
     device, batch_size, n_threads : see :func:`pseudorca.embedding.stream.embed_clips`
     stages : announces each stage and takes its progress
 
     Returns
     -------
-    dict of JSON values: where things are, both columns' main numbers, and what they are compared by
+    ReproduceResult
 
     Raises
     ------
     PseudorcaError
         If there are fewer than two classes, or a network or its weights cannot be had.
     """
+    options = options or StudyOptions()
+    _check_networks(options)
     timed = _Timed(stages)
     folders = Folders(out)
-    _check_networks(options)
-    with removed_on_failure(out):
-        store = Store(folders.project, create=True)
+    with created(folders.project) as store:
         material = read_material(store, data, options, timed)
-    networks = Networks(
-        store, material, options, folders.kept, timed,
-        device=device, batch_size=batch_size, n_threads=n_threads,
-    )  # fmt: skip
-    material = _usable(material, networks, options)
-    unknown = chosen_unknown(material, options.n_unknown)
-    straight = run_straight(material, networks, options, unknown, folders.kept, timed)
-    published = None
-    if len(material.classes) == 2:
-        published = run_published(material, networks, options, unknown, folders.kept, timed)
-    with timed("Drawing the report"):
-        tables = study_tables(material, options, straight, published)
-        write_study_tables(tables, folders.tables)
-        return write_page(
-            folders, material, options, networks, straight, published, tables, timed.took
-        )
+        networks = Networks(
+            store, material, options, folders.kept, timed,
+            device=device, batch_size=batch_size, n_threads=n_threads,
+        )  # fmt: skip
+        material = _usable(material, networks, options)
+        unknown = chosen_unknown(material, options.n_unknown)
+        straight = run_straight(material, networks, options, unknown, folders.kept, timed)
+        published = None
+        if len(material.classes) == 2:
+            published = run_published(material, networks, options, unknown, folders.kept, timed)
+        with timed("Drawing the report"):
+            tables = study_tables(material, options, straight, published)
+            write_study_tables(tables, folders.tables)
+            figures = Figures(folders.figures)
+            page = Page(
+                folders, material, options, networks, straight, published, tables, timed.took,
+                figures,
+            )  # fmt: skip
+            rows = side_by_side(material, straight, published)
+            sentences = what_changed(material, straight, published)
+            n_figures, notices = write_page(page, rows, sentences)
+            took_s = {text: round(seconds, 2) for text, seconds in timed.took.items()}
+    return ReproduceResult(
+        report=folders.report,
+        tables=folders.tables,
+        figures=folders.figures,
+        project=folders.project,
+        classes=material.classes,
+        n_clips=len(material.clips),
+        n_figures=n_figures,
+        as_published=sorted(published.switches) if published is not None else None,
+        side_by_side=pd.DataFrame(rows, columns=_COLUMNS),
+        sentences=sentences,
+        notices=notices,
+        n_passes=networks.n_passes,
+        took_s=took_s,
+    )
 
 
 def _check_networks(options: StudyOptions) -> None:

@@ -2,7 +2,8 @@
 
 In: a table of events, read by :mod:`pseudorca.events.table`. Out: a folder with ``events`` (every
 row with its probability and decision), ``operating_points`` (risk and coverage at every threshold),
-``problems`` and ``summary.json``: what was counted, and what can be claimed.
+``problems``, ``summary.json`` (what was counted, and what can be claimed) and the page
+``events.html``.
 """
 
 import json
@@ -28,10 +29,12 @@ from pseudorca.events.operating_point import (
     rates,
     risk_coverage,
 )
+from pseudorca.events.page import write_events_page
 from pseudorca.events.table import NOAA_FILTER, EventColumns, EventFilter, EventTable, read_events
 from pseudorca.formats.whole import Format, write_tables, write_text
+from pseudorca.results import Result, attention, counted
 from pseudorca.store import package_versions
-from pseudorca.values import plain_value
+from pseudorca.values import plain_value, plural
 
 PREVALENCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Shares of the species among all events at which precision is shown beside that of the verified."""
@@ -63,10 +66,73 @@ class EventOptions:
     method: Method = "auto"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class EventsResult(Result):
+    """Events that somebody else's classifier scored: decided, with what can be claimed."""
+
+    details: dict[str, Any]
+    """What ``summary.json`` holds: ``n_*`` counts, ``fixed`` (rows: a rule that was not chosen here,
+    and what it finds), ``agreement`` (of the filter with the table's own columns),
+    ``operating_point`` (with ``label`` and ``not``: rates on surveys left out, and ``claim``, the
+    share of right decisions that can be claimed for events to come), ``surveys``, ``calibration``,
+    ``prevalences``, ``decisions``, ``settings``, ``versions``, ``problems``, ``notices``, ``output``
+    and ``files``."""
+    events: pd.DataFrame
+    """A row per event: probability, decision and reason."""
+    operating_points: pd.DataFrame
+    """Risk and coverage at every threshold."""
+    problems: pd.DataFrame
+    page: Path
+    """The HTML page about it."""
+
+    @property
+    def label(self) -> str:
+        """The name of the species in the decisions."""
+        return str(self.details["label"])
+
+    @property
+    def decisions(self) -> dict[str, int]:
+        """Number of events by decision."""
+        return dict(self.details["decisions"])
+
+    @property
+    def operating_point(self) -> dict[str, Any]:
+        return dict(self.details["operating_point"])
+
+    @property
+    def claim(self) -> float:
+        """The share of right calls of the species that can be claimed for events to come."""
+        return float(self.details["operating_point"]["label"]["claim"])
+
+    @property
+    def notices(self) -> list[str]:
+        return list(self.details["notices"])
+
+    def as_json(self) -> dict[str, Any]:
+        return self.details | {"page": str(self.page)}
+
+    def summary(self) -> Sequence[str]:
+        percent = 100 * self.details["operating_point"]["confidence"]
+        return [
+            f"More than {self.claim:.3f} of the events called {self.label} are right, as far as "
+            f"surveys left out can show ({percent:.0f} % confidence).",
+            f"{plural(len(self.events), 'event')}: {counted(self.decisions)}; open {self.page} in a "
+            "browser.",
+            attention(len(self.problems), self.notices),
+        ]
+
+    def main_table(self) -> pd.DataFrame:
+        return self.events
+
+
 def decide_events(
-    path: Path, output: Path, *, options: EventOptions | None = None, kind: Format = "csv"
-) -> dict[str, Any]:
-    """Decide the events of a table and say what can be claimed.
+    path: str | Path,
+    output: str | Path,
+    *,
+    options: EventOptions | None = None,
+    kind: Format = "csv",
+) -> EventsResult:
+    """Decide the events of a table, say what can be claimed, and write tables and a page.
 
     Parameters
     ----------
@@ -77,13 +143,7 @@ def decide_events(
 
     Returns
     -------
-    dict
-        What ``summary.json`` holds: ``n_*`` counts, ``fixed`` (rows: a rule that was not chosen here,
-        and what it finds), ``agreement`` (of the filter with the table's own columns),
-        ``operating_point`` (with ``label`` and ``not``: rates on surveys left out, and ``claim``, the
-        share of right decisions that can be claimed for events to come),
-        ``surveys``, ``calibration``, ``prevalences``, ``decisions``, ``settings``, ``versions``,
-        ``problems``, ``notices``, ``output`` and ``files``.
+    EventsResult
 
     Raises
     ------
@@ -91,6 +151,7 @@ def decide_events(
         If the table cannot be read, options make no sense, or verified events are too few to leave
         a survey out.
     """
+    path, output = Path(path), Path(output)
     options = options or EventOptions()
     _check(options)
     table = read_events(path, options.columns, options.rules)
@@ -118,7 +179,6 @@ def decide_events(
         confidence=options.confidence,
     )  # fmt: skip
     tables = {"event": decided, "operating_point": curve, "problem": table.problems}
-    output = Path(output)
     write_tables(tables, output, kind=kind)
 
     told = np.isfinite(held_out.probabilities)
@@ -161,7 +221,9 @@ def decide_events(
     }
     result["notices"] = _notices(result, held_out, final, options)
     write_text([json.dumps(result, indent=1, default=plain_value)], output / "summary.json")
-    return result
+    made = EventsResult(result, decided, curve, table.problems, output / "events.html")
+    write_events_page(made.details, made.events, made.operating_points, made.page)
+    return made
 
 
 def _check(options: EventOptions) -> None:

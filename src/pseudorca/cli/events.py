@@ -1,0 +1,151 @@
+"""The verb ``events``: decisions on a table of events that another classifier scored."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pseudorca.cli.options import AsJson, Formats, formats_from
+from pseudorca.cli.output import done, say, say_notices, say_problems, table
+from pseudorca.errors import PseudorcaError, unknown_name
+
+if TYPE_CHECKING:
+    from pseudorca.events.events import EventsResult
+
+
+def events(
+    file: Annotated[
+        Path, typer.Argument(help="CSV with a row per event that another classifier scored.")
+    ],
+    event: Annotated[str, typer.Option(help="Column with the event's name.")] = "event.id",
+    score: Annotated[str, typer.Option(help="Column with the score, 0 to 1.")] = "X33",
+    truth: Annotated[str, typer.Option(help="Column with the true species.")] = "original",
+    positive: Annotated[
+        list[str] | None, typer.Option(help="The species there. Repeatable. Without: X33.")
+    ] = None,
+    survey: Annotated[str, typer.Option(help="Column that is left out in turn.")] = "year",
+    verified: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where the truth is known by sight, such as 'vis_id!=999' (which is meant "
+            "without it), or all. Repeatable: all must hold."
+        ),
+    ] = None,
+    called: Annotated[
+        str, typer.Option(help="Where the classifier itself named the species, or none.")
+    ] = "predicted=X33",
+    event_filter: Annotated[
+        str, typer.Option("--filter", help="noaa-pseudorca, none, or own (see --signals).")
+    ] = "noaa-pseudorca",
+    signals: Annotated[
+        list[str] | None, typer.Option(help="With --filter own: column that counts signals.")
+    ] = None,
+    min_signals: Annotated[
+        int, typer.Option(help="With --filter own: how many are needed in one of them.")
+    ] = 20,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="With --filter own: condition such as 'peak_khz<=22.4'."),
+    ] = None,
+    at: Annotated[
+        list[float] | None,
+        typer.Option(help="Count calls at this score too. Without: 0.9."),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="Share of calls that must be right, shown on surveys left out."),
+    ] = None,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Share of the species among all events.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="The species' name in the decisions.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the tables and the page. Without: FILE_decided.")
+    ] = None,
+    output_format: Formats = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide events that another classifier scored, and say what can be claimed of its calls."""
+    from pseudorca.events.events import EventOptions, decide_events
+    from pseudorca.events.table import FILTERS, Condition, EventColumns, EventFilter
+
+    rules = FILTERS | {
+        "own": EventFilter(
+            tuple(signals or ()), min_signals, tuple(map(Condition.parse, limit or ()))
+        )
+    }
+    if event_filter not in rules:
+        raise PseudorcaError(unknown_name("filter", event_filter, rules))
+    usual = EventColumns()
+    columns = EventColumns(
+        event,
+        score,
+        truth,
+        tuple(positive) if positive else usual.positive,
+        survey,
+        usual.verified
+        if verified is None
+        else tuple(Condition.parse(text) for text in verified if text != "all"),
+        None if called == "none" else Condition.parse(called),
+    )
+    options = EventOptions(
+        columns, rules[event_filter], label, tuple(at or (0.9,)), precision, prevalence=prevalence
+    )
+    formats = formats_from(output_format)
+    if len(formats) > 1 or formats[0] not in ("csv", "parquet"):
+        raise PseudorcaError(f"events are written as csv or parquet, not {', '.join(formats)}.")
+    kind: Literal["csv", "parquet"] = "parquet" if formats[0] == "parquet" else "csv"
+    folder = out or Path(f"{file.stem}_decided")
+    result = decide_events(file, folder, options=options, kind=kind)
+    if not done(result, as_json):
+        _say(result)
+
+
+def _say(result: "EventsResult") -> None:
+    found, name = result.details, result.label
+    point = result.operating_point["label"]
+    say(
+        f"{found['n_events']} events, {found['n_called']} called {name} by their classifier; "
+        f"{found['n_verified']} verified, {found['n_positive']} of them {name}."
+    )
+    table(
+        ["rule", "filter", "called", "of verified", "right", "false", "precision more than", "recall"],
+        (
+            (
+                row["rule"], row["filter"], row["n_called_all"], row["n_called"], row["n_right"],
+                row["n_false"], f"{row['precision_low']:.3f}",
+                f"{row['recall']:.2f} (more than {row['recall_low']:.2f})",
+            )
+            for row in found["fixed"]
+        ),
+    )  # fmt: skip
+    if point["precision_low"] is None or point["recall"] is None:
+        say(f"No survey with {name} could be left out: nothing can be claimed.")
+    else:
+        _say_claim(result)
+    table(["decision", "events"], result.decisions.items())
+    say(f"Tables are in {found['output']}; open {result.page} in a browser.")
+    say_problems(result.problems)
+    say_notices(result.notices)
+
+
+def _say_claim(result: "EventsResult") -> None:
+    name, percent = result.label, 100 * result.operating_point["confidence"]
+    point = result.operating_point["label"]
+    say(
+        f"Each survey by the thresholds of the others: {point['n_called']} called, "
+        f"{point['n_right']} right, so a precision of more than {point['precision_low']:.3f} "
+        f"({percent:.0f} % confidence) where {point['prevalence']:.3f} of the events "
+        f"are {name}; recall {point['recall']:.2f}, more than {point['recall_low']:.2f}."
+    )
+    table(
+        [f"where {name} are this share of events", "precision more than", ""],
+        (
+            (
+                f"{row['prevalence']:.3f}",
+                f"{row['precision_low']:.3f}",
+                "counted" if row["prevalence"] == point["prevalence"] else "by Bayes, two bounds",
+            )
+            for row in result.details["prevalences"]
+        ),
+    )
