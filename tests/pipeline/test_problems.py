@@ -35,9 +35,9 @@ def with_short_file(survey: Path, weights: Path, tmp_path: Path) -> tuple[Store,
     scan_project(store, folder, ScanOptions())
     clips_project(store, ClipOptions(window_s=None))
     options = EmbedderOptions(BACKBONE, str(weights))
-    assert embed_project(store, options)["n_problems"] == 1
+    assert len(embed_project(store, options).problems) == 1
     finer = EmbedderOptions(BACKBONE, str(weights), settings=(("window_ms", 16),))
-    assert embed_project(store, finer)["n_problems"] == 0
+    assert embed_project(store, finer).problems.empty
     return store, folder
 
 
