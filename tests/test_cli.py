@@ -111,8 +111,15 @@ def test_demo_of_one_population_ends_before_the_slow_part(folder, tmp_path):
 
 def test_demo_gives_every_collection_a_folder_of_its_own(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    opened = []
+
+    def open_store(project, **how):
+        opened.append(project)
+        raise ManifestError("enough is seen")
+
+    monkeypatch.setattr("pseudorca.cli.demo.open_store", open_store)
     runner.invoke(cli.app, ["demo", "data/Insular"])
-    assert (tmp_path / "demo_Insular" / "project").is_dir()
+    assert opened == [Path("demo_Insular/project")]
     assert not (tmp_path / "demo").exists()
 
 
