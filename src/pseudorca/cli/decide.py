@@ -35,6 +35,9 @@ def decide(
             help="Instead: a CSV of events that another classifier scored (options below)."
         ),
     ] = None,
+    set_name: Annotated[
+        str | None, typer.Option(help="Set of predictions to decide on. Without: the last one.")
+    ] = None,
     prior: Prior = "uniform",
     max_error: MaxError = None,
     min_probability: MinProbability = 0.0,
@@ -88,7 +91,7 @@ def decide(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide again on what was predicted last, or on a table of events scored by others."""
+    """Decide again on what was predicted, or on a table of events scored by others."""
     from pseudorca import project as workflow
 
     if (project is None) == (events is None):
@@ -98,8 +101,8 @@ def decide(
         store = open_store(project)
         with progress_bar("Deciding") as update:
             result = workflow.decide_again(
-                store, decision=decision, output=out, kinds=kinds_from(output_format),
-                max_gap_s=max_gap, computing=workflow.Computing(n_threads=threads),
+                store, decision=decision, set_name=set_name, output=out,
+                kinds=kinds_from(output_format), max_gap_s=max_gap, computing=workflow.Computing(n_threads=threads),
                 progress=update,
             )  # fmt: skip
         say_predictions(result, as_json)

@@ -42,6 +42,10 @@ def predict(
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the classifier.")] = "classifier",
+    set_name: Annotated[
+        str | None,
+        typer.Option(help="Name to keep the predictions under. Without: that of the folder."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tables.")] = None,
     output_format: Formats = None,
     max_gap: MaxGap = 0.0,
@@ -74,9 +78,9 @@ def predict(
     store = open_store(project)
     with progress_bar("Predicting") as update:
         result = workflow.predict_project(
-            store, tuple(paths or ()), name=name, output=out, kinds=kinds_from(output_format),
-            max_gap_s=max_gap, gate_db=gate, options=options, decision=decision,
-            computing=computing, progress=update,
+            store, tuple(paths or ()), name=name, set_name=set_name, output=out,
+            kinds=kinds_from(output_format), max_gap_s=max_gap, gate_db=gate, options=options,
+            decision=decision, computing=computing, progress=update,
         )  # fmt: skip
     say_predictions(result, as_json)
 

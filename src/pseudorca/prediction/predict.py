@@ -11,7 +11,7 @@ import pandas as pd
 
 from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
-from pseudorca.errors import ClassifierError, FoldError, ManifestError, StoreError
+from pseudorca.errors import ClassifierError, FoldError, ManifestError, StoreError, unknown_name
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
@@ -24,6 +24,7 @@ from pseudorca.prediction.files import PredictionFiles
 from pseudorca.prediction.predictor import Predictions, Predictor
 from pseudorca.prediction.rules import DecisionOptions, decision_rules
 from pseudorca.progress import Progress
+from pseudorca.recordings import places
 from pseudorca.recordings.bands import COMMON
 from pseudorca.recordings.folds import OTHER, group_values
 from pseudorca.recordings.manifest import ScanOptions, project_recordings, scan_files
@@ -32,11 +33,13 @@ from pseudorca.store import (
     CLASSIFIER_FOLDER,
     PREDICTION_FOLDER,
     Store,
+    condition,
     problem_table,
     shown_problems,
 )
 
 _LONG_S = 60.0
+_MOST_NAMES = 3  # of files and folders in the name of their set
 _REACHED = ("all", COMMON)  # bands that every recording in training reached
 
 
@@ -45,6 +48,7 @@ def predict_project(
     paths: Sequence[str | Path] = (),
     *,
     name: str = "classifier",
+    set_name: str | None = None,
     decision: DecisionOptions | None = None,
     gate_db: float | None = None,
     output: Path | None = None,
@@ -60,6 +64,8 @@ def predict_project(
     no more than ``max_gap_s`` apart are one detection. Windows in which nothing stands out by
     ``gate_db`` decibels are passed over, and counted. ``progress`` is in seconds of sound. Where
     there is no clip that could be listened to, nothing is written: what was said last is kept.
+    Predictions are kept under ``set_name`` (None: the name of the files or folders, or
+    ``unlabelled``) and replace those of this set and this classifier alone.
     """
     computing = computing or Computing()
     classifier = _classifier(store, name, computing)
@@ -78,7 +84,7 @@ def predict_project(
             raise ManifestError(
                 "the project has no unlabelled recordings. Name files or folders to predict on."
             )
-    wishes = {"name": name, "gate_db": gate_db}
+    wishes = {"name": name, "gate_db": gate_db, "set_name": set_name or _set_name(paths)}
     said = _predict(
         store, classifier, recordings, problems, wishes, decision=decision, output=output,
         kinds=kinds, max_gap_s=max_gap_s, computing=computing, progress=progress,
@@ -90,32 +96,70 @@ def decide_again(
     store: Store,
     *,
     decision: DecisionOptions,
+    set_name: str | None = None,
     output: Path | None = None,
     kinds: Sequence[str] = ("csv",),
     max_gap_s: float = 0.0,
     computing: Computing | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Decide anew on what was predicted last; embeddings are kept, so no sound is read again.
+    """Decide anew on what was predicted; embeddings are kept, so no sound is read again.
+
+    ``set_name``: the set of predictions; None: the last one.
 
     Raises
     ------
     StoreError
-        If nothing was predicted yet.
+        If nothing was predicted yet, or nothing under this name.
     """
     runs = store.read("runs", where="verb = 'predict'")
     if runs.empty:
         raise StoreError(
             f"nothing was predicted in {store.folder}. Run: pseudorca predict --project {store.folder}"
         )
-    last = json.loads(str(runs.sort_values("time_utc", kind="stable")["settings"].iloc[-1]))
+    made = [json.loads(text) for text in runs.sort_values("time_utc", kind="stable")["settings"]]
+    by_set = {settings["set_name"]: settings for settings in made}
+    if set_name is not None and set_name not in by_set:
+        raise StoreError(unknown_name("set of predictions", set_name, by_set))
+    last = made[-1] if set_name is None else by_set[set_name]
+    of_set = condition({"set_name": last["set_name"]})
+    recordings, problems = (
+        store.read(table, where=of_set).drop(columns="set_name")
+        for table in ("predicted", "predicted_problems")
+    )
     computing = computing or Computing()
     return _predict(
-        store, _classifier(store, last["name"], computing), store.read("predicted"),
-        store.read("predicted_problems"), {key: last[key] for key in ("name", "gate_db")},
-        decision=decision, output=output, kinds=kinds, max_gap_s=max_gap_s, computing=computing,
-        progress=progress,
+        store, _classifier(store, last["name"], computing), recordings, problems,
+        {key: last[key] for key in ("name", "gate_db", "set_name")}, decision=decision,
+        output=output, kinds=kinds, max_gap_s=max_gap_s, computing=computing, progress=progress,
     )  # fmt: skip
+
+
+def _set_name(paths: Sequence[str | Path]) -> str:
+    """What files and folders that are predicted together are called."""
+    names = list(dict.fromkeys(_name_of(path) for path in paths))
+    if len(names) > _MOST_NAMES:
+        return f"{names[0]} and {len(names) - 1} more"
+    return " + ".join(names) or "unlabelled"
+
+
+def _name_of(path: str | Path) -> str:
+    place = places.absolute(path)
+    if places.is_remote(place):  # what follows may be a password
+        place = place.partition("?")[0]
+    return places.name_of(place)
+
+
+def _replaced_notices(store: Store, set_name: str, roots: list[str]) -> list[str]:
+    """Say that a set of the same name, of other recordings, was replaced."""
+    key = condition({"set_name": set_name})
+    before = sorted(set(store.read("predicted", where=key, columns=["root"])["root"]))
+    if not before or before == roots:
+        return []
+    return [
+        f"The set {set_name!r} held predictions on recordings of {', '.join(before)}; they were "
+        "replaced. To keep both, give each a name with --set-name."
+    ]
 
 
 def _classifier(store: Store, name: str, computing: Computing) -> Classifier:
@@ -139,13 +183,21 @@ def _predict(
 ) -> dict[str, Any]:
     rules, chosen, notices = decision_rules(classifier, decision or DecisionOptions())
     front_end, gate_db = classifier.embedder.front_end, wishes["gate_db"]
+    set_name = wishes["set_name"]
     if len(recordings):
         notices += _notices(recordings, classifier, is_gated=gate_db is not None)
     gate = None if gate_db is None else Gate.for_front_end(gate_db, front_end)
     folder = output or store.folder / PREDICTION_FOLDER
     with computing.workers() as workers:
         predictor = Predictor(
-            classifier, store, rules, computing.batch_size, computing.n_threads, gate, workers
+            classifier,
+            store,
+            rules,
+            computing.batch_size,
+            computing.n_threads,
+            gate,
+            workers,
+            set_name,
         )
         said = _predict_all(predictor, recordings, problems, folder, kinds, max_gap_s, progress)
     made = classifier.preparation
@@ -162,10 +214,13 @@ def _predict(
         )
     else:
         store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
-        store.write("predicted", recordings)
-        store.write("predicted_problems", problems)
+        roots = sorted(set(recordings["root"]))
+        notices += _replaced_notices(store, set_name, roots)
+        for table, rows in (("predicted", recordings), ("predicted_problems", problems)):
+            named = rows.assign(set_name=pd.Series(set_name, index=rows.index, dtype="string"))
+            store.replace(table, named, set_name=set_name)
         asked = {
-            "roots": sorted(set(recordings["root"])),
+            "roots": roots,
             "classifier_id": classifier.classifier_id,
             "decision": asdict(decision or DecisionOptions()),
             "thresholds": chosen,
@@ -173,6 +228,7 @@ def _predict(
         store.record_run("predict", wishes | asked, ("scores", "decisions"))
     return said | {
         "output": str(folder),
+        "set_name": set_name,
         "classifier_id": classifier.classifier_id,
         "prior": rules["encounter"].prior.name,
         "calibrated": bool(classifier.calibrators),
@@ -281,7 +337,10 @@ def _predict_all(
                 continue
             if is_first:  # before there is something to say, what was said last stays
                 for table in ("scores", "decisions"):
-                    store.delete(table, classifier_id=classifier.classifier_id, split_id="")
+                    store.delete(
+                        table, classifier_id=classifier.classifier_id, split_id="",
+                        set_name=predictor.set_name,
+                    )  # fmt: skip
             for some in waiting:
                 store.append("scores", some.scores)
                 store.append("decisions", some.decisions)
