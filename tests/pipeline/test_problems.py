@@ -43,9 +43,13 @@ def test_embedders_that_fail_on_different_clips_are_compared(
     with_short_file: tuple[Store, Path], tmp_path: Path
 ) -> None:
     store, _ = with_short_file
-    options = workflow.CompareOptions(splits=(Split("encounter", n_folds=2, n_repeats=1),))
+    splits = (Split("encounter", n_folds=2, n_repeats=1),)
+    options = workflow.CompareOptions(classic=("logmel",), splits=splits)
     result = workflow.compare_project(store, options, tmp_path / "out")
-    assert result["n_compared"] == 2
+    assert result["n_compared"] == 3
+    failed = store.read("problems")
+    assert failed["path"].tolist() == [SHORT, SHORT]  # the first network's, and that of logmel
+    assert failed["embedder_id"].nunique() == 2
 
 
 def test_a_scan_keeps_the_problems_of_recordings_that_are_still_there(

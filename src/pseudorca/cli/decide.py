@@ -102,8 +102,8 @@ def decide(
         with progress_bar("Deciding") as update:
             result = workflow.decide_again(
                 store, decision=decision, set_name=set_name, output=out,
-                kinds=kinds_from(output_format), max_gap_s=max_gap, computing=workflow.Computing(n_threads=threads),
-                progress=update,
+                kinds=kinds_from(output_format), max_gap_s=max_gap,
+                computing=workflow.Computing(n_threads=threads), progress=update,
             )  # fmt: skip
         say_predictions(result, as_json)
         return
