@@ -63,13 +63,14 @@ TABLES: dict[str, pd.DataFrame] = {
         {
             "clip_id": ["c", "d"], "classifier_id": "k", "split_id": "", "repeat": [0, 4],
             "fold": [-1, 2], "population": "Insular", "score": [-0.1, -np.inf],
+            "set_name": ["", "mooring 'A'"],
         }
     ),
     "decisions": pd.DataFrame(
         {
             "unit": ["clip"], "unit_id": ["c"], "classifier_id": ["k"], "split_id": [""],
             "prior": ["uniform"], "decision": ["undecided"], "probability": [np.nan],
-            "n_moments": [3], "reason": [None],
+            "n_moments": [3], "reason": [None], "set_name": [""],
         }
     ),
     "evaluations": pd.DataFrame(

@@ -575,6 +575,7 @@ class Project:
         paths: Location | Sequence[Location] | None = None,
         classifier: "AnyClassifier | None" = None,
         *,
+        set_name: str | None = None,
         prior: Prior = "uniform",
         max_error: float | None = None,
         min_probability: float = 0.0,
@@ -604,6 +605,7 @@ class Project:
         paths : files, folders and remote addresses; None: the unlabelled recordings of the project
         classifier : name in the project, folder, Classifier, or the result of :meth:`train`; None:
             the one called ``classifier``
+        set_name : name to keep the predictions under; None: that of the files or folders
         prior : how frequent the classes are there: ``uniform``, ``train``, or shares by class
         max_error : name only so much that at most this share of the names is wrong
         min_probability : less probable than this stays undecided
@@ -653,7 +655,8 @@ class Project:
         lock = self.locked() if working_folder is None else _no_lock()
         with lock, shown_progress(progress, "Predicting") as update:
             return predict_project(
-                self.store, _places(paths), classifier or CLASSIFIER, decision=decision,
+                self.store, _places(paths), classifier or CLASSIFIER, set_name=set_name,
+                decision=decision,
                 gate_db=gate_db, output=output, formats=with_tables(formats), max_gap_s=max_gap_s,
                 options=options, computing=computing, working_folder=working_folder,
                 progress=update,
@@ -662,6 +665,7 @@ class Project:
     def decide(
         self,
         *,
+        set_name: str | None = None,
         prior: Prior = "uniform",
         max_error: float | None = None,
         min_probability: float = 0.0,
@@ -673,10 +677,11 @@ class Project:
         n_threads: int | None = None,
         progress: ProgressChoice = None,
     ) -> "PredictionResult":
-        """Decide again on what was predicted last; no sound is read again.
+        """Decide again on what was predicted; no sound is read again.
 
         Parameters
         ----------
+        set_name : the set of predictions; None: the last one
         prior, max_error, min_probability, min_moments, max_novelty, out, formats, max_gap_s
             As in :meth:`predict`.
         n_threads : threads; None: one per core
@@ -689,7 +694,7 @@ class Project:
         Raises
         ------
         StoreError
-            If nothing was predicted yet.
+            If nothing was predicted yet, or nothing under this name.
         """
         from pseudorca.embedding.computing import Computing
         from pseudorca.prediction.files import with_tables
@@ -701,7 +706,8 @@ class Project:
         )
         with self.locked(), shown_progress(progress, "Deciding") as update:
             return decide_project(
-                self.store, decision=decision, output=None if out is None else Path(out),
+                self.store, set_name=set_name, decision=decision,
+                output=None if out is None else Path(out),
                 formats=with_tables(formats), max_gap_s=max_gap_s,
                 computing=Computing(n_threads=n_threads), progress=update,
             )  # fmt: skip

@@ -65,11 +65,12 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "scores": {
         "clip_id": _TEXT, "classifier_id": _TEXT, "split_id": _TEXT, "repeat": _WHOLE,
-        "fold": _WHOLE, "population": _TEXT, "score": _REAL,
+        "fold": _WHOLE, "population": _TEXT, "score": _REAL, "set_name": _TEXT,
     },
     "decisions": {
         "unit": _TEXT, "unit_id": _TEXT, "classifier_id": _TEXT, "split_id": _TEXT, "prior": _TEXT,
         "decision": _TEXT, "probability": _REAL, "n_moments": _WHOLE, "reason": _TEXT,
+        "set_name": _TEXT,
     },
     "predicted": {},
     "predicted_problems": {},
@@ -85,11 +86,12 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "runs": {"verb": _TEXT, "time_utc": _TEXT, "settings": _TEXT, "provenance": _TEXT},
 }  # fmt: skip
-TABLES["predicted"] = TABLES["recordings"]
-TABLES["predicted_problems"] = TABLES["problems"]
+TABLES["predicted"] = TABLES["recordings"] | {"set_name": _TEXT}
+TABLES["predicted_problems"] = TABLES["problems"] | {"set_name": _TEXT}
 """Columns of every table and their types, stated here and nowhere else.
 
 ``problems``: ``clip_id`` and ``embedder_id`` are null where a whole file failed, before any network.
+``set_name``: the recordings that were predicted together; empty for scores of an evaluation.
 """
 
 _SHOWN = ("path", "stage", "reason", "detail")
@@ -196,7 +198,7 @@ class Store:
         """Delete the rows whose columns equal ``key``, in one commit."""
         if self._has(table):
             with self._writing(table):
-                self._database.open_table(table).delete(_condition(key))
+                self._database.open_table(table).delete(condition(key))
 
     def replace(self, table: str, rows: "pd.DataFrame", **key: str) -> None:
         """Replace the rows whose columns equal ``key`` by ``rows``, in one commit.
@@ -206,8 +208,8 @@ class Store:
         if not self._has(table):
             self.write(table, rows)
             return
-        old, condition = self._database.open_table(table), _condition(key)
-        if not old.count_rows(condition):
+        old, same = self._database.open_table(table), condition(key)
+        if not old.count_rows(same):
             self.append(table, rows)
             return
         import pyarrow as pa
@@ -215,7 +217,7 @@ class Store:
         new = _arrow(table, rows)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            others = f"NOT coalesce({condition}, false)"  # null equals nothing
+            others = f"NOT coalesce({same}, false)"  # null equals nothing
             yield from old.search().where(others).select(list(TABLES[table])).to_batches()
             yield from new.to_batches()
 
@@ -320,7 +322,7 @@ class Store:
         for part in member_ids(embedder_id):
             without = set(clip_ids) - self.embedded(part, clip_ids)
             if without:
-                key = _condition({"stage": "embed", "embedder_id": part})
+                key = condition({"stage": "embed", "embedder_id": part})
                 failed = self.read("problems", where=key, columns=["clip_id"])
                 missing |= without - set(failed["clip_id"].dropna())
         return missing
@@ -491,7 +493,14 @@ def _read_settings(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _condition(key: Mapping[str, str]) -> str:
+def condition(key: Mapping[str, str]) -> str:
+    """Word the SQL condition that columns equal values.
+
+    Examples
+    --------
+    >>> condition({"stage": "embed", "clip_id": "a'b"})
+    "stage = 'embed' AND clip_id = 'a''b'"
+    """
     return " AND ".join(f"{column} = {_quoted(value)}" for column, value in key.items())
 
 

@@ -213,7 +213,7 @@ def test_a_click_above_the_band_is_heard_when_it_is_slowed():
 
 def test_slowing_by_a_factor_that_makes_no_sense_is_refused():
     for factor in (0.5, -4, 1000):
-        with pytest.raises(FrontEndError, match="slowed"):
+        with pytest.raises(FrontEndError, match="--slow"):
             make_front_end("common", slow=factor)
 
 

@@ -35,9 +35,9 @@ def with_short_file(survey: Path, weights: Path, tmp_path: Path) -> tuple[Store,
     scan_project(store, folder, ScanOptions())
     clips_project(store, ClipOptions(window_s=None))
     options = EmbedderOptions(BACKBONE, str(weights))
-    assert embed_project(store, options)["n_problems"] == 1
+    assert len(embed_project(store, options).problems) == 1
     finer = EmbedderOptions(BACKBONE, str(weights), settings=(("window_ms", 16),))
-    assert embed_project(store, finer)["n_problems"] == 0
+    assert embed_project(store, finer).problems.empty
     return store, folder
 
 
@@ -48,6 +48,13 @@ def test_embedders_that_fail_on_different_clips_are_compared(
     options = CompareOptions(splits=(Split("encounter", n_folds=2, n_repeats=1),))
     result = compare_project(store, options, tmp_path / "out").as_json()
     assert result["n_compared"] == 2
+    splits = (Split("encounter", n_folds=2, n_repeats=1),)
+    options = CompareOptions(classic=("logmel",), splits=splits)
+    result = compare_project(store, options, tmp_path / "out").as_json()
+    assert result["n_compared"] == 3
+    failed = store.read("problems")
+    assert failed["path"].tolist() == [SHORT, SHORT]  # the first network's, and that of logmel
+    assert failed["embedder_id"].nunique() == 2
 
 
 def test_a_scan_keeps_the_problems_of_recordings_that_are_still_there(
@@ -60,7 +67,7 @@ def test_a_scan_keeps_the_problems_of_recordings_that_are_still_there(
     for _ in range(2):
         scan_project(store, folder, ScanOptions())
         pd.testing.assert_frame_equal(store.read("problems"), before)
-    clips = clips_project(store, ClipOptions(window_s=None))["n_clips"]
+    clips = len(clips_project(store, ClipOptions(window_s=None)).clips)
     for embedder in known_embedders(store):
         found, _ = labelled_clips(
             store.read("clips"), store.read("recordings"), store, embedder.embedder_id

@@ -68,7 +68,7 @@ def evaluate(store: Store, *splits: str) -> None:
     vectors[:, 0] += np.where(clips["label"].fillna("") == "Pelagic", 3.0, -3.0)
     store.append_vectors("madeup", clips["clip_id"].tolist(), vectors.astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pseudorca.evaluation.evaluate.load_embedders", lambda folder: embedder)
+        patch.setattr("pseudorca.learning.labelled.load_embedders", lambda folder, **how: embedder)
         made = [Split(name, n_folds=2, n_repeats=2) for name in splits]
         evaluate_project(store, Recipe(HEAD), made)
     about = {"embedder_id": "madeup", "front_end": embedder.front_end.settings()}

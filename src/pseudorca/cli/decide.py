@@ -23,6 +23,9 @@ from pseudorca.cli.predict import say_predictions
 
 def decide(
     project: ProjectFolder,
+    set_name: Annotated[
+        str | None, typer.Option(help="Set of predictions to decide on. Without: the last one.")
+    ] = None,
     prior: PriorText = "uniform",
     max_error: MaxError = None,
     min_probability: MinProbability = 0.0,
@@ -34,10 +37,11 @@ def decide(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide again on what was predicted last, without listening again."""
+    """Decide again on what was predicted, without listening again."""
     from pseudorca.project import Project
 
     result = Project.open(project).decide(
+        set_name=set_name,
         prior=prior,
         max_error=max_error,
         min_probability=min_probability,

@@ -42,6 +42,10 @@ def predict(
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the classifier.")] = "classifier",
+    set_name: Annotated[
+        str | None,
+        typer.Option(help="Name to keep the predictions under. Without: that of the folder."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tables.")] = None,
     output_format: Formats = None,
     max_gap: MaxGap = 0.0,
@@ -70,6 +74,7 @@ def predict(
     result = Project.open(project).predict(
         paths or None,
         name,
+        set_name=set_name,
         prior=prior,
         max_error=max_error,
         min_probability=min_probability,

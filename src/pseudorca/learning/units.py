@@ -125,6 +125,7 @@ def score_table(
     split_id: str = "",
     repeat: int = 0,
     fold: NDArray[np.int64] | None = None,
+    set_name: str = "",
 ) -> pd.DataFrame:
     """Lay scores out as the table ``scores``: a row per clip and population, natural logarithms.
 
@@ -136,6 +137,7 @@ def score_table(
     classifier_id, split_id : str; ``split_id`` is empty for predictions
     repeat : int
     fold : ndarray [shape=(n_clips,)] or None
+    set_name : str, what was predicted together; empty in an evaluation
     """
     scored = ~np.isnan(log_probabilities).any(axis=1)
     n = int(scored.sum())
@@ -148,5 +150,6 @@ def score_table(
         "fold": np.repeat(folds[scored], len(classes)),
         "population": classes * n,
         "score": log_probabilities[scored].ravel(),
+        "set_name": set_name,
     }
     return pd.DataFrame(columns, columns=list(TABLES["scores"]))

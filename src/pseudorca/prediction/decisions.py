@@ -39,6 +39,7 @@ def decide(
     classifier_id: str,
     trained: Prior,
     split_id: str = "",
+    set_name: str = "",
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Name the most probable population of each unit, or say why none.
 
@@ -48,7 +49,7 @@ def decide(
     calibrator : Calibrator, of this kind of unit
     rule : Rule
     unit : str, the kind of unit
-    classifier_id, split_id : str
+    classifier_id, split_id, set_name : str
     trained : Prior, the training encounters' own: decisions are compared with those it would give
 
     Returns
@@ -69,6 +70,7 @@ def decide(
     table["unit"] = unit
     table["classifier_id"] = classifier_id
     table["split_id"] = split_id
+    table["set_name"] = set_name
     table["prior"] = rule.prior.name
     table["most_probable"] = classes[best]
     table["probability"] = np.exp(found[np.arange(len(best)), best])

@@ -19,6 +19,7 @@ from pseudorca.errors import (
     ManifestError,
     PseudorcaError,
     StoreError,
+    unknown_name,
 )
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.classic import ClassicFrontEnd
@@ -38,6 +39,7 @@ from pseudorca.prediction.files import (
 from pseudorca.prediction.predictor import Predictions, Predictor, answer_columns
 from pseudorca.prediction.rules import DecisionOptions, decision_rules
 from pseudorca.progress import Progress, ProgressChoice, shown_progress
+from pseudorca.recordings import places
 from pseudorca.recordings.bands import COMMON
 from pseudorca.recordings.folds import OTHER, group_values
 from pseudorca.recordings.manifest import ScanOptions, project_recordings, scan_files
@@ -47,6 +49,7 @@ from pseudorca.store import (
     CLASSIFIER_FOLDER,
     PREDICTION_FOLDER,
     Store,
+    condition,
     problem_table,
     shown_problems,
 )
@@ -56,6 +59,7 @@ CLASSIFIER = "classifier"
 """The name of a classifier where nobody gave one."""
 
 _LONG_S = 60.0
+_MOST_NAMES = 3  # of files and folders in the name of their set
 _REACHED = ("all", COMMON)  # bands that every recording in training reached
 
 
@@ -80,6 +84,8 @@ class PredictionResult(Result):
 
     output: Path
     """The folder of the predictions."""
+    set_name: str
+    """The name that the recordings are kept under."""
     classifier_id: str
     classes: list[str]
     prior: str
@@ -173,6 +179,7 @@ class PredictionResult(Result):
             "encounters_per_class": self.encounters_per_class,
             "problems": self.problems.to_dict("records"),
             "output": str(self.output),
+            "set_name": self.set_name,
             "classifier_id": self.classifier_id,
             "prior": self.prior,
             "calibrated": self.calibrated,
@@ -221,6 +228,7 @@ class _Asked:
 
     name: str | None
     """Of the classifier in the project; None: it comes from elsewhere."""
+    set_name: str
     classifier: Classifier
     recordings: pd.DataFrame
     problems: pd.DataFrame
@@ -239,6 +247,7 @@ def predict_project(
     paths: Sequence[str | Path] = (),
     classifier: AnyClassifier = CLASSIFIER,
     *,
+    set_name: str | None = None,
     decision: DecisionOptions | None = None,
     gate_db: float | None = None,
     output: Path | None = None,
@@ -258,6 +267,9 @@ def predict_project(
     store : Store
     paths : list of paths and addresses of files and folders
     classifier : name in the project, folder, Classifier, or the result of ``train``
+    set_name : str or None
+        Predictions are kept under it, and replace those of this set and this classifier alone; None:
+        the name of the files or folders, or ``unlabelled``
     decision : DecisionOptions or None
     gate_db : float or None
         Windows in which nothing stands out by so many decibels are passed over, and counted
@@ -297,7 +309,8 @@ def predict_project(
         Gate.for_front_end(gate_db, loaded.embedder.front_end)
     recordings, problems, cut_short = _asked_recordings(store, paths, options, computing)
     asked = _Asked(
-        name, loaded, recordings, problems, decision, rules, thresholds, gate_db, max_gap_s,
+        name, set_name or _set_name(paths), loaded, recordings, problems, decision, rules,
+        thresholds, gate_db, max_gap_s,
         cut_short + notices,
     )  # fmt: skip
     how: dict[str, Any] = {"formats": formats, "computing": computing, "progress": progress}
@@ -310,6 +323,7 @@ def predict_project(
 def decide_project(
     store: Store,
     *,
+    set_name: str | None = None,
     decision: DecisionOptions | None = None,
     output: Path | None = None,
     formats: Sequence[str] = ("csv",),
@@ -317,10 +331,12 @@ def decide_project(
     computing: Computing | None = None,
     progress: Progress | None = None,
 ) -> PredictionResult:
-    """Decide anew on what was predicted last; embeddings are kept, so no sound is read again.
+    """Decide anew on what was predicted; embeddings are kept, so no sound is read again.
 
     Parameters
     ----------
+    set_name : str or None
+        The set of predictions; None: the last one
     store, decision, output, formats, max_gap_s, computing, progress
         See :func:`predict_project`.
 
@@ -331,26 +347,62 @@ def decide_project(
     Raises
     ------
     StoreError
-        If nothing was predicted yet.
+        If nothing was predicted yet, or nothing under this name.
     """
     runs = store.read("runs", where="verb = 'predict'")
     if runs.empty:
         raise StoreError(
             f"nothing was predicted in {store.folder}. Run: pseudorca predict --project {store.folder}"
         )
-    last = json.loads(str(runs.sort_values("time_utc", kind="stable")["settings"].iloc[-1]))
+    made = [json.loads(text) for text in runs.sort_values("time_utc", kind="stable")["settings"]]
+    by_set = {settings["set_name"]: settings for settings in made}
+    if set_name is not None and set_name not in by_set:
+        raise StoreError(unknown_name("set of predictions", set_name, by_set))
+    last = made[-1] if set_name is None else by_set[set_name]
+    of_set = condition({"set_name": last["set_name"]})
+    recordings, problems = (
+        store.read(table, where=of_set).drop(columns="set_name")
+        for table in ("predicted", "predicted_problems")
+    )
     computing = computing or Computing()
     name, classifier = _find_classifier(store, last["name"], computing)
     decision = decision or DecisionOptions()
     rules, thresholds, notices = decision_rules(classifier, decision)
     asked = _Asked(
-        name, classifier, store.read("predicted"), store.read("predicted_problems"), decision,
-        rules, thresholds, last["gate_db"], max_gap_s, notices,
+        name, last["set_name"], classifier, recordings, problems, decision, rules, thresholds,
+        last["gate_db"], max_gap_s, notices,
     )  # fmt: skip
     return _predict(
         store, asked, output or store.folder / PREDICTION_FOLDER, formats=formats,
         computing=computing, progress=progress,
     )  # fmt: skip
+
+
+def _set_name(paths: Sequence[str | Path]) -> str:
+    """What files and folders that are predicted together are called."""
+    names = list(dict.fromkeys(_name_of(path) for path in paths))
+    if len(names) > _MOST_NAMES:
+        return f"{names[0]} and {len(names) - 1} more"
+    return " + ".join(names) or "unlabelled"
+
+
+def _name_of(path: str | Path) -> str:
+    place = places.absolute(path)
+    if places.is_remote(place):  # what follows may be a password
+        place = place.partition("?")[0]
+    return places.name_of(place)
+
+
+def _replaced_notices(store: Store, set_name: str, roots: list[str]) -> list[str]:
+    """Say that a set of the same name, of other recordings, was replaced."""
+    key = condition({"set_name": set_name})
+    before = sorted(set(store.read("predicted", where=key, columns=["root"])["root"]))
+    if not before or before == roots:
+        return []
+    return [
+        f"The set {set_name!r} held predictions on recordings of {', '.join(before)}; they were "
+        "replaced. To keep both, give each a name with --set-name."
+    ]
 
 
 def _find_classifier(
@@ -433,12 +485,18 @@ def _predict(
         )
     else:
         store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
-        store.write("predicted", recordings)
-        store.write("predicted_problems", asked.problems)
+        roots = sorted(set(recordings["root"]))
+        notices += _replaced_notices(store, asked.set_name, roots)
+        for table, rows in (("predicted", recordings), ("predicted_problems", asked.problems)):
+            named = rows.assign(
+                set_name=pd.Series(asked.set_name, index=rows.index, dtype="string")
+            )
+            store.replace(table, named, set_name=asked.set_name)
         settings = {
             "name": name,
             "gate_db": asked.gate_db,
-            "roots": sorted(set(recordings["root"])),
+            "set_name": asked.set_name,
+            "roots": roots,
             "classifier_id": classifier.classifier_id,
             "decision": asdict(asked.decision),
             "thresholds": asked.thresholds,
@@ -447,6 +505,7 @@ def _predict(
     alone = replace(computing, n_workers=None, cluster=None)  # everything is embedded by now
     return PredictionResult(
         output=folder,
+        set_name=asked.set_name,
         classifier_id=classifier.classifier_id,
         classes=classifier.classes,
         prior=asked.rules["encounter"].prior.name,
@@ -600,7 +659,14 @@ def _answer(
         ) as files,
     ):  # fmt: skip
         predictor = Predictor(
-            classifier, store, asked.rules, computing.batch_size, computing.n_threads, gate, workers
+            classifier,
+            store,
+            asked.rules,
+            computing.batch_size,
+            computing.n_threads,
+            gate,
+            workers,
+            asked.set_name,
         )
         for said in predictor.portions(recordings, line=line, progress=progress):
             answer.problems = pd.concat(
@@ -615,7 +681,10 @@ def _answer(
                 continue
             if is_first and is_kept:  # before there is something to say, what was said last stays
                 for table in ("scores", "decisions"):
-                    store.delete(table, classifier_id=classifier.classifier_id, split_id="")
+                    store.delete(
+                        table, classifier_id=classifier.classifier_id, split_id="",
+                        set_name=asked.set_name,
+                    )  # fmt: skip
             for some in waiting:
                 if is_kept:
                     store.append("scores", some.scores)

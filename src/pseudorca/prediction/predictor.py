@@ -63,6 +63,7 @@ class Predictor:
     store : Store, keeps the embeddings
     rules : dict from kind of unit to what it takes to be decided
     batch_size, n_threads, gate, workers : see :func:`pseudorca.embedding.stream.embed_clips`
+    set_name : str, the name under which scores and decisions are kept
     """
 
     classifier: Classifier
@@ -72,6 +73,7 @@ class Predictor:
     n_threads: int | None = None
     gate: Gate | None = None
     workers: Workers | None = None
+    set_name: str = ""
     _heard: list[UnitScores] = field(default_factory=list, init=False)
 
     def portions(
@@ -147,7 +149,11 @@ class Predictor:
             tables=tables,
             decisions=pd.concat(decisions, ignore_index=True),
             scores=score_table(
-                clips, log_probabilities, classifier.classes, classifier.classifier_id
+                clips,
+                log_probabilities,
+                classifier.classes,
+                classifier.classifier_id,
+                set_name=self.set_name,
             ),
             problems=pd.concat([uncut, result.problems], ignore_index=True),
             quiet=quiet,
@@ -192,7 +198,7 @@ class Predictor:
             units.table["novelty"] = units.table["novelty"] / classifier.novelty.usual[unit]
         decided, probabilities = decide(
             units, classifier.calibrator(unit), self.rules[unit], unit=unit,
-            classifier_id=classifier.classifier_id, trained=trained,
+            classifier_id=classifier.classifier_id, trained=trained, set_name=self.set_name,
         )  # fmt: skip
         heard = {key: set(training.get(key, ())) for key in ("moments", "encounters")}
         table = _readable(units, decided, probabilities, recordings, classifier.classes, heard)

@@ -55,6 +55,9 @@ def prediction_section(project: Contents) -> Section:
         section.blocks += _nothing_predicted(project)
         return section
     classifier_id = _latest_classifier(project, decisions)
+    set_name = str(_latest_settings(project, classifier_id).get("set_name", ""))
+    more = _other_sets(project, decisions, set_name)
+    decisions = decisions[decisions["set_name"] == set_name]
     others = decisions["classifier_id"].nunique() - 1
     decisions = decisions[decisions["classifier_id"] == classifier_id]
     name, about = _classifier(project, classifier_id)
@@ -72,6 +75,7 @@ def prediction_section(project: Contents) -> Section:
         )
     if others:
         said.append(f"Answers of {plural(others, 'other classifier')} are in the table decisions.")
+    said += more
     by_unit = {unit: decisions[decisions["unit"] == unit] for unit in ("encounter", "recording")}
     counted = " of ".join(plural(len(by_unit[unit]), unit) for unit in ("recording", "encounter"))
     section.blocks += [
@@ -88,6 +92,18 @@ def prediction_section(project: Contents) -> Section:
     for unit in ("encounter", "recording"):
         section.blocks.append(_answers(unit, by_unit[unit], files[unit], classes, project))
     return section
+
+
+def _other_sets(project: Contents, decisions: pd.DataFrame, set_name: str) -> list[str]:
+    """Say which other sets of recordings were predicted, and how to see them."""
+    names = sorted(set(map(str, decisions["set_name"])) - {set_name})
+    if not names:
+        return []
+    return [
+        f"Shown is the set {set_name}. Predictions on {plural(len(names), 'other set')} are kept: "
+        f"{', '.join(names)}. To see one, run: pseudorca decide --project {project.argument} "
+        f'--set-name "{names[0]}", then this report again.'
+    ]
 
 
 def _n_known(written: pd.DataFrame | None) -> int:

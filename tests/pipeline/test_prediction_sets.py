@@ -1,0 +1,88 @@
+"""Predictions bear the name of their set: a second set erases nothing of the first."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pseudorca.errors import StoreError
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
+from pseudorca.learning.train import train_project
+from pseudorca.prediction.predict import _set_name, decide_project, predict_project
+from pseudorca.prediction.rules import DecisionOptions
+from pseudorca.report.report import report_project
+from pseudorca.store import Store
+
+
+@pytest.fixture
+def predicted(embedded: Store, survey: Path) -> Store:
+    """A project with predictions on its unlabelled recordings, and then on a folder."""
+    train_project(embedded, Recipe(LogisticHead(c=0.01)))
+    assert predict_project(embedded).set_name == "unlabelled"
+    assert predict_project(embedded, [survey / "Insular"]).set_name == "Insular"
+    return embedded
+
+
+def of_set(store: Store, name: str) -> dict[str, pd.DataFrame]:
+    tables = ("scores", "decisions", "predicted", "predicted_problems")
+    return {table: store.read(table, where=f"set_name = '{name}'") for table in tables}
+
+
+def encounters(store: Store, name: str) -> set[str]:
+    decisions = of_set(store, name)["decisions"]
+    return set(decisions.loc[decisions["unit"] == "encounter", "decision"])
+
+
+def test_a_second_set_leaves_the_first_as_it_was(predicted: Store, survey: Path) -> None:
+    first = of_set(predicted, "unlabelled")
+    assert len(first["predicted"]) == len(of_set(predicted, "Insular")["predicted"]) == 12
+    assert not first["scores"].empty
+    assert not first["decisions"].empty
+    predict_project(predicted, [survey / "Insular", survey / "Pelagic"], set_name="both")
+    predict_project(predicted, [survey / "Insular"])
+    for table, rows in of_set(predicted, "unlabelled").items():
+        pd.testing.assert_frame_equal(rows, first[table])
+    names = set(predicted.read("scores", where="split_id = ''")["set_name"])
+    assert names == {"unlabelled", "Insular", "both"}
+
+
+def test_deciding_takes_the_last_set_or_the_one_named(predicted: Store) -> None:
+    undecided = DecisionOptions(min_probability=1.0)
+    last = decide_project(predicted, decision=undecided)
+    assert last.set_name == "Insular"
+    assert encounters(predicted, "Insular") == {"undecided"}
+    assert encounters(predicted, "unlabelled") == {"Insular"}
+    named = decide_project(predicted, decision=undecided, set_name="unlabelled")
+    assert (named.set_name, named.n_files) == ("unlabelled", 12)
+    assert encounters(predicted, "unlabelled") == {"undecided"}
+    with pytest.raises(StoreError, match=r"unknown set of predictions 'unlabeled'\. Did you mean"):
+        decide_project(predicted, decision=undecided, set_name="unlabeled")
+
+
+def test_another_folder_of_the_same_name_is_said_to_replace_the_first(
+    predicted: Store, survey: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(survey / "Pelagic", tmp_path / "other" / "Insular")
+    again = predict_project(predicted, [survey / "Insular"])
+    assert not any("--set-name" in notice for notice in again.notices)
+    other = predict_project(predicted, [tmp_path / "other" / "Insular"])
+    assert any("--set-name" in notice for notice in other.notices)
+
+
+def test_the_name_of_a_set_holds_no_password_of_an_address() -> None:
+    assert _set_name(["s3://sea/2021/mooring/"]) == "mooring"
+    assert _set_name(["https://sea.org/a.wav?token=secret", "https://sea.org/b.wav"]) == (
+        "a.wav + b.wav"
+    )
+    assert _set_name([f"{k}.wav" for k in range(5)]) == "0.wav and 4 more"
+    assert _set_name([]) == "unlabelled"
+
+
+def test_report_shows_the_last_set_and_names_the_others(predicted: Store, tmp_path: Path) -> None:
+    report_project(predicted, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Shown is the set Insular" in page
+    n_recordings = len(of_set(predicted, "Insular")["decisions"].query("unit == 'recording'"))
+    assert f"was asked about {n_recordings} recordings of 4 encounters" in page
