@@ -357,7 +357,7 @@ KEYS = {
     "n_recordings n_encounters c",
     "evaluate": "results recipe classifier_id notices",
     "predict": "n_files n_clips n_quiet n_problems n_detections n_small_groups files n_encounters "
-    "recordings_per_class encounters_per_class problems output classifier_id prior calibrated "
+    "recordings_per_class encounters_per_class problems output set_name classifier_id prior calibrated "
     "thresholds notices",
     "report": "output n_sections n_figures n_bytes problems notices",
     "spectrograms": "output layout n_pictures n_new pictures_per_class n_problems problems",
