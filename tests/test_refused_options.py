@@ -197,12 +197,14 @@ def _with_classifier(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     from pseudorca.prediction import predict
 
     classifier = SimpleNamespace(
+        classifier_id="c",
         classes=["Insular", "Pelagic"],
         training={"n_encounters": {"Insular": 1, "Pelagic": 1}},
         embedder=SimpleNamespace(front_end=CommonFrontEnd()),
     )
-    monkeypatch.setattr(predict, "_classifier", lambda *_: classifier)
-    store.record_run("predict", {"name": "classifier", "gate_db": None}, ())
+    monkeypatch.setattr(predict, "_find_classifier", lambda *_: ("classifier", classifier))
+    wishes = {"name": "classifier", "gate_db": None, "set_name": "unlabelled"}
+    store.record_run("predict", wishes, ())
 
 
 @pytest.mark.parametrize(

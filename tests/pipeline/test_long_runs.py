@@ -396,7 +396,11 @@ def test_workers_give_the_same_tables_even_if_one_is_killed(
     reference = Store(shutil.copytree(trained.folder, tmp_path / "reference"))
     predict_project(reference, [deployment], output=tmp_path / "straight")
     with LocalCluster(
-        n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        n_workers=3,
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",  # None would take port 8787, as other tests do
+        scheduler_kwargs={"dashboard": False},
+        silence_logs=50,
     ) as local:
         pids = [worker["pid"] for worker in _workers(local)]
         killed: list[int] = []

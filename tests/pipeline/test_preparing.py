@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -81,7 +84,18 @@ def test_copies_are_made_once_and_made_good_where_some_are_missing(scanned: Stor
     assert more.n_new_views == 2 * n
 
 
+@pytest.fixture
+def taken_port() -> Iterator[None]:
+    """The port of Dask's dashboard is taken, as by another run on this machine."""
+    with socket.socket() as held:
+        with suppress(OSError):  # taken indeed
+            held.bind(("", 8787))
+            held.listen()
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("taken_port")
 def test_other_processes_make_the_same_copies(scanned: Store, survey: Path, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     clips_project(scanned, ClipOptions())

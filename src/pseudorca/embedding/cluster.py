@@ -99,7 +99,8 @@ class Cluster:
                     LocalCluster(
                         n_workers=self._n_workers,
                         threads_per_worker=1,
-                        dashboard_address=None,
+                        dashboard_address="127.0.0.1:0",  # None would be port 8787, for all
+                        scheduler_kwargs={"dashboard": False},
                         silence_logs=logging.CRITICAL,
                     )
                 )

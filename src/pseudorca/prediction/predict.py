@@ -349,6 +349,8 @@ def decide_project(
     StoreError
         If nothing was predicted yet, or nothing under this name.
     """
+    check_formats(formats)
+    check_gap(max_gap_s)
     runs = store.read("runs", where="verb = 'predict'")
     if runs.empty:
         raise StoreError(
