@@ -64,7 +64,11 @@ def progress_bar(text: str) -> Iterator[Progress]:
         rich.progress.MofNCompleteColumn(),
         rich.progress.TimeRemainingColumn(),
     )
-    with rich.progress.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    is_hidden = not (console.is_terminal or console.is_jupyter)
+    with rich.progress.Progress(
+        *columns, console=console, transient=True, disable=is_hidden
+    ) as bars:
         task = bars.add_task(text, total=None)
 
         def update(done: int, total: int) -> None:

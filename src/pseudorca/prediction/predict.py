@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -155,12 +155,15 @@ class PredictionResult(Result):
             If a format is unknown, or a file cannot be written.
         """
         check_formats(formats)
-        folder = Path(folder)
-        if folder.resolve() == self.output.resolve():  # the other formats there stay
-            formats = [*self.files, *formats]
+        folder, asked = Path(folder), tuple(dict.fromkeys(formats))
+        is_own = folder.resolve() == self.output.resolve()
+        if is_own:  # the other formats there stay
+            folder, formats = self.output, tuple(dict.fromkeys([*self.files, *asked]))
         with shown_progress(progress, "Writing") as update:
-            written = self._write(folder, formats=tuple(dict.fromkeys(formats)), progress=update)
-        return [path for kind in formats for path in written.get(kind, [])]
+            written = self._write(folder, formats=tuple(formats), progress=update)
+        if is_own:
+            self._stamps.update(_stamps(written))
+        return [path for kind in asked for path in written.get(kind, [])]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -194,9 +197,13 @@ class PredictionResult(Result):
             attention(len(self.problems), self.notices),
         ]
 
-    def main_table(self) -> pd.DataFrame:
+    def main_table(self) -> pd.DataFrame | None:
+        """The decisions on encounters; None where a later prediction has overwritten them."""
         wanted = ("encounter", "n_moments", "decision", "probability", "reason")
-        return self.encounters[[column for column in wanted if column in self.encounters]]
+        try:
+            return self.encounters[[column for column in wanted if column in self.encounters]]
+        except PseudorcaError:
+            return None
 
     def _table(self, unit: str, columns: Iterable[str]) -> pd.DataFrame:
         if not self.files:
@@ -518,9 +525,7 @@ def _predict(
         problems=answer.problems,
         notices=notices,
         _write=partial(_write_again, store, asked, computing=alone),
-        _stamps={
-            path: _stamp(path) for kind in TABLE_FORMATS for path in answer.files.get(kind, ())
-        },
+        _stamps=_stamps(answer.files),
     )
 
 
@@ -536,6 +541,11 @@ def _write_again(
     """Write predictions that were made, from the embeddings that are kept; returns the files."""
     with locked(store):
         return _answer(store, asked, folder, formats, computing, progress, is_kept=False).files
+
+
+def _stamps(files: Mapping[str, Sequence[Path]]) -> dict[Path, tuple[int, int]]:
+    """The stamp of every table that was written."""
+    return {path: _stamp(path) for kind in TABLE_FORMATS for path in files.get(kind, ())}
 
 
 def _stamp(path: Path) -> tuple[int, int]:

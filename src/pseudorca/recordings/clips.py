@@ -335,8 +335,8 @@ class ClipsResult(Result):
             "n_moments": self.n_moments,
             "n_padded": self.n_padded,
             "clips_per_class": self.clips_per_class,
-            "n_problems": len(shown_problems(self.problems)),
-            "problems": shown_problems(self.problems).to_dict("records"),
+            "n_problems": len(self.problems),
+            "problems": self.problems.to_dict("records"),
         }
 
     def summary(self) -> Sequence[str]:
@@ -377,13 +377,13 @@ def clips_project(
     """
     options = options or ClipOptions()
     tables = _selection_tables(selections)
-    result = _cut_project(store, options, tables)
+    clips, problems = _cut_project(store, options, tables)
     store.keep_setting("clips", asdict(options))
     store.keep_setting("selections", [str(path.resolve()) for path in tables])
-    store.write("clips", result.clips)
-    store.replace("problems", result.problems, stage="clips")
+    store.write("clips", clips)
+    store.replace("problems", problems, stage="clips")
     store.record_run("clips", asdict(options), ("recordings", "clips"))
-    return result
+    return ClipsResult(clips, shown_problems(problems))
 
 
 def project_clips(store: Store) -> pd.DataFrame:
@@ -400,7 +400,7 @@ def read_clips(store: Store) -> pd.DataFrame:
     """The clips of the project like :func:`project_clips`, but nothing is written."""
     clips = store.read("clips")
     if clips.empty:
-        clips = _cut_project(store, *_clip_settings(store)).clips
+        clips, _ = _cut_project(store, *_clip_settings(store))
     return clips
 
 
@@ -410,10 +410,13 @@ def _clip_settings(store: Store) -> tuple[ClipOptions, list[Path]]:
     return options, [Path(path) for path in store.setting("selections") or ()]
 
 
-def _cut_project(store: Store, options: ClipOptions, tables: Sequence[Path]) -> ClipsResult:
+def _cut_project(
+    store: Store, options: ClipOptions, tables: Sequence[Path]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables ``clips`` and ``problems``."""
     recordings = project_recordings(store)
     selections = read_raven(tables, recordings) if tables else None
-    return ClipsResult(*cut(recordings, options, selections=selections))
+    return cut(recordings, options, selections=selections)
 
 
 def _selection_tables(paths: Sequence[Path]) -> list[Path]:
