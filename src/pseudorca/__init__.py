@@ -14,11 +14,8 @@ _HOMES = {
     "CommonFrontEnd": "pseudorca.frontends.common",
     "CompareOptions": "pseudorca.compare.compare",
     "Embedder": "pseudorca.embedding.embedder",
-<<<<<<< HEAD
     "ForestHead": "pseudorca.learning.heads.forest",
     "Labels": "pseudorca.labels.labels",
-=======
->>>>>>> project
     "LogisticHead": "pseudorca.learning.heads.logistic",
     "Manifest": "pseudorca.recordings.manifest",
     "Preparation": "pseudorca.learning.preparation",
