@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pseudorca.embedding.embedder import Precision
     from pseudorca.evaluation.evaluate import EvaluateResult
     from pseudorca.frontends.spectrograms import SpectrogramsResult
+    from pseudorca.labels.labels import Labels
     from pseudorca.learning.recipe import Recipe
     from pseudorca.learning.train import TrainResult
     from pseudorca.prediction.predict import AnyClassifier
@@ -173,6 +174,13 @@ class Project:
     def problems(self) -> "pd.DataFrame":
         """The table of everything that could not be used, with a reason each."""
         return self.store.read("problems")
+
+    @property
+    def labels(self) -> "Labels":
+        """What people said of clips and encounters: the journal of the project."""
+        from pseudorca.labels.labels import Labels
+
+        return Labels(self.store)
 
     def __repr__(self) -> str:
         return f"Project({str(self.folder)!r})"
