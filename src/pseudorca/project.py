@@ -651,10 +651,7 @@ class Project:
         working_folder = None
         if self.is_read_only:
             if output is None:
-                raise StoreError(
-                    f"{self.folder} cannot be written to. Give a folder for the predictions: "
-                    "predict(out=FOLDER), or --out FOLDER on the command line."
-                )
+                raise self._needs_out("predict", "FOLDER")
             working_folder = output / "project"
         decision = DecisionOptions(
             _prior_text(prior), max_error, min_probability, min_moments, max_novelty
@@ -738,13 +735,23 @@ class Project:
         Raises
         ------
         PseudorcaError
-            If ``out`` is a folder.
+            If ``out`` is a folder, or cannot be written.
+        StoreError
+            If the project cannot be written to, and ``out`` is not given.
         """
         from pseudorca.report.report import report_project
 
+        if out is None and self.is_read_only:
+            raise self._needs_out("report", "FILE")
         target = self.folder / "report.html" if out is None else Path(out)
         with shown_progress(progress, "Drawing") as update:
             return report_project(self.store, target, progress=update)
+
+    def _needs_out(self, verb: str, kind: str) -> StoreError:
+        return StoreError(
+            f"{self.folder} cannot be written to. Say where the result goes: {verb}(out={kind}), or "
+            f"--out {kind} on the command line."
+        )
 
     def spectrograms(
         self,

@@ -222,9 +222,17 @@ def test_a_second_prediction_of_a_read_only_project_goes_on_from_the_first(
     assert decided.recordings_per_class == {"undecided": 12}
 
 
-def test_a_read_only_project_asks_for_a_folder_of_predictions(read_only: Project) -> None:
+def test_a_read_only_project_asks_where_results_go(read_only: Project) -> None:
     with pytest.raises(StoreError, match="out=FOLDER"):
         read_only.predict(progress=False)
+    with pytest.raises(StoreError, match="out=FILE"):
+        read_only.report(progress=False)
+
+
+def test_a_report_that_cannot_be_written_says_so(whales: Project, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(PseudorcaError, match="cannot be written"):
+        whales.report(tmp_path / "file" / "report.html", progress=False)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

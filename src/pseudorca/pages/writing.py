@@ -1,5 +1,6 @@
 """Sections to one HTML file that needs nothing beside it."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jinja2
 
 from pseudorca._version import __version__
+from pseudorca.errors import PseudorcaError
 from pseudorca.pages.blocks import Number, Section, count_figures
 
 TEMPLATE = "report.html.jinja"
@@ -20,12 +22,24 @@ def write_page(
     Returns
     -------
     dict ``output, n_sections, n_figures, n_bytes``
+
+    Raises
+    ------
+    PseudorcaError
+        If the file cannot be written.
     """
     page = render(sections, title=title, notices=notices)
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise PseudorcaError(
+            f"{target} cannot be written: {error.strerror or error}. Choose another place with --out."
+        ) from error
     return {
         "output": str(target),
         "n_sections": len(sections),
