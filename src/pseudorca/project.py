@@ -62,10 +62,10 @@ class Project:
     >>> import numpy as np, soundfile as sf
     >>> folder = TemporaryDirectory()
     >>> noise = np.random.default_rng(0).standard_normal(16_000) / 10
-    >>> for label in ("Insular", "Pelagic"):
-    ...     place = Path(folder.name, "recordings", label, "Sette_AC_1")
+    >>> for number, label in enumerate(("Insular", "Pelagic"), 1):
+    ...     place = Path(folder.name, "recordings", label, f"Sette_AC_{number}")
     ...     place.mkdir(parents=True)
-    ...     sf.write(place / f"{label}.wav", noise if label == "Insular" else noise / 2, 8_000)
+    ...     sf.write(place / f"{label}.wav", noise / number, 8_000)
     >>> whales = Project.create(f"{folder.name}/whales")
     >>> print(whales.scan(f"{folder.name}/recordings", progress=False))
     2 recordings (0.00 h): 2 labelled, 0 unlabelled, in 2 encounters.
