@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pseudorca.labels.labels import Labels
     from pseudorca.learning.recipe import Recipe
     from pseudorca.learning.train import TrainResult
-    from pseudorca.prediction.predict import AnyClassifier, PredictionResult
+    from pseudorca.prediction.predict import AnyClassifier
+    from pseudorca.prediction.result import PredictionResult
     from pseudorca.recordings.clips import ClipsResult, Pad
     from pseudorca.recordings.folds import FoldsResult, Split
     from pseudorca.recordings.scan import ScanResult

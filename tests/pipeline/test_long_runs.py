@@ -27,9 +27,10 @@ from pseudorca.frontends.windows import EfficientATFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.preparation import PLAIN
 from pseudorca.prediction import predictor as scores
-from pseudorca.prediction.predict import _heard, _notices, decide_project, predict_project
+from pseudorca.prediction.predict import decide_project, predict_project
 from pseudorca.prediction.predictor import portions
 from pseudorca.prediction.rules import DecisionOptions
+from pseudorca.prediction.suitability import heard_hz, suitability_notices
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import scan_files
 from pseudorca.store import CLASSIFIER_FOLDER, Store
@@ -177,11 +178,11 @@ def test_the_gate_measures_as_the_store_keeps_it() -> None:
 
 def test_raven_is_told_the_band_that_is_heard() -> None:
     reach = CommonFrontEnd.in_band("common", lowest_rate=16_000)
-    assert _heard(CommonFrontEnd()) == (100, 15_040)
-    assert _heard(reach) == (100, 7_520)
-    assert _heard(SlowFrontEnd(reach, 4)) == (400, 4 * 7_520)
-    assert _heard(EfficientATFrontEnd()) == (0, 15_000)
-    assert _heard(StudyFrontEnd()) is None
+    assert heard_hz(CommonFrontEnd()) == (100, 15_040)
+    assert heard_hz(reach) == (100, 7_520)
+    assert heard_hz(SlowFrontEnd(reach, 4)) == (400, 4 * 7_520)
+    assert heard_hz(EfficientATFrontEnd()) == (0, 15_000)
+    assert heard_hz(StudyFrontEnd()) is None
 
 
 def test_recordings_that_reach_less_far_than_those_in_training_are_told() -> None:
@@ -195,7 +196,7 @@ def test_recordings_that_reach_less_far_than_those_in_training_are_told() -> Non
             embedder=SimpleNamespace(members=(member,)), training={}, classes=["Insular"],
             preparation=PLAIN,
         )  # fmt: skip
-        told = _notices(table, classifier, is_gated=False)  # type: ignore[arg-type]
+        told = suitability_notices(table, classifier, is_gated=False)  # type: ignore[arg-type]
         assert sum("1 of these 2 recordings do not reach" in text for text in told) == n_told
 
 

@@ -176,7 +176,7 @@ def test_training_mode_is_run_and_compared_with_its_approximation(survey, small,
     table = pd.read_csv(tmp_path / "out" / "tables" / "training_mode.csv")
     assert table["network"].tolist() == [BACKBONES[0]]  # the other has nothing to move
     assert table["adapted once: named alike"].between(0, 1).all()
-    assert any("Training mode" in sentence and " %" in sentence for sentence in result["sentences"])
+    assert any("Training mode" in sentence and " %" in sentence for sentence in result.sentences)
     again = reproduce(survey, tmp_path / "out", options)
     assert again.side_by_side.equals(result.side_by_side)
 

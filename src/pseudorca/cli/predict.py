@@ -30,7 +30,7 @@ from pseudorca.cli.options import (
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
 
 if TYPE_CHECKING:
-    from pseudorca.prediction.predict import PredictionResult
+    from pseudorca.prediction.result import PredictionResult
 
 
 def predict(

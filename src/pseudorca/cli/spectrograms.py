@@ -10,7 +10,7 @@ from pseudorca.cli.options import AsJson, ProjectFolder, Threads
 from pseudorca.cli.output import done, say, say_problems
 
 
-class Layout(StrEnum):
+class LayoutName(StrEnum):
     tight = "tight"
     wide = "wide"
 
@@ -19,8 +19,8 @@ def spectrograms(
     project: ProjectFolder,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
     layout: Annotated[
-        Layout, typer.Option(help="tight: 950 x 636. wide: 1200 x 800, with white margins.")
-    ] = Layout.tight,
+        LayoutName, typer.Option(help="tight: 950 x 636. wide: 1200 x 800, with white margins.")
+    ] = LayoutName.tight,
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled", help="Also the recordings without a label.")
     ] = False,

@@ -2,9 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,38 +13,21 @@ import pandas as pd
 from pseudorca.access import created, locked
 from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
-from pseudorca.errors import (
-    ClassifierError,
-    FoldError,
-    ManifestError,
-    PseudorcaError,
-    StoreError,
-    unknown_name,
-)
-from pseudorca.frontends.base import FrontEnd
-from pseudorca.frontends.classic import ClassicFrontEnd
-from pseudorca.frontends.common import CommonFrontEnd
-from pseudorca.frontends.reach import heard_up_to_hz, resampling_notices
-from pseudorca.frontends.slowed import SlowFrontEnd
+from pseudorca.errors import ManifestError, PseudorcaError, StoreError, unknown_name
 from pseudorca.learning.classifier import Classifier
 from pseudorca.prediction.decisions import Rule
-from pseudorca.prediction.detections import DETECTION_COLUMNS, DetectionFinder, check_gap
+from pseudorca.prediction.detections import DetectionFinder, check_gap
 from pseudorca.prediction.effort import Effort, find_gaps
-from pseudorca.prediction.files import (
-    TABLE_FORMATS,
-    PredictionFiles,
-    check_formats,
-    read_table,
-)
-from pseudorca.prediction.predictor import Predictions, Predictor, answer_columns
+from pseudorca.prediction.files import PredictionFiles, check_formats
+from pseudorca.prediction.predictor import Predictions, Predictor
+from pseudorca.prediction.result import PredictionResult, table_stamps
 from pseudorca.prediction.rules import DecisionOptions, decision_rules
-from pseudorca.progress import Progress, ProgressChoice, shown_progress
+from pseudorca.prediction.suitability import heard_hz, suitability_notices
+from pseudorca.progress import Progress
 from pseudorca.recordings import places
-from pseudorca.recordings.bands import COMMON
-from pseudorca.recordings.folds import OTHER, group_values
+from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.manifest import ScanOptions, project_recordings, scan_files
 from pseudorca.recordings.timeline import timeline
-from pseudorca.results import Result, attention, counted
 from pseudorca.store import (
     CLASSIFIER_FOLDER,
     PREDICTION_FOLDER,
@@ -53,14 +36,11 @@ from pseudorca.store import (
     problem_table,
     shown_problems,
 )
-from pseudorca.values import plural
 
 CLASSIFIER = "classifier"
 """The name of a classifier where nobody gave one."""
 
-_LONG_S = 60.0
 _MOST_NAMES = 3  # of files and folders in the name of their set
-_REACHED = ("all", COMMON)  # bands that every recording in training reached
 
 
 class SavedClassifier(Protocol):
@@ -72,154 +52,6 @@ class SavedClassifier(Protocol):
 
 AnyClassifier = str | Path | Classifier | SavedClassifier
 """A name in the project, a folder, a classifier, or the result of ``train``."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class PredictionResult(Result):
-    """What a classifier said of recordings.
-
-    The tables :attr:`clips`, :attr:`recordings`, :attr:`encounters` and :attr:`detections` are read
-    from the folder of predictions when they are first asked for.
-    """
-
-    output: Path
-    """The folder of the predictions."""
-    set_name: str
-    """The name that the recordings are kept under."""
-    classifier_id: str
-    classes: list[str]
-    prior: str
-    calibrated: bool
-    thresholds: dict[str, Any]
-    """By kind of unit: the probability from which it is named, and what can be claimed."""
-    n_files: int
-    n_clips: int
-    n_quiet: int
-    """Windows without signal, which were passed over."""
-    n_detections: int
-    n_small_groups: int
-    """Groups of few clips by whose mean embeddings were centred."""
-    n_encounters: int
-    files: dict[str, list[Path]]
-    """The files written, by format."""
-    recordings_per_class: dict[str, int]
-    encounters_per_class: dict[str, int]
-    problems: pd.DataFrame
-    notices: list[str]
-    _write: Callable[..., dict[str, list[Path]]]
-    _stamps: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    """Time and size of the files, by which a table is known to be that of this prediction."""
-
-    @cached_property
-    def clips(self) -> pd.DataFrame:
-        """A row per clip: decision, probability of every class, place and time."""
-        return self._table("clip", answer_columns(self.classes))
-
-    @cached_property
-    def recordings(self) -> pd.DataFrame:
-        """A row per recording, like :attr:`clips`."""
-        return self._table("recording", answer_columns(self.classes))
-
-    @cached_property
-    def encounters(self) -> pd.DataFrame:
-        """A row per encounter, like :attr:`clips`."""
-        return self._table("encounter", answer_columns(self.classes))
-
-    @cached_property
-    def detections(self) -> pd.DataFrame:
-        """A row per stretch of sound that was named."""
-        return self._table("detection", DETECTION_COLUMNS)
-
-    def write(
-        self,
-        folder: str | Path,
-        *,
-        formats: Sequence[str] = ("csv",),
-        progress: ProgressChoice = None,
-    ) -> list[Path]:
-        """Write the predictions in other formats, decided alike, from the embeddings that are kept.
-
-        Parameters
-        ----------
-        folder : path, made if it is not there
-        formats : names from :data:`pseudorca.formats.registry.FORMATS`
-        progress : None (a bar), False (nothing) or callable (done, total), over seconds of sound
-
-        Returns
-        -------
-        list of the paths written
-
-        Raises
-        ------
-        PseudorcaError
-            If a format is unknown, or a file cannot be written.
-        """
-        check_formats(formats)
-        folder, asked = Path(folder), tuple(dict.fromkeys(formats))
-        is_own = folder.resolve() == self.output.resolve()
-        if is_own:  # the other formats there stay
-            folder, formats = self.output, tuple(dict.fromkeys([*self.files, *asked]))
-        with shown_progress(progress, "Writing") as update:
-            written = self._write(folder, formats=tuple(formats), progress=update)
-        if is_own:
-            self._stamps.update(_stamps(written))
-        return [path for kind in asked for path in written.get(kind, [])]
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "n_files": self.n_files,
-            "n_clips": self.n_clips,
-            "n_quiet": self.n_quiet,
-            "n_problems": len(self.problems),
-            "n_detections": self.n_detections,
-            "n_small_groups": self.n_small_groups,
-            "files": {kind: len(paths) for kind, paths in self.files.items()},
-            "n_encounters": self.n_encounters,
-            "recordings_per_class": self.recordings_per_class,
-            "encounters_per_class": self.encounters_per_class,
-            "problems": self.problems.to_dict("records"),
-            "output": str(self.output),
-            "set_name": self.set_name,
-            "classifier_id": self.classifier_id,
-            "prior": self.prior,
-            "calibrated": self.calibrated,
-            "thresholds": self.thresholds,
-            "notices": self.notices,
-        }
-
-    def summary(self) -> Sequence[str]:
-        worth = "calibrated" if self.calibrated else "not calibrated"
-        return [
-            f"{plural(self.n_encounters, 'encounter')}: {counted(self.encounters_per_class)}; "
-            f"probabilities are {worth} and presuppose a {self.prior} prior.",
-            f"{plural(self.n_files, 'file')}, {plural(self.n_clips, 'clip')}, "
-            f"{plural(self.n_detections, 'detection')}; tables are in {self.output}.",
-            attention(len(self.problems), self.notices),
-        ]
-
-    def main_table(self) -> pd.DataFrame | None:
-        """The decisions on encounters; None where a later prediction has overwritten them."""
-        wanted = ("encounter", "n_moments", "decision", "probability", "reason")
-        try:
-            return self.encounters[[column for column in wanted if column in self.encounters]]
-        except PseudorcaError:
-            return None
-
-    def _table(self, unit: str, columns: Iterable[str]) -> pd.DataFrame:
-        if not self.files:
-            return pd.DataFrame(columns=list(columns), dtype="string")
-        if not set(TABLE_FORMATS).intersection(self.files):
-            raise PseudorcaError(
-                f"{self.output} holds the predictions as {', '.join(self.files)}, which have no table "
-                f'of {unit}s. Write it: result.write(FOLDER, formats=["csv"]).'
-            )
-        path, table = read_table(self.output, unit, self.files)
-        if _stamp(path) != self._stamps[path]:
-            raise PseudorcaError(
-                f"{path} was changed since this prediction, perhaps by a later one. Predict again, or "
-                'write this one: result.write(FOLDER, formats=["csv"]).'
-            )
-        return table
 
 
 @dataclass(frozen=True)
@@ -470,7 +302,7 @@ def _predict(
     classifier, recordings = asked.classifier, asked.recordings
     notices = list(asked.notices)
     if len(recordings):
-        notices += _notices(recordings, classifier, is_gated=asked.gate_db is not None)
+        notices += suitability_notices(recordings, classifier, is_gated=asked.gate_db is not None)
     name = _kept_name(store, asked)
     answer = _answer(store, asked, folder, formats, computing, progress, is_kept=True)
     made = classifier.preparation
@@ -525,7 +357,7 @@ def _predict(
         problems=answer.problems,
         notices=notices,
         _write=partial(_write_again, store, asked, computing=alone),
-        _stamps=_stamps(answer.files),
+        _stamps=table_stamps(answer.files),
     )
 
 
@@ -541,79 +373,6 @@ def _write_again(
     """Write predictions that were made, from the embeddings that are kept; returns the files."""
     with locked(store):
         return _answer(store, asked, folder, formats, computing, progress, is_kept=False).files
-
-
-def _stamps(files: Mapping[str, Sequence[Path]]) -> dict[Path, tuple[int, int]]:
-    """The stamp of every table that was written."""
-    return {path: _stamp(path) for kind in TABLE_FORMATS for path in files.get(kind, ())}
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file is written anew."""
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
-
-
-def _notices(recordings: pd.DataFrame, classifier: Classifier, *, is_gated: bool) -> list[str]:
-    """What a user should know of these recordings and this classifier."""
-    heard = set(classifier.training.get("moments", ()))
-    rates = dict.fromkeys(one.front_end.sample_rate for one in classifier.embedder.members)
-    notices = [text for rate in rates for text in resampling_notices(recordings, rate)]
-    if n_heard := int(recordings["moment_id"].isin(heard).sum()):
-        notices.insert(
-            0,
-            f"{n_heard} of these {len(recordings)} recordings trained the classifier: what it says of "
-            "them proves nothing (column in_training).",
-        )
-    notices += _centring_notices(recordings, classifier.preparation.centre)
-    for member in classifier.embedder.members:
-        front_end = member.front_end
-        if isinstance(front_end, CommonFrontEnd | ClassicFrontEnd) and front_end.band in _REACHED:
-            is_short = ~recordings["sample_rate"].map(front_end.reached_by).astype(bool)
-            if is_short.any():
-                notices.append(
-                    f"{int(is_short.sum())} of these {len(recordings)} recordings do not reach as high "
-                    f"as all in training did ({(heard_up_to_hz(front_end) or 0) / 1000:.1f} kHz): do "
-                    "not take what is missing there for the animals."
-                )
-    knows_noise = is_gated or OTHER in classifier.classes
-    if not knows_noise and (recordings["duration_s"] > _LONG_S).any():
-        notices.append(
-            "Long recordings mostly hold noise, and this classifier never heard any: it names it, too. "
-            "Pass over windows without signal with --gate 12, or train with folders of noise (scan "
-            "... --other Noise)."
-        )
-    return notices
-
-
-def _centring_notices(recordings: pd.DataFrame, centre: str) -> list[str]:
-    """Say how many recordings lack what embeddings are centred by; an error if all do."""
-    if centre in ("none", "encounter", "recording"):
-        return []
-    try:
-        values = group_values(recordings, recordings, centre)
-    except FoldError as error:
-        raise ClassifierError(
-            f"this classifier's embeddings are centred by {centre}, and none of these recordings has "
-            "one. Give it with --metadata, or train without --prepare centre."
-        ) from error
-    n_without = int((values == "encounter " + recordings["encounter"].astype(str)).sum())
-    if not n_without:
-        return []
-    return [
-        f"{n_without} of {len(recordings)} recordings have no {centre}: they are centred by encounter, "
-        "which takes off what its animals have in common, too."
-    ]
-
-
-def _heard(front_end: FrontEnd) -> tuple[float, float] | None:
-    """From where to where, in Hz, a classifier hears; None: all there is."""
-    top_hz = heard_up_to_hz(front_end)
-    if isinstance(front_end, SlowFrontEnd):
-        low_hz = front_end.factor * getattr(front_end.front_end, "fmin_hz", 0.0)
-    else:
-        low_hz = getattr(front_end, "fmin_hz", 0.0)
-    return None if top_hz is None else (low_hz, top_hz)
 
 
 @dataclass
@@ -656,7 +415,7 @@ def _answer(
     with (
         computing.workers() as workers,
         PredictionFiles(
-            folder, recordings, kinds=formats, max_gap_s=asked.max_gap_s, band_hz=_heard(front_end),
+            folder, recordings, kinds=formats, max_gap_s=asked.max_gap_s, band_hz=heard_hz(front_end),
             channel=int(channels) if channels.isdecimal() else 1, line=line,
         ) as files,
     ):  # fmt: skip

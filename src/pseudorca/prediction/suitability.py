@@ -1,0 +1,96 @@
+"""How well recordings suit a classifier: what a user should know before reading what it says."""
+
+import pandas as pd
+
+from pseudorca.errors import ClassifierError, FoldError
+from pseudorca.frontends.base import FrontEnd
+from pseudorca.frontends.classic import ClassicFrontEnd
+from pseudorca.frontends.common import CommonFrontEnd
+from pseudorca.frontends.reach import heard_up_to_hz, resampling_notices
+from pseudorca.frontends.slowed import SlowFrontEnd
+from pseudorca.learning.classifier import Classifier
+from pseudorca.recordings.bands import COMMON
+from pseudorca.recordings.folds import OTHER, group_values
+
+_LONG_S = 60.0
+_REACHED = ("all", COMMON)  # bands that every recording in training reached
+
+
+def suitability_notices(
+    recordings: pd.DataFrame, classifier: Classifier, *, is_gated: bool
+) -> list[str]:
+    """Say what a user should know of these recordings and this classifier.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``; not empty
+    classifier : Classifier
+    is_gated : bool, whether windows without signal are passed over
+
+    Returns
+    -------
+    list of str, one sentence or two each
+
+    Raises
+    ------
+    ClassifierError
+        If embeddings are centred by something that none of the recordings has.
+    """
+    heard = set(classifier.training.get("moments", ()))
+    rates = dict.fromkeys(one.front_end.sample_rate for one in classifier.embedder.members)
+    notices = [text for rate in rates for text in resampling_notices(recordings, rate)]
+    if n_heard := int(recordings["moment_id"].isin(heard).sum()):
+        notices.insert(
+            0,
+            f"{n_heard} of these {len(recordings)} recordings trained the classifier: what it says of "
+            "them proves nothing (column in_training).",
+        )
+    notices += _centring_notices(recordings, classifier.preparation.centre)
+    for member in classifier.embedder.members:
+        front_end = member.front_end
+        if isinstance(front_end, CommonFrontEnd | ClassicFrontEnd) and front_end.band in _REACHED:
+            is_short = ~recordings["sample_rate"].map(front_end.reached_by).astype(bool)
+            if is_short.any():
+                notices.append(
+                    f"{int(is_short.sum())} of these {len(recordings)} recordings do not reach as high "
+                    f"as all in training did ({(heard_up_to_hz(front_end) or 0) / 1000:.1f} kHz): do "
+                    "not take what is missing there for the animals."
+                )
+    knows_noise = is_gated or OTHER in classifier.classes
+    if not knows_noise and (recordings["duration_s"] > _LONG_S).any():
+        notices.append(
+            "Long recordings mostly hold noise, and this classifier never heard any: it names it, too. "
+            "Pass over windows without signal with --gate 12, or train with folders of noise (scan "
+            "... --other Noise)."
+        )
+    return notices
+
+
+def _centring_notices(recordings: pd.DataFrame, centre: str) -> list[str]:
+    """Say how many recordings lack what embeddings are centred by; an error if all do."""
+    if centre in ("none", "encounter", "recording"):
+        return []
+    try:
+        values = group_values(recordings, recordings, centre)
+    except FoldError as error:
+        raise ClassifierError(
+            f"this classifier's embeddings are centred by {centre}, and none of these recordings has "
+            "one. Give it with --metadata, or train without --prepare centre."
+        ) from error
+    n_without = int((values == "encounter " + recordings["encounter"].astype(str)).sum())
+    if not n_without:
+        return []
+    return [
+        f"{n_without} of {len(recordings)} recordings have no {centre}: they are centred by encounter, "
+        "which takes off what its animals have in common, too."
+    ]
+
+
+def heard_hz(front_end: FrontEnd) -> tuple[float, float] | None:
+    """From where to where, in Hz, a classifier hears; None: all there is."""
+    top_hz = heard_up_to_hz(front_end)
+    if isinstance(front_end, SlowFrontEnd):
+        low_hz = front_end.factor * getattr(front_end.front_end, "fmin_hz", 0.0)
+    else:
+        low_hz = getattr(front_end, "fmin_hz", 0.0)
+    return None if top_hz is None else (low_hz, top_hz)
