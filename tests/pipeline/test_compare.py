@@ -1,6 +1,8 @@
 """``compare`` over a project: every embedder that has the clips, from kept embeddings."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,3 +206,17 @@ def test_a_markov_model_is_trained_on_frames(embedded: Store) -> None:
     encounters = pd.read_csv(result.output / "encounters.csv")
     assert set(encounters["most_probable"]) == {"Insular"}  # as they were made
     assert set(trained["classes"]) == {"Insular", "Pelagic"}
+
+
+@pytest.mark.parametrize("kind", ["svm", "mean"])
+def test_another_process_reads_a_classifier_of_any_kind(embedded: Store, kind: str) -> None:
+    recipe = Recipe(make_head("svm"), "scores" if kind == "mean" else "embeddings")
+    folder = train_project(embedded, recipe).folder
+    script = (
+        "import sys, pseudorca\n"
+        "classifier = pseudorca.Classifier.load(sys.argv[1], device='cpu')\n"
+        "print(classifier.head.kind, classifier.classifier_id)"
+    )
+    arguments = [sys.executable, "-c", script, str(folder)]
+    said = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.split()
+    assert said == [kind, Classifier.load(folder).classifier_id]

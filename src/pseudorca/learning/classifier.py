@@ -24,7 +24,8 @@ from pseudorca.embedding.embedder import Precision
 from pseudorca.embedding.joint import AnyEmbedder, load_embedders, remove_embedders, save_embedders
 from pseudorca.errors import ClassifierError, MissingExtraError, PseudorcaError
 from pseudorca.learning.calibration import Calibrator
-from pseudorca.learning.heads.base import TrainedHead, load_trained
+from pseudorca.learning.heads.base import TrainedHead
+from pseudorca.learning.heads.registry import load_trained
 from pseudorca.learning.novelty import Novelty
 from pseudorca.learning.preparation import PLAIN, Preparation, referred
 from pseudorca.recordings.audio import Samples
@@ -181,7 +182,7 @@ class Classifier:
 
     @classmethod
     def load(
-        cls, folder: Path, *, device: str = "auto", precision: Precision = "auto"
+        cls, folder: str | Path, *, device: str = "auto", precision: Precision = "auto"
     ) -> "Classifier":
         """Read what :meth:`save` wrote.
 
@@ -191,6 +192,7 @@ class Classifier:
             If there is none, it is of another format, or a file is missing, damaged or not the
             one that was saved.
         """
+        folder = Path(folder)
         about = _read_about(folder)
         _check_files(folder, about)
         try:

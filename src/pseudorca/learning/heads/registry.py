@@ -13,7 +13,7 @@ from pseudorca.catalogue import Entry
 from pseudorca.errors import HeadError, unknown_name
 
 if TYPE_CHECKING:
-    from pseudorca.learning.heads.base import Head
+    from pseudorca.learning.heads.base import Arrays, Head, TrainedHead
 
 _ROOM = "pseudorca.learning.heads"
 
@@ -26,6 +26,24 @@ HEADS: Mapping[str, Entry] = {
     "hmm": Entry(f"{_ROOM}.mixtures:HmmHead", "hidden Markov models on --backbone mfcc_frames"),
     "finetuned": Entry(f"{_ROOM}.finetuned:FineTunedHead", "training through the network"),
 }
+
+
+def load_trained(
+    kind: str, classes: list[str], arrays: "Arrays", details: dict[str, Any]
+) -> "TrainedHead":
+    """Rebuild a trained head of a kind, whichever module knows how its arrays are read.
+
+    Raises
+    ------
+    HeadError
+        If this version knows no such kind.
+    """
+    from pseudorca.learning.heads import base, mean  # noqa: F401
+
+    if kind != base.LinearHead.kind:  # a module says how its arrays are read when it is imported
+        for entry in HEADS.values():
+            entry.load()
+    return base.load_trained(kind, classes, arrays, details)
 
 
 def make_head(name: str, **settings: Any) -> "Head":
