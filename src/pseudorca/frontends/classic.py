@@ -77,7 +77,7 @@ class ClassicFrontEnd:
             raise FrontEndError(unknown_name("classic features", self.features, CLASSIC))
         if self.features == "lpc" and self.reach_hz is not None:
             raise FrontEndError(
-                "linear prediction uses all frequencies of its sample rate, so none can be left "
+                "linear prediction hears all frequencies of its sample rate, so none can be left "
                 "empty: use another band, such as all."
             )
         self._levels()  # refuses an impossible band or frame
