@@ -1,7 +1,7 @@
-"""Who may work on a project folder: one writer at a time, and no folder left behind by a failure.
+"""Access to a project folder: one writer at a time, and no folder left behind by a failure.
 
-In: the folder of a project. Out: its store, locked for as long as the work takes. A lock is held per
-thread: it is given again to the thread that has it, and other threads and processes wait.
+In: the folder of a project. Out: the store of the project, locked for as long as the work takes. A
+lock belongs to a thread. The same thread can take the lock again. Other threads and processes wait.
 """
 
 import os
@@ -15,7 +15,7 @@ from pseudorca.store import Store
 
 
 def is_read_only(folder: Path) -> bool:
-    """Whether a project can be read and not written to.
+    """Return whether the files of a project can be read but not written.
 
     Parameters
     ----------
@@ -24,15 +24,22 @@ def is_read_only(folder: Path) -> bool:
     Returns
     -------
     bool
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     is_read_only(Path(folder))
+    False
     """
     return not os.access(folder, os.W_OK)
 
 
 @contextmanager
 def locked(store: Store) -> Iterator[Store]:
-    """Keep other processes and threads out of a project; one that is there is waited for.
+    """Lock a project against other processes and threads; wait while another one holds the lock.
 
-    Waiting is announced by one line on stderr.
+    One line on stderr says that the program waits.
 
     Parameters
     ----------
@@ -46,23 +53,32 @@ def locked(store: Store) -> Iterator[Store]:
     ------
     StoreError
         If the folder cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with locked(Store(f"{folder}/whales", create=True)) as store:
+    ...         store.keep_setting("other", ["Noise"])
+    ...     store.setting("other")
+    ['Noise']
     """
 
-    def announce() -> None:
+    def announce_wait() -> None:
         sys.stderr.write(
             f"Another pseudorca works on {store.folder}: waiting until it is done (Ctrl-C to stop).\n"
         )
 
-    with store.lock(announce):
+    with store.lock(announce_wait):
         yield store
 
 
 @contextmanager
 def created(folder: str | os.PathLike[str]) -> Iterator[Store]:
-    """Open a project, made if it is not there, and lock it.
+    """Open a project, create the project if the folder is new, and lock the project.
 
-    A project that is new vanishes again if the work on it fails, unless embeddings were kept, from
-    which the next run can go on.
+    A new project is removed if the work fails. A new project with embeddings stays: the next run
+    continues from these embeddings.
 
     Parameters
     ----------
@@ -75,7 +91,15 @@ def created(folder: str | os.PathLike[str]) -> Iterator[Store]:
     Raises
     ------
     StoreError
-        If the folder holds something else, or cannot be made.
+        If the folder holds other files, or cannot be made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with created(f"{folder}/whales") as store:
+    ...         store.version("recordings")
+    0
     """
     folder = Path(folder)
     is_new = not folder.is_dir() or not any(folder.iterdir())
@@ -87,7 +111,7 @@ def created(folder: str | os.PathLike[str]) -> Iterator[Store]:
         if is_new and not any(folder.glob("*/embeddings_*")):
             _empty(folder)
             for path in parents:
-                with suppress(OSError):  # something else was put there
+                with suppress(OSError):  # another program has put a file there
                     path.rmdir()
         raise
 

@@ -24,11 +24,28 @@ from collections.abc import Iterable
 
 
 class PseudorcaError(Exception):
-    """Base of all errors that a user can cause and mend."""
+    """Base of all errors that a user can cause and correct.
+
+    Examples
+    --------
+    >>> issubclass(AudioError, PseudorcaError)
+    True
+    """
 
 
 class AudioError(PseudorcaError):
-    """A file or waveform that cannot be read or used. ``reason`` is a short, stable phrase."""
+    """A file or waveform that cannot be read or used.
+
+    Parameters
+    ----------
+    reason : str, a short, stable phrase
+    detail : str, what exactly was wrong; may be empty
+
+    Examples
+    --------
+    >>> str(AudioError("empty file", "0 bytes"))
+    'empty file: 0 bytes'
+    """
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -76,7 +93,18 @@ class SimulationError(PseudorcaError):
 
 
 class MissingExtraError(PseudorcaError):
-    """An optional dependency that is not installed."""
+    """An optional dependency that is not installed.
+
+    Parameters
+    ----------
+    package : str, the package that is missing
+    extra : str, the extra of pseudorca that installs the package
+
+    Examples
+    --------
+    >>> str(MissingExtraError("librosa", "classic"))
+    "librosa is not installed. Install it with: pip install 'pseudorca[classic]'"
+    """
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
@@ -89,7 +117,24 @@ class MissingExtraError(PseudorcaError):
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str], *, shown: int = 40) -> str:
-    """Word the complaint about an unknown name: the closest match first, then some valid ones."""
+    """Write the message for an unknown name: the closest match first, then some valid names.
+
+    Parameters
+    ----------
+    kind : str, what the name stands for, such as ``band``
+    name : str, the unknown name
+    valid : iterable of str, the valid names
+    shown : int, most valid names that are listed; 0 lists none
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> unknown_name("band", "16", ["16k", "48k"])
+    "unknown band '16'. Did you mean '16k'? Known: 16k, 48k."
+    """
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f" Did you mean {close[0]!r}?" if close else ""

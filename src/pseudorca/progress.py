@@ -1,7 +1,7 @@
-"""How far a long step is: the callable that stages take, and the bar that a terminal or notebook shows.
+"""The progress of a long step: the callable that stages take, and the bar in a terminal or notebook.
 
-A stage takes a :data:`Progress`, or None to tell nobody. The front door takes a
-:data:`ProgressChoice`, and shows a bar by itself.
+A stage takes a :data:`Progress` or None; None reports no progress. The front door takes a
+:data:`ProgressChoice`. The front door shows a bar by default.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import Literal
 
 Progress = Callable[[int, int], None]
-"""Takes how much is done and how much there is in all."""
+"""Called with the number of items that are done and the number of all items."""
 
 ProgressChoice = Progress | Literal[False] | None
-"""None: a bar in a terminal or a notebook; False: nothing; a callable: it gets the numbers."""
+"""None: a bar in a terminal or a notebook; False: nothing; a callable is called with the numbers."""
 
 
 @contextmanager
 def shown_progress(progress: ProgressChoice, text: str) -> Iterator[Progress]:
-    """Follow a step as a caller chose.
+    """Report the progress of a step in the way that the caller chose.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ def shown_progress(progress: ProgressChoice, text: str) -> Iterator[Progress]:
         with progress_bar(text) as update:
             yield update
     else:
-        yield progress or _nobody
+        yield progress or _no_progress
 
 
 @contextmanager
 def progress_bar(text: str) -> Iterator[Progress]:
     """Show a bar on stderr (in a notebook, below the cell) until the step is done.
 
-    Where stderr is neither a terminal nor a notebook, nothing is shown.
+    Nothing is shown if stderr is neither a terminal nor a notebook.
 
     Parameters
     ----------
@@ -54,6 +54,11 @@ def progress_bar(text: str) -> Iterator[Progress]:
     Yields
     ------
     callable (done, total) that moves the bar
+
+    Examples
+    --------
+    >>> with progress_bar("Counting") as update:
+    ...     update(1, 2)
     """
     import rich.progress
     from rich.console import Console
@@ -77,5 +82,5 @@ def progress_bar(text: str) -> Iterator[Progress]:
         yield update
 
 
-def _nobody(done: int, total: int) -> None:
-    """Take the numbers and tell nobody."""
+def _no_progress(done: int, total: int) -> None:
+    """Show nothing."""

@@ -1,7 +1,7 @@
-"""What the results of all verbs share: a summary in words, a main table, and JSON values.
+"""The base class of the results of all verbs: a summary in words, a main table, and JSON values.
 
-A result is a small frozen dataclass in the module of its stage. It holds what the stage found, with
-pandas tables where there are many rows. This module knows no table and no stage.
+A result is a small frozen dataclass in the module of its stage. Results with many rows are pandas
+tables. This module knows no table and no stage.
 """
 
 from abc import ABC, abstractmethod
@@ -60,7 +60,7 @@ class Result(ABC):
         """
 
     def main_table(self) -> "pd.DataFrame | None":
-        """The table that answers the question of the verb; None where there is none.
+        """The table that answers the question of the verb; None if a result has no table.
 
         Returns
         -------
@@ -85,7 +85,7 @@ class Result(ABC):
 
 
 def attention(n_problems: int, notices: Sequence[str] = ()) -> str:
-    """Say where a result holds problems and notices.
+    """Count the problems and notices of a result, and name their attributes.
 
     Parameters
     ----------
@@ -104,8 +104,8 @@ def attention(n_problems: int, notices: Sequence[str] = ()) -> str:
     'No problems.'
     """
     problems = f"{plural(n_problems, 'problem')} (see .problems)" if n_problems else "No problems"
-    told = f", {plural(len(notices), 'notice')} (see .notices)" if notices else ""
-    return f"{problems}{told}."
+    counted_notices = f", {plural(len(notices), 'notice')} (see .notices)" if notices else ""
+    return f"{problems}{counted_notices}."
 
 
 def counted(counts: "dict[str, int]") -> str:

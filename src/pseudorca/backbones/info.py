@@ -1,4 +1,4 @@
-"""What is known of a network before it is built, and what a registry entry can do."""
+"""The facts about a network before it is built, and the protocol of a registry entry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,13 +16,27 @@ UNTRAINED: Final = "UNTRAINED"
 
 
 def is_non_commercial(licence: str) -> bool:
-    """Whether a licence forbids commercial use, as Creative Commons' NC does."""
+    """Return whether a licence forbids commercial use, such as NC of Creative Commons.
+
+    Parameters
+    ----------
+    licence : str
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_non_commercial("CC BY-NC-SA 4.0"), is_non_commercial("MIT")
+    (True, False)
+    """
     return "-NC" in licence.upper()
 
 
 @dataclass(frozen=True, kw_only=True)
 class OfficialWeights:
-    """One published set of weights; of a network on pictures, also those it was trained on."""
+    """One published set of weights. For networks on pictures, also the pictures of the training."""
 
     name: str
     url: str
@@ -31,42 +45,42 @@ class OfficialWeights:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     sha256: str | None = None
-    """Of the file, or how it begins; None where it was not published."""
+    """SHA-256 of the file, or its beginning; None if no hash was published."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneInfo:
-    """What is known of a network before it is built; figures are those of its default weights."""
+    """The facts about a network before it is built. Numbers are those of its default weights."""
 
     name: str
     family: str
     licence: str
     source: str
     n_parameters: int | None
-    weights: tuple[OfficialWeights, ...]  # the default first; empty where there is no download
+    weights: tuple[OfficialWeights, ...]  # the default is first; empty without a download
     input_size: InputSize | None = None
-    """Of pictures; None: the network takes sound."""
+    """Size of pictures in pixels; None: the network takes sound."""
     embedding_size: int | None = None
-    """None: known once it is built."""
+    """None: known only after building."""
     front_end: str | None = None
-    """The only front end that makes what the network takes; None: any that draws pictures."""
+    """The only front end for the network; None: any front end that draws pictures."""
     front_end_settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of that front end, as the network was trained with."""
+    """Settings of this front end in the training of the network."""
     extra: str | None = None
-    """What has to be installed: ``pip install 'pseudorca[EXTRA]'``."""
+    """The extra to install: ``pip install 'pseudorca[EXTRA]'``."""
     version: int = 1
-    """Of a network's code in this package: another gives other embeddings from the same weights."""
+    """Version of the code of the network: another version gives other embeddings with equal weights."""
 
 
 class Spec(Protocol):
-    """A registry entry. Another kind of network is another class with these three."""
+    """A registry entry. Every kind of network is a class with these three members."""
 
     @property
     def info(self) -> BackboneInfo:
-        """What is known before building."""
+        """The facts about the network."""
 
     def load(self, weights: str | Path, layer: str | None) -> Backbone:
-        """Build the network and load its weights; see :func:`load_backbone`."""
+        """Build the network and load its weights. See :func:`load_backbone`."""
 
     def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:
-        """Build the network that was described, with the tensors that were saved."""
+        """Build the network of a description, with saved tensors."""

@@ -1,10 +1,9 @@
 """A frozen pretrained network without its classifier: pictures or sound in, embeddings out.
 
-:class:`Backbone` is what every network of the registry is, whatever runs it: a torch module with a
-name, an ``embedding_size``, a ``weights_hash``, a ``licence`` and a ``source``, a ``description()``
-and tensors that rebuild it, and ``__call__`` from a batch of network inputs to a batch of vectors.
-The class itself takes pictures; :class:`SoundBackbone` takes what the network's own front end makes
-of sound.
+Every network of the registry is a :class:`Backbone`: a torch module with a name, an
+``embedding_size``, a ``weights_hash``, a ``licence`` and a ``source``. Its ``description()`` and its
+tensors rebuild the network. A call turns a batch of inputs into a batch of vectors. The class itself
+takes pictures. :class:`SoundBackbone` takes windows from the front end of the network.
 """
 
 import copy
@@ -22,26 +21,42 @@ from pseudorca.errors import BackboneError
 InputSize = int | tuple[int, int | None]
 """Pixels of a square picture, or its height and width; a width of None stands for any."""
 
-# Counters, and constants that tracing adds to a cut network: in state dicts, without being weights.
+# Entries of state dicts that are not weights: counters, and constants from the tracing of a cut.
 NOT_WEIGHTS = re.compile(r"num_batches_tracked$|_tensor_constant\d+$")
 
 _WINDOWS_PER_PASS = 64
 
 
 class Backbone(nn.Module):
-    """A frozen pretrained network without its classifier; made by :func:`load_backbone`.
+    """A frozen pretrained network without its classifier. :func:`load_backbone` makes a backbone.
 
     Its attributes are those of :meth:`description`: ``name``, ``layer``, ``input_size`` (pixels,
     see :attr:`input_shape`), ``embedding_size``, ``weights_hash``, ``weights_source``, ``licence``,
     ``source``.
+
+    Parameters
+    ----------
+    network : nn.Module, without its classifier
+    description : mapping, as :meth:`description` returns
+
+    Examples
+    --------
+    >>> description = {
+    ...     "name": "toy", "version": 1, "layer": None, "embedding_size": 4, "pooled_axes": [2, 3],
+    ...     "weights_source": "random", "licence": "MIT", "source": "here", "input_size": 8,
+    ...     "mean": [0.5] * 3, "std": [0.5] * 3,
+    ... }
+    >>> backbone = Backbone(nn.Conv2d(3, 4, 1), description)
+    >>> backbone(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)).shape
+    torch.Size([2, 4])
     """
 
     mean: Tensor
     std: Tensor
     cpu_only: ClassVar[bool] = False
-    """Whether what runs the network knows no other device."""
+    """Whether the network can run on the CPU only."""
     front_end_settings: Mapping[str, Any] = MappingProxyType({})
-    """Settings that the weights bring for their front end, where the registry cannot know them."""
+    """Settings of the front end from the weights, if the registry does not know the settings."""
 
     def __init__(self, network: nn.Module, description: Mapping[str, Any]) -> None:
         super().__init__()
@@ -65,12 +80,12 @@ class Backbone(nn.Module):
 
     @property
     def input_shape(self) -> tuple[int, int | None]:
-        """Height and width of the pictures that the network takes; a width of None is any."""
+        """Height and width of the pictures in pixels. A width of None stands for any width."""
         return shape_of(self.input_size)
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 over the tensors in use, as they are now: names, types, shapes and bytes."""
+        """SHA-256 of the present tensors: names, types, shapes and bytes."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.network.state_dict().items()):
             if not NOT_WEIGHTS.search(name):
@@ -79,16 +94,30 @@ class Backbone(nn.Module):
         return digest.hexdigest()
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode, whatever is asked.
+        """Stay in evaluation mode, whatever the argument is.
 
-        A training loop asks every module. Statistics of a few clips of one recorder would then
-        replace those of the pretrained network, and an embedding would depend on its neighbours in
-        the batch. Gradients need no training mode.
+        A training loop calls this method of every module. In training mode, the statistics of a few
+        clips of one recorder would replace the statistics of the pretrained network, and an embedding
+        would depend on the other clips of the batch. Gradients do not need training mode.
         """
         return super().train(False)
 
     def normalise(self, inputs: Tensor) -> Tensor:
-        """Scale uint8 pictures [shape=(n, 3, height, width)] as the weights' authors did."""
+        """Scale pictures like the authors of the weights.
+
+        Parameters
+        ----------
+        inputs : Tensor [shape=(n, 3, height, width)], uint8
+
+        Returns
+        -------
+        Tensor [shape=(n, 3, height, width)], of the type of the network's parameters
+
+        Raises
+        ------
+        BackboneError
+            If the type or the shape does not fit.
+        """
         height, width = self.input_shape
         got = tuple(inputs.shape)
         expected = (len(inputs), 3, height, width if width is not None else got[-1])
@@ -102,31 +131,44 @@ class Backbone(nn.Module):
         return scaled.to(next(self.network.parameters()).dtype)
 
     def embed(self, normalised: Tensor) -> Tensor:
-        """Embed what :meth:`normalise` made; gradients flow back to it."""
+        """Embed the result of :meth:`normalise` -> float32 [shape=(n, embedding_size)].
+
+        Gradients flow back to the input.
+        """
         features = self.network(normalised)
         features = features if self.layer is None else features["features"]
         pooled: Tensor = features.mean(self.pooled_axes) if self.pooled_axes else features
         return pooled.float()
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Embed a batch of what the network takes [shape=(n, ...)] -> float32 [(n, embedding_size)].
+        """Embed a batch of inputs.
 
-        Pictures are uint8 [shape=(n, 3, height, width)]; for sound see :class:`SoundBackbone`.
+        Parameters
+        ----------
+        inputs : Tensor [shape=(n, ...)]
+            Pictures are uint8 [shape=(n, 3, height, width)]. For sound see :class:`SoundBackbone`.
+
+        Returns
+        -------
+        Tensor [shape=(n, embedding_size)], float32
+
+        Raises
+        ------
+        BackboneError
+            If the type or the shape of the inputs does not fit.
         """
         return self.embed(self.normalise(inputs))
 
     def description(self) -> dict[str, Any]:
-        """Describe the backbone in JSON's terms, for :func:`backbone_from_description`."""
-        told = [
-            "name",
-            "version",
-            "layer",
-            "embedding_size",
-            "pooled_axes",
-            "weights_hash",
-        ]
-        told += ["weights_source", "licence", "source"]
-        described = {key: getattr(self, key) for key in told} | self._input_description()
+        """Describe the backbone for :func:`backbone_from_description`.
+
+        Returns
+        -------
+        dict of JSON values
+        """
+        keys = "name version layer embedding_size pooled_axes weights_hash weights_source".split()
+        keys += ["licence", "source"]
+        described = {key: getattr(self, key) for key in keys} | self._input_description()
         return copy.deepcopy(described)
 
     def _input_description(self) -> dict[str, Any]:
@@ -134,18 +176,18 @@ class Backbone(nn.Module):
 
 
 class SoundBackbone(Backbone):
-    """A network on sound: a clip is one or more windows, and its vector the mean of theirs."""
+    """A network on sound. The vector of a clip is the mean over the windows of the clip."""
 
     def _describe_input(self, description: Mapping[str, Any]) -> None:
         self.window_shape: list[int | None] = list(description["window_shape"])
-        """Of one window, as the front end makes it; None stands for any number."""
+        """Shape of one window of the front end. None stands for any number."""
 
     def normalise(self, inputs: Tensor) -> Tensor:
-        """Check windows [shape=(n, n_windows, *window_shape)], float32, of n clips."""
+        """Check the windows [shape=(n, n_windows, *window_shape)], float32, of n clips."""
         got = tuple(inputs.shape)
         fits = len(got) == 2 + len(self.window_shape) and all(
-            wanted in (None, found)
-            for wanted, found in zip(self.window_shape, got[2:], strict=True)
+            expected in (None, size)
+            for expected, size in zip(self.window_shape, got[2:], strict=True)
         )
         if inputs.dtype != torch.float32 or not fits:
             shape = ", ".join("any" if n is None else str(n) for n in self.window_shape)
@@ -156,7 +198,10 @@ class SoundBackbone(Backbone):
         return inputs
 
     def embed(self, normalised: Tensor) -> Tensor:
-        """Embed the windows of n clips, averaged; gradients flow back to them."""
+        """Embed the windows of n clips, and average over the windows -> [shape=(n, embedding_size)].
+
+        Gradients flow back to the windows.
+        """
         n, n_windows = normalised.shape[:2]
         parts = torch.split(normalised.flatten(0, 1), _WINDOWS_PER_PASS)
         vectors = torch.cat([super(SoundBackbone, self).embed(part) for part in parts])
@@ -167,14 +212,42 @@ class SoundBackbone(Backbone):
         return {"window_shape": self.window_shape}
 
 
-def input_size_of(told: Any) -> InputSize:
-    """An input size as JSON gives it back."""
-    if isinstance(told, int):
-        return told
-    height, width = told
+def input_size_of(value: Any) -> InputSize:
+    """Convert the JSON value of an input size.
+
+    Parameters
+    ----------
+    value : int, or list of two
+
+    Returns
+    -------
+    int, or tuple (height, width) in pixels
+
+    Examples
+    --------
+    >>> input_size_of([128, None])
+    (128, None)
+    """
+    if isinstance(value, int):
+        return value
+    height, width = value
     return height, width
 
 
 def shape_of(size: InputSize) -> tuple[int, int | None]:
-    """Height and width of an input size."""
+    """Return the height and the width of an input size.
+
+    Parameters
+    ----------
+    size : int, or tuple (height, width) in pixels
+
+    Returns
+    -------
+    (height, width); a width of None stands for any width
+
+    Examples
+    --------
+    >>> shape_of(224), shape_of((128, None))
+    ((224, 224), (128, None))
+    """
     return (size, size) if isinstance(size, int) else size

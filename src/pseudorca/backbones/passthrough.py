@@ -1,4 +1,4 @@
-"""Classic features by the name of a network: their front end does all the work, nothing is loaded."""
+"""Classic features as a backbone: the front end computes the features, and no network is loaded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +17,12 @@ _NEED_LIBROSA = ("mfcc", "mfcc_frames", "lpc")
 
 @dataclass(frozen=True)
 class ClassicSpec:
-    """Features without a network: the backbone passes their vectors on."""
+    """A registry entry for classic features. The backbone returns the vectors of the front end."""
 
     info: BackboneInfo
 
     def load(self, weights: str | Path, layer: str | None) -> SoundBackbone:
+        """Build the backbone. Weights and layers are refused."""
         if str(weights) != "official" or layer is not None:
             raise BackboneError(
                 f"{self.info.name} is no network: it has neither weights nor layers. Leave out "
@@ -34,11 +35,17 @@ class ClassicSpec:
         return SoundBackbone(nn.Identity(), description | {"source": self.info.source})
 
     def rebuild(self, description: Mapping[str, Any], state: StateDict) -> SoundBackbone:
+        """Build the backbone of a description."""
         return SoundBackbone(nn.Identity(), description)
 
 
 def specs() -> list[ClassicSpec]:
-    """An entry per kind of features."""
+    """Return an entry per kind of features.
+
+    Returns
+    -------
+    list of ClassicSpec
+    """
     return [
         ClassicSpec(
             BackboneInfo(

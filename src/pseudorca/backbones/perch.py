@@ -11,7 +11,12 @@ RATE, WINDOW_S = 32_000, 5.0
 
 
 def specs() -> list[TFLiteSpec]:
-    """The one entry."""
+    """Return the only entry of this module.
+
+    Returns
+    -------
+    list of registry entries
+    """
     info = BackboneInfo(
         name="perch",
         family="Perch",

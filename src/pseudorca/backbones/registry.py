@@ -1,4 +1,4 @@
-"""The registry of pretrained networks, by name; a name with a colon asks a library for its network."""
+"""The registry of pretrained networks by name. A name with a colon is a network of another library."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,19 +36,42 @@ _LIBRARIES: dict[str, Callable[[str], Spec]] = {
 
 
 def backbone_names() -> list[str]:
-    """List the networks of the registry; those of timm and transformers are named by prefix."""
+    """List the networks of the registry. Networks of timm and transformers are not listed.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> "pseudorca_small" in backbone_names()
+    True
+    """
     return sorted(_REGISTRY)
 
 
 def backbone_info(name: str) -> BackboneInfo:
-    """Tell what is known of a network, without building it.
+    """Return the facts about a network without building the network.
+
+    Parameters
+    ----------
+    name : str, see :func:`load_backbone`
+
+    Returns
+    -------
+    BackboneInfo
 
     Raises
     ------
     BackboneError
-        If it is unknown.
+        If the network is unknown.
     MissingExtraError
-        If the library that knows it is not installed.
+        If the library of the network is not installed.
+
+    Examples
+    --------
+    >>> backbone_info("vggish").embedding_size
+    128
     """
     return find(name).info
 
@@ -56,7 +79,7 @@ def backbone_info(name: str) -> BackboneInfo:
 def load_backbone(
     name: str, *, weights: str | Path = "official", layer: str | None = None
 ) -> Backbone:
-    """Build a network, load its weights, leave out what follows the embedding, and freeze it.
+    """Build a network, load its weights, remove the layers after the embedding, and freeze the rest.
 
     Parameters
     ----------
@@ -64,15 +87,16 @@ def load_backbone(
         One of :func:`backbone_names`; ``timm:NAME`` for any network of timm;
         ``transformers:NAME`` for an audio network on the Hugging Face hub
     weights : str or Path
-        "official": ``IMAGENET1K_V1``, or the network's first set where that was never published
-        (of ``pseudorca_small``: the file that comes with the package, without any download);
-        another official set by name, such as ``IMAGENET1K_V2``; or a local file: of tensors
-        (``.safetensors``, or ``.pt``/``.pth`` read without running code), for any number of
-        classes, or ``.tflite``; of ``transformers:`` the folder of a checkpoint. A file with an
-        official file's name is taken for that set, any other for one with the default input.
+        "official": ``IMAGENET1K_V1``, or the first published set of the network. The weights of
+        ``pseudorca_small`` are part of the package, and nothing is downloaded. The name of another
+        official set, such as ``IMAGENET1K_V2``. Or a local file: tensors for any number of classes
+        (``.safetensors``, or ``.pt``/``.pth`` without running code), or ``.tflite``; for
+        ``transformers:`` the folder of a checkpoint. A file with the name of an official file is
+        treated as this official set. Any other file has the default input.
     layer : str, optional
-        Cut after this layer (torchvision's node names: ``layer3``, ``features.4``) and average
-        over space or tokens. By default the embedding is the input of the last layer.
+        The network is cut after this layer (node names of torchvision: ``layer3``, ``features.4``),
+        and the output is averaged over space or tokens. By default the embedding is the input of
+        the last layer.
 
     Returns
     -------
@@ -81,26 +105,47 @@ def load_backbone(
     Raises
     ------
     BackboneError
-        If the network, weights or layer are unknown, the download fails, or the weights lack a
-        tensor of the layers kept, or hold one of another shape, unknown, or not finite.
+        If the network, the weights or the layer are unknown, the download fails, or a tensor is
+        missing, unknown, not finite or of another shape.
     MissingExtraError
-        If what runs the network is not installed.
+        If a package of the network is not installed.
+
+    Examples
+    --------
+    >>> load_backbone("pseudorca_small").embedding_size
+    1024
     """
     return find(name).load(weights, layer)
 
 
 def backbone_from_description(description: Mapping[str, Any], state_dict: StateDict) -> Backbone:
-    """Rebuild a backbone from its ``description()`` and ``state_dict()``, without any download.
+    """Rebuild a backbone from its ``description()`` and ``state_dict()``, without a download.
+
+    Parameters
+    ----------
+    description : mapping
+    state_dict : mapping from name to Tensor
+
+    Returns
+    -------
+    Backbone
 
     Raises
     ------
     BackboneError
-        If a tensor is missing, unknown or of another shape, or the tensors are not those described.
+        If a tensor is missing, unknown or of another shape, or the hash of the tensors is another.
     MissingExtraError
-        If what runs the network is not installed.
+        If a package of the network is not installed.
+
+    Examples
+    --------
+    >>> backbone = load_backbone("pseudorca_small")
+    >>> rebuilt = backbone_from_description(backbone.description(), backbone.state_dict())
+    >>> rebuilt.weights_hash == backbone.weights_hash
+    True
     """
     try:
-        name, told_hash = description["name"], description["weights_hash"]
+        name, saved_hash = description["name"], description["weights_hash"]
         spec = find(name)
         if (version := description["version"]) != spec.info.version:
             raise BackboneError(
@@ -108,22 +153,42 @@ def backbone_from_description(description: Mapping[str, Any], state_dict: StateD
                 f"{spec.info.version}, which gives other embeddings. Run pseudorca embed again, "
                 "then train."
             )
-        # In memory of their own, as when they were first loaded: the last digit of a convolution
-        # depends on how its tensors are aligned.
+        # The tensors are copied into new memory, as in the first loading: the last digit of a
+        # convolution depends on the alignment of its tensors.
         backbone = spec.rebuild(description, {key: t.clone() for key, t in state_dict.items()})
     except KeyError as error:
         raise BackboneError(f"the description of the backbone has no entry {error}.") from None
-    if backbone.weights_hash != told_hash:
+    if backbone.weights_hash != saved_hash:
         raise BackboneError(
             f"the saved tensors of {name} are not those described: SHA-256 begins "
-            f"{backbone.weights_hash[:12]}, expected {told_hash[:12]}. Save both together."
+            f"{backbone.weights_hash[:12]}, expected {saved_hash[:12]}. Save both together."
         )
-    tensors = list(backbone.state_dict().values())  # none of classic features
-    return backbone.to(tensors[0].device) if tensors else backbone  # the normalisation joins them
+    tensors = list(backbone.state_dict().values())  # empty for classic features
+    # The normalisation moves to the device of the tensors.
+    return backbone.to(tensors[0].device) if tensors else backbone
 
 
 def find(name: str) -> Spec:
-    """The entry of a network."""
+    """Return the registry entry of a network.
+
+    Parameters
+    ----------
+    name : str, see :func:`load_backbone`
+
+    Returns
+    -------
+    Spec
+
+    Raises
+    ------
+    BackboneError, MissingExtraError
+        As :func:`backbone_info`.
+
+    Examples
+    --------
+    >>> find("vggish").info.family
+    'VGGish'
+    """
     library, colon, inside = name.partition(":")
     if colon and library in _LIBRARIES:
         return _LIBRARIES[library](inside)

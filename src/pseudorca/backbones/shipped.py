@@ -1,4 +1,4 @@
-"""The network in the box: its weights come with the package."""
+"""The registry entry of the network whose weights are part of the package."""
 
 from dataclasses import replace
 
@@ -22,7 +22,12 @@ _SHIPPED = OfficialWeights(
 
 
 def specs() -> list[TorchSpec]:
-    """The one entry."""
+    """Return the only entry of this module.
+
+    Returns
+    -------
+    list of registry entries
+    """
     info = BackboneInfo(
         name="pseudorca_small",
         family="pseudorca",

@@ -1,8 +1,9 @@
-"""The network in the box: a small convolutional network for spectrograms of marine sound.
+"""The network of the package: a small convolutional network for spectrograms of marine sound.
 
 In: pictures of the common front end in grey, 256 levels over a stated range of decibels, of any
-width. Out: an embedding that keeps where in frequency a sound was, and not when. It is trained by
-``training/train_network.py`` on simulated sound alone; ``docs/model-cards`` says how well it does.
+width. Out: an embedding that keeps the frequency of a sound and not its time. The program
+``training/train_network.py`` trains the network on simulated sound only. ``docs/model-cards`` gives
+the results.
 """
 
 import math
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 FRONT_END: Final[Mapping[str, Any]] = {"colours": "grey", "spread": "range"}
-"""Settings of the common front end that differ from its own: what the network was trained on."""
+"""Settings of the common front end that differ from its defaults, as in the training."""
 
 WEIGHTS: Final = Path(__file__).parent / "network_in_the_box" / "pseudorca_small.safetensors"
 WEIGHTS_SHA256: Final = "70ad1508f7d76c4610617032f33d6882f2c2f4ffbe5ca6a51888cf380da4bb65"
@@ -24,7 +25,7 @@ VERSION: Final = 4  # 1 did not whiten the levels, 2 pooled otherwise, 3 was tra
 N_MEMBERS: Final = 1  # networks side by side in the file
 N_PARAMETERS: Final = 282_752
 N_ROWS: Final = 128
-RANGE_DB: Final = 80.0  # what 256 grey levels span
+RANGE_DB: Final = 80.0  # range of the 256 grey levels
 FMIN_HZ: Final = 100.0  # bottom of every band
 FLOOR_DB: Final = 45.0  # below the root mean square
 
@@ -36,22 +37,34 @@ class NetworkConfig:
     widths: tuple[int, ...] = (16, 32, 64, 128)
     """Channels after each halving of both axes."""
     n_deep: int = 2
-    """Of the last so many widths, each has one more convolution."""
+    """Number of the last widths that have one more convolution."""
     n_bands: int = 8
-    """Frequency bands that the embedding keeps apart."""
+    """Frequency bands that are separate in the embedding."""
     fmax_hz: float = 15_040.0
     """Top of the pictures' band."""
 
     @property
     def embedding_size(self) -> int:
+        """Dimensions of the embedding."""
         return self.widths[-1] * self.n_bands
 
 
 class SmallNetwork(nn.Module):
-    """Whitened levels with a frequency coordinate, through four halvings; see the module.
+    """Whitened levels and a frequency coordinate, through four convolutions that halve both axes.
 
-    Averaged over time in ``n_bands`` bands of frequency, and the square root taken: it keeps the
-    few loudest features from deciding how far two clips are apart.
+    The maps are averaged over time in ``n_bands`` bands of frequency. Then the square root is taken,
+    so that a few large features do not dominate the distance of two clips.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    n_outputs : int, outputs of the head of the training
+
+    Examples
+    --------
+    >>> network = SmallNetwork(NetworkConfig()).eval()
+    >>> network.pool(network.maps(torch.zeros(2, 3, 128, 64))).shape
+    torch.Size([2, 1024])
     """
 
     def __init__(self, config: NetworkConfig, n_outputs: int = 1) -> None:
@@ -78,7 +91,9 @@ class SmallNetwork(nn.Module):
         """Embedding [shape=(n, embedding_size)] of feature maps."""
         n, channels, rows, frames = maps.shape
         bands = maps.view(n, channels, self.config.n_bands, rows // self.config.n_bands, frames)
-        return (bands.mean((3, 4)) + 1e-6).sqrt().flatten(1)  # a slope at nothing, too
+        return (
+            (bands.mean((3, 4)) + 1e-6).sqrt().flatten(1)
+        )  # the offset keeps the slope at 0 finite
 
     def forward(self, pictures: Tensor) -> Tensor:
         output: Tensor = self.head(self.pool(self.maps(pictures)))
@@ -86,13 +101,19 @@ class SmallNetwork(nn.Module):
 
 
 class SideBySide(nn.Module):
-    """Several networks of one shape, their embeddings one after the other."""
+    """Several networks of one shape, whose embeddings are concatenated.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    n_members : int
+    """
 
     def __init__(self, config: NetworkConfig, n_members: int) -> None:
         super().__init__()
         self.members = nn.ModuleList(SmallNetwork(config) for _ in range(n_members))
         for member in self.members:
-            member.head = nn.Identity()  # it served training only
+            member.head = nn.Identity()  # the head is for training only
         self.head = nn.Linear(n_members * config.embedding_size, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -101,18 +122,47 @@ class SideBySide(nn.Module):
 
 
 def row_centres_hz(n_rows: int, fmax_hz: float) -> Tensor:
-    """Of the rows of the common front end's pictures, from top to bottom."""
+    """Return the centre frequencies of the rows of a picture, from top to bottom.
+
+    Parameters
+    ----------
+    n_rows : int
+    fmax_hz : float, top of the band
+
+    Returns
+    -------
+    Tensor [shape=(n_rows,)], Hz
+
+    Examples
+    --------
+    >>> row_centres_hz(2, 15_040.0).round().tolist()
+    [5130.0, 1460.0]
+    """
     top, bottom = (2595.0 * math.log10(1.0 + hz / 700.0) for hz in (fmax_hz, FMIN_HZ))
     mel = torch.linspace(top, bottom, n_rows + 2)[1:-1]
     return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
 
 
 def whitened(grey: Tensor, fmax_hz: float = NetworkConfig.fmax_hz) -> Tensor:
-    """Decibels about the clip's root mean square, after a pre-emphasis, of pictures in [0, 1].
+    """Convert pictures to decibels relative to the root mean square of the clip, after a pre-emphasis.
 
-    Noise of the sea and of tapes falls with frequency. As it is, it would decide what loud means;
-    a rise by 6 dB an octave, and rows weighed by their bandwidth, leave that to the rest. Levels
-    far below, and rows that the recording does not reach, end in a soft floor.
+    Background noise and tape noise fall with frequency, and would dominate the mean level. A rise of
+    6 dB per octave, and weights of rows by bandwidth, remove this effect. Levels far below the mean,
+    and rows that the recording does not reach, end in a soft floor.
+
+    Parameters
+    ----------
+    grey : Tensor [shape=(n, 1, n_rows, n_frames)], in [0, 1]
+    fmax_hz : float, top of the band
+
+    Returns
+    -------
+    Tensor of the same shape, dB
+
+    Examples
+    --------
+    >>> whitened(torch.zeros(1, 1, 4, 2)).unique().tolist()
+    [-45.0]
     """
     hz = row_centres_hz(grey.shape[2], fmax_hz).to(grey)
     emphasis_db = 20.0 * torch.log10(hz / 1000.0) + 10.0 * torch.log10(1.0 + hz / 700.0)
@@ -125,7 +175,12 @@ def whitened(grey: Tensor, fmax_hz: float = NetworkConfig.fmax_hz) -> Tensor:
 
 
 def build() -> nn.Module:
-    """The network that is shipped, without its weights."""
+    """Build the network of the package, without its weights.
+
+    Returns
+    -------
+    nn.Module
+    """
     return SideBySide(NetworkConfig(), N_MEMBERS)
 
 
@@ -138,7 +193,7 @@ def _convolution(before: int, after: int, *, stride: int = 1, kernel: int = 3) -
 
 
 class _Residual(nn.Module):
-    """``relu(x + f(x))`` with one convolution: depth for little time."""
+    """``relu(x + f(x))`` with one convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

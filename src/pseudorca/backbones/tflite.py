@@ -1,8 +1,7 @@
 """Networks in TFLite files, run by LiteRT on the CPU: samples in, embeddings out.
 
-A file gives the scores of its classes; the embedding is the tensor before. So the file's list of
-outputs is turned to that tensor as the file is loaded, and nothing else is changed: the runtime
-does what it does for anybody, less the last layer.
+The output of a file is the scores of its classes. The embedding is the input of the last layer. The
+list of outputs is changed to this tensor when the file is loaded. Nothing else changes.
 """
 
 import hashlib
@@ -27,10 +26,15 @@ _SUFFIX = ".tflite"
 
 
 class TFLiteNetwork(nn.Module):
-    """A TFLite file as a module: windows [shape=(n, n_samples)] to vectors, one after the other.
+    """A TFLite file as a module: windows [shape=(n, n_samples)] -> vectors, one after the other.
 
-    The file's bytes are its only tensor, so that they travel with a saved classifier, and to other
+    The bytes of the file are the only tensor, so they are saved with a classifier and sent to other
     processes. The runtime is set up once per process and file, at the first window.
+
+    Parameters
+    ----------
+    file : Tensor [shape=(n_bytes,)], uint8
+    embedding_size : int
     """
 
     file: Tensor
@@ -42,7 +46,7 @@ class TFLiteNetwork(nn.Module):
         self.sha256 = hashlib.sha256(self.content()).hexdigest()
 
     def content(self) -> bytes:
-        """The file."""
+        """Return the bytes of the file."""
         return self.file.numpy().tobytes()
 
     def forward(self, windows: Tensor) -> Tensor:
@@ -68,12 +72,12 @@ class TFLiteSpec:
     """A registry entry for a TFLite file."""
 
     info: BackboneInfo
-    n_samples: int  # of one window
-    local: OfficialWeights  # what a local file is taken for, unless it has an official file's name
+    n_samples: int  # samples of one window
+    local: OfficialWeights  # the facts about a local file without an official name
     fetch: Callable[[OfficialWeights], Path] = field(default=download)
 
     def load(self, weights: str | Path, layer: str | None) -> Backbone:
-        """Read the file; see :func:`load_backbone`."""
+        """Read the file. See :func:`load_backbone`."""
         name = self.info.name
         if layer is not None:
             raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
@@ -83,14 +87,14 @@ class TFLiteSpec:
             path = self.fetch(known)
         check_file(path)
         content = torch.from_numpy(np.fromfile(path, dtype=np.uint8))
-        about: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
-        about |= {"embedding_size": self.info.embedding_size, "pooled_axes": []}
-        about |= {"window_shape": [self.n_samples], "weights_source": origin}
-        about |= {"licence": known.licence, "source": self.info.source}
-        return self._backbone(about, content)
+        description: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
+        description |= {"embedding_size": self.info.embedding_size, "pooled_axes": []}
+        description |= {"window_shape": [self.n_samples], "weights_source": origin}
+        description |= {"licence": known.licence, "source": self.info.source}
+        return self._backbone(description, content)
 
     def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:
-        """Take the file from the saved tensors."""
+        """Build the network from a saved file."""
         if list(state) != ["network.file"]:
             raise BackboneError(
                 f"the saved tensors do not fit {self.info.name} as described: got "
@@ -102,9 +106,9 @@ class TFLiteSpec:
         if find_spec("ai_edge_litert") is None:
             raise MissingExtraError("ai-edge-litert", self.info.extra or "tflite")
         size = int(description["embedding_size"])
-        made = TFLiteBackbone(TFLiteNetwork(content, size), description)
-        _running(made.network).check_input((self.n_samples,), self.info.name)
-        return made
+        backbone = TFLiteBackbone(TFLiteNetwork(content, size), description)
+        _running(backbone.network).check_input((self.n_samples,), self.info.name)
+        return backbone
 
 
 class _Running:
@@ -113,12 +117,15 @@ class _Running:
     def __init__(self, content: bytes, embedding_size: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        turned = _turned_to_embedding(content, embedding_size)
-        self._interpreter = Interpreter(model_content=turned, num_threads=torch.get_num_threads())
+        model = _turned_to_embedding(content, embedding_size)
+        self._interpreter = Interpreter(model_content=model, num_threads=torch.get_num_threads())
         self._interpreter.allocate_tensors()
-        given, made = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        self._input, self._shape = given[0]["index"], tuple(given[0]["shape"].tolist())
-        self._output, (self._scale, self._zero) = made[0]["index"], made[0]["quantization"]
+        inputs, outputs = (
+            self._interpreter.get_input_details(),
+            self._interpreter.get_output_details(),
+        )
+        self._input, self._shape = inputs[0]["index"], tuple(inputs[0]["shape"].tolist())
+        self._output, (self._scale, self._zero) = outputs[0]["index"], outputs[0]["quantization"]
         self._lock = threading.Lock()
 
     def check_input(self, expected: tuple[int, ...], name: str) -> None:
@@ -132,10 +139,10 @@ class _Running:
         with self._lock:
             self._interpreter.set_tensor(self._input, window.reshape(self._shape))
             self._interpreter.invoke()
-            found = self._interpreter.get_tensor(self._output).ravel()
-        if self._scale:  # of a file whose numbers are whole ones
-            return np.asarray((found.astype(np.float32) - self._zero) * self._scale, np.float32)
-        return np.asarray(found, np.float32)
+            output = self._interpreter.get_tensor(self._output).ravel()
+        if self._scale:  # the file is quantised to integers
+            return np.asarray((output.astype(np.float32) - self._zero) * self._scale, np.float32)
+        return np.asarray(output, np.float32)
 
 
 _ALL_RUNNING: dict[str, _Running] = {}
@@ -143,7 +150,7 @@ _SETTING_UP = threading.Lock()
 
 
 def _running(network: TFLiteNetwork) -> _Running:
-    """The interpreter of a file in this process."""
+    """Return the interpreter of a file in this process."""
     with _SETTING_UP:
         if network.sha256 not in _ALL_RUNNING:
             _ALL_RUNNING[network.sha256] = _Running(network.content(), network.embedding_size)
@@ -151,10 +158,10 @@ def _running(network: TFLiteNetwork) -> _Running:
 
 
 def _turned_to_embedding(content: bytes, embedding_size: int) -> bytes:
-    """Make the embedding the file's first output.
+    """Make the embedding the first output of the file.
 
-    It is the output of that size, where the file has one; else what its last fully connected layer
-    takes.
+    The embedding is the output of the given size. If no output has this size, the embedding is the
+    input of the last fully connected layer.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -162,16 +169,16 @@ def _turned_to_embedding(content: bytes, embedding_size: int) -> bytes:
     try:
         model = schema.Model.GetRootAs(changed)
         graph = model.Subgraphs(0)
-        outputs = graph.OutputsAsNumpy()  # into the bytes themselves
+        outputs = graph.OutputsAsNumpy()  # a view of the bytes
         sizes = {int(tensor): _size(graph, tensor) for tensor in outputs}
-        told = [tensor for tensor, size in sizes.items() if size == embedding_size]
-        found = told[0] if told else _before_last_layer(schema, model, graph)
-        size = 0 if found is None else _size(graph, found)
+        of_right_size = [tensor for tensor, size in sizes.items() if size == embedding_size]
+        embedding = of_right_size[0] if of_right_size else _before_last_layer(schema, model, graph)
+        size = 0 if embedding is None else _size(graph, embedding)
         if size == embedding_size:
-            outputs[0] = found
-    except Exception as error:  # whatever a damaged file leads the reader to
+            outputs[0] = embedding
+    except Exception as error:  # a damaged file can raise any error
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise BackboneError(f"this is no TFLite file ({reason}). Give the official one.") from None
+        raise BackboneError(f"this is no TFLite file ({reason}). Give the official file.") from None
     if size != embedding_size:
         raise BackboneError(
             f"this TFLite file has no embedding of {embedding_size} numbers: its outputs have "
@@ -182,11 +189,11 @@ def _turned_to_embedding(content: bytes, embedding_size: int) -> bytes:
 
 
 def _before_last_layer(schema: Any, model: Any, graph: Any) -> int | None:
-    """The tensor that the last fully connected layer takes."""
+    """Return the input of the last fully connected layer, or None."""
     for number in reversed(range(graph.OperatorsLength())):
         operator = graph.Operators(number)
         code = model.OperatorCodes(operator.OpcodeIndex())
-        kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # older files have the latter
+        kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # of older files
         if kind == schema.BuiltinOperator.FULLY_CONNECTED:
             return int(operator.InputsAsNumpy()[0])
     return None

@@ -1,4 +1,4 @@
-"""Any network of timm, on pictures: ``timm:NAME``, without its classifier, as timm itself cuts it."""
+"""All networks of timm, on pictures: ``timm:NAME``. timm itself removes the classifier."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,23 @@ PREFIX = "timm"
 
 
 def spec(name: str) -> "TimmSpec":
-    """The entry of a network, known from timm's tables; nothing is built or downloaded."""
+    """Return the entry of a network from the tables of timm, without a download.
+
+    Parameters
+    ----------
+    name : str, name of the network in timm
+
+    Returns
+    -------
+    TimmSpec
+
+    Raises
+    ------
+    MissingExtraError
+        If timm is not installed.
+    BackboneError
+        If timm has no such network.
+    """
     if find_spec("timm") is None:
         raise MissingExtraError("timm", PREFIX)
     import timm
@@ -29,9 +45,11 @@ def spec(name: str) -> "TimmSpec":
     _, height, width = known.input_size
     size: InputSize = height if height == width else (height, width)
     licence = known.license or "unknown (see source)"
-    about: dict[str, Any] = {"input_size": size, "mean": known.mean, "std": known.std}
+    preprocessing: dict[str, Any] = {"input_size": size, "mean": known.mean, "std": known.std}
     page = f"https://huggingface.co/{known.hf_hub_id}" if known.hf_hub_id else str(known.url)
-    official = OfficialWeights(name=known.tag or "default", url=page, licence=licence, **about)
+    official = OfficialWeights(
+        name=known.tag or "default", url=page, licence=licence, **preprocessing
+    )
     info = BackboneInfo(
         name=f"{PREFIX}:{name}",
         family="timm",
@@ -44,7 +62,9 @@ def spec(name: str) -> "TimmSpec":
     )
     classifier = known.classifier or ()
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    local = OfficialWeights(name="local", url="", licence="unknown (local weights file)", **about)
+    local = OfficialWeights(
+        name="local", url="", licence="unknown (local weights file)", **preprocessing
+    )
     around = tuple(f"{head.rpartition('.')[0] or head}." for head in heads)
     return TimmSpec(info=info, local=local, heads=around)
 
@@ -62,7 +82,7 @@ class TimmSpec:
 
     info: BackboneInfo
     local: OfficialWeights
-    heads: tuple[str, ...]  # prefixes of tensors of the classifier, and of what is around it
+    heads: tuple[str, ...]  # prefixes of the tensors of the classifier and around the classifier
 
     def load(self, weights: str | Path, layer: str | None) -> Backbone:
         """Let timm download the weights, or read a local file."""
@@ -80,14 +100,18 @@ class TimmSpec:
         height, width = shape_of(known.input_size)
         with torch.no_grad():
             embedding_size = network(torch.zeros(1, 3, height, width or height)).shape[1]
-        about: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
-        about |= {"embedding_size": embedding_size, "pooled_axes": []}
-        about |= {"input_size": known.input_size, "mean": known.mean, "std": known.std}
-        about |= {"weights_source": origin, "licence": known.licence, "source": self.info.source}
-        return Backbone(network, about)
+        description: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
+        description |= {"embedding_size": embedding_size, "pooled_axes": []}
+        description |= {"input_size": known.input_size, "mean": known.mean, "std": known.std}
+        description |= {
+            "weights_source": origin,
+            "licence": known.licence,
+            "source": self.info.source,
+        }
+        return Backbone(network, description)
 
     def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:
-        """Build the network and fill it."""
+        """Build the network of a description, with saved tensors."""
         if input_size_of(description["input_size"]) != self.info.input_size:
             raise BackboneError(
                 f"{self.info.name} was saved for pictures of {description['input_size']} pixels, and "
@@ -104,12 +128,12 @@ class TimmSpec:
 
         inside = self.info.name.removeprefix(f"{PREFIX}:")
         try:
-            with torch.random.fork_rng(devices=[]):  # timm draws weights first; no seed is used up
-                made: nn.Module = timm.create_model(inside, pretrained=pretrained, num_classes=0)
-        except Exception as error:  # of the hub, the network, the disk
+            with torch.random.fork_rng(devices=[]):  # timm draws random weights first
+                network: nn.Module = timm.create_model(inside, pretrained=pretrained, num_classes=0)
+        except Exception as error:  # an error of the hub, the network or the disk
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise BackboneError(
                 f"timm cannot make {inside}: {reason.rstrip('.')}. Without internet give a local file "
                 "of its weights with --weights FILE."
             ) from None
-        return made.eval()
+        return network.eval()

@@ -1,4 +1,4 @@
-"""Networks that are torch modules built here: any function that builds one, and a file of tensors."""
+"""Registry entries of torch modules: a function that builds the network, and a file of tensors."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,11 +20,25 @@ from pseudorca.backbones.weights import (
 )
 from pseudorca.errors import BackboneError
 
-_FRAMES = 300  # of a probe, where a network takes any number
+_FRAMES = 300  # frames of a probe, for a network of any number of frames
 
 
 def download_tensors(known: OfficialWeights) -> StateDict:
-    """Read official weights, downloaded into torch's cache."""
+    """Download official weights into the cache of torch, and read them.
+
+    Parameters
+    ----------
+    known : OfficialWeights
+
+    Returns
+    -------
+    dict from name to Tensor
+
+    Raises
+    ------
+    BackboneError
+        If the download fails, or the file cannot be read.
+    """
     return read_tensors(download(known))
 
 
@@ -33,24 +47,24 @@ class TorchSpec:
     """A registry entry for a network built by a function."""
 
     info: BackboneInfo
-    local: OfficialWeights  # what a local file is taken for, unless it has an official file's name
+    local: OfficialWeights  # the facts about a local file without an official name
     build: Callable[[InputSize | None], nn.Module]  # input size -> the network
     fetch: Callable[[OfficialWeights], StateDict] = download_tensors
-    sized_by: Callable[[StateDict], int | None] = lambda state: None  # input size told by tensors
-    rename: Callable[[str], str] = str  # a file's name of a tensor -> the network's
-    unused: tuple[str, ...] = ()  # prefixes of tensors that served training only
-    has_layers: bool = True  # can be cut after an earlier layer
-    has_head: bool = True  # is built with its last layer
+    sized_by: Callable[[StateDict], int | None] = lambda state: None  # tensors -> input size
+    rename: Callable[[str], str] = str  # name of a tensor in the file -> name in the network
+    unused: tuple[str, ...] = ()  # prefixes of tensors for training only
+    has_layers: bool = True  # the network can be cut after an earlier layer
+    has_head: bool = True  # the network is built with its last layer
     window_shape: tuple[int | None, ...] | None = None
-    """Of one window of sound; None: the network takes pictures."""
+    """Shape of one window of sound; None: the network takes pictures."""
 
     def load(self, weights: str | Path, layer: str | None) -> Backbone:
-        """Build the network, fill it, leave out what follows the embedding."""
+        """Build the network, load its tensors, and remove the layers after the embedding."""
         name = self.info.name
         preset, path = choose_weights(self.info, weights, self.local)
         origin = preset.name if path is None else path.name
-        found = clean(self.fetch(preset) if path is None else read_tensors(path), origin)
-        state = {self.rename(key): tensor for key, tensor in found.items()}
+        tensors = clean(self.fetch(preset) if path is None else read_tensors(path), origin)
+        state = {self.rename(key): tensor for key, tensor in tensors.items()}
         if layer is not None and not self.has_layers:
             raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
         size = self.sized_by(state) or preset.input_size
@@ -67,11 +81,11 @@ class TorchSpec:
         description |= {"source": self.info.source}
         if self.window_shape is not None:
             return SoundBackbone(trunk, description | {"window_shape": self.window_shape})
-        about = {"input_size": size, "mean": preset.mean, "std": preset.std}
-        return Backbone(trunk, description | about)
+        preprocessing = {"input_size": size, "mean": preset.mean, "std": preset.std}
+        return Backbone(trunk, description | preprocessing)
 
     def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:
-        """Build the network that was described, and fill it."""
+        """Build the network of a description, with saved tensors."""
         name, layer = self.info.name, description["layer"]
         takes_sound = self.window_shape is not None
         size = None if takes_sound else input_size_of(description["input_size"])
@@ -84,7 +98,7 @@ class TorchSpec:
         return backbone
 
     def skeleton(self, size: InputSize | None) -> tuple[nn.Module, str | None]:
-        """Build the network without its last layer, empty -> network, that layer's name."""
+        """Build the empty network without its last layer -> network, name of the last layer."""
         with NoInitialisation():
             network = self.build(size).eval()
         return network, take_head(network) if self.has_head else None
@@ -92,7 +106,7 @@ class TorchSpec:
     def probe(
         self, trunk: nn.Module, size: InputSize | None, layer: str | None
     ) -> tuple[list[int], int]:
-        """Find the axes to average over and the size of the embedding."""
+        """Return the axes to average over and the size of the embedding."""
         if self.window_shape is not None:
             shape = tuple(n or _FRAMES for n in self.window_shape)
             return probe(trunk, shape, layer, self.info.name, square=False)

@@ -1,8 +1,8 @@
 """Audio transformers of the Hugging Face library, each with its own feature extractor.
 
-``ast`` is the Audio Spectrogram Transformer [1]_; ``transformers:NAME`` is any other network on the
-hub whose extractor makes fbank spectrograms as AST's does, or leaves samples as they are (wav2vec2,
-HuBERT, WavLM). A local folder takes the place of a download.
+``ast`` is the Audio Spectrogram Transformer [1]_. ``transformers:NAME`` is any other network on the
+hub whose extractor makes fbank spectrograms like AST, or returns the samples (wav2vec2, HuBERT,
+WavLM). A local folder can replace the download.
 
 References
 ----------
@@ -39,7 +39,12 @@ _AST = OfficialWeights(
 
 
 def specs() -> list["TransformersSpec"]:
-    """The named ones."""
+    """Return the networks with a name of their own.
+
+    Returns
+    -------
+    list of TransformersSpec
+    """
     info = BackboneInfo(
         name="ast",
         family="transformers",
@@ -49,19 +54,31 @@ def specs() -> list["TransformersSpec"]:
         n_parameters=86_187_264,
         weights=(_AST,),
         front_end=ExtractorFrontEnd.name,
-        front_end_settings={"sample_rate": 16_000, "window_s": 10.24},  # the rest comes with it
+        front_end_settings={
+            "sample_rate": 16_000,
+            "window_s": 10.24,
+        },  # the weights bring others
         extra=PREFIX,
     )
     return [TransformersSpec(info=info, hub_name="MIT/ast-finetuned-audioset-10-10-0.4593")]
 
 
 def spec(name: str) -> "TransformersSpec":
-    """The entry of another network of the hub, or of a local folder."""
+    """Return the entry of a network of the hub or of a local folder.
+
+    Parameters
+    ----------
+    name : str, name on the hub, or path of a folder
+
+    Returns
+    -------
+    TransformersSpec
+    """
     folder = Path(name).expanduser()
     url = f"https://huggingface.co/{name}" if not folder.is_dir() else "a local folder"
     official = OfficialWeights(name="hub", url=url, licence="unknown (see source)")
     info = BackboneInfo(
-        name=f"{PREFIX}:{folder.name if folder.is_dir() else name}",  # wherever it lies
+        name=f"{PREFIX}:{folder.name if folder.is_dir() else name}",  # independent of the parent folder
         family="transformers",
         licence=official.licence,
         source=url,
@@ -74,16 +91,16 @@ def spec(name: str) -> "TransformersSpec":
 
 
 class TransformersNetwork(nn.Module):
-    """What an extractor makes to vectors: the network's own summary, or the mean of its tokens."""
+    """Windows of an extractor -> vectors: the summary of the network, or the mean of its tokens."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, inputs: Tensor) -> Tensor:
-        said = self.model(inputs)
-        summary = getattr(said, "pooler_output", None)
-        vectors: Tensor = said.last_hidden_state.mean(1) if summary is None else summary
+        output = self.model(inputs)
+        summary = getattr(output, "pooler_output", None)
+        vectors: Tensor = output.last_hidden_state.mean(1) if summary is None else summary
         return vectors
 
 
@@ -117,42 +134,42 @@ class TransformersSpec:
                 extractor = transformers.AutoFeatureExtractor.from_pretrained(
                     where, trust_remote_code=False
                 )
-                model, told = transformers.AutoModel.from_pretrained(
+                model, loading_info = transformers.AutoModel.from_pretrained(
                     where, trust_remote_code=False, output_loading_info=True, dtype=torch.float32
                 )
-        except Exception as error:  # of the hub, the configuration, the tensors
+        except Exception as error:  # an error of the hub, the configuration or the tensors
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise BackboneError(
                 f"no network can be read from {where}: {reason.rstrip('.')}. Give the folder of a "
                 "checkpoint (config.json, preprocessor_config.json, model.safetensors) with "
                 "--weights FOLDER."
             ) from None
-        if missing := sorted(told["missing_keys"]):
+        if missing := sorted(loading_info["missing_keys"]):
             raise BackboneError(
                 f"{where} does not fit its configuration: {len(missing)} missing "
                 f"({'; '.join(missing[:4])}{'; ...' if len(missing) > 4 else ''})."
             )
         front_end = ExtractorFrontEnd.of(extractor.to_dict())
         ramp = np.linspace(-1, 1, round(front_end.window_s * front_end.sample_rate))
-        made = front_end.picture(ramp.astype(np.float32), sample_rate=front_end.sample_rate)
-        shape = [None] if made.ndim == 2 else list(made.shape[1:])  # samples: any number
+        windows = front_end.picture(ramp.astype(np.float32), sample_rate=front_end.sample_rate)
+        shape = [None] if windows.ndim == 2 else list(windows.shape[1:])  # samples: any number
         network = TransformersNetwork(model).eval()
         with torch.no_grad():
-            embedding_size = network(torch.from_numpy(made)).shape[1]
-        about: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
-        about |= {"embedding_size": embedding_size, "pooled_axes": [], "window_shape": shape}
-        about |= {"weights_source": origin, "licence": licence, "source": self.info.source}
-        backbone = TransformersBackbone(network, about | {"config": _config_of(model)})
+            embedding_size = network(torch.from_numpy(windows)).shape[1]
+        description: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
+        description |= {"embedding_size": embedding_size, "pooled_axes": [], "window_shape": shape}
+        description |= {"weights_source": origin, "licence": licence, "source": self.info.source}
+        backbone = TransformersBackbone(network, description | {"config": _config_of(model)})
         backbone.front_end_settings = front_end.own_settings()
         return backbone
 
     def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:
-        """Build the network from its configuration and fill it."""
+        """Build the network from its configuration, with saved tensors."""
         transformers = _library()
         config = dict(description["config"])
         with _quiet(), torch.random.fork_rng(devices=[]):
-            about = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
-            model = transformers.AutoModel.from_config(about)
+            model_config = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
+            model = transformers.AutoModel.from_config(model_config)
         backbone = TransformersBackbone(TransformersNetwork(model), description)
         expected = fill(backbone, state)
         where = f"the saved tensors do not fit {self.info.name} as described"
@@ -160,7 +177,7 @@ class TransformersSpec:
         return backbone
 
     def _where(self, weights: str | Path) -> tuple[str, str, str]:
-        """Where to read from, under which licence, and its name."""
+        """Return the place of the weights, their licence and their name."""
         names = {"official", *(known.name for known in self.info.weights)}
         path = Path(self.hub_name if str(weights) in names else weights).expanduser()
         if path.is_dir():
@@ -183,25 +200,25 @@ def _library() -> Any:
 
 
 def _config_of(model: Any) -> dict[str, Any]:
-    """A network's configuration as JSON values, less where and by which version it was read."""
+    """Return the configuration of a network as JSON values, without place and version."""
     config: dict[str, Any] = json.loads(model.config.to_json_string(use_diff=False))
     return {k: v for k, v in config.items() if k not in ("_name_or_path", "transformers_version")}
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the library's own progress and advice."""
+    """Hide the progress and the advice of the library."""
     import transformers
 
-    told: Any = transformers.utils.logging
-    level, shown = told.get_verbosity(), told.is_progress_bar_enabled()
-    told.set_verbosity(logging.ERROR)
-    told.disable_progress_bar()
+    library_logging: Any = transformers.utils.logging
+    level, shown = library_logging.get_verbosity(), library_logging.is_progress_bar_enabled()
+    library_logging.set_verbosity(logging.ERROR)
+    library_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", EMPTY_FILTERS)
             yield
     finally:
-        told.set_verbosity(level)
+        library_logging.set_verbosity(level)
         if shown:
-            told.enable_progress_bar()
+            library_logging.enable_progress_bar()

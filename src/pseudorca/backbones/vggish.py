@@ -58,7 +58,12 @@ class VGGishNetwork(nn.Module):
 
 
 def specs() -> list[TorchSpec]:
-    """The one entry."""
+    """Return the only entry of this module.
+
+    Returns
+    -------
+    list of registry entries
+    """
     info = BackboneInfo(
         name="vggish",
         family="VGGish",

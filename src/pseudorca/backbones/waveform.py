@@ -1,22 +1,21 @@
-"""A small network on the waveform itself, to be trained: it comes without any training.
+"""A small network on the waveform, without any training: fine-tuning trains the network.
 
-In: a second of samples. Out: an embedding. A bank of filters, learned like all else, takes the place
-of the spectrogram: convolution, power, averaged over a few milliseconds, logarithm. A residual
-network in one dimension hears how the bands change over time. The filters begin as a bank of
-band-passes on the mel scale; everything else begins as random numbers from a fixed seed, so that the
-network without training is one and the same everywhere.
+In: a second of samples. Out: an embedding. A learned bank of filters replaces the spectrogram:
+convolution, power, average over a few milliseconds, logarithm. A residual network in one dimension
+follows the bands over time. The filters begin as band-passes on the mel scale. All other tensors begin
+as random numbers from a fixed seed, so the untrained network is the same everywhere.
 
-It has group normalisation in place of batch normalisation: nothing depends on the other clips of a
-batch, so that it is the same network in training and in use.
+The network has group normalisation instead of batch normalisation. An embedding does not depend on the
+other clips of a batch, so the network is the same in training and in use.
 
 References
 ----------
 .. [1] Sainath, Weiss, Senior, Wilson and Vinyals 2015, "Learning the speech front-end with raw
-   waveform CLDNNs", Interspeech: the filter bank, begun as an auditory one.
+   waveform CLDNNs", Interspeech: a filter bank that begins as an auditory filter bank.
 .. [2] Dai, Dai, Qu, Li and Das 2017, "Very deep convolutional neural networks for raw waveforms",
-   ICASSP: residual convolutions in one dimension, halving time as they go.
+   ICASSP: residual convolutions in one dimension that halve time.
 .. [3] Zeghidour, Teboul, Quitry and Tagliasacchi 2021, "LEAF: a learnable frontend for audio
-   classification", ICLR: Gabor filters on the mel scale to begin with.
+   classification", ICLR: initial Gabor filters on the mel scale.
 """
 
 from dataclasses import dataclass, replace
@@ -32,9 +31,9 @@ from pseudorca.backbones.info import UNTRAINED, BackboneInfo, OfficialWeights, S
 from pseudorca.backbones.torch_spec import TorchSpec
 
 RATE: Final = 32_000  # Hz
-N_SAMPLES: Final = RATE  # of a window: one second
+N_SAMPLES: Final = RATE  # samples of a window: one second
 _LOWEST_HZ, _HIGHEST_HZ = 100.0, 15_000.0
-_FLOOR = 1e-4  # of the window's mean power
+_FLOOR = 1e-4  # share of the mean power of the window
 _SEED = 0
 
 _BEGINNING = OfficialWeights(name=UNTRAINED, url="", licence="Apache-2.0")
@@ -58,35 +57,40 @@ class WaveformConfig:
 
     @property
     def embedding_size(self) -> int:
+        """Dimensions of the embedding."""
         return 2 * self.widths[-1]
 
 
 class WaveformNetwork(nn.Module):
-    """Windows of samples [shape=(n, n_samples)] to embeddings [shape=(n, embedding_size)].
+    """Windows of samples [shape=(n, n_samples)] -> embeddings [shape=(n, embedding_size)].
 
-    A window is brought to a mean power of 1 first: gain and distance are no cue. Pooled over time by
-    mean and maximum.
+    A window is first scaled to a mean power of 1, so gain and distance are no cues. The maps are
+    pooled over time by mean and maximum.
+
+    Parameters
+    ----------
+    config : WaveformConfig or None
     """
 
     def __init__(self, config: WaveformConfig | None = None) -> None:
         super().__init__()
         self.config = config or WaveformConfig()
-        made = self.config
-        self.filters = nn.Conv1d(1, made.n_filters, made.kernel, made.stride, bias=False)
-        self.norm = nn.GroupNorm(1, made.n_filters)
-        blocks: list[nn.Module] = [_convolution(made.n_filters, made.widths[0], stride=1)]
-        blocks += [_Residual(made.widths[0]) for _ in range(made.n_blocks)]
-        for before, after in pairwise(made.widths):
+        shape = self.config
+        self.filters = nn.Conv1d(1, shape.n_filters, shape.kernel, shape.stride, bias=False)
+        self.norm = nn.GroupNorm(1, shape.n_filters)
+        blocks: list[nn.Module] = [_convolution(shape.n_filters, shape.widths[0], stride=1)]
+        blocks += [_Residual(shape.widths[0]) for _ in range(shape.n_blocks)]
+        for before, after in pairwise(shape.widths):
             blocks.append(_convolution(before, after, stride=2))
-            blocks += [_Residual(after) for _ in range(made.n_blocks)]
+            blocks += [_Residual(after) for _ in range(shape.n_blocks)]
         self.trunk = nn.Sequential(*blocks)
 
     def bands(self, windows: Tensor) -> Tensor:
-        """Levels of the filters over time [shape=(n, n_filters, n_frames)], natural logarithms."""
+        """Compute the natural logarithm of filter power [shape=(n, n_filters, n_frames)]."""
         centred = windows - windows.mean(1, keepdim=True)
         loudness = centred.square().mean(1, keepdim=True).clamp(min=1e-12).sqrt()
-        heard = self.filters((centred / loudness).unsqueeze(1))
-        power = nn.functional.avg_pool1d(heard.square(), self.config.average)
+        filtered = self.filters((centred / loudness).unsqueeze(1))
+        power = nn.functional.avg_pool1d(filtered.square(), self.config.average)
         return torch.log(power + _FLOOR)
 
     def forward(self, windows: Tensor) -> Tensor:
@@ -95,7 +99,22 @@ class WaveformNetwork(nn.Module):
 
 
 def untrained(config: WaveformConfig | None = None, *, seed: int = _SEED) -> WaveformNetwork:
-    """The network as it is before any training."""
+    """Build the network before training.
+
+    Parameters
+    ----------
+    config : WaveformConfig or None
+    seed : int
+
+    Returns
+    -------
+    WaveformNetwork
+
+    Examples
+    --------
+    >>> untrained()(torch.zeros(1, N_SAMPLES)).shape
+    torch.Size([1, 384])
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = WaveformNetwork(config)
@@ -106,14 +125,23 @@ def untrained(config: WaveformConfig | None = None, *, seed: int = _SEED) -> Wav
 
 
 def mel_filters(n_filters: int, n_taps: int) -> NDArray[np.float32]:
-    """Band-passes with centres evenly spaced on the mel scale, each as wide as the next is far.
+    """Make band-passes with evenly spaced centres on the mel scale. The width is the spacing.
 
-    Cosines under a Gaussian, with random phases from a fixed seed, which a filter's power does not
-    show; each has a gain of 1 at its centre.
+    The filters are cosines under a Gaussian, with a gain of 1 at the centre. The phases are random
+    numbers from a fixed seed: the power of a filter does not depend on its phase.
+
+    Parameters
+    ----------
+    n_filters, n_taps : int
 
     Returns
     -------
     ndarray [shape=(n_filters, n_taps)], float32
+
+    Examples
+    --------
+    >>> mel_filters(4, 256).shape
+    (4, 256)
     """
     low, high = (2595.0 * np.log10(1.0 + hz / 700.0) for hz in (_LOWEST_HZ, _HIGHEST_HZ))
     hz = 700.0 * (10.0 ** (np.linspace(low, high, n_filters + 2) / 2595.0) - 1.0)
@@ -127,7 +155,12 @@ def mel_filters(n_filters: int, n_taps: int) -> NDArray[np.float32]:
 
 
 def specs() -> list[TorchSpec]:
-    """The one entry."""
+    """Return the only entry of this module.
+
+    Returns
+    -------
+    list of registry entries
+    """
     info = BackboneInfo(
         name="waveform_small",
         family="pseudorca, on the waveform",

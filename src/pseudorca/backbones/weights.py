@@ -1,7 +1,7 @@
-"""Weights files: found in the package, on disk or by download; read without running code; checked.
+"""Files of weights: find, download, read without running code, and check.
 
-What fits a network goes in; what is missing, misshapen, unknown or not finite is an error that names
-the tensors.
+In: the name of a set of weights, or a path. Out: tensors in a network. Tensors that are missing,
+unknown, not finite or of another shape are an error that names the tensors.
 """
 
 import hashlib
@@ -23,17 +23,19 @@ from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
 from pseudorca.backbones.network import NOT_WEIGHTS
 from pseudorca.errors import BackboneError, unknown_name
 
-# Names that older files, the official downloads among them, give to tensors of today's networks.
+# Names of tensors in older files, such as the official downloads, and names in present networks.
 _RENAMED = (
     (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_1\."), r"\1.0."),
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_2\."), r"\1.3."),
 )
-_torch_load = partial(torch.load, map_location="cpu", weights_only=True)  # runs no code of the file
+_torch_load = partial(
+    torch.load, map_location="cpu", weights_only=True
+)  # no code in the file is run
 _READERS: dict[str, Callable[[Path], Any]]
 _READERS = {".safetensors": load_file, ".pt": _torch_load, ".pth": _torch_load}
 TENSOR_FILES = tuple(_READERS)
-"""How the names of files of tensors end."""
+"""Endings of files of tensors."""
 
 
 def choose_weights(
@@ -42,14 +44,24 @@ def choose_weights(
     local: OfficialWeights,
     kinds: tuple[str, ...] = TENSOR_FILES,
 ) -> tuple[OfficialWeights, Path | None]:
-    """Find out which weights are asked for -> what is known of them, and a local file's path.
+    """Find the chosen set of weights.
 
     Parameters
     ----------
     info : BackboneInfo
     weights : "official", the name of an official set, or a path
-    local : what a file is taken for, unless it has an official file's name
-    kinds : how names of files may end
+    local : OfficialWeights, the facts about a file without the name of an official file
+    kinds : tuple of str, endings of files
+
+    Returns
+    -------
+    known : OfficialWeights, the facts about the weights
+    path : Path of a local file, or None for official weights
+
+    Raises
+    ------
+    BackboneError
+        If the network has no such weights.
     """
     path = Path(weights).expanduser()
     official = {known.name: known for known in info.weights}
@@ -70,7 +82,29 @@ def choose_weights(
 
 
 def read_tensors(path: Path) -> StateDict:
-    """Read a file of tensors, alone or below ``state_dict`` or ``model``."""
+    """Read a file of tensors. The tensors may be below ``state_dict`` or ``model``.
+
+    Parameters
+    ----------
+    path : path of a file with one of the endings :data:`TENSOR_FILES`
+
+    Returns
+    -------
+    dict from name to Tensor
+
+    Raises
+    ------
+    BackboneError
+        If the file does not exist, or cannot be read as plain tensors.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.pt"
+    >>> torch.save({"state_dict": {"weight": torch.ones(2)}}, path)
+    >>> read_tensors(path)["weight"].tolist()
+    [1.0, 1.0]
+    """
     check_file(path)
     try:
         content = _READERS[path.suffix](path)
@@ -87,46 +121,88 @@ def read_tensors(path: Path) -> StateDict:
 
 
 def check_file(path: Path) -> None:
-    """Complain about a weights file that is not there."""
+    """Check that a file of weights exists.
+
+    Parameters
+    ----------
+    path : path of the file
+
+    Raises
+    ------
+    BackboneError
+        If the file does not exist.
+    """
     if not path.is_file():
         raise BackboneError(f"no such weights file: {path}.")
 
 
 def cached_path(known: OfficialWeights) -> Path:
-    """Where a download is kept: torch's own cache, which ``TORCH_HOME`` moves."""
+    """Return the path of a download in the cache of torch. ``TORCH_HOME`` moves the cache.
+
+    Parameters
+    ----------
+    known : OfficialWeights
+
+    Returns
+    -------
+    Path
+    """
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(known.url).name
 
 
 def check_hash(path: Path, expected: str, what_to_do: str) -> None:
-    """Complain about a file whose SHA-256 does not begin as expected."""
+    """Check the SHA-256 of a file.
+
+    Parameters
+    ----------
+    path : path of the file
+    expected : str, the SHA-256 or its beginning
+    what_to_do : str, a sentence for the message
+
+    Raises
+    ------
+    BackboneError
+        If the SHA-256 begins differently.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.pt"
+    >>> _ = path.write_bytes(b"")
+    >>> check_hash(path, "e3b0c442", "Download it again.")
+    """
     with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not found.startswith(expected):
+        actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not actual.startswith(expected):
         raise BackboneError(
-            f"{path} is damaged: its SHA-256 begins {found[: min(len(expected), 12)]}, expected "
+            f"{path} is damaged: its SHA-256 begins {actual[: min(len(expected), 12)]}, expected "
             f"{expected[:12]}. {what_to_do}"
         )
 
 
 def download(known: OfficialWeights, fetch: Callable[[Path], Any] | None = None) -> Any:
-    """Download official weights into torch's cache, or find them there, and check their SHA-256.
+    """Download official weights into the cache of torch, or find them there. Check the SHA-256.
 
     Parameters
     ----------
     known : OfficialWeights
-    fetch : callable or None, downloads to a path and returns what is wanted; None: the path itself
+    fetch : callable or None, downloads to a path and returns any value; None: the path is returned
+
+    Returns
+    -------
+    Path, or the value of ``fetch``
 
     Raises
     ------
     BackboneError
-        If the download fails, or the file is not the one that was published.
+        If the download fails, or the file differs from the published file.
     """
     cached = cached_path(known)
-    if cached.is_file() and known.sha256:  # torch checks a download, but trusts its cache
+    if cached.is_file() and known.sha256:  # torch checks a download but not its cache
         again = f"Delete it, and it is downloaded again from {known.url}."
         check_hash(cached, known.sha256, again)
     try:
-        with redirect_stdout(sys.stderr):  # torch prints where it downloads from
+        with redirect_stdout(sys.stderr):  # torch prints the address
             if fetch is not None:
                 return fetch(cached)
             if not cached.is_file():
@@ -141,23 +217,59 @@ def download(known: OfficialWeights, fetch: Callable[[Path], Any] | None = None)
 
 
 def clean(state: StateDict, origin: str) -> dict[str, Tensor]:
-    """Keep the tensors, under today's names, as float32."""
-    clean = {}
+    """Keep the tensors of a file, under their present names, as float32.
+
+    Parameters
+    ----------
+    state : mapping from name to Tensor or other values
+    origin : str, name of the file, for the message
+
+    Returns
+    -------
+    dict from name to Tensor
+
+    Raises
+    ------
+    BackboneError
+        If the file holds no tensors.
+
+    Examples
+    --------
+    >>> clean({"module.weight": torch.ones(2, dtype=torch.float64), "epoch": 3}, "x.pt")
+    {'weight': tensor([1., 1.])}
+    """
+    tensors = {}
     for key, value in state.items():
         if isinstance(value, Tensor):
             name = key.removeprefix("module.")
             for old, new in _RENAMED:
                 name = old.sub(new, name)
             value = value.detach().clone(memory_format=torch.contiguous_format)
-            clean[name] = value.float() if value.is_floating_point() else value
-    if not clean:
+            tensors[name] = value.float() if value.is_floating_point() else value
+    if not tensors:
         raise BackboneError(f"{origin} holds no tensors, at its top or in 'state_dict' or 'model'.")
-    return clean
+    return tensors
 
 
 def fill(module: nn.Module, state: StateDict) -> dict[str, torch.Size]:
-    """Put in the tensors that fit -> the shapes expected. What did not fit stays empty."""
-    tensors = module.state_dict()  # carries versions, without which MNASNet refuses to load
+    """Load the tensors that fit into a module. Other tensors of the module stay empty.
+
+    Parameters
+    ----------
+    module : nn.Module, changed in place
+    state : mapping from name to Tensor
+
+    Returns
+    -------
+    dict from name to the expected shape
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> fill(layer, {"weight": torch.ones(1, 2)})["bias"], layer.weight.tolist()
+    (torch.Size([1]), [[1.0, 1.0]])
+    """
+    tensors = module.state_dict()  # holds versions that MNASNet needs for loading
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     tensors.update({name: t for name, t in state.items() if shapes.get(name) == t.shape})
     module.load_state_dict(tensors, assign=True)
@@ -171,10 +283,28 @@ def check_fit(
     ignored: tuple[str, ...],
     where: str,
 ) -> None:
-    """Refuse tensors that are missing, misshapen or not finite in the kept part, or unknown."""
+    """Check that tensors fit a network.
+
+    Parameters
+    ----------
+    state : mapping from name to Tensor
+    expected : mapping from name to shape, as :func:`fill` returns
+    kept : list of str, names of the tensors in the kept part of the network
+    ignored : tuple of str, prefixes of tensors that may be unknown
+    where : str, begin of the message
+
+    Raises
+    ------
+    BackboneError
+        If a kept tensor is missing, not finite or of another shape, or a tensor is unknown.
+
+    Examples
+    --------
+    >>> check_fit({"w": torch.ones(2)}, {"w": torch.Size([2])}, ["w"], (), "x.pt does not fit")
+    """
     kept = [n for n in kept if not NOT_WEIGHTS.search(n)]
-    there = [n for n in kept if n in state]
-    misshapen = [n for n in there if state[n].shape != expected[n]]
+    present = [n for n in kept if n in state]
+    misshapen = [n for n in present if state[n].shape != expected[n]]
     faults = {
         "missing": [n for n in kept if n not in state],
         "of another shape": [
@@ -185,15 +315,15 @@ def check_fit(
             for n in state
             if n not in expected and not n.startswith(ignored) and not NOT_WEIGHTS.search(n)
         ],
-        "not finite": [n for n in there if not state[n].isfinite().all()],
+        "not finite": [n for n in present if not state[n].isfinite().all()],
     }
-    told = [
+    messages = [
         f"{len(names)} {fault} ({'; '.join(names[:4])}{'; ...' if len(names) > 4 else ''})"
         for fault, names in faults.items()
         if names
     ]
-    if told:
+    if messages:
         raise BackboneError(
-            f"{where}: {', '.join(told)}. Check that these are weights of this network; if they "
+            f"{where}: {', '.join(messages)}. Check that these are weights of this network; if they "
             "are complete only up to some layer, cut the network after that one (--layer)."
         )

@@ -16,7 +16,12 @@ _FILE = OfficialWeights(
 
 
 def specs() -> list[TFLiteSpec]:
-    """The one entry."""
+    """Return the only entry of this module.
+
+    Returns
+    -------
+    list of registry entries
+    """
     info = BackboneInfo(
         name="yamnet",
         family="YAMNet",

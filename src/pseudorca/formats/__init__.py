@@ -1,1 +1,1 @@
-"""What other programs read and write: a module per format; knows files and plain tables, no project."""
+"""Files that other programs read and write: a module per format, for plain tables without a project."""

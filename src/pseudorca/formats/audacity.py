@@ -7,9 +7,9 @@ from pseudorca.formats.whole import write_text
 class Audacity(Writer):
     """A label file per recording: start, end, decision."""
 
-    def add(self, some: Portion) -> None:
-        by_file = grouped_by_file(some.selections, some.recordings)
-        for recording_id in some.recordings["recording_id"]:
+    def add(self, portion: Portion) -> None:
+        by_file = grouped_by_file(portion.selections, portion.recordings)
+        for recording_id in portion.recordings["recording_id"]:
             lines = [
                 f"{row.start_s:.6f}\t{row.end_s:.6f}\t{cell_text(row.decision)}\n"
                 for row in by_file.get(recording_id, ())

@@ -9,9 +9,12 @@ from pseudorca.formats.base import Writer
 
 
 class Banter(Writer):
-    """Encounters as events. BANTER takes any third column for a predictor, and refuses events without
-    a species, so the undecided are left to the other tables. R reads ``NA`` as unknown: a population
-    of that name is written ``NA_``."""
+    """A CSV of events. An event is an encounter with a decision.
+
+    BANTER reads a third column as a predictor, so the table has two columns. BANTER refuses events
+    without a species, so undecided encounters are left out. R reads ``NA`` as a missing value, so a
+    population of that name is written as ``NA_``.
+    """
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
         species = decided["decision"].replace("NA", "NA_")

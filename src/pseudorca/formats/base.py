@@ -1,4 +1,4 @@
-"""What all formats of one run share: the portion that is written, and names that are safe as files."""
+"""The base of all formats: a writer, the data that a writer receives, and safe file names."""
 
 import re
 import unicodedata
@@ -14,17 +14,17 @@ import pandas as pd
 from pseudorca.formats.whole import GrowingTable
 
 _MAX_NAME_BYTES = 180
-"""Of a file's name, so that ours with its endings stays below the 255 of most file systems."""
+"""Length of a file name without endings: most file systems allow 255 bytes in all."""
 
 
 class About:
-    """What every format needs to know of a run.
+    """The settings of one run of prediction that every format needs.
 
     Parameters
     ----------
     folder : Path
     recordings : DataFrame
-        The table ``recordings`` with the whole path of each file as ``file``
+        The table ``recordings`` with the full path of each file as ``file``
     band_hz : (low, high) or None
     channel : int, from 1
     line : DataFrame
@@ -49,14 +49,18 @@ class About:
 
 @dataclass(frozen=True)
 class Portion:
-    """What was said of some recordings."""
+    """The predictions for some recordings.
+
+    ``tables``: tables by unit. ``recordings``: rows of the table ``recordings`` with the full path of
+    each file as ``file``.
+    """
 
     tables: Mapping[str, pd.DataFrame]
     recordings: pd.DataFrame
     selections: pd.DataFrame
-    """Detections that each lie within one file."""
+    """Detections. Each detection lies within one file."""
     named: pd.DataFrame
-    """The clips that were given a name of a population."""
+    """The clips whose decision is a population."""
 
 
 class Writer:
@@ -68,17 +72,27 @@ class Writer:
         self.written: list[Path] = []
         self.is_finished = False
 
-    def add(self, some: Portion) -> None:
-        """Take in some recordings."""
+    def add(self, portion: Portion) -> None:
+        """Add the predictions for some recordings."""
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
-        """Let the files appear. ``decided``: the encounters that are not undecided."""
+        """Complete the files.
+
+        Parameters
+        ----------
+        tables : dict from unit to table, of the whole run
+        decided : DataFrame, the encounters with a decision
+
+        Returns
+        -------
+        list of the paths written
+        """
         self.written += [table.finish() for table in self.growing.values()]
         self.is_finished = True
         return self.written
 
     def abandon(self) -> None:
-        """Remove what was begun, if it was never finished."""
+        """Remove all files, unless :meth:`finish` has completed them."""
         for table in self.growing.values():
             table.abandon()
         if not self.is_finished:
@@ -86,21 +100,51 @@ class Writer:
                 path.unlink(missing_ok=True)
 
     def grow(self, name: str, table: pd.DataFrame) -> None:
-        """Append to a table of the folder."""
+        """Append rows to a file.
+
+        Parameters
+        ----------
+        name : str, name of the file in the folder of the run
+        table : DataFrame
+        """
         if name not in self.growing:
             self.growing[name] = GrowingTable(self.about.folder / name)
         self.growing[name].append(table)
 
 
 def grouped_by_file(selections: pd.DataFrame, recordings: pd.DataFrame) -> dict[Any, list[Any]]:
-    """Selections by recording, in order of time; those of a moment are in all of its files."""
+    """Group selections by recording, in order of time.
+
+    Several files may hold the channels of one moment. A selection belongs to all of these files.
+
+    Parameters
+    ----------
+    selections : DataFrame with ``recording_id, start_s, end_s, decision``
+    recordings : DataFrame with ``recording_id, moment_id, duration_s``
+
+    Returns
+    -------
+    dict from recording_id to rows of ``selections`` as named tuples
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": ["a", "b"], "moment_id": ["m", "m"], "duration_s": [4.0, 4.0]}
+    ... )
+    >>> selections = pd.DataFrame(
+    ...     {"recording_id": ["a"], "start_s": [1.0], "end_s": [2.0], "duration_s": [4.0],
+    ...      "decision": ["Insular"]}
+    ... )
+    >>> {name: len(rows) for name, rows in grouped_by_file(selections, recordings).items()}
+    {'a': 1, 'b': 1}
+    """
     if selections.empty:
         return {}
     moment_of = recordings.set_index("recording_id")["moment_id"]
     selections = selections.assign(moment_id=selections["recording_id"].map(moment_of))
     files = recordings[["moment_id", "recording_id", "duration_s"]]
     rows = selections.drop(columns=["recording_id", "duration_s"]).merge(files, on="moment_id")
-    rows["end_s"] = np.minimum(rows["end_s"], rows["duration_s"])  # of another length, rarely
+    rows["end_s"] = np.minimum(rows["end_s"], rows["duration_s"])  # files of a moment may differ
     rows = rows[rows["start_s"] < rows["end_s"]]
     by_file: dict[Any, list[Any]] = {}
     for row in rows.sort_values(["start_s", "end_s", "decision"], kind="stable").itertuples():
@@ -109,32 +153,80 @@ def grouped_by_file(selections: pd.DataFrame, recordings: pd.DataFrame) -> dict[
 
 
 def with_files(clips: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
-    """Clips with the whole path of their file as ``file``."""
+    """Add the full path of the recording to each clip.
+
+    Parameters
+    ----------
+    clips : DataFrame with ``recording_id``
+    recordings : DataFrame with ``recording_id, file``
+
+    Returns
+    -------
+    DataFrame, the clips with a column ``file``
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"recording_id": ["a"], "file": ["/sea/a.wav"]})
+    >>> with_files(pd.DataFrame({"recording_id": ["a"]}), recordings)["file"].tolist()
+    ['/sea/a.wav']
+    """
     return clips.assign(
         file=clips["recording_id"].map(recordings.set_index("recording_id")["file"])
     )
 
 
 def file_names(names: Iterable[str], ids: Iterable[str]) -> list[str]:
-    """Names of files for names of things; those that no name tells apart bear their ids."""
+    """Make file names that all common file systems accept. An id is added to equal names.
+
+    Parameters
+    ----------
+    names : iterable of str
+    ids : iterable of str, one per name
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> file_names(["a:b", "tape", "Tape"], ["1", "2", "3"])
+    ['a_b', 'tape.2', 'Tape.3']
+    """
     safe = [unicodedata.normalize("NFC", _visible(name)) for name in names]
     safe = [re.sub(r'[<>:"/\\|?*]', "_", name).strip(" .") or "_" for name in safe]
-    short = [name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore") for name in safe]
-    n_alike = Counter(name.casefold() for name in short)
+    shortened = [name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore") for name in safe]
+    n_alike = Counter(name.casefold() for name in shortened)
     return [
         f"{name}.{identity}" if n_alike[name.casefold()] > 1 or name != whole else name
-        for name, whole, identity in zip(short, safe, ids, strict=True)
+        for name, whole, identity in zip(shortened, safe, ids, strict=True)
     ]
 
 
 def cell_text(value: Any) -> str:
-    """A value for a table without quoting, where a quote at the beginning could be taken for one."""
+    """Write a value into a table that has no quoting.
+
+    Control characters become visible signs. A quotation mark at the beginning is replaced, because
+    a reader could take the mark for the begin of a quoted cell.
+
+    Parameters
+    ----------
+    value : any scalar; a missing value gives an empty text
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> cell_text("a\\tb"), cell_text(None)
+    ('a␉b', '')
+    """
     text = "" if pd.isna(value) else _visible(str(value))
     return f"”{text[1:]}" if text.startswith('"') else text
 
 
 def _visible(text: str) -> str:
-    """Replace tabs, line breaks and other control characters by signs that show them."""
-    return re.sub(r"[\x00-\x1f]", lambda found: chr(0x2400 + ord(found[0])), text).replace(
+    """Replace control characters, such as tabs and line breaks, by visible signs."""
+    return re.sub(r"[\x00-\x1f]", lambda character: chr(0x2400 + ord(character[0])), text).replace(
         "\x7f", "␡"
     )

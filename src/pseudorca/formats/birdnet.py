@@ -6,10 +6,10 @@ from pseudorca.formats.base import Portion, Writer, with_files
 
 
 class BirdNet(Writer):
-    """Clips that were named; a population has no scientific name, so its label stands in both."""
+    """A CSV of clips with a decision. The label is written as scientific and as common name."""
 
-    def add(self, some: Portion) -> None:
-        clips = with_files(some.named, some.recordings)
+    def add(self, portion: Portion) -> None:
+        clips = with_files(portion.named, portion.recordings)
         columns = {
             "Start (s)": "start_s",
             "End (s)": "end_s",

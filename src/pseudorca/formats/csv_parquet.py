@@ -10,12 +10,12 @@ from pseudorca.formats.whole import Format, write_tables
 
 
 class CsvTables(Writer):
-    """A file per table."""
+    """A CSV file per table."""
 
     kind: Format = "csv"
 
-    def add(self, some: Portion) -> None:
-        for name, table in some.tables.items():
+    def add(self, portion: Portion) -> None:
+        for name, table in portion.tables.items():
             self.grow(f"{name}s.{self.kind}", table)
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
@@ -25,4 +25,6 @@ class CsvTables(Writer):
 
 
 class ParquetTables(CsvTables):
+    """A Parquet file per table."""
+
     kind = "parquet"

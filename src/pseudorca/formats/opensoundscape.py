@@ -9,13 +9,16 @@ from pseudorca.formats.base import Portion, Writer, with_files
 
 
 class OpenSoundscape(Writer):
-    """Probabilities by (file, start, end). A file with a problem has a row without times and scores,
-    as OpenSoundscape gives one to a file that it cannot read."""
+    """A CSV of probabilities by (file, start, end).
+
+    A file with a problem has one row without times and scores. OpenSoundscape writes such a row for a
+    file that it cannot read.
+    """
 
     name = "opensoundscape.csv"
 
-    def add(self, some: Portion) -> None:
-        clips = with_files(some.tables["clip"], some.recordings)
+    def add(self, portion: Portion) -> None:
+        clips = with_files(portion.tables["clip"], portion.recordings)
         classes = [name for name in clips.columns if name.startswith("p_")]
         index = {"start_s": "start_time", "end_s": "end_time"}
         table = clips[["file", *index, *classes]].rename(columns=index)
@@ -25,8 +28,8 @@ class OpenSoundscape(Writer):
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
         problems = tables.get("problem")
         if problems is not None and len(problems) and self.name in self.growing:
-            once = self.about.recordings.drop_duplicates("path", keep=False)
-            known = dict(zip(once["path"], once["file"], strict=True))
+            unique = self.about.recordings.drop_duplicates("path", keep=False)
+            known = dict(zip(unique["path"], unique["file"], strict=True))
             failed = [known.get(path, path) for path in problems["path"].drop_duplicates()]
             columns = self.growing[self.name].columns
             self.grow(self.name, pd.DataFrame({"file": failed}).reindex(columns=columns))

@@ -1,4 +1,4 @@
-"""Raven selection tables: read one by one, written per recording and per deployment."""
+"""Raven selection tables: one table is read; tables per recording and per deployment are written."""
 
 import re
 from collections import Counter
@@ -21,15 +21,15 @@ RAVEN_COLUMNS = (
     "High Freq (Hz)", "Begin File", "Begin Path", "File Offset (s)", "Decision", "Probability",
     "Max Probability", "Moments", "Encounter", "Start UTC",
 )  # fmt: skip
-"""Raven's own columns, then ours."""
+"""The columns of Raven, then those of pseudorca."""
 
 _TIMES = ("Begin Time (s)", "End Time (s)")
-# What makes two rows of a Raven table one selection, shown in two views.
+# Two rows with equal values in these columns are two views of one selection.
 _IDENTITY = ("Selection", "Channel", *_TIMES, "Begin Path", "Begin File", "File Offset (s)")
 
 
 def read_selection_table(path: Path) -> pd.DataFrame:
-    """Read one Raven selection table: a row per selection, however many views show it.
+    """Read one Raven selection table. A selection that has several views gives one row.
 
     Parameters
     ----------
@@ -38,12 +38,20 @@ def read_selection_table(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame with the columns of the file, times in seconds
-        The index is the line of the file on which a row stands; the header is line 1.
+        The index is the line number in the file. The header is line 1.
 
     Raises
     ------
     ClipError
-        If the file cannot be read, or lacks a time.
+        If the file cannot be read, or has no column of begin or end times.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.txt"
+    >>> _ = path.write_text("Begin Time (s)\\tEnd Time (s)\\n0.5\\t2.0\\n")
+    >>> read_selection_table(path).to_dict("index")
+    {2: {'Begin Time (s)': 0.5, 'End Time (s)': 2.0}}
     """
     try:
         table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(("Begin File", "Begin Path"), str))
@@ -61,7 +69,10 @@ def read_selection_table(path: Path) -> pd.DataFrame:
 
 
 def _line_numbers(path: Path, table: pd.DataFrame) -> NDArray[np.int64]:
-    """The line on which each row begins: pandas passes over empty lines, and a cell may hold breaks."""
+    """Find the line on which each row begins.
+
+    pandas skips empty lines, and a quoted cell may contain line breaks.
+    """
     lines = re.split(r"\r\n|\n|\r", path.read_text(encoding="utf-8", errors="replace"))
     filled = np.array([n for n, line in enumerate(lines, 1) if line.strip(" ")], dtype=np.int64)
     n_breaks = np.zeros(len(table), dtype=np.int64)
@@ -73,25 +84,25 @@ def _line_numbers(path: Path, table: pd.DataFrame) -> NDArray[np.int64]:
 
 
 class Raven(Writer):
-    """A selection table per recording, and one per deployment over all of its files."""
+    """A selection table per recording, and one per deployment for all files of the deployment."""
 
     def __init__(self, about: About) -> None:
         super().__init__(about)
         self.by_file: dict[Any, list[Any]] = {}
 
-    def add(self, some: Portion) -> None:
-        found = grouped_by_file(some.selections, some.recordings)
-        self.by_file |= found
-        every: list[Any] = list(some.recordings.itertuples())
-        for recording in every:
-            rows = [(row, recording, 0.0) for row in found.get(recording.recording_id, ())]
+    def add(self, portion: Portion) -> None:
+        by_file = grouped_by_file(portion.selections, portion.recordings)
+        self.by_file |= by_file
+        recordings: list[Any] = list(portion.recordings.itertuples())
+        for recording in recordings:
+            rows = [(row, recording, 0.0) for row in by_file.get(recording.recording_id, ())]
             target = f"{self.about.target[recording.recording_id]}.Table.1.selections.txt"
             path = self.about.folder / "raven" / target
             self.written.append(write_text(_raven_lines(rows, self.about), path))
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
-        every: list[Any] = list(self.about.recordings.itertuples())
-        by_id = {recording.recording_id: recording for recording in every}
+        recordings: list[Any] = list(self.about.recordings.itertuples())
+        by_id = {recording.recording_id: recording for recording in recordings}
         line = self.about.line
         deployments = list(line.groupby(["recorder", "sample_rate", "n_channels"], sort=True))
         n_kinds = Counter(str(recorder) for (recorder, *_), _ in deployments)
@@ -106,15 +117,18 @@ class Raven(Writer):
             before_s = files["duration_s"].cumsum() - files["duration_s"]
             for file, begins_s in zip(files.itertuples(), before_s, strict=True):
                 recording = by_id[str(file.recording_id)]
-                mine = self.by_file.get(recording.recording_id, ())
-                rows += [(row, recording, float(begins_s)) for row in mine]
+                selections = self.by_file.get(recording.recording_id, ())
+                rows += [(row, recording, float(begins_s)) for row in selections]
             path = self.about.folder / "raven_deployments" / f"{target}.Table.1.selections.txt"
             self.written.append(write_text(_raven_lines(rows, self.about), path))
         return super().finish(tables, decided)
 
 
 def _raven_lines(rows: Iterable[tuple[Any, Any, float]], about: About) -> Iterator[str]:
-    """Lines of one table, of (selection, recording, seconds of sound in the files before it)."""
+    """Write the lines of one table.
+
+    ``rows``: selection, recording, and seconds of sound in the earlier files of the table.
+    """
     yield "\t".join(RAVEN_COLUMNS) + "\n"
     for number, (row, recording, before_s) in enumerate(rows, 1):
         nyquist = float(recording.sample_rate) / 2

@@ -1,6 +1,4 @@
-"""Formats by name. A new format is a module with a writer, and a line here."""
-
-from dataclasses import dataclass
+"""Formats by name. A new format needs a module with a writer, and a line here."""
 
 from pseudorca.formats.audacity import Audacity
 from pseudorca.formats.banter import Banter
@@ -10,26 +8,13 @@ from pseudorca.formats.csv_parquet import CsvTables, ParquetTables
 from pseudorca.formats.opensoundscape import OpenSoundscape
 from pseudorca.formats.raven import Raven
 
-
-@dataclass(frozen=True)
-class FileFormat:
-    """A kind of file that predictions can be written as."""
-
-    about: str
-    writer: type[Writer]
-
-
-FORMATS: dict[str, FileFormat] = {
-    "csv": FileFormat("a CSV per table", CsvTables),
-    "parquet": FileFormat("a Parquet file per table", ParquetTables),
-    "raven": FileFormat(
-        "selection tables for Raven, per file and per deployment over its files", Raven
-    ),
-    "audacity": FileFormat("labels for Audacity, per file", Audacity),
-    "opensoundscape": FileFormat(
-        "OpenSoundscape's table of clips with a column per class", OpenSoundscape
-    ),
-    "birdnet": FileFormat("a CSV of named clips as BirdNET-Analyzer writes it", BirdNet),
-    "banter": FileFormat("BANTER's table of events", Banter),
+FORMATS: dict[str, type[Writer]] = {
+    "csv": CsvTables,
+    "parquet": ParquetTables,
+    "raven": Raven,
+    "audacity": Audacity,
+    "opensoundscape": OpenSoundscape,
+    "birdnet": BirdNet,
+    "banter": Banter,
 }
-"""Formats by name."""
+"""Writers by the name of their format."""

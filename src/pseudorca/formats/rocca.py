@@ -1,4 +1,4 @@
-"""Whistle contours traced with ROCCA: read, and measured as ROCCA measures them."""
+"""Whistle contours that were traced with ROCCA: read, and measured in the way of ROCCA."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,18 +28,20 @@ def read_contours(path: str | Path) -> pd.DataFrame:
     ----------
     path : CSV
         A time (``Time [ms]`` as ROCCA writes it, ``time_ms`` or ``time_s``) and a frequency
-        (``Peak Frequency [Hz]`` or ``frequency_hz``); with a column ``contour`` a table may hold many
+        (``Peak Frequency [Hz]`` or ``frequency_hz``). A table with a column ``contour`` may hold
+        several contours
 
     Returns
     -------
-    DataFrame ``contour`` (the file's name where there is no such column), ``time_s`` from the begin of
-    the contour, ``frequency_hz``; in the order of time. Points of one time (ROCCA rounds to
-    milliseconds) are averaged
+    DataFrame, in order of time
+        ``contour`` (the name of the file if the table has no such column), ``time_s`` from the begin
+        of the contour, and ``frequency_hz``. Points of equal time are averaged, because ROCCA rounds
+        to milliseconds.
 
     Raises
     ------
     PseudorcaError
-        If a column is missing, or a value is no number or no frequency.
+        If a column is missing, a value is not a number, or a frequency is not positive.
     """
     path = Path(path)
     try:
@@ -55,26 +57,30 @@ def read_contours(path: str | Path) -> pd.DataFrame:
             "Time [ms] or time_s) and a frequency (such as Peak Frequency [Hz] or frequency_hz)."
         )
     contour = table[by_name["contour"]].astype(str) if "contour" in by_name else path.stem
-    found = pd.DataFrame(
+    contours = pd.DataFrame(
         {
             "contour": contour,
             "time_s": pd.to_numeric(table[by_name[time]], errors="coerce") * _TIMES[time],
             "frequency_hz": pd.to_numeric(table[by_name[frequency]], errors="coerce"),
         }
     )
-    values = found[["time_s", "frequency_hz"]].to_numpy(np.float64)
+    values = contours[["time_s", "frequency_hz"]].to_numpy(np.float64)
     bad = ~np.isfinite(values).all(axis=1) | (values[:, 1] <= 0)
     if bad.any():
         raise PseudorcaError(
             f"{path}: row {int(bad.argmax()) + 1} has no time, or no frequency above 0 Hz."
         )
-    found = found.groupby(["contour", "time_s"])["frequency_hz"].mean().reset_index()
-    found["time_s"] -= found.groupby("contour")["time_s"].transform("min")
-    return found
+    contours = contours.groupby(["contour", "time_s"])["frequency_hz"].mean().reset_index()
+    contours["time_s"] -= contours.groupby("contour")["time_s"].transform("min")
+    return contours
 
 
 def measure_contours(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Measure all contours of some tables.
+
+    Parameters
+    ----------
+    paths : sequence of paths of tables, see :func:`read_contours`
 
     Returns
     -------
@@ -87,14 +93,17 @@ def measure_contours(paths: Sequence[str | Path]) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for path in paths:
-        for name, one in read_contours(path).groupby("contour", sort=True):
+        for name, contour in read_contours(path).groupby("contour", sort=True):
             try:
-                found = measure_contour(
-                    one["time_s"].to_numpy(np.float64), one["frequency_hz"].to_numpy(np.float64)
+                measurements = measure_contour(
+                    contour["time_s"].to_numpy(np.float64),
+                    contour["frequency_hz"].to_numpy(np.float64),
                 )
             except PseudorcaError as error:
                 raise PseudorcaError(f"{path}, contour {name}: {error}") from error
-            rows.append({"file": str(path), "contour": name, "n_points": len(one)} | found)
+            rows.append(
+                {"file": str(path), "contour": name, "n_points": len(contour)} | measurements
+            )
     return pd.DataFrame(rows)
 
 
@@ -114,16 +123,16 @@ def measure_contour(
         Frequencies in Hz, slopes in Hz per second, times in seconds. ``freqSpread``: between the
         quartiles of the frequencies; ``freqQuarter1`` to ``3``: frequency at each quarter of the
         duration; ``freqCofm``: coefficient of frequency modulation [3]_, over 20 frequencies equally
-        spaced in time. A point is a sweep up, down or flat by the slope that leads to it;
-        ``numSweepsUpDwn`` and its like count changes, the ``Percent`` are shares of the steps.
-        An inflection is a change of the slope's sign, flat stretches left out; ``infl...Delta`` are
-        the times between inflections (0 with fewer than two). A step is a change by a tenth or more
-        of the frequency between neighbours.
+        spaced in time. The slope before a point makes the point a sweep up, down or flat.
+        ``numSweeps...`` count changes from one kind of sweep to another. ``...Percent`` are shares
+        of the points. An inflection is a change of the sign of the slope; flat stretches are left
+        out. ``infl...Delta`` are the times between inflections (0 with fewer than two). A step is a
+        change of a tenth or more of the frequency between neighbours.
 
     Raises
     ------
     PseudorcaError
-        If there are fewer than two points, or time stands still or runs back.
+        If there are fewer than two points, or the times do not rise.
 
     References
     ----------
@@ -134,6 +143,12 @@ def measure_contour(
        Acoustics".
     .. [3] McCowan and Reiss 1995, "Quantitative comparison of whistle repertoires from captive adult
        bottlenose dolphins", Ethology 100:194.
+
+    Examples
+    --------
+    >>> rising = measure_contour(np.array([0.0, 0.1, 0.2]), np.array([5000.0, 6000.0, 7000.0]))
+    >>> rising["duration"], rising["freqRange"], rising["freqSweepUpPercent"]
+    (0.2, 2000.0, 100.0)
     """
     steps_s = np.diff(time_s)
     if len(time_s) < 2 or (steps_s <= 0).any():
@@ -141,30 +156,28 @@ def measure_contour(
             f"{len(time_s)} points, times {'not rising' if len(time_s) > 1 else 'too few'}: a contour "
             "needs two or more points, each later than the one before."
         )
-    f, duration = frequency_hz, float(time_s[-1])
-    changes = np.diff(f)
-    slopes = changes / steps_s
+    changes = np.diff(frequency_hz)
     sweeps = np.sign(changes).astype(int)
+    duration_s = float(time_s[-1])
+    measurements = (
+        {"duration": duration_s}
+        | _frequency_measurements(time_s, frequency_hz)
+        | _step_measurements(changes / frequency_hz[:-1], duration_s)
+        | _slope_measurements(changes / steps_s)
+        | _sweep_measurements(sweeps)
+        | _inflection_measurements(time_s, sweeps)
+    )
+    return {name: float(value) + 0.0 for name, value in measurements.items()}  # no -0
+
+
+def _frequency_measurements(
+    time_s: NDArray[np.float64], frequency_hz: NDArray[np.float64]
+) -> dict[str, Any]:
+    f = frequency_hz
     low, high, centre = f.min(), f.max(), (f.min() + f.max()) / 2
-    quarters = np.interp(time_s[0] + np.array([0.25, 0.5, 0.75]) * duration, time_s, f)
+    quarters = np.interp(time_s[0] + np.array([0.25, 0.5, 0.75]) * float(time_s[-1]), time_s, f)
     modulation = np.interp(np.linspace(time_s[0], time_s[-1], _COFM_POINTS), time_s, f)
-    stepped = changes / f[:-1]
-    rising, falling = slopes[slopes > 0], slopes[slopes < 0]
-    negative = _mean(falling)
-
-    moving = np.flatnonzero(sweeps)
-    turns = moving[1:][sweeps[moving[1:]] != sweeps[moving[:-1]]]
-    between = np.diff(time_s[turns]) if len(turns) > 1 else np.zeros(1)
-
-    def turned(before: int, after: int) -> float:
-        return float(((sweeps[:-1] == before) & (sweeps[1:] == after)).sum())
-
-    def share(sweep: int) -> float:
-        return 100.0 * float((sweeps == sweep).mean())
-
-    n_up, n_down = float((stepped >= _STEP).sum()), float((stepped <= -_STEP).sum())
-    found = {
-        "duration": duration,
+    return {
         "freqBeg": f[0],
         "freqEnd": f[-1],
         "freqMin": low,
@@ -182,40 +195,73 @@ def measure_contour(
         "freqQuarter3": quarters[2],
         "freqSpread": np.subtract(*np.quantile(f, [0.75, 0.25])),
         "freqCofm": np.abs(np.diff(modulation)).sum() / _COFM_SCALE,
+    }
+
+
+def _step_measurements(relative_changes: NDArray[np.float64], duration_s: float) -> dict[str, Any]:
+    n_up = float((relative_changes >= _STEP).sum())
+    n_down = float((relative_changes <= -_STEP).sum())
+    return {
         "freqStepUp": n_up,
         "freqStepDown": n_down,
         "freqNumSteps": n_up + n_down,
-        "stepDur": (n_up + n_down) / duration,
+        "stepDur": (n_up + n_down) / duration_s,
+    }
+
+
+def _slope_measurements(slopes: NDArray[np.float64]) -> dict[str, Any]:
+    rising, falling = _mean(slopes[slopes > 0]), _mean(slopes[slopes < 0])
+    return {
         "freqSlopeMean": slopes.mean(),
         "freqAbsSlopeMean": np.abs(slopes).mean(),
-        "freqPosSlopeMean": _mean(rising),
-        "freqNegSlopeMean": negative,
-        "freqSlopeRatio": _mean(rising) / negative if negative else 0.0,
+        "freqPosSlopeMean": rising,
+        "freqNegSlopeMean": falling,
+        "freqSlopeRatio": rising / falling if falling else 0.0,
+    }
+
+
+def _sweep_measurements(sweeps: NDArray[np.int_]) -> dict[str, Any]:
+    def n_turns(before: int, after: int) -> float:
+        return float(((sweeps[:-1] == before) & (sweeps[1:] == after)).sum())
+
+    def percent(sweep: int) -> float:
+        return 100.0 * float((sweeps == sweep).mean())
+
+    return {
         "freqBegSweep": sweeps[0],
         "freqBegUp": sweeps[0] == _UP,
         "freqBegDwn": sweeps[0] == _DOWN,
         "freqEndSweep": sweeps[-1],
         "freqEndUp": sweeps[-1] == _UP,
         "freqEndDwn": sweeps[-1] == _DOWN,
-        "numSweepsUpDwn": turned(_UP, _DOWN),
-        "numSweepsDwnUp": turned(_DOWN, _UP),
-        "numSweepsUpFlat": turned(_UP, _FLAT),
-        "numSweepsDwnFlat": turned(_DOWN, _FLAT),
-        "numSweepsFlatUp": turned(_FLAT, _UP),
-        "numSweepsFlatDwn": turned(_FLAT, _DOWN),
-        "freqSweepUpPercent": share(_UP),
-        "freqSweepDwnPercent": share(_DOWN),
-        "freqSweepFlatPercent": share(_FLAT),
-        "numInflections": len(turns),
-        "inflMaxDelta": between.max(),
-        "inflMinDelta": between.min(),
-        "inflMaxMinDelta": between.max() / between.min() if between.min() else 0.0,
-        "inflMeanDelta": between.mean(),
-        "inflStdDevDelta": between.std(ddof=1) if len(between) > 1 else 0.0,
-        "inflMedianDelta": np.median(between),
-        "inflDur": len(turns) / duration,
+        "numSweepsUpDwn": n_turns(_UP, _DOWN),
+        "numSweepsDwnUp": n_turns(_DOWN, _UP),
+        "numSweepsUpFlat": n_turns(_UP, _FLAT),
+        "numSweepsDwnFlat": n_turns(_DOWN, _FLAT),
+        "numSweepsFlatUp": n_turns(_FLAT, _UP),
+        "numSweepsFlatDwn": n_turns(_FLAT, _DOWN),
+        "freqSweepUpPercent": percent(_UP),
+        "freqSweepDwnPercent": percent(_DOWN),
+        "freqSweepFlatPercent": percent(_FLAT),
     }
-    return {name: float(value) + 0.0 for name, value in found.items()}  # no -0
+
+
+def _inflection_measurements(
+    time_s: NDArray[np.float64], sweeps: NDArray[np.int_]
+) -> dict[str, Any]:
+    moving = np.flatnonzero(sweeps)
+    turns = moving[1:][sweeps[moving[1:]] != sweeps[moving[:-1]]]
+    between_s = np.diff(time_s[turns]) if len(turns) > 1 else np.zeros(1)
+    return {
+        "numInflections": len(turns),
+        "inflMaxDelta": between_s.max(),
+        "inflMinDelta": between_s.min(),
+        "inflMaxMinDelta": between_s.max() / between_s.min() if between_s.min() else 0.0,
+        "inflMeanDelta": between_s.mean(),
+        "inflStdDevDelta": between_s.std(ddof=1) if len(between_s) > 1 else 0.0,
+        "inflMedianDelta": np.median(between_s),
+        "inflDur": len(turns) / float(time_s[-1]),
+    }
 
 
 def _mean(values: NDArray[np.float64]) -> float:

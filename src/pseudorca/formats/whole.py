@@ -1,7 +1,7 @@
-"""Tables and texts as files that appear whole or not at all.
+"""Tables and texts as files that are complete or not there at all.
 
-In: tables, all at once or growing, or lines of text. Out: CSV, Parquet or text files. Each is written
-under another name first, so that a run that was killed leaves what was there before.
+In: whole tables, tables that grow, or lines of text. Out: CSV, Parquet or text files. Each file is
+first written under another name, so a killed run leaves the previous file unchanged.
 """
 
 import csv
@@ -23,12 +23,12 @@ Format = Literal["csv", "parquet"]
 def write_tables(
     tables: Mapping[str, pd.DataFrame], folder: Path, *, kind: Format = "csv"
 ) -> list[Path]:
-    """Write one file per table, such as ``clip`` to ``clips.csv``; each appears whole or not at all.
+    """Write one file per table, such as ``clip`` to ``clips.csv``. Each file is complete or not there.
 
     Parameters
     ----------
     tables : dict from unit to table
-    folder : path, made if it is not there
+    folder : path, created if necessary
     kind : ``csv`` (UTF-8, times in ISO 8601) or ``parquet``
 
     Returns
@@ -39,6 +39,13 @@ def write_tables(
     ------
     PseudorcaError
         If the format is unknown, or a file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> table = pd.DataFrame({"clip_id": ["5f1c"]})
+    >>> [path.name for path in write_tables({"clip": table}, Path(tempfile.mkdtemp()))]
+    ['clips.csv']
     """
     if kind not in ("csv", "parquet"):
         raise PseudorcaError(unknown_name("format", kind, ("csv", "parquet")))
@@ -46,7 +53,20 @@ def write_tables(
 
 
 class GrowingTable:
-    """A CSV or Parquet file that is appended to, and appears when it is finished."""
+    """A CSV or Parquet file that grows by appended tables, and appears when it is finished.
+
+    Parameters
+    ----------
+    target : path of the file; a name that ends in ``.parquet`` gives Parquet
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> growing = GrowingTable(Path(tempfile.mkdtemp()) / "clips.csv")
+    >>> growing.append(pd.DataFrame({"clip_id": ["5f1c"]}))
+    >>> growing.target.exists(), growing.finish().read_text()
+    (False, 'clip_id\\n5f1c\\n')
+    """
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -57,7 +77,7 @@ class GrowingTable:
         self._is_begun = False
 
     def append(self, table: pd.DataFrame) -> None:
-        """Add rows; the first table that has any says the columns' types."""
+        """Append rows. The first table with rows determines the types of the columns."""
         self.columns = list(table.columns)
         if table.empty and self._empty is None:
             self._empty = table
@@ -65,7 +85,7 @@ class GrowingTable:
             self._write(table)
 
     def finish(self) -> Path:
-        """Let the file appear, in place of what was there before."""
+        """Move the complete file to its target, and replace an older file."""
         if not self._is_begun and self._empty is not None:
             self._write(self._empty)
         with writing(self.target):
@@ -76,7 +96,7 @@ class GrowingTable:
         return self.target
 
     def abandon(self) -> None:
-        """Remove what was begun."""
+        """Remove the incomplete file."""
         if self._parquet is not None:
             self._parquet.close()
             self._parquet = None
@@ -108,12 +128,28 @@ class GrowingTable:
 
 
 def write_table(table: pd.DataFrame, target: Path) -> Path:
-    """Write one table as CSV, or as Parquet where the name ends so; it appears whole or not at all.
+    """Write one table as CSV, or as Parquet. The file is complete or not there at all.
+
+    Parameters
+    ----------
+    table : DataFrame
+    target : path of the file; a name that ends in ``.parquet`` gives Parquet
+
+    Returns
+    -------
+    Path, the target
 
     Raises
     ------
     PseudorcaError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "clips.csv"
+    >>> write_table(pd.DataFrame({"clip_id": ["5f1c"]}), target).read_text()
+    'clip_id\\n5f1c\\n'
     """
     growing = GrowingTable(target)
     try:
@@ -124,7 +160,10 @@ def write_table(table: pd.DataFrame, target: Path) -> Path:
 
 
 def _quoting(table: pd.DataFrame) -> Literal[0, 2]:
-    """Quote what needs it; all text where some holds a carriage return, which pandas leaves bare."""
+    """Choose the quoting. All text is quoted if one cell has a carriage return.
+
+    pandas does not quote carriage returns by itself.
+    """
     texts = [
         pd.Series(table.columns),
         *(c for _, c in table.items() if not is_numeric_dtype(c.dtype)),
@@ -134,7 +173,28 @@ def _quoting(table: pd.DataFrame) -> Literal[0, 2]:
 
 
 def write_text(lines: Iterable[str], target: Path) -> Path:
-    """Write lines, in UTF-8; the file appears whole or not at all."""
+    """Write lines of text in UTF-8. The file is complete or not there at all.
+
+    Parameters
+    ----------
+    lines : iterable of str, with their line ends
+    target : path of the file
+
+    Returns
+    -------
+    Path, the target
+
+    Raises
+    ------
+    PseudorcaError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> write_text(["0.0\\t1.0\\n"], Path(tempfile.mkdtemp()) / "labels.txt").read_text()
+    '0.0\\t1.0\\n'
+    """
     with (
         whole_file(target) as part,
         part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
@@ -145,11 +205,15 @@ def write_text(lines: Iterable[str], target: Path) -> Path:
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """Give the path to write to, which becomes ``target`` if nothing went wrong, and else vanishes.
+    """Give a temporary path. The file there replaces ``target``, or is removed after an error.
 
     Parameters
     ----------
-    target : path of the file; its folder is made if it is not there
+    target : path of the file; its folder is created if necessary
+
+    Yields
+    ------
+    Path to write to
 
     Raises
     ------
@@ -178,11 +242,11 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def removed_on_failure(folder: Path) -> Iterator[None]:
-    """Where what is done inside fails, remove the folder, unless it was there before.
+    """Remove a new folder if the code inside fails. A folder that existed before stays.
 
     Parameters
     ----------
-    folder : path; folders above it that are made inside go with it
+    folder : path; new folders above it are removed, too
 
     Examples
     --------
@@ -206,19 +270,52 @@ def removed_on_failure(folder: Path) -> Iterator[None]:
 
 
 def new_folder(folder: Path) -> Path | None:
-    """The topmost of the folders that have to be made for this one; None if it is there."""
+    """Find the topmost folder that has to be created for a folder.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    Path or None; None if the folder exists
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> parent = Path(tempfile.mkdtemp())
+    >>> new_folder(parent / "new" / "project") == parent / "new", new_folder(parent)
+    (True, None)
+    """
     folder = folder.absolute()
-    missing = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     return missing[-1] if missing else None
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Say why a file cannot be written."""
+    """Turn an OSError of the code inside into an error for the user.
+
+    Parameters
+    ----------
+    target : path of the file that is written
+
+    Raises
+    ------
+    PseudorcaError
+        If the code inside raises an OSError.
+
+    Examples
+    --------
+    >>> with writing(Path("out/clips.csv")):
+    ...     raise PermissionError(13, "Permission denied")
+    Traceback (most recent call last):
+    pseudorca.errors.PseudorcaError: out/clips.csv cannot be written: Permission denied. ...
+    """
     try:
         yield
     except OSError as error:
         raise PseudorcaError(
-            f"{target} cannot be written: {error.strerror or error}. Mend that, or choose another "
-            "folder with --out, and run it again."
+            f"{target} cannot be written: {error.strerror or error}. Correct this, or choose another "
+            "folder with --out, and run again."
         ) from error

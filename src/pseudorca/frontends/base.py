@@ -1,4 +1,4 @@
-"""What all front ends share: the protocol, the type of a picture, and resampling."""
+"""The base of all front ends: the protocol, the type of a picture, and resampling."""
 
 from typing import Any, Protocol
 
@@ -12,24 +12,57 @@ Picture = NDArray[np.uint8]
 
 
 def resample(waveform: Samples, from_rate: int, to_rate: int) -> Samples:
-    """Resample [shape=(n_samples,)] with a band-limited polyphase filter (SoX resampler, HQ)."""
+    """Resample one channel with a band-limited polyphase filter (SoX resampler, HQ).
+
+    Parameters
+    ----------
+    waveform : ndarray [shape=(n_samples,)], float32
+    from_rate, to_rate : int, Hz
+
+    Returns
+    -------
+    ndarray [shape=(n_resampled,)], float32
+
+    Examples
+    --------
+    >>> resample(np.zeros(48_000, dtype=np.float32), 48_000, 16_000).shape
+    (16000,)
+    """
     if from_rate == to_rate:
         return waveform
     return np.asarray(soxr.resample(waveform, from_rate, to_rate), dtype=np.float32)
 
 
 class FrontEnd(Protocol):
-    """What turns the samples of a clip into what a backbone takes."""
+    """A front end turns the samples of a clip into the input of a backbone."""
 
     @property
     def sample_rate(self) -> int | None:
-        """Rate in Hz to which clips are resampled; None: each keeps its own."""
+        """Rate in Hz to which clips are resampled; None: clips are not resampled."""
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> NDArray[Any]:
-        """Make of samples [shape=(n_samples,)] a picture or windows.
+        """Turn samples into a picture or into windows.
 
-        A picture is uint8 [shape=(height, width, 3)]; windows are float32 [shape=(n_windows, ...)].
+        Parameters
+        ----------
+        waveform : ndarray [shape=(n_samples,)], float32, full scale = 1
+        sample_rate : int, Hz, of the waveform
+
+        Returns
+        -------
+        ndarray
+            A picture is uint8 [shape=(height, width, 3)]. Windows are float32 [shape=(n_windows, ...)].
+
+        Raises
+        ------
+        AudioError
+            If the waveform is too short, not finite, or silent.
         """
 
     def settings(self) -> dict[str, Any]:
-        """Everything that shapes the result, as JSON values."""
+        """Return all settings that determine the result, as JSON values.
+
+        Returns
+        -------
+        dict
+        """

@@ -1,8 +1,9 @@
-"""Classic features: what was measured of a sound before there were networks, one vector per clip.
+"""Classic features: measurements of sound from before neural networks, one vector per clip.
 
-In: the samples of a clip. Out: statistics over its frames of log-mel levels, cepstral coefficients or
-linear prediction, in the same band for every recorder. No weights and no training: they are what a
-network has to beat. Everything is computed by a front end; the backbone behind it passes vectors on.
+In: the samples of a clip. Out: statistics over the frames, of log-mel levels, cepstral coefficients or
+linear prediction, in the same band for every recorder. Classic features have no weights and no
+training. They are the baseline of a network. A front end computes them; the backbone passes the
+vectors on.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,29 +21,40 @@ from pseudorca.recordings.audio import Samples
 Features = NDArray[np.float32]
 
 N_COEFFICIENTS, N_FRAMES, ORDER = 13, 150, 16
-"""Cepstral coefficients of a frame, its level among them; frames of ``mfcc_frames``; linear prediction
-from so many samples."""
+"""Cepstral coefficients of a frame, with its level; frames of ``mfcc_frames``; order of the linear
+prediction in samples."""
 
 _VERSION = 1  # changes with anything that changes a feature
-_SILENT_DB = 80.0  # frames further below the loudest have nothing to predict
+_SILENT_DB = 80.0  # frames further below the loudest frame are not predicted
 _DELTA_FRAMES = 9
 
 
 @dataclass(frozen=True)
 class ClassicFrontEnd:
-    """Features by name, of clips that are brought to one sample rate and band.
+    """Features by name, of clips at one sample rate and in one band.
 
-    ``logmel``: mean and standard deviation over time of each of 128 mel bands, the clip's lowest level
-    0 and its highest 1: what the picture of the common front end shows, without a network.
+    ``logmel``: mean and standard deviation over time of each of 128 mel bands. The lowest level of the
+    clip is 0, the highest is 1, as in the picture of the common front end.
     ``mean_spectrum``: mean power of each of 32 mel bands.
     ``mfcc``: mean, standard deviation and standard deviation of the slope of each coefficient.
-    ``mfcc_frames``: the coefficients of each frame, one frame after the other, for heads that follow
-    a sequence; a clip of any length gives as many frames, interpolated in time.
+    ``mfcc_frames``: the coefficients of each frame, one frame after the other, for heads for
+    sequences. Clips of all lengths have equally many frames, by interpolation in time.
     ``lpc``: mean and standard deviation of the cepstrum of linear prediction, over frames that
     overlap by half.
 
-    Levels are decibels below the clip's highest, so that no feature tells how loud a recording is.
-    Bands that a recording does not reach take the lowest level, as in the common front end.
+    Levels are decibels below the highest level of the clip, so no feature shows the loudness of a
+    recording. Bands that a recording does not reach have the lowest level, as in the common front end.
+
+    Raises
+    ------
+    FrontEndError
+        If the features are unknown, or a setting is not possible.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(size=32_000).astype(np.float32)
+    >>> ClassicFrontEnd(features="logmel").picture(noise, sample_rate=32_000).shape
+    (1, 256)
     """
 
     name: ClassVar[str] = "classic"
@@ -50,15 +62,15 @@ class ClassicFrontEnd:
     features: str = "logmel"
     band: str = "16k"
     sample_rate: int = 32_000
-    """Hz; every clip is resampled to it."""
+    """Hz; every clip is resampled to this rate."""
     fmin_hz: float = 100.0
     fmax_hz: float = 15_040.0
     window_ms: float = 32.0
     hop_ms: float = 8.0
     range_db: float = 80.0
-    """Levels further below the loudest are cut off."""
+    """Levels that are further below the loudest level are cut off."""
     reach_hz: float | None = None
-    """Bands above take the lowest level; see :class:`CommonFrontEnd`."""
+    """Bands above this frequency have the lowest level; see :class:`CommonFrontEnd`."""
 
     def __post_init__(self) -> None:
         if self.features not in CLASSIC:
@@ -66,25 +78,46 @@ class ClassicFrontEnd:
         if self.features == "lpc" and self.reach_hz is not None:
             raise FrontEndError(
                 "linear prediction hears all frequencies of its sample rate, so none can be left "
-                "empty: use it with another band, such as all."
+                "empty: use another band, such as all."
             )
-        self._levels()  # complains of a band or frame that cannot be
+        self._levels()  # refuses an impossible band or frame
 
     @classmethod
     def in_band(cls, band: str = "16k", *, lowest_rate: int | None = None, **settings: Any) -> Self:
-        """Make the front end of a named band; see :meth:`CommonFrontEnd.in_band`."""
+        """Make the front end of a named band.
+
+        Parameters
+        ----------
+        band, lowest_rate : see :meth:`CommonFrontEnd.in_band`
+        settings : other fields
+
+        Returns
+        -------
+        ClassicFrontEnd
+
+        Raises
+        ------
+        FrontEndError
+            As :meth:`CommonFrontEnd.in_band`.
+
+        Examples
+        --------
+        >>> ClassicFrontEnd.in_band("48k", features="mean_spectrum").fmax_hz
+        45120.0
+        """
         common = CommonFrontEnd.in_band(band, lowest_rate=lowest_rate)
         taken = ("band", "sample_rate", "fmin_hz", "fmax_hz", "reach_hz")
         return cls(**({key: getattr(common, key) for key in taken} | settings))
 
     def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
         fields = asdict(self)
-        if self.reach_hz is None:  # features stay what they were before there was a choice
+        if self.reach_hz is None:  # settings from before this field keep their ids
             del fields["reach_hz"]
         return {"name": self.name, "version": _VERSION} | fields
 
     def reached_by(self, sample_rate: float) -> bool:
-        """Whether recordings at this rate hold sound up to the top of the band."""
+        """Return whether recordings at a rate in Hz hold sound up to the top of the band."""
         return self._levels().reached_by(sample_rate)
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Features:
@@ -97,22 +130,30 @@ class ClassicFrontEnd:
 
         Returns
         -------
-        ndarray [shape=(1, n_features)], float32: one window, as long as the clip
+        ndarray [shape=(1, n_features)], float32: one window for the whole clip
 
         Raises
         ------
         AudioError
             If the waveform is shorter than one frame, not finite, or silent.
         MissingExtraError
-            If the features need librosa and it is not installed.
+            If the features need librosa, and librosa is not installed.
         """
-        found = CLASSIC[self.features].compute(self, waveform, sample_rate)
-        return np.asarray(found, dtype=np.float32)[None]
+        vector = CLASSIC[self.features].compute(self, waveform, sample_rate)
+        return np.asarray(vector, dtype=np.float32)[None]
 
     def levels(self, waveform: Samples, sample_rate: int) -> NDArray[np.float32]:
-        """Mel levels in dB below the clip's highest [shape=(n_rows, n_frames)].
+        """Compute mel levels in dB below the highest level of the clip.
 
-        Rows that the recording does not reach take the clip's lowest level.
+        Parameters
+        ----------
+        waveform : ndarray [shape=(n_samples,)], float32, full scale = 1
+        sample_rate : int, Hz, of the waveform
+
+        Returns
+        -------
+        ndarray [shape=(n_rows, n_frames)], float32
+            Rows that the recording does not reach have the lowest level of the clip.
         """
         levels, n_reached = self._levels().levels_db(waveform, sample_rate=sample_rate)
         relative = np.maximum(levels - levels[:n_reached].max(), -self.range_db)
@@ -135,7 +176,9 @@ class ClassicFrontEnd:
 
 def _logmel(front_end: ClassicFrontEnd, waveform: Samples, sample_rate: int) -> Features:
     levels = front_end.levels(waveform, sample_rate)
-    levels = 1 - levels / min(levels.min(), -1e-9)  # as far as the common front end's colours go
+    levels = 1 - levels / min(
+        levels.min(), -1e-9
+    )  # the range of the colours of the common front end
     return np.concatenate([levels.mean(axis=1), levels.std(axis=1)])
 
 
@@ -148,8 +191,8 @@ def _mean_spectrum(front_end: ClassicFrontEnd, waveform: Samples, sample_rate: i
 def _cepstra(front_end: ClassicFrontEnd, waveform: Samples, sample_rate: int) -> Features:
     """Mel-frequency cepstral coefficients [shape=(n_coefficients, n_frames)]."""
     levels = front_end.levels(waveform, sample_rate)
-    found = _librosa().feature.mfcc(S=levels, n_mfcc=N_COEFFICIENTS)
-    return np.asarray(found, dtype=np.float32)
+    coefficients = _librosa().feature.mfcc(S=levels, n_mfcc=N_COEFFICIENTS)
+    return np.asarray(coefficients, dtype=np.float32)
 
 
 def _mfcc(front_end: ClassicFrontEnd, waveform: Samples, sample_rate: int) -> Features:
@@ -160,14 +203,14 @@ def _mfcc(front_end: ClassicFrontEnd, waveform: Samples, sample_rate: int) -> Fe
 
 def _mfcc_frames(front_end: ClassicFrontEnd, waveform: Samples, sample_rate: int) -> Features:
     cepstra = _cepstra(front_end, waveform, sample_rate)
-    there = np.linspace(0, cepstra.shape[1] - 1, N_FRAMES)
-    here = np.arange(cepstra.shape[1])
-    frames = np.stack([np.interp(there, here, row) for row in cepstra], axis=1)
+    new_times = np.linspace(0, cepstra.shape[1] - 1, N_FRAMES)
+    frame_times = np.arange(cepstra.shape[1])
+    frames = np.stack([np.interp(new_times, frame_times, row) for row in cepstra], axis=1)
     return np.asarray(frames.ravel(), dtype=np.float32)
 
 
 def _lpc(front_end: ClassicFrontEnd, waveform: Samples, sample_rate: int) -> Features:
-    """The cepstrum of 1 / A(z), by the recursion of Atal [1]_, over all frames that have sound.
+    """The cepstrum of 1 / A(z), by the recursion of Atal [1]_, over all frames with sound.
 
     References
     ----------
@@ -187,10 +230,10 @@ def _lpc(front_end: ClassicFrontEnd, waveform: Samples, sample_rate: int) -> Fea
     frames = np.lib.stride_tricks.sliding_window_view(samples, n_window)[:: n_window // 2]
     frames = frames * np.hanning(n_window)
     power = np.mean(frames**2, axis=1)
-    heard = power > power.max() * 10 ** (-_SILENT_DB / 10)
-    if not heard.any():
+    has_sound = power > power.max() * 10 ** (-_SILENT_DB / 10)
+    if not has_sound.any():
         raise AudioError("silent", "no power in the band")
-    polynomials = _librosa().lpc(frames[heard], order=ORDER, axis=-1)
+    polynomials = _librosa().lpc(frames[has_sound], order=ORDER, axis=-1)
     cepstra = np.zeros((len(polynomials), ORDER + 1))
     for n in range(1, ORDER + 1):
         k = np.arange(1, n)

@@ -1,12 +1,12 @@
 """The common front end: every recording in the same band, at the same resolution, as one picture.
 
 In: the samples of one clip at its native rate. Out: an 8-bit RGB picture, frequency upwards, time to
-the right. Recorders differ in rate and bandwidth, and a network sees that before it sees a whale;
-so every recording is brought to one stated rate and band, and the rows that a recording cannot
-reach are filled rather than left to show where it ends.
+the right. Recorders differ in rate and bandwidth, and a network can learn these differences instead
+of the whales. Every recording is therefore brought to one stated rate and band. The rows that a
+recording cannot reach are filled, so that they do not show where its band ends.
 
-Networks take 8-bit pictures: a colour map of 256 colours holds no more, and a batch is a quarter of
-the bytes on its way to a GPU.
+Networks take 8-bit pictures: a colour map has 256 colours, and a batch for a GPU has a quarter of the
+bytes of float32.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from pseudorca.frontends.base import Picture, resample
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.bands import BANDS, COMMON, REACH, top_hz
 
-_CACHED_SAMPLES = 1 << 16  # frames are transformed so many samples at a time: fits the cache
+_CACHED_SAMPLES = 1 << 16  # samples of the frames that are transformed together: fits the cache
 _VERSION = 1  # changes with anything that changes a picture
 
 
@@ -33,15 +33,26 @@ _VERSION = 1  # changes with anything that changes a picture
 class CommonFrontEnd:
     """Log-frequency spectrogram in one band for all recordings.
 
-    Use :meth:`in_band` for a band by name. Resolution is stated in milliseconds, so that it means
+    Use :meth:`in_band` for a band by name. Resolution is stated in milliseconds, so the resolution is
     the same at every rate.
+
+    Raises
+    ------
+    FrontEndError
+        If the band, the frames or another setting is not possible.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(size=48_000).astype(np.float32)
+    >>> CommonFrontEnd().picture(noise, sample_rate=48_000).shape
+    (128, 122, 3)
     """
 
     name: ClassVar[str] = "common"
 
     band: str = "16k"
     sample_rate: int = 32_000
-    """Hz; every clip is resampled to it."""
+    """Hz; every clip is resampled to this rate."""
     fmin_hz: float = 100.0
     fmax_hz: float = REACH * 32_000
     n_rows: int = 128
@@ -50,16 +61,16 @@ class CommonFrontEnd:
     scale: Literal["mel", "linear", "log"] = "mel"
     levels: Literal["db", "pcen"] = "db"
     range_db: float = 80.0
-    """Levels further below the loudest are cut off."""
+    """Levels that are further below the loudest level are cut off."""
     background: Literal["keep", "median", "quartile"] = "keep"
-    """``median``, ``quartile``: subtract from each row its level half, or a quarter, of the time."""
+    """``median``, ``quartile``: the median or the lower quartile of each row is subtracted."""
     colours: Literal["viridis", "grey"] = "viridis"
     spread: Literal["clip", "range"] = "clip"
-    """Over what the colours spread: from the clip's lowest to its highest level, or over all of
-    ``range_db`` below the highest, so that a colour is as many decibels in every clip."""
+    """The range of the colours. ``clip``: from the lowest to the highest level of the clip. ``range``:
+    ``range_db`` below the highest level, so a colour is equally many decibels in every clip."""
     reach_hz: float | None = None
-    """Rows above stay empty, as those that a recording does not reach; None: all are drawn. With the
-    reach of the recording that reaches least, no row tells how far a recorder reaches."""
+    """Rows above this frequency stay empty, like the rows that a recording does not reach. None: all
+    rows are drawn. With the lowest reach of all recordings, no row shows the reach of a recorder."""
 
     def __post_init__(self) -> None:
         if not 0 < self.fmin_hz < self.fmax_hz <= self.sample_rate / 2:
@@ -99,16 +110,25 @@ class CommonFrontEnd:
         Parameters
         ----------
         band : str
-            ``16k``, ``48k``, ``96k``; ``all``: rows spread as far up as every recording reaches;
-            ``common``: the rows of ``16k``, those empty that not every recording reaches
+            ``16k``, ``48k``, ``96k``; ``all``: the rows end where every recording reaches;
+            ``common``: the rows of ``16k``, and rows that not every recording reaches are empty
         lowest_rate : int or None
             Lowest sample rate in Hz among the labelled recordings; needed for ``all`` and ``common``
         settings : other fields
 
+        Returns
+        -------
+        CommonFrontEnd
+
         Raises
         ------
         FrontEndError
-            If the band is unknown, or needs a rate and none is given.
+            If the band is unknown, or the band needs ``lowest_rate`` and the rate is None.
+
+        Examples
+        --------
+        >>> CommonFrontEnd.in_band("48k").fmax_hz
+        45120.0
         """
         if band == COMMON:
             if lowest_rate is None:
@@ -123,13 +143,23 @@ class CommonFrontEnd:
         return cls(band=band, **({"sample_rate": BANDS[band], "fmax_hz": top} | settings))
 
     def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
         fields = asdict(self)
-        if self.reach_hz is None:  # pictures stay what they were before there was a choice
+        if self.reach_hz is None:  # settings from before this field keep their ids
             del fields["reach_hz"]
         return {"name": self.name, "version": _VERSION} | fields
 
     def reached_by(self, sample_rate: float) -> bool:
-        """Whether recordings at this rate hold sound up to the top of what is drawn."""
+        """Return whether recordings at a rate hold sound up to the highest row that is drawn.
+
+        Parameters
+        ----------
+        sample_rate : float, Hz
+
+        Returns
+        -------
+        bool
+        """
         top_hz = self.fmax_hz if self.reach_hz is None else min(self.fmax_hz, self.reach_hz)
         return REACH * sample_rate >= top_hz * (1 - 1e-9)
 
@@ -146,7 +176,7 @@ class CommonFrontEnd:
         levels : ndarray [shape=(n_rows, n_frames)], lowest frequency first
             Decibels re full scale, or PCEN levels
         n_reached : int
-            Rows, from the bottom, that the recording reaches and that are to be drawn
+            Number of rows, from the bottom, that the recording reaches and that are drawn
 
         Raises
         ------
@@ -191,9 +221,9 @@ class CommonFrontEnd:
     def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:
         """Render a clip.
 
-        Levels are cut off ``range_db`` below the loudest, spread over 256 colours (see ``spread``),
-        and turned so that high frequencies are on top. Rows that the recording's rate
-        does not reach take the lowest level.
+        Levels are cut off ``range_db`` below the loudest level, and spread over 256 colours (see
+        ``spread``). High frequencies are on top. Rows above the reach of the recording have the
+        lowest level.
 
         Parameters
         ----------
@@ -212,10 +242,20 @@ class CommonFrontEnd:
         return self.colour(*self.levels_db(waveform, sample_rate=sample_rate))
 
     def colour(self, levels: NDArray[np.float32], n_reached: int) -> Picture:
-        """Turn what :meth:`levels_db` returns into a picture, as :meth:`picture` does."""
-        heard = levels[:n_reached]
-        highest = heard.max()
-        lowest = heard.min()
+        """Turn the levels of :meth:`levels_db` into a picture.
+
+        Parameters
+        ----------
+        levels : ndarray [shape=(n_rows, n_frames)]
+        n_reached : int, rows that are drawn
+
+        Returns
+        -------
+        ndarray [shape=(n_rows, n_frames, 3)], uint8
+        """
+        reached = levels[:n_reached]
+        highest = reached.max()
+        lowest = reached.min()
         if self.levels == "db":
             floor = highest - self.range_db
             lowest = floor if self.spread == "range" else max(lowest, floor)
@@ -232,10 +272,10 @@ class CommonFrontEnd:
 def filter_weights(
     scale: str, n_rows: int, fmin_hz: float, fmax_hz: float, n_fft: int, sample_rate: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Make triangular filters, evenly spaced on a frequency scale, each summing to 1.
+    """Make triangular filters, evenly spaced on a frequency scale. The sum of each filter is 1.
 
-    The mel scale is O'Shaughnessy's, 2595 log10(1 + f / 700) (the HTK form). A triangle narrower
-    than a bin is widened to one bin either side of its centre, so no row is ever empty.
+    The mel scale is 2595 log10(1 + f / 700), by O'Shaughnessy (the HTK form). A triangle that is
+    narrower than a bin is widened to one bin on each side of its centre, so no row is empty.
 
     Parameters
     ----------
@@ -249,6 +289,12 @@ def filter_weights(
     -------
     weights : ndarray [shape=(n_rows, n_fft // 2 + 1)], float32
     centres_hz : ndarray [shape=(n_rows,)]
+
+    Examples
+    --------
+    >>> weights, centres_hz = filter_weights("linear", 3, 0.0, 4_000.0, 16, 8_000)
+    >>> weights.shape, centres_hz.tolist()
+    ((3, 9), [1000.0, 2000.0, 3000.0])
     """
     warp, unwarp = _SCALES[scale]
     edges = unwarp(np.linspace(warp(np.float64(fmin_hz)), warp(np.float64(fmax_hz)), n_rows + 2))
@@ -266,7 +312,21 @@ def filter_weights(
 
 @lru_cache(maxsize=4)
 def colour_table(name: str) -> NDArray[np.uint8]:
-    """The 256 colours of a map [shape=(256, 3)], uint8: ``grey`` or a Matplotlib name."""
+    """Return the 256 colours of a colour map.
+
+    Parameters
+    ----------
+    name : ``grey``, or the name of a colour map of Matplotlib
+
+    Returns
+    -------
+    ndarray [shape=(256, 3)], uint8
+
+    Examples
+    --------
+    >>> colour_table("grey")[7].tolist()
+    [7, 7, 7]
+    """
     if name == "grey":
         return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     import matplotlib
@@ -288,7 +348,7 @@ _SCALES: dict[str, tuple[_Warp, _Warp]] = {
 
 @lru_cache(maxsize=8)
 def _filters(*settings: Any) -> tuple[scipy.sparse.csr_array, NDArray[np.float64]]:
-    """:func:`filter_weights`, kept, and sparse: a triangle covers few bins."""
+    """The cached, sparse form of :func:`filter_weights`: a triangle covers few bins."""
     weights, centres_hz = filter_weights(*settings)
     return scipy.sparse.csr_array(weights), centres_hz
 

@@ -1,6 +1,6 @@
-"""The front end of audio transformers: the feature extractor that comes with the network.
+"""The front end of audio transformers: the feature extractor of the network.
 
-In: the samples of one clip. Out: what the library's extractor makes of its windows, float32.
+In: the samples of one clip. Out: the output of the extractor for the windows of the clip, float32.
 """
 
 import json
@@ -19,24 +19,24 @@ from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.bands import REACH
 
 EXTRACTORS = ("ASTFeatureExtractor", "Wav2Vec2FeatureExtractor")
-"""Kinds that take sound and make one array of it."""
+"""Kinds of extractors that turn sound into one array."""
 
 EMPTY_FILTERS = "At least one mel filter has all zero values"
-"""What the library says of AST's own filters."""
+"""A warning of the library about the filters of AST."""
 
 _VERSION = 1
 _FRAME_S = 0.01  # of AST's fbanks
-_WINDOW_S = 10.0  # where an extractor takes any length
+_WINDOW_S = 10.0  # for an extractor that takes any length
 
 
 @dataclass(frozen=True)
 class ExtractorFrontEnd:
-    """Windows through an extractor of the library ``transformers``, filled up as that does it."""
+    """Windows through an extractor of the library ``transformers``, which also fills short windows."""
 
     name: ClassVar[str] = "extractor"
 
     extractor: Mapping[str, Any]
-    """Its configuration."""
+    """Configuration of the extractor."""
     sample_rate: int
     window_s: float
     hop_s: float
@@ -47,12 +47,26 @@ class ExtractorFrontEnd:
 
     @classmethod
     def of(cls, extractor: Mapping[str, Any]) -> Self:
-        """The front end of an extractor's configuration.
+        """Make the front end from the configuration of an extractor.
+
+        Parameters
+        ----------
+        extractor : mapping, the configuration
+
+        Returns
+        -------
+        ExtractorFrontEnd
 
         Raises
         ------
         BackboneError
-            If it is of another kind than :data:`EXTRACTORS`.
+            If the kind of the extractor is not one of :data:`EXTRACTORS`.
+
+        Examples
+        --------
+        >>> config = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16_000}
+        >>> ExtractorFrontEnd.of(config).window_s
+        10.0
         """
         config = json.loads(json.dumps(extractor))
         kind = str(config.get("feature_extractor_type"))
@@ -64,21 +78,22 @@ class ExtractorFrontEnd:
         return cls(config, rate, window_s, window_s, REACH * rate)
 
     def own_settings(self) -> dict[str, Any]:
-        """The fields, to make it again."""
+        """Return the fields of the front end, from which the front end can be made again."""
         return asdict(self)
 
     def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
         return {"name": self.name, "version": _VERSION} | asdict(self)
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
-        """Make of a clip [shape=(n_samples,)] an array [shape=(n_windows, ...)], float32."""
+        """Turn a clip [shape=(n_samples,)] into an array [shape=(n_windows, ...)], float32."""
         samples = at_rate(waveform, sample_rate, self.sample_rate)
         n_window, n_hop = (round(s * self.sample_rate) for s in (self.window_s, self.hop_s))
         windows = cut_windows(samples, min(n_window, len(samples)), n_hop)
-        made = _extractor(json.dumps(self.extractor, sort_keys=True))(
+        extracted = _extractor(json.dumps(self.extractor, sort_keys=True))(
             list(windows), sampling_rate=self.sample_rate, return_tensors="np"
         )
-        return np.asarray(next(iter(made.values())), dtype=np.float32)
+        return np.asarray(next(iter(extracted.values())), dtype=np.float32)
 
 
 @lru_cache(maxsize=2)
@@ -87,7 +102,7 @@ def _extractor(config: str) -> Any:
         raise MissingExtraError("transformers", "transformers")
     import transformers
 
-    told = json.loads(config)
+    values = json.loads(config)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", EMPTY_FILTERS)
-        return getattr(transformers, told["feature_extractor_type"]).from_dict(told)
+        return getattr(transformers, values["feature_extractor_type"]).from_dict(values)

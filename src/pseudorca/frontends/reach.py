@@ -1,4 +1,4 @@
-"""From where to where a front end hears, and which recordings reach that far."""
+"""The highest frequency of a front end, and the recordings that reach this frequency."""
 
 import pandas as pd
 
@@ -9,7 +9,22 @@ from pseudorca.recordings.bands import REACH
 
 
 def heard_up_to_hz(front_end: FrontEnd) -> float | None:
-    """The highest frequency in Hz, in real time, that a front end shows; None: all there is."""
+    """Return the highest frequency of a front end.
+
+    Parameters
+    ----------
+    front_end : FrontEnd
+
+    Returns
+    -------
+    float or None
+        Hz, in real time. None means no limit except the recording itself.
+
+    Examples
+    --------
+    >>> heard_up_to_hz(SlowFrontEnd(CommonFrontEnd(), 4.0))
+    60160.0
+    """
     if isinstance(front_end, SlowFrontEnd):
         top = heard_up_to_hz(front_end.front_end)
         return None if top is None else top * front_end.factor
@@ -18,7 +33,22 @@ def heard_up_to_hz(front_end: FrontEnd) -> float | None:
 
 
 def resampling_notices(recordings: pd.DataFrame, sample_rate: int | None) -> list[str]:
-    """Say what will be resampled: never silently."""
+    """Name the recordings that will be resampled.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+    sample_rate : int or None, Hz, of the front end; None: clips are not resampled
+
+    Returns
+    -------
+    list of str, one notice or none
+
+    Examples
+    --------
+    >>> resampling_notices(pd.DataFrame({"sample_rate": [32_000, 96_000]}), 32_000)
+    ['1 of 2 recordings are resampled to 32 kHz, from 96 kHz.']
+    """
     if sample_rate is None or recordings.empty:
         return []
     other = recordings[recordings["sample_rate"] != sample_rate]["sample_rate"]
@@ -33,7 +63,25 @@ def resampling_notices(recordings: pd.DataFrame, sample_rate: int | None) -> lis
 
 
 def band_notices(recordings: pd.DataFrame, front_end: FrontEnd) -> list[str]:
-    """Warn where a recording does not reach the band, most of all where that goes with the label."""
+    """Name the recordings that do not reach the top of the band.
+
+    The notice warns if reaching the top depends on the label.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+    front_end : FrontEnd
+
+    Returns
+    -------
+    list of str, one notice or none
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"label": ["Insular"], "sample_rate": [96_000]})
+    >>> band_notices(recordings, CommonFrontEnd())
+    []
+    """
     labelled = recordings[recordings["label"].notna()]
     top_hz = heard_up_to_hz(front_end)
     if top_hz is None or labelled.empty:
@@ -59,6 +107,6 @@ def band_notices(recordings: pd.DataFrame, front_end: FrontEnd) -> list[str]:
 
 
 def _own_reach_hz(front_end: FrontEnd) -> float:
-    """Up to where, in Hz, a recording is taken to reach that needs no resampling."""
+    """The frequency in Hz that a recording without resampling is assumed to reach."""
     rate = front_end.sample_rate
     return float("inf") if rate is None else REACH * rate

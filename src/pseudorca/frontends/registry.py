@@ -1,7 +1,7 @@
-"""The registry of front ends: what turns the samples of a clip into what a backbone takes.
+"""The registry of front ends: samples of a clip -> input of a backbone.
 
-Two draw pictures, for any network on pictures; the others make the own input of one kind of network
-on sound. Each can be made to hear a clip slowed down.
+Two front ends draw pictures, for all networks on pictures. Every other front end makes the input of
+one kind of network on sound. Each front end can be slowed.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ PICTURES: Final = (CommonFrontEnd.name, StudyFrontEnd.name)
 """Front ends that draw pictures."""
 
 IN_BANDS: Final = (CommonFrontEnd.name, ClassicFrontEnd.name)
-"""Front ends whose band can be chosen."""
+"""Front ends with a choice of bands."""
 
 FRONT_ENDS: dict[str, Any] = {
     kind.name: kind
@@ -50,14 +50,23 @@ def make_front_end(
     Parameters
     ----------
     name : one of :data:`FRONT_ENDS`
-    band, lowest_rate : see :meth:`CommonFrontEnd.in_band`; the others have no band
+    band, lowest_rate : see :meth:`CommonFrontEnd.in_band`; only for :data:`IN_BANDS`
     settings : mapping or None, other fields of the front end
-    slow : float, times that clips are slowed down; 1: as they are
+    slow : float, how many times slower; 1: as recorded
+
+    Returns
+    -------
+    FrontEnd
 
     Raises
     ------
     FrontEndError
-        If the name, the band or a setting is unknown or makes no sense.
+        If the name, the band or a setting is unknown or not possible.
+
+    Examples
+    --------
+    >>> make_front_end("common", band="48k", settings={"n_rows": 64}).fmax_hz
+    45120.0
     """
     check_slow(slow)
     given = dict(settings or {})
@@ -70,21 +79,35 @@ def make_front_end(
     try:
         if name in IN_BANDS:
             lowest = None if lowest_rate is None else round(lowest_rate / slow)
-            made: FrontEnd = FRONT_ENDS[name].in_band(band, lowest_rate=lowest, **given)
+            front_end: FrontEnd = FRONT_ENDS[name].in_band(band, lowest_rate=lowest, **given)
         else:
-            made = FRONT_ENDS[name](**given)
+            front_end = FRONT_ENDS[name](**given)
     except (TypeError, ValueError) as error:
         raise FrontEndError(f"settings {given} of the {name} front end: {error}") from error
-    return made if slow == 1 else SlowFrontEnd(made, slow)
+    return front_end if slow == 1 else SlowFrontEnd(front_end, slow)
 
 
 def front_end_from_settings(settings: Mapping[str, Any]) -> FrontEnd:
     """Make the front end that :meth:`FrontEnd.settings` describes.
 
+    Parameters
+    ----------
+    settings : mapping, as :meth:`FrontEnd.settings` returns
+
+    Returns
+    -------
+    FrontEnd
+
     Raises
     ------
     FrontEndError
-        If this version of pseudorca draws that front end's pictures differently, or not at all.
+        If this version of pseudorca has no such front end, or computes other values with it.
+
+    Examples
+    --------
+    >>> front_end = make_front_end("common", slow=4.0)
+    >>> front_end_from_settings(front_end.settings()) == front_end
+    True
     """
     name = str(settings.get("name"))
     kept = {key: settings[key] for key in _fields(name) & set(settings)}

@@ -1,7 +1,7 @@
-"""Slowed playback (time expansion): what is too high for a network, brought down into its band.
+"""Slowed playback (time expansion): high sounds are brought down into the band of a network.
 
-A clip played four times slower sounds two octaves lower and lasts four times longer: a click at
-60 kHz is heard at 15 kHz. Any front end works on it; the clip keeps its place in real time.
+A clip that is played four times slower sounds two octaves lower and lasts four times longer. A click
+at 60 kHz then appears at 15 kHz. Any front end can be slowed. Times of the clip stay real times.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,21 @@ FASTEST, SLOWEST = 1.0, 100.0
 
 
 def check_slow(slow: float) -> None:
-    """FrontEndError unless clips can be played so many times slower; 1: as they are."""
+    """Check a factor of slowed playback.
+
+    Parameters
+    ----------
+    slow : float, how many times slower; 1: as recorded
+
+    Raises
+    ------
+    FrontEndError
+        If the factor is out of range.
+
+    Examples
+    --------
+    >>> check_slow(4.0)
+    """
     if not (slow == 1 or FASTEST < slow <= SLOWEST):
         raise FrontEndError(
             f"--slow {slow:g}: expected 1 (as recorded), or more, at most {SLOWEST:g} times slower."
@@ -29,7 +43,19 @@ def check_slow(slow: float) -> None:
 
 @dataclass(frozen=True)
 class SlowFrontEnd:
-    """A front end that hears every clip ``factor`` times slower."""
+    """A front end that receives every clip ``factor`` times slower.
+
+    Raises
+    ------
+    FrontEndError
+        If the factor is 1 or out of range.
+
+    Examples
+    --------
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> SlowFrontEnd(CommonFrontEnd(), 4.0).sample_rate
+    128000
+    """
 
     front_end: "FrontEnd"
     factor: float
@@ -41,16 +67,14 @@ class SlowFrontEnd:
 
     @property
     def sample_rate(self) -> int | None:
-        """Rate in Hz of real time to which clips are brought; None: each keeps its own."""
+        """Rate in Hz, in real time, to which clips are resampled; None: clips are not resampled."""
         rate = self.front_end.sample_rate
         return None if rate is None else round(rate * self.factor)
 
     def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
         return self.front_end.settings() | {"slow": self.factor}
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> NDArray[Any]:
-        """Make of a clip [shape=(n_samples,)] what the front end makes of it at a lower rate.
-
-        The slowed rate is rounded to whole Hz.
-        """
+        """Run the front end on a clip [shape=(n_samples,)] at the slowed rate, rounded to whole Hz."""
         return self.front_end.picture(waveform, sample_rate=round(sample_rate / self.factor))

@@ -1,4 +1,4 @@
-"""Recordings to the study's pictures as PNG files, none overwriting another."""
+"""The stage ``spectrograms``: the pictures of the study as PNG files."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,17 +28,18 @@ _AHEAD = 64
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SpectrogramsResult(Result):
-    """The study's pictures of recordings, as files."""
+    """The pictures of the study, as files."""
 
     output: Path
     layout: str
     pictures_per_class: dict[str, int]
     n_new: int
-    """Pictures that were not there before."""
+    """Pictures that did not exist before."""
     problems: pd.DataFrame
 
     @property
     def n_pictures(self) -> int:
+        """Number of pictures, old and new."""
         return sum(self.pictures_per_class.values())
 
     def as_json(self) -> dict[str, Any]:
@@ -72,23 +73,28 @@ def spectrograms_project(
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> SpectrogramsResult:
-    """Write the study's picture of every labelled recording as a PNG file.
+    """Write the picture of the study of every labelled recording as a PNG file.
 
-    ``<folder>/<label>/<path of the recording>.png``, so that files of one name in two encounters
-    stay two. A picture that is there is not made again.
+    The path is ``<folder>/<label>/<path of the recording>.png``, so equal names in two encounters give
+    two files. A picture that exists is not drawn again.
 
     Parameters
     ----------
     store : Store
     folder : path of the folder for the pictures
     layout : ``tight`` (950 x 636) or ``wide`` (1200 x 800 with margins)
-    unlabelled : bool, also those without a label, below ``Unknown``
+    unlabelled : bool, also draw recordings without a label, in the folder ``Unknown``
     n_threads : int or None, threads; None takes one per core
     progress : callable (done, total) or None, over recordings
 
     Returns
     -------
     SpectrogramsResult
+
+    Raises
+    ------
+    ManifestError
+        If the project holds no recordings.
     """
     front_end = StudyFrontEnd(layout=layout)
     recordings = project_recordings(store)
@@ -104,14 +110,14 @@ def spectrograms_project(
     n_new = n_done = 0
     with ThreadPoolExecutor(n_threads or cpu_count()) as pool:
         waiting = iter(rows)
-        while some := list(islice(waiting, _AHEAD)):
-            for row, found in zip(some, pool.map(write, some), strict=True):
+        while portion := list(islice(waiting, _AHEAD)):
+            for row, is_new in zip(portion, pool.map(write, portion), strict=True):
                 n_done += 1
-                if isinstance(found, AudioError):
-                    problems.append((row.path, "spectrograms", found.reason, found.detail))
+                if isinstance(is_new, AudioError):
+                    problems.append((row.path, "spectrograms", is_new.reason, is_new.detail))
                 else:
                     counts[_label(row)] = counts.get(_label(row), 0) + 1
-                    n_new += found
+                    n_new += is_new
                 if progress:
                     progress(n_done, len(recordings))
     table = problem_table(problems)
@@ -121,7 +127,22 @@ def spectrograms_project(
 
 
 def picture_path(recording: Any) -> PurePosixPath:
-    """Where the picture of one row of ``recordings`` goes, below the folder of all pictures."""
+    """Return the path of the picture of a recording, below the folder of all pictures.
+
+    Parameters
+    ----------
+    recording : row of the table ``recordings``
+
+    Returns
+    -------
+    PurePosixPath
+
+    Examples
+    --------
+    >>> row = pd.Series({"path": "Insular/Sette_44/a.wav", "label": "Insular"})
+    >>> str(picture_path(row))
+    'Insular/Sette_44/a.wav.png'
+    """
     path, label = PurePosixPath(recording.path), _label(recording)
     inside = path.relative_to(label) if path.parts[0] == label else path
     return PurePosixPath(label, f"{inside}.png")
@@ -132,14 +153,14 @@ def _label(recording: Any) -> str:
 
 
 def _is_whole(target: Path, front_end: StudyFrontEnd) -> bool:
-    """Whether the picture that is there is one of this layout, not of the other."""
+    """Return whether an existing picture has the layout of the front end."""
     layout = LAYOUTS[front_end.layout]
-    with Image.open(target) as there:
-        return there.size == (layout.width, layout.height)
+    with Image.open(target) as picture:
+        return picture.size == (layout.width, layout.height)
 
 
 def _write(front_end: StudyFrontEnd, folder: Path, recording: Any) -> bool | AudioError:
-    """Draw one picture; False if it was there."""
+    """Draw one picture -> False if the picture existed."""
     target = folder / picture_path(recording)
     if target.exists() and _is_whole(target, front_end):
         return False

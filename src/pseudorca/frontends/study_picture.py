@@ -1,9 +1,9 @@
-"""The picture that the original study's networks saw, computed instead of plotted.
+"""The picture that the networks of the original study received, computed instead of plotted.
 
 The study drew each clip with Matplotlib: ``scipy.signal.spectrogram`` with its defaults, natural
 log, ``pcolormesh`` in viridis on a figure of 12 x 8 inches, saved at 100 dpi without ticks. Here a
 waveform goes in and the same pixels come out, without a figure. The rules of Matplotlib's renderer
-Agg for cell borders, colours and the frame are few; each is stated beside the lines that follow it.
+Agg for cell borders, colours and the frame are few. A comment states each rule beside its lines.
 """
 
 from collections.abc import Iterator
@@ -47,10 +47,10 @@ class StudyFrontEnd:
     Parameters
     ----------
     layout : {"tight", "wide"}
-        ``"tight"`` is the figure cropped around its axes (950 x 636 pixels, the size in the study's
-        text), ``"wide"`` the whole figure with its margins (1200 x 800, the study's listing).
+        ``"tight"``: the figure cropped around its axes (950 x 636 pixels, the size in the text of
+        the study). ``"wide"``: the whole figure with margins (1200 x 800, the listing of the study).
     frame : bool
-        False: no margin and no frame, one pixel per cell; ``layout`` then has no effect.
+        False: no margin and no frame, one pixel per cell, and ``layout`` has no effect.
     log_offset : float, full scale squared per Hz
         Added to the power before the log; 0 in the study.
 
@@ -77,23 +77,23 @@ class StudyFrontEnd:
 
     @property
     def sample_rate(self) -> None:
-        """None: a picture is made at the recording's own rate."""
+        """None: clips are not resampled."""
         return None
 
     def settings(self) -> dict[str, Any]:
-        """Everything that shapes the picture, ready for JSON."""
+        """Return all settings that determine the result, as JSON values."""
         return {"name": self.name, **asdict(self)}
 
     def picture(self, waveform: NDArray[Any], *, sample_rate: float) -> NDArray[np.uint8]:
         """Render a waveform as an RGB picture, the highest frequency in the top row.
 
         colour = viridis[floor(256 (log p - min log p) / (max log p - min log p))], with the limits
-        taken over all cells of power p > 0. Cells of p = 0 (digital silence) are white, for
-        Matplotlib masks their -inf; equal power everywhere takes viridis' first colour.
+        taken over all cells of power p > 0. Cells of p = 0 (digital silence) are white, because
+        Matplotlib masks -inf. Equal power everywhere gives the first colour of viridis.
 
-        The study read 16-bit integers; this takes the same samples divided by 32768. Its power is
-        2**30 times as large, which the min-max cancels, without rounding and with the same zeros
-        (with a ``log_offset`` above 0 the scale does matter).
+        The study read 16-bit integers. This function takes the same samples divided by 32768. The
+        power of the study is 2**30 times as large. The min-max scaling removes this factor without
+        rounding and with the same zeros. With a ``log_offset`` above 0 the scale matters.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class StudyFrontEnd:
         -------
         array [shape=(height, width, 3)], uint8
             (636, 950, 3) or (800, 1200, 3); without the frame (129, n_segments, 3). With the frame,
-            256 to 479 samples give empty white axes: Matplotlib gives a lone column no width.
+            256 to 479 samples give empty white axes: Matplotlib gives a single column no width.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class StudyFrontEnd:
         (636, 950, 3)
         """
         layout, n_segments = LAYOUTS[self.layout], _n_segments(waveform)
-        # The segment of each column: a long clip has more than fit, a short one repeats them.
+        # The segment of each column of pixels. A long clip has more segments than columns.
         shown = (
             _segment_of_pixel(n_segments, sample_rate, layout.left)
             if self.frame
@@ -131,7 +131,7 @@ class StudyFrontEnd:
 
 
 def _n_segments(waveform: NDArray[Any]) -> int:
-    """Check the waveform, and count its frames."""
+    """Check the waveform, and count the frames."""
     if waveform.ndim != 1:
         raise AudioError("not one channel", f"shape {waveform.shape}, expected (n_samples,)")
     if len(waveform) < SEGMENT:
@@ -159,8 +159,8 @@ def _power_blocks(
     p[t, f] = c |sum_n w[n] (x[n + 224 t] - mean_t) exp(-2 pi i f n / 256)|^2, with the Tukey window
     w of taper 0.25 and c = 2 / (sample_rate sum w^2), half of that at 0 Hz and Nyquist.
 
-    In float64, because the quietest cell of a clip sets the colours of all others, and float32's
-    rounding, some 140 dB below the loudest bin of a frame, moves it.
+    Computed in float64, because the quietest cell of a clip sets the colours of all other cells. The
+    rounding of float32, some 140 dB below the loudest bin of a frame, would change this cell.
     """
     window = _window() / np.sqrt(sample_rate)
     averaging = np.full(SEGMENT, 1 / SEGMENT)
@@ -172,14 +172,14 @@ def _power_blocks(
         parts = np.fft.rfft(block, axis=1).view(np.float64)
         parts *= parts
         power = parts[:, ::2] + parts[:, 1::2]
-        power[:, :: SEGMENT // 2] /= 2  # 0 Hz and Nyquist have no negative frequency to stand for
+        power[:, :: SEGMENT // 2] /= 2  # 0 Hz and Nyquist have no negative frequency
         yield first, power
 
 
 def _shown_power(
     waveform: NDArray[Any], sample_rate: float, shown: NDArray[np.intp], log_offset: float
 ) -> tuple[NDArray[np.float64], float, float]:
-    """Power of the shown segments [shape=(n_shown, 129)], and of all the limits of what is > 0."""
+    """Power of the shown segments [shape=(n_shown, 129)], and limits of all power above 0."""
     power = np.empty((len(shown), N_FREQUENCIES))
     low, high, n_done = np.inf, 0.0, 0
     for first, block in _power_blocks(waveform, sample_rate):
@@ -220,12 +220,12 @@ def _colours() -> NDArray[np.uint8]:
 
 
 def _segment_of_pixel(n_segments: int, sample_rate: float, left: int) -> NDArray[np.intp]:
-    """The segment that each column of the axes' pixels shows; empty if there is but one segment.
+    """The segment that each column of pixels shows; empty if there is only one segment.
 
-    Agg snaps a mesh's borders to whole pixels, ``floor(x + 0.5)``, and does not smooth them: a
-    pixel shows the cell over its centre, and no cell overwrites another. Borders that fall on a
-    centre are common (when 4 divides the number of segments) and rounding decides them, so the
-    arithmetic of Matplotlib's transforms is repeated to the last bit.
+    Agg snaps the borders of a mesh to whole pixels, ``floor(x + 0.5)``, without smoothing. A pixel
+    shows the cell over its centre, and no cell overwrites another. Borders often fall on a centre (if
+    4 divides the number of segments), and rounding then decides. The arithmetic of the transforms of
+    Matplotlib is therefore repeated to the last bit.
     """
     if n_segments == 1:
         return np.empty(0, dtype=np.intp)
@@ -250,7 +250,7 @@ def _framed(colours: NDArray[np.uint8], layout: _Layout) -> NDArray[np.uint8]:
     inside = rows[:, left + 1 : left + N_COLUMNS]
     inside[...] = colours[:, 1:]
     inside[:, [0, -1]] = _under_line(inside[:, [0, -1]], FAINT)
-    # As for columns, but no border of 129 cells falls on the centre of one of 616 pixels.
+    # As for columns, but no border of the 129 cells falls on the centre of one of the 616 pixels.
     row_of_pixel = (2 * np.arange(1, N_ROWS) + 1) * N_FREQUENCIES // (2 * N_ROWS)
     picture = np.empty_like(canvas)
     picture[: top + 1], picture[top + N_ROWS :] = canvas[: top + 1], canvas[top + N_ROWS :]

@@ -1,9 +1,9 @@
-"""Front ends of networks that were trained on sound: each network's own input, exactly.
+"""Front ends of networks that were trained on sound: the exact input of each network.
 
 In: the samples of one clip at its native rate. Out: float32 windows [shape=(n_windows, ...)] of
-samples or of log-mel levels, as the network's authors made them. A clip longer than the network's
-window is cut into windows, the last of which ends where the clip does; a shorter one is filled up
-with silence. The clip's mean is taken off first: recorders have offsets.
+samples or of log-mel levels, as the authors of the network made them. A clip that is longer than the
+window of the network is cut into windows. The last window ends at the end of the clip. A shorter clip
+is filled up with silence. The mean of the clip is subtracted first, because recorders have offsets.
 """
 
 from dataclasses import asdict, dataclass
@@ -25,7 +25,21 @@ _VERSION = 1  # changes with anything that changes a window
 
 
 def check_windows(window_s: float, hop_s: float) -> None:
-    """Complain about windows that cannot be cut."""
+    """Check the length and the hop of windows.
+
+    Parameters
+    ----------
+    window_s, hop_s : float, seconds
+
+    Raises
+    ------
+    FrontEndError
+        If the hop is not above 0, or is longer than the window.
+
+    Examples
+    --------
+    >>> check_windows(3.0, 1.5)
+    """
     if not 0 < hop_s <= window_s:
         raise FrontEndError(
             f"windows of {window_s:g} s every {hop_s:g} s: expected 0 < hop <= window."
@@ -33,12 +47,26 @@ def check_windows(window_s: float, hop_s: float) -> None:
 
 
 def at_rate(waveform: Samples, sample_rate: int, to_rate: int) -> Samples:
-    """Resample one channel [shape=(n_samples,)] and take its mean off.
+    """Resample one channel and subtract its mean.
+
+    Parameters
+    ----------
+    waveform : ndarray [shape=(n_samples,)], float32
+    sample_rate, to_rate : int, Hz
+
+    Returns
+    -------
+    ndarray [shape=(n_resampled,)], float32
 
     Raises
     ------
     AudioError
-        If it is not one channel, not finite, or silent.
+        If the waveform is not one channel, not finite, or silent.
+
+    Examples
+    --------
+    >>> at_rate(np.array([1, 3], dtype=np.float32), 16_000, 16_000).tolist()
+    [-1.0, 1.0]
     """
     if waveform.ndim != 1:
         raise AudioError("not one channel", f"got shape {waveform.shape}")
@@ -52,7 +80,7 @@ def at_rate(waveform: Samples, sample_rate: int, to_rate: int) -> Samples:
 
 
 def cut_windows(samples: Samples, n_window: int, n_hop: int) -> Windows:
-    """Cut samples into windows; see the module.
+    """Cut samples into windows, as the docstring of the module says.
 
     Parameters
     ----------
@@ -62,8 +90,13 @@ def cut_windows(samples: Samples, n_window: int, n_hop: int) -> Windows:
     Returns
     -------
     ndarray [shape=(n_windows, n_window)]
-        Every sample is in at least one of them, but for an end of less than a hundredth of a window,
-        which is what resampling may add.
+        Every sample is in at least one window. Only a rest of less than a hundredth of a window is
+        left out, because resampling may add such a rest.
+
+    Examples
+    --------
+    >>> cut_windows(np.arange(5, dtype=np.float32), 3, 3).tolist()
+    [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]
     """
     if len(samples) <= n_window:
         return np.pad(samples, (0, n_window - len(samples)))[np.newaxis]
@@ -76,23 +109,32 @@ def cut_windows(samples: Samples, n_window: int, n_hop: int) -> Windows:
 
 @dataclass(frozen=True)
 class SamplesFrontEnd:
-    """Windows of samples, for networks that make their own spectrograms."""
+    """Windows of samples, for networks that make their own spectrograms.
+
+    Examples
+    --------
+    >>> front_end = SamplesFrontEnd(sample_rate=16_000, window_s=1.0, hop_s=1.0, fmax_hz=8_000.0)
+    >>> noise = np.random.default_rng(0).normal(size=32_000).astype(np.float32)
+    >>> front_end.picture(noise, sample_rate=16_000).shape
+    (2, 16000)
+    """
 
     name: ClassVar[str] = "samples"
 
     sample_rate: int
-    """Hz; every clip is resampled to it."""
+    """Hz; every clip is resampled to this rate."""
     window_s: float
     hop_s: float
     fmax_hz: float
-    """Up to where the network listens."""
+    """The highest frequency that the network uses."""
     peak: float | None = None
-    """Each window is centred and scaled to this peak; None: it stays as loud as it is."""
+    """Each window is centred and scaled to this peak; None: windows are not scaled."""
 
     def __post_init__(self) -> None:
         check_windows(self.window_s, self.hop_s)
 
     def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
         return {"name": self.name, "version": _VERSION} | asdict(self)
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
@@ -109,10 +151,16 @@ class SamplesFrontEnd:
 
 @dataclass(frozen=True)
 class EfficientATFrontEnd:
-    """Log-mel spectrograms as EfficientAT was trained on them, of any length up to its 10 s.
+    """Log-mel spectrograms of the training of EfficientAT, of any length up to 10 s.
 
     Pre-emphasis 0.97; 25 ms windows (symmetric Hann) every 10 ms, centred, in a transform of 1024;
-    power in 128 of Kaldi's mel bands from 0 to 15 kHz; (ln(x + 1e-5) + 4.5) / 5.
+    power in 128 mel bands of Kaldi from 0 to 15 kHz; (ln(x + 1e-5) + 4.5) / 5.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(size=32_000).astype(np.float32)
+    >>> EfficientATFrontEnd().picture(noise, sample_rate=32_000).shape
+    (1, 128, 100)
     """
 
     name: ClassVar[str] = "efficientat"
@@ -120,17 +168,18 @@ class EfficientATFrontEnd:
     sample_rate: int = 32_000
     window_s: float = 10.0
     hop_s: float = 10.0
-    """Between the windows of a clip that is longer than one; a shorter clip is one of its length."""
+    """From window to window of a longer clip. A shorter clip gives one window of its own length."""
     fmax_hz: float = 15_000.0
 
     def __post_init__(self) -> None:
         check_windows(self.window_s, self.hop_s)
 
     def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
         return {"name": self.name, "version": _VERSION} | asdict(self)
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
-        """Make of a clip [shape=(n_samples,)] levels [shape=(n_windows, 128, n_frames)], float32."""
+        """Turn a clip [shape=(n_samples,)] into levels [shape=(n_windows, 128, n_frames)], float32."""
         samples = at_rate(waveform, sample_rate, self.sample_rate)
         n_window, n_hop = (round(s * self.sample_rate) for s in (self.window_s, self.hop_s))
         windows = cut_windows(samples, min(n_window, len(samples)), n_hop)
@@ -156,10 +205,16 @@ class EfficientATFrontEnd:
 
 @dataclass(frozen=True)
 class VGGishFrontEnd:
-    """Log-mel patches of 0.96 s as VGGish was trained on them.
+    """Log-mel patches of 0.96 s of the training of VGGish.
 
     25 ms windows (Hann) every 10 ms in a transform of 512; magnitude in 64 mel bands from 125 to
     7500 Hz; ln(x + 0.01); patches of 96 frames.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(size=32_000).astype(np.float32)
+    >>> VGGishFrontEnd().picture(noise, sample_rate=16_000).shape
+    (3, 96, 64)
     """
 
     name: ClassVar[str] = "vggish"
@@ -174,10 +229,11 @@ class VGGishFrontEnd:
         check_windows(self.window_s, self.hop_s)
 
     def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
         return {"name": self.name, "version": _VERSION} | asdict(self)
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
-        """Make of a clip [shape=(n_samples,)] patches [shape=(n_windows, 96, 64)], float32."""
+        """Turn a clip [shape=(n_samples,)] into patches [shape=(n_windows, 96, 64)], float32."""
         samples = at_rate(waveform, sample_rate, self.sample_rate)
         n_window, n_hop = (round(s * self.sample_rate) for s in (self.window_s, self.hop_s))
         windows = cut_windows(samples, n_window, n_hop)
@@ -191,14 +247,26 @@ class VGGishFrontEnd:
 def mel_triangles(
     n_mels: int, fmin_hz: float, fmax_hz: float, n_fft: int, sample_rate: int
 ) -> NDArray[np.float32]:
-    """Filters that are triangles on the mel scale, 1127 ln(1 + f / 700), with a height of 1.
+    """Make filters that are triangles on the mel scale, 1127 ln(1 + f / 700), with a height of 1.
 
-    Unlike those of :func:`pseudorca.frontends.common.filter_weights`, which are triangles in Hz. The
-    bin of 0 Hz counts in none.
+    The filters of :func:`pseudorca.frontends.common.filter_weights` are triangles in Hz. No filter
+    uses the bin of 0 Hz.
+
+    Parameters
+    ----------
+    n_mels : int
+    fmin_hz, fmax_hz : float, outer edges of the lowest and highest triangle
+    n_fft : int
+    sample_rate : int, Hz
 
     Returns
     -------
     ndarray [shape=(n_mels, n_fft // 2 + 1)], float32
+
+    Examples
+    --------
+    >>> mel_triangles(4, 0.0, 4_000.0, 16, 8_000).shape
+    (4, 9)
     """
 
     def mel(hz: Any) -> Any:

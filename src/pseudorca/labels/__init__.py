@@ -1,1 +1,1 @@
-"""What people said of clips and encounters: the journal, the labels in force, import and export."""
+"""Labels that people gave to clips and encounters: the journal, the labels in force, import, export."""

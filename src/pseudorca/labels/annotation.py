@@ -1,7 +1,7 @@
-"""One thing that somebody said of a clip, a box in it, a recording or an encounter.
+"""One annotation of a clip, of a region in a clip, of a recording or of an encounter.
 
-In: what was typed. Out: an :class:`Annotation` whose fields are the columns of the table
-``annotations``, checked once, wherever it comes from.
+In: values from a person, a journal or a CSV file. Out: an :class:`Annotation`. Its fields are the
+columns of the table ``annotations``, and every field has been checked.
 """
 
 import math
@@ -20,15 +20,15 @@ Basis = Literal["photo-id", "genetics", "sighting", "location", "tag", "heard"]
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:
-    """A row of the table ``annotations``; what is not known is None.
+    """A row of the table ``annotations``. Unknown values are None.
 
-    A population cannot be heard in a clip. An answer to the question ``population`` therefore says
-    its ``basis``.
+    A clip alone does not tell the population. An answer to the question ``population`` therefore needs
+    a ``basis``.
 
     Raises
     ------
     PseudorcaError
-        If a field holds none of its values, or a field that the action needs is missing.
+        If the value of a field is not allowed, or a field that the action needs is missing.
 
     Examples
     --------
@@ -40,12 +40,12 @@ class Annotation:
     """
 
     annotation_id: str | None = None
-    """Given by the journal if it is None."""
+    """None: the journal gives an id."""
     time_utc: str | None = None
-    """ISO 8601; given by the journal if it is None."""
+    """ISO 8601; None: the journal gives the time."""
     annotator: str
     action: Action = "add"
-    """``adjudicate`` is an answer that settles what annotators disagree about."""
+    """``adjudicate`` is an answer that settles a disagreement between annotators."""
     replaces: str | None = None
     """The annotation that this one retracts or replaces."""
     unit: Unit | None = None
@@ -66,7 +66,7 @@ class Annotation:
     p_offered: float | None = None
     """Probability with which this unit was offered to the annotator."""
     blind: bool | None = None
-    """Whether the annotator saw no answer of a classifier before."""
+    """Whether the annotator answered without seeing an answer of a classifier."""
     shown: str | None = None
     """JSON: what the annotator saw."""
     source: str | None = None
@@ -104,12 +104,26 @@ class Annotation:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Annotation":
-        """Make an annotation of what a journal or a CSV file holds; other columns are left out.
+        """Make an annotation from a row of a journal or of a CSV file.
+
+        Parameters
+        ----------
+        values : mapping from column to value; unknown columns are ignored
+
+        Returns
+        -------
+        Annotation
 
         Raises
         ------
         PseudorcaError
             As the class itself, or if a number or a truth value cannot be read.
+
+        Examples
+        --------
+        >>> row = {"annotator": "Ana", "action": "retract", "replaces": "5f1c", "start_s": ""}
+        >>> Annotation.from_mapping(row).replaces
+        '5f1c'
         """
         known = {}
         for name, kind in _KINDS.items():
@@ -125,7 +139,12 @@ class Annotation:
         return cls(**{"annotator": ""} | known)
 
     def values(self) -> dict[str, Any]:
-        """Every field, by the name of its column."""
+        """Return every field by the name of its column.
+
+        Returns
+        -------
+        dict from str to str, float, bool or None
+        """
         return asdict(self)
 
 

@@ -1,7 +1,7 @@
-"""Which label is in force: a fold over the log of annotations.
+"""Find the label in force, from the log of annotations.
 
-In: annotations in the order in which they were written. Out: one label per unit and question. An
-adjudicated answer counts before one that annotators agree on, and that before a single one.
+In: annotations in the order of writing. Out: one label per unit and question. An adjudicated answer
+wins over an agreed answer. An agreed answer wins over a single answer.
 """
 
 from collections import Counter
@@ -16,17 +16,18 @@ Standing = Literal["adjudicated", "agreed", "single", "disputed"]
 
 @dataclass(frozen=True)
 class Label:
-    """The label of one unit to one question.
+    """The label of one unit for one question.
 
-    ``last`` is the annotation that gave the answer last; of a disputed label, the last of all.
+    ``last`` is the last annotation with this answer. The ``last`` of a disputed label is the last
+    annotation of all.
     """
 
     answer: str | None
-    """None where annotators disagree and nobody adjudicated."""
+    """None if annotators disagree and no answer was adjudicated."""
     standing: Standing
     n_annotators: int
     n_agree: int
-    """Annotators whose last answer is this one."""
+    """Number of annotators whose last answer is this answer."""
     last: Annotation
 
 
@@ -35,9 +36,9 @@ Key = tuple[str, str, str]
 
 
 def answers_in_force(rows: Iterable[Annotation]) -> list[Annotation]:
-    """Leave out what was retracted or replaced.
+    """Leave out annotations that were retracted or replaced.
 
-    An annotation that is itself retracted retracts nothing.
+    A retraction that was itself retracted has no effect.
 
     Parameters
     ----------
@@ -46,14 +47,24 @@ def answers_in_force(rows: Iterable[Annotation]) -> list[Annotation]:
     Returns
     -------
     list of Annotation, answers only, in the same order
+
+    Examples
+    --------
+    >>> unit = {"unit": "clip", "unit_id": "5f1c", "question": "content"}
+    >>> rows = [
+    ...     Annotation(annotation_id="1", annotator="Ana", answer="whistle", **unit),
+    ...     Annotation(annotation_id="2", annotator="Ana", action="retract", replaces="1"),
+    ... ]
+    >>> answers_in_force(rows)
+    []
     """
-    dead: set[str | None] = set()
+    replaced_ids: set[str | None] = set()
     kept = []
     for row in reversed(list(rows)):
-        if row.annotation_id in dead:
+        if row.annotation_id in replaced_ids:
             continue
         if row.replaces is not None:
-            dead.add(row.replaces)
+            replaced_ids.add(row.replaces)
         if row.action != "retract":
             kept.append(row)
     return kept[::-1]
@@ -62,8 +73,9 @@ def answers_in_force(rows: Iterable[Annotation]) -> list[Annotation]:
 def labels_in_force(rows: Iterable[Annotation]) -> dict[Key, Label]:
     """Fold a log into one label per unit and question.
 
-    Of each annotator the last answer counts. An answer is *agreed* if two or more annotators gave
-    it and fewer gave any other one. Where annotators disagree otherwise the label is *disputed*.
+    The last answer of each annotator counts. An answer is *agreed* if two or more annotators gave the
+    answer, and every other answer has fewer annotators. The label of any other disagreement is
+    *disputed*.
 
     Parameters
     ----------
@@ -75,10 +87,10 @@ def labels_in_force(rows: Iterable[Annotation]) -> dict[Key, Label]:
 
     Examples
     --------
-    >>> about = {"unit": "clip", "unit_id": "5f1c", "question": "content"}
+    >>> unit = {"unit": "clip", "unit_id": "5f1c", "question": "content"}
     >>> rows = [
-    ...     Annotation(annotation_id="1", annotator="Ana", answer="whistle", **about),
-    ...     Annotation(annotation_id="2", annotator="Ben", answer="whistle", **about),
+    ...     Annotation(annotation_id="1", annotator="Ana", answer="whistle", **unit),
+    ...     Annotation(annotation_id="2", annotator="Ben", answer="whistle", **unit),
     ... ]
     >>> labels_in_force(rows)["clip", "5f1c", "content"].standing
     'agreed'
@@ -87,7 +99,7 @@ def labels_in_force(rows: Iterable[Annotation]) -> dict[Key, Label]:
     for row in answers_in_force(rows):
         key = (str(row.unit), str(row.unit_id), str(row.question))
         answers.setdefault(key, []).append(row)
-    return {key: _settle(given) for key, given in answers.items()}
+    return {key: _settle(rows_of_key) for key, rows_of_key in answers.items()}
 
 
 def _settle(answers: list[Annotation]) -> Label:

@@ -1,8 +1,8 @@
 """The journal of labels: an append-only file with one JSON line per annotation.
 
-In: annotations. Out: the same, in the order in which they were written. A line is on the disk before
-its annotation counts as saved; the database promises no such thing. A label is what nobody can
-compute again, so this file is read whatever the format of the project around it.
+In: annotations. Out: the same annotations in the order of writing. A line is on the disk before its
+annotation counts as saved. The database gives no such guarantee. Labels cannot be computed again, so
+the journal is readable in projects of every format.
 """
 
 import json
@@ -21,10 +21,10 @@ _JOURNAL = "journal.jsonl"
 
 @dataclass(frozen=True)
 class Journal:
-    """What a journal holds.
+    """The content of a journal.
 
-    ``rows``: the annotations in the order in which they were written, each id once. ``notices``: a
-    sentence for every line that cannot be read. Such a line stays in the file.
+    ``rows``: the annotations in the order of writing, each id once. ``notices``: a sentence for every
+    line that cannot be read. Such a line stays in the file.
     """
 
     rows: Sequence[Annotation]
@@ -32,7 +32,21 @@ class Journal:
 
 
 def journal_path(folder: str | os.PathLike[str]) -> Path:
-    """The journal of a project folder."""
+    """Return the path of the journal of a project.
+
+    Parameters
+    ----------
+    folder : path of the project folder
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> journal_path("whales").as_posix()
+    'whales/labels/journal.jsonl'
+    """
     return Path(folder) / LABEL_FOLDER / _JOURNAL
 
 
@@ -45,12 +59,12 @@ def read_journal(folder: str | os.PathLike[str]) -> Journal:
 
     Returns
     -------
-    Journal, empty where nobody labelled anything
+    Journal, empty if the project has no labels
 
     Raises
     ------
     StoreError
-        If the file is there and cannot be opened.
+        If the file exists and cannot be opened.
 
     Examples
     --------
@@ -72,27 +86,43 @@ def read_journal(folder: str | os.PathLike[str]) -> Journal:
         try:
             row = Annotation.from_mapping(dict(json.loads(line)))
             if row.annotation_id is None:
-                raise PseudorcaError("it has no annotation_id")
+                raise PseudorcaError("the annotation has no annotation_id")
             rows.setdefault(row.annotation_id, row)
         except (ValueError, TypeError, PseudorcaError) as error:
             is_last = number == len(lines)
             why = "the program was stopped while it wrote it" if is_last else str(error)
             notices.append(
                 f"Line {number} of {path} cannot be read and is left out: {why}. The line stays in "
-                "the file; mend it with a text editor, or give the answer again."
+                "the file. Correct the line with a text editor, or give the answer again."
             )
     return Journal(tuple(rows.values()), tuple(notices))
 
 
 def append_lines(folder: str | os.PathLike[str], rows: Iterable[Annotation]) -> None:
-    """Add annotations at the end of a journal; they are on the disk when this returns.
+    """Append annotations to a journal. The annotations are on the disk when the function returns.
 
     The caller holds the lock of the labels.
+
+    Parameters
+    ----------
+    folder : path of the project folder
+    rows : iterable of Annotation
 
     Raises
     ------
     StoreError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     retraction = Annotation(
+    ...         annotation_id="1", annotator="Ana", action="retract", replaces="0"
+    ...     )
+    ...     append_lines(folder, [retraction])
+    ...     len(read_journal(folder).rows)
+    1
     """
     path = journal_path(folder)
     text = "".join(
@@ -105,7 +135,7 @@ def append_lines(folder: str | os.PathLike[str], rows: Iterable[Annotation]) -> 
         is_new = not path.exists()
         with path.open("ab+") as file:
             if _is_torn(file):
-                text = "\n" + text  # a torn line stays a line of its own
+                text = "\n" + text  # an incomplete line stays a separate line
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
@@ -120,7 +150,7 @@ def append_lines(folder: str | os.PathLike[str], rows: Iterable[Annotation]) -> 
 
 
 def _is_torn(file: BinaryIO) -> bool:
-    """Whether the last line of a file opened at its end lacks its end."""
+    """Return whether the last line of a file has no line end. The file is opened at its end."""
     if not file.tell():
         return False
     file.seek(-1, os.SEEK_END)
@@ -128,7 +158,7 @@ def _is_torn(file: BinaryIO) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the name of a new file on the disk, too."""
+    """Write the directory entry of a new file to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

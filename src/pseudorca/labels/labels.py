@@ -1,7 +1,8 @@
-"""The labels of a project: given, retracted, folded, exported and imported.
+"""The labels of a project: add, retract, export and import annotations; labels in force.
 
-In: annotations, one by one or from a CSV file. Out: the log of them, and the label in force of every
-unit. The journal holds them; the table ``annotations`` is made of it, for those who ask the database.
+In: annotations, one by one or from a CSV file. Out: the log of annotations, and the label in force of
+every unit. The journal holds the annotations. The table ``annotations`` is a copy of the journal for
+queries of the database.
 """
 
 import csv
@@ -38,7 +39,7 @@ _LABEL_COLUMNS = (
 class Labels:
     """The labels of one project.
 
-    The labels have a lock of their own, so that a label is saved while a classifier is trained.
+    The labels have their own lock. A label can be saved while a classifier is trained.
 
     Parameters
     ----------
@@ -62,21 +63,26 @@ class Labels:
 
     @property
     def notices(self) -> Sequence[str]:
-        """What a user should know of the journal: lines that cannot be read."""
+        """Sentences about lines of the journal that cannot be read."""
         return read_journal(self.store.folder).notices
 
     def log(self) -> "pd.DataFrame":
-        """Everything that was ever said, in order -> table with the columns of ``annotations``."""
+        """Return all annotations in the order of writing.
+
+        Returns
+        -------
+        DataFrame with the columns of the table ``annotations``
+        """
         rows = [row.values() for row in read_journal(self.store.folder).rows]
         return _table(rows, list(TABLES["annotations"]))
 
     def add(self, annotation: Annotation) -> str:
-        """Save an annotation; it is on the disk when this returns.
+        """Save an annotation. The annotation is on the disk when the method returns.
 
         Parameters
         ----------
         annotation : Annotation
-            Its id and time are given here where they are None.
+            An id or a time that is None is set here.
 
         Returns
         -------
@@ -85,9 +91,9 @@ class Labels:
         Raises
         ------
         PseudorcaError
-            If it replaces an annotation that is not in the log, or its id is taken.
+            If the annotation to replace is not in the log, or the id exists already.
         StoreError
-            If it cannot be written.
+            If the annotation cannot be written.
         """
         row = replace(
             annotation,
@@ -97,7 +103,7 @@ class Labels:
         assert row.annotation_id is not None
         with self._locked():
             if annotation.replaces is not None or annotation.annotation_id is not None:
-                known = {known.annotation_id for known in read_journal(self.store.folder).rows}
+                known = {old.annotation_id for old in read_journal(self.store.folder).rows}
                 if row.annotation_id in known:
                     raise PseudorcaError(
                         f"the annotation {row.annotation_id} is in the log already. Leave its id "
@@ -112,12 +118,12 @@ class Labels:
         return row.annotation_id
 
     def retract(self, annotation_id: str, *, annotator: str, note: str | None = None) -> str:
-        """Take an annotation back; it stays in the log.
+        """Retract an annotation. The annotation stays in the log.
 
         Parameters
         ----------
-        annotation_id : str, of an answer, or of a retraction that shall not hold
-        annotator : str, who takes it back
+        annotation_id : str, of an answer, or of a retraction to undo
+        annotator : str, the person who retracts
         note : str or None
 
         Returns
@@ -134,13 +140,13 @@ class Labels:
         )
 
     def in_force(self) -> "pd.DataFrame":
-        """The label of every unit and question that has one.
+        """Return the labels in force.
 
         Returns
         -------
         DataFrame, a row per unit and question
-            ``answer`` is null where ``standing`` is ``disputed``. ``annotation_id`` and the columns
-            after it are those of the annotation that gave this answer last. See
+            ``answer`` is null if ``standing`` is ``disputed``. ``annotation_id`` and all columns
+            behind it describe the last annotation with this answer. See
             :func:`pseudorca.labels.fold.labels_in_force`.
         """
         rows = []
@@ -156,9 +162,13 @@ class Labels:
         return table.astype({"n_annotators": "int64", "n_agree": "int64", "standing": "string"})
 
     def sync(self) -> int:
-        """Write the table ``annotations`` anew from the journal -> its number of rows.
+        """Write the table ``annotations`` from the journal.
 
-        One commit per label would be thousands of files; call this at the end of a session.
+        Call this method at the end of a session: a commit per label would make thousands of files.
+
+        Returns
+        -------
+        int, number of rows
         """
         with self._locked():
             log = self.log()
@@ -188,26 +198,26 @@ class Labels:
         return write_text([text.getvalue()], Path(target))
 
     def import_csv(self, source: str | os.PathLike[str], *, annotator: str | None = None) -> int:
-        """Add the rows of a CSV file to the log: all of them, or none if one is wrong.
+        """Add the rows of a CSV file to the log. One wrong row stops the whole import.
 
-        A file is imported once: a row whose id is in the log is passed over. A row without an id
-        has one of its content.
+        A row whose id is in the log is skipped, so a file is imported only once. The id of a row
+        without an id is a hash of the row.
 
         Parameters
         ----------
         source : path of a CSV file (UTF-8)
-            Columns as in the table ``annotations``; needed are unit, unit_id, question, answer, and
-            annotator unless it is given here. Other columns are left out.
-        annotator : str or None, of the rows that name none
+            Columns as in the table ``annotations``. The columns unit, unit_id, question and answer
+            are required, and annotator unless the argument is given. Other columns are ignored.
+        annotator : str or None, for rows without an annotator
 
         Returns
         -------
-        int, how many annotations are new
+        int, number of new annotations
 
         Raises
         ------
         PseudorcaError
-            If the file cannot be read, or a row is no annotation.
+            If the file cannot be read, or a row is not a valid annotation.
         """
         path = Path(source)
         try:
@@ -235,7 +245,7 @@ class Labels:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep other writers of labels out while one line is written."""
+        """Lock the labels against other writers."""
         from filelock import FileLock
 
         folder = journal_path(self.store.folder).parent

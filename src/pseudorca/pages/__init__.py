@@ -1,1 +1,1 @@
-"""What every page is made of, whatever it tells: parts, figures, one file."""
+"""The parts of every HTML page: blocks, figures, and the writing of one file."""

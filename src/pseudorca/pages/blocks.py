@@ -1,8 +1,8 @@
-"""What a report is made of: sections of text, notices, tables and figures, before they are HTML.
+"""The parts of a page before they are HTML: sections with text, notices, tables and figures.
 
-Values come in as they are; escaping, number formats and layout are the template's. A figure becomes
-inline SVG here: its text and lines take the page's colours, so that it reads on paper, by day and
-in the dark, and its pictures shrink to one byte per pixel.
+In: plain values. The template escapes text, formats numbers and does the layout. A figure becomes
+inline SVG here. Text and lines of a figure take the colours of the page, so a figure is readable on
+paper, in light mode and in dark mode. Pictures in a figure are stored with one byte per pixel.
 """
 
 import base64
@@ -22,7 +22,7 @@ from PIL import Image
 from pseudorca.pages.plots import BLUE, GRID, INK, SOFT
 
 WIDTH_IN = 11.0
-"""Width of a full figure in inches: at 96 pixels each it fills the page's column."""
+"""Width of a full figure in inches. At 96 pixels per inch the figure fills the column of the page."""
 
 _THEME = {
     INK: "var(--ink)",
@@ -35,7 +35,13 @@ _THEME = {
 
 @dataclass(frozen=True)
 class Number:
-    """A number with the digits it deserves; the page keeps the exact value beside what it shows."""
+    """A number and the digits that are shown. The page also keeps the exact value.
+
+    Examples
+    --------
+    >>> str(Number(0.8461, digits=2)), str(Number(None))
+    ('0.85', '–')
+    """
 
     value: float | None
     digits: int = 2
@@ -52,7 +58,13 @@ Cell = str | int | Number | None
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph."""
+    """A paragraph.
+
+    Examples
+    --------
+    >>> Text("12 encounters.").kind
+    'text'
+    """
 
     kind: ClassVar[str] = "text"
     text: str | Markup
@@ -68,7 +80,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Notices:
-    """Sentences that a reader should not miss."""
+    """Important sentences."""
 
     kind: ClassVar[str] = "notices"
     sentences: Sequence[str]
@@ -76,7 +88,7 @@ class Notices:
 
 @dataclass(frozen=True)
 class Commands:
-    """What to run next."""
+    """Commands to run next."""
 
     kind: ClassVar[str] = "commands"
     why: str
@@ -85,11 +97,11 @@ class Commands:
 
 @dataclass(frozen=True)
 class Headline:
-    """The number that counts, with all that it must never be quoted without."""
+    """The main number, with the interval, the method and the baseline that belong to the number."""
 
     kind: ClassVar[str] = "headline"
     verdict: str
-    """A warning that stands before the number; empty if there is none."""
+    """A warning before the number; empty if there is no warning."""
     value: Number | None = None
     what: str = ""
     low: Number | None = None
@@ -98,7 +110,7 @@ class Headline:
     baseline: Number | None = None
     about: str = ""
     compared: Sequence[str] = ()
-    """Other numbers, each in a sentence that says what it is."""
+    """Sentences about other numbers."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Settings:
-    """Names with their values, in as little room as they take."""
+    """Names with their values, in a compact list."""
 
     kind: ClassVar[str] = "settings"
     settings: Sequence[tuple[str, str]]
@@ -119,7 +131,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; columns whose cells are numbers are aligned to the right."""
+    """A table. Columns of numbers are aligned to the right.
+
+    Examples
+    --------
+    >>> Table(("class", "clips"), [("Insular", 12), ("Pelagic", None)]).is_number
+    [False, True]
+    """
 
     kind: ClassVar[str] = "table"
     columns: Sequence[str]
@@ -127,10 +145,11 @@ class Table:
     caption: str = ""
     n_more: int = 0
     more: str = ""
-    """Where the rows are that are not shown."""
+    """A sentence about where the other rows are."""
 
     @property
     def is_number(self) -> list[bool]:
+        """Whether each column holds numbers only; missing values are allowed."""
         kinds = (int, Number)
         return [
             bool(self.rows)
@@ -162,7 +181,22 @@ Block = Text | Headline | Heading | Notices | Commands | Facts | Settings | Tabl
 
 
 def folded(table: Table, *, most: int = 30) -> Table | Fold:
-    """Fold a table away if it is long."""
+    """Put a long table into a block that opens on a click.
+
+    Parameters
+    ----------
+    table : Table
+    most : int, most rows of a table that is shown at once
+
+    Returns
+    -------
+    Table or Fold
+
+    Examples
+    --------
+    >>> folded(Table(("clip",), [(k,) for k in range(40)], caption="All clips. In order.")).title
+    'All clips (40 rows)'
+    """
     n_rows = len(table.rows)
     if n_rows <= most:
         return table
@@ -173,7 +207,7 @@ def folded(table: Table, *, most: int = 30) -> Table | Fold:
 
 @dataclass
 class Section:
-    """One section of the report."""
+    """One section of a page. ``anchor`` is the id of the section in links."""
 
     anchor: str
     title: str
@@ -181,43 +215,78 @@ class Section:
 
 
 def figure(height_in: float, *, width_in: float = WIDTH_IN) -> Figure:
-    """Make an empty figure with a transparent ground, laid out by itself."""
-    made = Figure(figsize=(width_in, height_in), facecolor="none")
-    made.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
-    return made
+    """Make an empty figure with a transparent background and automatic layout.
+
+    Parameters
+    ----------
+    height_in, width_in : float, inches
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> figure(2.0, width_in=4.0).get_size_inches().tolist()
+    [4.0, 2.0]
+    """
+    new = Figure(figsize=(width_in, height_in), facecolor="none")
+    new.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+    return new
 
 
-def chart(made: Figure, *, description: str, caption: str | Markup) -> Chart:
+def chart(drawn: Figure, *, description: str, caption: str | Markup) -> Chart:
     """Draw a figure as inline SVG.
 
     Parameters
     ----------
-    made : Figure
-    description : str, what a reader who cannot see the figure is told
+    drawn : Figure
+    description : str, the text for readers who cannot see the figure
     caption : str
+
+    Returns
+    -------
+    Chart
+
+    Examples
+    --------
+    >>> chart(figure(1.0), description="Nothing.", caption="An empty figure.").caption
+    'An empty figure.'
     """
-    return Chart(inline_svg(made, description=description), caption)
+    return Chart(inline_svg(drawn, description=description), caption)
 
 
-def inline_svg(made: Figure, *, description: str) -> Markup:
-    """Turn a figure into an SVG element that can stand in a page, the same every time.
+def inline_svg(drawn: Figure, *, description: str) -> Markup:
+    """Turn a figure into an SVG element of a page. Equal figures give equal elements.
 
-    Ids that nothing refers to go; the others begin with a hash of the figure, so that no other figure
-    on the page has them.
+    Ids without a reference are removed. The other ids begin with a hash of the figure, so two
+    figures on one page never share an id.
+
+    Parameters
+    ----------
+    drawn : Figure
+    description : str, the text for readers who cannot see the figure
+
+    Returns
+    -------
+    Markup
+
+    Examples
+    --------
+    >>> inline_svg(figure(1.0), description="Nothing.")[:37]
+    Markup('<svg role="img" aria-label="Nothing."')
     """
     buffer = io.BytesIO()
-    made.savefig(buffer, format="svg", metadata={"Date": None})
+    drawn.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would rule the whole page
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # styles apply to the whole page
     text = re.sub(r'(data:image/png;base64,)([^"]*)', lambda m: m[1] + _smaller_png(m[2]), text)
-    # Browsers smooth what they scale; Matplotlib asks them not to.
+    # Matplotlib asks browsers not to smooth scaled pictures. Smoothing looks better here.
     text = re.sub(r' style="image-rendering:[^"]*"', "", text)
     text = re.sub(r' d="[^"]*"', lambda m: re.sub(r"\d+\.\d{3,}", _rounded, m[0]), text)
     used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
-    new = {
-        name: f"\0{k}" for k, name in enumerate(used)
-    }  # Matplotlib makes up these names at random
+    new = {name: f"\0{k}" for k, name in enumerate(used)}  # Matplotlib draws these names at random
     text = re.sub(r' id="([^"]*)"', lambda m: f' id="{new[m[1]]}"' if m[1] in new else "", text)
     text = re.sub(r'(url\(#|href="#)([^")]+)', lambda m: m[1] + new[m[2]], text)
     text = text.replace("\0", f"f{xxhash.xxh3_64(text.encode()).hexdigest()[:10]}-")
@@ -234,7 +303,21 @@ def inline_svg(made: Figure, *, description: str) -> Markup:
 
 
 def count_figures(sections: Iterable[Section]) -> int:
-    """Count the figures of a report, folded ones included."""
+    """Count the figures of a page. Figures in folded blocks count, too.
+
+    Parameters
+    ----------
+    sections : iterable of Section
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> count_figures([Section("data", "Data", [Text("No figure here.")])])
+    0
+    """
 
     def inside(blocks: Sequence[Block]) -> int:
         return sum(
@@ -250,7 +333,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _smaller_png(encoded: str) -> str:
-    """Store a picture of at most 256 colours as a palette; nothing that can be seen is lost."""
+    """Store a picture of at most 256 colours with a palette. No pixel changes."""
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
         pixels = np.asarray(picture.convert("RGBA"))
     if (pixels[..., 3] == 255).all():

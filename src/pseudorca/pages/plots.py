@@ -1,8 +1,8 @@
-"""Plots of a collection: each takes axes and plain values, and returns the axes.
+"""Plots of a collection. Each function takes axes and plain values, and returns the axes.
 
-Nothing here reads files or keeps state: Matplotlib's objects are used directly, never pyplot. The
-colours are Okabe and Ito's, which colour-blind readers tell apart, and no plot says by colour alone
-what a label, an order or a dash does not say too. Plots of evaluations are in
+No function reads files or keeps state. Matplotlib's objects are used directly, never pyplot. The
+colours are those of Okabe and Ito, which colour-blind readers can tell apart. A label, an order or a
+dash repeats what a colour says. Plots of evaluations are in
 :mod:`pseudorca.report.evaluation_plots`, of sound in :mod:`pseudorca.report.sound_plots`.
 """
 
@@ -21,24 +21,38 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 INK, SOFT, GRID = "#1f2933", "#52616f", "#d5dce3"
-"""Text and axes; lesser text; grid lines. The report gives these three other values in the dark."""
+"""Text and axes; secondary text; grid lines. The page replaces these three colours in dark mode."""
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#8a949e",
 )  # fmt: skip
 COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, GREY)
-"""Okabe and Ito (2008), their black replaced by a grey that shows on dark paper too."""
+"""Okabe and Ito (2008). A grey that is visible on a dark page replaces their black."""
 
 FONT_PT, SMALL_PT = 9.0, 8.0
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
-    """Give each class a colour; from the ninth on colours come again."""
+    """Give each class a colour. The ninth class has the colour of the first.
+
+    Parameters
+    ----------
+    classes : sequence of str
+
+    Returns
+    -------
+    dict from class to colour
+
+    Examples
+    --------
+    >>> class_colours(["Insular", "Pelagic"])
+    {'Insular': '#0072B2', 'Pelagic': '#E69F00'}
+    """
     return {label: COLOURS[k % len(COLOURS)] for k, label in enumerate(classes)}
 
 
 def few_colours(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Join the smallest columns of a table into one if there are more columns than colours.
+    """Add up the smallest columns of a table if there are more columns than colours.
 
     Parameters
     ----------
@@ -47,8 +61,15 @@ def few_colours(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     Returns
     -------
     table : DataFrame
-        The same rows; at most as many columns as there are colours, the joined ones last
-    colours : dict from column to colour, grey for the joined ones
+        The same rows, with at most as many columns as there are colours. The sum of the smallest
+        columns is the last column.
+    colours : dict from column to colour, grey for the sum
+
+    Examples
+    --------
+    >>> table, colours = few_colours(pd.DataFrame([range(10)], columns=list("abcdefghij")))
+    >>> list(table.columns)[-2:], table.iloc[0, -1], colours["3 other classes"] == GREY
+    (['j', '3 other classes'], np.int64(3), True)
     """
     table = table.set_axis(table.columns.astype(str), axis=1)
     if len(table.columns) <= len(COLOURS):
@@ -62,12 +83,21 @@ def few_colours(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
 
 
 def shown(text: object, most: int = 30) -> str:
-    """Make any text safe to draw: short, on one line, without markup or missing glyphs.
+    """Make a text safe to draw: short, on one line, without markup or missing glyphs.
 
     Parameters
     ----------
-    text : object, such as a class name somebody typed
-    most : int, characters; longer texts lose their middle
+    text : object, such as the name of a class
+    most : int, most characters; the middle of a longer text is left out
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shown("a class\\nwith a very long name", most=15), shown("$5")
+    ('a class w… name', '\\\\$5')
     """
     known = _glyphs()
     letters = [" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in str(text)]
@@ -91,7 +121,16 @@ def style(
     x, y : str, labels of the axes, with units
     title : str
     grid : ``x``, ``y``, ``both`` or empty
-    bare : ``x``, ``y``, ``both`` or empty; the axis loses its line and marks
+    bare : ``x``, ``y``, ``both`` or empty; the axis has no line and no marks
+
+    Returns
+    -------
+    Axes, the same
+
+    Examples
+    --------
+    >>> style(Figure().add_subplot(), x="time (s)").get_xlabel()
+    'time (s)'
     """
     for name, spine in ax.spines.items():
         along = "x" if name in ("bottom", "top") else "y"
@@ -115,10 +154,26 @@ def style(
 
 
 def legend(target: Axes | Figure, entries: Mapping[str, str], **placing: Any) -> None:
-    """Put a legend of coloured squares on axes or a figure: a mapping from label to colour."""
+    """Add a legend of coloured squares.
+
+    Parameters
+    ----------
+    target : Axes or Figure
+    entries : mapping from label to colour
+    placing : options of Matplotlib's ``legend``, such as ``loc``
+
+    Examples
+    --------
+    >>> ax = Figure().add_subplot()
+    >>> legend(ax, {"Insular": BLUE}, loc="upper left")
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    [' Insular']
+    """
     target.legend(
         handles=[Patch(facecolor=colour) for colour in entries.values()],
-        labels=[f" {shown(label)}" for label in entries],  # one that begins with _ would be hidden
+        labels=[
+            f" {shown(label)}" for label in entries
+        ],  # Matplotlib hides labels that begin with _
         fontsize=SMALL_PT,
         frameon=False,
         labelcolor=INK,
@@ -140,7 +195,7 @@ def stacked_bars(
     totals: bool = True,
     most: int = 30,
 ) -> Axes:
-    """Draw a horizontal bar per row, its classes one after the other, its total at the end.
+    """Draw a horizontal bar per row. A bar is the classes one after the other, and its total.
 
     Parameters
     ----------
@@ -151,7 +206,20 @@ def stacked_bars(
     x : str, label of the axis
     title : str
     totals : bool, write the total at the end of each bar
-    most : int, letters of a row's name that are shown
+    most : int, most characters of a row's name
+
+    Returns
+    -------
+    Axes, the same
+
+    Examples
+    --------
+    >>> counts = pd.DataFrame({"Insular": [3], "Pelagic": [2]}, index=["Sette"])
+    >>> ax = stacked_bars(
+    ...     Figure().add_subplot(), counts, colours=class_colours(counts.columns), x="clips"
+    ... )
+    >>> [text.get_text() for text in ax.texts]
+    ['5']
     """
     rows = np.arange(len(counts))
     left = np.zeros(len(counts))
@@ -181,6 +249,19 @@ def class_dots(
     values : mapping from class to its values, the first class on top
     colours : mapping from class to colour
     x : str, label of the axis
+
+    Returns
+    -------
+    Axes, the same
+
+    Examples
+    --------
+    >>> values = {"Insular": [1.0, 3.0]}
+    >>> ax = class_dots(
+    ...     Figure().add_subplot(), values, colours={"Insular": BLUE}, x="duration (s)"
+    ... )
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['Insular  (2)']
     """
     for row, (label, numbers) in enumerate(values.items()):
         ordered = np.sort(np.asarray(numbers, dtype=np.float64))
@@ -203,7 +284,7 @@ def batch_counts(
     colours: Mapping[str, str],
     title: str = "",
 ) -> Axes:
-    """Draw how many clips of each class every batch of an epoch holds.
+    """Draw the number of clips of each class in every batch of an epoch.
 
     Parameters
     ----------
@@ -212,6 +293,18 @@ def batch_counts(
     classes : sequence of str
     colours : mapping from class to colour
     title : str
+
+    Returns
+    -------
+    Axes, the same
+
+    Examples
+    --------
+    >>> ax = batch_counts(
+    ...     Figure().add_subplot(), [[3, 1], [2, 2]], ["a", "b"], colours={"a": BLUE, "b": SKY}
+    ... )
+    >>> len(ax.patches)
+    4
     """
     table = np.asarray(counts, dtype=np.float64)
     batches = np.arange(1, len(table) + 1)
@@ -227,7 +320,21 @@ def batch_counts(
 
 
 def whole_numbers(ax: Axes, *, along: Literal["x", "y"] = "x") -> None:
-    """Mark an axis at whole numbers only."""
+    """Put the marks of an axis at whole numbers only.
+
+    Parameters
+    ----------
+    ax : Axes
+    along : ``x`` or ``y``
+
+    Examples
+    --------
+    >>> ax = Figure().add_subplot()
+    >>> _ = ax.set_xlim(0, 2)
+    >>> whole_numbers(ax)
+    >>> ax.get_xticks().tolist()
+    [0.0, 1.0, 2.0]
+    """
     axis = ax.xaxis if along == "x" else ax.yaxis
     axis.set_major_locator(MaxNLocator(9, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 

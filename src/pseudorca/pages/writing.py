@@ -1,4 +1,4 @@
-"""Sections to one HTML file that needs nothing beside it."""
+"""Write sections as one HTML file without any other files."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,7 +17,14 @@ TEMPLATE = "report.html.jinja"
 def write_page(
     sections: list[Section], target: Path, *, title: str, notices: list[str]
 ) -> dict[str, Any]:
-    """Write sections as one HTML file, which appears whole or not at all.
+    """Write sections as one HTML file. The file is complete or not there at all.
+
+    Parameters
+    ----------
+    sections : list of Section
+    target : path of the file; its folder is created if necessary
+    title : str
+    notices : list of str; the page shows their number
 
     Returns
     -------
@@ -27,6 +34,14 @@ def write_page(
     ------
     PseudorcaError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "page.html"
+    >>> page = write_page([Section("a", "Answer")], target, title="Whales", notices=[])
+    >>> page["n_sections"], page["n_bytes"] == target.stat().st_size
+    (1, True)
     """
     page = render(sections, title=title, notices=notices)
     partial = target.with_name(target.name + ".partial")
@@ -49,7 +64,23 @@ def write_page(
 
 
 def render(sections: list[Section], *, title: str, notices: list[str]) -> str:
-    """Make the page; everything that people named is escaped."""
+    """Make the HTML of a page. All text is escaped.
+
+    Parameters
+    ----------
+    sections : list of Section
+    title : str
+    notices : list of str; the page shows their number
+
+    Returns
+    -------
+    str, HTML
+
+    Examples
+    --------
+    >>> "a &lt; b" in render([Section("a", "a < b")], title="Whales", notices=[])
+    True
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pseudorca.pages"),
         autoescape=True,

@@ -1,8 +1,8 @@
-"""Read audio files: what a file is, a piece of it, and whether it can be used at all.
+"""Read audio files: the header, a stretch of samples, and a check of the whole file.
 
-Everything libsndfile opens comes in (WAV with its variants, FLAC, AIFF, OGG, MP3, ...); out come
-float32 samples in [-1, 1] that were never wrapped, clipped or resampled. Files are read in pieces,
-so a day of audio needs no more memory than a minute; those at a URL travel in pieces, too.
+In: every format that libsndfile opens (WAV with its variants, FLAC, AIFF, OGG, MP3, ...). Out: float32
+samples in [-1, 1] that were never wrapped, clipped or resampled. Files are read in pieces, so a day
+of audio needs no more memory than a minute. Files at a URL are downloaded in pieces, too.
 """
 
 import os
@@ -33,22 +33,22 @@ SUFFIXES = frozenset(
 """File name endings that are read as audio, in any case."""
 
 UNSUPPORTED_SUFFIXES = frozenset(".m4a .mp4 .aac .wma .wv .ape .amr .dff .dsf .sud .wac".split())
-"""Endings of audio that libsndfile cannot decode: these files are problems, not strangers."""
+"""Endings of audio that libsndfile cannot decode. These files become problems."""
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 50, 1_000_000  # Hz
 MAX_CHANNELS = 64
 MIN_FRAMES = 256
-"""The study's spectrogram frame, in samples: no front end can use less."""
+"""The spectrogram frame of the study, in samples. No front end can use a shorter recording."""
 
 LONG_RECORDING_S = 600.0
-"""Recordings longer than this are hashed by evenly spaced blocks unless a full hash is asked for."""
+"""Longer recordings are hashed by evenly spaced blocks, unless ``full_hash`` is set."""
 
 _BLOCK_SAMPLES = 1 << 19  # of all channels together
 _N_HASHED_BLOCKS = 64
 _HASHED_BLOCK_FRAMES = 1 << 15
 
 _LONGEST_NAME = 1_000
-"""Bytes of a path that libsndfile takes (it has room for 1,023); longer ones it is handed open."""
+"""Most bytes of a path for libsndfile (limit 1,023). Files with longer paths are opened here."""
 
 # Where libsndfile's log gives the size that a header promises, by container.
 _SIZE_LINES = {
@@ -58,14 +58,14 @@ _SIZE_LINES = {
 _SHORTENED = re.compile(r"\s*(?P<name>.+?)\s*: (?P<promised>\d+) \(should be (?P<found>\d+)\)")
 _SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 
-# Seeking in these lands on the wrong samples (libsndfile's issue 885; mpg123 seeks "fuzzily" by the
-# table of an MP3), so they are only ever read forwards.
+# A seek in these formats finds the wrong samples (issue 885 of libsndfile; mpg123 seeks "fuzzily" by
+# the table of an MP3), so the files are only read forwards.
 _FORWARD_ONLY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"})
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header of one audio file says."""
+    """The content of the header of one audio file."""
 
     format: str
     """Container and sample type, such as ``WAV/PCM_24``."""
@@ -79,19 +79,20 @@ class AudioInfo:
 
     @property
     def duration_s(self) -> float:
+        """Length in seconds."""
         return self.n_frames / self.sample_rate
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """One audio file, read and found usable."""
+    """One audio file that was read and can be used."""
 
     info: AudioInfo
     content_hash: str
     hash_kind: str
     """``samples`` (every decoded sample) or ``blocks`` (size, header, evenly spaced blocks)."""
     peak: float
-    """Largest absolute sample read, full scale = 1."""
+    """Largest absolute sample, full scale = 1."""
     fingerprint: str
     """The version of the file that was read, see :func:`fingerprint`."""
 
@@ -110,14 +111,22 @@ def probe(path: Place) -> AudioInfo:
     Raises
     ------
     AudioError
-        If the file cannot be opened, is empty, is not audio, or its header makes no sense.
+        If the file cannot be opened, is empty, is not audio, or has an impossible header.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.wav"
+    >>> sf.write(path, np.zeros((8_000, 2)), 16_000)
+    >>> probe(path).duration_s, probe(path).n_channels
+    (0.5, 2)
     """
     with _open(path) as file:
         return _info(file)
 
 
 class Reader:
-    """An open file, for reading several stretches of it.
+    """An open audio file, to read several stretches of the file.
 
     Parameters
     ----------
@@ -127,12 +136,21 @@ class Reader:
     ----------
     info : AudioInfo
     n_bytes : int, size of the file
-    fingerprint : str, the version of the file that is read (see :func:`fingerprint`)
+    fingerprint : str, the version of the open file (see :func:`fingerprint`)
 
     Raises
     ------
     AudioError
-        If the file cannot be opened or its header makes no sense.
+        If the file cannot be opened or has an impossible header.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.wav"
+    >>> sf.write(path, np.zeros((8_000, 2)), 16_000)
+    >>> with Reader(path) as reader:
+    ...     reader.read(4_000, 256).shape
+    (2, 256)
     """
 
     def __init__(self, path: Place) -> None:
@@ -144,7 +162,7 @@ class Reader:
         except AudioError:
             self._file.close()
             raise
-        # What was read last of a file that is only read forwards: the next stretch may begin in it.
+        # The last samples of a file that is only read forwards: the next stretch may begin in them.
         self._held_from = 0
         self._block_frames = _BLOCK_SAMPLES // self.info.n_channels
         self._held = np.empty((self.info.n_channels, 0), dtype=np.float32)
@@ -156,15 +174,25 @@ class Reader:
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def read(self, start_frame: int, n_frames: int) -> Samples:
-        """Read samples [shape=(n_channels, n_frames)], float32, full scale = 1.
+        """Read one stretch of the file.
+
+        Parameters
+        ----------
+        start_frame : int, samples from the beginning
+        n_frames : int, samples per channel
+
+        Returns
+        -------
+        ndarray [shape=(n_channels, n_frames)], float32, full scale = 1
 
         Raises
         ------
         AudioError
-            If the file cannot be decoded there, or ends before the stretch does.
+            If the stretch cannot be decoded, or the file ends before the end of the stretch.
         """
         if start_frame < 0 or n_frames < 0:
             detail = f"{n_frames} samples from sample {start_frame} on"
@@ -188,11 +216,11 @@ class Reader:
         while position < start_frame:
             self._held = self._decode(position, min(self._block_frames, start_frame - position))
             position += self._held.shape[1]
-        held = self._held[:, self._held.shape[1] - (position - start_frame) :]
+        samples = self._held[:, self._held.shape[1] - (position - start_frame) :]
         if (n_new := start_frame + n_frames - position) > 0:
-            held = np.concatenate([held, self._decode(position, n_new)], axis=1)
-        self._held_from, self._held = start_frame, held
-        return held[:, :n_frames].copy()
+            samples = np.concatenate([samples, self._decode(position, n_new)], axis=1)
+        self._held_from, self._held = start_frame, samples
+        return samples[:, :n_frames].copy()
 
     def _decode(self, start_frame: int, n_frames: int) -> Samples:
         try:
@@ -211,7 +239,21 @@ class Reader:
 
 
 def is_read_forwards(format: str) -> bool:
-    """Whether files of a format (as in :class:`AudioInfo`) are only ever read forwards."""
+    """Return whether files of a format are only read forwards.
+
+    Parameters
+    ----------
+    format : str, as in :class:`AudioInfo`
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_read_forwards("OGG/VORBIS"), is_read_forwards("WAV/PCM_16")
+    (True, False)
+    """
     return format.rpartition("/")[2] in _FORWARD_ONLY
 
 
@@ -231,7 +273,15 @@ def read_segment(path: Place, *, start_frame: int = 0, n_frames: int | None = No
     Raises
     ------
     AudioError
-        If the file cannot be read or ends before the stretch does.
+        If the file cannot be read, or ends before the end of the stretch.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.wav"
+    >>> sf.write(path, np.full((1_000, 1), 0.5), 16_000)
+    >>> read_segment(path, start_frame=900).max()
+    np.float32(0.5)
     """
     with Reader(path) as reader:
         wanted = reader.info.n_frames - start_frame if n_frames is None else n_frames
@@ -243,13 +293,13 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
 
     The hash covers the decoded samples, the rate and the number of channels, so the same sound as
     WAV and as FLAC has one hash. Recordings over ten minutes are hashed by file size, header and 64
-    evenly spaced blocks, unless ``full_hash`` or the blocks are silent. Whatever its header claims,
-    a file takes no more than 32 MiB of memory.
+    evenly spaced blocks, unless ``full_hash`` is set or all blocks are silent. A file needs at most
+    32 MiB of memory, whatever its header says.
 
     Parameters
     ----------
     path : path or URL of an audio file
-    full_hash : bool, decode all of a long recording too
+    full_hash : bool, decode every sample of a long recording, too
 
     Returns
     -------
@@ -258,9 +308,17 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
     Raises
     ------
     AudioError
-        With reason ``cannot be opened``, ``cannot be read`` (a network's fault), ``empty file``,
+        With reason ``cannot be opened``, ``cannot be read`` (the network failed), ``empty file``,
         ``not audio``, ``damaged``, ``no samples``, ``impossible header``, ``shorter than one
         spectrogram frame``, ``not finite``, ``silent`` or ``changed while it was read``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.wav"
+    >>> sf.write(path, np.linspace(-0.5, 0.25, 1_000), 16_000)
+    >>> inspect(path).peak, inspect(path).hash_kind
+    (0.5, 'samples')
     """
     with Reader(path) as reader:
         info = reader.info
@@ -287,12 +345,12 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
             check_finite(samples, offset_s=start / info.sample_rate, sample_rate=info.sample_rate)
             lowest = np.minimum(lowest, samples.min(axis=1))
             highest = np.maximum(highest, samples.max(axis=1))
-            samples += 0.0  # -0.0 and 0.0 are one sound
+            samples += 0.0  # -0.0 and 0.0 are the same sound
             digest.update(np.ascontiguousarray(samples.T).data)
     if fingerprint(path) != reader.fingerprint:
         raise AudioError("changed while it was read", "scan again when it is finished")
     if (highest == lowest).all():
-        if by_blocks:  # blocks of silence tell nothing of what lies between them
+        if by_blocks:  # silent blocks say nothing about the samples between them
             return inspect(path, full_hash=True)
         raise AudioError("silent", f"every sample of every channel is {highest[0]:g}")
     peak = float(max(-lowest.min(), highest.max()))
@@ -301,7 +359,7 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
 
 
 def fingerprint(path: Place) -> str:
-    """Tell one version of a file from the next without reading it.
+    """Identify the version of a file without reading the file.
 
     Parameters
     ----------
@@ -314,7 +372,15 @@ def fingerprint(path: Place) -> str:
     Raises
     ------
     AudioError
-        With reason ``cannot be opened``, if the file is gone or cannot be reached.
+        With reason ``cannot be opened``, if the file does not exist or cannot be reached.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.wav"
+    >>> _ = path.write_bytes(b"RIFF")
+    >>> fingerprint(path).startswith("4:")
+    True
     """
     try:
         return places.fingerprint(path)
@@ -323,8 +389,26 @@ def fingerprint(path: Place) -> str:
 
 
 def check_finite(samples: Samples, *, offset_s: float, sample_rate: int) -> None:
-    """Raise AudioError ``not finite`` if any sample [shape=(n_channels, n)] is NaN or infinite."""
-    # One pass without a temporary: a sum is finite exactly when no term is NaN or infinite, and
+    """Check that no sample is NaN or infinite.
+
+    Parameters
+    ----------
+    samples : ndarray [shape=(n_channels, n)]
+    offset_s : float, seconds before the first sample, for the message
+    sample_rate : int, Hz
+
+    Raises
+    ------
+    AudioError
+        With reason ``not finite``.
+
+    Examples
+    --------
+    >>> check_finite(np.array([[0, np.nan]], dtype=np.float32), offset_s=0.0, sample_rate=10)
+    Traceback (most recent call last):
+    pseudorca.errors.AudioError: not finite: 1 bad samples, the first at 0.100 s
+    """
+    # One pass without a temporary array: a sum is finite exactly if no term is NaN or infinite.
     # float32 samples cannot overflow a float64 sum.
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         if np.isfinite(samples.sum(dtype=np.float64)):
@@ -335,7 +419,7 @@ def check_finite(samples: Samples, *, offset_s: float, sample_rate: int) -> None
 
 
 class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A file as soundfile opens it, but without its habit of seeking after every read."""
+    """A file of soundfile, without the seek that soundfile does after every read."""
 
     def __init__(self, place: Place, source: _Source, n_bytes: int, fingerprint: str) -> None:
         self.place = place
@@ -353,7 +437,7 @@ class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
             self.source.close()
 
     def check(self) -> None:
-        """Raise AudioError if the network failed: to libsndfile, the file then seems to end."""
+        """Raise AudioError if the network failed: for libsndfile, the file then seems to end."""
         if isinstance(self.source, places.RemoteFile) and self.source.failure:
             raise AudioError("cannot be read", self.source.failure)
 
@@ -373,13 +457,13 @@ def _open(path: Place) -> _File:
 
 
 def _find(path: Place) -> tuple[_Source, int, str]:
-    """What soundfile can open, its size in bytes, and its version."""
+    """Find what soundfile can open, the size in bytes, and the version of the file."""
     try:
         if places.is_remote(path):
             remote = places.RemoteFile(str(path))
             return remote, remote.size, remote.fingerprint
         status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe could block for ever
             raise AudioError("cannot be opened", "a folder or device, not a file")
         is_long = len(os.fsencode(path)) > _LONGEST_NAME
         source = Path(path).open("rb") if is_long else path  # noqa: SIM115  (the file closes it)
@@ -391,7 +475,7 @@ def _find(path: Place) -> tuple[_Source, int, str]:
 def _sound_file(place: Place, source: _Source, n_bytes: int, version: str) -> _File:
     try:
         return _File(place, source, n_bytes, version)
-    except TypeError as error:  # soundfile wants to be told all about a .raw file
+    except TypeError as error:  # soundfile needs the format of a .raw file
         raise AudioError("not audio", "samples without a header") from error
     except sf.LibsndfileError as error:
         if not isinstance(source, _Opened):
@@ -407,7 +491,7 @@ def _sound_file(place: Place, source: _Source, n_bytes: int, version: str) -> _F
 
 def _info(file: _File) -> AudioInfo:
     n_frames, n_missing_frames = int(file.frames), _missing_frames(file)
-    if file.format == "MP3":  # whose header may be an estimate
+    if file.format == "MP3":  # the header of an MP3 may be an estimate
         n_promised, n_frames = n_frames, _count_frames(str(file.place), file.fingerprint)
         n_missing_frames = max(0, n_promised - n_frames)
     info = AudioInfo(
@@ -432,7 +516,7 @@ def _info(file: _File) -> AudioInfo:
 
 
 def _missing_frames(file: _File) -> int:
-    # libsndfile shortens a truncated file silently; only its log tells ("data : 400 (should be 88)").
+    # libsndfile shortens a truncated file silently; only the log says "data : 400 (should be 88)".
     for line in str(file.extra_info).splitlines():
         match = _SHORTENED.match(line)
         if match and match["name"] == _SIZE_LINES.get(str(file.format)):
@@ -443,7 +527,7 @@ def _missing_frames(file: _File) -> int:
 
 @lru_cache(maxsize=4096)
 def _count_frames(path: str, fingerprint: str) -> int:
-    """Count the samples per channel that this version of a file really holds."""
+    """Count the samples per channel of this version of a file."""
     n_frames = 0
     with _open(path) as file:
         while n_read := len(file.read(_BLOCK_SAMPLES // file.channels, dtype="float32")):

@@ -7,10 +7,10 @@ import numpy as np
 from pseudorca.errors import FrontEndError, unknown_name
 
 BANDS: dict[str, int] = {"16k": 32_000, "48k": 96_000, "96k": 192_000}
-"""Named bands: the common sample rate in Hz; the top of the band is 0.47 of it."""
+"""Named bands and their common sample rates in Hz. The top of a band is 0.47 of the rate."""
 
 REACH = 0.47
-"""Share of its sample rate up to which a recording is taken to hold sound."""
+"""A recording is assumed to hold sound up to this share of its sample rate."""
 
 KNOWN_SOUNDS: tuple[tuple[str, float, float], ...] = (
     ("false killer whale whistles", 4_000, 8_000),
@@ -19,7 +19,7 @@ KNOWN_SOUNDS: tuple[tuple[str, float, float], ...] = (
 """Name, lowest and highest frequency in Hz (field notes of the first study)."""
 
 COMMON = "common"
-"""The band whose pictures are those of the band 16k, drawn as far up as every recording reaches."""
+"""The band with the pictures of 16k, drawn up to the frequency that every recording reaches."""
 
 _ALL_TOP = 0.45  # of the lowest sample rate, for the band "all"
 
@@ -31,6 +31,15 @@ def widest_band(rates_by_class: Mapping[str, list[int]], *, share: float = 0.95)
     ----------
     rates_by_class : mapping from label to the sample rates of its recordings, Hz
     share : float, 0 to 1
+
+    Returns
+    -------
+    str, the name of a band
+
+    Examples
+    --------
+    >>> widest_band({"Insular": [96_000, 192_000], "Pelagic": [48_000]})
+    '16k'
     """
     for band, band_rate in sorted(BANDS.items(), key=lambda item: -item[1]):
         shares = [np.mean(np.array(rates) >= band_rate) for rates in rates_by_class.values()]
@@ -40,12 +49,27 @@ def widest_band(rates_by_class: Mapping[str, list[int]], *, share: float = 0.95)
 
 
 def top_hz(band: str, lowest_rate: int | None) -> float:
-    """The top of a band by name, in Hz; of ``all`` it is where the lowest sample rate reaches.
+    """Return the top of a named band. The band ``all`` ends where the lowest sample rate reaches.
+
+    Parameters
+    ----------
+    band : str
+    lowest_rate : int or None
+        Lowest sample rate of the recordings in Hz, for the band ``all``
+
+    Returns
+    -------
+    float, Hz
 
     Raises
     ------
     FrontEndError
-        If the band is unknown, or is ``all`` and no rate is given.
+        If the band is unknown, or the band is ``all`` and no rate is given.
+
+    Examples
+    --------
+    >>> top_hz("16k", None), top_hz("all", 10_000)
+    (15040.0, 4500.0)
     """
     if band == "all":
         if lowest_rate is None:
@@ -59,7 +83,21 @@ def top_hz(band: str, lowest_rate: int | None) -> float:
 
 
 def sounds_left_out(fmax_hz: float) -> list[str]:
-    """Known sounds that lie above the top of a band, in part or wholly."""
+    """List the known sounds above the top of a band.
+
+    Parameters
+    ----------
+    fmax_hz : float, top of the band in Hz
+
+    Returns
+    -------
+    list of str, with the frequencies, and ``in part`` or ``wholly``
+
+    Examples
+    --------
+    >>> sounds_left_out(15_040.0)
+    ['false killer whale clicks (20 to 60 kHz, wholly)']
+    """
     return [
         f"{name} ({low / 1000:g} to {high / 1000:g} kHz, {'in part' if low < fmax_hz else 'wholly'})"
         for name, low, high in KNOWN_SOUNDS

@@ -1,8 +1,8 @@
 """Cut recordings into clips: windows of one length, whole files, or the rows of selection tables.
 
 A clip is a half-open interval ``[start_s, end_s)`` of one recording, on one channel or the mean of
-all. Where a recording or its last window is shorter than the window, the missing seconds are noted
-in ``padded_s`` (duration can be a cue); the front end fills them as ``pad`` says.
+all channels. If a recording or its last window is shorter than the window, ``padded_s`` holds the
+missing seconds, because duration can be a cue. The front end fills a clip as ``pad`` says.
 """
 
 import math
@@ -29,28 +29,39 @@ from pseudorca.values import plural
 Pad = Literal["tile", "zero", "drop"]
 
 MIN_WINDOW_S, MIN_HOP_S = 0.02, 0.005
-"""Less holds no spectrogram, and a typing error would make millions of clips."""
+"""A shorter window holds no spectrogram. A shorter hop would make millions of clips."""
 
 _ROUNDING = 1e-9
-"""Seconds (or windows) by which sums of decimal fractions may miss what they stand for."""
+"""Rounding error of sums of decimal fractions, in seconds or windows."""
 
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """How recordings are cut."""
+    """The settings of the cutting of recordings into clips.
+
+    Raises
+    ------
+    ClipError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> ClipOptions(window_s=3.0, overlap_s=1.5).pad
+    'tile'
+    """
 
     window_s: float | None = 3.0
     """Length of a clip in seconds; None: each recording (or selection) is one clip."""
     overlap_s: float = 0.0
     """Seconds shared by one window and the next."""
     max_per_recording: int | None = None
-    """At most so many windows, spread evenly over the recording, overlapping if need be."""
+    """Most windows of a recording, spread evenly over the recording. The windows may overlap."""
     pad: Pad = "tile"
-    """What fills a clip shorter than the window: itself again, zeros, or nothing (``drop``)."""
+    """The filling of a short clip: the clip again, zeros, or no clip at all (``drop``)."""
     min_fill: float = 0.5
-    """The last, partial window is kept if at least this share of it is sound."""
+    """The last, partial window is kept if at least this share of the window is sound."""
     channels: str = "mean"
-    """``mean`` of all, ``first``, ``each`` on its own, or the number of one, from 1."""
+    """``mean`` of all channels, ``first``, ``each`` as a clip, or the number of a channel, from 1."""
 
     def __post_init__(self) -> None:
         if self.window_s is not None and not MIN_WINDOW_S <= self.window_s < math.inf:
@@ -87,9 +98,14 @@ def windows(duration_s: float, options: ClipOptions) -> list[tuple[float, float]
 
     Returns
     -------
-    list of (start_s, end_s), half-open, in order, all within ``[0, duration_s)``. The last may be
-    shorter than the window, and so may the only one of a stretch shorter than the window. Empty if
-    padding is ``drop`` and the stretch is shorter than a window.
+    list of (start_s, end_s), half-open, in order, all within ``[0, duration_s)``
+        The last window may be shorter than the others. A stretch shorter than the window gives one
+        short window, or no window if padding is ``drop``.
+
+    Examples
+    --------
+    >>> windows(7.0, ClipOptions(window_s=3.0, min_fill=0.3))
+    [(0.0, 3.0), (3.0, 6.0), (6.0, 7.0)]
     """
     starts_s, ends_s = _place(duration_s, options)
     return list(zip(starts_s.tolist(), ends_s.tolist(), strict=True))
@@ -98,7 +114,7 @@ def windows(duration_s: float, options: ClipOptions) -> list[tuple[float, float]
 def _place(
     duration_s: float, options: ClipOptions
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the windows of one stretch start and end, in seconds [shape=(n,)] each."""
+    """Return the starts and the ends of the windows of one stretch, in seconds [shape=(n,)] each."""
     window_s = options.window_s
     whole = np.zeros(1), np.full(1, duration_s)
     if window_s is None:
@@ -114,7 +130,7 @@ def _place(
     n_full = math.floor((duration_s - window_s) / hop_s + _ROUNDING) + 1
     starts_s = np.arange(n_full + 1, dtype=np.float64) * hop_s
     ends_s = np.minimum(starts_s + window_s, duration_s)
-    # With overlap, the last window may hold nothing that was not heard before.
+    # With overlap, all sound of the last window may be in the window before.
     is_new = duration_s - ends_s[-2] > _ROUNDING
     is_filled = duration_s - starts_s[-1] >= options.min_fill * window_s - _ROUNDING
     n = n_full + (options.pad != "drop" and is_new and is_filled)
@@ -134,21 +150,33 @@ def cut(
     recordings : DataFrame, the table ``recordings``
     options : ClipOptions or None
     selections : DataFrame or None
-        Rows ``recording_id, channel, start_s, end_s`` (see :func:`read_raven`); only these
-        stretches are cut, each like a recording of its own. A channel that a selection names goes
-        before ``options.channels``.
+        Rows ``recording_id, channel, start_s, end_s`` (see :func:`read_raven`). Only these stretches
+        are cut, each like a recording. The channel of a selection wins over ``options.channels``.
 
     Returns
     -------
     clips : DataFrame, the table ``clips``
     problems : DataFrame
-        A row for every recording that gave no clip and every selection too short to use, with the
-        reason.
+        A row with a reason for every recording without a clip and for every selection that is too
+        short.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": ["5f1c"], "path": ["a.wav"], "moment_id": ["m"], "n_channels": [1],
+    ...      "channel": [None], "sample_rate": [48_000], "duration_s": [7.0],
+    ...      "label": ["Insular"], "encounter": ["Sette_44"]}
+    ... )
+    >>> clips, problems = cut(recordings)
+    >>> clips["start_s"].tolist(), len(problems)
+    ([0.0, 3.0], 0)
     """
     options = options or ClipOptions()
-    chosen: dict[str, list[Any]] | None = None
+    selected: dict[str, list[Any]] | None = None
     if selections is not None:
-        chosen = {str(k): list(g.itertuples()) for k, g in selections.groupby("recording_id")}
+        selected = {
+            str(k): list(rows.itertuples()) for k, rows in selections.groupby("recording_id")
+        }
     clips = _Clips(recordings, options)
     problems: list[tuple[str, str, str, str]] = []
     every: Iterable[Any] = recordings.itertuples()
@@ -159,13 +187,13 @@ def cut(
             problems.append((recording.path, "clips", "no such channel", str(error)))
             continue
         stretches = [(0.0, float(recording.duration_s), channels)]
-        if chosen is not None:
+        if selected is not None:
             stretches = [
                 (row.start_s, row.end_s, [str(row.channel)] if row.channel else channels)
-                for row in chosen.get(recording.recording_id, [])
+                for row in selected.get(recording.recording_id, [])
             ]
         n_before, n_short = clips.n, 0
-        for offset_s, until_s, heard in stretches:
+        for offset_s, until_s, channels_of_stretch in stretches:
             if round((until_s - offset_s) * recording.sample_rate) < MIN_FRAMES:
                 n_short += 1
                 detail = f"selection from {offset_s:g} to {until_s:g} s, need {MIN_FRAMES} samples"
@@ -174,10 +202,12 @@ def cut(
                 )
                 continue
             starts_s, ends_s = _place(until_s - offset_s, options)
-            clips.add(position, recording, heard, offset_s + starts_s, offset_s + ends_s)
+            clips.add(
+                position, recording, channels_of_stretch, offset_s + starts_s, offset_s + ends_s
+            )
         if clips.n == n_before and not n_short:
             reason = (
-                "no selection" if chosen is not None and not stretches else "shorter than a clip"
+                "no selection" if selected is not None and not stretches else "shorter than a clip"
             )
             problems.append(
                 (
@@ -188,25 +218,31 @@ def cut(
                 )
             )
     table = clips.table()
-    # Windows of one recording differ, unless they were asked for one by one or by their number.
+    # Windows of one recording differ, unless selections or a number of windows were given.
     if selections is not None or options.max_per_recording is not None:
         table = table.drop_duplicates("clip_id", ignore_index=True)
     return table, problem_table(problems)
 
 
 def clip_samples(samples: Samples, channel: str, *, n_frames: int, pad: str) -> Samples:
-    """Take a clip's channel from what was read, and fill it up to the length of the window.
+    """Take one channel of a stretch, and fill the channel up to the length of the window.
 
     Parameters
     ----------
     samples : ndarray [shape=(n_channels, n)]
     channel : str, ``mean`` or a number from 1
-    n_frames : int, samples the clip should have
+    n_frames : int, samples of the clip
     pad : ``tile`` or ``zero``
 
     Returns
     -------
     ndarray [shape=(n_frames,)], float32
+
+    Examples
+    --------
+    >>> samples = np.array([[1, 2], [3, 4]], dtype=np.float32)
+    >>> clip_samples(samples, "mean", n_frames=3, pad="tile").tolist()
+    [2.0, 3.0, 2.0]
     """
     mono = samples.mean(axis=0) if channel == "mean" else samples[int(channel) - 1]
     if len(mono) >= n_frames:
@@ -224,7 +260,7 @@ def _channels(recording: Any, policy: str) -> list[str]:
         return ["1"]
     if policy == "mean":
         return ["mean"]
-    if n_channels == 1 and not pd.isna(recording.channel):  # the name says which hydrophone it is
+    if n_channels == 1 and not pd.isna(recording.channel):  # the file name gives the hydrophone
         if int(policy) != recording.channel:
             raise ClipError(f"channel {policy} was asked for, this file holds {recording.channel}")
         return ["1"]
@@ -234,7 +270,7 @@ def _channels(recording: Any, policy: str) -> list[str]:
 
 
 class _Clips:
-    """The table ``clips``, gathered stretch by stretch; compact, since a year has ten million."""
+    """The table ``clips``, built stretch by stretch, in little memory: a year has ten million clips."""
 
     def __init__(self, recordings: pd.DataFrame, options: ClipOptions) -> None:
         self.n = 0
@@ -254,7 +290,7 @@ class _Clips:
         starts_s: NDArray[np.float64],
         ends_s: NDArray[np.float64],
     ) -> None:
-        """Add windows [shape=(n,)] of the recording at one place of its table, on each channel."""
+        """Add windows [shape=(n,)] of a recording for each channel. ``position``: its row."""
         padded_s = np.maximum(0.0, (self._options.window_s or 0.0) - (ends_s - starts_s))
         padded_s[padded_s < 0.5 / recording.sample_rate] = 0.0
         heads = [f"{recording.recording_id}|{channel}|" for channel in channels]
@@ -278,26 +314,26 @@ class _Clips:
         self.n += len(ids)
 
     def table(self) -> pd.DataFrame:
-        """What was gathered, with what is known of each clip's recording."""
+        """Build the table, with the columns of each clip's recording."""
         position, channel = np.concatenate(self._integers, axis=1)
         start_s, end_s, padded_s = np.concatenate(self._seconds, axis=1)
 
-        def known(column: str) -> Any:
+        def of_recording(column: str) -> Any:
             return self._recordings[column].astype("string").array.take(position)
 
         channels = pd.array([*self._channels], dtype="string")
         pads = pd.array(["", self._options.pad], dtype="string")
         columns = {
             "clip_id": _strings(self._ids),
-            "recording_id": known("recording_id"),
+            "recording_id": of_recording("recording_id"),
             "moment_id": _strings(self._moments),
             "channel": channels.take(channel),
             "start_s": start_s,
             "end_s": end_s,
             "padded_s": padded_s,
             "pad": pads.take((padded_s > 0).astype(np.int8)),
-            "label": known("label"),
-            "encounter": known("encounter"),
+            "label": of_recording("label"),
+            "encounter": of_recording("encounter"),
         }
         return pd.DataFrame(columns, columns=list(TABLES["clips"]), copy=False)
 
@@ -309,7 +345,7 @@ def _strings(parts: list[pa.Array]) -> Any:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClipsResult(Result):
-    """The clips that recordings were cut into, and the recordings that gave none."""
+    """The clips of the recordings, and the recordings without a clip."""
 
     clips: pd.DataFrame
     problems: pd.DataFrame
@@ -322,11 +358,12 @@ class ClipsResult(Result):
 
     @property
     def n_moments(self) -> int:
+        """Number of moments of all clips."""
         return int(self.clips["moment_id"].nunique())
 
     @property
     def n_padded(self) -> int:
-        """Number of clips that are shorter than the window and are filled."""
+        """Number of clips that are shorter than the window and were filled."""
         return int((self.clips["padded_s"] > 0).sum())
 
     def as_json(self) -> dict[str, Any]:
@@ -361,8 +398,8 @@ def clips_project(
     store : Store
     options : ClipOptions or None
     selections : list of paths
-        Raven selection tables, or folders of them (``*.txt``, at any depth); only these stretches
-        are cut
+        Raven selection tables, or folders of tables (``*.txt``, at any depth). Only these stretches
+        are cut.
 
     Returns
     -------
@@ -387,7 +424,21 @@ def clips_project(
 
 
 def project_clips(store: Store) -> pd.DataFrame:
-    """The clips of the project; where none are cut yet, they are cut as the settings say, and kept."""
+    """Read the clips of a project. A project without clips is cut first, and the clips are stored.
+
+    Parameters
+    ----------
+    store : Store
+
+    Returns
+    -------
+    DataFrame, the table ``clips``
+
+    Raises
+    ------
+    ClipError, ManifestError
+        As :func:`clips_project`.
+    """
     clips = store.read("clips")
     if clips.empty:
         options, selections = _clip_settings(store)
@@ -397,7 +448,21 @@ def project_clips(store: Store) -> pd.DataFrame:
 
 
 def read_clips(store: Store) -> pd.DataFrame:
-    """The clips of the project like :func:`project_clips`, but nothing is written."""
+    """Read the clips of a project like :func:`project_clips`, without writing.
+
+    Parameters
+    ----------
+    store : Store
+
+    Returns
+    -------
+    DataFrame, the table ``clips``
+
+    Raises
+    ------
+    ClipError, ManifestError
+        As :func:`clips_project`.
+    """
     clips = store.read("clips")
     if clips.empty:
         clips, _ = _cut_project(store, *_clip_settings(store))
@@ -405,7 +470,7 @@ def read_clips(store: Store) -> pd.DataFrame:
 
 
 def _clip_settings(store: Store) -> tuple[ClipOptions, list[Path]]:
-    """How clips were cut last; the defaults where nobody said."""
+    """Return the settings of the last cutting, or the defaults."""
     options = ClipOptions(**(store.setting("clips") or {}))
     return options, [Path(path) for path in store.setting("selections") or ()]
 
@@ -420,7 +485,7 @@ def _cut_project(
 
 
 def _selection_tables(paths: Sequence[Path]) -> list[Path]:
-    """The tables that are named, and those in the folders that are named."""
+    """List the given tables, and the tables in the given folders."""
     tables: list[Path] = []
     for path in paths:
         tables += sorted(path.rglob("*.txt")) if path.is_dir() else [path]

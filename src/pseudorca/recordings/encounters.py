@@ -1,8 +1,9 @@
-"""Where a recording belongs: its label, encounter and moment, from folders, names and the clock.
+"""The label, encounter and moment of a recording, from folders, names and the clock.
 
-In: the path of a recording below the scanned folder. Out: entries of its row (a dict with the
-columns of ``recordings`` and what only naming needs). Where names leave it open, the encounter is
-the coarser one: too coarse is safe, too fine claims independence that is not there.
+In: the path of a recording below the scanned folder. Out: entries of the row of the recording. The
+row is a dict with the columns of ``recordings`` and values that only this module needs. If names
+allow several encounters, the coarser encounter is taken: an encounter that is too fine would claim
+independence that does not exist.
 """
 
 from collections import defaultdict
@@ -24,23 +25,30 @@ def read_names(
     time_format: str | None = None,
     home: str = "",
 ) -> dict[str, Any]:
-    """Read what the folders and the name of one file say.
+    """Read the folders and the name of one file.
 
     Parameters
     ----------
     path : str, relative to the scanned folder, with forward slashes
     labels : tuple of str or None
-        Folder names, at any depth, that are classes; None: every top-level folder is one
+        Names of folders, at any depth, that are classes; None: every top-level folder is a class
     pattern, time_format : see :func:`pseudorca.recordings.naming.parse_file_name`
-    home : str, name of the scanned folder itself, where it may stand for an encounter
+    home : str, name of the scanned folder, if this folder may be an encounter; else empty
 
     Returns
     -------
     dict
-        ``label, start_utc, channel, selection, platform``; and for :func:`name_encounter` and the
-        metadata: ``class_folder`` (the top-level folder that is the label, unless ``labels`` says),
-        ``below`` (the folders below the label), ``named_encounter`` (by platform and number, or by
-        the user's pattern), ``local_encounter`` and ``scope``, within which that is unique.
+        ``label, start_utc, channel, selection, platform``. For :func:`name_encounter` and the
+        metadata: ``class_folder`` (the top-level folder that is the label; None if ``labels`` is
+        given), ``below`` (the folders below the label), ``named_encounter`` (by platform and number,
+        or by the user's pattern), ``local_encounter``, and ``scope``, in which the local encounter is
+        unique.
+
+    Examples
+    --------
+    >>> row = read_names("Insular/Sette_44/20170728_031259_ch1.wav")
+    >>> row["label"], row["named_encounter"], row["channel"], row["start_utc"].isoformat()
+    ('Insular', 'Sette_44', 1, '2017-07-28T03:12:59+00:00')
     """
     file = PurePosixPath(path)
     above, label_folder, below = _around_label(list(file.parts[:-1]), labels)
@@ -59,32 +67,75 @@ def read_names(
         "below": below,
         "named_encounter": name.encounter or (known and known.encounter),
         "local_encounter": below[0] if below else None,
-        # By folder, not by label: metadata that relabels one file must not tear its encounter apart.
+        # By folder, not by label: metadata that relabels one file must not split its encounter.
         "scope": "/".join(part for part in (label or "unlabelled", home) if part),
     }
 
 
 def name_encounter(row: dict[str, Any]) -> str:
-    """Name the encounter of a row: as it says itself, else by its folder, else by its day."""
-    if said := row["encounter"] or row["named_encounter"]:
-        return str(said)
+    """Name the encounter of a row: by its own entry, else by its folder, else by its day.
+
+    Parameters
+    ----------
+    row : dict, as :func:`read_names` returns, with ``encounter`` of the metadata or None
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> name_encounter({"encounter": None} | read_names("Insular/day1/a.wav"))
+    'Insular/day1'
+    """
+    if encounter := row["encounter"] or row["named_encounter"]:
+        return str(encounter)
     if row["local_encounter"]:
         return f"{row['scope']}/{row['local_encounter']}"
     if row["start_utc"]:
-        who = f"{row['platform']} " if row["platform"] else ""
-        return f"{row['scope']}/{who}{row['start_utc']:%Y-%m-%d}"
+        platform = f"{row['platform']} " if row["platform"] else ""
+        return f"{row['scope']}/{platform}{row['start_utc']:%Y-%m-%d}"
     return f"{row['scope']}/(no encounter)"
 
 
 def moment_id(*parts: object) -> str:
-    """Identify one stretch of sound, however many channels heard it."""
+    """Make the id of a moment: one stretch of sound on any number of channels.
+
+    Parameters
+    ----------
+    parts : values that identify the moment
+
+    Returns
+    -------
+    str, 20 hexadecimal digits
+
+    Examples
+    --------
+    >>> moment_id("Sette", "Sette_44", 3) == moment_id("Sette", "Sette_44", "3")
+    True
+    """
     return xxhash.xxh3_128_hexdigest("\0".join(map(str, parts)).encode())[:20]
 
 
 def moment_of(row: dict[str, Any]) -> str:
-    """Identify the moment that a recording holds: files of several channels may share it."""
-    # Only a channel in the name says that another file may hold the same sound: equal times alone
-    # may be two sounds that began in one second.
+    """Make the id of the moment of a recording. Files of several channels may share a moment.
+
+    Parameters
+    ----------
+    row : dict with ``start_utc, channel, platform, encounter, selection, recording_id``
+
+    Returns
+    -------
+    str, 20 hexadecimal digits
+
+    Examples
+    --------
+    >>> row = {"start_utc": None, "channel": None, "recording_id": "5f1c"}
+    >>> moment_of(row) == moment_id("5f1c")
+    True
+    """
+    # Only a channel in the name shows that another file may hold the same sound. Files with equal
+    # times and without channels may be two sounds of the same second.
     if row["start_utc"] and row["channel"] is not None:
         start = row["start_utc"].isoformat()
         return moment_id(row["platform"], row["encounter"], start, row["selection"])
@@ -92,7 +143,28 @@ def moment_of(row: dict[str, Any]) -> str:
 
 
 def cut_at_gaps(rows: list[dict[str, Any]], gap_h: float) -> list[str]:
-    """Split encounters wherever nothing was recorded for more than ``gap_h`` hours; say which."""
+    """Split encounters at gaps without a recording. The entry ``encounter`` of the rows changes.
+
+    Parameters
+    ----------
+    rows : list of dict with ``encounter, start_utc, duration_s``
+    gap_h : float, hours; longer gaps split an encounter
+
+    Returns
+    -------
+    list of str, a sentence for every encounter with such a gap
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> rows = [
+    ...     {"encounter": "A", "start_utc": datetime(2017, 7, day, tzinfo=UTC), "duration_s": 60.0}
+    ...     for day in (1, 2)
+    ... ]
+    >>> _ = cut_at_gaps(rows, 6.0)
+    >>> [row["encounter"] for row in rows]
+    ['A#1', 'A#2']
+    """
     notices = []
     by_encounter = defaultdict(list)
     for row in rows:
@@ -142,8 +214,8 @@ def _around_label(
 def _known_encounter(above: list[str], below: list[str]) -> naming.EncounterName | None:
     """Find the encounter named by platform and number.
 
-    A survey's own pattern counts in any folder, the innermost first; a mere word with a number only
-    below the label, and there the outermost.
+    The pattern of a survey counts in any folder, and the innermost folder wins. A word with a number
+    counts only below the label, and the outermost folder wins.
     """
     for folder in reversed([*above, *below]):
         known = naming.parse_encounter(folder)

@@ -1,9 +1,9 @@
-"""Split clips into training and test sides, and prove that a split holds what its name promises.
+"""Split clips into training and test sides, and verify that a split keeps its promise.
 
-The split is the heart of an evaluation: clips of one encounter share animals, sea and recorder, so a
-split that tears an encounter apart measures memory. In: the tables ``clips`` and ``recordings``. Out:
-:class:`Folds`, verified. A moment (one stretch of sound, however many channels heard it) is never
-torn apart, except by the study's own split, which says how many it tears.
+Clips of one encounter share animals, background and recorder. A split with clips of one encounter on
+both sides therefore measures memory. In: the tables ``clips`` and ``recordings``. Out: :class:`Folds`,
+verified. A moment (one stretch of sound on any number of channels) always stays on one side, except
+in the split of the study. That split counts its moments on both sides.
 """
 
 import json
@@ -25,7 +25,7 @@ from pseudorca.store import Store
 from pseudorca.values import plural
 
 OTHER = "none of the classes"
-"""What folders named with ``--other`` are learned as: sounds of no population asked about."""
+"""The class of folders that ``--other`` names: sounds of none of the populations."""
 
 STUDY_SEED = 220029955
 STUDY_SHARES = (0.6, 0.2, 0.2)  # training, validation, test
@@ -37,10 +37,20 @@ _LEAVE_ONE = "leave-one-"
 class Split:
     """A way to split, by name.
 
-    ``random`` and ``stratified`` deal single moments; ``recording``, ``encounter`` or any column of
-    the metadata deal whole groups; ``leave-one-encounter-out`` (or any column) tests one group at a
-    time; ``study`` is the original study's random 60/20/20. Groups that share a moment, and those of
-    a column that share an encounter, go together.
+    ``random`` and ``stratified`` assign single moments to folds. ``recording``, ``encounter`` or any
+    column of the metadata assigns whole groups. ``leave-one-encounter-out`` (or any other column)
+    tests one group at a time. ``study`` is the random 60/20/20 split of the original study. Groups
+    that share a moment stay together. Groups of a column that share an encounter stay together, too.
+
+    Raises
+    ------
+    FoldError
+        If there are fewer than 2 folds or no repeats.
+
+    Examples
+    --------
+    >>> Split("leave-one-platform-out").group_by
+    'platform'
     """
 
     name: str = "encounter"
@@ -58,15 +68,15 @@ class Split:
     def named(
         cls, name: str, *, n_folds: int = 5, n_repeats: int = 1, seed: int | None = None
     ) -> Self:
-        """A split by name, as far as the name leaves a choice.
+        """Make a split by name, with the settings that its name allows.
 
-        The study's split and those that leave one group out are drawn once, whatever ``n_repeats``.
+        The split of the study and leave-one-out splits are drawn once, whatever ``n_repeats`` says.
 
         Parameters
         ----------
         name : str
         n_folds, n_repeats : int
-        seed : int or None; None: 0, and the study's own seed for the study's split
+        seed : int or None; None: 0, or the seed of the study for the split of the study
 
         Returns
         -------
@@ -85,11 +95,12 @@ class Split:
 
     @property
     def leaves_one_out(self) -> bool:
+        """Whether each fold tests one group."""
         return self.name.startswith(_LEAVE_ONE) and self.name.endswith("-out")
 
     @property
     def group_by(self) -> str:
-        """The column whose values stay whole."""
+        """The column of the groups that stay together."""
         if self.leaves_one_out:
             return self.name.removeprefix(_LEAVE_ONE).removesuffix("-out")
         return {"random": "moment_id", "stratified": "moment_id", "study": "clip_id"}.get(
@@ -98,17 +109,18 @@ class Split:
 
     @property
     def is_optimistic(self) -> bool:
-        """Whether clips of one encounter may stand on both sides."""
+        """Whether clips of one encounter may be on both sides."""
         return self.name in ("random", "stratified", "study", "recording", "recording_id")
 
 
 @dataclass
 class Folds:
-    """Who is tested when.
+    """The fold of every clip.
 
-    ``test_fold`` [shape=(n_repeats, n_clips)], int: the fold in which a clip is tested, or -1 where
-    it is never tested and always trained on. ``validation`` [shape=(n_clips,)], bool: clips kept for
-    choosing an epoch, in the study's split only.
+    ``test_fold`` [shape=(n_repeats, n_clips)], int: the fold in which a clip is tested, or -1 for a
+    clip that is always trained on. ``validation`` [shape=(n_clips,)], bool: clips for the choice of an
+    epoch, in the split of the study only. ``clip_ids``, ``labels``, ``groups`` and ``units`` have
+    shape=(n_clips,).
     """
 
     split: Split
@@ -116,13 +128,14 @@ class Folds:
     labels: NDArray[np.object_]
     groups: NDArray[np.object_]
     units: NDArray[np.object_]
-    """What was dealt: groups joined where they share a moment or (unless optimistic) an encounter."""
+    """Groups, joined if they share a moment or (unless the split is optimistic) an encounter. Units are
+    assigned to folds as a whole."""
     test_fold: NDArray[np.int64]
     validation: NDArray[np.bool_]
     not_testable: list[str] = field(default_factory=list)
     """Groups without which a class would be missing from training."""
     n_straddling_moments: int = 0
-    """Moments that stand on both sides; 0 in every split but the study's."""
+    """Moments on both sides; 0 in every split except that of the study."""
 
     def __iter__(self) -> Iterator[tuple[int, int, NDArray[np.int64], NDArray[np.int64]]]:
         """Yield (repeat, fold, training rows, test rows)."""
@@ -148,7 +161,14 @@ def group_values(clips: pd.DataFrame, recordings: pd.DataFrame, column: str) -> 
     Raises
     ------
     FoldError
-        If no table has the column, or no recording has a value in it.
+        If no table has the column, or no recording has a value in the column.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"recording_id": ["a"], "metadata": ['{"observer": "Ana"}']})
+    >>> clips = pd.DataFrame({"recording_id": ["a"], "encounter": ["Sette_44"]})
+    >>> group_values(clips, recordings, "observer").tolist()
+    ['Ana']
     """
     if column in ("moment_id", "clip_id"):
         return clips[column].astype(object)
@@ -167,17 +187,17 @@ def group_values(clips: pd.DataFrame, recordings: pd.DataFrame, column: str) -> 
         names.update(*entries)
         raise FoldError(unknown_name("grouping column", column, names))
     value_of = dict(zip(recordings["recording_id"], values, strict=True))
-    found = [value_of[recording_id] for recording_id in clips["recording_id"]]
-    empty = [bool(pd.isna(value)) or value == "" for value in found]
+    clip_values = [value_of[recording_id] for recording_id in clips["recording_id"]]
+    empty = [bool(pd.isna(value)) or value == "" for value in clip_values]
     if all(empty):
         raise FoldError(
             f"no recording has a {column}. Give it with --metadata, or split by another column."
         )
-    # A missing value must not join strangers into one group, nor tear an encounter apart.
+    # Clips without a value are grouped by encounter: they share no group, and no encounter is split.
     return pd.Series(
         [
             f"encounter {encounter}" if blank else str(value)
-            for value, blank, encounter in zip(found, empty, clips["encounter"], strict=True)
+            for value, blank, encounter in zip(clip_values, empty, clips["encounter"], strict=True)
         ],
         index=clips.index,
         dtype=object,
@@ -189,7 +209,7 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
 
     Parameters
     ----------
-    clips, recordings : DataFrame, the tables of these names; unlabelled clips must be left out
+    clips, recordings : DataFrame, the tables of these names; all clips have a label
     split : Split
 
     Returns
@@ -200,6 +220,21 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     ------
     FoldError
         If there are fewer than two classes, or no group can be tested.
+
+    Examples
+    --------
+    >>> encounters = ["I1", "I2", "P1", "P2"]
+    >>> clips = pd.DataFrame(
+    ...     {"clip_id": list("abcd"), "recording_id": list("ABCD"), "moment_id": list("1234"),
+    ...      "label": ["Insular", "Insular", "Pelagic", "Pelagic"], "encounter": encounters}
+    ... )
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": list("ABCD"), "moment_id": list("wxyz"), "encounter": encounters,
+    ...      "metadata": "{}"}
+    ... )
+    >>> folds = make_folds(clips, recordings, Split("encounter", n_folds=2))
+    >>> [len(test) for repeat, fold, train, test in folds]
+    [2, 2]
     """
     if clips["label"].isna().any():
         raise FoldError("clips without a label cannot be split: leave them out first.")
@@ -216,11 +251,11 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
         return _study(clips, split, clip_ids, labels)
     moments = clips["moment_id"].to_numpy(dtype=object)
     groups = group_values(clips, recordings, split.group_by).to_numpy(dtype=object)
-    # Channels of one moment may lie in different recordings; whatever is dealt, they go together,
-    # and so do all clips of such recordings, whose windows need not begin at the same instants.
+    # Different recordings may hold channels of one moment. These channels stay together, and all
+    # clips of such recordings, too, because their windows may begin at different times.
     units = _joined(groups, moments)
     units = _joined(units, _shared_moments(clips, recordings, moments))
-    if not split.is_optimistic:  # and no column, such as the sample rate, tears an encounter apart
+    if not split.is_optimistic:  # no column, such as the sample rate, splits an encounter
         units = _joined(units, clips["encounter"].to_numpy(dtype=object))
     always_train = _sole_carriers(units, labels)
     if len(always_train) == len(set(units)):
@@ -248,7 +283,7 @@ def assign_folds(
     n_folds: int,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Deal whole groups to folds, each class spread as evenly as its groups allow.
+    """Assign whole groups to folds. Each class is spread as evenly as its groups allow.
 
     Parameters
     ----------
@@ -258,12 +293,19 @@ def assign_folds(
 
     Returns
     -------
-    ndarray [shape=(n_clips,)], int: the fold, or -1 for a group without which a class would be gone
+    ndarray [shape=(n_clips,)], int: the fold, or -1 for the only group of a class
 
     Raises
     ------
     FoldError
-        If no group can be spared, or no deal keeps every class in training.
+        If every class has a single group, or no assignment keeps every class in training.
+
+    Examples
+    --------
+    >>> labels = np.array(["a", "a", "b", "b"], dtype=object)
+    >>> groups = np.array(["1", "2", "3", "4"], dtype=object)
+    >>> sorted(assign_folds(labels, groups, 2, np.random.default_rng(0)).tolist())
+    [0, 0, 1, 1]
     """
     always_train = _sole_carriers(groups, labels)
     if len(always_train) == len(set(groups)):
@@ -272,7 +314,7 @@ def assign_folds(
 
 
 def verify(folds: Folds, clips: pd.DataFrame) -> None:
-    """Raise FoldError unless the folds hold what the split's name promises.
+    """Check that folds keep the promise of their split.
 
     Parameters
     ----------
@@ -282,9 +324,9 @@ def verify(folds: Folds, clips: pd.DataFrame) -> None:
     Raises
     ------
     FoldError
-        If the folds are of other clips, or nothing is tested in a repeat, a class is missing from
-        training, a clip for validation is tested, or a group or moment (or encounter, unless the
-        split is optimistic) stands on both sides.
+        If the folds belong to other clips, a repeat tests nothing, a class is missing from training,
+        a clip for validation is tested, or a group or moment is on both sides. An encounter on both
+        sides is an error, too, unless the split is optimistic.
     """
     name = folds.split.name
     if not np.array_equal(folds.clip_ids, clips["clip_id"].to_numpy(dtype=object)):
@@ -320,7 +362,7 @@ def verify(folds: Folds, clips: pd.DataFrame) -> None:
 def _shared_moments(
     clips: pd.DataFrame, recordings: pd.DataFrame, moments: NDArray[np.object_]
 ) -> NDArray[np.object_]:
-    """The moment of the whole recording where several recordings heard it, else the clip's own."""
+    """The moment of the recording if several recordings share it, else the moment of the clip."""
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
     n_heard = Counter(moment_of.values())
     whole = [moment_of[recording] for recording in clips["recording_id"]]
@@ -331,7 +373,7 @@ def _shared_moments(
 def _joined(groups: NDArray[np.object_], ties: NDArray[np.object_]) -> NDArray[np.object_]:
     """Name every clip by the connected set of groups that share a tie (a moment, an encounter).
 
-    A set is named by its first group in the alphabet, so that the order of the clips does not matter.
+    The first group in the alphabet names a set, so the order of the clips does not matter.
     """
     parent: dict[str, str] = {group: group for group in groups}
 
@@ -349,7 +391,7 @@ def _joined(groups: NDArray[np.object_], ties: NDArray[np.object_]) -> NDArray[n
 
 
 def _sole_carriers(units: NDArray[np.object_], labels: NDArray[np.object_]) -> set[object]:
-    """Units without which a class would have nothing to train on."""
+    """Find the units that are the only unit of a class."""
     units_of: dict[object, set[object]] = {}
     for unit, label in zip(units, labels, strict=True):
         units_of.setdefault(label, set()).add(unit)
@@ -364,20 +406,21 @@ def _deal(
     n_folds: int,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Deal units to folds: each stratum's units in random order to the folds that have fewest.
+    """Assign units to folds: the units of each stratum, in random order, to the smallest folds.
 
-    scikit-learn's grouped splitters can return a fold that empties a class; dealing cannot, as long
-    as a class has two units: they never land in the same fold before every fold has one.
+    A grouped splitter of scikit-learn can return a fold that removes a class from training. This
+    assignment cannot, if a class has two units: a fold gets a second unit only after every fold has
+    one unit.
     """
     names, unit = np.unique(units, return_inverse=True)
     kinds, kind = np.unique(strata, return_inverse=True)
     classes, label = np.unique(labels, return_inverse=True)
     counts = np.zeros((len(names), len(kinds)))
     np.add.at(counts, (unit, kind), 1)
-    # A unit of mixed labels is dealt with its most frequent one.
+    # The stratum of a unit with mixed labels is its most frequent label.
     sizes, stratum_of = counts.sum(axis=1), counts.argmax(axis=1)
     kept = np.array([name in always_train for name in names])
-    for _ in range(100):  # only mixed units can spoil a deal; then the cards are shuffled again
+    for _ in range(100):  # only mixed units can remove a class; then a new random order is tried
         fold_of = np.full(len(names), -1)
         n_clips = np.zeros(n_folds)
         for stratum in range(len(kinds)):
@@ -391,7 +434,7 @@ def _deal(
                 n_clips[fold] += sizes[members[index]]
         assigned = fold_of[unit]
         held = np.zeros((n_folds + 1, len(classes)))
-        np.add.at(held, (assigned, label), 1)  # -1, always trained on, is the last row
+        np.add.at(held, (assigned, label), 1)  # the last row, index -1, is always trained on
         if (held[:n_folds] < held.sum(axis=0)).all():
             return assigned
     raise FoldError(
@@ -410,7 +453,7 @@ def _nothing_to_test(split: Split) -> str:
 def _study(
     clips: pd.DataFrame, split: Split, clip_ids: NDArray[np.object_], labels: NDArray[np.object_]
 ) -> Folds:
-    """Deal single clips 60/20/20, as the study did; channels of a moment may be torn apart."""
+    """Assign single clips 60/20/20, as the study did. Channels of a moment may be on both sides."""
     n = len(clips)
     order = np.argsort(clip_ids)[np.random.default_rng(split.seed).permutation(n)]
     n_train, n_validation = round(n * STUDY_SHARES[0]), round(n * STUDY_SHARES[1])
@@ -428,7 +471,21 @@ def _study(
 
 
 def describe_split(split: Mapping[str, Any]) -> str:
-    """Say in words how a split is drawn."""
+    """Describe a split in words.
+
+    Parameters
+    ----------
+    split : mapping with the fields of :class:`Split`
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> describe_split(asdict(Split("encounter", n_repeats=3)))
+    'split encounter, 5 folds, 3 repeats'
+    """
     name, n_repeats = str(split["name"]), int(split["n_repeats"])
     text = f"split {name}"
     if name == "study":
@@ -442,22 +499,23 @@ def describe_split(split: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FoldsResult(Result):
-    """A split that was made and verified: what stands on which side."""
+    """A split that was made and verified."""
 
     folds: Folds
 
     @property
     def split(self) -> Split:
+        """The settings of the split."""
         return self.folds.split
 
     @property
     def n_groups(self) -> int:
-        """Number of groups that were dealt."""
+        """Number of units that were assigned to folds."""
         return len(set(self.folds.units))
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """A row per repeat and fold, with the tested clips of each class as a dict."""
+        """A row per repeat and fold, with the number of tested clips by class."""
         rows = []
         for repeat, fold, train, test in self.folds:
             counts = pd.Series(self.folds.labels[test]).value_counts()
@@ -495,7 +553,7 @@ class FoldsResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
-        """A row per repeat and fold: sizes of both sides, and the tested clips of each class."""
+        """A row per repeat and fold: sizes of both sides, and number of tested clips of each class."""
         labels = sorted({str(label) for label in self.folds.labels})
         return pd.DataFrame(
             {key: value for key, value in row.items() if key != "test_per_class"}
@@ -505,7 +563,7 @@ class FoldsResult(Result):
 
 
 def folds_project(store: Store, split: Split | None = None) -> FoldsResult:
-    """Make and verify a split; nothing is written.
+    """Make and verify a split, without writing.
 
     Parameters
     ----------

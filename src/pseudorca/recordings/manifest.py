@@ -1,9 +1,9 @@
-"""Scan folders as they come back from sea: recordings, and problems with a reason each.
+"""Scan folders of a survey: usable recordings, and files with problems.
 
-In: a folder or its URL (class folders, encounter folders, audio files of any kind, broken ones
-included) and perhaps a table of metadata. Out: a :class:`Manifest` with the tables ``recordings`` and
-``problems``. Every audio file ends up in exactly one of the two; files that cannot be listed count
-with their folder. Whatever headers claim, a file takes at most 32 MiB per thread.
+In: a folder or its URL (class folders, encounter folders, audio files of any kind, also broken files),
+and optionally a table of metadata. Out: a :class:`Manifest` with the tables ``recordings`` and
+``problems``. Every audio file is in exactly one of the two tables. A folder that cannot be listed is
+one problem. A file needs at most 32 MiB of memory per thread, whatever its header says.
 """
 
 import json
@@ -39,22 +39,33 @@ _FILES_AHEAD = 8  # per worker
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """How folders and names become labels, encounters and times."""
+    """The settings of a scan: how folders and names become labels, encounters and times.
+
+    Raises
+    ------
+    ManifestError
+        If a setting is not valid.
+
+    Examples
+    --------
+    >>> ScanOptions(labels=("Insular",), other=("Noise",)).all_labels
+    ('Insular', 'Noise')
+    """
 
     labels: tuple[str, ...] | None = None
-    """Folder names, at any depth, that are classes; None: every top-level folder is one."""
+    """Names of folders, at any depth, that are classes; None: every top-level folder is a class."""
     other: tuple[str, ...] = ()
-    """Folders that hold none of the populations asked about: noise, other species."""
+    """Folders with none of the populations: noise, other species."""
     metadata: Place | None = None
     """CSV (path or URL) joined by ``path``, ``file`` or ``encounter``; its other columns are kept."""
     name_pattern: str | None = None
-    """A user's own regular expression over the path relative to the folder."""
+    """A user's regular expression for the path relative to the folder."""
     time_format: str | None = None
     full_hash: bool = False
     on_conflict: Literal["error", "drop"] = "error"
-    """What to do about one sound under two labels."""
+    """``error``: one sound under two labels is an error; ``drop``: both files are left out."""
     cut_gaps_h: float | None = None
-    """Cut encounters wherever two clips follow each other by more than this many hours."""
+    """Split encounters at gaps of more than this many hours."""
 
     def __post_init__(self) -> None:
         if self.cut_gaps_h is not None and not 0 < self.cut_gaps_h < math.inf:
@@ -70,25 +81,25 @@ class ScanOptions:
 
     @property
     def all_labels(self) -> tuple[str, ...] | None:
-        """The folders that give a label, those of other sounds among them."""
+        """The folders that give a label, with those of other sounds."""
         return None if self.labels is None else self.labels + self.other
 
 
 @dataclass
 class Manifest:
-    """What a scan found.
+    """The result of a scan.
 
     ``recordings`` has a row per usable file, ``problems`` a row per file that cannot be used.
-    ``notices`` are sentences about the collection as a whole that a user should read.
+    ``notices`` are sentences about the whole collection.
     """
 
     recordings: pd.DataFrame
     problems: pd.DataFrame
     notices: list[str] = field(default_factory=list)
     n_other_files: int = 0
-    """Files that do not claim to be audio (tables, pictures, notes)."""
+    """Files that are not audio by their names (tables, pictures, notes)."""
     cut_short: list[str] = field(default_factory=list)
-    """Those of the notices that tell of a file which ends before its header says."""
+    """The notices about files that end earlier than their headers say."""
 
 
 def scan(
@@ -105,7 +116,7 @@ def scan(
     folder : path or URL
     options : ScanOptions or None
     n_threads : int or None
-        Threads that read and hash; None takes one per core, and 16 at a URL, where they wait.
+        Threads that read and hash. None takes one per core, and 16 for a URL.
     progress : callable (done, total) or None
 
     Returns
@@ -131,10 +142,19 @@ def scan_files(
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Scan several files and folders for prediction: like :func:`scan`, and nothing gets a label.
+    """Scan files and folders for prediction: like :func:`scan`, but without labels.
 
-    Folders of one name below two of the given ones are two encounters, unless they are named by
-    platform and number. What a URL names is a file if it ends like one.
+    Equal names of folders below two of the given folders are two encounters, unless the names are of
+    platform and number. A URL is a file if the URL ends like the name of an audio file.
+
+    Parameters
+    ----------
+    paths : sequence of paths or URLs of audio files and folders
+    options, n_threads, progress : see :func:`scan`
+
+    Returns
+    -------
+    Manifest
 
     Raises
     ------
@@ -165,38 +185,53 @@ def scan_files(
 
 
 def full_path(recording: Any) -> Path | str:
-    """The file of one row of ``recordings``: a path, or its URL."""
+    """Return the place of the file of a recording.
+
+    Parameters
+    ----------
+    recording : row of the table ``recordings``
+
+    Returns
+    -------
+    Path, or str for a URL
+
+    Examples
+    --------
+    >>> row = pd.Series({"root": "s3://whales", "path": "a/b.wav"})
+    >>> full_path(row)
+    's3://whales/a/b.wav'
+    """
     return places.join(recording.root, recording.path)
 
 
 def check_unchanged(recording: Any, *, fingerprint: str | None = None) -> None:
-    """Raise AudioError if the file of one row of ``recordings`` holds another sound than was scanned.
+    """Check that the file of a recording still holds the sound of the scan.
 
-    An equal fingerprint ends the matter, which costs microseconds (at a URL, a request). Otherwise
-    the file is read and hashed again, since a copy to another disk has another time and the same
-    sound. Each version of a file is hashed once, whatever the answer was and whichever threads ask.
+    An equal fingerprint is enough. Comparing fingerprints takes microseconds, or a request for a URL.
+    Otherwise the file is read and hashed again, because a copy on another disk has another time and
+    the same sound. Each version of a file is hashed once for all threads.
 
     Parameters
     ----------
     recording : row of the table ``recordings``
     fingerprint : str or None
-        Of the file as it is now, where a reader that is open knows it; None: the file is asked.
+        The present fingerprint, if an open reader has it; None: the fingerprint is looked up.
 
     Raises
     ------
     AudioError
-        With reason ``changed since the scan``; or as :func:`audio.inspect`, if it cannot be read.
+        With reason ``changed since the scan``, or as :func:`audio.inspect` if the file cannot be read.
     """
     place = full_path(recording)
     now = audio.fingerprint(place) if fingerprint is None else fingerprint
     if now == recording.fingerprint:
         return
-    asked = (str(place), now, recording.content_hash, recording.hash_kind)
+    key = (str(place), now, recording.content_hash, recording.hash_kind)
     with _answers_lock:
-        answer = _answers.setdefault(asked, _Answer())
+        answer = _answers.setdefault(key, _Answer())
         while len(_answers) > _MOST_ANSWERS:
             del _answers[next(iter(_answers))]
-    with answer.lock:  # threads that ask about the same file wait for the one that hashes it
+    with answer.lock:  # other threads wait for the thread that hashes this file
         if not answer.is_known:
             answer.problem = _what_changed(place, recording)
             answer.is_known = True
@@ -206,7 +241,7 @@ def check_unchanged(recording: Any, *, fingerprint: str | None = None) -> None:
 
 @dataclass
 class _Answer:
-    """Whether one version of a file holds the sound that was scanned."""
+    """The result of hashing one version of a file again."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     is_known: bool = False
@@ -220,18 +255,18 @@ _answers_lock = threading.Lock()
 
 
 def _what_changed(place: Place, recording: Any) -> tuple[str, str] | None:
-    """Hash a file anew -> reason and detail of what is wrong with it, or None."""
+    """Hash a file again -> reason and detail of the problem, or None."""
     try:
-        found = audio.inspect(place, full_hash=recording.hash_kind == "samples")
+        inspection = audio.inspect(place, full_hash=recording.hash_kind == "samples")
     except AudioError as error:
         if places.is_remote(place) or error.reason == "cannot be opened":
-            raise  # may be mended the next moment: nothing to remember
+            raise  # the error may be temporary, so the answer is not kept
         return error.reason, error.detail
-    if found.content_hash == recording.content_hash:
+    if inspection.content_hash == recording.content_hash:
         return None
     return (
         "changed since the scan",
-        f"the hash {recording.content_hash[:12]} is now {found.content_hash[:12]}; scan again",
+        f"the hash {recording.content_hash[:12]} is now {inspection.content_hash[:12]}; scan again",
     )
 
 
@@ -246,7 +281,7 @@ class _Source:
     n_other: int = 0
     problems: list[dict[str, str]] = field(default_factory=list)
     home: str = ""
-    """What the folder is called in the names of its encounters."""
+    """The name of the folder in the names of its encounters."""
 
 
 def _walk(folder: Place) -> _Source:
@@ -257,13 +292,13 @@ def _walk(folder: Place) -> _Source:
         source.problems.append(_problem(path, "cannot be opened", why))
 
     try:
-        for found in places.walk(source.root, refuse):
-            if found.is_empty and _is_audio_name(found.path):
-                source.files.append(found.path)  # an empty folder called x.wav is a problem to tell
-            below = f"{found.path}/" if found.path else ""
-            names = [n for n in found.files if _is_audio_name(n) and not n.startswith(".")]
+        for listed in places.walk(source.root, refuse):
+            if listed.is_empty and _is_audio_name(listed.path):
+                source.files.append(listed.path)  # an empty folder named x.wav is a problem
+            below = f"{listed.path}/" if listed.path else ""
+            names = [n for n in listed.files if _is_audio_name(n) and not n.startswith(".")]
             source.files += [below + name for name in names]
-            source.n_other += len(found.files) - len(names)
+            source.n_other += len(listed.files) - len(names)
     except OSError as error:
         raise ManifestError(
             f"{folder} cannot be listed: {places.why(error)}. Give a folder that can."
@@ -287,7 +322,7 @@ def _build(
     cut_short: list[str] = []
     rows: list[dict[str, Any]] = []
     files = [(source, path) for source in sources for path in source.files]
-    # All that names and tables say is read, and what contradicts it refused, before any sound is.
+    # Names and tables are read and checked before any sound: contradictions are errors at once.
     pattern = None if options.name_pattern is None else naming.compile_pattern(options.name_pattern)
     names = [
         read_names(
@@ -308,7 +343,7 @@ def _build(
             [{"path": path} | name for path, name in zip(paths, names, strict=True)], metadata
         )
 
-    def look(file: tuple[_Source, str]) -> audio.Inspection | AudioError:
+    def inspect_file(file: tuple[_Source, str]) -> audio.Inspection | AudioError:
         try:
             return _inspect(file[0].root, file[1], full_hash=options.full_hash)
         except AudioError as error:
@@ -317,14 +352,16 @@ def _build(
     is_remote = any(places.is_remote(source.root) for source in sources)
     n_threads = n_threads or (_REMOTE_WORKERS if is_remote else os.cpu_count() or 1)
     with ThreadPoolExecutor(n_threads) as pool:
-        looks = _ahead(pool, look, files, n_threads * _FILES_AHEAD)
-        for n_done, (((source, path), found), said) in enumerate(zip(looks, names, strict=True), 1):
-            if isinstance(found, AudioError):
-                problems.append(_problem(path, found.reason, found.detail))
+        inspections = _ahead(pool, inspect_file, files, n_threads * _FILES_AHEAD)
+        for n_done, (((source, path), inspection), name) in enumerate(
+            zip(inspections, names, strict=True), 1
+        ):
+            if isinstance(inspection, AudioError):
+                problems.append(_problem(path, inspection.reason, inspection.detail))
             else:
-                rows.append(_row(source.root, path, found) | said)
-                if found.info.n_missing_frames:
-                    missing_s = found.info.n_missing_frames / found.info.sample_rate
+                rows.append(_row(source.root, path, inspection) | name)
+                if inspection.info.n_missing_frames:
+                    missing_s = inspection.info.n_missing_frames / inspection.info.sample_rate
                     cut_short.append(
                         f"{path} is cut short: its header promises {missing_s:.1f} s more. The "
                         "part that is there is used."
@@ -354,21 +391,21 @@ def _build(
 def _ahead(
     pool: ThreadPoolExecutor, look: Callable[[_T], _R], items: Iterable[_T], n_ahead: int
 ) -> Iterator[tuple[_T, _R]]:
-    """Yield each item with what was found, in order, and keep only so many in the air."""
+    """Yield each item with its result, in order, with at most ``n_ahead`` items in work."""
     waiting: deque[tuple[_T, Future[_R]]] = deque()
     for item in items:
         waiting.append((item, pool.submit(look, item)))
         if len(waiting) >= n_ahead:
-            first, found = waiting.popleft()
-            yield first, found.result()
-    for item, found in waiting:
-        yield item, found.result()
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for item, future in waiting:
+        yield item, future.result()
 
 
 def _check_other(
     options: ScanOptions, names: Sequence[dict[str, Any]], metadata: Metadata | None
 ) -> None:
-    """Raise ManifestError if other sounds are named that neither a folder nor the table has."""
+    """Check that a folder or the metadata has every name of ``--other``."""
     if not options.other:
         return
     folders = {part for name in names for part in (name["label"], *name["below"]) if part}
@@ -383,7 +420,7 @@ def _check_other(
 
 
 def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source, str]]) -> None:
-    """Raise ManifestError if a class that was asked for has no folder."""
+    """Check that every class of ``--labels`` has a folder."""
     folders = {part for _, path in files for part in PurePosixPath(path).parts[:-1]}
     known = {folder.lower() for folder in folders}
     for label in labels or ():
@@ -401,21 +438,21 @@ def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection:
     return audio.inspect(places.join(root, path), full_hash=full_hash)
 
 
-def _row(root: str, path: str, found: audio.Inspection) -> dict[str, Any]:
+def _row(root: str, path: str, inspection: audio.Inspection) -> dict[str, Any]:
     return {
-        "recording_id": found.content_hash[:20],
+        "recording_id": inspection.content_hash[:20],
         "root": root,
         "path": path,
-        "content_hash": found.content_hash,
-        "hash_kind": found.hash_kind,
-        "format": found.info.format,
-        "sample_rate": found.info.sample_rate,
-        "n_channels": found.info.n_channels,
-        "n_frames": found.info.n_frames,
-        "duration_s": found.info.duration_s,
-        "peak": found.peak,
-        "fingerprint": found.fingerprint,
-        "encounter": None,  # as metadata may say
+        "content_hash": inspection.content_hash,
+        "hash_kind": inspection.hash_kind,
+        "format": inspection.info.format,
+        "sample_rate": inspection.info.sample_rate,
+        "n_channels": inspection.info.n_channels,
+        "n_frames": inspection.info.n_frames,
+        "duration_s": inspection.info.duration_s,
+        "peak": inspection.peak,
+        "fingerprint": inspection.fingerprint,
+        "encounter": None,  # metadata may give the encounter
         "metadata": {},
     }
 
@@ -423,22 +460,22 @@ def _row(root: str, path: str, found: audio.Inspection) -> dict[str, Any]:
 def _read_lookalikes(
     rows: list[dict[str, Any]], problems: list[dict[str, str]]
 ) -> list[dict[str, Any]]:
-    """Read long recordings that agree in size, header and hashed blocks wholly, to tell them apart."""
+    """Hash all samples of long recordings whose sizes, headers and blocks are equal."""
     n_alike = Counter(row["content_hash"] for row in rows)
-    found: dict[str, set[str]] = defaultdict(set)
+    full_hashes: dict[str, set[str]] = defaultdict(set)
     kept = []
     for row in rows:
         if row["hash_kind"] == "blocks" and n_alike[row["content_hash"]] > 1:
             try:
-                read = audio.inspect(places.join(row["root"], row["path"]), full_hash=True)
+                inspection = audio.inspect(places.join(row["root"], row["path"]), full_hash=True)
             except AudioError as error:
                 problems.append(_problem(row["path"], error.reason, error.detail))
                 continue
-            row["full_hash"] = read.content_hash
-            found[row["content_hash"]].add(read.content_hash)
+            row["full_hash"] = inspection.content_hash
+            full_hashes[row["content_hash"]].add(inspection.content_hash)
         kept.append(row)
     for row in kept:
-        if len(found[row["content_hash"]]) > 1:
+        if len(full_hashes[row["content_hash"]]) > 1:
             full_hash = row["full_hash"]
             row |= {"content_hash": full_hash, "hash_kind": "samples"}
             row["recording_id"] = full_hash[:20]
@@ -502,6 +539,21 @@ def _problem_table(rows: list[dict[str, str]]) -> pd.DataFrame:
 
 
 def project_recordings(store: Store) -> pd.DataFrame:
+    """Read the recordings of a project.
+
+    Parameters
+    ----------
+    store : Store
+
+    Returns
+    -------
+    DataFrame, the table ``recordings``
+
+    Raises
+    ------
+    ManifestError
+        If the project has no recordings.
+    """
     recordings = store.read("recordings")
     if recordings.empty:
         raise ManifestError(
@@ -511,5 +563,15 @@ def project_recordings(store: Store) -> pd.DataFrame:
 
 
 def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
-    """The recordings without those of folders that stand for none of the populations."""
+    """Leave out the recordings of folders that hold none of the populations.
+
+    Parameters
+    ----------
+    store : Store
+    recordings : DataFrame, the table ``recordings``
+
+    Returns
+    -------
+    DataFrame, rows of ``recordings``
+    """
     return recordings[~recordings["label"].isin(store.setting("other") or [])]

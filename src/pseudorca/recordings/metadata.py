@@ -1,8 +1,8 @@
 """Join a table of metadata to recordings: populations, encounters, times, columns to group by.
 
-In: the rows of a scan and a CSV with one of the columns ``path``, ``file`` or ``encounter``. The rows
-are changed in place: ``label`` (or ``population``), ``encounter``, ``platform`` and ``start_utc`` of
-the CSV go before what folders and names say; its other columns are kept in ``metadata``.
+In: the rows of a scan, and a CSV with one of the columns ``path``, ``file`` or ``encounter``. The rows
+are changed in place. The columns ``label`` (or ``population``), ``encounter``, ``platform`` and
+``start_utc`` of the CSV win over folders and names. Other columns are kept in ``metadata``.
 """
 
 from collections import Counter, defaultdict
@@ -28,17 +28,17 @@ class Metadata:
 
     place: Place
     key: str
-    """The column by which it is joined."""
+    """The column that joins the table to the recordings."""
     files: str | None
-    """The column of file names, if it has one."""
+    """The column of file names; None if the table has no such column."""
     columns: dict[str, str]
-    """From the name in lower case to that of the table."""
+    """Names of columns in lower case -> names in the table."""
     entries: dict[str, dict[str, str]]
-    """Rows by what they name."""
+    """Rows by their value in the column ``key``."""
 
     @property
     def labels(self) -> set[str]:
-        """The labels that it gives."""
+        """All labels in the table."""
         column = self.columns.get("label") or self.columns.get("population")
         return (
             set() if column is None else {entry[column] for entry in self.entries.values()} - {""}
@@ -59,7 +59,15 @@ def read_metadata(metadata: Place) -> Metadata:
     Raises
     ------
     ManifestError
-        If the CSV cannot be read, has no column to join it by, or contradicts itself.
+        If the CSV cannot be read, has no column to join by, or contradicts itself.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = f"{tempfile.mkdtemp()}/metadata.csv"
+    >>> pd.DataFrame({"encounter": ["Sette_44"], "population": ["Insular"]}).to_csv(path)
+    >>> read_metadata(path).labels
+    {'Insular'}
     """
     table, columns = _read(metadata)
     files = next((columns[name] for name in _FILE_COLUMNS if name in columns), None)
@@ -79,13 +87,18 @@ def read_metadata(metadata: Place) -> Metadata:
 
 
 def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
-    """ManifestError if a table names none of the files that were listed, or gives one no time.
+    """Check that a table names at least one file, and that its times can be read.
 
     Parameters
     ----------
-    rows : sequence of dict, with ``path`` and what :func:`~pseudorca.recordings.encounters.read_names`
-        says of it
+    rows : sequence of dict
+        ``path``, and the entries of :func:`~pseudorca.recordings.encounters.read_names`
     table : Metadata
+
+    Raises
+    ------
+    ManifestError
+        If the table names none of the files, or a time of a file cannot be read.
     """
     named = _named(rows, table)
     if rows and not any(name in table.entries for name in named):
@@ -107,13 +120,13 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
 
     Returns
     -------
-    list of str, what a user should know about the join
+    list of str, notices about the join
 
     Raises
     ------
     ManifestError
-        If the table names nothing that was found, or names several recordings or encounters as if
-        they were one.
+        If the table names none of the recordings, or one name of the table fits several recordings or
+        encounters.
     """
     metadata, key, files = table.place, table.key, table.files
     columns, entries = table.columns, table.entries
@@ -159,7 +172,7 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
 
 
 def _named(rows: Sequence[Mapping[str, Any]], table: Metadata) -> list[str]:
-    """What the table would call each recording."""
+    """Find the name of each recording in the table."""
     if table.key == table.columns.get("path"):
         return [row["path"] for row in rows]
     if table.key == table.files:
@@ -176,7 +189,7 @@ def _names_nothing(rows: Sequence[Mapping[str, Any]], table: Metadata) -> Manife
 
 
 def _read(metadata: Place) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Read the table as text, missing values (``NA`` as R writes it, too) as empty text."""
+    """Read the table as text. Missing values, also the ``NA`` of R, become empty text."""
     try:
         table = pd.read_csv(BytesIO(places.read_bytes(metadata)), dtype=str).fillna("")
     except (OSError, ValueError) as error:
@@ -202,7 +215,7 @@ def _refuse_ambiguous_files(
 
 
 def _named_encounter(row: Mapping[str, Any], entries: dict[str, dict[str, str]]) -> str:
-    """What the table calls the encounter of a row: its own name, or that of one of its folders."""
+    """Find the name of the encounter of a row in the table: its own name, or the name of a folder."""
     candidates = [
         row["named_encounter"],
         f"{row['scope']}/{row['local_encounter']}",
@@ -215,7 +228,7 @@ def _named_encounter(row: Mapping[str, Any], entries: dict[str, dict[str, str]])
 def _refuse_ambiguous_encounters(
     rows: list[dict[str, Any]], named: list[str], metadata: Place
 ) -> None:
-    """One folder name under two labels is two encounters; a row of the table cannot mean both."""
+    """Refuse a name of the table that fits folders of two labels: these are two encounters."""
     scopes = defaultdict(set)
     for row, name in zip(rows, named, strict=True):
         if name in row["below"] and name != row["named_encounter"]:
@@ -230,7 +243,7 @@ def _refuse_ambiguous_encounters(
 
 
 def _unclass(row: dict[str, Any]) -> None:
-    """Make an encounter of the top-level folder that was taken for a class."""
+    """Turn the top-level folder of a row from a class into an encounter."""
     if row["class_folder"]:
         row["named_encounter"] = row["named_encounter"] or row["class_folder"]
         row["label"] = None

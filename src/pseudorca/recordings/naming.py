@@ -1,7 +1,7 @@
-"""What names say: recorder file names and encounter folders.
+"""Read names of files of recorders, and names of encounter folders.
 
-A file name gives start time (UTC), platform, channel and selection; a folder name gives the
-encounter and its platform. What a name does not say stays None: nothing is guessed.
+A file name gives start time (UTC), platform, channel and selection. A folder name gives the encounter
+and its platform. A value that a name does not give stays None: nothing is guessed.
 """
 
 import re
@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pseudorca.errors import ManifestError
 
 UNLABELLED_NAMES = frozenset({"unknown", "unlabelled", "unlabeled", "unidentified", "unid"})
-"""Folder names (lower case) that mean "we do not know which population this is"."""
+"""Names of folders (lower case) whose recordings have an unknown population."""
 
 
 @dataclass(frozen=True)
 class FileName:
-    """What one file name says."""
+    """The values in one file name."""
 
     start_utc: datetime | None = None
     platform: str | None = None
@@ -28,12 +28,12 @@ class FileName:
 
 @dataclass(frozen=True)
 class EncounterName:
-    """What one folder name says about an encounter."""
+    """The encounter of one folder name."""
 
     encounter: str
     platform: str | None = None
     is_survey_name: bool = False
-    """A survey's own pattern (``Lasker_AC_67``, ``1961_tape021``), not just a word and a number."""
+    """Whether the name has the pattern of a survey (``Lasker_AC_67``, ``1961_tape021``)."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ _DATE = r"(?:19|20)\d{2}[01]\d[0-3]\d"
 _CLOCK = r"[0-2]\d[0-5]\d[0-5]\d"
 _PREFIX = r"^(?:(?P<platform>.+?)[_.-])?"
 
-# The more specific first. Each matches the beginning of a file name; HICEAS clips are named like a
-# Song Meter's files, with channel and selection behind.
+# Specific patterns come first. Each pattern matches the beginning of a file name. Names of HICEAS clips
+# are names of a Song Meter with channel and selection at the end.
 _TIME_PATTERNS = (
     _time_pattern(
         "PAMGuard", rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK}_\d{{3}})(?!\d)", "%Y%m%d_%H%M%S_%f"
@@ -89,7 +89,7 @@ _SELECTION = re.compile(r"[_.-]sel(?P<selection>[^_.-]+)", re.IGNORECASE)
 _AC_ENCOUNTER = re.compile(r"^(?P<platform>[A-Za-z][\w-]*?)_AC_?\d+\w?$", re.IGNORECASE)
 _TAPE_ENCOUNTER = re.compile(r"^(?:19|20)\d{2}_tape\d+$", re.IGNORECASE)
 _NUMBERED = re.compile(r"^(?P<platform>[A-Za-z]{2,})[_-]?(?!(?:19|20)\d\d$)(?P<number>\d{1,5})$")
-# A numbered folder of these names counts within its class only: Insular/day1 is not Pelagic/day1.
+# A numbered folder with one of these names is unique in its class only: Insular/day1, Pelagic/day1.
 _COMMON_WORDS = frozenset(
     "ac array batch ch channel clan class clip cruise date day deployment dir disc disk ecotype "
     "encounter event file folder group hyd hydrophone leg month night part pod pop population rec "
@@ -101,14 +101,14 @@ _COMMON_WORDS = frozenset(
 def parse_file_name(
     stem: str, *, pattern: re.Pattern[str] | None = None, time_format: str | None = None
 ) -> FileName:
-    """Read what a file name says.
+    """Read a file name.
 
     Parameters
     ----------
-    stem : str, file name without its ending (a user's own pattern may be given the relative path)
+    stem : str, file name without its ending; with ``pattern`` the relative path
     pattern : compiled regular expression or None
-        A user's own pattern, tried first, with any of the named groups ``start``, ``platform``,
-        ``encounter``, ``channel``, ``selection``.
+        A user's pattern, tried first, with any of the named groups ``start``, ``platform``,
+        ``encounter``, ``channel``, ``selection``
     time_format : str or None, strptime format of the group ``start``
 
     Returns
@@ -118,7 +118,13 @@ def parse_file_name(
     Raises
     ------
     ManifestError
-        If the user's pattern finds a start or channel that cannot be read.
+        If the start or the channel of the user's pattern cannot be read.
+
+    Examples
+    --------
+    >>> name = parse_file_name("Sette_20170728_031259_ch3")
+    >>> name.platform, name.channel, f"{name.start_utc:%H:%M}"
+    ('Sette', 3, '03:12')
     """
     if pattern is not None and (match := pattern.search(stem)):
         return _user_fields(stem, match, time_format)
@@ -129,8 +135,8 @@ def parse_file_name(
         if match and start:
             rest = name[match.end() :]
             channel = match.groupdict().get("channel")
-            if found := _CHANNEL.search(rest):
-                channel = found["channel"]
+            if channel_match := _CHANNEL.search(rest):
+                channel = channel_match["channel"]
             selection = _SELECTION.search(rest)
             return FileName(
                 start_utc=start,
@@ -142,7 +148,7 @@ def parse_file_name(
 
 
 def parse_encounter(folder: str) -> EncounterName | None:
-    """Read an encounter from one folder name, if it is named by platform and number.
+    """Read an encounter from one folder name with a platform and a number.
 
     Parameters
     ----------
@@ -151,8 +157,13 @@ def parse_encounter(folder: str) -> EncounterName | None:
     Returns
     -------
     EncounterName or None
-        None where the name is not of platform and number. ``Sette_2017`` is a year, and ``day3``
-        counts within its own class only.
+        None if the name is not of platform and number. ``Sette_2017`` is a year, and ``day3`` is
+        unique in its class only.
+
+    Examples
+    --------
+    >>> parse_encounter("Sette_44").platform, parse_encounter("Sette_2017")
+    ('Sette', None)
     """
     if match := _AC_ENCOUNTER.match(folder):
         return EncounterName(folder, match["platform"], is_survey_name=True)
@@ -164,7 +175,26 @@ def parse_encounter(folder: str) -> EncounterName | None:
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a user's own file name pattern, or say what is wrong with it."""
+    """Compile a user's pattern for file names.
+
+    Parameters
+    ----------
+    pattern : str, a regular expression with named groups
+
+    Returns
+    -------
+    re.Pattern
+
+    Raises
+    ------
+    ManifestError
+        If the text is not a regular expression, or has no or unknown named groups.
+
+    Examples
+    --------
+    >>> compile_pattern(r"(?P<platform>[a-z]+)_(?P<start>\\d{8})").groups
+    2
+    """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
@@ -182,7 +212,21 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def check_time_format(time_format: str) -> None:
-    """ManifestError if this is no strptime format, such as ``%Y%m%d``."""
+    """Check a strptime format, such as ``%Y%m%d``.
+
+    Parameters
+    ----------
+    time_format : str
+
+    Raises
+    ------
+    ManifestError
+        If the text is not a strptime format.
+
+    Examples
+    --------
+    >>> check_time_format("%Y%m%d")
+    """
     if "%" not in time_format:
         raise ManifestError(_no_time_format(time_format, "it has no directive"))
     try:
@@ -190,7 +234,7 @@ def check_time_format(time_format: str) -> None:
     except ValueError as error:
         if "directive" in str(error) or "stray" in str(error):
             raise ManifestError(_no_time_format(time_format, str(error))) from error
-    except re.error as error:  # a directive that is given twice
+    except re.error as error:  # a directive appears twice
         raise ManifestError(_no_time_format(time_format, str(error))) from error
 
 

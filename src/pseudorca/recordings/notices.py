@@ -1,4 +1,4 @@
-"""What a user should know about a collection before anything is learned from it."""
+"""Notices about a collection, before training."""
 
 from collections import Counter
 
@@ -6,11 +6,11 @@ import pandas as pd
 
 MAX_ENCOUNTER_SPAN_H = 12.0
 MIN_ENCOUNTERS = 4
-"""Encounters in a class below which no conclusion about the population holds."""
+"""Fewest encounters of a class for a conclusion about the population."""
 
 
 def collection_notices(recordings: pd.DataFrame) -> list[str]:
-    """Say what a user should know about a collection before anything is learned from it.
+    """Describe properties of a collection that can mislead a classifier.
 
     Parameters
     ----------
@@ -18,7 +18,12 @@ def collection_notices(recordings: pd.DataFrame) -> list[str]:
 
     Returns
     -------
-    list of str, one sentence or two each
+    list of str, one or two sentences each
+
+    Examples
+    --------
+    >>> collection_notices(pd.DataFrame())
+    ['No usable recordings were found.']
     """
     if recordings.empty:
         return ["No usable recordings were found."]
@@ -73,7 +78,21 @@ def collection_notices(recordings: pd.DataFrame) -> list[str]:
 
 
 def few_encounters(recordings: pd.DataFrame) -> list[str]:
-    """Say which classes have too few encounters to conclude anything about them."""
+    """Name the classes with too few encounters for a conclusion.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+
+    Returns
+    -------
+    list of str, one notice or none
+
+    Examples
+    --------
+    >>> few_encounters(pd.DataFrame({"label": ["Insular"], "encounter": ["Sette_44"]}))
+    ['Fewer than 4 encounters: Insular 1. That is too few to conclude about a population.']
+    """
     labelled = recordings[recordings["label"].notna()]
     encounters = labelled.groupby("label", sort=True)["encounter"].nunique()
     few = {label: n for label, n in encounters.items() if n < MIN_ENCOUNTERS}

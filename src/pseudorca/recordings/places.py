@@ -1,9 +1,9 @@
-"""Where recordings lie: in folders of this machine, or at any URL that fsspec can reach.
+"""The places of recordings: folders of this computer, or any URL that fsspec can reach.
 
-In: a path, or a URL (``s3://``, ``gs://``, ``https://``, ``sftp://``, ``memory://``, ...). Out: the
-files below it, and files of which only the parts that are read travel. Local files never pass
-through fsspec. Credentials are fsspec's business: it takes them from where each protocol's own
-tools look for them (``~/.aws``, ``AWS_*``, ``~/.ssh``) and from its ``FSSPEC_*`` variables.
+In: a path, or a URL (``s3://``, ``gs://``, ``https://``, ``sftp://``, ``memory://``, ...). Out: lists
+of files, and open files. Only the needed parts of a remote file are downloaded. Local files never pass
+through fsspec. fsspec finds the credentials: in the places of the tools of each protocol (``~/.aws``,
+``AWS_*``, ``~/.ssh``), and in the ``FSSPEC_*`` variables.
 """
 
 import io
@@ -23,9 +23,9 @@ Place = str | os.PathLike[str]
 """A path, or a URL as str."""
 
 MAX_VISITS = 16
-"""Times that one folder is entered through different links: links in links multiply."""
+"""Most visits of one folder through different links. Links inside links multiply the visits."""
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # C:\ is none
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # C:\ is not a URL
 _WEB = ("http://", "https://")
 _IN_EXTRA = frozenset({"s3fs", "aiohttp"})
 
@@ -33,17 +33,17 @@ _FIRST_BYTES, _MOST_BYTES = 1 << 18, 1 << 21
 _N_SPANS = 3
 _WAITS_S = (0.5, 2.0)
 _SILENCE_S = 60.0
-"""A web server that says nothing for so long has hung up."""
-# What tells one version of a remote file from the next, as the protocols call it.
+"""A connection to a web server that is silent for so long is given up."""
+# The keys that identify the version of a remote file, by the names of the protocols.
 _VERSION_KEYS = (
     "size", "ETag", "etag", "md5Hash", "generation", "Content-MD5", "Last-Modified", "LastModified",
     "mtime", "created",
 )  # fmt: skip
 
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError)
-"""Errors that waiting does not mend."""
+"""Errors for which a second try is useless."""
 _BUSY = (408, 429)
-"""What a web server answers that would like to be asked again later."""
+"""Statuses of a web server that wants a later request."""
 
 _T = TypeVar("_T")
 
@@ -65,12 +65,40 @@ class Folder:
 
 
 def is_remote(place: Place) -> bool:
-    """Whether this is a URL."""
+    """Return whether a place is a URL.
+
+    Parameters
+    ----------
+    place : path or URL
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_remote("s3://whales/a.wav"), is_remote("whales/a.wav")
+    (True, False)
+    """
     return isinstance(place, str) and _URL.match(place) is not None
 
 
 def absolute(place: Place) -> str:
-    """The place as it can be found from anywhere: a URL without closing slash, or an absolute path."""
+    """Make a place independent of the working folder.
+
+    Parameters
+    ----------
+    place : path or URL
+
+    Returns
+    -------
+    str, an absolute path, or a URL without a slash at the end
+
+    Examples
+    --------
+    >>> absolute("S3://whales/")
+    's3://whales'
+    """
     if not is_remote(place):
         return Path(place).resolve().as_posix()
     scheme, rest = str(place).split("://", 1)
@@ -78,7 +106,24 @@ def absolute(place: Place) -> str:
 
 
 def join(root: Place, path: str) -> Path | str:
-    """The place of a file below a root; below a web address it is quoted, unless it has a query."""
+    """Return the place of a file below a root.
+
+    The path below a web address is quoted, unless the path has a query.
+
+    Parameters
+    ----------
+    root : path or URL
+    path : str, relative to the root, with forward slashes
+
+    Returns
+    -------
+    Path, or str for a URL
+
+    Examples
+    --------
+    >>> join("https://example.org/sea", "a b.wav")
+    'https://example.org/sea/a%20b.wav'
+    """
     if not is_remote(root):
         return Path(root, path)
     if str(root).startswith(_WEB) and "?" not in path:
@@ -87,7 +132,22 @@ def join(root: Place, path: str) -> Path | str:
 
 
 def split(file: Place) -> tuple[str, str]:
-    """The folder of a file, absolute, and the file's name in it, such that :func:`join` undoes it."""
+    """Split the place of a file into folder and name. :func:`join` is the inverse function.
+
+    Parameters
+    ----------
+    file : path or URL
+
+    Returns
+    -------
+    folder : str, absolute
+    name : str
+
+    Examples
+    --------
+    >>> split("https://example.org/sea/a%20b.wav")
+    ('https://example.org/sea', 'a b.wav')
+    """
     if not is_remote(file):
         return Path(file).parent.resolve().as_posix(), Path(file).name
     address, mark, query = absolute(file).partition("?")
@@ -98,12 +158,40 @@ def split(file: Place) -> tuple[str, str]:
 
 
 def name_of(place: Place) -> str:
-    """The last part of a place."""
+    """Return the last part of a place.
+
+    Parameters
+    ----------
+    place : path or URL
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> name_of("s3://whales/a%20b.wav")
+    'a b.wav'
+    """
     return unquote(str(place).rsplit("/", 1)[-1]) if is_remote(place) else Path(place).name
 
 
 def is_folder(place: Place) -> bool:
-    """Whether there is a folder; False where that cannot be found out."""
+    """Return whether a place is a folder. A place that cannot be reached gives False.
+
+    Parameters
+    ----------
+    place : path or URL
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_folder("."), is_folder("no such folder")
+    (True, False)
+    """
     if not is_remote(place):
         return os.path.isdir(place)  # noqa: PTH112  (Path's raises where access is denied)
     system, path = _connect(str(place))
@@ -114,34 +202,52 @@ def is_folder(place: Place) -> bool:
 
 
 def fingerprint(place: Place) -> str:
-    """Tell one version of a file from the next without reading it.
+    """Identify the version of a file without reading the file.
+
+    Parameters
+    ----------
+    place : path or URL
 
     Returns
     -------
     str
-        Size and time of the last change; of a remote file what its server says instead (an entity
-        tag, a time). Equal fingerprints mean an unchanged file, as far as its server can tell.
+        Size and time of the last change, or the values that the server of a remote file gives instead
+        (an entity tag, a time). Equal fingerprints mean an unchanged file, as far as the server knows.
 
     Raises
     ------
     OSError
-        If there is no such file, or it cannot be reached.
+        If the file does not exist or cannot be reached.
     """
     if not is_remote(place):
         return version(Path(place).stat())
-    return _remote_version(_about(*_connect(str(place))))
+    return _remote_version(_file_info(*_connect(str(place))))
 
 
 def version(status: os.stat_result) -> str:
-    """The fingerprint of a local file from its status."""
+    """Return the fingerprint of a local file from its status.
+
+    Parameters
+    ----------
+    status : os.stat_result
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> version(os.stat(".")) == fingerprint(".")
+    True
+    """
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def _remote_version(about: dict[str, Any]) -> str:
-    return ":".join(str(about[key]) for key in _VERSION_KEYS if about.get(key) is not None)
+def _remote_version(info: dict[str, Any]) -> str:
+    return ":".join(str(info[key]) for key in _VERSION_KEYS if info.get(key) is not None)
 
 
-def _about(system: Any, path: str) -> dict[str, Any]:
+def _file_info(system: Any, path: str) -> dict[str, Any]:
     def ask() -> dict[str, Any]:
         system.invalidate_cache()
         return dict(system.info(path))
@@ -150,7 +256,29 @@ def _about(system: Any, path: str) -> dict[str, Any]:
 
 
 def read_bytes(place: Place) -> bytes:
-    """Read all of a small file; OSError if that cannot be done."""
+    """Read a small file.
+
+    Parameters
+    ----------
+    place : path or URL
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.csv"
+    >>> _ = path.write_bytes(b"path")
+    >>> read_bytes(path)
+    b'path'
+    """
     if not is_remote(place):
         return Path(place).read_bytes()
     system, path = _connect(str(place))
@@ -158,26 +286,38 @@ def read_bytes(place: Place) -> bytes:
 
 
 def walk(root: Place, refuse: Callable[[str, str], None]) -> Iterator[Folder]:
-    """List the folders below a root, itself the first; folders called ``.something`` are passed over.
+    """List the root and all folders below. Folders whose names begin with a dot are skipped.
 
-    Links are followed, except back into a folder that they stand in, and into one folder at most
-    ``MAX_VISITS`` times.
+    Links are followed, except into a folder that holds the link. A folder is visited through at most
+    ``MAX_VISITS`` links.
 
     Parameters
     ----------
     root : path or URL
     refuse : callable (path relative to the root, reason), called for each folder that cannot be listed
 
+    Yields
+    ------
+    Folder
+
     Raises
     ------
     OSError
         If a URL cannot be listed at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> (root / "Insular").mkdir()
+    >>> [folder.path for folder in walk(root, print)]
+    ['', 'Insular']
     """
     return _walk_remote(str(root), refuse) if is_remote(root) else _walk_local(root, refuse)
 
 
 def _walk_local(root: Place, refuse: Callable[[str, str], None]) -> Iterator[Folder]:
-    # By a list of what is left to do: os.walk calls itself, and folders can lie 2,000 deep.
+    # A list instead of recursion: os.walk calls itself, and folders can be 2,000 levels deep.
     waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     n_visits: Counter[tuple[int, int]] = Counter()
     while waiting:
@@ -212,7 +352,7 @@ def _walk_local(root: Place, refuse: Callable[[str, str], None]) -> Iterator[Fol
 def _leads_into_a_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link in a circle, or one that leads where we may not go
+    except OSError:  # a circular link, or a folder without permission
         return False
 
 
@@ -239,7 +379,7 @@ def _walk_remote(root: str, refuse: Callable[[str, str], None]) -> Iterator[Fold
         for entry in entries:
             place = str(entry["name"]).rstrip("/")
             name = place.removeprefix(f"{here}/")
-            # A web page links to much: to itself in another order, to the folder above.
+            # A web page has other links: to itself in another order, and to the folder above.
             if not place.startswith(f"{here}/") or "/" in name or (is_web and "?" in name):
                 continue
             if entry["type"] == "directory":
@@ -253,14 +393,19 @@ def _walk_remote(root: str, refuse: Callable[[str, str], None]) -> Iterator[Fold
 
 
 class RemoteFile:
-    """A remote file, read by parts: a short one at a new place, longer ones where reading goes on.
+    """A remote file that is read in parts. A part at a new position is short; later parts are longer.
 
-    Raises OSError if it cannot be opened. Later errors cannot pass through libsndfile, which reads
-    it: the file then seems to end, and ``failure`` says why. At most 6 MiB are held.
+    Later errors cannot pass through libsndfile, which reads the file: the file then seems to end, and
+    ``failure`` gives the reason. At most 6 MiB are kept in memory.
 
     Parameters
     ----------
     url : str
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
     """
 
     def __init__(self, url: str) -> None:
@@ -270,25 +415,25 @@ class RemoteFile:
         self._position = 0
         self._spans: deque[tuple[int, bytes]] = deque(maxlen=_N_SPANS)
 
-        about = _about(system, path)
-        if about.get("size") is None or about.get("partial") is False:
+        info = _file_info(system, path)
+        if info.get("size") is None or info.get("partial") is False:
             raise OSError("its server does not give parts of files")
-        self.size = int(about["size"])
-        self.fingerprint = _remote_version(about)
+        self.size = int(info["size"])
+        self.fingerprint = _remote_version(info)
         self._file = _patiently(
             lambda: system.open(
                 path, "rb", size=self.size, block_size=_FIRST_BYTES, cache_type="none"
             )
         )
-        if isinstance(self._file, io.BytesIO):  # memory:// gives all readers one file, one position
+        if isinstance(self._file, io.BytesIO):  # all readers of memory:// share one position
             self._file = io.BytesIO(self._file.getvalue())
-        # Now, since soundfile opens files one at a time: all others would wait for this one's header.
+        # The header is read now: soundfile opens one file at a time, so other files would wait.
         if self.size and not self._fetch()[1]:
             self.close()
             raise OSError(self.failure)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._file.close()
 
     def tell(self) -> int:
@@ -296,13 +441,13 @@ class RemoteFile:
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a position in bytes; nothing travels yet."""
+        """Move to a position in bytes, without a download."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
     def readinto(self, buffer: _Writable) -> int:
-        """Fill a buffer of bytes as far as the file goes; returns how many bytes that are."""
+        """Fill a buffer of bytes up to the end of the file -> the number of bytes."""
         n_read = 0
         while n_read < len(buffer) and self._position < self.size and not self.failure:
             start, span = self._held() or self._fetch()
@@ -326,10 +471,10 @@ class RemoteFile:
 
         def get() -> bytes:
             self._file.seek(start)
-            found = bytes(self._file.read(min(n_bytes, self.size - start)))
-            if not found:
+            content = bytes(self._file.read(min(n_bytes, self.size - start)))
+            if not content:
                 raise OSError(f"no more bytes after {start} of {self.size}")
-            return found
+            return content
 
         try:
             self._spans.append((start, _patiently(get)))
@@ -340,7 +485,7 @@ class RemoteFile:
 
 
 def _connect(url: str) -> tuple[Any, str]:
-    """The file system that a URL names, and the path in it."""
+    """Find the file system of a URL, and the path in this file system."""
     from fsspec.core import url_to_fs
 
     try:
@@ -361,7 +506,7 @@ def _connect(url: str) -> tuple[Any, str]:
 
 
 def _web_options() -> dict[str, Any]:
-    """Patience with web servers, beside what the user's fsspec configuration says of them."""
+    """Timeouts for web servers, together with the user's fsspec configuration."""
     from fsspec.config import conf
 
     try:
@@ -374,11 +519,11 @@ def _web_options() -> dict[str, Any]:
 
 
 def _patiently(do: Callable[[], _T]) -> _T:
-    """Do what a network may refuse for a moment; OSError if it goes on refusing."""
+    """Call a function that may fail for a moment. After the last try the error is an OSError."""
     for wait_s in (*_WAITS_S, None):
         try:
             return do()
-        except Exception as error:  # each protocol has errors of its own
+        except Exception as error:  # each protocol has its own errors
             cause = _cause(error)
             if isinstance(error, OSError) and isinstance(cause, _FINAL):
                 raise
@@ -391,7 +536,7 @@ def _patiently(do: Callable[[], _T]) -> _T:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The error itself, save that fsspec calls any fault of a web server a missing file."""
+    """The cause of an error. fsspec reports every error of a web server as a missing file."""
     cause = error.__cause__
     is_web = isinstance(cause, TimeoutError) or type(cause).__module__.startswith("aiohttp")
     if isinstance(error, FileNotFoundError) and cause is not None and is_web:
@@ -400,7 +545,21 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def why(error: BaseException) -> str:
-    """What went wrong, in the words of whoever refused."""
+    """Return the reason of an error in the words of the system or the server.
+
+    Parameters
+    ----------
+    error : exception
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> why(PermissionError(13, "Permission denied"))
+    'Permission denied'
+    """
     if isinstance(error, FileNotFoundError):
         return "No such file or directory"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

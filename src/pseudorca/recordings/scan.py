@@ -1,4 +1,4 @@
-"""Folders to the tables ``recordings`` and ``problems``."""
+"""The stage ``scan``: folders to the tables ``recordings`` and ``problems``."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,9 +27,9 @@ class ScanResult(Result):
     problems: pd.DataFrame
     notices: list[str]
     n_other_files: int
-    """Files that do not claim to be audio."""
+    """Files that are not audio by their names."""
     proposed_band: str | None
-    """The widest band that 95 % of every class reaches; None where nothing is labelled."""
+    """The widest band that 95 % of every class reaches; None without labels."""
 
     @property
     def labelled(self) -> pd.DataFrame:
@@ -49,6 +49,7 @@ class ScanResult(Result):
 
     @property
     def n_encounters(self) -> int:
+        """Number of encounters."""
         return int(self.recordings["encounter"].nunique())
 
     def as_json(self) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def scan_project(
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> ScanResult:
-    """Scan a folder (path or URL) into ``recordings`` and ``problems``, in place of what was there.
+    """Scan a folder into ``recordings`` and ``problems``. The new tables replace the old ones.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def scan_project(
     Raises
     ------
     ManifestError
-        As :func:`pseudorca.recordings.manifest.scan`; or if a folder of other sounds is not there.
+        As :func:`pseudorca.recordings.manifest.scan`, or if a folder of other sounds does not exist.
     """
     options = options or ScanOptions()
     manifest = scan(folder, options=options, n_threads=n_threads, progress=progress)
@@ -135,10 +136,10 @@ def scan_project(
 
 
 def _keep(store: Store, manifest: Manifest, options: ScanOptions, folder: Place) -> None:
-    """Put what was found in the place of what was there."""
+    """Replace the tables of the project."""
     others = _other_labels(manifest.recordings, options)
     problems = pd.concat([manifest.problems, _problems_kept(store, manifest.recordings)])
-    store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of what is gone
+    store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of old recordings
     store.write("problems", problems)
     store.write("recordings", manifest.recordings)
     store.keep_setting("other", others)
@@ -147,9 +148,9 @@ def _keep(store: Store, manifest: Manifest, options: ScanOptions, folder: Place)
 
 
 def _problems_kept(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
-    """The problems of later stages whose recordings are still there.
+    """The problems of later stages whose recordings still exist.
 
-    Embeddings outlive a scan, so the reasons why some are missing must, too. Clips are cut anew.
+    Embeddings stay after a scan, so the reasons for missing embeddings stay, too. Clips are cut again.
     """
     problems = store.read("problems", where="stage NOT IN ('scan', 'clips')")
     clips = store.read("clips", columns=["clip_id", "recording_id"])
@@ -159,7 +160,7 @@ def _problems_kept(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _other_labels(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
-    """The labels that stand for none of the populations, as they are spelt in the folders."""
+    """The labels of other sounds, in the spelling of the folders."""
     spelt = {str(label).casefold(): str(label) for label in recordings["label"].dropna()}
     for name in options.other:
         if name.casefold() not in spelt:
@@ -168,7 +169,7 @@ def _other_labels(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
 
 
 def _proposed_band(recordings: pd.DataFrame) -> tuple[str | None, list[str]]:
-    """The widest band that 95 % of every class reaches, and what it leaves out in words."""
+    """The widest band that 95 % of every class reaches, and a notice about sounds above the band."""
     labelled = recordings[recordings["label"].notna()]
     rates = {str(label): g["sample_rate"].tolist() for label, g in labelled.groupby("label")}
     if not rates:

@@ -1,4 +1,4 @@
-"""Lines of a Raven selection table: which recording, channel and stretch each one is."""
+"""Selections of Raven tables as stretches of recordings."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,10 +14,10 @@ from pseudorca.recordings.manifest import full_path
 def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
     """Read Raven selection tables as stretches of known recordings.
 
-    A table names its recording in ``Begin Path`` or ``Begin File``; without these columns, a table
-    ``x.Table.1.selections.txt`` belongs to the recording called ``x``. ``File Offset (s)`` is used
-    where present, since Begin Time runs on over several files. The waveform and spectrogram rows of
-    one selection count once.
+    A table names its recording in ``Begin Path`` or ``Begin File``. Without these columns, a table
+    ``x.Table.1.selections.txt`` belongs to the recording ``x``. ``File Offset (s)`` is used if the
+    table has this column, because Begin Time continues over several files. The waveform row and the
+    spectrogram row of one selection count once.
 
     Parameters
     ----------
@@ -26,20 +26,34 @@ def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with ``recording_id, channel, start_s, end_s``; channel from 1
+    DataFrame with ``recording_id, channel, start_s, end_s``
+        Channels count from 1. An empty channel means that the selection has no channel.
 
     Raises
     ------
     ClipError
-        If a table lacks a column, or names a recording that was not scanned or two of one name.
+        If a table lacks a column, or names a recording that was not scanned, or a name fits several
+        recordings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> table = Path(tempfile.mkdtemp()) / "x.Table.1.selections.txt"
+    >>> _ = table.write_text("Begin Time (s)\\tEnd Time (s)\\n0.5\\t2.0\\n")
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": ["5f1c"], "root": ["/data"], "path": ["x.wav"], "n_channels": [1],
+    ...      "duration_s": [9.0]}
+    ... )
+    >>> read_raven([table], recordings)[["recording_id", "start_s", "end_s"]].values.tolist()
+    [['5f1c', 0.5, 2.0]]
     """
-    every: list[Any] = list(recordings.itertuples())
-    by_path = {str(full_path(row)).replace("\\", "/"): row for row in every}
+    recording_rows: list[Any] = list(recordings.itertuples())
+    by_path = {str(full_path(row)).replace("\\", "/"): row for row in recording_rows}
     by_name: dict[str, list[Any]] = {}
-    for row in every:
+    for row in recording_rows:
         for name in {Path(row.path).name.lower(), Path(row.path).stem.lower()}:
             by_name.setdefault(name, []).append(row)
-    found: list[tuple[str, str, float, float]] = []
+    stretches: list[tuple[str, str, float, float]] = []
     for path in paths:
         table = read_selection_table(path)
         for number, line in zip(table.index, table.to_dict("records"), strict=True):
@@ -53,10 +67,10 @@ def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
                     f"{where}: the selection from {begin:g} to {begin + length:g} s lies outside "
                     f"{recording.path} (0 to {recording.duration_s:.3f} s)."
                 )
-            found.append(
+            stretches.append(
                 (recording.recording_id, _raven_channel(line, recording, where), begin, end)
             )
-    return pd.DataFrame(found, columns=["recording_id", "channel", "start_s", "end_s"])
+    return pd.DataFrame(stretches, columns=["recording_id", "channel", "start_s", "end_s"])
 
 
 def _number(cell: Any, where: str) -> float:
@@ -95,9 +109,9 @@ def _named_recording(
         stem = path.name.split(".Table.")[0] if ".Table." in path.name else path.stem
         name = begin_path.rsplit("/", 1)[-1] or stem.removesuffix(".selections")
     matches = by_name.get(name.lower(), [])
-    # The folders may stand elsewhere since: as much of the path as was scanned tells which it is.
-    ends_so = [m for m in matches if f"/{begin_path}".lower().endswith(f"/{m.path}".lower())]
-    matches = ends_so or matches
+    # The folders may have moved since then: the path below the scanned folder identifies the file.
+    of_equal_path = [m for m in matches if f"/{begin_path}".lower().endswith(f"/{m.path}".lower())]
+    matches = of_equal_path or matches
     if len(matches) == 1:
         return matches[0]
     if not matches:

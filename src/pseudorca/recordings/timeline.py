@@ -1,4 +1,4 @@
-"""The files of each recorder in order of its clock, and which file continues which."""
+"""The files of each recorder in order of its clock, and the runs of files without a gap."""
 
 from pathlib import PurePosixPath
 from typing import Any
@@ -8,17 +8,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 TOUCH_S = 1.0
-"""A file begins where another ends if their clocks say so to this many seconds: names of recorders
-hold whole seconds."""
+"""Largest difference in seconds between the end of a file and the begin of the file that continues it.
+Names of recorders hold whole seconds."""
 
 
 def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
-    """Lay the recordings of each recorder behind one another.
+    """Put the recordings of each recorder in order of time.
 
-    Files of one moment (its channels) count once; the first stands for all. A recorder is a platform
-    or, where names tell of none, a folder. A file continues another of the same recorder if it begins
-    where that one ends, to :data:`TOUCH_S`. If two files could be meant, or if files hold selections
-    of a longer recording, none is taken to continue another.
+    Files of one moment (its channels) count once, as the first of these files. A recorder is a
+    platform or, if names give no platform, a folder. A file continues another file of the same
+    recorder if the begin and the end agree to :data:`TOUCH_S`. A file with several candidates
+    continues none of them. Selections of a longer recording continue nothing, either.
 
     Parameters
     ----------
@@ -27,12 +27,22 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per moment, ordered by recorder and time, those without a time last: ``moment_id,
-        recording_id, path, selection, recorder, start_utc, duration_s, sample_rate, n_channels``;
-        ``clock_s``,
-        the seconds until the next file of its run begins, at most its length; and ``run`` (a number
-        for all files that continue each other) with ``run_start_s``, the seconds of sound in it
-        before this file.
+        A row per moment, ordered by recorder and time. Files without a time come last. Columns:
+        ``moment_id, recording_id, path, selection, recorder, start_utc, duration_s, sample_rate,
+        n_channels``; ``clock_s``, the seconds until the next file of the run begins, at most the
+        length of the file; ``run``, a number for all files that continue each other; and
+        ``run_start_s``, the seconds of sound in the run before this file.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame(
+    ...     {"moment_id": ["m1", "m2"], "recording_id": ["a", "b"], "root": "/data",
+    ...      "path": ["a.wav", "b.wav"], "platform": "Sette", "selection": None,
+    ...      "start_utc": pd.to_datetime(["2017-07-28T03:00", "2017-07-28T03:01"], utc=True),
+    ...      "duration_s": 60.0, "sample_rate": 48_000, "n_channels": 1}
+    ... )
+    >>> timeline(recordings)[["recording_id", "run", "run_start_s"]].values.tolist()
+    [['a', 0, 0.0], ['b', 0, 60.0]]
     """
     columns = [
         "moment_id", "recording_id", "root", "path", "platform", "selection", "start_utc",
@@ -77,10 +87,10 @@ def _folder(root: Any, path: Any) -> str:
 def _links(
     starts: NDArray[np.float64], durations: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of files of which the second alone begins where the first alone ends."""
+    """Find pairs of files: only the second begins at the end of the first, and of no other file."""
     ends = starts + durations
     low = np.searchsorted(starts, ends - TOUCH_S, side="left")
-    low = np.maximum(low, np.searchsorted(starts, starts, side="right"))  # later than itself
+    low = np.maximum(low, np.searchsorted(starts, starts, side="right"))  # no file continues itself
     high = np.maximum(low, np.searchsorted(starts, ends + TOUCH_S, side="right"))
     steps = np.zeros(len(starts) + 1, dtype=np.int64)
     np.add.at(steps, low, 1)

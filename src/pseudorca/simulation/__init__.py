@@ -1,4 +1,4 @@
-"""Surveys with known truth: animals, sea, recorders, and the folders they end up in."""
+"""Simulated surveys with known truth: animals, background, recorders, and folders of recordings."""
 
 from pseudorca.simulation.animals import Group, Signal, draw_group, draw_scene
 from pseudorca.simulation.clip import ClipTruth, record_scene, simulate_clip

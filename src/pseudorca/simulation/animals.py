@@ -1,8 +1,8 @@
-"""Virtual whales: groups, their animals, and the signals that each makes.
+"""Virtual whales: groups, their animals, and the signals of each animal.
 
-Group, animal and single signal each add their own deviation to a trait of the species, so that the
-truth of a simulated survey is known at every level. In goes a random generator, out come
-:class:`Signal` objects: numbers only, which :mod:`pseudorca.simulation.signals` turns into sound.
+Group, animal and signal each add a deviation to a trait of the species, so the truth of a simulated
+survey is known at every level. In: a random generator. Out: :class:`Signal` objects, which are numbers
+only. :mod:`pseudorca.simulation.signals` turns signals into sound.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from pseudorca.errors import SimulationError, unknown_name
 from pseudorca.simulation.species import KINDS, TRAIT_NAMES, Species
 
-# Shares of a trait's variance; the rest varies from signal to signal. Between groups: [N] above.
+# Shares of the variance of a trait; the rest varies from signal to signal. Between groups: [N].
 GROUP_SHARE: Final = 0.15
 ANIMAL_SHARE: Final = 0.20
 
 
 @dataclass(frozen=True)
 class Group:
-    """The animals of one meeting: standard normal deviations, of the group and of each animal."""
+    """The animals of one encounter: standard normal deviations of the group and of each animal."""
 
     deviation: NDArray[np.float64]  # [shape=(n_traits,)]
     animals: NDArray[np.float64]  # [shape=(n_animals, n_traits)]
@@ -30,10 +30,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Signal:
-    """One signal of one animal: what is needed to make its sound, and nothing of where it is heard.
+    """One signal of one animal: the numbers that determine its sound, without the place.
 
-    ``parameters`` holds the traits of its kind by their short name (``start_hz``); ``texture``
-    seeds the small irregularities, so that a signal sounds the same each time it is rendered.
+    ``parameters`` holds the traits of the kind by their short names (``start_hz``). ``texture`` is the
+    seed of small irregularities, so a signal has the same sound in every rendering.
     """
 
     kind: str
@@ -44,21 +44,53 @@ class Signal:
 
     @property
     def end_s(self) -> float:
+        """End of the signal in seconds."""
         return self.start_s + self.parameters["duration_s"]
 
 
 def draw_group(rng: np.random.Generator, *, n_animals: int = 6) -> Group:
-    """A group of a few animals, unlike other groups, each animal unlike the others."""
+    """Draw a group of animals.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    n_animals : int
+
+    Returns
+    -------
+    Group
+
+    Examples
+    --------
+    >>> draw_group(np.random.default_rng(0), n_animals=3).animals.shape
+    (3, 27)
+    """
     n_traits = len(TRAIT_NAMES)
     return Group(rng.standard_normal(n_traits), rng.standard_normal((n_animals, n_traits)))
 
 
 def blend_groups(shared: Group, own: Group, similarity: float) -> Group:
-    """A group between ``own`` (``similarity`` 0) and ``shared`` (1).
+    """Blend two groups: ``own`` at a similarity of 0, ``shared`` at 1.
 
-    ``sqrt(s) * shared + sqrt(1 - s) * own``: two groups made from the same ``shared`` correlate by
-    ``s``, and each stays standard normal, so that the dial changes how alike the clips of an
-    encounter are, and not what clips as a whole are like.
+    ``sqrt(s) * shared + sqrt(1 - s) * own``. Two groups with the same ``shared`` have the correlation
+    ``s``, and each stays standard normal. The similarity changes how alike the clips of an encounter
+    are, and not the distribution of all clips.
+
+    Parameters
+    ----------
+    shared, own : Group
+    similarity : float, 0 to 1
+
+    Returns
+    -------
+    Group
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> shared, own = draw_group(rng), draw_group(rng)
+    >>> bool((blend_groups(shared, own, 1.0).animals == shared.animals).all())
+    True
     """
     a, b = np.sqrt(similarity), np.sqrt(1.0 - similarity)
     return Group(a * shared.deviation + b * own.deviation, a * shared.animals + b * own.animals)
@@ -67,7 +99,20 @@ def blend_groups(shared: Group, own: Group, similarity: float) -> Group:
 def draw_parameters(
     rng: np.random.Generator, species: Species, group: Group, *, kind: str, animal: int
 ) -> dict[str, float]:
-    """The traits of one signal: species + group + animal + what changes from signal to signal."""
+    """Draw the traits of one signal: species + group + animal + variation between signals.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    species : Species
+    group : Group
+    kind : str, kind of signal
+    animal : int, number of the animal in the group
+
+    Returns
+    -------
+    dict from short name of a trait to value
+    """
     own = rng.standard_normal(len(TRAIT_NAMES))
     deviation = (
         np.sqrt(GROUP_SHARE) * group.deviation
@@ -96,9 +141,31 @@ def draw_signal(
     start_s: float | None = None,
     max_s: float | None = None,
 ) -> Signal:
-    """One signal of one animal of the group, wholly inside ``[0, duration_s)``.
+    """Draw one signal of one animal of a group, inside ``[0, duration_s)``.
 
-    A signal too long for ``max_s`` (or for the clip) is shortened, as a clip would cut it.
+    A signal that is longer than ``max_s`` or than the clip is shortened.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    species : Species
+    group : Group
+    kind : str, kind of signal
+    duration_s : float, length of the clip in seconds
+    start_s : float or None, start of the signal in seconds; None: at random
+    max_s : float or None, longest signal in seconds
+
+    Returns
+    -------
+    Signal
+
+    Examples
+    --------
+    >>> from pseudorca.simulation.species import PSEUDORCA
+    >>> rng = np.random.default_rng(0)
+    >>> whistle = draw_signal(rng, PSEUDORCA, draw_group(rng), kind="whistle", duration_s=3.0)
+    >>> 0 <= whistle.start_s < whistle.end_s <= 3
+    True
     """
     animal = int(rng.integers(len(group.animals)))
     parameters = draw_parameters(rng, species, group, kind=kind, animal=animal)
@@ -119,7 +186,7 @@ def draw_scene(
     activity: float = 1.0,
     require: Sequence[str] = (),
 ) -> list[Signal]:
-    """The signals heard in ``duration_s`` seconds: Poisson counts per kind, in order of time.
+    """Draw the signals of ``duration_s`` seconds: Poisson counts per kind, in order of time.
 
     Parameters
     ----------
@@ -130,7 +197,24 @@ def draw_scene(
     activity : float
         Factor on the species' rates.
     require : sequence of str
-        Kinds of which there is at least one signal.
+        Kinds with at least one signal.
+
+    Returns
+    -------
+    list of Signal
+
+    Raises
+    ------
+    SimulationError
+        If a kind is unknown.
+
+    Examples
+    --------
+    >>> from pseudorca.simulation.species import PSEUDORCA
+    >>> rng = np.random.default_rng(0)
+    >>> scene = draw_scene(rng, PSEUDORCA, draw_group(rng), 3.0, require=("whistle",))
+    >>> "whistle" in {signal.kind for signal in scene}
+    True
     """
     for kind in require:
         if kind not in KINDS:

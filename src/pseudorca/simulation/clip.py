@@ -1,7 +1,7 @@
-"""One clip: a scene of signals, heard through a world by a recorder, and what is true of it.
+"""One clip: a scene of signals, recorded in a world by a recorder, and the truth of the clip.
 
-:func:`simulate_clip` draws a scene and records it; :func:`record_scene` records a given one. Both
-return samples, one row per channel, beside a :class:`ClipTruth`.
+:func:`simulate_clip` draws a scene and records the scene. :func:`record_scene` records a given scene.
+Both return samples, one row per channel, and a :class:`ClipTruth`.
 """
 
 from collections.abc import Sequence
@@ -19,17 +19,16 @@ from pseudorca.simulation.signals import PULSED, Floats, Pulses, Tone, pulses, t
 from pseudorca.simulation.species import KINDS, TRAIT_NAMES, Species
 from pseudorca.simulation.world import World
 
-RANGE_SPREAD: Final = 0.3  # s.d. of ln(range) between signals, about the group's
+RANGE_SPREAD: Final = 0.3  # s.d. of ln(range) of signals around the range of the group
 
 
 class ClipTruth(TypedDict):
-    """What is true of a clip.
+    """The truth of a clip.
 
-    ``signals``: a row per signal and channel, in order of time. ``contours``: per tonal signal
-    (its number), times in s from the clip's start on channel 1, and frequencies in Hz.
-    ``presence``: per kind, whether the clip holds any. ``parameters``: per trait, the mean over
-    the clip's signals of that kind (NaN where there is none). ``n_clipped``: per channel, samples
-    cut off at full scale.
+    ``signals``: a row per signal and channel, in order of time. ``contours``: by number of the tonal
+    signal, times in s from the start of the clip on channel 1, and frequencies in Hz. ``presence``: by
+    kind, whether the clip has a signal of the kind. ``parameters``: by trait, the mean over the signals
+    of the kind (NaN without signals). ``n_clipped``: by channel, number of samples at full scale.
     """
 
     signals: list[dict[str, Any]]
@@ -65,18 +64,18 @@ def simulate_clip(
     recorder : Recorder
     duration_s : float, s
     group : Group, optional
-        The animals; a new group where left out.
+        The animals; None draws a new group.
     channels : sequence of int, from 1
     activity : float
         Factor on the species' rates of signals.
     require : sequence of str
-        Kinds of signal of which there is at least one.
+        Kinds of signals with at least one signal.
     snr_db : float, optional, dB
-        Set every signal to this signal-to-noise ratio (see ``snr_db`` in the truth), in place of
-        what its level and distance give.
+        Every signal has this signal-to-noise ratio (see ``snr_db`` in the truth). None: level and
+        distance determine the ratio.
     min_snr_db : float, optional, dB
-        Raise tonal signals weaker than this to it: whoever cuts clips around whistles keeps those
-        that can be seen.
+        Weaker tonal signals are raised to this ratio, because people cut clips around whistles that
+        are visible.
     noise : ndarray [shape=(n_samples,)], optional
         Real noise at the recorder's sample rate, mixed in at the world's ``noise_db``.
 
@@ -84,6 +83,11 @@ def simulate_clip(
     -------
     waveform : ndarray [shape=(n_channels, n_samples)], float32 in [-1, 1)
     truth : ClipTruth
+
+    Raises
+    ------
+    SimulationError
+        If the recorder has no such channel, a kind is unknown, or the clip has no sample.
 
     Examples
     --------
@@ -125,9 +129,19 @@ def record_scene(
     min_snr_db: float | None = None,
     noise: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], ClipTruth]:
-    """Record given signals: see :func:`simulate_clip` for arguments and returns.
+    """Record given signals.
 
-    What a channel hears does not depend on which other channels are asked for.
+    The samples of a channel do not depend on the other channels in ``channels``.
+
+    Parameters
+    ----------
+    rng, world, recorder, duration_s, channels, snr_db, min_snr_db, noise : see :func:`simulate_clip`
+    scene : sequence of Signal
+
+    Returns
+    -------
+    waveform : ndarray [shape=(n_channels, n_samples)], float32 in [-1, 1)
+    truth : ClipTruth
 
     Raises
     ------
@@ -215,7 +229,7 @@ def _check_duration(duration_s: float, recorder: Recorder) -> None:
 
 
 def _shape(sound: Tone | Pulses) -> dict[str, float]:
-    """What a biologist would measure on a contour (Oswald et al. 2007), or count in a train."""
+    """Measurements of a contour (Oswald et al. 2007), or of a train of pulses."""
     if isinstance(sound, Pulses):
         return {
             "n_pulses": len(sound.times_s),

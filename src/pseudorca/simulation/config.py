@@ -1,4 +1,4 @@
-"""The settings of a simulated survey, and what they may be."""
+"""The settings of a simulated survey, and their allowed values."""
 
 import math
 import re
@@ -10,49 +10,59 @@ from pseudorca.errors import SimulationError
 from pseudorca.simulation.recorders import recorder
 from pseudorca.simulation.world import N_CHANNELS
 
-MAX_LONG_SAMPLES: Final = 100_000_000  # about 2 GB of memory while it is made
+MAX_LONG_SAMPLES: Final = 100_000_000  # needs about 2 GB of memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyConfig:
-    """Settings of a simulated survey. The defaults make a small one, in seconds on two cores.
+    """Settings of a simulated survey. The defaults give a small survey in seconds on two cores.
 
     Parameters
     ----------
     seed : int
     n_encounters, n_clips : int
-        Of the labelled part. A clip is a file: one moment on one channel.
+        Encounters and clips of the labelled part. A clip is a file: one moment on one channel.
     insular_clips, insular_encounters : float, 0 to 1
         Share of Insular in the labelled clips (HICEAS: 439 of 3,281) and encounters.
     northwestern : float, 0 to 1
         Share of a third population, in clips and encounters.
     n_unknown_encounters, n_unknown_clips : int
-        Of the folder ``Unknown``, whose labels stand in the truth alone.
+        Encounters and clips of the folder ``Unknown``. Only the truth holds their labels.
     unknown_other : float, 0 to 1
-        Share of its encounters that are another species, new in each.
+        Share of the encounters in ``Unknown`` with another species, a new species per encounter.
     effect : float
-        Cohen's d between Insular and Pelagic in each trait in which populations vary; 0 makes them
-        the same.
+        Cohen's d between Insular and Pelagic in each trait that varies between populations; 0 makes
+        the populations equal.
     encounter_signature : float, 0 to 1
         Correlation of the world (noise, gain, ranges) and of the animals between the clips of one
-        encounter: at 0 every clip draws its own, at 1 all share one. Noise never repeats itself.
+        encounter. At 0 every clip has its own, at 1 all clips share one. Noise never repeats.
     confound : float, 0 to 1
-        Chance that an encounter gets its population's own recorder instead of any.
+        Probability that an encounter has the recorder of its population instead of a random one.
     platforms, recorders : sequence of str
-        Recorder k sails on platform k (modulo their number). Population k's own recorder is k.
+        Recorder k belongs to platform k (modulo their number) and to population k.
     sample_rate : int or None, Hz
-        None: each recorder's own.
+        None: every recorder has its own rate.
     max_channels : int, 1 to 6
-        A moment is kept on 1 to this many channels, each a file of its own.
+        A moment has between 1 and this number of channels, a file each.
     min_clip_s, max_clip_s : float, s
         A clip is cut around a whistle with a margin, within these lengths.
     min_snr_db : float, dB
-        Tonal signals are at least this far above the noise in their band.
+        Least level of tonal signals above the noise in their band.
     n_long : int
-        Long recordings, in ``Unknown``, with a Raven table of every signal in the truth.
+        Number of long recordings in ``Unknown``, with a Raven table of all signals in the truth.
     long_s : float, s
     noise_files : sequence of Path
-        Real noise to mix in; ``noise_share`` is the share of worlds that hear it.
+        Files of real noise to mix in; ``noise_share`` is the share of worlds with this noise.
+
+    Raises
+    ------
+    SimulationError
+        If a setting is out of its range, or settings contradict each other.
+
+    Examples
+    --------
+    >>> SurveyConfig(n_encounters=4, n_clips=20).platforms
+    ('Sette', 'Lasker')
     """
 
     seed: int = 0

@@ -1,7 +1,7 @@
-"""The moments of a survey: one stretch of sound, written as a file per channel that heard it.
+"""The moments of a survey: a moment is one stretch of sound, written as a file per channel.
 
-:func:`simulate_moment` is what the worker processes run. It draws everything from the moment's own
-random stream, blended with its encounter's, writes the files, and returns the rows of the truth.
+Worker processes run :func:`simulate_moment`. The function draws from the random stream of the moment,
+blended with the stream of its encounter, writes the files, and returns the rows of the truth.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,22 +25,22 @@ from pseudorca.simulation.recorders import recorder
 from pseudorca.simulation.species import Species, draw_virtual_species, population
 from pseudorca.simulation.world import N_LATENTS, World, world_from_latents, world_row
 
-LONG_ACTIVITY: Final = 0.2  # long recordings are not cut around signals: they hold fewer
-MARGIN_S: Final = (0.25, 0.8)  # before and after the whistle a clip is cut around
+LONG_ACTIVITY: Final = 0.2  # long recordings have fewer signals: they are not cut around signals
+MARGIN_S: Final = (0.25, 0.8)  # margin before and after the whistle of a clip
 
 
 class Task(NamedTuple):
-    """One moment to make."""
+    """One moment to simulate."""
 
     out: Path
     config: SurveyConfig
     encounter: Encounter
     moment: int
-    n_left: int  # files this encounter still lacks
+    n_left: int  # files that the encounter still needs
 
 
 class Rows(NamedTuple):
-    """What is true of a moment: rows for the tables."""
+    """The truth of a moment: rows of the tables."""
 
     clips: list[dict[str, Any]]
     signals: list[dict[str, Any]]
@@ -48,7 +48,18 @@ class Rows(NamedTuple):
 
 
 def moments_of(out: Path, config: SurveyConfig, encounter: Encounter) -> Iterator[Task]:
-    """The moments of an encounter, until it has the files it should."""
+    """List the moments of an encounter, until the encounter has all of its files.
+
+    Parameters
+    ----------
+    out : path of the survey
+    config : SurveyConfig
+    encounter : Encounter
+
+    Yields
+    ------
+    Task
+    """
     n_left, moment = encounter.n_clips, 0
     while n_left > 0:
         yield Task(out, config, encounter, moment, n_left)
@@ -57,7 +68,7 @@ def moments_of(out: Path, config: SurveyConfig, encounter: Encounter) -> Iterato
 
 
 def _channels(config: SurveyConfig, encounter: Encounter, moment: int, n_left: int) -> list[int]:
-    """Channels on which a moment is kept, each a file; all of them in one for a long recording."""
+    """Draw the channels of a moment, a file each. A long recording has all channels in one file."""
     n_most = min(config.max_channels, recorder(encounter.recorder).n_channels)
     if encounter.long_s:
         return list(range(1, n_most + 1))
@@ -70,7 +81,19 @@ def _channels(config: SurveyConfig, encounter: Encounter, moment: int, n_left: i
 def shared_by_encounter(
     config: SurveyConfig, encounter: Encounter
 ) -> tuple[Species, NDArray[np.float64], animals.Group]:
-    """What the clips of an encounter have in common: species, latents of the world, animals."""
+    """Draw what the clips of an encounter have in common.
+
+    Parameters
+    ----------
+    config : SurveyConfig
+    encounter : Encounter
+
+    Returns
+    -------
+    species : Species
+    latents : ndarray [shape=(N_LATENTS,)], of the world
+    group : Group
+    """
     rng = encounter_rng(config, (*encounter.stream, 0, 3))
     latents = rng.standard_normal(N_LATENTS)
     group = animals.draw_group(rng)
@@ -82,7 +105,16 @@ def shared_by_encounter(
 
 
 def simulate_moment(task: Task) -> Rows:
-    """Make one moment, write its files, and tell what is true of them."""
+    """Simulate one moment, write its files, and return their truth.
+
+    Parameters
+    ----------
+    task : Task
+
+    Returns
+    -------
+    Rows
+    """
     config, encounter = task.config, task.encounter
     species, shared_latents, shared_group = shared_by_encounter(config, encounter)
     channels = _channels(config, encounter, task.moment, task.n_left)
@@ -91,7 +123,7 @@ def simulate_moment(task: Task) -> Rows:
     own = rng.standard_normal(N_LATENTS)
     world = world_from_latents(np.sqrt(likeness) * shared_latents + np.sqrt(1 - likeness) * own)
     group = animals.blend_groups(shared_group, animals.draw_group(rng), likeness)
-    machine = recorder(encounter.recorder, sample_rate=config.sample_rate)
+    device = recorder(encounter.recorder, sample_rate=config.sample_rate)
     if encounter.long_s:
         duration_s = encounter.long_s
         scene = animals.draw_scene(
@@ -99,12 +131,12 @@ def simulate_moment(task: Task) -> Rows:
         )
     else:
         duration_s, scene = _cut_around_whistle(rng, species, group, config)
-    noise = _real_noise(rng, config, world, machine.sample_rate, duration_s)
+    noise = _real_noise(rng, config, world, device.sample_rate, duration_s)
     waveform, clip = record_scene(
         rng,
         scene,
         world,
-        machine,
+        device,
         duration_s,
         channels=channels,
         min_snr_db=config.min_snr_db,
@@ -121,24 +153,24 @@ def simulate_moment(task: Task) -> Rows:
             (folder / f"{start:%Y%m%d_%H%M%S}_ch{channel:02d}_sel{selection:02d}.wav", [row])
             for row, channel in enumerate(channels)
         ]
-    made = Rows([], [], [])
+    moment_rows = Rows([], [], [])
     for path, rows in files:
         kept = [channels[row] for row in rows]
-        _write_wav(task.out / path, waveform[rows], machine.sample_rate, machine.bits)
-        made.clips.append(
+        _write_wav(task.out / path, waveform[rows], device.sample_rate, device.bits)
+        moment_rows.clips.append(
             {
                 "path": path.as_posix(),
                 "label": encounter.label,
                 "population": encounter.population,
                 "encounter": encounter.name,
                 "platform": encounter.platform,
-                "recorder": machine.name,
+                "recorder": device.name,
                 "moment": task.moment,
                 "channels": " ".join(str(channel) for channel in kept),
                 "start_utc": start.isoformat(timespec="seconds"),
-                "duration_s": waveform.shape[1] / machine.sample_rate,
-                "sample_rate": machine.sample_rate,
-                "bits": machine.bits,
+                "duration_s": waveform.shape[1] / device.sample_rate,
+                "sample_rate": device.sample_rate,
+                "bits": device.bits,
                 "n_signals": len(scene),
                 "n_clipped": sum(clip["n_clipped"][channel] for channel in kept),
                 **world_row(world),
@@ -146,11 +178,11 @@ def simulate_moment(task: Task) -> Rows:
             }
         )
         signals = [signal for signal in clip["signals"] if signal["channel"] in kept]
-        made.signals.extend({"path": path.as_posix(), **signal} for signal in signals)
-        made.contours.extend(_contours(path, signals, clip))
+        moment_rows.signals.extend({"path": path.as_posix(), **signal} for signal in signals)
+        moment_rows.contours.extend(_contours(path, signals, clip))
         if encounter.long_s:
-            truth.write_raven(task.out, path, signals, encounter, machine.sample_rate)
-    return made
+            truth.write_raven(task.out, path, signals, encounter, device.sample_rate)
+    return moment_rows
 
 
 def _contours(
@@ -174,7 +206,7 @@ def _cut_around_whistle(
     group: animals.Group,
     config: SurveyConfig,
 ) -> tuple[float, list[animals.Signal]]:
-    """A clip's length and signals: one whistle with a margin, and what happens to be about it."""
+    """Draw length and signals of a clip: one whistle with a margin, and other signals."""
     longest = config.max_clip_s - 0.2
     whistle = animals.draw_signal(
         rng, species, group, kind="whistle", duration_s=config.max_clip_s, max_s=longest
@@ -189,7 +221,7 @@ def _cut_around_whistle(
 
 
 def _noise_file(config: SurveyConfig, world: World) -> str:
-    """The real noise a world hears; empty for none."""
+    """Return the path of the real noise of a world; empty without real noise."""
     if not config.noise_files or world.noise_pick >= config.noise_share:
         return ""
     place = int(world.noise_pick / config.noise_share * len(config.noise_files))
@@ -203,23 +235,23 @@ def _real_noise(
     sample_rate: int,
     duration_s: float,
 ) -> NDArray[np.float32] | None:
-    """A stretch of a noise file, channels averaged, at the recorder's rate; repeated if short."""
-    where = float(rng.random())
+    """Read a stretch of a noise file at the rate of the recorder. A short stretch is repeated."""
+    position = float(rng.random())
     path = _noise_file(config, world)
     if not path:
         return None
     n_samples = round(duration_s * sample_rate)
     info = sf.info(path)
     n_wanted = min(int(np.ceil(duration_s * info.samplerate)) + 1, info.frames)
-    first = int(where * (info.frames - n_wanted))
-    data, rate = sf.read(path, frames=n_wanted, start=first, dtype="float32", always_2d=True)
+    first = int(position * (info.frames - n_wanted))
+    samples, rate = sf.read(path, frames=n_wanted, start=first, dtype="float32", always_2d=True)
     ratio = Fraction(sample_rate, rate).limit_denominator(2000)
-    noise = resample_poly(data.mean(axis=1), ratio.numerator, ratio.denominator)
+    noise = resample_poly(samples.mean(axis=1), ratio.numerator, ratio.denominator)
     return np.resize(np.asarray(noise, dtype=np.float32), n_samples)
 
 
 def _write_wav(path: Path, waveform: NDArray[np.float32], sample_rate: int, bits: int) -> None:
-    # Whole numbers, so that the library has nothing left to scale or round.
+    # Integers, so that the library neither scales nor rounds.
     if bits == 16:
         samples = (waveform.T * np.float32(2**15)).astype(np.int16)
     else:

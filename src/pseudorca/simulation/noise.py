@@ -1,8 +1,8 @@
-"""The background of a clip: sea, flow, ship, electronics, and real noise where it is given.
+"""The background of a clip: ambient noise, flow, ship, electronics, and optional real noise.
 
-Noise is drawn in the frequency domain: Gaussian numbers times the square root of a spectrum, which
-costs one transform per channel. The ship is one sound that all channels hear; sea, flow and
-self-noise are each channel's own.
+Noise is drawn in the frequency domain: Gaussian numbers times the square root of a spectrum. This
+needs one transform per channel. All channels record the same ship. Ambient noise, flow and self-noise
+are independent between channels.
 """
 
 from typing import Final
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from pseudorca.simulation import world as sea
+from pseudorca.simulation import world as environment
 from pseudorca.simulation.recorders import Recorder
 from pseudorca.simulation.signals import Floats
 from pseudorca.simulation.world import N_CHANNELS, World
 
-BLOCK: Final = 4_000_000  # samples drawn at once: bounds the memory of a long recording
-FADE: Final = 65_536  # samples over which one block gives way to the next
+BLOCK: Final = 4_000_000  # samples drawn together: limits the memory of a long recording
+FADE: Final = 65_536  # samples of the crossfade between two blocks
 TABLE: Final = 4096  # 2**12
 GRID_POINTS: Final = 600
 
@@ -30,24 +30,39 @@ def _power(level_db: Floats) -> Floats:
     return np.asarray(10.0 ** (level_db / 10.0))
 
 
+def _ambient(world: World, grid_hz: Floats) -> Floats:
+    """Power of the noise of water and flow, without a ship."""
+    water = _power(environment.sea_noise_db(world, grid_hz))
+    return water + _power(environment.flow_noise_db(world, grid_hz))
+
+
 def noise_levels(world: World, recorder: Recorder, mixed_db: float | None = None) -> Floats:
-    """Spectrum level that a recorder's samples stand for, on the grid of :func:`band_power`.
+    """Compute the spectrum level of the noise in a recording, on the grid of :func:`band_power`.
 
     Parameters
     ----------
     world : World
     recorder : Recorder
     mixed_db : float, optional, dB re 1 uPa
-        Level of real noise mixed in, taken as spread evenly over the band.
+        Level of added real noise, which is assumed to be white.
 
     Returns
     -------
-    ndarray [shape=(n,)], dB re 1 uPa^2/Hz, recorder's response included.
+    ndarray [shape=(n,)], dB re 1 uPa^2/Hz, with the response of the recorder
+
+    Examples
+    --------
+    >>> from pseudorca.simulation import RECORDERS, draw_world
+    >>> world = draw_world(np.random.default_rng(0))
+    >>> noise_levels(world, RECORDERS["drifter_96k"]).shape
+    (600,)
     """
     grid_hz = _grid_hz(recorder.sample_rate)
-    sound = _power(sea.sea_noise_db(world, grid_hz)) + _power(sea.flow_noise_db(world, grid_hz))
+    sound = _power(environment.sea_noise_db(world, grid_hz)) + _power(
+        environment.flow_noise_db(world, grid_hz)
+    )
     if world.vessel:
-        sound = sound + _power(sea.vessel_noise_db(world, grid_hz))
+        sound = sound + _power(environment.vessel_noise_db(world, grid_hz))
     total = sound * recorder.response(grid_hz, world) ** 2
     total += _power(recorder.self_noise(grid_hz, offset_db=world.self_noise_db))
     if mixed_db is not None:
@@ -56,7 +71,23 @@ def noise_levels(world: World, recorder: Recorder, mixed_db: float | None = None
 
 
 def band_power(levels: Floats, low_hz: float, high_hz: float, sample_rate: int) -> float:
-    """Level in a band, in dB re 1 uPa, of what :func:`noise_levels` returned."""
+    """Compute the level of noise in a band.
+
+    Parameters
+    ----------
+    levels : ndarray [shape=(n,)], as :func:`noise_levels` returns
+    low_hz, high_hz : float, Hz
+    sample_rate : int, Hz
+
+    Returns
+    -------
+    float, dB re 1 uPa
+
+    Examples
+    --------
+    >>> round(band_power(np.zeros(600), 1_000.0, 2_000.0, 48_000), 6)
+    30.0
+    """
     inside_hz = np.linspace(low_hz, high_hz, 33)
     spectrum = _power(np.interp(inside_hz, _grid_hz(sample_rate), levels))
     return float(10.0 * np.log10(np.mean(spectrum) * max(high_hz - low_hz, 1.0)))
@@ -68,7 +99,7 @@ class Noise:
     Parameters
     ----------
     rng : numpy.random.Generator
-        Gives one seed per channel of any array, and one for what all channels share.
+        Gives one seed per channel, and one seed for the noise that all channels share.
     world : World
     recorder : Recorder
     n_samples : int
@@ -98,11 +129,22 @@ class Noise:
             self._shared = added if self._shared is None else self._shared + added
 
     def channel(self, channel: int) -> NDArray[np.float32]:
-        """Background of one channel (from 1): [shape=(n_samples,)], uPa."""
+        """Draw the background of one channel.
+
+        Parameters
+        ----------
+        channel : int, from 1
+
+        Returns
+        -------
+        ndarray [shape=(n_samples,)], float32, uPa
+        """
         rng = np.random.default_rng(self._seeds[channel - 1])
         world, recorder = self._world, self._recorder
         grid_hz = _grid_hz(recorder.sample_rate)
-        sound = _power(sea.sea_noise_db(world, grid_hz)) + _power(sea.flow_noise_db(world, grid_hz))
+        sound = _power(environment.sea_noise_db(world, grid_hz)) + _power(
+            environment.flow_noise_db(world, grid_hz)
+        )
         sound *= recorder.response(grid_hz, world) ** 2
         sound += _power(recorder.self_noise(grid_hz, offset_db=world.self_noise_db))
         pressure = coloured_noise(rng, sound, self._n_samples, recorder.sample_rate)
@@ -110,7 +152,7 @@ class Noise:
             delay = round(recorder.delay_s(channel, self._bearing_cos) * recorder.sample_rate)
             pressure += np.roll(self._shared, delay)
         if world.n_tones:
-            tone_hz, tone_db = sea.tones(world)
+            tone_hz, tone_db = environment.tones(world)
             below = tone_hz < 0.49 * recorder.sample_rate
             pressure += periodic(
                 rng, world.tone_hz, tone_db[below], self._n_samples, recorder.sample_rate
@@ -118,19 +160,19 @@ class Noise:
         return pressure
 
     def _ship(self, rng: np.random.Generator) -> NDArray[np.float32] | None:
-        """Cavitation noise, swelling with every blade, and the lines of the propeller."""
+        """Draw cavitation noise, modulated by the blades, and the lines of the propeller."""
         world, recorder = self._world, self._recorder
         if not world.vessel:
             return None
         sample_rate = recorder.sample_rate
         grid_hz = _grid_hz(sample_rate)
         response = recorder.response(grid_hz, world)
-        level = _power(sea.vessel_noise_db(world, grid_hz)) * response**2
+        level = _power(environment.vessel_noise_db(world, grid_hz)) * response**2
         noise = coloured_noise(rng, level, self._n_samples, sample_rate)
         blade_hz = world.shaft_hz * world.n_blades
         swell_db = 20.0 * np.log10(world.cavitation_depth) - 6.0 * np.arange(3) - 3.0
         noise *= 1.0 + periodic(rng, blade_hz, swell_db, self._n_samples, sample_rate)
-        lines_hz, lines_db = sea.vessel_lines(world)
+        lines_hz, lines_db = environment.vessel_lines(world)
         lines_db = lines_db + 20.0 * np.log10(np.interp(lines_hz, grid_hz, response))
         lines_db = lines_db[lines_hz < 0.49 * sample_rate]
         noise += periodic(rng, blade_hz, lines_db, self._n_samples, sample_rate)
@@ -140,11 +182,11 @@ class Noise:
 def coloured_noise(
     rng: np.random.Generator, power: Floats, n_samples: int, sample_rate: int
 ) -> NDArray[np.float32]:
-    """Gaussian noise of a given spectrum.
+    """Draw Gaussian noise with a given spectrum.
 
     ``X_k = sqrt(S(f_k) sample_rate n / 4) (g + i g')``, whose inverse transform has the one-sided
     spectral density ``S``. Blocks of a long recording overlap with a cosine and a sine as weights,
-    which keeps the power.
+    so the power stays constant.
 
     Parameters
     ----------
@@ -157,6 +199,11 @@ def coloured_noise(
     Returns
     -------
     ndarray [shape=(n_samples,)], float32, uPa
+
+    Examples
+    --------
+    >>> coloured_noise(np.random.default_rng(0), np.ones(600), 1_000, 48_000).shape
+    (1000,)
     """
     if n_samples <= BLOCK:
         return _noise_block(rng, power, n_samples, sample_rate)
@@ -192,17 +239,35 @@ def periodic(
     n_samples: int,
     sample_rate: int,
 ) -> NDArray[np.float32]:
-    """Sum of harmonics at given levels (dB, root mean square) and random phases.
+    """Sum harmonics with given levels and random phases.
 
-    One period is laid out in a table and read at the running phase: the cost does not grow with
-    the number of harmonics, and the errors lie 70 dB below.
+    One period is computed as a table, and read at the running phase. The cost does not depend on the
+    number of harmonics. The errors are 70 dB below the signal.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    fundamental_hz : float, Hz
+    levels_db : ndarray [shape=(n_harmonics,)], dB, root mean square
+    n_samples : int
+    sample_rate : int, Hz
+
+    Returns
+    -------
+    ndarray [shape=(n_samples,)], float32
+
+    Examples
+    --------
+    >>> hum = periodic(np.random.default_rng(0), 50.0, np.array([0.0]), 48_000, 48_000)
+    >>> round(float(np.sqrt(np.mean(hum**2))), 3)
+    1.0
     """
     period = np.zeros(TABLE)
     turn = np.arange(TABLE) * (2.0 * np.pi / TABLE)
     for number, level_db in enumerate(levels_db, start=1):
         amplitude = np.sqrt(2.0) * 10.0 ** (level_db / 20.0)
         period += amplitude * np.cos(number * turn + rng.uniform(0.0, 2.0 * np.pi))
-    # A phase of 32 bits wraps by itself; its upper 12 bits are the place in the table.
+    # A phase of 32 bits wraps by itself. Its upper 12 bits are the index in the table.
     step = np.uint32(round(fundamental_hz / sample_rate * 2**32) % 2**32)
     phase = np.arange(n_samples, dtype=np.uint32) * step
     return np.take(period.astype(np.float32), phase >> np.uint32(32 - 12))

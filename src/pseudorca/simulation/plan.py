@@ -1,8 +1,8 @@
 """The plan of a survey: its encounters, their recorders, days and names.
 
-Every encounter and every moment draws from a random stream of its own, named by numbers that do
-not change when more are added: the sound of the third moment of the second Insular encounter is
-the same in a survey of 20 clips and of 20,000.
+Every encounter and every moment has a random stream of its own. The numbers of a stream do not change
+if clips are added: the third moment of the second Insular encounter has the same sound in a survey of
+20 clips and in a survey of 20,000 clips.
 """
 
 import math
@@ -26,7 +26,7 @@ _STREAM_UNKNOWN, _STREAM_LONG, _STREAM_PLAN = 100, 200, 300
 
 @dataclass(frozen=True)
 class Encounter:
-    """One meeting with one group: where its files go, and which random stream it draws from."""
+    """One encounter with one group: the names of its files, and its random stream."""
 
     name: str  # Sette_AC_12
     label: str  # the folder
@@ -37,17 +37,53 @@ class Encounter:
     start: datetime
     stream: tuple[int, int]
     n_clips: int
-    slots: tuple[int, ...]  # start of each moment in s from the encounter's, by moment
+    slots: tuple[int, ...]  # start of each moment, in s from the start of the encounter
     long_s: float  # 0: clips
 
 
 def encounter_rng(config: SurveyConfig, stream: tuple[int, ...]) -> np.random.Generator:
-    """The random stream of an encounter (two numbers) or of one of its moments (three)."""
+    """Return the random stream of an encounter or of a moment.
+
+    Parameters
+    ----------
+    config : SurveyConfig
+    stream : tuple of int, the numbers of the stream
+
+    Returns
+    -------
+    numpy.random.Generator
+
+    Examples
+    --------
+    >>> rng, again = (encounter_rng(SurveyConfig(), (1, 2)) for _ in range(2))
+    >>> rng.random() == again.random()
+    True
+    """
     return np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=stream))
 
 
 def share_out(total: int, weights: Sequence[float]) -> list[int]:
-    """Split ``total`` by weight into whole parts of at least 1 (largest remainders)."""
+    """Split a number by weights into integers of at least 1 (largest remainders).
+
+    Parameters
+    ----------
+    total : int
+    weights : sequence of float
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    SimulationError
+        If there are more parts than ``total``.
+
+    Examples
+    --------
+    >>> share_out(10, [1.0, 3.0])
+    [3, 7]
+    """
     parts = np.ones(len(weights), dtype=int)
     rest = total - len(weights)
     if not len(weights) or rest < 0:
@@ -60,12 +96,27 @@ def share_out(total: int, weights: Sequence[float]) -> list[int]:
 
 
 def plan_survey(config: SurveyConfig) -> list[Encounter]:
-    """Every encounter of a survey, in order of time.
+    """Plan the encounters of a survey.
+
+    Parameters
+    ----------
+    config : SurveyConfig
+
+    Returns
+    -------
+    list of Encounter, in order of time
 
     Raises
     ------
     SimulationError
-        If an encounter would hold more clips than two hours do.
+        If an encounter has more clips than fit into two hours, or the shares of the populations leave
+        too few encounters or clips.
+
+    Examples
+    --------
+    >>> encounters = plan_survey(SurveyConfig(n_encounters=4, n_clips=20))
+    >>> sum(encounter.n_clips for encounter in encounters if encounter.label != UNKNOWN)
+    20
     """
     drafts: list[tuple[str, str, tuple[int, int], int, float]] = []
     shares = {
@@ -108,7 +159,7 @@ def plan_survey(config: SurveyConfig) -> list[Encounter]:
 
 
 def _clip_counts(config: SurveyConfig, streams: Sequence[tuple[int, int]], total: int) -> list[int]:
-    """Clips per encounter: uneven, as in real surveys."""
+    """Draw uneven numbers of clips per encounter, as in real surveys."""
     weights = [math.exp(encounter_rng(config, (*s, 0, 0)).normal(0.0, 0.5)) for s in streams]
     return share_out(total, weights) if streams else []
 
@@ -126,7 +177,7 @@ def _hidden(config: SurveyConfig, stream: tuple[int, int]) -> str:
 def _schedule(
     config: SurveyConfig, drafts: Sequence[tuple[str, str, tuple[int, int], int, float]]
 ) -> list[Encounter]:
-    """Give each encounter a recorder, its platform, a day of its own, and a number."""
+    """Give each encounter a recorder, a platform, a day and a number."""
     plan = encounter_rng(config, (_STREAM_PLAN, 0))
     days = np.cumsum(plan.integers(1, 4, len(drafts)))
     numbers = dict.fromkeys(config.platforms, 0)

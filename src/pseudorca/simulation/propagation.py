@@ -1,4 +1,4 @@
-"""From the animal to the hydrophone: what the sea takes away from a sound, and how it echoes."""
+"""Propagation of sound from the animal to the hydrophone: absorption, spreading, and echoes."""
 
 from typing import Final, NamedTuple
 
@@ -14,7 +14,7 @@ BOTTOM_GAIN: Final = 0.35  # chosen
 
 
 def absorption_db_per_km(frequency_hz: Floats) -> Floats:
-    """Absorption of sound by sea water (25 degrees C, salinity 35, pH 8, at the surface).
+    """Compute the absorption of sound by sea water (25 degrees C, salinity 35, pH 8, surface).
 
     Parameters
     ----------
@@ -28,6 +28,11 @@ def absorption_db_per_km(frequency_hz: Floats) -> Floats:
     ----------
     .. [1] M. A. Ainslie and J. G. McColm, A simplified formula for viscous and chemical
        absorption in sea water, J. Acoust. Soc. Am. 103, 1671 (1998).
+
+    Examples
+    --------
+    >>> absorption_db_per_km(np.array([10_000.0])).round(1).tolist()
+    [0.7]
     """
     f2 = (frequency_hz / 1000.0) ** 2
     temperature = SEA_TEMPERATURE_C
@@ -41,35 +46,81 @@ def absorption_db_per_km(frequency_hz: Floats) -> Floats:
 
 
 def spreading_loss_db(world: World, range_m: float) -> float:
-    """Spherical out to the water's depth, ``15 log10`` beyond (between sphere and cylinder)."""
+    """Compute the loss by spreading: spherical up to the water depth, ``15 log10`` beyond.
+
+    Parameters
+    ----------
+    world : World
+    range_m : float, m
+
+    Returns
+    -------
+    float, dB
+
+    Examples
+    --------
+    >>> from pseudorca.simulation import draw_world
+    >>> world = draw_world(np.random.default_rng(0))
+    >>> spreading_loss_db(world, 10.0)
+    20.0
+    """
     near_m = min(range_m, world.water_depth_m)
     return float(20.0 * np.log10(max(near_m, 1.0)) + 15.0 * np.log10(range_m / near_m))
 
 
 def wave_height_m(wind_m_s: float) -> float:
-    """Root mean square height of a fully grown sea (Pierson and Moskowitz 1964), at most 1.5 m."""
+    """Compute the root mean square height of fully developed waves (Pierson and Moskowitz 1964).
+
+    Parameters
+    ----------
+    wind_m_s : float, m/s
+
+    Returns
+    -------
+    float, m, at most 1.5
+
+    Examples
+    --------
+    >>> round(wave_height_m(10.0), 2)
+    0.54
+    """
     return min(0.25 * 0.21 * wind_m_s**2 / 9.81, 1.5)
 
 
 class Path(NamedTuple):
-    """One way from animal to hydrophone."""
+    """One path of sound from the animal to the hydrophone."""
 
-    delay_s: float  # behind the direct one
-    gain: float  # amplitude relative to the direct one
-    roughness_m: float  # wave height times the sine of the grazing angle; 0 off the surface
+    delay_s: float  # delay after the direct path
+    gain: float  # amplitude relative to the direct path
+    roughness_m: float  # wave height times the sine of the grazing angle; 0 without surface
 
 
 def paths(world: World, range_m: float) -> list[Path]:
-    """Ways from animal to hydrophone, the direct one first.
+    """List the paths of sound from the animal to the hydrophone. The direct path is first.
 
-    Mirror sources: the surface (inverting), the bottom, and both; those later than 50 ms are left
-    out, as they are other sounds by then.
+    Mirror sources: the surface (inverting), the bottom, and both. Paths that are later than 50 ms are
+    left out, because their sound is separate from the direct sound.
+
+    Parameters
+    ----------
+    world : World
+    range_m : float, m
+
+    Returns
+    -------
+    list of Path
+
+    Examples
+    --------
+    >>> from pseudorca.simulation import draw_world
+    >>> paths(draw_world(np.random.default_rng(0)), 500.0)[0]
+    Path(delay_s=0.0, gain=1.0, roughness_m=0.0)
     """
     zs, zr, depth = world.source_depth_m, world.receiver_depth_m, world.water_depth_m
     depth = max(depth, 1.2 * max(zs, zr))
     surface = -(10.0 ** (-world.surface_loss_db / 20.0))
     direct_m = float(np.hypot(range_m, zs - zr))
-    found = [Path(0.0, 1.0, 0.0)]
+    all_paths = [Path(0.0, 1.0, 0.0)]
     for height, gain, at_surface in (
         (zs + zr, surface, True),
         (2.0 * depth - zs - zr, BOTTOM_GAIN, False),
@@ -80,15 +131,15 @@ def paths(world: World, range_m: float) -> list[Path]:
         delay_s = (path_m - direct_m) / SOUND_SPEED
         if delay_s < MAX_ECHO_S:
             rough_m = wave_height_m(world.wind_m_s) * height / path_m if at_surface else 0.0
-            found.append(Path(delay_s, gain * direct_m / path_m, rough_m))
-    return found
+            all_paths.append(Path(delay_s, gain * direct_m / path_m, rough_m))
+    return all_paths
 
 
 def transfer(world: World, frequency_hz: Floats, range_m: float) -> NDArray[np.complex64]:
-    """What the sea makes of a spectrum on its way: spreading, absorption and echoes.
+    """Compute the transfer function of the water: spreading, absorption and echoes.
 
-    A rough surface reflects ``exp(-2 (k h sin(grazing angle))^2)`` of the amplitude in one piece;
-    the rest is scattered, and left out.
+    A rough surface reflects ``exp(-2 (k h sin(grazing angle))^2)`` of the amplitude coherently. The
+    scattered rest is left out.
 
     Parameters
     ----------
@@ -98,13 +149,20 @@ def transfer(world: World, frequency_hz: Floats, range_m: float) -> NDArray[np.c
 
     Returns
     -------
-    ndarray [shape=(n,)], complex amplitude relative to 1 m, delayed by the echoes alone.
+    ndarray [shape=(n,)], complex64
+        Amplitude relative to 1 m. Only echoes are delayed.
+
+    Examples
+    --------
+    >>> from pseudorca.simulation import draw_world
+    >>> transfer(draw_world(np.random.default_rng(0)), np.array([5_000.0]), 500.0).shape
+    (1,)
     """
     loss_db = absorption_db_per_km(frequency_hz) * (range_m / 1000.0)
     loss_db += spreading_loss_db(world, range_m)
     total = np.zeros(len(frequency_hz), dtype=np.complex64)
     for path in paths(world, range_m):
-        # Turns, wrapped before they are rounded to 32 bits.
+        # Turns are wrapped before the rounding to 32 bits.
         turns = np.remainder(frequency_hz * path.delay_s, 1.0)
         angle = (turns * (-2.0 * np.pi)).astype(np.float32)
         gain = np.float32(path.gain)

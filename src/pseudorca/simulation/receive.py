@@ -1,7 +1,7 @@
-"""One sound on its way from the animal into the samples of a channel.
+"""One sound from the animal to the samples of a channel.
 
-In go the sounds of :mod:`pseudorca.simulation.signals`, out come pressures as the recorder hears
-them, with their band and power, and a way to add them to what a channel has already heard.
+In: sounds of :mod:`pseudorca.simulation.signals`. Out: pressures at the recorder, with their band and
+power, and a function that adds a sound to a channel.
 """
 
 from typing import Final, NamedTuple
@@ -15,11 +15,11 @@ from pseudorca.simulation.recorders import Recorder
 from pseudorca.simulation.signals import Pulses, Tone
 from pseudorca.simulation.world import World
 
-BAND_EDGE_DB: Final = 10.0  # a pulse's band: where its received spectrum is within this of its peak
+BAND_EDGE_DB: Final = 10.0  # the band of a pulse ends so far below the peak of its spectrum
 
 
 class Received(NamedTuple):
-    """A sound at the hydrophone: pressure, and how far its time 0 is from its first sample."""
+    """A sound at the hydrophone: pressure, and the number of samples before its time 0."""
 
     waveform: NDArray[np.float32]
     lead: int
@@ -37,7 +37,19 @@ def _through(
 
 
 def receive(sound: Tone | Pulses, world: World, recorder: Recorder, range_m: float) -> Received:
-    """A tone as it arrives, or one pulse of a pulsed sound at unit gain."""
+    """Compute a tone at the hydrophone, or one pulse of a pulsed sound at a gain of 1.
+
+    Parameters
+    ----------
+    sound : Tone or Pulses
+    world : World
+    recorder : Recorder
+    range_m : float, m
+
+    Returns
+    -------
+    Received
+    """
     if isinstance(sound, Tone):
         return _receive_tone(sound, world, recorder, range_m)
     return _receive_pulse(sound, world, recorder, range_m)
@@ -71,7 +83,17 @@ def add(
     sample_rate: int,
     gain_db: float,
 ) -> None:
-    """Add a received sound to a channel, in place; what lies outside it is left out."""
+    """Add a received sound to a channel, in place. Samples outside the channel are left out.
+
+    Parameters
+    ----------
+    pressure : ndarray [shape=(n_samples,)], float32, uPa, changed in place
+    received : Received
+    sound : Tone or Pulses
+    start_s : float, seconds
+    sample_rate : int, Hz
+    gain_db : float, dB
+    """
     gain = np.float32(10.0 ** (gain_db / 20.0))
     if isinstance(sound, Tone):
         times_s, gains = np.zeros(1), np.ones(1)
@@ -86,12 +108,23 @@ def add(
 
 
 def band(sound: Tone | Pulses, received: Received, sample_rate: int) -> tuple[float, float]:
-    """Lowest and highest frequency: of the fundamental, or of the pulse as it arrives."""
+    """Return the lowest and the highest frequency of the fundamental, or of the received pulse.
+
+    Parameters
+    ----------
+    sound : Tone or Pulses
+    received : Received
+    sample_rate : int, Hz
+
+    Returns
+    -------
+    low_hz, high_hz : float, Hz
+    """
     nyquist = sample_rate / 2.0
     if isinstance(sound, Tone):
         low_hz, high_hz = float(sound.contour_hz.min()), float(sound.contour_hz.max())
     else:
-        # The direct pulse alone: echoes cut the spectrum of the whole into a comb.
+        # Only the direct pulse: echoes turn the spectrum into a comb.
         direct = received.waveform[: 2 * received.lead]
         n_fft = max(512, fft.next_fast_len(len(direct), real=True))
         spectrum = np.abs(fft.rfft(direct, n_fft)) ** 2
@@ -102,7 +135,17 @@ def band(sound: Tone | Pulses, received: Received, sample_rate: int) -> tuple[fl
 
 
 def power(sound: Tone | Pulses, received: Received) -> float:
-    """Mean square of a tone over its duration; of a pulse's peak, as of a sine that reaches it."""
+    """Return the mean square of a tone, or of a sine with the peak of a pulse.
+
+    Parameters
+    ----------
+    sound : Tone or Pulses
+    received : Received
+
+    Returns
+    -------
+    float, uPa^2
+    """
     wave = received.waveform
     if isinstance(sound, Tone):
         return float(np.mean(wave[: len(sound.waveform)].astype(np.float64) ** 2))

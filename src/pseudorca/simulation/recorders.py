@@ -1,8 +1,7 @@
-"""Recorders: what becomes of sound pressure on its way into a file.
+"""Recorders: from sound pressure to samples.
 
-A recorder passes a band, with a slope across it, adds its own noise, and turns what is left into
-whole numbers that cannot go above full scale. In goes pressure in micropascal, out come samples
-in [-1, 1), on the grid of its bits.
+A recorder has a band with a slope, adds its own noise, and converts pressure to integers that are
+limited to full scale. In: pressure in micropascal. Out: samples in [-1, 1), on the grid of its bits.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +20,18 @@ MAX_SAMPLE_RATE: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Recorder:
-    """One make of recorder with its hydrophones."""
+    """One type of recorder with its hydrophones.
+
+    Raises
+    ------
+    SimulationError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> RECORDERS["array_192k"].delay_s(channel=3, bearing_cos=1.0)
+    0.0033333333333333335
+    """
 
     name: str
     sample_rate: int  # Hz
@@ -30,9 +40,9 @@ class Recorder:
     fmin_order: int
     fmax_hz: float  # low-pass, -3 dB
     fmax_order: int
-    slope_db: float  # per decade, about 10 kHz
+    slope_db: float  # per decade, 0 at 10 kHz
     self_noise_db: float  # dB re 1 uPa^2/Hz
-    full_scale_db: float  # dB re 1 uPa that a sample of 1.0 stands for
+    full_scale_db: float  # dB re 1 uPa of a sample of 1.0
     spacing_m: float  # between the channels of the array
     n_channels: int = N_CHANNELS
 
@@ -57,13 +67,17 @@ class Recorder:
             )
 
     def response(self, frequency_hz: Floats, world: World) -> Floats:
-        """Amplitude response: Butterworth high-pass and low-pass, and a slope between.
+        """Compute the amplitude response: Butterworth high-pass and low-pass, and a slope between.
 
         Parameters
         ----------
         frequency_hz : ndarray, Hz
         world : World
-            Its coloration (this specimen, this deployment) comes on top of the make's response.
+            Its coloration (of this specimen and deployment) is added to the response of the type.
+
+        Returns
+        -------
+        ndarray, amplitude
         """
         hz = np.maximum(frequency_hz, 1e-3)
         high_pass = 1.0 / np.sqrt(1.0 + (self.fmin_hz / hz) ** (2 * self.fmin_order))
@@ -72,33 +86,58 @@ class Recorder:
         return np.asarray(high_pass * self._low_pass(hz) * coloured)
 
     def self_noise(self, frequency_hz: Floats, *, offset_db: float = 0.0) -> Floats:
-        """Spectrum level of the electronics, in dB re 1 uPa^2/Hz: white, and 1/f below 1 kHz."""
+        """Compute the noise of the electronics: white, and 1/f below 1 kHz.
+
+        Parameters
+        ----------
+        frequency_hz : ndarray, Hz
+        offset_db : float, dB
+
+        Returns
+        -------
+        ndarray, dB re 1 uPa^2/Hz
+        """
         hz = np.maximum(frequency_hz, 1.0)
         noise = self.self_noise_db + offset_db + 10.0 * np.log10(1.0 + 1000.0 / hz)
         return np.asarray(noise + 20.0 * np.log10(np.maximum(self._low_pass(hz), 1e-6)))
 
     def _low_pass(self, hz: Floats) -> Floats:
-        # What is above half the sample rate never gets in: see Tone and Pulses, which stop there.
+        # Tone and Pulses have no sound above half the sample rate.
         return np.asarray(1.0 / np.sqrt(1.0 + (hz / self.fmax_hz) ** (2 * self.fmax_order)))
 
     def delay_s(self, channel: int, bearing_cos: float) -> float:
-        """By how much channel ``channel`` (from 1) hears a far sound later than channel 1."""
+        """Return the delay of a distant sound on a channel relative to channel 1.
+
+        Parameters
+        ----------
+        channel : int, from 1
+        bearing_cos : float, cosine of the bearing
+
+        Returns
+        -------
+        float, seconds
+        """
         return (channel - 1) * self.spacing_m * bearing_cos / SOUND_SPEED
 
     def digitise(
         self, pressure: NDArray[np.float32], world: World, channel: int
     ) -> tuple[NDArray[np.float32], int]:
-        """Samples on the grid of ``bits``, cut off at full scale, and how many were cut off.
+        """Convert pressure to samples on the grid of ``bits``, limited to full scale.
 
         Parameters
         ----------
         pressure : ndarray [shape=(n,)], uPa
         world : World
-            Its ``gain_db`` and ``channel_db`` come on top of the recorder's own gain.
+            Its ``gain_db`` and ``channel_db`` are added to the gain of the recorder.
         channel : int, from 1
+
+        Returns
+        -------
+        samples : ndarray [shape=(n,)], float32 in [-1, 1)
+        n_clipped : int, samples beyond full scale
         """
         gain_db = world.gain_db + world.channel_db[channel - 1] - self.full_scale_db
-        steps = 2 ** (self.bits - 1)  # all of them are exact in 32-bit floating point
+        steps = 2 ** (self.bits - 1)  # every step is exact in 32-bit floating point
         samples = pressure * np.float32(steps * 10.0 ** (gain_db / 20.0))
         np.rint(samples, out=samples)
         n_clipped = 0
@@ -122,21 +161,50 @@ RECORDERS: Final[dict[str, Recorder]] = {
 
 
 def recorder(name: str, *, sample_rate: int | None = None) -> Recorder:
-    """A recorder by name, at its own sample rate or at another.
+    """Return a recorder by name.
+
+    Parameters
+    ----------
+    name : str, one of :data:`RECORDERS`
+    sample_rate : int or None, Hz; None: the rate of the recorder
+
+    Returns
+    -------
+    Recorder
 
     Raises
     ------
     SimulationError
-        If there is no recorder of that name, or the sample rate makes no sense.
+        If there is no recorder of this name, or the sample rate is not possible.
+
+    Examples
+    --------
+    >>> recorder("array_500k", sample_rate=96_000).sample_rate
+    96000
     """
     if name not in RECORDERS:
         raise SimulationError(unknown_name("recorder", name, RECORDERS))
-    found = RECORDERS[name]
-    return found if sample_rate is None else replace(found, sample_rate=sample_rate)
+    own = RECORDERS[name]
+    return own if sample_rate is None else replace(own, sample_rate=sample_rate)
 
 
 def draw_recorder(rng: np.random.Generator, *, sample_rate: int) -> Recorder:
-    """A recorder that does not exist, from a wide range: for training that is not to notice it."""
+    """Draw a virtual recorder from a wide range, for training that must not depend on recorders.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    sample_rate : int, Hz
+
+    Returns
+    -------
+    Recorder
+
+    Examples
+    --------
+    >>> draw_recorder(np.random.default_rng(0), sample_rate=32_000).name
+    'virtual'
+    """
     nyquist = sample_rate / 2.0
     fmin_hz = float(np.exp(rng.uniform(np.log(2.0), np.log(0.02 * sample_rate))))
     fmax_hz = float(nyquist * np.exp(rng.uniform(np.log(0.2), np.log(1.5))))

@@ -1,8 +1,8 @@
-"""From the numbers of a signal to its sound at one metre from the animal, in micropascal.
+"""The sound of a signal at one metre from the animal, in micropascal.
 
-Tonal signals (whistle, call, moan) come as a waveform with its contour; pulsed ones (click train,
-burst pulse) as times and gains of one pulse, given by its spectrum. Both are the same each time
-they are rendered: the small irregularities come from the signal's own ``texture`` seed.
+Tonal signals (whistle, call, moan) are a waveform with a contour. Pulsed signals (click train, burst
+pulse) are times and gains of one pulse, and the pulse is a spectrum. Every rendering gives the same
+sound: the small irregularities come from the seed ``texture`` of the signal.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from pseudorca.simulation.animals import Signal
 SOUND_SPEED: Final = 1500.0  # m/s
 CONTOUR_STEP_S: Final = 0.002
 PULSED: Final = ("click_train", "burst_pulse")
-BEAM_RADIUS_M: Final = 0.04  # of the circular piston that stands for the melon; chosen, see Au 1993
-BEAM_FLOOR_DB: Final = 42.0  # sound leaves the head on other ways too: chosen
+BEAM_RADIUS_M: Final = 0.04  # circular piston as a model of the melon; chosen, see Au 1993
+BEAM_FLOOR_DB: Final = 42.0  # sound also leaves the head on other paths: chosen
 MAX_HARMONICS: Final = 40
 HARMONIC_FLOOR_DB: Final = 60.0
 
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tone:
-    """A tonal signal: waveform at 1 m, and the contour of its fundamental from its start."""
+    """A tonal signal: waveform at 1 m, and the contour of the fundamental."""
 
     waveform: NDArray[np.float32]  # [shape=(n,)], uPa
     contour_s: Floats  # [shape=(k,)], from the signal's start
@@ -35,7 +35,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Pulses:
-    """A pulsed signal: one pulse, given by its spectrum, repeated at these times and gains."""
+    """A pulsed signal: one pulse, as a spectrum, repeated at given times and with given gains."""
 
     times_s: Floats  # [shape=(n_pulses,)], from the signal's start
     gains: Floats  # [shape=(n_pulses,)], relative to the loudest
@@ -43,22 +43,22 @@ class Pulses:
     bandwidth_hz: float  # at -3 dB
     peak_upa: float  # peak pressure on the axis
     angle_rad: float  # between the animal's axis and the hydrophone
-    echo_s: float  # of a reflection inside the head, heard off the axis
+    echo_s: float  # delay of a reflection inside the head, off the axis
     echo_gain: float
 
     @property
     def half_length_s(self) -> float:
-        """Time from the middle of a pulse to where its envelope has fallen by 35 dB."""
+        """Seconds in which the envelope of a pulse falls by 35 dB."""
         return half_length_s(self.bandwidth_hz)
 
     def spectrum(self, frequency_hz: Floats) -> NDArray[np.complex128]:
-        """Fourier transform of a pulse centred on time 0.
+        """Compute the Fourier transform of a pulse that is centred on time 0.
 
         ``X(f) = A a / (a^2 + (2 pi (f - f_peak))^2) L(f) D(f, angle) E(f)``: an oscillation that
         rises and falls as ``exp(-a |t|)``, with ``a`` from the bandwidth (40 kHz and Q 2.5 make it
-        30 us long at -10 dB, as measured); ``L``, nothing at 0 Hz; the beam of a circular piston
-        in its Gaussian form ``D = exp(-(k r sin angle)^2 / 8)``, which takes away the high
-        frequencies off the axis; and one reflection ``E = 1 + g exp(-2 pi i f tau)``.
+        30 us long at -10 dB, as measured); ``L``, which is 0 at 0 Hz; the beam of a circular piston
+        in its Gaussian form ``D = exp(-(k r sin angle)^2 / 8)``, which removes high frequencies off
+        the axis; and one reflection ``E = 1 + g exp(-2 pi i f tau)``.
 
         Parameters
         ----------
@@ -83,21 +83,49 @@ class Pulses:
 
 
 def decay_per_s(bandwidth_hz: float) -> float:
-    """Rate at which a pulse's envelope falls on either side, for a bandwidth at -3 dB."""
+    """Return the decay rate of the envelope of a pulse.
+
+    Parameters
+    ----------
+    bandwidth_hz : float, at -3 dB
+
+    Returns
+    -------
+    float, 1/s
+
+    Examples
+    --------
+    >>> round(decay_per_s(16_000.0))
+    78101
+    """
     return float(np.pi * bandwidth_hz / np.sqrt(np.sqrt(2.0) - 1.0))
 
 
 def half_length_s(bandwidth_hz: float) -> float:
-    """Time in which the envelope of a pulse falls by 35 dB on either side of its middle."""
+    """Return the time in which the envelope of a pulse falls by 35 dB from its middle.
+
+    Parameters
+    ----------
+    bandwidth_hz : float, at -3 dB
+
+    Returns
+    -------
+    float, seconds
+
+    Examples
+    --------
+    >>> half_length_s(16_000.0) < 1e-4
+    True
+    """
     return 4.03 / decay_per_s(bandwidth_hz)
 
 
 def contour(signal: Signal) -> tuple[Floats, Floats]:
-    """Frequency of a tonal signal's fundamental over time.
+    """Compute the frequency of the fundamental of a tonal signal over time.
 
     ``ln f(u) = ln f_start + sweep u^g + ripple sin(pi n u) + wander(u)``, with u from 0 to 1 over
     the duration and n the number of inflections (changes of sign of the slope; a strong sweep can
-    straighten them out).
+    remove them).
 
     Parameters
     ----------
@@ -128,7 +156,7 @@ def contour(signal: Signal) -> tuple[Floats, Floats]:
 
 
 def _harmonic_gains(signal: Signal, frequency_hz: Floats) -> Floats:
-    """Amplitude of each harmonic, the first one 1: a constant fall, or a call's resonance."""
+    """Amplitude of each harmonic relative to the first: a constant fall, or the resonance of a call."""
     number = np.arange(1, MAX_HARMONICS + 1)
     if signal.kind != "call":
         return np.asarray(
@@ -142,10 +170,19 @@ def _harmonic_gains(signal: Signal, frequency_hz: Floats) -> Floats:
 
 
 def tone(signal: Signal, sample_rate: int) -> Tone:
-    """Sound of a tonal signal: its contour, its harmonics and its swelling and fading.
+    """Render a tonal signal: contour, harmonics and envelope.
 
     ``x(t) = a(t) sum_k g_k sin(k phi(t))`` with ``phi' = 2 pi f(t)``, scaled to the root mean
-    square that ``level_db`` says. Harmonics fade out below the Nyquist frequency: nothing aliases.
+    square of ``level_db``. Harmonics fade out below the Nyquist frequency, so there is no aliasing.
+
+    Parameters
+    ----------
+    signal : Signal, of kind ``whistle``, ``call`` or ``moan``
+    sample_rate : int, Hz
+
+    Returns
+    -------
+    Tone
     """
     contour_s, contour_hz = contour(signal)
     n_samples = max(1, round(signal.parameters["duration_s"] * sample_rate))
@@ -183,7 +220,7 @@ def tone(signal: Signal, sample_rate: int) -> Tone:
 def _envelope(
     texture: np.random.Generator, n_samples: int, sample_rate: int
 ) -> NDArray[np.float32]:
-    """Loudness over time: soft ends, and slow changes of some 3 dB."""
+    """Draw the amplitude over time: soft ends, and slow changes of some 3 dB."""
     duration_s = n_samples / sample_rate
     grid = np.linspace(0.0, 1.0, max(5, min(400, int(duration_s / 0.005) + 1)))
     knots = np.exp(texture.normal(0.0, 0.3, max(3, int(duration_s / 0.06) + 1)))
@@ -195,11 +232,19 @@ def _envelope(
 
 
 def pulses(signal: Signal) -> Pulses:
-    """Sound of a pulsed signal: when its pulses come, how loud, and what each is like.
+    """Render a pulsed signal: times and gains of its pulses, and the shape of a pulse.
 
-    Intervals wander slowly about the signal's own and jitter by 3 %. The animal scans past the
-    hydrophone, so a click train swells and fades; a burst pulse does so less. The angle to the
-    axis is drawn once per signal: most trains are heard from the side.
+    Intervals wander slowly around the interval of the signal, and jitter by 3 %. The animal turns past
+    the hydrophone, so a click train swells and fades. A burst pulse does so less. The angle to the
+    axis is drawn once per signal: most trains are recorded from the side.
+
+    Parameters
+    ----------
+    signal : Signal, of kind ``click_train`` or ``burst_pulse``
+
+    Returns
+    -------
+    Pulses
     """
     parameters = signal.parameters
     texture = np.random.default_rng([signal.texture, 2])
@@ -217,7 +262,7 @@ def pulses(signal: Signal) -> Pulses:
     peak_at = texture.uniform(0.2, 0.8)
     gains_db = -swing_db * (2.0 * (times_s / duration_s - peak_at)) ** 2
     gains_db += texture.normal(0.0, 1.2, len(times_s))
-    # Half an oscillation from its peak the pulse is at its lowest: peak to peak is 1 + trough.
+    # The minimum is half an oscillation after the peak, so peak to peak is 1 + trough.
     trough = np.exp(-decay_per_s(bandwidth_hz) / (2.0 * parameters["peak_hz"]))
     return Pulses(
         times_s=times_s,

@@ -1,8 +1,8 @@
-"""Virtual species and populations: distributions over the traits of their signals.
+"""Virtual species and populations: distributions of the traits of their signals.
 
-A species says how each number that describes its signals is distributed, and how many signals of
-each kind a second of sound holds. A population is a species whose traits are shifted by an effect
-size. What is known of *Pseudorca*, and where from, stands here in one block.
+A species has a distribution for each number that describes a signal, and a rate of signals of each
+kind. A population is a species whose traits are shifted by an effect size. One block below gives the
+known facts about *Pseudorca* with their sources.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ KINDS: Final = ("whistle", "click_train", "burst_pulse", "call", "moan")
 
 
 class Trait(NamedTuple):
-    """How one number describing a signal is distributed over a whole population.
+    """The distribution of one number of a signal over a whole population.
 
-    Log-normal with median ``centre`` and ``spread`` the s.d. of its natural logarithm, or normal
-    with mean ``centre`` and s.d. ``spread`` where ``log`` is false. ``varies``: whether populations
-    differ in it (levels and clip-bound durations do not).
+    Log-normal: ``centre`` is the median, ``spread`` the s.d. of the natural logarithm. Normal, if
+    ``log`` is false: ``centre`` is the mean, ``spread`` the s.d. ``varies``: whether populations differ
+    in this trait (levels and durations that a clip limits do not differ).
     """
 
     centre: float
@@ -30,8 +30,8 @@ class Trait(NamedTuple):
     varies: bool = False
 
 
-# What is known of *Pseudorca crassidens*, with its source; "chosen" marks what we could not find
-# measured. Frequencies in Hz, times in s, levels in dB re 1 uPa at 1 m (tonal: root mean square;
+# Facts about *Pseudorca crassidens*, with sources. "chosen" marks values without a published
+# measurement. Frequencies in Hz, times in s, levels in dB re 1 uPa at 1 m (tonal: root mean square;
 # pulses: peak to peak), sweep and ripple in ln(frequency), rolloff in dB per harmonic.
 # [N] NOAA PIFSC table of acoustic events (38 events named by sight): the median whistle start per
 #     event is 6.5 kHz with s.d. 0.61 kHz between events, and 79 % of whistles start at 4 to 8 kHz,
@@ -59,7 +59,7 @@ PSEUDORCA_TRAITS: Final[Mapping[str, Trait]] = {
     "burst_pulse.interval_s": Trait(0.004, 0.35, varies=True),  # chosen; see [U]
     "burst_pulse.duration_s": Trait(0.30, 0.40),  # chosen
     "burst_pulse.level_db": Trait(186.0, 5.0, log=False),  # chosen
-    # Pseudorca makes neither of the next two here; other species do (see VIRTUAL_CENTRES).
+    # This model of Pseudorca makes no calls and no moans; other species do (see VIRTUAL_CENTRES).
     "call.pitch_hz": Trait(700.0, 0.25, varies=True),
     "call.sweep": Trait(0.0, 0.2, log=False, varies=True),
     "call.duration_s": Trait(0.8, 0.35, varies=True),
@@ -74,15 +74,15 @@ PSEUDORCA_TRAITS: Final[Mapping[str, Trait]] = {
 TRAIT_NAMES: Final = tuple(PSEUDORCA_TRAITS)
 SHIFTING_TRAITS: Final = tuple(name for name, trait in PSEUDORCA_TRAITS.items() if trait.varies)
 
-# Signals per second of a clip, beside the whistle it was cut around. Chosen so that about half of
-# the clips hold clicks: of 523 subgroups 29 % only echolocated, 16 % only whistled, and 55 % did
+# Signals per second of a clip, without the whistle of the cut. Chosen so that about half of the
+# clips have clicks: of 523 subgroups 29 % only echolocated, 16 % only whistled, and 55 % did
 # both (Gruden et al. 2023).
 PSEUDORCA_RATES: Final[Mapping[str, float]] = {
     "whistle": 0.4, "click_train": 0.45, "burst_pulse": 0.1, "call": 0.0, "moan": 0.0,
 }  # fmt: skip
 
-# Range of a virtual species' centre, for pretraining: from blue whales (moans from 15 Hz) to
-# porpoises (clicks near 137 kHz, Kyhn et al. 2013); uniform in the trait's own scale.
+# Range of the centre of a virtual species, for pretraining: from blue whales (moans from 15 Hz) to
+# porpoises (clicks near 137 kHz, Kyhn et al. 2013); uniform on the scale of the trait.
 VIRTUAL_CENTRES: Final[Mapping[str, tuple[float, float]]] = {
     "whistle.start_hz": (2500.0, 25_000.0), "whistle.sweep": (-0.7, 0.7),
     "whistle.duration_s": (0.1, 1.5), "whistle.inflections": (0.0, 4.0),
@@ -104,7 +104,7 @@ assert set(VIRTUAL_CENTRES) == set(TRAIT_NAMES)
 
 @dataclass(frozen=True)
 class Species:
-    """Distributions over traits, and how many signals of each kind a second of sound holds."""
+    """Distributions of traits, and rates of signals of each kind per second."""
 
     name: str
     traits: Mapping[str, Trait]
@@ -113,8 +113,8 @@ class Species:
 
 PSEUDORCA: Final = Species("Pseudorca crassidens", PSEUDORCA_TRAITS, PSEUDORCA_RATES)
 
-# Sign of each population's shift, trait by trait: the first two lie on opposite sides in every
-# trait, the third beside each of them in every other one.
+# Signs of the shifts of each population, trait by trait. The first two populations have opposite
+# signs in every trait. The third equals each of them in every other trait.
 POPULATIONS: Final[Mapping[str, tuple[int, ...]]] = {
     "Insular": (-1,),
     "Pelagic": (1,),
@@ -123,24 +123,34 @@ POPULATIONS: Final[Mapping[str, tuple[int, ...]]] = {
 
 
 def population(name: str, effect: float, *, species: Species = PSEUDORCA) -> Species:
-    """One population of a species: its traits shifted by half the effect size, up or down.
+    """Make a population of a species: its traits are shifted by half the effect size, up or down.
 
-    ``centre' = centre + sign * effect / 2 * spread`` (on the trait's own scale), for the traits
-    in which populations vary. ``effect`` is then Cohen's d between Insular and Pelagic in every
-    one of these traits, and between Northwestern and each of them in every other one.
+    ``centre' = centre + sign * effect / 2 * spread`` (on the scale of the trait), for the traits that
+    vary between populations. ``effect`` is then Cohen's d between Insular and Pelagic in each of these
+    traits, and between Northwestern and each of the two in every other trait.
 
     Parameters
     ----------
     name : str
         ``Insular``, ``Pelagic`` or ``Northwestern``.
     effect : float, in standard deviations
-        0 makes all populations the same distribution.
+        0 gives all populations the same distribution.
     species : Species
+
+    Returns
+    -------
+    Species
 
     Raises
     ------
     SimulationError
-        If there is no population of that name.
+        If there is no population of this name.
+
+    Examples
+    --------
+    >>> insular, pelagic = population("Insular", 1.0), population("Pelagic", 1.0)
+    >>> insular.traits["whistle.start_hz"].centre < pelagic.traits["whistle.start_hz"].centre
+    True
     """
     if name not in POPULATIONS:
         raise SimulationError(unknown_name("population", name, POPULATIONS))
@@ -155,7 +165,22 @@ def population(name: str, effect: float, *, species: Species = PSEUDORCA) -> Spe
 
 
 def draw_virtual_species(rng: np.random.Generator, *, name: str = "virtual") -> Species:
-    """A species that does not exist, with signals from the whole range of whales and dolphins."""
+    """Draw a virtual species, with signals from the whole range of whales and dolphins.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    name : str
+
+    Returns
+    -------
+    Species
+
+    Examples
+    --------
+    >>> sum(draw_virtual_species(np.random.default_rng(0)).rates.values()) > 0
+    True
+    """
     traits = {}
     for trait_name, (low, high) in VIRTUAL_CENTRES.items():
         base = PSEUDORCA_TRAITS[trait_name]

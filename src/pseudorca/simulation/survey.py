@@ -1,7 +1,7 @@
-"""A whole survey on disk: sound in ``recordings``, what is true of it in ``truth``.
+"""A whole survey on disk: sound in ``recordings``, truth in ``truth``.
 
-:func:`simulate_survey` takes settings and an empty folder. Files and tables are the same, byte for
-byte, for the same settings, whatever the number of processes.
+:func:`simulate_survey` takes settings and an empty folder. Equal settings give equal files and tables,
+byte for byte, for any number of processes.
 """
 
 import multiprocessing
@@ -30,7 +30,7 @@ from pseudorca.simulation.species import TRAIT_NAMES
 from pseudorca.simulation.world import world_from_latents, world_row
 from pseudorca.values import plural
 
-SIMULATOR_VERSION: Final = 1  # goes up when the same settings make another sound
+SIMULATOR_VERSION: Final = 1  # goes up if equal settings give another sound
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,12 +46,12 @@ class SimulateResult(Result):
 
     @property
     def recordings(self) -> Path:
-        """The folder of the sound, with class folders like those of a real survey."""
+        """The folder of the sound, with class folders as in a real survey."""
         return self.out / "recordings"
 
     @property
     def truth(self) -> Path:
-        """The folder of what is true of it."""
+        """The folder of the truth."""
         return self.out / "truth"
 
     def as_json(self) -> dict[str, Any]:
@@ -81,17 +81,17 @@ def simulate_survey(
     n_workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulateResult:
-    """Write a survey whose truth is known.
+    """Write a survey with known truth.
 
     Parameters
     ----------
     out : path
-        A folder that is empty or does not exist yet; or one where the same survey was begun, which
-        is then made anew. Sound goes to ``out/recordings``, truth to ``out/truth``.
-    config : SurveyConfig
+        A new or empty folder, or a folder with an incomplete survey of the same settings, which is
+        then written again. Sound goes to ``out/recordings``, truth to ``out/truth``.
+    config : SurveyConfig or None
     n_workers : int
-        Processes. They change nothing but the time it takes. With more than one, a script must
-        guard its start by ``if __name__ == "__main__":``.
+        Number of processes. The result does not depend on this number. A script with more than one
+        process must guard its start by ``if __name__ == "__main__":``.
     progress : callable (n_done, n_files)
 
     Returns
@@ -101,8 +101,18 @@ def simulate_survey(
     Raises
     ------
     SimulationError
-        If the folder holds something else, a noise file cannot be read, or the settings contradict
-        each other.
+        If the folder holds other files, a noise file cannot be read, or the settings contradict each
+        other.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> config = SurveyConfig(
+    ...     n_encounters=2, n_clips=2, n_unknown_encounters=0, n_unknown_clips=0, max_channels=1,
+    ...     sample_rate=16_000,
+    ... )
+    >>> simulate_survey(tempfile.mkdtemp(), config).n_files
+    2
     """
     config = SurveyConfig() if config is None else config
     out = Path(out)

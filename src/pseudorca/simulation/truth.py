@@ -1,4 +1,4 @@
-"""What is true of a simulated survey, as tables beside the sound and never among it.
+"""The truth of a simulated survey, as tables in a folder of their own, without sound.
 
 ``truth/encounters.csv``, ``clips.csv`` (a row per file), ``signals.csv`` (a row per signal and
 channel), ``contours.parquet``, ``survey.json`` (the settings), and Raven selection tables of the
@@ -19,7 +19,7 @@ from pseudorca.simulation.plan import Encounter
 from pseudorca.simulation.signals import Floats
 
 FLOAT_FORMAT: Final = "%.9g"
-# The same whatever happened to be drawn; a column is empty where it does not belong to the kind.
+# The columns do not depend on the drawn signals. Columns of other kinds are empty.
 SIGNAL_COLUMNS: Final = (
     "path", "signal", "kind", "channel", "animal", "delay_s", "start_s", "end_s", "low_hz",
     "high_hz", "snr_db", "received_db", "range_m", "level_db", "duration_s", "start_hz", "end_hz",
@@ -29,7 +29,7 @@ SIGNAL_COLUMNS: Final = (
 
 
 class Contour(NamedTuple):
-    """A tonal signal's fundamental as one channel of a file hears it."""
+    """The fundamental of a tonal signal on one channel of a file."""
 
     path: str
     signal: int
@@ -39,12 +39,25 @@ class Contour(NamedTuple):
 
 
 def begin(out: Path, settings: Mapping[str, Any]) -> None:
-    """Take a folder for a survey: an empty one, or one where the same survey was begun.
+    """Prepare the folder of a survey.
+
+    Parameters
+    ----------
+    out : path of a new or empty folder, or of a folder with a survey of the same settings
+    settings : mapping of JSON values
 
     Raises
     ------
     SimulationError
-        If it holds anything else.
+        If the folder holds other files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> out = Path(tempfile.mkdtemp())
+    >>> begin(out, {"seed": 0})
+    >>> sorted(path.name for path in out.iterdir())
+    ['recordings', 'truth']
     """
     marker = out / "truth" / "survey.json"
     if out.exists():
@@ -69,7 +82,15 @@ def write(
     signals: Sequence[Mapping[str, Any]],
     contours: Sequence[Contour],
 ) -> None:
-    """Write the tables, and last of all that the survey is complete."""
+    """Write the tables of the truth, and then mark the survey as complete.
+
+    Parameters
+    ----------
+    out : path of the survey
+    settings : mapping of JSON values
+    encounters, clips, signals : sequences of rows, as mappings
+    contours : sequence of Contour
+    """
     folder = out / "truth"
     for name, rows in (("encounters", encounters), ("clips", clips), ("signals", signals)):
         columns = list(SIGNAL_COLUMNS) if name == "signals" else None
@@ -99,7 +120,16 @@ def write_raven(
     encounter: Encounter,
     sample_rate: int,
 ) -> None:
-    """Write a long recording's signals as a Raven selection table, under ``truth/raven``."""
+    """Write the signals of a long recording as a Raven selection table, under ``truth/raven``.
+
+    Parameters
+    ----------
+    out : path of the survey
+    path : path of the recording below ``out``
+    signals : sequence of rows, as mappings
+    encounter : Encounter
+    sample_rate : int, Hz
+    """
     rows = [
         {
             "Selection": number,
@@ -127,17 +157,17 @@ def write_raven(
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as they come back from JSON (tuples as lists)."""
+    """Return settings in the form that JSON gives back (tuples as lists)."""
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 
 
 def _settings_in(marker: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads(marker.read_text("utf-8"))["settings"]
+        settings: dict[str, Any] = json.loads(marker.read_text("utf-8"))["settings"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found
+    return settings
 
 
 def _write_settings(marker: Path, settings: Mapping[str, Any], *, complete: bool) -> None:

@@ -1,8 +1,8 @@
-"""The world a clip is heard in: sea, ship, electronics and geometry, and the noise they make.
+"""The world of a clip: water, ship, electronics and geometry, and their noise.
 
-A :class:`World` is one state of sea, ship and electronics. It is drawn from a vector of standard
-normal numbers, so that two worlds can be made as alike as one likes by blending their vectors.
-Levels are in dB re 1 uPa, spectrum levels in dB re 1 uPa^2/Hz.
+A :class:`World` is one state of water, ship and electronics. A world is made from a vector of standard
+normal numbers. Blending two vectors gives two worlds of any similarity. Levels are in dB re 1 uPa,
+spectrum levels in dB re 1 uPa^2/Hz.
 """
 
 from collections.abc import Callable
@@ -14,16 +14,16 @@ from scipy.special import ndtr
 
 from pseudorca.simulation.signals import Floats
 
-N_CHANNELS: Final = 6  # of the towed arrays of HICEAS
+N_CHANNELS: Final = 6  # channels of the towed arrays of HICEAS
 TONE_LINES: Final = 3
 CHANNEL_SD_DB: Final = 1.5  # chosen
 COLOUR_HZ: Final = np.geomspace(60.0, 120_000.0, 18)
-COLOUR_SD_DB: Final = 3.0  # chosen: how unlike two deployments of one recorder are
+COLOUR_SD_DB: Final = 3.0  # chosen: difference between deployments of one recorder
 
 
 @dataclass(frozen=True)
 class World:
-    """State of the sea, the ship, the electronics and the geometry of one clip."""
+    """State of the water, the ship, the electronics and the geometry of one clip."""
 
     wind_m_s: float
     shipping: float  # 0 to 1
@@ -31,30 +31,39 @@ class World:
     flow_slope: float  # dB per decade, above 30 Hz
     strum_hz: float  # hum of the towing cable
     strum_db: float  # its peak
-    vessel: int  # 1 where a ship is near enough to hear its propeller, else 0
+    vessel: int  # 1 if the propeller of a ship is audible, else 0
     vessel_db: float  # cavitation noise at 1 kHz
     shaft_hz: float
     n_blades: int
     lines_db: float  # propeller lines above the cavitation noise
-    cavitation_depth: float  # 0 to 1: how strongly the blades modulate it
+    cavitation_depth: float  # 0 to 1: depth of the modulation by the blades
     n_tones: int  # electrical lines
-    tone_hz: float  # the lowest; the others are multiples
+    tone_hz: float  # the lowest line; the others are multiples
     tone_db: float
-    gain_db: float  # of this deployment, on top of the recorder's
-    tilt_db: float  # per decade, about 10 kHz: hydrophone and cable
-    self_noise_db: float  # on top of the recorder's
+    gain_db: float  # of this deployment, added to the gain of the recorder
+    tilt_db: float  # per decade, 0 at 10 kHz: hydrophone and cable
+    self_noise_db: float  # added to the noise of the recorder
     range_m: float  # median distance of the animals
     source_depth_m: float
     receiver_depth_m: float
     water_depth_m: float
     surface_loss_db: float
-    noise_pick: float  # 0 to 1: which of the given noise files
+    noise_pick: float  # 0 to 1: chooses one of the noise files
     noise_db: float  # level of that file, root mean square
     colour_db: tuple[float, ...]  # unevenness of hydrophone, cable and mounting, at COLOUR_HZ
-    channel_db: tuple[float, ...]  # gain of each channel about the array's
+    channel_db: tuple[float, ...]  # gain of each channel relative to the array
 
     def coloration_db(self, frequency_hz: Floats) -> Floats:
-        """Deviation of this deployment's response from its recorder's: slope and unevenness."""
+        """Compute the deviation of a deployment from the response of its recorder.
+
+        Parameters
+        ----------
+        frequency_hz : ndarray [shape=(n,)], Hz
+
+        Returns
+        -------
+        ndarray [shape=(n,)], dB
+        """
         log_hz = np.log10(np.maximum(frequency_hz, 20.0))
         centres = np.log10(COLOUR_HZ)
         width = 0.65 * (centres[1] - centres[0])
@@ -77,8 +86,8 @@ def _uniform(low: float, high: float) -> _Transform:
     return lambda z: low + (high - low) * float(ndtr(z))
 
 
-# How each field follows from its standard normal number. Wind, ranges and depths as on a towed
-# survey off Hawaii; levels chosen so that noise floors look like the HICEAS clip's.
+# The transformation of a standard normal number for each field. Wind, ranges and depths as on a towed
+# survey off Hawaii; levels chosen so that noise floors are similar to the HICEAS clip.
 _FIELDS: Final[dict[str, _Transform]] = {
     "wind_m_s": _log_normal(6.0, 0.4),
     "shipping": _uniform(0.0, 1.0),
@@ -111,11 +120,20 @@ N_LATENTS: Final = len(_FIELDS) + len(COLOUR_HZ) + N_CHANNELS
 
 
 def world_from_latents(latents: Floats) -> World:
-    """The world that a vector of standard normal numbers stands for.
+    """Make a world from a vector of standard normal numbers.
 
     Parameters
     ----------
     latents : ndarray [shape=(N_LATENTS,)]
+
+    Returns
+    -------
+    World
+
+    Examples
+    --------
+    >>> world_from_latents(np.zeros(N_LATENTS)).range_m
+    600.0
     """
     values = {
         name: transform(float(z))
@@ -131,12 +149,40 @@ def world_from_latents(latents: Floats) -> World:
 
 
 def draw_world(rng: np.random.Generator) -> World:
-    """A world like any other."""
+    """Draw a world.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    World
+
+    Examples
+    --------
+    >>> draw_world(np.random.default_rng(0)).wind_m_s > 0
+    True
+    """
     return world_from_latents(rng.standard_normal(N_LATENTS))
 
 
 def world_row(world: World) -> dict[str, float]:
-    """A world as the columns of a table, tuples spread over ``channel_db_1`` and on."""
+    """Convert a world to a row of a table. A tuple gives columns such as ``channel_db_1``.
+
+    Parameters
+    ----------
+    world : World
+
+    Returns
+    -------
+    dict from column to value
+
+    Examples
+    --------
+    >>> world_row(draw_world(np.random.default_rng(0)))["n_tones"] in range(4)
+    True
+    """
     row = {field.name: getattr(world, field.name) for field in fields(world)}
     for name in ("colour_db", "channel_db"):
         for number, value in enumerate(row.pop(name), start=1):
@@ -145,7 +191,7 @@ def world_row(world: World) -> dict[str, float]:
 
 
 def sea_noise_db(world: World, frequency_hz: Floats) -> Floats:
-    """Spectrum level of the sea without the ship: turbulence, distant ships, wind and heat.
+    """Compute the ambient noise without the own ship: turbulence, distant ships, wind and heat.
 
     Parameters
     ----------
@@ -174,24 +220,54 @@ def sea_noise_db(world: World, frequency_hz: Floats) -> Floats:
 
 
 def flow_noise_db(world: World, frequency_hz: Floats) -> Floats:
-    """Water streaming past a towed hydrophone, and its cable strumming: strongest at the bottom."""
+    """Compute the noise of water around a towed hydrophone, and of its cable: strongest at low Hz.
+
+    Parameters
+    ----------
+    world : World
+    frequency_hz : ndarray, Hz
+
+    Returns
+    -------
+    ndarray, dB re 1 uPa^2/Hz
+    """
     hz = np.maximum(frequency_hz, 1.0)
     flow = world.flow_db + world.flow_slope * np.log10(np.maximum(hz, 30.0) / 100.0)
     width = 0.2 * world.strum_hz
     strum = world.strum_db - 10.0 * np.log10(1.0 + ((hz - world.strum_hz) / width) ** 2)
-    # The Lorentz curve's skirt would lift the whole spectrum: let it end.
+    # The tail of the Lorentz curve would raise the whole spectrum, so the tail is cut off.
     strum -= 20.0 * np.log10(1.0 + (hz / (10.0 * world.strum_hz)) ** 2)
     return np.asarray(10.0 * np.log10(10.0 ** (flow / 10.0) + 10.0 ** (strum / 10.0)))
 
 
 def vessel_noise_db(world: World, frequency_hz: Floats) -> Floats:
-    """Cavitation of a propeller: level below 100 Hz, then -20 dB per decade."""
+    """Compute the noise of a propeller by cavitation: flat below 100 Hz, then -20 dB per decade.
+
+    Parameters
+    ----------
+    world : World
+    frequency_hz : ndarray, Hz
+
+    Returns
+    -------
+    ndarray, dB re 1 uPa^2/Hz
+    """
     hz = np.maximum(frequency_hz, 100.0)
     return np.asarray(world.vessel_db - 20.0 * np.log10(hz / 1000.0))
 
 
 def vessel_lines(world: World) -> tuple[Floats, Floats]:
-    """Frequencies in Hz and levels in dB re 1 uPa of the propeller's lines, falling with order."""
+    """Compute the lines of the propeller, whose levels fall with their order.
+
+    Parameters
+    ----------
+    world : World
+
+    Returns
+    -------
+    frequency_hz : ndarray [shape=(24,)], Hz
+    level_db : ndarray [shape=(24,)], dB re 1 uPa
+    """
     blade_hz = world.shaft_hz * world.n_blades
     lines_hz = np.asarray(blade_hz * np.arange(1.0, 25.0), dtype=np.float64)
     continuum_db = vessel_noise_db(world, lines_hz)
@@ -199,6 +275,16 @@ def vessel_lines(world: World) -> tuple[Floats, Floats]:
 
 
 def tones(world: World) -> tuple[Floats, Floats]:
-    """Frequencies in Hz and levels in dB re 1 uPa of the electrical lines."""
+    """Compute the electrical lines.
+
+    Parameters
+    ----------
+    world : World
+
+    Returns
+    -------
+    frequency_hz : ndarray [shape=(n_tones,)], Hz
+    level_db : ndarray [shape=(n_tones,)], dB re 1 uPa
+    """
     number = np.arange(world.n_tones, dtype=np.float64)
     return world.tone_hz * (number + 1.0), world.tone_db - 4.0 * number
