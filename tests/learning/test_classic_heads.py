@@ -95,7 +95,7 @@ def test_the_forest_is_scikit_learns():
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_the_machines_are_scikit_learns(n_classes):
+def test_the_svms_are_scikit_learns(n_classes):
     data = make_set(n_classes=n_classes, shift=0.5)
     trained = SvmHead(c=2.0, width=0.5).fit(data)
     mean, scale = standardisation(data)
@@ -104,7 +104,7 @@ def test_the_machines_are_scikit_learns(n_classes):
     for k, label in enumerate(trained.classes):
         machine = SVC(C=2.0, gamma=0.5 / x.shape[1])
         machine.fit(x, data.labels == label, sample_weight=weights)
-        found = trained.machines.values(data.vectors)[:, k]
+        found = trained.svms.values(data.vectors)[:, k]
         np.testing.assert_allclose(found, machine.decision_function(x), atol=1e-3)
 
 

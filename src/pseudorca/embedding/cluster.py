@@ -1,9 +1,9 @@
-"""Embedding on more than one process or machine, through Dask distributed.
+"""Embedding in several processes or on several computers, through Dask distributed.
 
-In: units of clips. Out: their outcomes, in whatever order they are done. A unit needs nothing but its
-own rows and the files they name, so a lost worker costs the time of its unit and nothing else. Every
-worker builds the network once; the files must be where every worker can read them (a shared folder,
-or a remote address). One process commits what comes back.
+In: units of clips. Out: the outcomes of the units, in the order of completion. A unit needs only its
+own rows and the files that the rows name, so a lost worker costs only the time of its unit. Every
+worker builds the network once. Every worker must be able to read the files (a shared folder, or a
+remote address). One process commits the outcomes.
 """
 
 import json
@@ -30,8 +30,8 @@ from pseudorca.errors import PseudorcaError
 from pseudorca.frontends.base import FrontEnd
 
 _WAIT_S = 60.0
-_LOOK_S = 2.0  # how often to look whether anybody is at work
-_KEPT = "What it had done is kept; run the same command again."
+_LOOK_S = 2.0  # seconds between checks for workers
+_KEPT = "The embeddings so far are kept; run the same command again."
 _UNITS_AHEAD = 3  # per worker
 _TRIES = 3  # of a unit that loses its worker
 
@@ -42,11 +42,11 @@ class Cluster:
     Parameters
     ----------
     address : str or None
-        Of a Dask scheduler, such as ``tcp://10.0.0.1:8786``; None: workers on this machine
+        Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``; None: workers on this computer
     n_workers : int or None
-        Processes on this machine, which share its cores, or have a GPU each if there are several
+        Processes on this computer. They share the cores, or have a GPU each if there are several
     device : str
-        ``auto``: a GPU where the worker has one
+        ``auto``: a GPU if the worker has one
     n_threads : int or None
         Threads of each worker that read and draw; None: its share of the cores
 
@@ -70,7 +70,7 @@ class Cluster:
             )
         self._address, self._n_workers = address, n_workers
         self._device, self._n_threads = device, n_threads
-        # Of this process alone: another one that shares the scheduler must not lose its network.
+        # A name of this process alone: another process on the same scheduler keeps its network.
         self._own = f"pseudorca-{uuid4()}"
         self._networks: set[str] = set()
         self._stack = ExitStack()
@@ -83,7 +83,8 @@ class Cluster:
             raise PseudorcaError(
                 "more than one process needs Dask: pip install 'pseudorca[cluster]'"
             ) from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # said here in plain words
+        # The errors below replace these logs.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         with ExitStack() as stack:
             if self._address:
                 try:
@@ -123,20 +124,22 @@ class Cluster:
     ) -> Iterator[Outcome]:
         """Embed units -> their outcomes, as they are done."""
         network = self._network(embedder)
-        # What a front end is told beside its settings, such as other encounters' seas, is in no id.
+        # Some inputs of a front end, such as backgrounds of other encounters, are in no id.
         hearing = f"pseudorca-{uuid4()}"
         pending: dict[Any, tuple[Unit, int]] = {}
         try:
-            told = _hearing(network, embedder.front_end, gate, batch_size)
-            self._client.register_plugin(told, name=hearing)
+            plugin = _hearing(network, embedder.front_end, gate, batch_size)
+            self._client.register_plugin(plugin, name=hearing)
             yield from self._outcomes(units, hearing, pending)
         finally:
             self._forget([hearing], list(pending))
 
     def _network(self, embedder: Embedder) -> str:
-        """The name under which the workers have the network of an embedder; sent to them once."""
-        about = json.dumps([embedder.backbone.description(), embedder.precision], sort_keys=True)
-        network = f"{self._own}-{xxhash.xxh3_128_hexdigest(about.encode())}"
+        """The name of an embedder's network on the workers; the network is sent once."""
+        description = json.dumps(
+            [embedder.backbone.description(), embedder.precision], sort_keys=True
+        )
+        network = f"{self._own}-{xxhash.xxh3_128_hexdigest(description.encode())}"
         if network not in self._networks:
             self._networks.add(network)
             self._client.register_plugin(self._setup(embedder), name=network)
@@ -172,25 +175,25 @@ class Cluster:
 
     def _forget(self, plugins: Iterable[str], pending: Sequence[Any] = ()) -> None:
         """Take plugins and unfinished work off the scheduler, which others may share."""
-        if self._client.status != "running":  # the scheduler is gone, and they with it
+        if self._client.status != "running":  # the scheduler is gone, and its plugins, too
             return
         with suppress(OSError, TimeoutError):
             self._client.cancel(list(pending))
         for name in plugins:
-            # A worker that is gone has nothing to forget; a scheduler that began anew knows no plugin.
+            # A lost worker has no plugins; a restarted scheduler knows no plugin.
             with suppress(OSError, TimeoutError, ValueError):
                 self._client.unregister_worker_plugin(name)
 
     def _done(self, pending: Iterable[Any]) -> list[Any]:
-        """The units that are done, at least one; PseudorcaError if there is nobody to do any."""
+        """Wait for at least one finished unit. PseudorcaError if no worker is left."""
         from distributed import CancelledError, wait
 
         alone_since = time.monotonic()
         try:
             while True:
                 try:
-                    found = wait(list(pending), timeout=_LOOK_S, return_when="FIRST_COMPLETED")
-                    return list(found.done)
+                    finished = wait(list(pending), timeout=_LOOK_S, return_when="FIRST_COMPLETED")
+                    return list(finished.done)
                 except TimeoutError:
                     if self._client.nthreads():
                         alone_since = time.monotonic()
@@ -200,10 +203,10 @@ class Cluster:
             raise PseudorcaError(f"the cluster is gone. {_KEPT}") from error
 
     def _setup(self, embedder: Embedder) -> Any:
-        """The plugin that builds the network on every worker, those that join later too."""
+        """The plugin that builds the network on every worker, including workers that join later."""
         from distributed import WorkerPlugin
 
-        told = embedder.backbone.description()
+        description = embedder.backbone.description()
         tensors = embedder.backbone.state_dict()
         state = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
         device, precision = self._device, embedder.precision
@@ -218,13 +221,13 @@ class Cluster:
                 n_gpus = torch.cuda.device_count()
                 if device in ("auto", "cuda") and n_gpus > 1 and isinstance(worker.name, int):
                     self.device = f"cuda:{worker.name % n_gpus}"
-                self.backbone = backbone_from_description(told, load(state))
+                self.backbone = backbone_from_description(description, load(state))
 
         return Setup()
 
 
 def _hearing(network: str, front_end: FrontEnd, gate: Gate | None, batch_size: int | None) -> Any:
-    """The plugin that tells every worker what the network of that name hears now."""
+    """The plugin that gives every worker the front end, gate and batch size of this run."""
     from distributed import WorkerPlugin
 
     class Hearing(WorkerPlugin):  # type: ignore[misc]
@@ -236,7 +239,7 @@ def _hearing(network: str, front_end: FrontEnd, gate: Gate | None, batch_size: i
 
 
 def _lost(unit: Unit) -> Outcome:
-    """Problems for a unit that took several workers down with it."""
+    """Problems of a unit whose workers died several times."""
     detail = "every worker that read it died (out of memory?); the rest was done without it"
     problems = [
         (unit.recordings[clip.recording_id].path, "embed", "worker lost", detail, clip.clip_id)

@@ -9,7 +9,14 @@ from pseudorca.embedding.embedder import Precision
 
 @dataclass(frozen=True)
 class Computing:
-    """Where and how embeddings are computed; none of it changes what they are."""
+    """Where and how embeddings are computed; no option changes the embeddings.
+
+    Examples
+    --------
+    >>> with Computing(device="cpu").workers() as workers:
+    ...     workers is None
+    True
+    """
 
     device: str = "auto"
     precision: Precision = "auto"
@@ -17,12 +24,12 @@ class Computing:
     n_threads: int | None = None
     """Threads that read, draw and run the network; None: one per core."""
     n_workers: int | None = None
-    """Processes on this machine; None: this one alone."""
+    """Processes on this computer; None: this process alone."""
     cluster: str | None = None
-    """Address of a Dask scheduler, whose workers do the work."""
+    """Address of a Dask scheduler whose workers compute."""
 
     def workers(self) -> AbstractContextManager[Cluster | None]:
-        """The other processes that do the work, for as long as it takes; None: this one does."""
+        """Other processes that compute, as a context; None: this process computes."""
         if self.n_workers or self.cluster:
             return Cluster(
                 self.cluster, self.n_workers, device=self.device, n_threads=self.n_threads

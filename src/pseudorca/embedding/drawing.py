@@ -24,15 +24,15 @@ from pseudorca.recordings.clips import clip_samples
 from pseudorca.recordings.manifest import check_unchanged, full_path
 
 UNIT_CLIPS = 256
-"""Neighbouring clips that make up a unit of work; batches do not reach beyond it."""
+"""Number of neighbouring clips in a unit of work; a batch stays inside a unit."""
 _CLIPS_PER_TASK = 8
 TASKS_AHEAD = 3  # per thread
-_MOST_OPEN = 64  # files that are only read forwards
+_MOST_OPEN = 64  # files that can only be read forwards
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Clips to embed together, and the rows of ``recordings`` they were cut from, by id."""
+    """Clips to embed together, and their rows of ``recordings`` by id."""
 
     clips: list[SimpleNamespace]
     recordings: dict[str, SimpleNamespace]
@@ -41,12 +41,28 @@ class Unit:
 def units_of(
     clips: pd.DataFrame, recordings: pd.DataFrame, done: Set[str], embedded: Set[str]
 ) -> Iterator[Unit]:
-    """The units of a table of clips, without the clips that are done.
+    """Cut a table of clips into units, without the clips that are done.
 
-    A clip that is not, though it is ``embedded``, has only to pass the gate.
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    done : set of str, ids of clips to leave out
+    embedded : set of str
+        Ids of clips with an embedding; such a clip that is not done only has to pass the gate
+
+    Yields
+    ------
+    Unit
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"clip_id": ["c1", "c2"], "recording_id": ["r1", "r1"]})
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"]})
+    >>> [len(unit.clips) for unit in units_of(clips, recordings, {"c1"}, set())]
+    [1]
     """
-    heard = recordings[recordings["recording_id"].isin(clips["recording_id"])]
-    by_id = {row.recording_id: row for row in _rows(heard)}
+    used_recordings = recordings[recordings["recording_id"].isin(clips["recording_id"])]
+    by_id = {row.recording_id: row for row in _rows(used_recordings)}
     for start in range(0, len(clips), UNIT_CLIPS):
         rows = clips.iloc[start : start + UNIT_CLIPS]
         rows = rows[~rows["clip_id"].isin(done)]
@@ -57,7 +73,7 @@ def units_of(
 
 
 def _rows(table: pd.DataFrame) -> list[SimpleNamespace]:
-    """The rows of a table as plain things that can be sent to other processes."""
+    """The rows of a table as plain objects that can be sent to other processes."""
     return [
         SimpleNamespace(**{str(name): value for name, value in row.items()})
         for row in table.to_dict("records")
@@ -66,7 +82,7 @@ def _rows(table: pd.DataFrame) -> list[SimpleNamespace]:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A clip read and drawn: what the network takes, if it shall listen, or what went wrong."""
+    """A clip that was read: the network input (None behind the gate), or the problem."""
 
     clip_id: str
     path: str
@@ -77,7 +93,22 @@ class Drawn:
 
 @contextmanager
 def one_core_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads in each of which torch keeps to one core."""
+    """A pool of threads; in each thread torch uses one core.
+
+    Parameters
+    ----------
+    n_threads : int
+
+    Yields
+    ------
+    ThreadPoolExecutor
+
+    Examples
+    --------
+    >>> with one_core_each(2) as pool:
+    ...     pool.submit(torch.get_num_threads).result()
+    1
+    """
     with (
         cores_given_back(),
         ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
@@ -87,16 +118,24 @@ def one_core_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
 
 _cores_lock = threading.Lock()
 _cores_before = [0, 0]
-"""Contexts of :func:`cores_given_back` that are open, and torch's cores before the first of them."""
+"""Number of open contexts of :func:`cores_given_back`, and torch's threads before the first."""
 
 
 @contextmanager
 def cores_given_back() -> Iterator[None]:
-    """Give torch back the cores it had, where threads keep to one core meanwhile.
+    """Restore torch's number of threads at the end of the context.
 
-    Threads may be in such contexts at the same time and leave them in any order. Torch takes the
-    last word of any thread for all threads to come, so the number to give back is the one from before
-    the first context.
+    Several threads may be in such contexts at the same time and leave them in any order. A call of
+    ``set_num_threads`` in one thread holds for all later threads. So the restored number is the one
+    from before the first context.
+
+    Examples
+    --------
+    >>> before = torch.get_num_threads()
+    >>> with cores_given_back():
+    ...     torch.set_num_threads(1)
+    >>> torch.get_num_threads() == before
+    True
     """
     with _cores_lock:
         if not _cores_before[0]:
@@ -156,8 +195,8 @@ def clip_pictures(
     n_threads = n_threads or os.cpu_count() or 1
     with OpenFiles() as files, one_core_each(n_threads) as pool:
         ahead = n_threads * TASKS_AHEAD
-        with closing(draw_ahead(units, embedder, None, files, pool, ahead)) as every:
-            for _, drawn in every:
+        with closing(draw_ahead(units, embedder, None, files, pool, ahead)) as drawn_clips:
+            for _, drawn in drawn_clips:
                 yield drawn.clip_id, drawn.picture
 
 
@@ -169,7 +208,21 @@ def draw_ahead(
     pool: ThreadPoolExecutor,
     most: int,
 ) -> Generator[tuple[int, Drawn], None, None]:
-    """Draw the clips of units, in order, with the number of their unit; threads work ahead."""
+    """Draw the clips of units in order; threads work ahead.
+
+    Parameters
+    ----------
+    units : iterable of Unit
+    embedder : Embedder
+    gate : Gate or None
+    files : OpenFiles
+    pool : ThreadPoolExecutor
+    most : int, greatest number of tasks ahead
+
+    Yields
+    ------
+    (number of the unit, Drawn)
+    """
     ahead: deque[tuple[int, Future[list[Drawn]]]] = deque()
     try:
         for number, unit in enumerate(units):
@@ -179,10 +232,10 @@ def draw_ahead(
                 ahead.append((number, future))
                 if len(ahead) >= most:
                     n, first = ahead.popleft()
-                    yield from ((n, one) for one in first.result())
+                    yield from ((n, drawn_clip) for drawn_clip in first.result())
         while ahead:
             n, first = ahead.popleft()
-            yield from ((n, one) for one in first.result())
+            yield from ((n, drawn_clip) for drawn_clip in first.result())
     finally:
         for _, future in ahead:
             future.cancel()
@@ -190,15 +243,15 @@ def draw_ahead(
 
 def _tasks(clips: Sequence[SimpleNamespace]) -> Iterator[list[SimpleNamespace]]:
     for _, of_recording in groupby(clips, key=lambda clip: clip.recording_id):
-        some = list(of_recording)
-        for start in range(0, len(some), _CLIPS_PER_TASK):
-            yield some[start : start + _CLIPS_PER_TASK]
+        task = list(of_recording)
+        for start in range(0, len(task), _CLIPS_PER_TASK):
+            yield task[start : start + _CLIPS_PER_TASK]
 
 
 class OpenFiles:
-    """Files that can only be read forwards stay open from one task to the next.
+    """Keeps files that can only be read forwards open from one task to the next.
 
-    Reopening a compressed file means decoding it from its beginning.
+    A compressed file that is opened again must be decoded from its beginning.
     """
 
     def __init__(self) -> None:
@@ -223,27 +276,28 @@ class OpenFiles:
             if held.reader is None:
                 held.reader = audio.Reader(path)
             check_unchanged(recording, fingerprint=held.reader.fingerprint)
-            found = _read(held.reader, clips)
+            sounds = _read(held.reader, clips)
             if clips[-1].end_s >= recording.duration_s - 1e-6:
                 held.close()
-            return found
+            return sounds
 
     @contextmanager
     def _using(self, recording_id: str) -> Iterator["_OpenFile"]:
-        """The open file of a recording, which no other thread closes meanwhile."""
+        """The open file of a recording; no other thread closes the file meanwhile."""
         with self._lock:
             held = self._open.pop(recording_id, None) or _OpenFile()
-            self._open[recording_id] = held  # the last: those used long ago are closed first
+            # Last in order: files that were used long ago are closed first.
+            self._open[recording_id] = held
             held.n_users += 1
         try:
             yield held
         finally:
             with self._lock:
                 held.n_users -= 1
-                idle = [key for key, one in self._open.items() if not one.n_users]
+                idle = [key for key, file in self._open.items() if not file.n_users]
                 done = [key for key in idle if self._open[key].reader is None]
                 n_over = max(0, len(self._open) - len(done) - _MOST_OPEN)
-                # Files whose last window was left out are never read to their end.
+                # A file whose last window is not in the clips is never read to its end.
                 forgotten = [key for key in idle if key not in done][:n_over]
                 for key in (*done, *forgotten):
                     self._open.pop(key).close()
@@ -290,8 +344,8 @@ def _draw(
                 raise sound
             if gate:
                 excess_db = gate.excess_db(sound, sample_rate=rate)
-            is_heard = gate is None or excess_db is None or excess_db >= gate.min_excess_db
-            if is_heard and not clip.is_embedded:
+            passes_gate = gate is None or excess_db is None or excess_db >= gate.min_excess_db
+            if passes_gate and not clip.is_embedded:
                 picture = embedder.network_input(sound, sample_rate=rate)
             drawn.append(Drawn(clip.clip_id, recording.path, picture, excess_db))
         except AudioError as error:

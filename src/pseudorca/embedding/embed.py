@@ -45,29 +45,40 @@ _BAND = "16k"
 
 @dataclass(frozen=True)
 class EmbedderOptions:
-    """Which front end and backbone make the embeddings."""
+    """Which front end and backbone make the embeddings.
+
+    Raises
+    ------
+    FrontEndError
+        If a number is outside its range, or ``view_settings`` are given without views.
+
+    Examples
+    --------
+    >>> EmbedderOptions(backbone="logmel", n_views=3).band is None
+    True
+    """
 
     backbone: str = "pseudorca_small"
-    """Of several, joined by +, the embeddings stand side by side."""
+    """Name of the backbone; names joined by + give a joint embedder."""
     weights: str = "official"
-    """Of one of several ``NAME=FILE``, and more of these joined by commas."""
+    """``official`` or a file; with several backbones ``NAME=FILE``, joined by commas."""
     layer: str | None = None
     front_end: str | None = None
-    """None: the one that the network was trained with; for any on pictures the common one."""
+    """None: the front end of the network's training; for networks on any pictures the common one."""
     band: str | None = None
-    """Of the common front end; None: 16k."""
+    """Band of the common front end; None: 16k."""
     settings: tuple[tuple[str, Any], ...] = ()
     """Other fields of the front end."""
     adapt_batch_norm: bool = False
     """Recompute batch-norm statistics once over the project's recordings."""
     slow: float = 1.0
-    """Times that every clip is slowed down; 1: as it is."""
+    """Factor by which every clip is slowed down; 1: original speed."""
     n_views: int = 0
     """Altered copies of every labelled clip to learn from."""
     n_test_views: int = 0
-    """Altered copies over which a clip that is tested is averaged."""
+    """Altered copies whose scores are averaged for a tested clip."""
     view_settings: tuple[tuple[str, Any], ...] = ()
-    """What is altered: fields of :class:`pseudorca.embedding.augmentation.alterations.ViewOptions`."""
+    """Fields of :class:`pseudorca.embedding.augmentation.alterations.ViewOptions`."""
     reference: bool = False
     """Embed the background of every labelled clip, too."""
 
@@ -88,14 +99,14 @@ class EmbedResult(Result):
     backbone: str
     layer: str | None
     weights: str
-    """Where the weights come from."""
+    """Source of the weights."""
     weights_hash: str | None
     licence: str
     embedding_size: int
     front_end: dict[str, Any]
     """Settings of the front end."""
     members: list[dict[str, Any]]
-    """Descriptions of the embedders side by side; empty of a single one."""
+    """Descriptions of the members of a joint embedder; empty for a single embedder."""
     device: str
     n_clips: int
     n_new: int
@@ -133,9 +144,9 @@ def embed_project(
     computing: Computing | None = None,
     progress: Progress | None = None,
 ) -> EmbedResult:
-    """Embed all clips, labelled or not, and keep the embedder for the verbs that follow.
+    """Embed all clips, labelled or not, and keep the embedder for later stages.
 
-    Of several networks each embeds the clips by itself; what it embedded before is not done again.
+    Each of several networks embeds the clips by itself. Earlier embeddings are not computed again.
 
     Parameters
     ----------
@@ -151,25 +162,28 @@ def embed_project(
     Raises
     ------
     BackboneError
-        If a network is unknown, or its weights cannot be had or do not fit.
+        If a network is unknown, or its weights are missing or do not fit.
     FrontEndError
-        If the network cannot take what the front end makes, or a setting makes no sense.
+        If the network does not take the output of the front end, or a setting is not valid.
     """
     options = options or EmbedderOptions()
     computing = computing or Computing()
     recordings, clips = project_recordings(store), project_clips(store)
-    each = _of_each(options)
+    networks = _of_each(options)
     views = _views(options, recordings)
-    for one in each:  # all names before the weights of any are loaded
-        _front_end_name(one, backbone_info(one.backbone))
-    made = [_make_embedder(one, recordings, clips, computing, progress) for one in each]
-    embedder: AnyEmbedder = made[0] if len(made) == 1 else JointEmbedder(tuple(made))
+    for of_network in networks:  # all names before the weights of any are loaded
+        _front_end_name(of_network, backbone_info(of_network.backbone))
+    members = [
+        _make_embedder(of_network, recordings, clips, computing, progress)
+        for of_network in networks
+    ]
+    embedder: AnyEmbedder = members[0] if len(members) == 1 else JointEmbedder(tuple(members))
     save_embedders(embedder, store.folder / EMBEDDER_FOLDER)
     results = []
     with computing.workers() as workers:
-        for one, member in zip(each, made, strict=True):
+        for of_network, member in zip(networks, members, strict=True):
             keep_embedder(store, member)
-            begun = time.monotonic()
+            start_s = time.monotonic()
             result = embed_clips(
                 clips, recordings, member, store, batch_size=computing.batch_size,
                 n_threads=computing.n_threads, workers=workers, progress=progress,
@@ -177,10 +191,10 @@ def embed_project(
             store.replace(
                 "problems", result.problems, stage="embed", embedder_id=member.embedder_id
             )
-            took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
-            about = asdict(one) | {"device": member.device, "precision": member.precision}
-            about |= {"embedder_id": member.embedder_id} | took
-            store.record_run("embed", about | member.description(), ("recordings", "clips"))
+            took = {"n_new": result.n_new, "seconds": time.monotonic() - start_s}
+            settings = asdict(of_network) | {"device": member.device, "precision": member.precision}
+            settings |= {"embedder_id": member.embedder_id} | took
+            store.record_run("embed", settings | member.description(), ("recordings", "clips"))
             results.append(result)
         more = _embed_more(
             store, options, views, recordings, clips, embedder, batch_size=computing.batch_size,
@@ -191,13 +205,13 @@ def embed_project(
     backbone = described["backbone"]
     notices = [
         text
-        for one, member in zip(each, made, strict=True)
+        for of_network, member in zip(networks, members, strict=True)
         for text in (
             *resampling_notices(recordings, member.front_end.sample_rate),
             *band_notices(recordings, member.front_end),
-            *_trained_band_notices(one),
-            *_slow_notices(one),
-            *_view_notices(one, store),
+            *_trained_band_notices(of_network),
+            *_slow_notices(of_network),
+            *_view_notices(of_network, store),
             *_untrained_notices(member.backbone),
             *_licence_notices(member.backbone),
         )
@@ -222,12 +236,12 @@ def embed_project(
 
 
 def _views(options: EmbedderOptions, recordings: pd.DataFrame) -> ViewSet | None:
-    """The altered copies that are wished for; None: none."""
+    """The altered copies that the options ask for, or None."""
     if not (options.n_views or options.n_test_views):
         return None
     rates = recordings[recordings["label"].notna()]["sample_rate"].tolist()
-    wished = ViewOptions.of(dict(options.view_settings), rates)
-    return ViewSet(wished, options.n_views, options.n_test_views)
+    view_options = ViewOptions.of(dict(options.view_settings), rates)
+    return ViewSet(view_options, options.n_views, options.n_test_views)
 
 
 def _embed_more(
@@ -239,12 +253,12 @@ def _embed_more(
     embedder: AnyEmbedder,
     **how: Any,
 ) -> dict[str, int]:
-    """Embed altered copies and backgrounds of the labelled clips -> how many of each were new."""
+    """Embed altered copies and backgrounds of the labelled clips -> number of new ones by kind."""
     labelled = clips[clips["label"].notna()].reset_index(drop=True)
     done = {"n_new_views": 0, "n_new_backgrounds": 0}
     if options.reference:
-        found = embed_by_each(labelled, recordings, referring(embedder), store, **how)
-        done["n_new_backgrounds"] = found.n_new
+        backgrounds = embed_by_each(labelled, recordings, referring(embedder), store, **how)
+        done["n_new_backgrounds"] = backgrounds.n_new
     if views is not None:
         done["n_new_views"] = embed_views(
             labelled, recordings, embedder, store, views, with_backgrounds=options.reference, **how
@@ -253,7 +267,7 @@ def _embed_more(
 
 
 def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
-    """The options of each network that is named; what is one network's own is asked of one alone."""
+    """The options of each named network; BackboneError for options of a single network."""
     names = options.backbone.split("+")
     if len(names) == 1:
         return [options]
@@ -261,9 +275,9 @@ def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
         "--layer": options.layer, "--front-end": options.front_end, "--band": options.band,
         "--set": options.settings, "--adapt-batch-norm": options.adapt_batch_norm,
     }  # fmt: skip
-    if given := [option for option, value in own.items() if value]:
+    if extra := [option for option, value in own.items() if value]:
         raise BackboneError(
-            f"{', '.join(given)} with {len(names)} networks: each takes its own input. Leave it out, "
+            f"{', '.join(extra)} with {len(names)} networks: each takes its own input. Leave it out, "
             "or embed with one network."
         )
     weights: dict[str, str] = {}
@@ -321,8 +335,8 @@ def _untrained_notices(backbone: Backbone) -> list[str]:
         return []
     return [
         f"{backbone.name} was never trained: its weights are random numbers, drawn from a fixed seed. "
-        "It is a network to train (docs/backbones.md), and what it makes of a sound as it is shows "
-        "what random filters do."
+        "It is a network to train (docs/backbones.md); without training, its embeddings are those of "
+        "random filters."
     ]
 
 
@@ -361,7 +375,7 @@ def _make_embedder(
 
 
 def _front_end_name(options: EmbedderOptions, info: BackboneInfo) -> str:
-    """The front end wished for, or the network's own; one that the network cannot take is an error."""
+    """The chosen front end, or the network's own; FrontEndError if the two do not fit."""
     name = options.front_end or info.front_end or CommonFrontEnd.name
     if info.front_end is None and name not in PICTURES:
         raise FrontEndError(
@@ -369,9 +383,9 @@ def _front_end_name(options: EmbedderOptions, info: BackboneInfo) -> str:
             f"{' or '.join(PICTURES)}, or another backbone."
         )
     if info.front_end is not None and name != info.front_end:
-        made = "pictures of" if info.front_end in PICTURES else "what is made by"
+        kind = "pictures of" if info.front_end in PICTURES else "what is made by"
         raise FrontEndError(
-            f"{info.name} was trained on {made} the {info.front_end} front end, and the {name} one "
+            f"{info.name} was trained on {kind} the {info.front_end} front end, and the {name} one "
             f"makes something else. Leave out --front-end, or use another backbone."
         )
     if options.band is not None and name == StudyFrontEnd.name:
@@ -396,8 +410,8 @@ def _front_end(
 ) -> FrontEnd:
     labelled = recordings[recordings["label"].notna()]
     rates = (labelled if len(labelled) else recordings)["sample_rate"]
-    wished = dict(options.settings)
-    fixed = sorted(wished.keys() - {"hop_s"})
+    settings = dict(options.settings)
+    fixed = sorted(settings.keys() - {"hop_s"})
     if fixed and name not in (*PICTURES, *IN_BANDS):
         raise FrontEndError(
             f"{', '.join(fixed)}: {info.name} was trained on one kind of input. What can be set is "
@@ -408,6 +422,6 @@ def _front_end(
         name,
         band=options.band or _BAND,
         lowest_rate=int(rates.min()),
-        settings=dict(trained_with) | wished,
+        settings=dict(trained_with) | settings,
         slow=options.slow,
     )

@@ -1,6 +1,7 @@
 """An embedder: a front end and a backbone, everything between the samples of a clip and its vector.
 
-Training and prediction both use it; it is saved beside what was trained on its embeddings.
+Training and prediction both use the embedder. The embedder is saved beside the classifier that was
+trained on its embeddings.
 """
 
 import json
@@ -28,7 +29,7 @@ from pseudorca.recordings import audio
 Precision = Literal["auto", "float32", "mixed"]
 
 _FILE = "embedder"
-# The hash of the weights is what counts, not where they came from.
+# The hash of the weights identifies them, not their source.
 _NOT_IN_ID = ("weights_source", "licence", "source")
 
 
@@ -36,7 +37,22 @@ _NOT_IN_ID = ("weights_source", "licence", "source")
 class Embedder:
     """A front end and a backbone: everything between samples and embedding.
 
-    Mixed precision (``auto`` on a GPU) rounds differently from ``float32``; it is the same embedder.
+    Mixed precision (``auto`` on a GPU) rounds differently from ``float32``; the id stays the same.
+
+    Raises
+    ------
+    BackboneError
+        If the precision is unknown, or the device cannot be used.
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> front_end = ClassicFrontEnd.in_band("16k", features="logmel")
+    >>> embedder = Embedder(front_end, load_backbone("logmel"), "cpu")
+    >>> noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    >>> embedder.vectors([noise], sample_rate=32_000).shape
+    (1, 256)
     """
 
     front_end: FrontEnd
@@ -73,12 +89,12 @@ class Embedder:
 
     @property
     def members(self) -> tuple["Embedder", ...]:
-        """This one alone; see :class:`pseudorca.embedding.joint.JointEmbedder`."""
+        """The embedder itself; see :class:`pseudorca.embedding.joint.JointEmbedder`."""
         return (self,)
 
     @property
     def embedder_id(self) -> str:
-        """Identifies front end and weights; other settings or weights give another."""
+        """Identifies front end and weights; other settings or weights give another id."""
         described = self.description()
         described["backbone"] = {
             key: value for key, value in described["backbone"].items() if key not in _NOT_IN_ID
@@ -97,13 +113,14 @@ class Embedder:
         return described | {"resize": "bilinear, antialiased, 8 bit"}
 
     def network_input(self, waveform: audio.Samples, *, sample_rate: int) -> NDArray[Any]:
-        """Make of samples [shape=(n_samples,)] what the backbone takes.
+        """Turn samples [shape=(n_samples,)] into the input of the backbone.
 
         Returns
         -------
         ndarray
-            A picture, uint8 [shape=(height, width, 3)] in the backbone's size, where one that takes
-            any width gets the spectrogram's own; or windows of sound, float32 [(n_windows, ...)].
+            A picture, uint8 [shape=(height, width, 3)], in the backbone's size; a backbone that takes
+            any width gets the width of the spectrogram. Or windows of sound, float32
+            [shape=(n_windows, ...)].
         """
         picture = self.front_end.picture(waveform, sample_rate=sample_rate)
         if isinstance(self.backbone, SoundBackbone):
@@ -116,13 +133,13 @@ class Embedder:
         return np.asarray(image)
 
     def embed(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        """Run the backbone over what :meth:`network_input` made of clips.
+        """Run the backbone over network inputs (:meth:`network_input`).
 
         Returns
         -------
         ndarray [shape=(n_clips, embedding_size)], float32
         """
-        if len({one.shape for one in inputs}) > 1:
+        if len({network_input.shape for network_input in inputs}) > 1:
             return self._embed_widths(inputs)
         batch = torch.from_numpy(np.stack(inputs))
         if batch.dtype == torch.uint8:  # pictures: colours first to torch, last in memory
@@ -140,23 +157,43 @@ class Embedder:
         self, waveforms: Sequence[audio.Samples], *, sample_rate: int
     ) -> NDArray[np.float32]:
         """Embed waveforms [shape=(n_samples,)] -> float32 [shape=(n_waveforms, embedding_size)]."""
-        return self.embed([self.network_input(one, sample_rate=sample_rate) for one in waveforms])
+        return self.embed(
+            [self.network_input(waveform, sample_rate=sample_rate) for waveform in waveforms]
+        )
 
     def hearing(self, change: Callable[[FrontEnd], FrontEnd]) -> "Embedder":
         """The same network behind a changed front end."""
         return replace(self, front_end=change(self.front_end))
 
     def _embed_widths(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        """Pictures of several widths, or clips of several lengths: a batch each, in the order given."""
+        """Embed inputs of several shapes: a batch per shape; vectors in the order of the inputs."""
         vectors = np.empty((len(inputs), self.backbone.embedding_size), dtype=np.float32)
-        for shape in sorted({one.shape for one in inputs}):
-            rows = [row for row, one in enumerate(inputs) if one.shape == shape]
+        for shape in sorted({network_input.shape for network_input in inputs}):
+            rows = [row for row, network_input in enumerate(inputs) if network_input.shape == shape]
             vectors[rows] = self.embed([inputs[row] for row in rows])
         return vectors
 
 
 def save_embedder(embedder: Embedder, folder: Path) -> None:
-    """Write an embedder as ``embedder.json`` and ``embedder.safetensors``: data, no code."""
+    """Write an embedder as ``embedder.json`` and ``embedder.safetensors``: data, no code.
+
+    Parameters
+    ----------
+    embedder : Embedder
+    folder : Path, created if missing
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> front_end = ClassicFrontEnd.in_band("16k", features="logmel")
+    >>> embedder = Embedder(front_end, load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_embedder(embedder, Path(folder))
+    ...     load_embedder(Path(folder), device="cpu").embedder_id == embedder.embedder_id
+    True
+    """
     folder.mkdir(parents=True, exist_ok=True)
     state = {
         name: tensor.cpu().contiguous() for name, tensor in embedder.backbone.state_dict().items()
@@ -167,13 +204,42 @@ def save_embedder(embedder: Embedder, folder: Path) -> None:
 
 
 def write_description(embedder_id: str, description: Mapping[str, Any], folder: Path) -> None:
-    """Write what an embedder is as ``embedder.json``."""
-    about = {"embedder_id": embedder_id} | dict(description)
-    write_text([json.dumps(about, indent=2), "\n"], folder / f"{_FILE}.json")
+    """Write the description of an embedder as ``embedder.json``.
+
+    Parameters
+    ----------
+    embedder_id : str
+    description : mapping, JSON values
+    folder : Path
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_description("a1b2", {"backbone": {}}, Path(folder))
+    ...     read_description(Path(folder))
+    {'embedder_id': 'a1b2', 'backbone': {}}
+    """
+    record = {"embedder_id": embedder_id} | dict(description)
+    write_text([json.dumps(record, indent=2), "\n"], folder / f"{_FILE}.json")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Read ``embedder.json``. BackboneError if it cannot be read."""
+    """Read ``embedder.json``.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    dict, JSON values; see :func:`write_description` for an example
+
+    Raises
+    ------
+    BackboneError
+        If the file cannot be read.
+    """
     try:
         return dict(json.loads((folder / f"{_FILE}.json").read_text()))
     except (OSError, ValueError, TypeError) as error:
@@ -185,31 +251,53 @@ def _unreadable(folder: Path, error: Exception) -> BackboneError:
 
 
 def load_embedder(folder: Path, *, device: str = "auto", precision: Precision = "auto") -> Embedder:
-    """Read what :func:`save_embedder` wrote.
+    """Read an embedder that :func:`save_embedder` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+    device : str
+    precision : ``auto``, ``float32`` or ``mixed``
+
+    Returns
+    -------
+    Embedder
 
     Raises
     ------
     BackboneError
-        If a file is missing or damaged, the weights are not those that were saved, or several
-        networks stand side by side there.
+        If a file is missing or damaged, the weights are not the saved weights, or the folder holds
+        several networks side by side.
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> front_end = ClassicFrontEnd.in_band("16k", features="logmel")
+    >>> embedder = Embedder(front_end, load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_embedder(embedder, Path(folder))
+    ...     load_embedder(Path(folder), device="cpu").embedder_id == embedder.embedder_id
+    True
     """
-    about = read_description(folder)
-    if "members" in about:
+    record = read_description(folder)
+    if "members" in record:
         raise BackboneError(
-            f"{folder} holds {len(about['members'])} networks side by side "
-            f"({about['backbone']['name']}), and this needs a single one. Run pseudorca embed with "
+            f"{folder} holds {len(record['members'])} networks side by side "
+            f"({record['backbone']['name']}), and this needs a single one. Run pseudorca embed with "
             "one of them."
         )
     try:
         state = load_file(folder / f"{_FILE}.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
         raise _unreadable(folder, error) from error
-    front_end = front_end_from_settings(about["front_end"])
-    backbone = backbone_from_description(about["backbone"], state)
+    front_end = front_end_from_settings(record["front_end"])
+    backbone = backbone_from_description(record["backbone"], state)
     embedder = Embedder(front_end, backbone, device, precision)
-    if embedder.embedder_id != about["embedder_id"]:
+    if embedder.embedder_id != record["embedder_id"]:
         raise BackboneError(
-            f"the embedder in {folder} was saved as {about['embedder_id']} and reads as "
+            f"the embedder in {folder} was saved as {record['embedder_id']} and reads as "
             f"{embedder.embedder_id}: a file was changed. Run pseudorca embed again."
         )
     return embedder

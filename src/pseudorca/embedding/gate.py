@@ -1,8 +1,8 @@
 """The detection gate: is there any signal in a window, before a network listens to it?
 
-In: the samples of one clip. Out: by how many decibels the loudest sound in it exceeds what the same
-window sounds like at its quietest. In years of recordings most windows hold nothing, and reading
-them is cheap where a network is not. What is left out is counted, so that absence means something.
+In: the samples of one clip. Out: by how many decibels the loudest sound exceeds the background of the
+same window. In years of recordings most windows hold no signal; reading them is cheap, a network is
+not. Windows that are left out are counted, so that absence can be stated.
 
 A sound that lasts the whole window at one frequency and one level cannot be told from background.
 """
@@ -29,18 +29,35 @@ _VERSION = 2  # changes with anything that changes an excess
 
 @dataclass(frozen=True)
 class Gate:
-    """Which windows a network hears: those whose loudest sound exceeds the background enough.
+    """Which windows pass to the network: those whose loudest sound exceeds the background enough.
 
-    Every row of the front end's picture has its background: the lower quartile of its power over the
-    window. Power is averaged over three rows and three frames, and compared with that; for clicks,
-    which are weak in every row and strong together, an eighth of the band is compared as well, and
-    counts 5 dB more, as fewer decibels are chance there. Frames of digital silence do not count.
+    The background of a row of the front end's picture is the lower quartile of the row's power over
+    the window. Power, averaged over three rows and three frames, is compared with the background.
+    Clicks are weak in every row and strong together: so an eighth of the band is compared, too. An
+    excess of an eighth counts 5 dB more, since chance reaches fewer decibels there. Frames of digital
+    silence do not count.
+
+    Raises
+    ------
+    FrontEndError
+        If ``min_excess_db`` is not more than 0 and less than 200.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> noise = rng.standard_normal(32_000).astype(np.float32)
+    >>> tone = 5 * np.sin(2 * np.pi * 4_000 * np.arange(3_200) / 32_000).astype(np.float32)
+    >>> with_tone = noise.copy()
+    >>> with_tone[:3_200] += tone
+    >>> gate = Gate(min_excess_db=12)
+    >>> gate.excess_db(with_tone, sample_rate=32_000) > gate.excess_db(noise, sample_rate=32_000)
+    True
     """
 
     min_excess_db: float
     front_end: CommonFrontEnd = field(default_factory=CommonFrontEnd)
     slow: float = 1.0
-    """Times that the network hears a clip slowed down, and so does the gate."""
+    """Factor by which network and gate slow a clip down; 1: original speed."""
 
     def __post_init__(self) -> None:
         if not 0 < self.min_excess_db < 200:
@@ -51,7 +68,7 @@ class Gate:
 
     @classmethod
     def for_front_end(cls, min_excess_db: float, front_end: FrontEnd) -> "Gate":
-        """A gate in the band that a front end hears; 100 Hz to 15 kHz if it has none of its own."""
+        """A gate in the band of a front end; 100 Hz to 15 kHz for a front end without a band."""
         if isinstance(front_end, SlowFrontEnd):
             inner = cls.for_front_end(min_excess_db, front_end.front_end)
             return replace(inner, slow=front_end.factor)
@@ -65,7 +82,7 @@ class Gate:
 
     @property
     def gate_id(self) -> str:
-        """Identifies what the gate measures, not how much it wants."""
+        """Identifies the measurement of the gate, without the threshold."""
         measured = json.dumps([_VERSION, self.slow, self.front_end.settings()], sort_keys=True)
         return xxhash.xxh3_128(measured.encode()).hexdigest()[:20]
 
@@ -91,9 +108,8 @@ class Gate:
         )
         power = np.power(10.0, levels[:n_reached] / 10, dtype=np.float32)
         loudest = power.max(axis=0)
-        power = power[
-            :, loudest > _SILENT * loudest.max()
-        ]  # drop-outs and padding are no background
+        # Drop-outs and padding do not count as background.
+        power = power[:, loudest > _SILENT * loudest.max()]
         smooth = scipy.ndimage.uniform_filter(power, size=3, mode="nearest")
         kept = int(_QUIET_SHARE * (smooth.shape[1] - 1))
         quiet = np.partition(smooth, kept, axis=1)[:, kept : kept + 1]
@@ -103,5 +119,5 @@ class Gate:
         wide = np.stack([band.mean(axis=0) for band in bands])
         usual = np.quantile(wide, _QUIET_SHARE, axis=1, keepdims=True)
         wide_db = 10 * np.log10((wide / usual).max())
-        # As the store keeps it: a second run draws the same line.
+        # The precision of the store: a second run decides in the same way.
         return float(np.float32(max(line_db, wide_db + 5.0)))

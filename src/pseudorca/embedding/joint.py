@@ -1,8 +1,8 @@
-"""Several embedders side by side: one thing that stands wherever a single embedder does.
+"""Several embedders side by side, used like a single embedder.
 
-In: members, each a front end and a backbone. Out: their vectors beside each other. Every member hears
-a clip in its own way, and its vectors are kept under its own id, so nothing is computed twice; the id
-of all is theirs joined by +, by which the store reads them side by side.
+In: members, each a front end and a backbone. Out: the vectors of all members, joined. The vectors of a
+member are stored under the id of the member, so that no vector is computed twice. The id of the joint
+embedder is the ids of the members, joined by +; the store reads the vectors side by side by this id.
 """
 
 import shutil
@@ -32,7 +32,25 @@ _MEMBER = "member_{}"
 
 @dataclass(frozen=True)
 class JointEmbedder:
-    """Two or more embedders, their vectors one after the other."""
+    """Two or more embedders; the vectors of the members are joined.
+
+    Raises
+    ------
+    BackboneError
+        If there are fewer than two members, or two members are equal.
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> names = ("logmel", "mean_spectrum")
+    >>> joint = JointEmbedder(tuple(
+    ...     Embedder(ClassicFrontEnd.in_band("16k", features=name), load_backbone(name), "cpu")
+    ...     for name in names
+    ... ))
+    >>> joint.description()["backbone"]["name"]
+    'logmel+mean_spectrum'
+    """
 
     members: tuple[Embedder, ...]
 
@@ -40,21 +58,23 @@ class JointEmbedder:
         ids = [member.embedder_id for member in self.members]
         if len(ids) < 2 or len(set(ids)) < len(ids):
             names = " + ".join(member.backbone.name for member in self.members)
-            raise BackboneError(f"side by side stand two or more different networks, got {names}.")
+            raise BackboneError(
+                f"a joint embedder takes two or more different networks, got {names}."
+            )
 
     @property
     def embedder_id(self) -> str:
-        """The ids of the members, joined: by it the store reads their vectors side by side."""
+        """The ids of the members, joined; the store reads the vectors side by side by this id."""
         return joint_id([member.embedder_id for member in self.members])
 
     @property
     def front_end(self) -> FrontEnd:
-        """The first member's: a gate, and the band told to other programs, go by it."""
+        """The front end of the first member; it sets the band of a gate and of exported tables."""
         return self.members[0].front_end
 
     @property
     def device(self) -> str:
-        """Of each member, where they differ."""
+        """The devices of the members, each named once."""
         return ", ".join(dict.fromkeys(member.device for member in self.members))
 
     @property
@@ -62,17 +82,17 @@ class JointEmbedder:
         return self.members[0].precision
 
     def description(self) -> dict[str, Any]:
-        """Everything that shapes an embedding, as JSON values: what the members are, and together."""
+        """Everything that shapes an embedding, as JSON values: of the members, and joined."""
         described = [
             {"embedder_id": member.embedder_id} | member.description() for member in self.members
         ]
-        backbones = [one["backbone"] for one in described]
+        backbones = [backbone["backbone"] for backbone in described]
         together: dict[str, Any] = {
-            "name": "+".join(one["name"] for one in backbones),
-            "embedding_size": sum(one["embedding_size"] for one in backbones),
+            "name": "+".join(backbone["name"] for backbone in backbones),
+            "embedding_size": sum(backbone["embedding_size"] for backbone in backbones),
         }
         for key in ("licence", "source", "weights_source"):
-            together[key] = "; ".join(dict.fromkeys(one[key] for one in backbones))
+            together[key] = "; ".join(dict.fromkeys(backbone[key] for backbone in backbones))
         front_end = described[0]["front_end"]
         return {"front_end": front_end, "backbone": together, "members": described}
 
@@ -92,7 +112,25 @@ AnyEmbedder = Embedder | JointEmbedder
 
 
 def save_embedders(embedder: AnyEmbedder, folder: Path) -> None:
-    """Write one embedder as :func:`save_embedder` does, several into a folder each below this one."""
+    """Write one embedder into a folder, or each member of a joint embedder into a folder below it.
+
+    Parameters
+    ----------
+    embedder : Embedder or JointEmbedder
+    folder : Path
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> front_end = ClassicFrontEnd.in_band("16k", features="logmel")
+    >>> embedder = Embedder(front_end, load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_embedders(embedder, Path(folder))
+    ...     load_embedders(Path(folder), device="cpu").embedder_id == embedder.embedder_id
+    True
+    """
     remove_embedders(folder)
     if isinstance(embedder, Embedder):
         save_embedder(embedder, folder)
@@ -103,7 +141,21 @@ def save_embedders(embedder: AnyEmbedder, folder: Path) -> None:
 
 
 def remove_embedders(folder: Path) -> None:
-    """Remove the weights that :func:`save_embedders` wrote into a folder, if it did."""
+    """Remove the weights that :func:`save_embedders` wrote into a folder, if there are any.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "member_0").mkdir()
+    ...     remove_embedders(Path(folder))
+    ...     (Path(folder) / "member_0").exists()
+    False
+    """
     for old in folder.glob(_MEMBER.format("*")):
         shutil.rmtree(old)
     (folder / "embedder.safetensors").unlink(missing_ok=True)
@@ -112,24 +164,46 @@ def remove_embedders(folder: Path) -> None:
 def load_embedders(
     folder: Path, *, device: str = "auto", precision: Precision = "auto"
 ) -> AnyEmbedder:
-    """Read what :func:`save_embedders` wrote.
+    """Read an embedder that :func:`save_embedders` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+    device : str
+    precision : ``auto``, ``float32`` or ``mixed``
+
+    Returns
+    -------
+    Embedder or JointEmbedder
 
     Raises
     ------
     BackboneError
-        If a file is missing or damaged, or the weights are not those that were saved.
+        If a file is missing or damaged, or the weights are not the saved weights.
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> front_end = ClassicFrontEnd.in_band("16k", features="logmel")
+    >>> embedder = Embedder(front_end, load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_embedders(embedder, Path(folder))
+    ...     load_embedders(Path(folder), device="cpu").embedder_id == embedder.embedder_id
+    True
     """
-    about = read_description(folder)
-    if "members" not in about:
+    record = read_description(folder)
+    if "members" not in record:
         return load_embedder(folder, device=device, precision=precision)
     members = [
         load_embedder(folder / _MEMBER.format(k), device=device, precision=precision)
-        for k in range(len(about["members"]))
+        for k in range(len(record["members"]))
     ]
     embedder = JointEmbedder(tuple(members))
-    if embedder.embedder_id != about["embedder_id"]:
+    if embedder.embedder_id != record["embedder_id"]:
         raise BackboneError(
-            f"the embedders in {folder} were saved as {about['embedder_id']} and read as "
+            f"the embedders in {folder} were saved as {record['embedder_id']} and read as "
             f"{embedder.embedder_id}: a file was changed. Run pseudorca embed again."
         )
     return embedder

@@ -11,7 +11,7 @@ from pseudorca.store import Store
 
 EMBEDDERS_FOLDER = "embedders"
 
-_MIN_CLIPS = 16  # embedded in one run, for its speed to mean anything
+_MIN_CLIPS = 16  # of a run whose speed counts
 
 
 @dataclass(frozen=True)
@@ -20,65 +20,87 @@ class KnownEmbedder:
 
     embedder_id: str
     name: str
-    """The backbone's, with what tells it from others of that name."""
+    """The name of the backbone, with the settings that differ from embedders of the same name."""
     folder: Path
     embedding_size: int
     licence: str
     source: str
     front_end: dict[str, Any]
     clips_per_s: float | None
-    """Of its longest run, from file to stored vector; None if there was none of enough clips."""
+    """Clips per second of the longest run, from file to stored vector; None without a long run."""
 
 
 def keep_embedder(store: Store, embedder: Embedder) -> None:
-    """Save an embedder under its id, beside those that the project used before."""
+    """Save an embedder under its id, beside earlier embedders of the project.
+
+    Parameters
+    ----------
+    store : Store
+    embedder : Embedder
+    """
     save_embedder(embedder, store.folder / EMBEDDERS_FOLDER / embedder.embedder_id)
 
 
 def known_embedders(store: Store) -> list[KnownEmbedder]:
-    """All embedders of a project, in the order of their names."""
-    found = []
+    """All embedders of a project, in the order of their names.
+
+    Parameters
+    ----------
+    store : Store
+
+    Returns
+    -------
+    list of KnownEmbedder
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     known_embedders(Store(Path(folder), create=True))
+    []
+    """
+    records = []
     for path in sorted((store.folder / EMBEDDERS_FOLDER).glob("*/embedder.json")):
-        about = json.loads(path.read_text())
-        found.append((path.parent, about))
+        record = json.loads(path.read_text())
+        records.append((path.parent, record))
     speeds = _speeds(store)
-    plain = Counter(about["backbone"]["name"] for _, about in found)
+    plain = Counter(record["backbone"]["name"] for _, record in records)
     known = []
-    for folder, about in found:
-        backbone, embedder_id = about["backbone"], about["embedder_id"]
+    for folder, record in records:
+        backbone, embedder_id = record["backbone"], record["embedder_id"]
         name = backbone["name"]
         if plain[name] > 1:
-            name = f"{name} ({_differs(about, [other for _, other in found])})"
+            name = f"{name} ({_differs(record, [other for _, other in records])})"
         known.append(
             KnownEmbedder(
                 embedder_id, name, folder, backbone["embedding_size"], backbone["licence"],
-                backbone["source"], about["front_end"], speeds.get(embedder_id),
+                backbone["source"], record["front_end"], speeds.get(embedder_id),
             )
         )  # fmt: skip
-    return sorted(known, key=lambda one: one.name)
+    return sorted(known, key=lambda embedder: embedder.name)
 
 
-def _differs(about: dict[str, Any], others: list[dict[str, Any]]) -> str:
-    """What tells an embedder from those of the same network, or its id where that is too long."""
+def _differs(record: dict[str, Any], others: list[dict[str, Any]]) -> str:
+    """The settings that differ from embedders of the same network, or the id if these are too long."""
     same = [
         other for other in others
-        if other["backbone"]["name"] == about["backbone"]["name"] and other is not about
+        if other["backbone"]["name"] == record["backbone"]["name"] and other is not record
     ]  # fmt: skip
-    mine = _settings(about)
+    settings = _settings(record)
     words = [
         f"{key} {value}"
-        for key, value in mine.items()
+        for key, value in settings.items()
         if any(_settings(other).get(key) != value for other in same)
     ]
     text = ", ".join(words)
-    return text if 0 < len(text) <= 40 else str(about["embedder_id"][:8])
+    return text if 0 < len(text) <= 40 else str(record["embedder_id"][:8])
 
 
-def _settings(about: dict[str, Any]) -> dict[str, Any]:
-    derived = ("version", "sample_rate", "fmin_hz", "fmax_hz")  # told by the band
-    settings = {key: value for key, value in about["front_end"].items() if key not in derived}
+def _settings(record: dict[str, Any]) -> dict[str, Any]:
+    derived = ("version", "sample_rate", "fmin_hz", "fmax_hz")  # derived from the band
+    settings = {key: value for key, value in record["front_end"].items() if key not in derived}
     settings["front end"] = settings.pop("name")
-    backbone = about["backbone"]
+    backbone = record["backbone"]
     return settings | {"layer": backbone["layer"], "weights": backbone["weights_source"]}
 
 

@@ -1,8 +1,8 @@
-"""What a network takes of each clip, drawn once and kept: training through it reads that every epoch.
+"""Network inputs of clips, drawn once and kept: fine-tuning reads them in every epoch.
 
-In: clips, recordings and an embedder. Out: :class:`ClipInputs`, which gives a batch of any of these
-clips as a tensor. All are in one file, read as it lies on the disk (memory-mapped); bytes stay bytes,
-and grey pictures are kept in one colour of three. A run that was killed goes on where it was.
+In: clips, recordings and an embedder. Out: :class:`ClipInputs`, which gives batches of clips as
+tensors. All inputs are in one memory-mapped file. Pictures stay bytes, and a grey picture is stored in
+one colour instead of three. A killed run resumes.
 """
 
 import json
@@ -27,22 +27,22 @@ from pseudorca.formats.whole import write_text
 
 _DATA, _INDEX = "inputs.bin", "inputs.jsonl"
 _COMMIT_CLIPS = 64
-_SPARE = 1.05  # times the size, that must be free on the disk
+_SPARE = 1.05  # free disk space needed, relative to the size
 
 
 @dataclass(frozen=True)
 class ClipInputs:
-    """The network inputs of some clips, in the order of these."""
+    """The kept network inputs of clips, in the order of the clips."""
 
     path: Path
     dtype: str
     offsets: NDArray[np.int64]
     """[shape=(n_clips,)], bytes from the file's start."""
     shapes: tuple[tuple[int, ...], ...]
-    """Of each clip as it is kept: (height, width, colours), or (n_windows, ...)."""
+    """Stored shape of each clip: (height, width, colours), or (n_windows, ...)."""
     is_picture: bool
     is_grey: bool
-    """Whether all three colours of a picture are one."""
+    """Whether the three colours of a picture are equal."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -64,12 +64,30 @@ class ClipInputs:
         n_bytes = prod(shape) * np.dtype(self.dtype).itemsize
         kept = np.memmap(self.path, np.uint8, "r")
         joined = np.concatenate([kept[start : start + n_bytes] for start in self.offsets[rows]])
-        found = torch.from_numpy(joined.view(self.dtype).reshape(-1, *shape))
-        return found.permute(0, 3, 1, 2).expand(-1, 3, -1, -1) if self.is_picture else found
+        inputs = torch.from_numpy(joined.view(self.dtype).reshape(-1, *shape))
+        return inputs.permute(0, 3, 1, 2).expand(-1, 3, -1, -1) if self.is_picture else inputs
 
 
 def inputs_id(embedder: Embedder) -> str:
-    """Identifies how clips are drawn for a network, whatever weights it has."""
+    """Identifies the network inputs of an embedder, whatever the weights.
+
+    Parameters
+    ----------
+    embedder : Embedder
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> front_end = ClassicFrontEnd.in_band("16k", features="logmel")
+    >>> embedder = Embedder(front_end, load_backbone("logmel"), "cpu")
+    >>> len(inputs_id(embedder))
+    20
+    """
     described = embedder.description()
     size = {key: described["backbone"].get(key) for key in ("input_size", "window_shape")}
     text = json.dumps([described["front_end"], size, described.get("resize")], sort_keys=True)
@@ -85,15 +103,15 @@ def keep_inputs(
     tell: Callable[[str], object] = lambda text: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ClipInputs:
-    """Draw the clips whose network input is not kept yet, and give access to all.
+    """Draw the clips without a kept network input, and give access to all inputs.
 
     Parameters
     ----------
     clips, recordings : DataFrame, the tables of these names
     embedder : Embedder
     folder : Path
-        Inputs of one way of drawing lie in a folder below it, see :func:`inputs_id`
-    tell : callable, takes a sentence on what will be written, and how large it is
+        Inputs lie in a folder below it, named by :func:`inputs_id`
+    tell : callable, takes a sentence on the files to write and their size
     progress : callable (done, total) or None, over the clips to draw
 
     Returns
@@ -105,7 +123,7 @@ def keep_inputs(
     AudioError
         If a clip cannot be drawn.
     StoreError
-        If there is no room for them.
+        If there is too little room on the disk.
     """
     own = folder / inputs_id(embedder)
     own.mkdir(parents=True, exist_ok=True)
@@ -115,7 +133,7 @@ def keep_inputs(
     kept = _read_index(own)
     todo = clips[~clips["clip_id"].isin(kept)]
     if len(todo):
-        try:  # around all, since a full disk is told once more as the file is closed
+        try:  # a full disk raises again when the file is closed
             _draw(todo, recordings, embedder, own, is_grey, tell, progress)
         except OSError as error:
             raise StoreError(
@@ -143,7 +161,7 @@ def _draw(
     tell: Callable[[str], object],
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Append what is missing: the data first, then the index that makes it count."""
+    """Append missing inputs: first the data, then the index entry that makes them valid."""
     waiting: list[tuple[str, NDArray[np.generic]]] = []
     with (folder / _DATA).open("ab") as data, (folder / _INDEX).open("a") as index:
 
@@ -178,7 +196,7 @@ def _draw(
 
 
 def _announce(n_bytes: int, n_clips: int, folder: Path, tell: Callable[[str], object]) -> None:
-    """Say how large it will be, if all clips are like the first; StoreError if there is no room."""
+    """Report the expected size, if all clips are like the first; StoreError if there is no room."""
     size = f"{n_bytes / 1e6:.3g} MB"
     free = shutil.disk_usage(folder).free
     if n_bytes * _SPARE > free:
@@ -190,7 +208,7 @@ def _announce(n_bytes: int, n_clips: int, folder: Path, tell: Callable[[str], ob
 
 
 def _read_index(folder: Path) -> dict[str, tuple[int, tuple[int, ...]]]:
-    """Offset and shape of the clips that are kept; a line that a kill left half goes."""
+    """Offset and shape of the kept inputs; an incomplete last line of a killed run is removed."""
     path = folder / _INDEX
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith("\n")]

@@ -1,11 +1,11 @@
-"""Clips to embeddings: streamed, kept by content and settings, resumed where a run broke off.
+"""Clips to embeddings: streamed, stored by content and settings, resumed after a stop.
 
-In: the tables ``clips`` and ``recordings``, and an embedder. Out: one vector per clip in the store,
-and a problem row for every clip that gave none. Threads read and draw pictures ahead of the network,
-and run it too where there is no GPU. Training and prediction both pass through here.
+In: the tables ``clips`` and ``recordings``, and an embedder. Out: one vector per clip in the store, and
+a problem row for every clip without a vector. Threads read and draw pictures ahead of the network; on
+the CPU, the threads also run the network. Training and prediction both use this module.
 
-Which clips pass the network together does not depend on what was done before, and they are committed
-together: a run that was killed and run again gives the same numbers to the last digit.
+The clips of a batch do not depend on earlier runs, and a batch is committed as a whole: a killed and
+resumed run gives the same numbers to the last digit.
 """
 
 import os
@@ -43,19 +43,23 @@ _COMMIT_S = 10.0
 
 @dataclass
 class Outcome:
-    """What came of some clips of a unit: vectors, what the gate measured, problems."""
+    """The result for a part of a unit: vectors, excesses measured by the gate, problems.
+
+    ``vectors`` [shape=(n, embedding_size)] has a row per id in ``clip_ids``. ``n_clips`` is the number
+    of clips that were tried.
+    """
 
     clip_ids: list[str]
     vectors: NDArray[np.float32]
     excess_db: dict[str, float] = field(default_factory=dict)
-    """By how much the clips that passed the gate or not exceed their background."""
+    """Excess over the background in decibels, of all clips that the gate measured."""
     problems: list[tuple[str, str, str, str, str]] = field(default_factory=list)
     """Rows (path, stage, reason, detail, clip_id)."""
     n_clips: int = 0
 
 
 class Workers(Protocol):
-    """Where units are embedded, if not here (see :mod:`pseudorca.embedding.cluster`)."""
+    """Other processes that embed units (see :mod:`pseudorca.embedding.cluster`)."""
 
     def outcomes(
         self,
@@ -69,7 +73,7 @@ class Workers(Protocol):
 
 @dataclass
 class Embedded:
-    """The clips that one embedder or several side by side embedded."""
+    """The result of embedding clips, by one embedder or a joint one."""
 
     n_clips: int
     n_new: int
@@ -99,19 +103,19 @@ def embed_clips(
     clips, recordings : DataFrame, the tables of these names
     embedder : Embedder
     store : Store
-        Embeddings are committed every ten seconds; a killed run goes on from there.
+        Embeddings are committed every ten seconds; a killed run resumes from the last commit
     batch_size : int or None
-        Pictures that pass the network together; None takes 8, or 64 on a GPU
+        Pictures in a batch; None: 8, or 64 on a GPU
     n_threads : int or None
-        Threads that read, draw and, but on a GPU, run the network; None takes one per core
-    gate : Gate or None, leaves out clips without signal
-    workers : Workers or None, other processes that do the work
+        Threads that read, draw and, without a GPU, run the network; None: one per core
+    gate : Gate or None; a gate leaves out clips without signal
+    workers : Workers or None, other processes that compute
     progress : callable (done, total) or None, over the clips still to do
 
     Returns
     -------
     Embedded
-        Its problems have one row per clip that gave no embedding.
+        ``problems`` has one row per clip without an embedding.
     """
     embedder_id = embedder.embedder_id
     gate_id = f"gate_{gate.gate_id}" if gate else ""
@@ -135,9 +139,9 @@ def embed_clips(
         last_commit = time.monotonic()
 
     here = Here(n_threads)
-    made = (workers or here).outcomes(units, embedder, gate=gate, batch_size=batch_size)
+    outcomes = (workers or here).outcomes(units, embedder, gate=gate, batch_size=batch_size)
     try:
-        for outcome in made:
+        for outcome in outcomes:
             new.append(outcome)
             problems += outcome.problems
             quiet.update(key for key, excess in outcome.excess_db.items() if excess < least_db)
@@ -149,14 +153,14 @@ def embed_clips(
             n_seen += outcome.n_clips
             if progress:
                 progress(n_seen, n_todo)
-    finally:  # what was done is kept, whatever ends the run
+    finally:  # finished clips are kept, even after an error
         commit()
     table = problem_table(dict.fromkeys(problems), embedder_id=embedder_id)
     return Embedded(len(clips), n_new, table, embedded, quiet)
 
 
 def _measured(ids: list[str], gate_id: str, store: Store) -> dict[str, float]:
-    """What the gate measured before."""
+    """Excesses of the gate from earlier runs, in decibels."""
     known = sorted(store.embedded(gate_id, ids))
     if not known:
         return {}
@@ -164,7 +168,7 @@ def _measured(ids: list[str], gate_id: str, store: Store) -> dict[str, float]:
 
 
 def _keep(new: Sequence[Outcome], embedder_id: str, gate_id: str, store: Store) -> None:
-    """Commit vectors, and what the gate measured."""
+    """Commit vectors and excesses of the gate."""
     if ids := [clip_id for outcome in new for clip_id in outcome.clip_ids]:
         vectors = [outcome.vectors for outcome in new if outcome.clip_ids]
         store.append_vectors(embedder_id, ids, np.concatenate(vectors))
@@ -192,8 +196,8 @@ class Here:
         ahead: deque[Future[Outcome]] = deque()
         with ExitStack() as stack:
             files = stack.enter_context(OpenFiles())  # closed once no thread reads any more
-            # Each thread takes what is next, sound to read or a batch for the network, and leaves the
-            # other cores to the others: layers split over cores would wait for one another.
+            # Each thread takes the next task, sound to read or a batch for the network, and keeps to
+            # one core: layers that are split over cores would wait for one another.
             pool = stack.enter_context(one_core_each(n_threads))
             network = stack.enter_context(ThreadPoolExecutor(1)) if embedder.on_gpu else pool
             stack.callback(lambda: [outcome.cancel() for outcome in ahead])
@@ -201,7 +205,7 @@ class Here:
                 closing(draw_ahead(units, embedder, gate, files, pool, n_threads * TASKS_AHEAD))
             )
             for _, of_unit in groupby(drawn, key=lambda pair: pair[0]):
-                for batch in _batches((one for _, one in of_unit), batch_size):
+                for batch in _batches((drawn_clip for _, drawn_clip in of_unit), batch_size):
                     ahead.append(network.submit(_embed_batch, batch, embedder))
                     if len(ahead) > n_threads:
                         yield ahead.popleft().result()
@@ -210,12 +214,12 @@ class Here:
 
 
 def _batches(drawn: Iterable[Drawn], batch_size: int) -> Iterator[list[Drawn]]:
-    """Deal what was drawn of one unit: as many pictures as pass the network together, and the rest."""
+    """Group the drawn clips of one unit into batches of ``batch_size`` pictures, and a rest."""
     batch: list[Drawn] = []
     n_pictures = 0
-    for one in drawn:
-        batch.append(one)
-        n_pictures += one.picture is not None
+    for clip in drawn:
+        batch.append(clip)
+        n_pictures += clip.picture is not None
         if n_pictures == batch_size:
             yield batch
             batch, n_pictures = [], 0
@@ -224,22 +228,24 @@ def _batches(drawn: Iterable[Drawn], batch_size: int) -> Iterator[list[Drawn]]:
 
 
 def _embed_batch(drawn: Sequence[Drawn], embedder: Embedder) -> Outcome:
-    """Pass what was drawn through the network."""
-    made = Outcome([], np.empty((0, 0), dtype=np.float32), n_clips=len(drawn))
-    made.problems = [(*one.problem, one.clip_id) for one in drawn if one.problem is not None]
-    made.excess_db = {one.clip_id: one.excess_db for one in drawn if one.excess_db is not None}
-    heard = [(one, one.picture) for one in drawn if one.picture is not None]
-    if heard:
-        vectors = embedder.embed([picture for _, picture in heard])
-        good = np.asarray(np.isfinite(vectors).all(axis=1))
-        for k, (one, _) in enumerate(heard):
-            if good[k]:
-                made.clip_ids.append(one.clip_id)
+    """Run the network over drawn clips."""
+    outcome = Outcome([], np.empty((0, 0), dtype=np.float32), n_clips=len(drawn))
+    outcome.problems = [(*clip.problem, clip.clip_id) for clip in drawn if clip.problem is not None]
+    outcome.excess_db = {
+        clip.clip_id: clip.excess_db for clip in drawn if clip.excess_db is not None
+    }
+    pictures = [(clip, clip.picture) for clip in drawn if clip.picture is not None]
+    if pictures:
+        vectors = embedder.embed([picture for _, picture in pictures])
+        is_finite = np.asarray(np.isfinite(vectors).all(axis=1))
+        for k, (clip, _) in enumerate(pictures):
+            if is_finite[k]:
+                outcome.clip_ids.append(clip.clip_id)
             else:
-                detail = "the network gave numbers that are none"
-                made.problems.append((one.path, "embed", "not finite", detail, one.clip_id))
-        made.vectors = vectors[good]
-    return made
+                detail = "the network returned NaN or infinity"
+                outcome.problems.append((clip.path, "embed", "not finite", detail, clip.clip_id))
+        outcome.vectors = vectors[is_finite]
+    return outcome
 
 
 def embed_by_each(
@@ -251,7 +257,7 @@ def embed_by_each(
     progress: Callable[[int, int], None] | None = None,
     **how: Any,
 ) -> Embedded:
-    """Embed clips by every member, one after the other; each goes over the recordings itself.
+    """Embed clips by every member, one after the other; each member reads the recordings itself.
 
     Parameters
     ----------
@@ -261,7 +267,7 @@ def embed_by_each(
     Returns
     -------
     Embedded
-        Its ``embedded`` are the clips that every member could use.
+        ``embedded`` holds the clips that every member could embed.
     """
     n_members = len(embedder.members)
     results = []
@@ -276,7 +282,25 @@ def embed_by_each(
 
 
 def together(results: Sequence[Embedded]) -> Embedded:
-    """What the members did with the same clips, as one result."""
+    """Join the results of the members for the same clips.
+
+    Parameters
+    ----------
+    results : sequence of Embedded, one per member
+
+    Returns
+    -------
+    Embedded
+        ``embedded``: clips that every member embedded; ``quiet``: clips that any gate left out.
+
+    Examples
+    --------
+    >>> none = problem_table([], embedder_id="a1b2")
+    >>> first = Embedded(2, 2, none, {"c1", "c2"}, set())
+    >>> second = Embedded(2, 1, none, {"c1"}, {"c2"})
+    >>> together([first, second]).embedded
+    {'c1'}
+    """
     problems = pd.concat([result.problems for result in results], ignore_index=True)
     return Embedded(
         n_clips=results[0].n_clips,

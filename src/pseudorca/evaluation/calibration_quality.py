@@ -1,7 +1,7 @@
 """Are the probabilities true? Calibrated probabilities of units that calibrator and head never saw.
 
-In: out-of-fold scores. Out: :class:`CalibratedUnits`, and what they are worth: Brier score and log
-loss with intervals over encounters, and how often what was called 70 % probable was so.
+In: :class:`CalibratedUnits`, from out-of-fold scores. Out: Brier score and log loss with intervals
+over encounters, and per bin of claimed probability the share of claims that came true.
 """
 
 from typing import Any
@@ -16,13 +16,18 @@ from pseudorca.learning.held_out import CalibratedUnits
 from pseudorca.recordings.folds import OTHER
 
 MIN_ENCOUNTERS_ECE = 50
-"""Encounters below which an expected calibration error says more about the bins than the scores."""
+"""With fewer encounters, an expected calibration error depends more on the bins than on the scores."""
 
 _BINS = np.linspace(0, 1, 6)
 
 
 def reliability(units: CalibratedUnits) -> dict[str, Any]:
     """Judge the populations' probabilities, classes weighing equally, and encounters within a class.
+
+    Parameters
+    ----------
+    units : CalibratedUnits
+        The class of other sounds is left out.
 
     Returns
     -------
@@ -33,6 +38,19 @@ def reliability(units: CalibratedUnits) -> dict[str, Any]:
         ``bins``: rows ``low, high, claimed, happened, n_encounters`` over all classes' claims;
         ``expected_calibration_error`` from 50 encounters on, else None; ``temperature``,
         ``dependence``, ``kind`` and ``n_encounters``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from pseudorca.learning.calibration import Calibrator
+    >>> table = pd.DataFrame({
+    ...     "unit_id": ["e1", "e2", "e3", "e4"], "label": ["A", "A", "B", "B"],
+    ...     "encounter": ["e1", "e2", "e3", "e4"], "n_moments": 1, "repeat": 0, "fold": [0, 1, 0, 1],
+    ... })
+    >>> log_probabilities = np.log([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
+    >>> units = CalibratedUnits(table, log_probabilities, ["A", "B"], Calibrator(["A", "B"]))
+    >>> round(reliability(units)["brier"], 3)
+    0.05
     """
     keep = (units.table["label"] != OTHER).to_numpy()
     columns = [k for k, label in enumerate(units.classes) if label != OTHER]
@@ -52,12 +70,12 @@ def reliability(units: CalibratedUnits) -> dict[str, Any]:
     n, n_folds = len(classes), table["fold"].nunique()
     baseline = {"log_loss": float(np.log(n)), "brier": 1 - 1 / n}
     highest = {"log_loss": np.inf, "brier": 2.0}
-    made: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
     for name, values in losses.items():
         low, high, method = loss_interval(
             values, labels, encounters, n_folds=n_folds, highest=highest[name]
         )
-        made |= {
+        measures |= {
             name: float(weights @ values), f"{name}_low": low, f"{name}_high": high,
             f"{name}_baseline": baseline[name], "interval_method": method,
         }  # fmt: skip
@@ -66,7 +84,7 @@ def reliability(units: CalibratedUnits) -> dict[str, Any]:
     error = None
     if total >= MIN_ENCOUNTERS_ECE:
         error = float(sum(b["weight"] * abs(b["claimed"] - b["happened"]) for b in bins))
-    return made | {
+    return measures | {
         "bins": bins,
         "expected_calibration_error": error,
         "temperature": units.calibrator.temperature,
@@ -82,22 +100,23 @@ def _bins(
     weights: NDArray[np.float64],
     encounters: NDArray[np.object_],
 ) -> list[dict[str, float]]:
+    """Rows of the reliability diagram; bins without a claim are left out."""
     n_classes = claimed.shape[1]
-    place = np.clip(np.searchsorted(_BINS, claimed, side="right") - 1, 0, len(_BINS) - 2)
-    every = np.broadcast_to(weights[:, None] / n_classes, claimed.shape)
+    bin_of = np.clip(np.searchsorted(_BINS, claimed, side="right") - 1, 0, len(_BINS) - 2)
+    claim_weights = np.broadcast_to(weights[:, None] / n_classes, claimed.shape)
     rows = []
     for k in range(len(_BINS) - 1):
-        mine = place == k
-        weight = float(every[mine].sum())
+        in_bin = bin_of == k
+        weight = float(claim_weights[in_bin].sum())
         if weight > 0:
             rows.append(
                 {
                     "low": float(_BINS[k]),
                     "high": float(_BINS[k + 1]),
-                    "claimed": float(every[mine] @ claimed[mine] / weight),
-                    "happened": float(every[mine] @ is_class[mine] / weight),
+                    "claimed": float(claim_weights[in_bin] @ claimed[in_bin] / weight),
+                    "happened": float(claim_weights[in_bin] @ is_class[in_bin] / weight),
                     "weight": weight,
-                    "n_encounters": len(set(encounters[mine.any(axis=1)])),
+                    "n_encounters": len(set(encounters[in_bin.any(axis=1)])),
                 }
             )
     return rows

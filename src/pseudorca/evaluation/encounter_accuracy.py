@@ -1,8 +1,8 @@
-"""Which encounters were named rightly: what every comparison between feature sets is made of.
+"""Which encounters were named rightly: every comparison between feature sets rests on this.
 
-In: out-of-fold scores of clips. Out: per encounter the share of repeats in which it was named rightly,
-as :func:`pseudorca.learning.units.aggregate` would say, but quickly enough for a permutation
-test: what belongs together is looked up once.
+In: out-of-fold scores of clips. Out: per encounter the share of repeats in which the encounter was
+named rightly. The result equals that of :func:`pseudorca.learning.units.aggregate`. The groups are
+looked up once, so that a permutation test is quick.
 """
 
 from typing import Any
@@ -16,16 +16,24 @@ from pseudorca.recordings.folds import OTHER
 
 
 class EncounterMean:
-    """Clip scores to encounters.
+    """Average clip scores to encounters.
 
-    An encounter of several labels is one per label; ``encounters``, ``units`` and ``first_clip``
-    [shape=(n_encounters,)]: their names, what is independent, and a row of ``clips`` for each. Since
-    permutations carry whole ones, these stay the same for any labels.
+    An encounter of several labels counts once per label. Attributes [shape=(n_encounters,)]:
+    ``encounters`` are the names, ``units`` the independent units, ``first_clip`` a row of ``clips``
+    for each encounter. A permutation moves whole encounters, so the attributes hold for any labels.
 
     Parameters
     ----------
     clips : DataFrame, the table ``clips``; labelled clips only
-    units : ndarray [shape=(n_clips,)], what is independent: the encounter or something coarser
+    units : ndarray [shape=(n_clips,)], the independent unit: the encounter or something coarser
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"moment_id": ["m1", "m2"], "label": list("AB"), "encounter": list("ef")})
+    >>> averager = EncounterMean(clips, clips["encounter"].to_numpy(dtype=object))
+    >>> scores = np.log([[[0.9, 0.1], [0.6, 0.4]]])
+    >>> averager.right(scores, ["A", "B"], clips["label"].to_numpy(dtype=object)).tolist()
+    [1.0, 0.0]
     """
 
     def __init__(self, clips: pd.DataFrame, units: NDArray[np.object_]) -> None:
@@ -44,13 +52,17 @@ class EncounterMean:
         classes: list[str],
         labels: NDArray[np.object_],
     ) -> NDArray[np.float64]:
-        """Share of repeats in which an encounter is named rightly, NaN where not tested in all.
+        """Share of repeats in which an encounter is named rightly.
 
         Parameters
         ----------
         log_probabilities : ndarray [shape=(n_repeats, n_clips, n_classes)], NaN where never tested
         classes : list of str
-        labels : ndarray [shape=(n_clips,)], those that count as the truth
+        labels : ndarray [shape=(n_clips,)], the labels that count as the truth
+
+        Returns
+        -------
+        ndarray [shape=(n_encounters,)], 0 to 1; NaN if a repeat did not test the encounter
         """
         column = {label: k for k, label in enumerate(classes)}
         actual = np.array([column[label] for label in labels[self.first_clip]])
@@ -58,15 +70,15 @@ class EncounterMean:
         for scores in log_probabilities:
             tested = ~np.isnan(scores[:, 0])
             by_moment = _means(scores[tested], self._moment[tested], len(self._encounter))
-            heard = ~np.isnan(by_moment[:, 0])
-            means = _means(by_moment[heard], self._encounter[heard], len(actual))
+            scored = ~np.isnan(by_moment[:, 0])
+            means = _means(by_moment[scored], self._encounter[scored], len(actual))
             right = (means.argmax(axis=1) == actual).astype(np.float64)
             right[np.isnan(means[:, 0])] = np.nan
             shares += right
         return shares / len(log_probabilities)
 
     def counted(self, right: NDArray[np.float64], labels: NDArray[np.object_]) -> NDArray[np.bool_]:
-        """Encounters that are tested and of a population: other sounds are none."""
+        """True for tested encounters of a population; False for other sounds."""
         return np.asarray(np.isfinite(right) & (labels[self.first_clip] != OTHER))
 
     def balanced_accuracy(self, right: NDArray[np.float64], labels: NDArray[np.object_]) -> float:
@@ -77,19 +89,26 @@ class EncounterMean:
 
 
 def rightness(clips: pd.DataFrame, scored: OutOfFold, units: NDArray[np.object_]) -> pd.DataFrame:
-    """Say which encounters were named rightly.
+    """Find which encounters were named rightly.
 
     Parameters
     ----------
     clips : DataFrame, the table ``clips``; labelled clips only
     scored : OutOfFold
-    units : ndarray [shape=(n_clips,)], what is independent: the encounter or something coarser
+    units : ndarray [shape=(n_clips,)], the independent unit: the encounter or something coarser
 
     Returns
     -------
     DataFrame, a row per encounter and label
-        ``encounter, label, unit, right`` (share of repeats); encounters not tested in every repeat
-        are left out.
+        ``encounter, label, unit, right`` (share of repeats). Only encounters that every repeat
+        tested are returned.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"moment_id": ["m1", "m2"], "label": list("AB"), "encounter": list("ef")})
+    >>> scored = OutOfFold(["A", "B"], np.log([[[0.9, 0.1], [0.6, 0.4]]]))
+    >>> rightness(clips, scored, clips["encounter"].to_numpy(dtype=object))["right"].tolist()
+    [1.0, 0.0]
     """
     labels = clips["label"].to_numpy(dtype=object)
     averager = EncounterMean(clips, units)

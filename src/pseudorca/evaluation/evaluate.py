@@ -40,17 +40,28 @@ from pseudorca.values import hash_of, plain_value
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What is asked of an evaluation besides the metrics."""
+    """Options of an evaluation besides the metrics.
+
+    Raises
+    ------
+    PseudorcaError
+        If ``max_error`` is not more than 0 and less than 1.
+
+    Examples
+    --------
+    >>> EvaluateOptions(max_error=0.05).units
+    ('clip', 'recording', 'encounter')
+    """
 
     units: tuple[str, ...] = UNITS
     max_error: float = 0.1
-    """Show what naming with at most this share of wrong names would do."""
+    """The wanted share of wrong names: the evaluation shows what this wish costs in coverage."""
     n_permutations: int = 0
-    """How often labels are permuted between encounters, to see how often they do as well."""
+    """Number of permutations of the labels between encounters; 0: no permutation test."""
     within: str | None = None
     """Permute only within the values of this column."""
     learning_curve: bool = False
-    """How the result grows with the number of encounters."""
+    """Whether to measure how the result grows with the number of encounters."""
 
     def __post_init__(self) -> None:
         if not 0 < self.max_error < 1:
@@ -61,7 +72,14 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SplitResult(Result):
-    """How good a recipe is under one split; the headline is about encounters."""
+    """How good a recipe is under one split; the headline is about encounters.
+
+    Examples
+    --------
+    >>> row = {"unit": "encounter", "balanced_accuracy": 0.8, "ci_low": 0.6, "ci_high": 0.9}
+    >>> SplitResult(Split("encounter"), [row]).interval
+    (0.6, 0.9)
+    """
 
     split: Split
     rows: list[dict[str, Any]]
@@ -175,8 +193,8 @@ def evaluate_project(
 ) -> EvaluateResult:
     """Cross-validate a recipe under each split; scores and results are kept.
 
-    Honest splits also tell how true calibrated probabilities are, what naming only the surer ones
-    does to a wanted error rate, and what these encounters could have shown.
+    Honest splits give three more results: how true the calibrated probabilities are, which
+    coverage a wanted error rate leaves, and which accuracy these encounters could have shown.
 
     Parameters
     ----------
@@ -185,7 +203,11 @@ def evaluate_project(
     splits : sequence of Split
     options : EvaluateOptions or None
     progress : callable (done, total) or None, over trainings
-    stage : callable, takes a sentence on what is done now
+    stage : callable, takes a sentence on the current step
+
+    Returns
+    -------
+    EvaluateResult, a result per split
 
     Raises
     ------
@@ -221,11 +243,10 @@ def _evaluate_split(
 ) -> dict[str, Any]:
     """Cross-validate under one split and keep scores and result -> the result, as JSON values."""
     split, store, clips = folds.split, labelled.store, labelled.clips
-    # Inner folds keep whole what the split keeps whole; what is independent is never less than the
-    # encounter.
-    whole = labelled.data
-    independent = whole.groups if split.is_optimistic else folds.units
-    data = replace(whole, groups=whole.recordings if split.is_optimistic else folds.units)
+    # Inner folds keep the split's units whole. The independent unit is at least the encounter.
+    prepared = labelled.data
+    independent = prepared.groups if split.is_optimistic else folds.units
+    data = replace(prepared, groups=prepared.recordings if split.is_optimistic else folds.units)
     head = labelled.trainer(split)
     scored = cross_validate(data, folds, head, progress=progress)
     split_id = hash_of(
@@ -296,7 +317,7 @@ def _unit_results(
 
 
 def _collection_notices(labelled: LabelledProject) -> list[str]:
-    """What a user should know of the recordings, whatever the split."""
+    """Warnings on the recordings that hold for every split."""
     recordings = labelled.recordings
     notices = few_encounters(populations(labelled.store, recordings))
     notices += mixed_encounters(labelled.clips)
@@ -305,7 +326,7 @@ def _collection_notices(labelled: LabelledProject) -> list[str]:
 
 
 def _split_notices(folds: Folds) -> Iterator[str]:
-    """What a user should know of how a split came out."""
+    """Warnings on the folds of one split."""
     split = folds.split
     if folds.not_testable:
         yield (
@@ -333,7 +354,7 @@ def _inference(
     options: EvaluateOptions,
     progress: Progress | None,
 ) -> dict[str, Any]:
-    """What these encounters can tell: JSON values, as they stand in the table ``evaluations``."""
+    """Power, permutation test and learning curve, as JSON values of the table ``evaluations``."""
     clips, recordings = labelled.clips, labelled.recordings
     tested = (folds.test_fold >= 0).all(axis=0) & (folds.labels != OTHER)
     table = pd.DataFrame({"label": folds.labels[tested], "unit": folds.units[tested]})

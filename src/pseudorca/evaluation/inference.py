@@ -1,9 +1,9 @@
 """What the encounters can tell: permutation test, power note, learning curve.
 
-In: labelled clips with their features, a split and a head. Out: how often labels shuffled between
-encounters do as well as the true ones, what these encounters could have shown at best, and whether
-more of them would help. Everything that training does (folds, balancing, tuning in inner folds) is
-done again for each shuffle, so that no choice made while looking at the labels is forgotten.
+In: labelled clips with their features, a split and a head. Out: how often permuted labels score as
+well as the true labels, which accuracy these encounters could have shown, and whether more encounters
+would help. Each permutation repeats the whole training (folds, balancing, tuning in inner folds), so
+that every choice that looks at the labels is part of the test.
 """
 
 import math
@@ -32,11 +32,20 @@ _TIE = 1e-9
 class Permutations:
     """Encounter-level balanced accuracy of each feature set, with true and with permuted labels.
 
-    ``observed``: a number per feature set. ``null``: per feature set [shape=(n_permutations,)], the
-    same permutation at the same place in each. ``right``: per feature set
-    [shape=(n_encounters,)], the share of repeats in which an encounter was named rightly; beside it,
-    row for row, ``encounters``, ``labels`` and ``units`` (what is independent), so that feature sets
-    can be compared encounter by encounter.
+    ``observed``: a number per feature set. ``null``: per feature set [shape=(n_permutations,)]; the
+    same index is the same permutation in every feature set. ``right``: per feature set
+    [shape=(n_encounters,)], the share of repeats in which an encounter was named rightly.
+    ``encounters``, ``labels`` and ``units`` (the independent units) have the same rows as ``right``.
+
+    Examples
+    --------
+    >>> names = np.array(["e1", "e2"], dtype=object)
+    >>> test = Permutations(
+    ...     {"model": 0.9}, {"model": np.array([0.5, 0.4, 0.95])}, {"model": np.array([1.0, 0.8])},
+    ...     names, np.array(["A", "B"], dtype=object), names, n_assignments=100, enumerated=False,
+    ... )
+    >>> test.p_value("model")
+    0.5
     """
 
     observed: dict[str, float]
@@ -48,24 +57,29 @@ class Permutations:
     n_assignments: int
     """Distinct ways to assign the labels, the observed one included."""
     enumerated: bool
-    """Whether ``null`` holds all of them, each once; otherwise they are drawn at random."""
+    """True: ``null`` holds every assignment once. False: assignments are drawn at random."""
     n_alike: int = 1
-    """Assignments that only exchange the names of equally frequent classes: as good as the observed."""
+    """Assignments that only exchange the names of equally frequent classes.
+
+    Each scores as well as the observed assignment."""
 
     @property
     def smallest_p(self) -> float:
-        """No p-value below this can come out, however good the features are."""
+        """The smallest p-value that this test can reach."""
         alike = self.n_alike / self.n_assignments
         if self.enumerated:
             return alike
         return max(alike, 1 / (len(next(iter(self.null.values()))) + 1))
 
     def p_value(self, name: str) -> float:
-        """How often permuted labels do at least as well: (b + 1) / (B + 1), or b / B of all."""
+        """Share of permutations that score at least as well as the true labels.
+
+        (b + 1) / (B + 1) for B permutations drawn at random, b / B where all are enumerated.
+        """
         return self._p(self.observed[name], self.null[name])
 
     def p_value_max(self, names: Sequence[str]) -> float:
-        """The same with the best of several feature sets as the statistic, in every permutation."""
+        """The p-value of the best of several feature sets, chosen again in every permutation."""
         best = np.max([self.null[name] for name in names], axis=0)
         return self._p(max(self.observed[name] for name in names), best)
 
@@ -90,11 +104,11 @@ def permutation_test(
 ) -> Permutations:
     """Test several feature sets of the same clips against labels permuted between groups.
 
-    What is permuted are the labels of whole units: what the split keeps whole, or the encounter
-    where the split is an optimistic one. A unit of several labels (a ship that met both populations)
-    has no label of its own to carry elsewhere: inside it, the labels of its encounters are permuted.
-    An encounter of several labels keeps them, and so do other sounds. For each permutation the folds
-    are drawn anew and the head trained anew, with everything it does inside.
+    Labels of whole units are permuted. A unit is what the split keeps whole, or the encounter if
+    the split is optimistic. A unit of several labels (a ship that met both populations) has no single
+    label: the labels of its encounters are permuted inside the unit. An encounter of several labels
+    keeps its labels, and so do other sounds. For each permutation the folds are drawn anew and the
+    head is trained anew.
 
     Parameters
     ----------
@@ -125,23 +139,25 @@ def permutation_test(
     .. [2] Westfall and Young 1993, "Resampling-based multiple testing": the maximum as statistic.
     """
     labels = clips["label"].to_numpy(dtype=object)
-    for name, one in data.items():
-        if not np.array_equal(one.labels, labels):
+    for name, feature_set in data.items():
+        if not np.array_equal(feature_set.labels, labels):
             raise FoldError(f"feature set {name!r} was made for other clips, or other labels.")
     folds = make_folds(clips, recordings, split)
     encounters = clips["encounter"].to_numpy(dtype=object)
     units = encounters if split.is_optimistic else folds.units
     averager = EncounterMean(clips, units)
     sets = {
-        name: replace(one, groups=one.recordings if split.is_optimistic else folds.units)
-        for name, one in data.items()
+        name: replace(
+            feature_set, groups=feature_set.recordings if split.is_optimistic else folds.units
+        )
+        for name, feature_set in data.items()
     }
 
     def statistic(permuted: NDArray[np.object_]) -> tuple[dict[str, float], dict[str, Any]]:
-        dealt = make_folds(clips.assign(label=permuted), recordings, split)
+        folds_of_labels = make_folds(clips.assign(label=permuted), recordings, split)
         balanced_accuracy, right = {}, {}
-        for name, one in sets.items():
-            scored = cross_validate(replace(one, labels=permuted), dealt, head)
+        for name, feature_set in sets.items():
+            scored = cross_validate(replace(feature_set, labels=permuted), folds_of_labels, head)
             right[name] = averager.right(scored.log_probabilities, scored.classes, permuted)
             balanced_accuracy[name] = averager.balanced_accuracy(right[name], permuted)
         return balanced_accuracy, right
@@ -156,10 +172,10 @@ def permutation_test(
     null: dict[str, list[float]] = {name: [] for name in sets}
     for done, permuted in enumerate(shuffles, 1):
         try:
-            found, _ = statistic(permuted)
-        except FoldError:  # it cannot be tested: on the safe side, it counts as good
-            found = dict.fromkeys(sets, np.inf)
-        for name, value in found.items():
+            accuracy_of, _ = statistic(permuted)
+        except FoldError:  # a permutation that cannot be tested counts as good: the safe side
+            accuracy_of = dict.fromkeys(sets, np.inf)
+        for name, value in accuracy_of.items():
             null[name].append(value)
         if progress:
             progress(done, total)
@@ -180,13 +196,13 @@ def permutation_test(
 def detectable(
     n_groups_per_class: Sequence[int], *, level: float = 0.05, power: float = 0.8
 ) -> dict[str, Any]:
-    """What balanced accuracy would have been seen: the power note.
+    """Find the smallest balanced accuracy that these encounters could show: the power note.
 
     Each class has independent groups (encounters), each named rightly with the same probability.
-    Under guessing that is 1 / number of classes. The distribution of balanced accuracy, a mean of
-    binomial shares, is computed exactly (to five decimals); the critical value is the smallest
-    that guessing reaches with at most ``level``, and the answer the smallest probability that
-    reaches the critical value with ``power``.
+    Under guessing this probability is 1 / number of classes. The distribution of balanced accuracy,
+    a mean of binomial shares, is computed exactly (to five decimals). The critical value is the
+    smallest value that guessing reaches with a probability of at most ``level``. The answer is the
+    smallest probability that reaches the critical value with ``power``.
 
     Parameters
     ----------
@@ -196,12 +212,17 @@ def detectable(
     Returns
     -------
     dict
-        ``detectable`` (smallest true balanced accuracy, None if nothing would do),
+        ``detectable`` (smallest true balanced accuracy, None if even 1.0 is not significant),
         ``critical`` (smallest significant observed one, or None), ``level``, ``power``, ``method``.
+
+    Examples
+    --------
+    >>> detectable([10, 10])["critical"]
+    0.75
     """
     counts = [int(n) for n in n_groups_per_class]
     chance = 1 / len(counts)
-    found: dict[str, Any] = {
+    note: dict[str, Any] = {
         "detectable": None,
         "critical": None,
         "level": level,
@@ -212,9 +233,9 @@ def detectable(
     tail = np.cumsum(shares[::-1])[::-1]
     significant = np.flatnonzero(tail <= level)
     if not len(significant):
-        return found
+        return note
     critical = values[significant[0]]
-    found["critical"] = float(critical)
+    note["critical"] = float(critical)
 
     def reaches(probability: float) -> float:
         values, shares = _mean_of_shares(counts, probability)
@@ -224,8 +245,8 @@ def detectable(
     while high - low > 1e-4:
         middle = (low + high) / 2
         low, high = (low, middle) if reaches(middle) >= power else (middle, high)
-    found["detectable"] = round(high, 3)
-    return found
+    note["detectable"] = round(high, 3)
+    return note
 
 
 def learning_curve(
@@ -240,10 +261,10 @@ def learning_curve(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """Balanced accuracy by encounter when fewer encounters per class are learned from.
+    """Measure balanced accuracy by encounter when training uses fewer encounters per class.
 
-    All encounters are tested, as in the evaluation; from each training side only so many units per
-    population (what the split keeps whole, usually encounters) are drawn at random.
+    All encounters are tested, as in the evaluation. From each training side a fixed number of units
+    per population is drawn at random. A unit is what the split keeps whole, usually the encounter.
 
     Parameters
     ----------
@@ -290,10 +311,12 @@ def learning_curve(
             def fewer(train: NDArray[np.int64], size: int = size, rng: Any = rng) -> Any:
                 kept = [train[labels[train] == OTHER]]
                 for label in populations:
-                    mine = labels[train] == label
-                    members = sorted(set(units[train][mine]))
+                    of_label = labels[train] == label
+                    members = sorted(set(units[train][of_label]))
                     chosen = rng.permutation(len(members))[:size]
-                    kept.append(train[mine & np.isin(units[train], [members[i] for i in chosen])])
+                    kept.append(
+                        train[of_label & np.isin(units[train], [members[i] for i in chosen])]
+                    )
                 return np.sort(np.concatenate(kept))
 
             scored = cross_validate(data, folds, head, choose=fewer)
@@ -306,16 +329,22 @@ def learning_curve(
 
 
 def mixed_encounters(clips: pd.DataFrame, most: int = 5) -> list[str]:
-    """Say which encounters hold several populations, so that their labels cannot be permuted.
+    """Name the encounters of several populations: their labels cannot be permuted.
 
     Parameters
     ----------
     clips : DataFrame, the table ``clips``; labelled clips only
-    most : int, encounters that are named
+    most : int, the greatest number of encounters to name
 
     Returns
     -------
-    list of str, one notice or none
+    list of str, empty or of one notice
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"encounter": ["e1", "e1", "e2"], "label": ["A", "B", "A"]})
+    >>> mixed_encounters(clips)[0].split(".")[0]
+    '1 of 2 encounters hold clips of several classes: e1 (1 A, 1 B)'
     """
     counts = clips[clips["label"] != OTHER].groupby(["encounter", "label"]).size().unstack()
     mixed = counts[counts.notna().sum(axis=1) > 1]
@@ -359,27 +388,31 @@ def _blocks(
     encounters: NDArray[np.object_],
     within: NDArray[np.object_] | None,
 ) -> list[_Block]:
-    """Who may exchange labels with whom."""
+    """Groups of carriers that may exchange their labels."""
     clips = pd.DataFrame({"label": labels, "unit": units, "encounter": encounters})
     clips["stratum"] = "" if within is None else [str(value) for value in within]
-    found: dict[tuple[str, ...], tuple[list[NDArray[np.int64]], list[str]]] = {}
-    for unit, mine in clips.groupby("unit", sort=True):
-        mine = mine[mine["label"] != OTHER]
-        whole = mine["label"].nunique() == 1
-        carriers = [mine] if whole else [one for _, one in mine.groupby("encounter", sort=True)]
+    blocks: dict[tuple[str, ...], tuple[list[NDArray[np.int64]], list[str]]] = {}
+    for unit, unit_clips in clips.groupby("unit", sort=True):
+        unit_clips = unit_clips[unit_clips["label"] != OTHER]
+        whole = unit_clips["label"].nunique() == 1
+        carriers = (
+            [unit_clips]
+            if whole
+            else [of_encounter for _, of_encounter in unit_clips.groupby("encounter", sort=True)]
+        )
         for carrier in carriers:
             if carrier["label"].nunique() != 1:
                 continue
             strata = sorted(set(carrier["stratum"]))
             key = ("all", *strata) if whole else (f"in {unit}", *strata)
-            rows, names = found.setdefault(key, ([], []))
+            rows, names = blocks.setdefault(key, ([], []))
             rows.append(carrier.index.to_numpy())
             names.append(carrier["label"].iloc[0])
-    return [_Block(*block) for block in found.values()]
+    return [_Block(*block) for block in blocks.values()]
 
 
 def _n_alike(blocks: Sequence[_Block], labels: NDArray[np.object_]) -> int:
-    """Ways to exchange class names that leave every block's counts, and what stays, as they are."""
+    """Number of exchanges of class names that change neither a block's counts nor the fixed labels."""
     moved = np.zeros(len(labels), dtype=bool)
     for block in blocks:
         moved[np.concatenate(block.rows)] = True

@@ -1,9 +1,9 @@
 """Stored scores to numbers with intervals.
 
-Convention: scores are log-probabilities out of fold; every metric is computed on the pooled scores
-of a repeat, never averaged over folds; repeats are averaged. The unit (clip, recording, encounter)
-and the split are part of every result. The independent thing is the group (the encounter, or what
-the split keeps whole if that is coarser): intervals come from groups, however many clips there are.
+Convention: scores are out-of-fold log-probabilities. Every metric is computed on the pooled scores of
+a repeat, never averaged over folds; repeats are averaged. The unit (clip, recording, encounter) and
+the split are part of every result. The independent group is the encounter, or what the split keeps
+whole if that is coarser. Intervals come from the number of groups, not from the number of clips.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,17 @@ from pseudorca.recordings.folds import OTHER
 
 @dataclass(frozen=True)
 class UnitTruth:
-    """Units, what they are, and what was said of them in each repeat.
+    """Units with their true labels and their scores in each repeat.
 
     ``labels``, ``groups`` [shape=(n_units,)]; ``log_probabilities``
     [shape=(n_repeats, n_units, n_classes)].
+
+    Examples
+    --------
+    >>> names = np.array(["e1", "e2"], dtype=object)
+    >>> truth = UnitTruth(np.array(["A", "B"], dtype=object), names, np.log([[[0.9, 0.1], [0.6, 0.4]]]))
+    >>> truth.log_probabilities.shape
+    (1, 2, 2)
     """
 
     labels: NDArray[np.object_]
@@ -52,7 +59,7 @@ def measure(
     classes : list of str
     unit : ``clip``, ``recording`` or ``encounter``
     split : str, the split's name
-    groups : ndarray [shape=(n_clips,)], what is independent
+    groups : ndarray [shape=(n_clips,)], the independent group
 
     Returns
     -------
@@ -61,19 +68,34 @@ def measure(
         interval_method, majority_baseline`` (1 / number of tested classes: what always naming one
         class scores in balanced accuracy), ``classes_tested, accuracy, majority_accuracy,
         precision, recall, f1, auc, average_precision`` (means over classes), ``log_loss, confusion``
-        (rows: truth; columns: said; means over repeats), ``classes`` and ``per_class``. The class
+        (rows: truth; columns: named; means over repeats), ``classes`` and ``per_class``. The class
         of other sounds stands in ``confusion`` and ``per_class`` only.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({
+    ...     "recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"], "label": ["A", "B"],
+    ...     "encounter": ["e1", "e2"], "start_s": 0.0, "end_s": 2.0,
+    ... })
+    >>> recordings = pd.DataFrame({"recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"]})
+    >>> scores = np.log([[[0.9, 0.1], [0.6, 0.4]]])
+    >>> groups = clips["encounter"].to_numpy(dtype=object)
+    >>> result = measure(
+    ...     clips, recordings, scores, ["A", "B"], unit="encounter", split="encounter", groups=groups
+    ... )
+    >>> result["balanced_accuracy"], result["confusion"]
+    (0.5, [[1.0, 0.0], [1.0, 0.0]])
     """
     truth = unit_truth(clips, recordings, log_probabilities, unit=unit, groups=groups)
     n_classes = len(classes)
     column = {label: k for k, label in enumerate(classes)}
     actual = np.array([column[label] for label in truth.labels])
-    said = truth.log_probabilities.argmax(axis=2)
+    named = truth.log_probabilities.argmax(axis=2)
     confusion = np.zeros((n_classes, n_classes))
-    for answers in said:
+    for answers in named:
         np.add.at(confusion, (actual, answers), 1.0)
-    confusion /= len(said)
-    right = (said == actual).mean(axis=0)
+    confusion /= len(named)
+    right = (named == actual).mean(axis=0)
 
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = np.diag(confusion) / confusion.sum(axis=1)
@@ -86,15 +108,7 @@ def measure(
     )
     probabilities = np.exp(log_probabilities)
     is_class = np.eye(n_classes, dtype=bool)[actual[among]]
-    auc = np.full(n_classes, np.nan)
-    average_precision = np.full(n_classes, np.nan)
-    for place, k in enumerate(columns):
-        if 0 < is_class[:, k].sum() < len(is_class):
-            scores = [p[:, place] for p in probabilities]
-            auc[k] = np.mean([roc_auc_score(is_class[:, k], s) for s in scores])
-            average_precision[k] = np.mean(
-                [average_precision_score(is_class[:, k], s) for s in scores]
-            )
+    auc, average_precision = _ranking(probabilities, is_class, columns)
     tested = np.isfinite(recall) & is_population
     of_population = tested[actual]
     low, high, method = interval(
@@ -127,13 +141,15 @@ def measure(
         "unit": unit,
         "n_units": int(of_population.sum()),
         "n_groups": len(set(truth.groups[of_population])),
-        "n_repeats": len(said),
+        "n_repeats": len(named),
         "balanced_accuracy": float(recall[tested].mean()),
         "ci_low": low,
         "ci_high": high,
         "interval_method": method,
         "majority_baseline": 1 / int(tested.sum()),
-        "classes_tested": [label for label, one in zip(classes, tested, strict=True) if one],
+        "classes_tested": [
+            label for label, is_tested in zip(classes, tested, strict=True) if is_tested
+        ],
         "accuracy": float(right[of_population].mean()),
         "majority_accuracy": float(n_units[tested].max() / of_population.sum()),
         "precision": _mean(precision[tested]),
@@ -148,6 +164,22 @@ def measure(
     }
 
 
+def _ranking(
+    probabilities: NDArray[np.float64], is_class: NDArray[np.bool_], columns: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Area under the ROC curve and average precision per class; NaN where not defined."""
+    auc = np.full(is_class.shape[1], np.nan)
+    average_precision = np.full(is_class.shape[1], np.nan)
+    for place, k in enumerate(columns):
+        if 0 < is_class[:, k].sum() < len(is_class):
+            scores = [of_repeat[:, place] for of_repeat in probabilities]
+            auc[k] = np.mean([roc_auc_score(is_class[:, k], score) for score in scores])
+            average_precision[k] = np.mean(
+                [average_precision_score(is_class[:, k], score) for score in scores]
+            )
+    return auc, average_precision
+
+
 def unit_truth(
     clips: pd.DataFrame,
     recordings: pd.DataFrame,
@@ -156,9 +188,33 @@ def unit_truth(
     unit: str,
     groups: NDArray[np.object_],
 ) -> UnitTruth:
-    """Aggregate out-of-fold scores to units; arguments as in :func:`evaluate`."""
+    """Aggregate out-of-fold scores to units.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    log_probabilities : ndarray [shape=(n_repeats, n_clips, n_classes)], NaN where never tested
+    unit : ``clip``, ``recording`` or ``encounter``
+    groups : ndarray [shape=(n_clips,)], the independent group
+
+    Returns
+    -------
+    UnitTruth, of the units that every repeat tested
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({
+    ...     "recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"], "label": ["A", "B"],
+    ...     "encounter": ["e1", "e2"], "start_s": 0.0, "end_s": 2.0,
+    ... })
+    >>> recordings = pd.DataFrame({"recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"]})
+    >>> scores = np.log([[[0.9, 0.1], [0.6, 0.4]]])
+    >>> groups = clips["encounter"].to_numpy(dtype=object)
+    >>> unit_truth(clips, recordings, scores, unit="encounter", groups=groups).labels.tolist()
+    ['A', 'B']
+    """
     by_repeat = [aggregate(clips, recordings, scores, unit) for scores in log_probabilities]
-    # A recording left out of one repeat (never tested) is left out of all.
+    # A unit that one repeat does not test is left out of every repeat.
     shared = set.intersection(*(set(_unit_keys(units.table)) for units in by_repeat))
     group_of = dict(zip(clips["recording_id"], groups, strict=True))
     group_of_encounter = dict(zip(clips["encounter"], groups, strict=True))

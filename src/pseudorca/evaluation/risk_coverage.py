@@ -1,10 +1,10 @@
-"""When to say nothing: what is decided, and how much of it is wrong, at each threshold.
+"""When to abstain: the share of units decided, and the share of wrong names, at each threshold.
 
-In: how probable the named class was claimed to be, whether it was right, and the encounter. Out: the
+In: the claimed probability of the named class, whether the name was right, and the encounter. Out: the
 risk-coverage curve, and the threshold for a wanted error rate with the bound that can be claimed.
-Encounters are counted, not clips; everything holds for the mix of encounters it was measured on. To
-say ``none of the classes`` is not to name: it is never right or wrong here, and only the encounters of
-populations can be covered; other sounds that are named as a population are wrong.
+Encounters are counted, not clips. The results hold for the measured mix of encounters. An answer
+``none of the classes`` names nothing: the answer is neither right nor wrong here. Only encounters of
+populations can be covered. Other sounds that are named as a population are wrong.
 """
 
 from collections.abc import Mapping
@@ -20,17 +20,22 @@ from pseudorca.learning.held_out import CalibratedUnits
 from pseudorca.recordings.folds import OTHER
 
 COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)
-"""Shares of the units that a threshold may leave decided: few, since each look costs confidence."""
+"""Shares of the units that a threshold may leave decided: few, since each trial costs confidence."""
 
 _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold on the probability of the named class, and what can be claimed for it.
+    """A threshold on the probability of the named class, with the error that can be claimed.
 
-    ``max_error`` is the upper 95 % bound on the share of decided encounters that are wrong, valid
-    for the choice among all thresholds tried; ``error`` is what was seen.
+    ``max_error`` is the upper 95 % bound on the share of decided encounters that are wrong. The
+    bound is valid after a choice among all thresholds tried. ``error`` is the observed share.
+
+    Examples
+    --------
+    >>> Threshold(probability=0.8, coverage=0.6, error=0.0, max_error=0.12, n_encounters=24).coverage
+    0.6
     """
 
     probability: float
@@ -41,11 +46,28 @@ class Threshold:
 
 
 def outcomes(units: CalibratedUnits, prior: NDArray[np.float64] | None = None) -> pd.DataFrame:
-    """Say for each unit and repeat what would be named, how probable it was claimed, and if right.
+    """Name each unit in each repeat, with the claimed probability and whether the name is right.
+
+    Parameters
+    ----------
+    units : CalibratedUnits
+    prior : ndarray [shape=(n_classes,)] or None, how frequent the classes are; None: equally
 
     Returns
     -------
     DataFrame ``unit_id, label, encounter, repeat, fold, n_moments, named, probability, right``
+
+    Examples
+    --------
+    >>> from pseudorca.learning.calibration import Calibrator
+    >>> table = pd.DataFrame({
+    ...     "unit_id": ["e1", "e2"], "label": ["A", "B"], "encounter": ["e1", "e2"], "n_moments": 1,
+    ...     "repeat": 0, "fold": [0, 1],
+    ... })
+    >>> scores = np.log([[0.9, 0.1], [0.6, 0.4]])
+    >>> outcome = outcomes(CalibratedUnits(table, scores, ["A", "B"], Calibrator(["A", "B"])))
+    >>> outcome["right"].tolist()
+    [True, False]
     """
     scores = units.log_probabilities if prior is None else units.log_probabilities + np.log(prior)
     best = scores.argmax(axis=1)
@@ -67,7 +89,16 @@ def risk_coverage(outcome: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame ``probability`` (lowest one decided), ``coverage``, ``error``
+    DataFrame ``probability`` (the lowest that is decided), ``coverage``, ``error``
+
+    Examples
+    --------
+    >>> outcome = pd.DataFrame({
+    ...     "encounter": ["e1", "e2"], "label": ["A", "B"], "named": ["A", "A"],
+    ...     "probability": [0.9, 0.6], "right": [True, False], "repeat": 0, "fold": [0, 1],
+    ... })
+    >>> risk_coverage(outcome).to_numpy().tolist()
+    [[0.9, 0.5, 0.0], [0.6, 1.0, 0.5]]
     """
     weights = _weights(outcome)
     total = weights[(outcome["label"] != OTHER).to_numpy()].sum()
@@ -100,14 +131,24 @@ def thresholds(outcome: pd.DataFrame) -> list[Threshold]:
     Returns
     -------
     list of Threshold, from deciding all to deciding few
-        Bounds are exact (Clopper-Pearson), each decided encounter one trial however many clips or
-        repeats it has, at 1 - 0.05 / 5 (Bonferroni), so that the best may be picked.
+        Bounds are exact (Clopper-Pearson). A decided encounter is one trial, whatever its number of
+        clips and repeats. The confidence is 1 - 0.05 / 5 (Bonferroni), so that the best threshold
+        may be picked.
+
+    Examples
+    --------
+    >>> outcome = pd.DataFrame({
+    ...     "encounter": ["e1", "e2"], "label": ["A", "B"], "named": ["A", "A"],
+    ...     "probability": [0.9, 0.6], "right": [True, False], "repeat": 0, "fold": [0, 1],
+    ... })
+    >>> [threshold.coverage for threshold in thresholds(outcome)]
+    [1.0, 1.0, 1.0, 0.5, 0.5]
     """
     curve = risk_coverage(outcome)
     if curve.empty:  # nothing is ever named
         return [Threshold(0.0, 0.0, 0.0, 1.0, 0)]
     alpha = (1 - _CONFIDENCE) / len(COVERAGES)
-    found = []
+    bounded = []
     for coverage in COVERAGES:
         reached = curve[curve["coverage"] >= coverage - 1e-9]
         row = reached.iloc[0] if len(reached) else curve.iloc[-1]
@@ -118,7 +159,7 @@ def thresholds(outcome: pd.DataFrame) -> list[Threshold]:
         share = decided.groupby("encounter").size() / outcome.groupby("encounter").size()
         n = float(share.sum())
         wrong = float(row["error"]) * n
-        found.append(
+        bounded.append(
             Threshold(
                 float(row["probability"]) if coverage < 1 else 0.0,
                 float(row["coverage"]),
@@ -127,17 +168,33 @@ def thresholds(outcome: pd.DataFrame) -> list[Threshold]:
                 round(n),
             )
         )
-    return found
+    return bounded
 
 
 def threshold_for(max_error: float, candidates: list[Threshold]) -> Threshold | None:
-    """The threshold that decides most among those whose error is bounded by ``max_error``, if any."""
-    good = [one for one in candidates if one.max_error <= max_error]
-    return max(good, key=lambda one: one.coverage, default=None)
+    """Pick the threshold of the greatest coverage whose error is bounded by ``max_error``.
+
+    Parameters
+    ----------
+    max_error : float, 0 to 1
+    candidates : list of Threshold
+
+    Returns
+    -------
+    Threshold, or None if no candidate has such a bound
+
+    Examples
+    --------
+    >>> candidates = [Threshold(0.0, 1.0, 0.2, 0.4, 30), Threshold(0.8, 0.6, 0.0, 0.1, 18)]
+    >>> threshold_for(0.15, candidates).coverage
+    0.6
+    """
+    allowed = [threshold for threshold in candidates if threshold.max_error <= max_error]
+    return max(allowed, key=lambda threshold: threshold.coverage, default=None)
 
 
 def abstention(outcome: pd.DataFrame, max_error: float) -> dict[str, Any]:
-    """What choosing a threshold for a wanted error rate does to encounters it was not chosen on.
+    """Measure a threshold for a wanted error rate on encounters that did not choose the threshold.
 
     Parameters
     ----------
@@ -148,9 +205,18 @@ def abstention(outcome: pd.DataFrame, max_error: float) -> dict[str, Any]:
     -------
     dict
         ``max_error``, ``chosen`` (a :class:`Threshold` as a dict, or None), ``smallest_max_error``
-        (the smallest that can be claimed with these encounters), ``curve`` (rows of
-        :func:`risk_coverage`, thinned), and ``held_out``: coverage and error where each fold's
-        threshold was chosen on the other folds (None where no fold had one).
+        (the smallest bound that these encounters allow), ``candidates``, ``curve`` (rows of
+        :func:`risk_coverage`, thinned), and ``held_out``: coverage and error when each fold's
+        threshold is chosen on the other folds (None if no fold had a threshold).
+
+    Examples
+    --------
+    >>> outcome = pd.DataFrame({
+    ...     "encounter": ["e1", "e2"], "label": ["A", "B"], "named": ["A", "A"],
+    ...     "probability": [0.9, 0.6], "right": [True, False], "repeat": 0, "fold": [0, 1],
+    ... })
+    >>> abstention(outcome, 0.1)["chosen"] is None
+    True
     """
     candidates = thresholds(outcome)
     chosen = threshold_for(max_error, candidates)
@@ -159,8 +225,8 @@ def abstention(outcome: pd.DataFrame, max_error: float) -> dict[str, Any]:
     return {
         "max_error": max_error,
         "chosen": asdict(chosen) if chosen else None,
-        "smallest_max_error": min(one.max_error for one in candidates),
-        "candidates": [asdict(one) for one in candidates],
+        "smallest_max_error": min(threshold.max_error for threshold in candidates),
+        "candidates": [asdict(threshold) for threshold in candidates],
         "curve": curve.iloc[thin].to_dict("records"),
         "held_out": _held_out(outcome, max_error),
     }
@@ -210,6 +276,11 @@ def surest_first(claimed: ArrayLike, amounts: Mapping[str, ArrayLike]) -> pd.Dat
     DataFrame
         A row per distinct value of ``claimed``, the greatest first: ``threshold``, and for each name
         the sum over all units that are decided.
+
+    Examples
+    --------
+    >>> surest_first([0.6, 0.9], {"n": [1, 1]}).to_numpy().tolist()
+    [[0.9, 1.0], [0.6, 2.0]]
     """
     values = np.asarray(claimed, dtype=np.float64)
     order = np.argsort(-values, kind="stable")

@@ -1,11 +1,11 @@
-"""Scores to probabilities that mean what they say, at a named prior.
+"""Scores to calibrated probabilities at a named prior.
 
-In: log-probabilities of units (mean over their moments), how many moments each has, and what they
-are; all out of fold, so that the calibrator sees what the classifier says of encounters it never
-heard. Out: a :class:`Calibrator` per kind of unit, a handful of numbers kept in the classifier.
+In: log-probabilities of units (mean over the moments), the number of moments, and the labels. All
+scores are out of fold: the classifier never trained on the encounters that it scores. Out: a
+:class:`Calibrator` per kind of unit, a few numbers that the classifier keeps.
 
-The moments of an encounter are not independent. If they were, their log-probabilities would add up;
-if they all said the same, their mean would do. Between the two stands the design effect:
+The moments of an encounter are not independent. The log-probabilities of independent moments would add
+up; identical moments are worth their mean. The design effect stands between the two:
 ``n / (1 + (n - 1) * dependence)`` moments' worth of evidence, with the dependence fitted beside the
 temperature.
 """
@@ -26,37 +26,44 @@ from pseudorca.learning.heads.base import Head
 from pseudorca.recordings.folds import OTHER
 
 MIN_ENCOUNTERS_ISOTONIC = 50
-"""Encounters per class from which isotonic regression is used; below it follows single encounters."""
+"""Encounters per class from which isotonic regression is used; with fewer it fits single encounters."""
 
 Kind = Literal["temperature", "isotonic"]
 
 _DEPENDENCES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 _LOG_TEMPERATURES = (np.log(0.05), np.log(100.0))
-_ROUNDED = 0.01 + 1e-9  # by which shares that were rounded may miss a sum of 1
-_SMALLEST = 1e-6  # what isotonic regression calls impossible, on a few encounters
+_ROUNDED = 0.01 + 1e-9  # how far rounded shares may miss a sum of 1
+_SMALLEST = 1e-6  # isotonic regression on few encounters may give 0
 
 
 @dataclass(frozen=True)
 class Calibrator:
     """Turns the mean log-probabilities of units into probabilities at any prior.
 
-    ``log_softmax(evidence / temperature + log prior)``, where the evidence is what the head said
-    less the prior it presupposes, times the worth of the unit's moments; then, with enough
-    encounters, isotonic regression of each class against the rest. Before the prior, the result is
-    mixed with a uniform one as if one encounter more, of any class, had been seen: n encounters
+    ``log_softmax(evidence / temperature + log prior)``. The evidence is the head's score, less the
+    prior that the score presupposes, times the worth of the unit's moments. With enough encounters,
+    isotonic regression of each class against the rest follows. Before the prior, the result is mixed
+    with a uniform distribution, as if one more encounter of unknown class had been seen: n encounters
     cannot show that something is rarer than about one in n (Laplace's rule of succession).
+
+    Examples
+    --------
+    >>> calibrator = Calibrator(["A", "B"], temperature=2.0)
+    >>> scores = np.log([[0.8, 0.2]])
+    >>> np.exp(calibrator.log_probabilities(scores, np.array([1]))).round(3).tolist()
+    [[0.667, 0.333]]
     """
 
     classes: list[str]
     temperature: float = 1.0
     dependence: float = 1.0
-    """0: moments are independent; 1: all moments of a unit say the same."""
+    """0: moments are independent; 1: all moments of a unit are identical."""
     presupposed: list[float] = field(default_factory=list)
     """The prior that the head's scores carry [shape=(n_classes,)]; empty: uniform."""
     isotonic: list[tuple[list[float], list[float]]] = field(default_factory=list)
-    """Per class: probability before, probability after; empty where temperature is all."""
+    """Per class: probability before, probability after; empty if only the temperature is fitted."""
     n_encounters: int = 0
-    """Encounters it was fitted on."""
+    """Encounters that the calibrator was fitted on."""
 
     @property
     def kind(self) -> Kind:
@@ -81,18 +88,18 @@ class Calibrator:
         ndarray [shape=(n_units, n_classes)], natural logarithms, normalised
         """
         evidence = self._evidence(scores, n_moments)
-        found = scipy.special.log_softmax(evidence / self.temperature, axis=1)
+        calibrated = scipy.special.log_softmax(evidence / self.temperature, axis=1)
         if self.isotonic:
-            found = np.exp(found)
+            calibrated = np.exp(calibrated)
             for k, (before, after) in enumerate(self.isotonic):
-                found[:, k] = np.interp(found[:, k], before, after)
-            found = np.log(np.maximum(found, _SMALLEST))
+                calibrated[:, k] = np.interp(calibrated[:, k], before, after)
+            calibrated = np.log(np.maximum(calibrated, _SMALLEST))
         if n := self.n_encounters:
-            found = scipy.special.log_softmax(found, axis=1)
-            found = np.log((n * np.exp(found) + 1 / len(self.classes)) / (n + 1))
+            calibrated = scipy.special.log_softmax(calibrated, axis=1)
+            calibrated = np.log((n * np.exp(calibrated) + 1 / len(self.classes)) / (n + 1))
         if prior is not None:
-            found = found + np.log(prior)
-        return np.asarray(scipy.special.log_softmax(found, axis=1))
+            calibrated = calibrated + np.log(prior)
+        return np.asarray(scipy.special.log_softmax(calibrated, axis=1))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values, for :meth:`from_dict`."""
@@ -128,27 +135,35 @@ def fit_calibrator(
     n_moments : ndarray [shape=(n_units,)]
     labels, encounters : ndarray [shape=(n_units,)]
     classes : list of str, the columns of ``scores``
-    presupposed : ndarray [shape=(n_classes,)], the prior the scores carry; None: uniform
+    presupposed : ndarray [shape=(n_classes,)], the prior that the scores carry; None: uniform
 
     Returns
     -------
     Calibrator
-        Temperature and dependence minimise the log loss against targets drawn in by one encounter
-        of unknown class (after [1]_), so that a few encounters told apart without error do not
-        promise certainty.
-        Isotonic from 50 encounters in every class.
+        Temperature and dependence minimise the log loss. The targets are smoothed by one encounter
+        of unknown class (after [1]_), so that few encounters without an error do not give certainty.
+        Isotonic regression is used from 50 encounters in every class.
 
     References
     ----------
     .. [1] Platt 1999, "Probabilistic outputs for support vector machines".
     .. [2] Guo et al. 2017, "On calibration of modern neural networks", ICML.
     .. [3] Kish 1965, "Survey sampling": the design effect.
+
+    Examples
+    --------
+    >>> labels = np.array(["A", "A", "B", "B"], dtype=object)
+    >>> encounters = np.array(["e1", "e2", "e3", "e4"], dtype=object)
+    >>> scores = np.log([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
+    >>> n_moments = np.ones(4, dtype=np.int64)
+    >>> fit_calibrator(scores, n_moments, labels, encounters, ["A", "B"]).kind
+    'temperature'
     """
     classes = list(classes)
     column = {label: k for k, label in enumerate(classes)}
     actual = np.array([column[label] for label in labels])
     weights, n_encounters = encounter_weights(labels, encounters)
-    # As if one encounter more, of unknown class, had been heard.
+    # As if one more encounter, of unknown class, had been recorded.
     n = sum(n_encounters.values())
     targets = (n * np.eye(len(classes))[actual] + 1 / len(classes)) / (n + 1)
     carried = [] if presupposed is None else [float(value) for value in presupposed]
@@ -157,26 +172,26 @@ def fit_calibrator(
         evidence = Calibrator(classes, 1.0, dependence, carried)._evidence(scores, n_moments)
 
         def loss(log_temperature: float) -> float:
-            found = scipy.special.log_softmax(evidence / np.exp(log_temperature), axis=1)
-            return float(-weights @ (targets * found).sum(axis=1))
+            claimed = scipy.special.log_softmax(evidence / np.exp(log_temperature), axis=1)
+            return float(-weights @ (targets * claimed).sum(axis=1))
 
         best = scipy.optimize.minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
         return float(best.fun), float(np.exp(best.x))
 
     tried = {dependence: fitted(dependence) for dependence in _DEPENDENCES}
-    # Where the moments decide nothing (all units have one), take them as saying the same.
+    # Where the dependence has no effect (all units have one moment), take moments as identical.
     dependence = min(reversed(_DEPENDENCES), key=lambda value: round(tried[value][0], 9))
-    made = Calibrator(classes, tried[dependence][1], dependence, carried, n_encounters=n)
+    by_temperature = Calibrator(classes, tried[dependence][1], dependence, carried, n_encounters=n)
     if min(n_encounters.get(label, 0) for label in classes) < MIN_ENCOUNTERS_ISOTONIC:
-        return made
-    before = np.exp(made.log_probabilities(scores, n_moments))
+        return by_temperature
+    before = np.exp(by_temperature.log_probabilities(scores, n_moments))
     curves = []
     for k in range(len(classes)):
         curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
         curve.fit(before[:, k], (actual == k).astype(float), sample_weight=weights)
         curves.append((curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()))
     return Calibrator(
-        classes, made.temperature, dependence, carried, curves, made.n_encounters
+        classes, by_temperature.temperature, dependence, carried, curves, by_temperature.n_encounters
     )  # fmt: skip
 
 
@@ -194,6 +209,14 @@ def carried_prior(
     Returns
     -------
     ndarray [shape=(n_classes,)] or None
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> labels = np.array(list("aaab"), dtype=object)
+    >>> data = TrainingSet(np.zeros((4, 2), np.float32), labels, labels, np.arange(4).astype(object))
+    >>> carried_prior(LogisticHead(balance="none"), data, ["a", "b"]).tolist()
+    [0.75, 0.25]
     """
     if head.balance != "none":
         return None
@@ -209,10 +232,21 @@ def encounter_weights(
 ) -> tuple[NDArray[np.float64], dict[str, int]]:
     """Weigh units so that classes weigh equally, and encounters equally within a class.
 
+    Parameters
+    ----------
+    labels, encounters : ndarray [shape=(n_units,)]
+
     Returns
     -------
     weights : ndarray [shape=(n_units,)], with sum 1
     n_encounters : dict from class to its number of encounters
+
+    Examples
+    --------
+    >>> labels = np.array(["A", "A", "B"], dtype=object)
+    >>> encounters = np.array(["e1", "e1", "e2"], dtype=object)
+    >>> encounter_weights(labels, encounters)[0].tolist()
+    [0.25, 0.25, 0.5]
     """
     pairs = list(zip(labels, encounters, strict=True))
     n_units: dict[tuple[str, str], int] = {}
@@ -227,9 +261,14 @@ def encounter_weights(
 
 @dataclass(frozen=True)
 class Prior:
-    """How frequent the classes are where a probability is to hold, by name.
+    """A named prior: how frequent the classes are where a probability holds.
 
     ``shares`` [shape=(n_classes,)] sums to 1.
+
+    Examples
+    --------
+    >>> Prior("uniform", np.array([0.5, 0.5])).shares.sum()
+    np.float64(1.0)
     """
 
     name: str
@@ -266,17 +305,17 @@ def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) ->
     if text == "train":
         counts = np.array([float(trained[label]) for label in classes])
         return Prior(text, counts / counts.sum())
-    given: dict[str, float] = {}
+    share_of: dict[str, float] = {}
     for part in text.split(","):
         name, equals, value = part.rpartition("=")
         label = name.strip()
-        if equals and label in given:
+        if equals and label in share_of:
             raise PseudorcaError(
                 f"prior {text!r}: {label} is given twice. Give each class once "
                 f"({', '.join(classes)})."
             )
         try:
-            given[label] = float(value)
+            share_of[label] = float(value)
         except ValueError:
             equals = ""
         if not equals:
@@ -284,28 +323,28 @@ def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) ->
                 f"prior {text!r}: expected uniform, train, or shares such as "
                 f"{','.join(f'{label}={1 / len(classes):.2g}' for label in classes)}."
             )
-    without_other = OTHER in classes and set(given) == set(classes) - {OTHER}
-    if set(given) != set(classes) and not without_other:
-        missing = ", ".join(sorted(set(classes) - set(given))) or "none"
-        unknown = ", ".join(sorted(set(given) - set(classes))) or "none"
+    without_other = OTHER in classes and set(share_of) == set(classes) - {OTHER}
+    if set(share_of) != set(classes) and not without_other:
+        missing = ", ".join(sorted(set(classes) - set(share_of))) or "none"
+        unknown = ", ".join(sorted(set(share_of) - set(classes))) or "none"
         raise PseudorcaError(
             f"prior {text!r}: give each class once ({', '.join(classes)}). Missing: {missing}; "
             f"unknown: {unknown}."
         )
-    wrong = {label: share for label, share in given.items() if not 0 < share < np.inf}
+    wrong = {label: share for label, share in share_of.items() if not 0 < share < np.inf}
     if wrong:
         shown = ", ".join(f"{label}={share:g}" for label, share in wrong.items())
         raise PseudorcaError(f"prior {text!r}: got {shown}, expected shares of more than 0.")
-    total = sum(given.values())
+    total = sum(share_of.values())
     if abs(total - 1) > _ROUNDED:
-        scaled = ",".join(f"{label}={share / total:.3g}" for label, share in given.items())
+        scaled = ",".join(f"{label}={share / total:.3g}" for label, share in share_of.items())
         raise PseudorcaError(
             f"prior {text!r}: the shares add up to {total:.4g}, expected 1. If these are counts or "
             f"odds, give {scaled}."
         )
-    given = {label: share / total for label, share in given.items()}
+    share_of = {label: share / total for label, share in share_of.items()}
     if without_other:  # nobody knows how much noise there is
-        given = {label: share * (1 - 1 / len(classes)) for label, share in given.items()}
-        given[OTHER] = 1 / len(classes)
-    shares = np.array([given[label] for label in classes])
+        share_of = {label: share * (1 - 1 / len(classes)) for label, share in share_of.items()}
+        share_of[OTHER] = 1 / len(classes)
+    shares = np.array([share_of[label] for label in classes])
     return Prior(",".join(f"{c}={s:.3g}" for c, s in zip(classes, shares, strict=True)), shares)

@@ -1,7 +1,7 @@
 """The classifier: clip options, front end, backbone, head, calibration, as one thing on disk.
 
-Saved as JSON and safetensors, it holds everything needed to get the same number from the same clip,
-and nothing that runs code.
+The saved classifier is JSON and safetensors. The files hold everything that gives the same number for
+the same clip. The files hold no code.
 """
 
 import json
@@ -57,12 +57,12 @@ class Classifier:
     """By kind of unit: ``clip``, ``recording``, ``encounter``."""
     novelty: Novelty | None = None
     held_out: pd.DataFrame | None = None
-    """What the recipe said of its own training encounters while they were held out, calibrated by
-    others: a row per kind of unit, unit and repeat. Thresholds are chosen on it."""
+    """The calibrated out-of-fold scores of the training encounters: a row per kind of unit, unit and
+    repeat. Thresholds are chosen on this table."""
     preparation: Preparation = PLAIN
-    """What is made of embeddings before the head scores them."""
+    """How embeddings are changed before the head scores them."""
     views: ViewSet | None = None
-    """Altered copies over which a clip is averaged, where ``preparation`` says so."""
+    """Altered copies whose scores are averaged, if ``preparation`` has ``test_views``."""
 
     @property
     def classes(self) -> list[str]:
@@ -70,7 +70,7 @@ class Classifier:
 
     @property
     def classifier_id(self) -> str:
-        """Identifies everything that decides an answer; a change to any of it gives another id.
+        """Identifies everything that decides an answer; any change gives another id.
 
         That is embedder, clip options, preparation, head, calibration, novelty, the record of
         held-out encounters (thresholds), and which encounters and moments were trained on (the prior
@@ -95,7 +95,7 @@ class Classifier:
         return digest.hexdigest()[:20]
 
     def calibrator(self, unit: str) -> Calibrator:
-        """The calibrator of a kind of unit; one that changes nothing if training could fit none."""
+        """The calibrator of a kind of unit; an identity if training could not fit any."""
         return self.calibrators.get(unit) or Calibrator(self.classes)
 
     def log_probabilities(
@@ -119,25 +119,25 @@ class Classifier:
         ClassifierError
             If the classifier needs more than a waveform: other clips of its group, or its recording.
         """
-        made = self.preparation
-        if made.centre != "none" or made.test_views:
+        preparation = self.preparation
+        if preparation.centre != "none" or preparation.test_views:
             raise ClassifierError(
-                f"this classifier's embeddings are {made.name}, which takes the recordings that the "
-                "clips come from. Use pseudorca predict."
+                f"this classifier's embeddings are {preparation.name}, which needs the recordings of "
+                "the clips. Use pseudorca predict."
             )
         vectors = self.embedder.vectors(waveforms, sample_rate=sample_rate)
-        if made.reference != "none":
+        if preparation.reference != "none":
             behind = referring(self.embedder).vectors(waveforms, sample_rate=sample_rate)
-            vectors = referred(vectors, behind, made.reference)
+            vectors = referred(vectors, behind, preparation.reference)
         return self.head.log_probabilities(vectors)
 
     def save(self, folder: Path) -> None:
-        """Write the classifier, beside the one that is there, which then gives way to it.
+        """Write the classifier beside the old one, then replace the old one.
 
         Raises
         ------
         ClassifierError
-            If it cannot be written; what was there stays.
+            If the classifier cannot be written; the old classifier stays.
         """
         fresh = folder / _FRESH
         shutil.rmtree(fresh, ignore_errors=True)
@@ -147,10 +147,10 @@ class Classifier:
         except (OSError, SafetensorError, PseudorcaError) as error:
             shutil.rmtree(fresh, ignore_errors=True)
             raise ClassifierError(
-                f"the classifier cannot be written to {folder} ({error}); the one that was there is "
-                "kept. Make room, then run the same command again."
+                f"the classifier cannot be written to {folder} ({error}); the classifier that was "
+                "there is kept. Make room, then run the same command again."
             ) from error
-        (folder / _ABOUT).unlink(missing_ok=True)  # a half-moved one cannot be loaded
+        (folder / _ABOUT).unlink(missing_ok=True)  # a half-moved classifier cannot be loaded
         for name in _OPTIONAL:
             (folder / name).unlink(missing_ok=True)
         remove_embedders(folder)
@@ -165,7 +165,7 @@ class Classifier:
             save_file(self.novelty.arrays(), folder / _NOVELTY)
         if self.held_out is not None:
             self.held_out.to_parquet(folder / _HELD_OUT, index=False)
-        about = {
+        record = {
             "format": FORMAT,
             "classifier_id": self.classifier_id,
             "classes": self.classes,
@@ -173,12 +173,14 @@ class Classifier:
             "training": self.training,
             "head_kind": self.head.kind,
             "head": self.head.details,
-            "calibration": {unit: made.as_dict() for unit, made in self.calibrators.items()},
+            "calibration": {
+                unit: calibrator.as_dict() for unit, calibrator in self.calibrators.items()
+            },
             "preparation": self.preparation.settings(),
             "views": self.views and asdict(self.views),
             "files": _hashes_of_files(folder),
         }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=2, default=str) + "\n")
+        (folder / _ABOUT).write_text(json.dumps(record, indent=2, default=str) + "\n")
 
     @classmethod
     def load(
@@ -189,29 +191,29 @@ class Classifier:
         Raises
         ------
         ClassifierError
-            If there is none, it is of another format, or a file is missing, damaged or not the
-            one that was saved.
+            If the folder holds no classifier, the format is another, or a file is missing, damaged
+            or not the saved one.
         """
         folder = Path(folder)
-        about = _read_about(folder)
-        _check_files(folder, about)
+        record = _read_about(folder)
+        _check_files(folder, record)
         try:
             arrays = load_file(folder / _HEAD)
-            head = load_trained(about["head_kind"], about["classes"], arrays, about["head"])
+            head = load_trained(record["head_kind"], record["classes"], arrays, record["head"])
             embedder = load_embedders(folder, device=device, precision=precision)
             calibrators = {
-                unit: Calibrator.from_dict(values) for unit, values in about["calibration"].items()
+                unit: Calibrator.from_dict(values) for unit, values in record["calibration"].items()
             }
-            options = ClipOptions(**about["clips"])
-            preparation = Preparation(**about["preparation"])
-            views = about["views"] and ViewSet.from_dict(about["views"])
+            options = ClipOptions(**record["clips"])
+            preparation = Preparation(**record["preparation"])
+            views = record["views"] and ViewSet.from_dict(record["views"])
             novelty, held_out = None, None
-            if _NOVELTY in about["files"]:
+            if _NOVELTY in record["files"]:
                 novelty = Novelty.from_arrays(load_file(folder / _NOVELTY))
-            if _HELD_OUT in about["files"]:
+            if _HELD_OUT in record["files"]:
                 held_out = pd.read_parquet(folder / _HELD_OUT)
             loaded = cls(
-                embedder, options, head, about["training"], calibrators, novelty, held_out,
+                embedder, options, head, record["training"], calibrators, novelty, held_out,
                 preparation, views,
             )  # fmt: skip
             loaded_id = loaded.classifier_id
@@ -220,34 +222,34 @@ class Classifier:
         except (AttributeError, KeyError, TypeError, ValueError, OSError, SafetensorError,
                 PseudorcaError) as error:  # fmt: skip
             raise ClassifierError(f"the classifier in {folder} is damaged: {error}") from error
-        if loaded_id != about.get("classifier_id"):
+        if loaded_id != record.get("classifier_id"):
             raise ClassifierError(
-                f"the classifier in {folder} was saved as {about.get('classifier_id')} and reads as "
+                f"the classifier in {folder} was saved as {record.get('classifier_id')} and reads as "
                 f"{loaded_id}: {_ABOUT} was changed. Train again."
             )
         return loaded
 
 
 def _read_about(folder: Path) -> dict[str, Any]:
-    """Read ``classifier.json``, and refuse what is none or is of another format."""
+    """Read ``classifier.json``; refuse a missing or damaged file, and another format."""
     path = folder / _ABOUT
     if not path.exists():
         raise ClassifierError(f"there is no classifier in {folder} yet. Run: pseudorca train")
     try:
-        about = dict(json.loads(path.read_text()))
+        record = dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise ClassifierError(f"{path} cannot be read ({error}). Run: pseudorca train") from error
-    if about.get("format") != FORMAT:
+    if record.get("format") != FORMAT:
         raise ClassifierError(
-            f"{folder} holds a classifier of format {about.get('format')}, this version reads "
+            f"{folder} holds a classifier of format {record.get('format')}, this version reads "
             f"format {FORMAT}. Use the version that made it, or train again."
         )
-    return about
+    return record
 
 
-def _check_files(folder: Path, about: dict[str, Any]) -> None:
+def _check_files(folder: Path, record: dict[str, Any]) -> None:
     """ClassifierError if a file beside ``classifier.json`` is not the one that was saved with it."""
-    saved = about.get("files")
+    saved = record.get("files")
     if not isinstance(saved, dict) or _HEAD not in saved:
         raise ClassifierError(
             f"{folder / _ABOUT} does not list the files of the classifier: it was changed. Run: "
@@ -277,7 +279,7 @@ def _check_files(folder: Path, about: dict[str, Any]) -> None:
 
 
 def _hashes_of_files(folder: Path) -> dict[str, str]:
-    """By name below the folder, all that is saved beside ``classifier.json``."""
+    """Hash of each saved file beside ``classifier.json``, by name below the folder."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): _hash_of_file(path) for path in paths}
 
@@ -297,7 +299,7 @@ def _add_arrays(digest: Any, name: str, arrays: Mapping[str, NDArray[Any]]) -> N
 
 
 def _columns_as_arrays(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """Columns as numbers, the same before and after a table was written and read."""
+    """Columns as numbers that do not change when the table is written and read."""
     arrays: dict[str, NDArray[Any]] = {}
     for name, column in table.items():
         if is_numeric_dtype(column.dtype):

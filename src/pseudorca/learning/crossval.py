@@ -1,7 +1,7 @@
 """Out-of-fold scores: every clip scored by a head that never saw its group.
 
 In: a training set, verified folds and a head. Out: log-probabilities per repeat and clip. Choices
-(C, the epoch) are made inside the training side; the test side is looked at once.
+(C, the epoch) are made inside the training side; the test side is scored once.
 """
 
 import os
@@ -21,10 +21,15 @@ from pseudorca.recordings.folds import Folds
 
 @dataclass
 class OutOfFold:
-    """Scores by heads that did not see what they score.
+    """Scores of clips, each by a head that did not train on the clip's group.
 
     ``log_probabilities`` [shape=(n_repeats, n_clips, n_classes)], NaN where a clip is never tested.
-    ``details``: one dict per trained head, with ``repeat``, ``fold`` and what training chose.
+    ``details``: one dict per trained head, with ``repeat``, ``fold`` and the choices of the training.
+
+    Examples
+    --------
+    >>> OutOfFold(["A", "B"], np.log([[[0.9, 0.1]]])).log_probabilities.shape
+    (1, 1, 2)
     """
 
     classes: list[str]
@@ -48,7 +53,7 @@ def cross_validate(
     folds : Folds
     head : Head
     choose : callable or None
-        Takes the training rows of a fold and returns those to learn from; None: all of them
+        Takes the training rows of a fold and returns the rows to learn from; None: all rows
     progress : callable (done, total) or None, over trainings
 
     Returns
@@ -59,9 +64,29 @@ def cross_validate(
     ------
     FoldError
         If data and folds do not have the same clips.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> from pseudorca.recordings.folds import Split, make_folds
+    >>> names = [f"e{k}" for k in range(4)]
+    >>> clips = pd.DataFrame({"clip_id": names, "recording_id": names, "moment_id": names,
+    ...                       "encounter": names, "label": ["A", "A", "B", "B"]})
+    >>> recordings = pd.DataFrame({"recording_id": names, "moment_id": names, "encounter": names,
+    ...                            "metadata": "{}"})
+    >>> folds = make_folds(clips, recordings, Split("encounter", n_folds=2, n_repeats=1))
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, folds.labels, folds.units, np.array(names, dtype=object))
+    >>> scored = cross_validate(data, folds, LogisticHead(c=1.0))
+    >>> scored.log_probabilities[0].argmax(axis=1).tolist()
+    [0, 0, 1, 1]
     """
     if len(data.labels) != len(folds.labels) or (data.labels != folds.labels).any():
-        raise FoldError("the folds were made for other clips than the embeddings.")
+        raise FoldError(
+            "the folds are of other clips than the embeddings. Make folds and training set "
+            "from the same labelled clips."
+        )
     classes = sorted(set(data.labels))
     shape = (*folds.test_fold.shape, len(classes))
     scores = np.full(shape, np.nan)
@@ -79,10 +104,10 @@ def cross_validate(
     # A thread per training and one BLAS thread each: the matrices are too small to share.
     with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(lambda split: score(*split[2:]), rounds)
-        for n_done, (split, (found, about)) in enumerate(zip(rounds, done, strict=True), 1):
+        for n_done, (split, (fold_scores, chosen)) in enumerate(zip(rounds, done, strict=True), 1):
             repeat, fold, _, test = split
-            scores[repeat, test] = found
-            details.append({"repeat": repeat, "fold": fold} | about)
+            scores[repeat, test] = fold_scores
+            details.append({"repeat": repeat, "fold": fold} | chosen)
             if progress:
                 progress(n_done, len(rounds))
     return OutOfFold(classes, scores, details)

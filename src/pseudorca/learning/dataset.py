@@ -18,8 +18,15 @@ Vectors = NDArray[np.float32]
 class Views:
     """Altered copies of the clips of a training set.
 
-    ``vectors`` [shape=(n_views, n_clips, n_dimensions)]; ``donors`` [shape=(n_views, n_clips)]: the
-    encounter whose background was laid under the copy, or empty; ``encounters`` [shape=(n_clips,)].
+    ``vectors`` [shape=(n_views, n_clips, n_dimensions)]. ``donors`` [shape=(n_views, n_clips)]: the
+    encounter whose background lies under the copy, or empty. ``encounters`` [shape=(n_clips,)].
+
+    Examples
+    --------
+    >>> encounters = np.array(["e1", "e2"], dtype=object)
+    >>> donors = np.array([["e2", "e9"]], dtype=object)
+    >>> Views(np.zeros((1, 2, 3), np.float32), donors, encounters).may_be_learned.tolist()
+    [[True, False]]
     """
 
     vectors: Vectors
@@ -30,7 +37,7 @@ class Views:
     def may_be_learned(self) -> NDArray[np.bool_]:
         """Copies whose donor is itself among these encounters [shape=(n_views, n_clips)].
 
-        A background from the other side of a split would tell the head what it is tested on.
+        A background from the other side of a split would tell the head about the test side.
         """
         return np.isin(self.donors, ["", *set(self.encounters)])
 
@@ -39,10 +46,17 @@ class Views:
 class TrainingSet:
     """Embeddings with their labels, a row per clip.
 
-    ``vectors`` [shape=(n_clips, n_dimensions)]; ``labels``, ``groups`` and ``recordings``
-    [shape=(n_clips,)]: the population, what must stay together in an inner split (the encounter,
-    unless something else is put in its place), and the recording, however many files or clips
-    one moment gave.
+    ``vectors`` [shape=(n_clips, n_dimensions)]. ``labels`` [shape=(n_clips,)]: the population.
+    ``groups`` [shape=(n_clips,)]: what an inner split keeps whole, usually the encounter.
+    ``recordings`` [shape=(n_clips,)]: the recording; all files of one moment are one recording.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> data.take(np.array([0, 3])).labels.tolist()
+    ['a', 'b']
     """
 
     vectors: Vectors
@@ -52,13 +66,13 @@ class TrainingSet:
     blocks: tuple[int, ...] = ()
     """Widths of the embeddings that stand side by side in ``vectors``; empty where there is one."""
     views: Views | None = None
-    """Altered copies to learn from, for :class:`pseudorca.learning.from_copies.ViewsHead`."""
+    """Altered copies to learn from, for :class:`pseudorca.learning.from_copies.CopiesHead`."""
     heard_again: Vectors | None = None
-    """Altered copies of the clips [shape=(n, n_clips, n_dimensions)], over which a clip that is tested
-    is averaged."""
+    """Altered copies of the clips [shape=(n, n_clips, n_dimensions)]: the scores of a tested clip are
+    averaged over its copies."""
 
     def take(self, rows: NDArray[np.int64]) -> "TrainingSet":
-        """The same for some of the clips."""
+        """The training set of these rows [shape=(n,)]."""
         views = self.views and Views(
             self.views.vectors[:, rows], self.views.donors[:, rows], self.views.encounters[rows]
         )
@@ -73,24 +87,24 @@ class TrainingSet:
         )
 
     def with_views(self) -> "TrainingSet":
-        """The clips with, below them, a row for each of their copies that may be learned from.
+        """The clips, and below the clips a row for each copy that may be learned from.
 
-        A recording weighs once in training, and all clips of an encounter have as many copies; so a
-        clip and its n copies weigh 1 / (n + 1) each of what the clip weighed.
+        A recording weighs once in training, and all clips of an encounter have the same number of
+        copies. So a clip and its n copies weigh 1 / (n + 1) of the clip's weight each.
         """
         if self.views is None:
             return self
         view, clip = np.nonzero(self.views.may_be_learned)
 
-        def more(values: NDArray[Any]) -> NDArray[Any]:
+        def with_copies(values: NDArray[Any]) -> NDArray[Any]:
             return np.concatenate([values, values[clip]])
 
         return replace(
             self,
             vectors=np.concatenate([self.vectors, self.views.vectors[view, clip]]),
-            labels=more(self.labels),
-            groups=more(self.groups),
-            recordings=more(self.recordings),
+            labels=with_copies(self.labels),
+            groups=with_copies(self.groups),
+            recordings=with_copies(self.recordings),
             views=None,
             heard_again=None,
         )
@@ -101,24 +115,31 @@ def labelled_clips(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Take the labelled clips that have an embedding.
 
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    store : Store
+    embedder_id : str
+
     Returns
     -------
     clips : DataFrame
         Labels given as ``--other`` are one class, ``none of the classes``.
-    notices : list of str, which clips are left out because embedding them failed
+    notices : list of str
+        The number of clips that are left out because their embedding failed
 
     Raises
     ------
     HeadError
-        If a clip has neither an embedding nor a problem that says why.
+        If a clip has neither an embedding nor a row in ``problems``.
     """
     labelled = clips[clips["label"].notna()]
     done = labelled["clip_id"].isin(store.embedded(embedder_id, labelled["clip_id"].tolist()))
     missing = store.unexplained(embedder_id, labelled["clip_id"].tolist())
     if missing:
         raise HeadError(
-            f"{len(missing)} of {len(labelled)} labelled clips are not embedded by {embedder_id}: the "
-            "clips were cut anew, or embedding was stopped. Run: pseudorca embed"
+            f"{len(missing)} of {len(labelled)} labelled clips have no embedding by {embedder_id}: "
+            "the clips were cut anew, or embedding was stopped. Run: pseudorca embed"
         )
     notices = []
     if not done.all():

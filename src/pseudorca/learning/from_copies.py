@@ -1,7 +1,7 @@
 """Learning from altered copies of clips: any head, trained on the clips and on their copies.
 
-In: a training set with ``views``. Out: a trained head as any other. Which copies may be learned from
-depends on what is held out, so a training side is put together anew each time.
+In: a training set with ``views``. Out: a trained head. Which copies may be learned from depends on the
+test side, so each training side is put together anew.
 """
 
 from dataclasses import dataclass, replace
@@ -32,23 +32,23 @@ class CopiesHead(WrappingHead):
         return self.head.settings() | {"views": True}
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
-        """Train on what :meth:`TrainingSet.with_views` gives; a validation side stays as it is.
+        """Train on :meth:`TrainingSet.with_views`; a validation side has no copies.
 
-        ``details["n_views"]`` counts the copies that were learned from.
+        ``details["n_views"]`` is the number of copies in the training.
         """
-        clips, every = replace(data, views=None, heard_again=None), data.with_views()
+        clips, with_copies = replace(data, views=None, heard_again=None), data.with_views()
         if self.head.chooses_settings:
             chosen = fit_head(self.head, clips).details
-            again = self.settled(chosen)
+            settled = self.settled(chosen)
             if validation is not None:
-                trained = again.fit(data, validation=validation)
+                trained = settled.fit(data, validation=validation)
             else:
-                trained = fit_head(again, data)
-            told = {key: chosen[key] for key in _CHOSEN if key in chosen}
-            return replace(trained, details=trained.details | told)
-        head = self.head.penalised_as(len(clips.labels), len(every.labels))
-        trained = head.fit(every, validation=validation)
-        details = trained.details | {"n_views": len(every.labels) - len(clips.labels)}
-        if "c" in details:  # as it was asked for
+                trained = fit_head(settled, data)
+            choices = {key: chosen[key] for key in _CHOSEN if key in chosen}
+            return replace(trained, details=trained.details | choices)
+        head = self.head.penalised_as(len(clips.labels), len(with_copies.labels))
+        trained = head.fit(with_copies, validation=validation)
+        details = trained.details | {"n_views": len(with_copies.labels) - len(clips.labels)}
+        if "c" in details:  # as the recipe names it
             details["c"] = self.head.settings()["c"]
         return replace(trained, details=details)

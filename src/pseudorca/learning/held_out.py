@@ -14,17 +14,24 @@ from pseudorca.recordings.folds import Folds
 
 @dataclass(frozen=True)
 class CalibratedUnits:
-    """Units of one kind with the probabilities that were claimed of them, one row per repeat and unit.
+    """Units of one kind with their calibrated probabilities, one row per repeat and unit.
 
     ``table``: ``unit_id, label, encounter, n_moments, repeat, fold``.
     ``log_probabilities`` [shape=(n_rows, n_classes)], at the uniform prior.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"unit_id": ["e1"], "label": "A", "encounter": "e1", "n_moments": 1})
+    >>> units = CalibratedUnits(table, np.log([[0.75, 0.25]]), ["A", "B"], Calibrator(["A", "B"]))
+    >>> units.as_table().columns[-2:].tolist()
+    ['log_p A', 'log_p B']
     """
 
     table: pd.DataFrame
     log_probabilities: NDArray[np.float64]
     classes: list[str]
     calibrator: Calibrator
-    """Fitted on all of them, for recordings to come."""
+    """Fitted on all units, for new recordings."""
 
     def as_table(self) -> pd.DataFrame:
         """One table, with a column per class."""
@@ -34,7 +41,7 @@ class CalibratedUnits:
 
     @classmethod
     def from_table(cls, table: pd.DataFrame, calibrator: Calibrator) -> "CalibratedUnits":
-        """Read what :meth:`as_table` made."""
+        """Rebuild the units from the table of :meth:`as_table`."""
         names = [f"log_p {label}" for label in calibrator.classes]
         scores = table[names].to_numpy(dtype=np.float64)
         return cls(table.drop(columns=names), scores, calibrator.classes, calibrator)
@@ -50,20 +57,40 @@ def calibrate_out_of_fold(
     unit: str,
     presupposed: NDArray[np.float64] | None = None,
 ) -> CalibratedUnits:
-    """Calibrate each fold's units by a calibrator fitted on the other folds.
+    """Calibrate each fold's units with a calibrator that is fitted on the other folds.
 
     Parameters
     ----------
     clips, recordings : DataFrame, the tables of these names
     log_probabilities : ndarray [shape=(n_repeats, n_clips, n_classes)], out of fold
-    folds : Folds, those of the scores
+    folds : Folds, of the scores
     classes : list of str
     unit : ``clip``, ``recording`` or ``encounter``
-    presupposed : ndarray [shape=(n_classes,)], the prior the scores carry; None: uniform
+    presupposed : ndarray [shape=(n_classes,)], the prior that the scores carry; None: uniform
+
+    Returns
+    -------
+    CalibratedUnits, of all repeats
+
+    Examples
+    --------
+    >>> from pseudorca.recordings.folds import Split, make_folds
+    >>> names = [f"e{k}" for k in range(4)]
+    >>> clips = pd.DataFrame({
+    ...     "clip_id": names, "recording_id": names, "moment_id": names, "encounter": names,
+    ...     "label": ["A", "A", "B", "B"], "start_s": 0.0, "end_s": 2.0,
+    ... })
+    >>> recordings = pd.DataFrame({"recording_id": names, "moment_id": names, "encounter": names,
+    ...                            "metadata": "{}"})
+    >>> folds = make_folds(clips, recordings, Split("encounter", n_folds=2, n_repeats=1))
+    >>> scores = np.log([[[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]]])
+    >>> units = calibrate_out_of_fold(clips, recordings, scores, folds, ["A", "B"], unit="encounter")
+    >>> units.table["label"].tolist()
+    ['A', 'A', 'B', 'B']
     """
-    tables, scores, found = [], [], []
-    for repeat, said in enumerate(log_probabilities):
-        units = aggregate(clips, recordings, said, unit)
+    tables, scores, calibrated_scores = [], [], []
+    for repeat, clip_scores in enumerate(log_probabilities):
+        units = aggregate(clips, recordings, clip_scores, unit)
         fold_of = dict(zip(clips["encounter"], folds.test_fold[repeat], strict=True))
         table = units.table[["unit_id", "label", "encounter", "n_moments"]].copy()
         table["repeat"], table["fold"] = repeat, [fold_of[name] for name in table["encounter"]]
@@ -76,10 +103,10 @@ def calibrate_out_of_fold(
             )
         tables.append(table)
         scores.append(units.log_probabilities)
-        found.append(calibrated)
+        calibrated_scores.append(calibrated)
     table = pd.concat(tables, ignore_index=True)
-    final = _fit(table, np.concatenate(scores), classes, presupposed)
-    return CalibratedUnits(table, np.concatenate(found), list(classes), final)
+    calibrator = _fit(table, np.concatenate(scores), classes, presupposed)
+    return CalibratedUnits(table, np.concatenate(calibrated_scores), list(classes), calibrator)
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""The labelled clips of a project, as a recipe takes them: what every stage that learns reads.
+"""The labelled clips of a project, prepared for a recipe. Every stage that learns reads them here.
 
 In: a store and a recipe. Out: :class:`LabelledProject`: clips, recordings, the training set prepared
 as the recipe says, and heads that are ready to train.
@@ -31,25 +31,25 @@ from pseudorca.values import hash_of
 
 INPUTS_FOLDER = "inputs"
 FINETUNING_FOLDER = "finetuning"
-"""Folders inside a project: network inputs, and what killed trainings need to go on."""
+"""Folders inside a project: network inputs, and checkpoints of unfinished trainings."""
 
 
 @dataclass(frozen=True)
 class LabelledProject:
-    """What a recipe learns from."""
+    """The clips, embeddings and head from which a recipe learns."""
 
     store: Store
     recipe: Recipe
     embedder: AnyEmbedder
     recordings: pd.DataFrame
     all_clips: pd.DataFrame
-    """Unlabelled ones, too."""
+    """Labelled and unlabelled clips."""
     clips: pd.DataFrame
     """Labelled clips that have an embedding."""
     data: TrainingSet
     """Rows as in ``clips``."""
     head: Head
-    """The recipe's, with what it needs of the project."""
+    """The recipe's head, with the network inputs of the project if the head trains the network."""
     notices: list[str]
 
     @classmethod
@@ -71,9 +71,13 @@ class LabelledProject:
         recipe : Recipe
         device : str, of the networks
         check : callable, takes the labelled clips and the recordings
-            Raises what the user should be told before the slow part
-        stage : callable, takes a sentence on what is done now
+            Raises an error before the slow part starts
+        stage : callable, takes a sentence on the current step
         progress : callable (done, total) or None, over network inputs that have to be drawn
+
+        Returns
+        -------
+        LabelledProject
 
         Raises
         ------
@@ -84,7 +88,7 @@ class LabelledProject:
         recordings, all_clips = project_recordings(store), project_clips(store)
         clips, notices = labelled_clips(all_clips, recordings, store, embedder.embedder_id)
         check(clips, recordings)
-        data, more = prepared_set(
+        data, preparation_notices = prepared_set(
             clips, recordings, store, embedder, recipe.preparation, labelled=all_clips
         )
         head = recipe.head
@@ -93,11 +97,19 @@ class LabelledProject:
             head, data = replace(head, material=material), replace(data, vectors=material.rows())
             data = replace(data, blocks=())
         return cls(
-            store, recipe, embedder, recordings, all_clips, clips, data, head, notices + more
+            store,
+            recipe,
+            embedder,
+            recordings,
+            all_clips,
+            clips,
+            data,
+            head,
+            notices + preparation_notices,
         )
 
     def settings(self) -> dict[str, Any]:
-        """Embedder and recipe as JSON values: equal where classifiers are made alike."""
+        """Embedder and recipe as JSON values; equal for classifiers that are made in the same way."""
         recipe = self.recipe
         settings = {"embedder_id": self.embedder.embedder_id} | recipe.settings()
         if recipe.preparation.views or recipe.preparation.test_views:
@@ -106,7 +118,7 @@ class LabelledProject:
 
     @property
     def recipe_id(self) -> str:
-        """The same for classifiers that are made alike, from clips that were cut alike."""
+        """Equal for classifiers that are made in the same way, from clips cut in the same way."""
         cut = {name: self.store.setting(name) for name in ("clips", "selections")}
         return hash_of(self.settings() | cut)
 
@@ -122,7 +134,7 @@ class LabelledProject:
         return self.recipe.trainer(head=self.head, unlabelled=unlabelled, storage=storage)
 
     def forget_trainings(self) -> None:
-        """Remove what a killed training would have needed to go on."""
+        """Remove the checkpoints of unfinished trainings."""
         if isinstance(self.head, FineTunedHead):
             self.head.forget_trainings()
 
@@ -147,11 +159,11 @@ def _material(
     stage: Callable[[str], Any],
     progress: Progress | None,
 ) -> Material:
-    """What a head that trains the network takes of the clips."""
+    """The network and the network inputs, for a head that trains the network."""
     if not isinstance(embedder, Embedder):
         raise HeadError(
-            f"{len(embedder.members)} networks stand side by side, and one is fine-tuned at a time. "
-            "Run pseudorca embed with one of them."
+            f"the embedder joins {len(embedder.members)} networks, and fine-tuning takes one. "
+            "Run pseudorca embed with one network."
         )
     folder = store.folder / INPUTS_FOLDER
     inputs = keep_inputs(clips, recordings, embedder, folder, tell=stage, progress=progress)

@@ -1,9 +1,9 @@
-"""How unlike everything heard in training a sound is.
+"""How unlike all training clips a sound is.
 
-A classifier must name one of its classes; a high probability says only that the others are less
-likely. In: the embeddings of the training clips. Out: :class:`Novelty`, which gives a clip's mean
-distance to the nearest training clips, and what distance is usual for a new encounter of the same
-animals, learned from each training encounter's distance to the others.
+A classifier must name one of its classes; a high probability only means that the other classes are
+less likely. In: the embeddings of the training clips. Out: :class:`Novelty`, which gives a clip's mean
+distance to the nearest training clips, and the usual distance of a new encounter of the same animals.
+The usual distance is learned from each training encounter's distance to the others.
 """
 
 from collections.abc import Mapping
@@ -28,11 +28,20 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Novelty:
-    """Distances to training clips, in the directions in which these vary most.
+    """Distances to training clips, along the axes of greatest variance.
 
-    ``mean`` [shape=(n_dimensions,)], ``axes`` [shape=(n_axes, n_dimensions)] (divided by the scale
-    of each dimension), ``reference`` [shape=(n_reference, n_axes)], ``usual``: per kind of unit, the
-    mean distance that 95 % of the units of training keep to the clips of other encounters.
+    ``mean`` [shape=(n_dimensions,)]. ``axes`` [shape=(n_axes, n_dimensions)], divided by the scale of
+    each dimension. ``reference`` [shape=(n_reference, n_axes)]. ``usual``: per kind of unit, the mean
+    distance to clips of other encounters that 95 % of the training units do not exceed.
+
+    Examples
+    --------
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> encounters = np.array(["e1", "e1", "e2", "e2"], dtype=object)
+    >>> novelty = fit_novelty(vectors, encounters, {"encounter": encounters})
+    >>> near, far = novelty.distances(np.array([[0.5], [9.0]], dtype=np.float32))
+    >>> bool(near < far)
+    True
     """
 
     mean: NDArray[np.float64]
@@ -56,7 +65,7 @@ class Novelty:
         return cls(arrays["mean"], arrays["axes"], arrays["reference"], usual)
 
     def distances(self, vectors: Vectors) -> NDArray[np.float64]:
-        """Compare embeddings [shape=(n, n_dimensions)] with what was heard in training.
+        """Mean distances of embeddings [shape=(n, n_dimensions)] to the nearest training clips.
 
         Returns
         -------
@@ -64,8 +73,8 @@ class Novelty:
         """
         places = (vectors - self.mean) @ self.axes.T
         k = min(N_NEIGHBOURS, len(self.reference))
-        found, _ = NearestNeighbors(n_neighbors=k).fit(self.reference).kneighbors(places)
-        return np.asarray(found.mean(axis=1))
+        nearest, _ = NearestNeighbors(n_neighbors=k).fit(self.reference).kneighbors(places)
+        return np.asarray(nearest.mean(axis=1))
 
 
 def fit_novelty(
@@ -73,7 +82,7 @@ def fit_novelty(
     encounters: NDArray[np.object_],
     units: Mapping[str, NDArray[np.object_]],
 ) -> Novelty:
-    """Keep training clips to compare with, and learn what distance is usual.
+    """Keep training clips for comparison, and learn the usual distance.
 
     Parameters
     ----------
@@ -84,6 +93,14 @@ def fit_novelty(
     Returns
     -------
     Novelty
+
+    Examples
+    --------
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> encounters = np.array(["e1", "e1", "e2", "e2"], dtype=object)
+    >>> novelty = fit_novelty(vectors, encounters, {"encounter": encounters})
+    >>> sorted(novelty.usual)
+    ['encounter']
     """
     names = encounters
     mean = vectors.mean(axis=0, dtype=np.float64)
@@ -97,11 +114,11 @@ def fit_novelty(
     reference, owners = places[kept], names[kept]
     distances = np.full(len(places), np.nan)
     for encounter in np.unique(owners.astype(str)):
-        mine, others = names == encounter, owners != encounter
+        of_encounter, others = names == encounter, owners != encounter
         if others.any():
             k = min(N_NEIGHBOURS, int(others.sum()))
             near = NearestNeighbors(n_neighbors=k).fit(reference[others])
-            distances[mine] = near.kneighbors(places[mine])[0].mean(axis=1)
+            distances[of_encounter] = near.kneighbors(places[of_encounter])[0].mean(axis=1)
     usual = {kind: _usual(distances, names, unit) for kind, unit in units.items()}
     return Novelty(mean, axes, reference, usual)
 

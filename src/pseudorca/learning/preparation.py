@@ -1,7 +1,8 @@
-"""What is made of embeddings before a head learns from them, and training sets so prepared.
+"""The preparation of embeddings before a head learns from them, and prepared training sets.
 
 In: a store with embeddings of clips, of their backgrounds and of their altered copies. Out: training
-sets whose vectors are less their background's, or less their recorder's mean, with copies beside.
+sets. Preparation may subtract the embedding of the clip's background or the mean of a recorder's
+clips, and may add altered copies.
 """
 
 from collections.abc import Sequence
@@ -30,36 +31,45 @@ from pseudorca.store import Store
 Reference = Literal["none", "minus", "beside"]
 
 FEW_CLIPS = 8
-"""With fewer clips a group's mean is mostly that of the clips themselves."""
+"""With fewer clips, the mean of a group depends mostly on the clip that is centred."""
 
 _TINY = 1e-6
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is made of embeddings before a head learns from them."""
+    """How embeddings are changed before a head learns from them.
+
+    Raises
+    ------
+    HeadError
+        If ``reference`` is unknown, or ``scale`` is set without ``centre``.
+
+    Examples
+    --------
+    >>> Preparation.of(["views", "centre=platform"]).name
+    'learned from views, centred by platform'
+    """
 
     views: bool = False
-    """Learn from the altered copies that ``embed --augment`` made, too."""
+    """Learn from the altered copies of ``embed --augment``, too."""
     test_views: bool = False
-    """Average what is said of a clip and of altered copies of it."""
+    """Average the scores of a clip and of its altered copies."""
     reference: Reference = "none"
-    """``minus``: take off the embedding of the clip's own background; ``beside``: put it beside."""
+    """``minus``: subtract the embedding of the clip's own background; ``beside``: append it."""
     centre: str = "none"
-    """Take off the mean over the clips of one ``platform``, ``encounter``, ``recording``, or value of
+    """Subtract the mean over the clips of one ``platform``, ``encounter``, ``recording``, or value of
     any other column.
 
-    Transductive: the clips that are asked about, though not their labels, have a part in it."""
+    Transductive: the tested clips, though not their labels, are part of the mean."""
     scale: bool = False
-    """Bring each dimension to the same deviation in each of these groups, too."""
+    """Scale each dimension to the same deviation in each of these groups, too."""
 
     def __post_init__(self) -> None:
         if self.reference not in get_args(Reference):
             raise HeadError(unknown_name("reference", self.reference, get_args(Reference)))
         if self.scale and self.centre == "none":
-            raise HeadError(
-                "scale is of groups that are centred: add centre=platform, or another column."
-            )
+            raise HeadError("scale needs groups: add centre=platform, or another column.")
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Self:
@@ -68,26 +78,26 @@ class Preparation:
         Raises
         ------
         HeadError
-            If a word is unknown, or two words say two things of one step.
+            If a word is unknown, or one step is given twice with different values.
         """
-        given: dict[str, Any] = {}
+        steps: dict[str, Any] = {}
         known = ("views", "test-views", "scale", "reference=", "centre=")
         for word in words:
             name, equals, value = word.partition("=")
             if f"{name}{equals}" not in known:
                 raise HeadError(unknown_name("preparation", word, known))
             step = name.replace("-", "_")
-            if equals and given.get(step, value) != value:
+            if equals and steps.get(step, value) != value:
                 raise HeadError(
-                    f"{name} is given twice: {name}={given[step]} and {name}={value}. Give it once."
+                    f"{name} is given twice: {name}={steps[step]} and {name}={value}. Give it once."
                 )
-            given[step] = value if equals else True
-        return cls(**given)
+            steps[step] = value if equals else True
+        return cls(**steps)
 
     @property
     def name(self) -> str:
-        """In words, empty for none."""
-        said = {
+        """The preparation in words; empty if nothing is changed."""
+        text_of = {
             "views": self.views and "learned from views",
             "test_views": self.test_views and "averaged over views",
             "reference": {"minus": "minus its background", "beside": "beside its background"}.get(
@@ -96,19 +106,19 @@ class Preparation:
             "centre": self.centre != "none"
             and f"{'whitened' if self.scale else 'centred'} by {self.centre}",
         }
-        return ", ".join(text for text in said.values() if text)
+        return ", ".join(text for text in text_of.values() if text)
 
     @property
     def words(self) -> list[str]:
-        """What :meth:`of` reads."""
-        said = {
+        """The words that :meth:`of` reads."""
+        is_set = {
             "views": self.views,
             "test-views": self.test_views,
             f"reference={self.reference}": self.reference != "none",
             f"centre={self.centre}": self.centre != "none",
             "scale": self.scale,
         }
-        return [word for word, is_said in said.items() if is_said]
+        return [word for word, applies in is_set.items() if applies]
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
@@ -128,6 +138,12 @@ def referred(vectors: Vectors, backgrounds: Vectors, reference: Reference) -> Ve
     Returns
     -------
     ndarray [shape=(..., n_clips, n_dimensions or twice as many)]
+
+    Examples
+    --------
+    >>> vectors, backgrounds = np.ones((2, 3), np.float32), np.ones((2, 3), np.float32)
+    >>> referred(vectors, backgrounds, "minus").sum(), referred(vectors, backgrounds, "beside").shape
+    (np.float32(0.0), (2, 6))
     """
     if reference == "minus":
         return vectors - backgrounds
@@ -137,7 +153,7 @@ def referred(vectors: Vectors, backgrounds: Vectors, reference: Reference) -> Ve
 
 
 def centred(vectors: Vectors, groups: NDArray[np.object_], *, scale: bool = False) -> Vectors:
-    """Take the mean of each group off, and with ``scale`` bring its deviation to 1.
+    """Subtract the mean of each group; with ``scale``, divide by the deviation of the group.
 
     Parameters
     ----------
@@ -149,19 +165,39 @@ def centred(vectors: Vectors, groups: NDArray[np.object_], *, scale: bool = Fals
     Returns
     -------
     ndarray [shape=(n_clips, n_dimensions)], float32
+
+    Examples
+    --------
+    >>> vectors = np.array([[1.0], [3.0], [10.0], [12.0]], dtype=np.float32)
+    >>> centred(vectors, np.array(["x", "x", "y", "y"], dtype=object))[:, 0].tolist()
+    [-1.0, 1.0, -1.0, 1.0]
     """
-    found = np.array(vectors, dtype=np.float64)
+    values = np.array(vectors, dtype=np.float64)
     for group in set(groups):
-        mine = groups == group
-        found[mine] -= found[mine].mean(axis=0)
+        in_group = groups == group
+        values[in_group] -= values[in_group].mean(axis=0)
         if scale:
-            spread = found[mine].std(axis=0)
-            found[mine] /= np.where(spread > _TINY, spread, 1.0)
-    return found.astype(np.float32)
+            spread = values[in_group].std(axis=0)
+            values[in_group] /= np.where(spread > _TINY, spread, 1.0)
+    return values.astype(np.float32)
 
 
 def small_groups(groups: NDArray[np.object_]) -> list[str]:
-    """Groups of fewer than :data:`FEW_CLIPS` clips, by name."""
+    """Names of groups of fewer than :data:`FEW_CLIPS` clips.
+
+    Parameters
+    ----------
+    groups : ndarray [shape=(n_clips,)]
+
+    Returns
+    -------
+    list of str, sorted
+
+    Examples
+    --------
+    >>> small_groups(np.array(["x"] * 8 + ["y"], dtype=object))
+    ['y']
+    """
     names, counts = np.unique(groups.astype(str), return_counts=True)
     return [str(name) for name in names[counts < FEW_CLIPS]]
 
@@ -178,17 +214,17 @@ def prepared_set(
     *,
     labelled: pd.DataFrame | None = None,
 ) -> tuple[TrainingSet, list[str]]:
-    """Put what heads learn from side by side with the labels.
+    """Read embeddings and labels, and prepare the embeddings.
 
     Parameters
     ----------
     clips : DataFrame, rows of ``clips`` as from :func:`labelled_clips`
     recordings : DataFrame, the table ``recordings``
     store : Store
-    embedder : embedder of the clips
+    embedder : Embedder or JointEmbedder, of the clips
     preparation : Preparation
     labelled : DataFrame or None
-        All labelled clips of the project, whose seas views draw from; None: ``clips``
+        All labelled clips of the project, from which copies draw backgrounds; None: ``clips``
 
     Returns
     -------
@@ -203,34 +239,38 @@ def prepared_set(
     data = make_training_set(clips, recordings, store, embedder.embedder_id)
     if preparation == PLAIN:
         return data, []
-    every = clips if labelled is None else labelled[labelled["label"].notna()]
-    every = every.reset_index(drop=True)
-    heard = _Heard(clips, recordings, store, embedder, preparation)
-    made = heard.prepare(data.vectors)
+    donors_from = clips if labelled is None else labelled[labelled["label"].notna()]
+    donors_from = donors_from.reset_index(drop=True)
+    reader = _PreparedReader(clips, recordings, store, embedder, preparation)
+    prepared = reader.prepare(data.vectors)
     blocks = data.blocks
     if preparation.reference == "beside":
         blocks = (blocks or (data.vectors.shape[1],)) * 2
-    views = again = None
+    views = test_copies = None
     if preparation.views:
         known = view_set(store, embedder.embedder_id)
-        seas = project_seas(every, recordings, embedder, store)
-        found, donors = [], []
+        seas = project_seas(donors_from, recordings, embedder, store)
+        copies, donors = [], []
         for number in range(1, known.n_views + 1):
-            plan = plan_views(every, recordings, known.options, number, seas, embedder.front_end)
+            plan = plan_views(
+                donors_from, recordings, known.options, number, seas, embedder.front_end
+            )
             plan = plan.set_index("of_clip").loc[clips["clip_id"]].reset_index()
-            found.append(heard.view(plan, known.options, number, data.vectors))
+            copies.append(reader.view(plan, known.options, number, data.vectors))
             donors.append(plan["donor"].to_numpy(dtype=object))
         encounters = clips["encounter"].to_numpy(dtype=object)
-        views = Views(np.stack(found), np.stack(donors), encounters)
+        views = Views(np.stack(copies), np.stack(donors), encounters)
     if preparation.test_views:
-        again = heard.again(view_set(store, embedder.embedder_id), data.vectors)
-    notices = [] if preparation.centre == "none" else centring_notices(preparation, heard.groups)
-    if heard.n_instead:
+        test_copies = reader.again(view_set(store, embedder.embedder_id), data.vectors)
+    notices = [] if preparation.centre == "none" else centring_notices(preparation, reader.groups)
+    if reader.n_instead:
         notices.append(
-            f"{heard.n_instead} altered copies or backgrounds cannot be drawn, such as of clips that "
-            "are too short; the clip itself stands in their place."
+            f"{reader.n_instead} altered copies or backgrounds cannot be drawn, such as of clips that "
+            "are too short; the embedding of the clip itself takes their place."
         )
-    return replace(data, vectors=made, blocks=blocks, views=views, heard_again=again), notices
+    return replace(
+        data, vectors=prepared, blocks=blocks, views=views, heard_again=test_copies
+    ), notices
 
 
 def prepared_vectors(
@@ -242,21 +282,22 @@ def prepared_vectors(
     views: ViewSet | None,
     **how: Any,
 ) -> tuple[Vectors, Vectors | None, list[str]]:
-    """Embed what is predicted in every way the classifier needs, and prepare it.
+    """Embed clips in every way that the classifier needs, and prepare the embeddings.
 
     Parameters
     ----------
-    clips, recordings : DataFrame, clips that are embedded, and the table ``recordings``
-    store, embedder : the embedder of the clips
+    clips, recordings : DataFrame, clips with an embedding, and the table ``recordings``
+    store : Store
+    embedder : Embedder or JointEmbedder, of the clips
     preparation : Preparation
-    views : ViewSet or None, whose test views are averaged over
+    views : ViewSet or None, with the test views to average
     how : see :func:`pseudorca.embedding.stream.embed_clips`
 
     Returns
     -------
     vectors : ndarray [shape=(n_clips, n)]
-    again : ndarray [shape=(n_test_views, n_clips, n)] or None
-    small : list of str, groups of few clips by whose mean clips were centred
+    test_copies : ndarray [shape=(n_test_views, n_clips, n)] or None
+    small : list of str, groups of few clips whose mean was subtracted
     """
     plain = store.vectors(embedder.embedder_id, clips["clip_id"].tolist())
     if preparation == PLAIN or clips.empty:
@@ -268,37 +309,53 @@ def prepared_vectors(
     is_averaged = preparation.test_views and views is not None
     if is_averaged and views is not None:
         for number in range(1, views.n_test_views + 1):
-            for one in hearings:
-                embed_test_view(clips, recordings, one, store, views.options, number, **how)
-    heard = _Heard(clips, recordings, store, embedder, preparation, is_complete=False)
-    again = heard.again(views, plain) if is_averaged and views is not None else None
-    small = small_groups(heard.groups) if preparation.centre != "none" else []
-    return heard.prepare(plain), again, small
+            for hearing in hearings:
+                embed_test_view(clips, recordings, hearing, store, views.options, number, **how)
+    reader = _PreparedReader(clips, recordings, store, embedder, preparation, is_complete=False)
+    test_copies = reader.again(views, plain) if is_averaged and views is not None else None
+    small = small_groups(reader.groups) if preparation.centre != "none" else []
+    return reader.prepare(plain), test_copies, small
 
 
 def centring_notices(preparation: Preparation, groups: NDArray[np.object_]) -> list[str]:
-    """Say what centring takes: clips that are asked about have a part in it, and small groups."""
+    """Warnings on centring: the tested clips are part of the mean, and groups may be small.
+
+    Parameters
+    ----------
+    preparation : Preparation, with ``centre``
+    groups : ndarray [shape=(n_clips,)], the values of the column ``centre``
+
+    Returns
+    -------
+    list of str, one notice
+
+    Examples
+    --------
+    >>> groups = np.array(["x"] * 8, dtype=object)
+    >>> centring_notices(Preparation(centre="platform"), groups)[0].split(":")[0]
+    'Embeddings are centred by platform'
+    """
     word = "whitened" if preparation.scale else "centred"
     text = (
-        f"Embeddings are {word} by {preparation.centre}: the clips that are tested have a part in "
-        "that, though not their labels (transductive)."
+        f"Embeddings are {word} by {preparation.centre}: the tested clips, though not their labels, "
+        "are part of the mean (transductive)."
     )
     if preparation.centre in ("encounter", "recording"):
         text += (
-            f" All clips of one {preparation.centre} are of one class, so what the class has in common "
-            "is taken off, too."
+            f" All clips of one {preparation.centre} are of one class, so the mean of the class is "
+            "subtracted, too."
         )
     if small := small_groups(groups):
         text += (
-            f" {len(small)} of {len(set(groups))} groups have so few clips that little is left of "
-            f"them, such as {small[0]}."
+            f" {len(small)} of {len(set(groups))} groups have fewer than {FEW_CLIPS} clips, so that "
+            f"centring leaves little of their embeddings, such as {small[0]}."
         )
     return [text]
 
 
 @dataclass
-class _Heard:
-    """Embeddings of clips and of their views, referred and centred alike."""
+class _PreparedReader:
+    """Reads embeddings of clips and of their views; all are referred and centred in the same way."""
 
     clips: pd.DataFrame
     recordings: pd.DataFrame
@@ -306,7 +363,7 @@ class _Heard:
     embedder: AnyEmbedder
     preparation: Preparation
     is_complete: bool = True
-    """Whether what is missing was never asked for, unless it is little."""
+    """True: more than a few missing embeddings are an error, since ``embed`` was not run for them."""
 
     def __post_init__(self) -> None:
         self.n_instead = 0
@@ -319,41 +376,41 @@ class _Heard:
         except FoldError:
             if self.is_complete:
                 raise
-            # What is predicted comes in portions, and one of them may have no value at all.
+            # Prediction reads clips in portions, and a portion may have no value in the column.
             names = "encounter " + self.clips["encounter"].astype(str)
             self.groups = names.to_numpy(dtype=object)
 
     def prepare(self, plain: Vectors) -> Vectors:
-        """Of the clips as they are."""
+        """Prepared embeddings of the clips."""
         ids = self.clips["clip_id"].tolist()
         return self._made(plain, self._backgrounds(self.embedder, ids, plain))
 
     def view(
         self, plan: pd.DataFrame, options: ViewOptions, number: int, plain: Vectors
     ) -> Vectors:
-        """Of one view; a copy that could not be drawn is the clip itself."""
+        """Prepared embeddings of one view; the clip replaces a copy that could not be drawn."""
         ids = plan["clip_id"].tolist()
-        found = self._read(self._altered(self.embedder, options, number), ids, plain)
+        vectors = self._read(self._altered(self.embedder, options, number), ids, plain)
         if self.preparation.reference == "none":
-            return self._made(found, found)
+            return self._made(vectors, vectors)
         hearing = self._altered(referring(self.embedder), options, number)
-        return self._made(found, self._read(hearing, ids, found))
+        return self._made(vectors, self._read(hearing, ids, vectors))
 
     def again(self, views: ViewSet, plain: Vectors) -> Vectors:
-        """Of all test views."""
+        """Prepared embeddings of all test views."""
         if not views.n_test_views:
             raise HeadError(
-                "there are no copies of the clips to average over. Run: pseudorca embed --augment "
+                "the clips have no test copies to average. Run: pseudorca embed --augment "
                 f"{views.n_views} --test-views 4, with the same network"
             )
-        made = []
+        prepared = []
         for number in range(1, views.n_test_views + 1):
             plan = plan_views(self.clips, self.recordings, views.options.alone(), number)
-            made.append(self.view(plan, views.options.alone(), number, plain))
-        return np.stack(made)
+            prepared.append(self.view(plan, views.options.alone(), number, plain))
+        return np.stack(prepared)
 
     def _altered(self, embedder: AnyEmbedder, options: ViewOptions, number: int) -> AnyEmbedder:
-        return embedder.hearing(lambda heard: ViewFrontEnd(heard, options, number))
+        return embedder.hearing(lambda front_end: ViewFrontEnd(front_end, options, number))
 
     def _backgrounds(self, embedder: AnyEmbedder, ids: list[str], plain: Vectors) -> Vectors:
         if self.preparation.reference == "none":
@@ -361,19 +418,19 @@ class _Heard:
         return self._read(referring(embedder), ids, plain)
 
     def _made(self, vectors: Vectors, backgrounds: Vectors) -> Vectors:
-        found = referred(vectors, backgrounds, self.preparation.reference)
+        prepared = referred(vectors, backgrounds, self.preparation.reference)
         if self.preparation.centre == "none":
-            return found
-        return centred(found, self.groups, scale=self.preparation.scale)
+            return prepared
+        return centred(prepared, self.groups, scale=self.preparation.scale)
 
     def _read(self, hearing: AnyEmbedder, ids: list[str], instead: Vectors) -> Vectors:
-        """What the store has, and ``instead`` for what could not be drawn."""
+        """Embeddings from the store; ``instead`` for clips that could not be drawn."""
         embedder_id = hearing.embedder_id
         there = np.isin(ids, list(self.store.embedded(embedder_id, ids)))
         missing = int((~there).sum())
         if self.is_complete and missing > _MOST_MISSING * len(ids) + 1:
             raise HeadError(
-                f"for {missing} of {len(ids)} clips there is nothing to prepare with "
+                f"{missing} of {len(ids)} clips lack an embedding that the preparation needs "
                 f"({self.preparation.name}): embedding was stopped, or never asked for it. Run "
                 "pseudorca embed with the same network and --augment, --test-views or --reference."
             )
@@ -381,6 +438,7 @@ class _Heard:
         vectors = instead.copy()
         if there.any():
             vectors[there] = self.store.vectors(
-                embedder_id, [one for one, is_there in zip(ids, there, strict=True) if is_there]
+                embedder_id,
+                [clip_id for clip_id, is_there in zip(ids, there, strict=True) if is_there],
             )
         return vectors

@@ -1,19 +1,19 @@
-"""Pseudo-labels: a head that learns, besides, from unlabelled sounds that it is sure of.
+"""Pseudo-labels: a head also learns from unlabelled sounds that it names with high probability.
 
 In: a head, the labelled training side, and the unlabelled clips of the project. The head is trained on
-what is labelled; unlabelled moments that it names with enough probability join the training under
-that name, and it is trained once more (or several times). Out: a trained head like any other.
+the labelled clips. Unlabelled moments that the head names with enough probability join the training
+under that name. The head is then trained once more (or several times). Out: a trained head.
 
-What is judged is labelled: unlabelled clips are never tested on. And nothing of the test side comes
-in by this door: an unlabelled clip is left out if it shares its encounter, its moment or the group
-that the split holds out with a labelled clip that is not on the training side.
+Only labelled clips are tested. The test side stays unknown to the head: an unlabelled clip is left out
+if the clip shares its encounter, its moment or the group of the split with a labelled clip that is not
+on the training side.
 
 References
 ----------
 .. [1] Lee 2013, "Pseudo-label: the simple and efficient semi-supervised learning method for deep neural
    networks", ICML workshop on challenges in representation learning.
 .. [2] Scudder 1965, "Probability of error of some adaptive pattern-recognition machines", IEEE Trans.
-   Inf. Theory 11: the same long before: a machine's own confident errors are learned, too.
+   Inf. Theory 11: an early form. A model learns its own confident errors, too.
 """
 
 from collections import Counter
@@ -34,11 +34,25 @@ from pseudorca.store import Store
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Unlabelled clips with their embeddings, and what of them goes with which labelled clip.
+    """Unlabelled clips with their embeddings, and their relation to the labelled clips.
 
-    ``vectors`` [shape=(n_clips, n_dimensions)]; ``moments`` [shape=(n_clips,)]: of their recordings;
-    ``kin`` [shape=(n_clips, n_kinds)]: the encounter, the moment and the group of each, none of which
-    may be on a test side. ``labelled_moments``, ``labelled_kin``: the same of all labelled clips.
+    ``vectors`` [shape=(n_clips, n_dimensions)]. ``moments`` [shape=(n_clips,)]: the moment of each
+    clip's recording. ``kin`` [shape=(n_clips, n_kinds)]: the encounter, the moment and the group of
+    each clip; none may be on a test side. ``labelled_moments``, ``labelled_kin``: the same for all
+    labelled clips.
+
+    Examples
+    --------
+    >>> moments = np.array(["m1", "m2"], dtype=object)
+    >>> kin = np.array([["e1", "m1"], ["e2", "m2"]], dtype=object)
+    >>> unlabelled = Unlabelled(np.zeros((2, 3), np.float32), moments, kin,
+    ...                         np.array(["m8", "m9"], dtype=object),
+    ...                         np.array([["e8", "m8"], ["e2", "m9"]], dtype=object))
+    >>> labels = np.array(["A"], dtype=object)
+    >>> trained_on = TrainingSet(np.zeros((1, 3), np.float32), labels, labels,
+    ...                          np.array(["m8"], dtype=object))
+    >>> unlabelled.allowed(trained_on).tolist()
+    [0]
     """
 
     vectors: Vectors
@@ -48,26 +62,37 @@ class Unlabelled:
     labelled_kin: NDArray[np.object_]
 
     def allowed(self, data: TrainingSet) -> NDArray[np.int64]:
-        """Rows that have nothing in common with labelled clips outside a training side."""
+        """Rows [shape=(n,)] without kin among the labelled clips outside a training side."""
         trained_on = set(data.recordings)
         outside = [moment not in trained_on for moment in self.labelled_moments]
         banned = [set(kind) for kind in self.labelled_kin[outside].T]
-        kept = [not any(map(set.__contains__, banned, mine)) for mine in self.kin]
+        kept = [not any(map(set.__contains__, banned, own_kin)) for own_kin in self.kin]
         return np.flatnonzero(kept)
 
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """Which unlabelled moments join the training, and what they weigh."""
+    """Which unlabelled moments join the training, and with which weight.
+
+    Raises
+    ------
+    HeadError
+        If a value is outside its range.
+
+    Examples
+    --------
+    >>> PseudoLabels(weight=0.4).settings()["weight"]
+    0.5
+    """
 
     min_probability: float = 0.9
-    """A moment joins the training if the head gives one class so much; as it comes from the head, by
-    the mean log-probability of the moment's clips, not calibrated."""
+    """A moment joins the training if the head gives one class at least this probability. The
+    probability is not calibrated; it comes from the mean log-probability of the moment's clips."""
     n_rounds: int = 1
     """Times that the unlabelled moments are named anew and the head is trained anew."""
     weight: float = 1.0
-    """What a moment that joined weighs, if a labelled one weighs 1: 1, 1/2, 1/3 and so on; what lies
-    between goes to the nearest of these."""
+    """Weight of a moment that joined, relative to a labelled moment: 1, 1/2, 1/3 and so on. Other
+    values are rounded to the nearest of these."""
 
     def __post_init__(self) -> None:
         if not 0 < self.min_probability < 1:
@@ -96,7 +121,7 @@ class PseudoLabels:
 
 @dataclass(frozen=True)
 class PseudoLabelHead(WrappingHead):
-    """A head that learns, besides, from unlabelled moments that it is sure of."""
+    """A head that also learns from unlabelled moments that it names with high probability."""
 
     name: ClassVar[str] = "pseudo-labels"
 
@@ -111,8 +136,8 @@ class PseudoLabelHead(WrappingHead):
             )
         if self.balance == "none":
             raise HeadError(
-                "without balance the head learns how frequent classes are, which moments that join "
-                "would change: use --balance weights with --pseudo-labels."
+                "without balance the head learns how frequent classes are, and moments that join "
+                "change the frequencies: use --balance weights with --pseudo-labels."
             )
 
     def settings(self) -> dict[str, Any]:
@@ -123,9 +148,9 @@ class PseudoLabelHead(WrappingHead):
         return f"{self.head.describe()}, with pseudo-labels from a probability of {least:g}"
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
-        """Train, name the unlabelled, train again; settings are those chosen on what is labelled.
+        """Train, name the unlabelled moments, train again; settings are chosen on labelled clips.
 
-        ``details["pseudo_labels"]`` counts the moments that might join, and those that did, by class.
+        ``details["pseudo_labels"]`` counts the candidate moments, and the moments that joined by class.
 
         Raises
         ------
@@ -138,17 +163,20 @@ class PseudoLabelHead(WrappingHead):
         details = trained.details
         head = self.head.settled(details)
         rows = self.unlabelled.allowed(data)
-        about: dict[str, Any] = {"n_moments": len(set(self.unlabelled.moments[rows])), "joined": {}}
+        counts: dict[str, Any] = {
+            "n_moments": len(set(self.unlabelled.moments[rows])),
+            "joined": {},
+        }
         for _ in range(self.pseudo_labels.n_rounds):
-            sure = self._sure(trained, rows) if len(rows) else {}
-            about["joined"] = dict(sorted(Counter(sure.values()).items()))
-            if not sure:
+            name_of_moment = self._confident(trained, rows) if len(rows) else {}
+            counts["joined"] = dict(sorted(Counter(name_of_moment.values()).items()))
+            if not name_of_moment:
                 break
-            trained = fit_head(head, self._joined(data, sure, rows))
-        return replace(trained, details=details | {"pseudo_labels": about})
+            trained = fit_head(head, self._joined(data, name_of_moment, rows))
+        return replace(trained, details=details | {"pseudo_labels": counts})
 
-    def _sure(self, trained: TrainedHead, rows: NDArray[np.int64]) -> dict[object, str]:
-        """The moments that are named with enough probability, and their names."""
+    def _confident(self, trained: TrainedHead, rows: NDArray[np.int64]) -> dict[object, str]:
+        """Names of the moments that the head names with enough probability."""
         assert self.unlabelled is not None
         scores = trained.log_probabilities(self.unlabelled.vectors[rows])
         means = pd.DataFrame(scores).groupby(self.unlabelled.moments[rows], sort=True).mean()
@@ -161,18 +189,18 @@ class PseudoLabelHead(WrappingHead):
         }
 
     def _joined(
-        self, data: TrainingSet, sure: dict[object, str], rows: NDArray[np.int64]
+        self, data: TrainingSet, name_of_moment: dict[object, str], rows: NDArray[np.int64]
     ) -> TrainingSet:
         """The training side with the moments that joined.
 
-        Every recording weighs once in training. So several moments of one encounter and name are
-        made one recording, where they shall weigh less.
+        Every recording weighs once in training. For a lower weight, several moments of one encounter
+        and name are joined to one recording.
         """
         assert self.unlabelled is not None
         moments = self.unlabelled.moments[rows]
-        is_sure = np.array([moment in sure for moment in moments])
-        rows, moments = rows[is_sure], moments[is_sure]
-        labels = np.array([sure[moment] for moment in moments], dtype=object)
+        has_name = np.array([moment in name_of_moment for moment in moments])
+        rows, moments = rows[has_name], moments[has_name]
+        labels = np.array([name_of_moment[moment] for moment in moments], dtype=object)
         encounters = self.unlabelled.kin[rows, 0]
         place: dict[tuple[object, object], dict[object, int]] = {}
         recordings = []
@@ -198,7 +226,7 @@ def unlabelled_clips(
     embedder_id: str,
     split: Split,
 ) -> Unlabelled:
-    """The unlabelled clips of a project, and what they have in common with the labelled ones.
+    """Read the unlabelled clips of a project, and their relation to the labelled clips.
 
     Parameters
     ----------
@@ -207,6 +235,10 @@ def unlabelled_clips(
     store : Store
     embedder_id : str
     split : Split, whose groups stay whole
+
+    Returns
+    -------
+    Unlabelled
 
     Raises
     ------
@@ -223,16 +255,20 @@ def unlabelled_clips(
         )
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
 
-    def kin(some: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
-        moments = np.array([moment_of[one] for one in some["recording_id"]], dtype=object)
-        columns = [some["encounter"].to_numpy(dtype=object), moments]
+    def kin(of_clips: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+        moments = np.array(
+            [moment_of[recording_id] for recording_id in of_clips["recording_id"]], dtype=object
+        )
+        columns = [of_clips["encounter"].to_numpy(dtype=object), moments]
         try:
-            columns.append(group_values(some, recordings, split.group_by).to_numpy(dtype=object))
+            columns.append(
+                group_values(of_clips, recordings, split.group_by).to_numpy(dtype=object)
+            )
         except FoldError:  # a column that only labelled recordings have
             columns.append(columns[0])
         return moments, np.stack(columns, axis=1)
 
-    moments, mine = kin(others)
-    labelled_moments, theirs = kin(labelled)
+    moments, unlabelled_kin = kin(others)
+    labelled_moments, labelled_kin = kin(labelled)
     vectors = store.vectors(embedder_id, others["clip_id"].tolist())
-    return Unlabelled(vectors, moments, mine, labelled_moments, theirs)
+    return Unlabelled(vectors, moments, unlabelled_kin, labelled_moments, labelled_kin)

@@ -1,7 +1,7 @@
-"""A recipe: everything that makes two classifiers alike, apart from the recordings.
+"""A recipe: how a classifier is made, apart from the recordings.
 
-In: a head and what is done around it. Out: a :class:`Recipe`, which fits, says in words what it does,
-gives back what is typed on the command line for it, and has an id.
+In: a head, and the steps around the head. Out: a :class:`Recipe`. A recipe fits a head, describes
+itself in words, gives its command-line arguments, and has an id.
 """
 
 import json
@@ -44,12 +44,12 @@ class Recipe:
     head : Head
         The small classifier on embeddings
     join : ``embeddings`` or ``scores``
-        Where several networks stand side by side: one head on all of their embeddings, or a head
-        each and the mean of their scores
+        For several networks side by side. ``embeddings``: one head on all embeddings. ``scores``: a
+        head per network, and the mean of their scores
     tuning : Tuning or None
         Choose settings of the head in inner folds
     preparation : Preparation
-        What is made of embeddings first: altered copies, the clip's own background, centring
+        Changes to the embeddings: altered copies, the clip's own background, centring
     pseudo_labels : PseudoLabels or None
         Learn from unlabelled clips, too
     embedders : tuple of str
@@ -91,10 +91,10 @@ class Recipe:
             )
         if self.join == "scores" and self.preparation.reference == "beside":
             raise HeadError(
-                "with --join scores a clip's background beside it would have a head, and a say, of "
-                "its own. Use --prepare reference=minus, or --join embeddings."
+                "with --join scores the background beside a clip would get a head of its own. Use "
+                "--prepare reference=minus, or --join embeddings."
             )
-        self._judged()  # what goes together is checked by the heads, too
+        self._judged()  # the heads check, too, which parts go together
 
     def fit(self, data: TrainingSet) -> TrainedHead:
         """Train on labelled clips.
@@ -134,21 +134,25 @@ class Recipe:
         unlabelled: Unlabelled | None = None,
         storage: Path | None = None,
     ) -> Head:
-        """The head with everything around it that the recipe says.
+        """Wrap the head in the steps of the recipe.
 
         Parameters
         ----------
         head : Head or None
-            In place of the recipe's: the same with what it needs of a project
+            The recipe's head with material of a project; None: the recipe's head
         unlabelled : Unlabelled or None, for pseudo-labels
         storage : Path or None, keeps the trials of a tuning
+
+        Returns
+        -------
+        Head
         """
         return self._around(
             head or self.head, unlabelled, storage, with_copies=self.preparation.views
         )
 
     def settings(self) -> dict[str, Any]:
-        """What makes classifiers alike, as JSON values; read back by :meth:`from_settings`."""
+        """Everything that shapes the training, as JSON values; :meth:`from_settings` reads them."""
         settings: dict[str, Any] = {"head": self._judged().settings()}
         if self.preparation != PLAIN:
             settings["preparation"] = self.preparation.settings()
@@ -156,12 +160,12 @@ class Recipe:
 
     @property
     def id(self) -> str:
-        """The same for recipes that make classifiers alike, whatever embedder is under them."""
+        """Equal for recipes of equal settings, whatever the embedder."""
         return hash_of(self.settings())
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Read what :meth:`settings` gave.
+        """Rebuild the recipe from :meth:`settings`.
 
         Raises
         ------
@@ -175,37 +179,37 @@ class Recipe:
         True
         """
         values = dict(settings["head"])
-        pseudo = values.pop("pseudo_labels", None)
+        pseudo_labels = values.pop("pseudo_labels", None)
         join: Join = "embeddings"
         if values["head"] == MeanHead.name:
             join, values = "scores", dict(values["members"][0])
-        about = values.pop("tuned", None)
+        tuning = values.pop("tuned", None)
         head = make_head(values.pop("head"), **values)
         return cls(
             head,
             join,
-            None if about is None else Tuning(**about),
+            None if tuning is None else Tuning(**tuning),
             Preparation(**settings.get("preparation", {})),
-            None if pseudo is None else PseudoLabels(**pseudo),
+            None if pseudo_labels is None else PseudoLabels(**pseudo_labels),
         )
 
     def describe(self) -> str:
-        """How the head is trained, and on what is made of the embeddings, in words."""
+        """The training of the head and the preparation of the embeddings, in words."""
         prepared = self.preparation.name
         return self._judged().describe() + (f"; embeddings {prepared}" if prepared else "")
 
     def arguments(self, *, for_audit: bool = False) -> str:
-        """What is typed after ``train`` or ``evaluate`` for this recipe.
+        """The command-line options of ``train`` or ``evaluate`` for this recipe.
 
         Parameters
         ----------
         for_audit : bool
-            What ``audit`` takes: it neither tunes nor trains through the network
+            The options of ``audit``, which neither tunes nor trains the network
 
         Returns
         -------
         str
-            With a space before; empty for what is done without options
+            Begins with a space; empty if no option is needed
         """
         words: list[str] = []
         if not (for_audit and self.head.trains_network):
@@ -224,15 +228,15 @@ class Recipe:
         return f" {shlex.join(words)}" if words else ""
 
     def check_learns_from_embeddings(self) -> None:
-        """Raise HeadError where hundreds of trainings through the network would be needed."""
+        """Raise HeadError if the head trains the network: the caller trains hundreds of times."""
         if self.head.trains_network:
             raise HeadError(
-                f"--head {self.head.name} works with pseudorca train and evaluate; here a training "
-                "through the network would be done hundreds of times. Use another head."
+                f"--head {self.head.name} works with pseudorca train and evaluate; this command "
+                "would train the network hundreds of times. Use another head."
             )
 
     def _judged(self) -> Head:
-        """The head as it is kept and described: copies of clips are told by the preparation."""
+        """The head as it is saved and described; the preparation describes the copies of clips."""
         return self._around(self.head, None, None, with_copies=False)
 
     def _around(
@@ -252,9 +256,9 @@ class Recipe:
         name = f"--head {self.head.name}"
         if self.preparation != PLAIN:
             raise HeadError(
-                f"{name} learns from pictures or sound, and --prepare is of embeddings. Leave one of "
-                "them out; what fine-tuning changes in clips is said by --head-set (background, "
-                "time_masks, mix_up, ...)."
+                f"{name} learns from pictures or sound, and --prepare changes embeddings. Leave one of "
+                "them out. For fine-tuning, --head-set changes the clips (background, time_masks, "
+                "mix_up, ...)."
             )
         if self.tuning or self.join == "scores" or self.pseudo_labels:
             raise HeadError(
@@ -263,12 +267,12 @@ class Recipe:
             )
 
     def _head_words(self) -> list[str]:
-        settings, usual = self.head.settings(), make_head(self.head.name).settings()
+        settings, defaults = self.head.settings(), make_head(self.head.name).settings()
         words = [] if self.head.name == LogisticHead.name else ["--head", self.head.name]
         tuned = self.tuning.tried(self.head) if self.tuning else {}
-        held = set(self.head.space) - set(tuned) if self.tuning else set()
+        tunable = set(self.head.space) - set(tuned) if self.tuning else set()
         for key, value in settings.items():
-            if key == "head" or key in tuned or (value == usual[key] and key not in held):
+            if key == "head" or key in tuned or (value == defaults[key] and key not in tunable):
                 continue
             text = value if isinstance(value, str) else json.dumps(value)
             words += [_OPTIONS[key], text] if key in _OPTIONS else ["--head-set", f"{key}={text}"]

@@ -1,4 +1,4 @@
-"""All labelled clips to a saved classifier, calibrated on encounters it was made to miss."""
+"""Train a classifier on all labelled clips, calibrate it on held-out encounters, and save it."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -32,13 +32,13 @@ from pseudorca.store import CLASSIFIER_FOLDER, Store, package_versions
 CALIBRATION = Split("encounter", n_folds=5, n_repeats=3)
 """How encounters are held out to calibrate a classifier and to choose its thresholds."""
 
-_QUANTILE = 0.95  # of new encounters that are not unlike the others
-_TOLD = ("c", "best_epoch", "pseudo_labels")  # of what training chose
+_QUANTILE = 0.95  # share of new encounters within the usual distance
+_CHOICES = ("c", "best_epoch", "pseudo_labels")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrainResult(Result):
-    """A saved classifier, and what it was made from."""
+    """A saved classifier, with its recipe and the choices of the training."""
 
     classifier: Classifier
     folder: Path
@@ -62,7 +62,7 @@ class TrainResult(Result):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Embedder and recipe as JSON values, as ``evaluate`` notes them."""
+        """Embedder and recipe as JSON values, in the form of ``evaluate``."""
         names = ("embedder_id", "head", "preparation", "views")
         training = self.classifier.training
         return {name: training[name] for name in names if name in training}
@@ -78,9 +78,9 @@ class TrainResult(Result):
             "recipe": self.settings,
             "head": self.recipe.settings()["head"],
             "preparation": self.recipe.preparation.settings(),
-            "calibration": {unit: made.as_dict() for unit, made in calibrators.items()},
+            "calibration": {unit: fitted.as_dict() for unit, fitted in calibrators.items()},
             **counts,
-            **{key: self.details[key] for key in _TOLD if key in self.details},
+            **{key: self.details[key] for key in _CHOICES if key in self.details},
         }
 
     def summary(self) -> list[str]:
@@ -124,12 +124,16 @@ def train_project(
     recipe : Recipe
     name : str, of the classifier
     progress : callable (done, total) or None, over trainings
-    stage : callable, takes a sentence on what is done now
+    stage : callable, takes a sentence on the current step
+
+    Returns
+    -------
+    TrainResult
 
     Raises
     ------
     ClassifierError
-        If the name cannot be one.
+        If the name is not a valid name of a classifier.
     HeadError
         If there is too little to learn from, or embeddings are missing.
     """
@@ -166,7 +170,7 @@ def _classifier(
     folds: Folds | None,
     units: Mapping[str, CalibratedUnits],
 ) -> Classifier:
-    """The trained head with everything that its answers need, and a record of its training."""
+    """Assemble the classifier: the trained head, calibration, novelty, and a record of the training."""
     data, clips, recipe = labelled.data, labelled.clips, labelled.recipe
     named = {
         "clip": clips["moment_id"].to_numpy(dtype=object),
@@ -194,7 +198,7 @@ def _classifier(
 
 
 def _training(labelled: LabelledProject) -> dict[str, Any]:
-    """What a classifier learned from, as JSON values."""
+    """The record of a training, as JSON values."""
     clips, store = labelled.clips, labelled.store
     n_recordings = clips.groupby("label")["recording_id"].nunique()
     n_encounters = clips.groupby("label")["encounter"].nunique()
@@ -215,7 +219,7 @@ def _training(labelled: LabelledProject) -> dict[str, Any]:
 def _held_out(
     labelled: LabelledProject, folds: Folds, head: Head, progress: Progress | None
 ) -> dict[str, CalibratedUnits]:
-    """What the same recipe says of each encounter when trained without it, by kind of unit."""
+    """Calibrated out-of-fold units of the recipe, by kind of unit."""
     clips, recordings = labelled.clips, labelled.recordings
     data = replace(labelled.data, groups=folds.units)
     scored = cross_validate(data, folds, head, progress=progress)
@@ -236,11 +240,11 @@ def _widened(
     folds: Folds,
     units: Mapping[str, NDArray[np.object_]],
 ) -> Novelty:
-    """Novelty whose usual distance is that of encounters which the network was not tuned on.
+    """Novelty with the usual distance of encounters that the network was not tuned on.
 
-    A tuned network draws the clips that it learned from together, so that every new encounter would
-    seem unlike them. How much farther new encounters lie is measured on each fold's test side, by the
-    network that was tuned without it; those trainings were done before and are kept.
+    A tuned network moves its training clips together, so that every new encounter would seem unlike
+    them. The excess distance of new encounters is measured on each fold's test side, by the network
+    that was tuned without that side. These trainings were done before and are kept.
     """
     ratios: dict[str, list[float]] = {kind: [] for kind in units}
     for _, _, train, test in folds:

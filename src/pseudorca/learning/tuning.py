@@ -1,10 +1,10 @@
 """Choose a head's settings in inner folds.
 
-In: a training side, a head and the values to try. Out: the best settings and a table of all
-trials. Only inner folds of the training side are looked at, so a tuned head may be cross-validated
-like any other: :class:`TunedHead` tunes anew inside each training side. Two searches: the original
-study's (one setting after another, each at the best of those before), and optuna's, which keeps its
-trials in a file and goes on where it was stopped.
+In: a training side, a head and the values to try. Out: the best settings and a table of all trials.
+Tuning uses only inner folds of the training side, so a tuned head may be cross-validated:
+:class:`TunedHead` tunes anew inside each training side. There are two searches. The original study's
+search tries one setting after another. Optuna's search keeps its trials in a file, and resumes after a
+stop.
 """
 
 import json
@@ -39,7 +39,15 @@ _LOG_FROM = 10.0  # ratio of the highest to the lowest value from which optuna s
 
 @dataclass(frozen=True)
 class Tuned:
-    """``settings``: the best; ``trials``: a row per trial, its settings and ``log_loss``."""
+    """The result of a tuning.
+
+    ``settings``: the best settings. ``trials``: a row per trial, with its settings and ``log_loss``.
+
+    Examples
+    --------
+    >>> Tuned({"c": 0.1}, pd.DataFrame({"c": [0.1, 1.0], "log_loss": [0.3, 0.5]})).settings
+    {'c': 0.1}
+    """
 
     settings: dict[str, float]
     trials: pd.DataFrame
@@ -47,16 +55,27 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How settings of a head are chosen."""
+    """How settings of a head are chosen.
+
+    Raises
+    ------
+    HeadError
+        If the search is unknown.
+
+    Examples
+    --------
+    >>> Tuning(space={"c": [0.1, 1.0]}).tried(make_head("logistic"))
+    {'c': [0.1, 1.0]}
+    """
 
     search: Search = "grid"
-    """``grid`` takes one setting after another, as the study did: all values of the first, then all
-    of the second at the best first. ``optuna`` takes any values between the lowest and the highest
-    (by ratios where these differ tenfold), guided by the trials so far."""
+    """``grid`` tries one setting after another, as the study did: all values of the first setting,
+    then all values of the second at the best value of the first. ``optuna`` tries any values between
+    the lowest and the highest (on a log scale if these differ tenfold), guided by earlier trials."""
     space: Space | None = None
-    """Values to try, by setting; None: those of the head's ``space``."""
+    """Values to try, by setting; None: the head's ``space``."""
     n_trials: int = 30
-    """Of optuna, those in the storage included."""
+    """Trials of optuna, including trials in the storage."""
     n_folds: int = 3
 
     def __post_init__(self) -> None:
@@ -69,7 +88,7 @@ class Tuning:
         Raises
         ------
         HeadError
-            If there is nothing to try, or a value makes no sense.
+            If there is no value to try, or a value is not valid.
         """
         space = head.space if self.space is None else self.space
         if not space or not all(len(values) for values in space.values()):
@@ -83,7 +102,7 @@ class Tuning:
         return space
 
     def settings(self, head: Head) -> dict[str, Any]:
-        """What of the tuning shapes the training, as JSON values."""
+        """The options of the tuning that shape the training, as JSON values."""
         space = head.space if self.space is None else self.space
         settings: dict[str, Any] = {
             "search": self.search,
@@ -103,17 +122,17 @@ def tune(
 ) -> Tuned:
     """Find the settings with the lowest log loss out of fold.
 
-    Every recording weighs once within its class, every class the same. The folds keep whole what
-    ``data.groups`` names, and are the same for all trials.
+    Every recording weighs once within its class, and all classes weigh equally. The folds keep the
+    groups of ``data.groups`` whole. All trials use the same folds.
 
     Parameters
     ----------
     data : TrainingSet
     head : Head
-        Its settings that are not tried stay as they are
-    tuning : Tuning or None, the usual one
+        Settings that are not tried keep their values
+    tuning : Tuning or None; None: ``Tuning()``
     storage : Path or None
-        A file that keeps optuna's trials; the same question asked again goes on from them
+        A file that keeps optuna's trials; a second call with the same data and options resumes
     progress : callable (done, total) or None, over trials
 
     Returns
@@ -123,11 +142,21 @@ def tune(
     Raises
     ------
     HeadError
-        If there is nothing to try, a value makes no sense, or no trial gives a finite loss.
+        If there is no value to try, a value is not valid, or no trial gives a finite loss.
     FoldError
         If no group can be left out without emptying a class.
     MissingExtraError
         If optuna is asked for and not installed.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aaaabbbb"), dtype=object)
+    >>> groups = np.array(["a1", "a1", "a2", "a2", "b1", "b1", "b2", "b2"], dtype=object)
+    >>> vectors = np.arange(8, dtype=np.float32)[:, None]
+    >>> data = TrainingSet(vectors, labels, groups, np.arange(8).astype(object))
+    >>> tuned = tune(data, make_head("logistic"), Tuning(space={"c": [0.01, 1.0]}, n_folds=2))
+    >>> tuned.settings
+    {'c': 1.0}
     """
     tuning = tuning or Tuning()
     space = tuning.tried(head)
@@ -165,9 +194,9 @@ def _with(head: Head, settings: Mapping[str, float]) -> Head:
 
 @dataclass(frozen=True)
 class TunedHead(WrappingHead):
-    """A head whose settings are tuned inside whatever it is trained on.
+    """A head that tunes its settings inside its training set.
 
-    Where a class has too few groups for inner folds, the head's own settings are taken.
+    If a class has too few groups for inner folds, the head keeps its own settings.
     """
 
     name: ClassVar[str] = "tuned"
@@ -181,16 +210,14 @@ class TunedHead(WrappingHead):
         return True
 
     def settings(self) -> dict[str, Any]:
-        about = self.tuning.settings(self.head)
-        fixed = {k: v for k, v in self.head.settings().items() if k not in about["space"]}
-        return fixed | {"tuned": about}
+        tuning_settings = self.tuning.settings(self.head)
+        fixed = {k: v for k, v in self.head.settings().items() if k not in tuning_settings["space"]}
+        return fixed | {"tuned": tuning_settings}
 
     def describe(self) -> str:
-        about = self.tuning.settings(self.head)
-        return (
-            f"{self.head.name} ({', '.join(about['space'])} by {about['search']} in inner folds, "
-            f"{balance_of(self)})"
-        )
+        tuning_settings = self.tuning.settings(self.head)
+        names, search = ", ".join(tuning_settings["space"]), tuning_settings["search"]
+        return f"{self.head.name} ({names} by {search} in inner folds, {balance_of(self)})"
 
     def settled(self, details: Mapping[str, Any]) -> Head:
         return _with(self.head, details["tuned"])
@@ -198,7 +225,7 @@ class TunedHead(WrappingHead):
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
         """Tune on ``data`` alone, then train with the best settings.
 
-        ``details["tuned"]`` holds what was chosen, ``details["trials"]`` every trial.
+        ``details["tuned"]`` holds the chosen settings, ``details["trials"]`` every trial.
 
         Raises
         ------
@@ -248,7 +275,7 @@ def _in_turn(
     loss: Callable[[Mapping[str, float]], float],
     progress: Progress | None,
 ) -> list[dict[str, float]]:
-    """All values of one setting after another, the settings before at their best."""
+    """Try all values of one setting after another; earlier settings are at their best value."""
     rows: list[dict[str, float]] = []
     at = {name: float(values[0]) for name, values in space.items()}
     total = sum(len(values) for values in space.values()) - len(space) + 1
@@ -274,7 +301,7 @@ def _by_optuna(
     name: str,
     progress: Progress | None,
 ) -> list[dict[str, float]]:
-    """Optuna's search, gone on with where the storage holds trials of the same question."""
+    """Optuna's search; earlier trials of the same question in the storage are used."""
     try:
         import optuna
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -288,7 +315,7 @@ def _by_optuna(
         kept = optuna.storages.JournalStorage(backend)
     study = optuna.create_study(storage=kept, study_name=name, load_if_exists=True)
     done = [t for t in study.get_trials() if t.state == optuna.trial.TrialState.COMPLETE]
-    # Another seed after a resumption, or the first trials would be drawn again.
+    # With the same seed, a resumed search would draw the first trials again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(done))
 
     def objective(trial: Any) -> float:
@@ -308,7 +335,7 @@ def _by_optuna(
 
 
 def _study_name(data: TrainingSet, question: Mapping[str, Any]) -> str:
-    """The same only for the same clips, labels, groups and question."""
+    """Identifies clips, labels, groups and question."""
     digest = xxhash.xxh3_128(np.ascontiguousarray(data.vectors).tobytes())
     for names in (data.labels, data.groups, data.recordings):
         digest.update(json.dumps([str(name) for name in names]).encode())

@@ -17,9 +17,15 @@ UNITS = ("clip", "recording", "encounter")
 class UnitScores:
     """Scores of the units of one kind.
 
-    ``table`` has a row per unit: ``unit_id, label, encounter, n_moments``, for a clip
-    ``recording_id, start_s, end_s``, and ``novelty`` where it was given.
-    ``log_probabilities`` [shape=(n_units, n_classes)].
+    ``table`` has a row per unit: ``unit_id, label, encounter, n_moments``. The table of clips has
+    ``recording_id, start_s, end_s`` (seconds), too. The column ``novelty`` exists if novelty was
+    aggregated. ``log_probabilities`` [shape=(n_units, n_classes)].
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"unit_id": ["e1"], "label": "A", "encounter": "e1", "n_moments": 2})
+    >>> UnitScores(table, np.log([[0.75, 0.25]])).log_probabilities.shape
+    (1, 2)
     """
 
     table: pd.DataFrame
@@ -48,7 +54,23 @@ def aggregate(
     Returns
     -------
     UnitScores
-        Log-probabilities are normalised: they are those of the geometric mean.
+        Log-probabilities are normalised: the probabilities are the geometric mean over moments.
+
+    Raises
+    ------
+    PseudorcaError
+        If the unit is unknown.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({
+    ...     "clip_id": ["c1", "c2"], "recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"],
+    ...     "label": ["A", "A"], "encounter": ["e1", "e1"], "start_s": 0.0, "end_s": 2.0,
+    ... })
+    >>> recordings = pd.DataFrame({"recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"]})
+    >>> scores = np.log([[0.9, 0.1], [0.5, 0.5]])
+    >>> np.exp(aggregate(clips, recordings, scores, "encounter").log_probabilities).round(2).tolist()
+    [[0.75, 0.25]]
     """
     if unit not in UNITS:
         raise PseudorcaError(unknown_name("unit", unit, UNITS))
@@ -87,7 +109,7 @@ def aggregate(
 
 
 def join_recordings(units: UnitScores) -> UnitScores:
-    """Join the scores of recordings to those of their encounters, as :func:`aggregate` does of clips.
+    """Join the scores of recordings to encounters; the result equals that of :func:`aggregate`.
 
     Parameters
     ----------
@@ -96,6 +118,18 @@ def join_recordings(units: UnitScores) -> UnitScores:
     Returns
     -------
     UnitScores of encounters
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({
+    ...     "clip_id": ["c1", "c2"], "recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"],
+    ...     "label": ["A", "A"], "encounter": ["e1", "e1"], "start_s": 0.0, "end_s": 2.0,
+    ... })
+    >>> recordings = pd.DataFrame({"recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"]})
+    >>> scores = np.log([[0.9, 0.1], [0.5, 0.5]])
+    >>> units = join_recordings(aggregate(clips, recordings, scores, "recording"))
+    >>> np.exp(units.log_probabilities).round(2).tolist()
+    [[0.75, 0.25]]
     """
     table = units.table.copy()
     n_moments = table["n_moments"].to_numpy(dtype=np.float64)[:, None]
@@ -137,7 +171,23 @@ def score_table(
     classifier_id, split_id : str; ``split_id`` is empty for predictions
     repeat : int
     fold : ndarray [shape=(n_clips,)] or None
-    set_name : str, what was predicted together; empty in an evaluation
+    set_name : str, the name of the predicted set; empty in an evaluation
+
+    Returns
+    -------
+    DataFrame, the columns of the table ``scores``
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({
+    ...     "clip_id": ["c1", "c2"], "recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"],
+    ...     "label": ["A", "A"], "encounter": ["e1", "e1"], "start_s": 0.0, "end_s": 2.0,
+    ... })
+    >>> recordings = pd.DataFrame({"recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"]})
+    >>> scores = np.log([[0.9, 0.1], [0.5, 0.5]])
+    >>> table = score_table(clips, scores, ["A", "B"], "a1b2")
+    >>> table[["clip_id", "population"]].to_numpy().tolist()
+    [['c1', 'A'], ['c1', 'B'], ['c2', 'A'], ['c2', 'B']]
     """
     scored = ~np.isnan(log_probabilities).any(axis=1)
     n = int(scored.sum())

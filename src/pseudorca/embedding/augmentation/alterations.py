@@ -1,11 +1,11 @@
-"""Altered copies of clips, called views: the same animals through another recorder, in another sea.
+"""Altered copies of clips, called views: the same animals with another recorder and background.
 
-In: clips, and what may be altered: level, time, the sea behind the animals, the recorder's response and
-its bandwidth. Out: a front end that alters the sound before the network's own draws it, so that views
-pass the same path to the store as the clips; and a plan of which clips get which sea. A head that
-learns from views cannot lean on what they change.
+In: clips, and the kinds of alteration: level, time, background, the recorder's response and bandwidth.
+Out: a front end that alters the sound before the network's own front end draws it, so that views take
+the same path to the store as clips; and a plan of the background for each clip. A head that learns
+from views cannot rely on what the views change.
 
-Everything drawn at random comes from the clip itself, the number of the view and the seed.
+All random numbers depend on the clip itself, the number of the view and the seed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,32 +31,43 @@ from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.bands import REACH
 
 SEAS_PER_VIEW = 2
-"""Clips of the other encounter whose backgrounds a view draws from."""
+"""Clips of the other encounter from which a view draws its background."""
 
-_SEA_S = 5.0  # of background kept of each
-_BELOW_DB = 20.0  # range over which the level of the other sea is drawn
+_SEA_S = 5.0  # seconds of background per clip
+_BELOW_DB = 20.0  # range of the random level of the other background
 _PIVOT_HZ = 4_000.0  # where an equalised sound keeps its level
 _MIN_SHIFT_S = 0.05
-_HIGHEST_RATE = 1_000_000  # Hz; no recording is above
-_VERSION = 1  # changes with anything that changes a view
+_HIGHEST_RATE = 1_000_000  # Hz; above every recorder's rate
+_VERSION = 1  # a new number for every change to a view
 
 
 @dataclass(frozen=True)
 class ViewOptions:
-    """What is altered in a view, and by how much."""
+    """The alterations of a view.
+
+    Raises
+    ------
+    FrontEndError
+        If a value is outside its range.
+
+    Examples
+    --------
+    >>> ViewOptions.of({"gain_db": 3}, rates=[48_000, 96_000, 48_000]).rates
+    (48000, 96000)
+    """
 
     gain_db: float = 6.0
-    """Louder or fainter by up to so many decibels."""
+    """Greatest change of level in decibels, up or down."""
     shift: bool = True
-    """Cut up to half a clip earlier or later, where the recording has room for a tenth of it; where
-    it has none, the clip is rolled: its end comes before its beginning."""
+    """Cut the clip up to half its length earlier or later, if the recording has room for a tenth of
+    the length. Otherwise the clip is rolled: its end comes before its beginning."""
     background_db: float | None = 6.0
-    """Lay the background of another encounter under the clip, from so many decibels to 20 more below
-    the clip's own level in the band; None: none."""
+    """Add the background of another encounter to the clip. The level of the background is this many
+    decibels, up to 20 more, below the level of the clip in the band. None: no background."""
     bandlimit: bool = True
-    """Bring the clip to a lower sample rate, drawn among those of ``rates`` and its own."""
+    """Resample the clip to a lower rate, drawn from ``rates`` and its own rate."""
     slope_db: float = 3.0
-    """Tilt the response by up to so many decibels per octave, up or down."""
+    """Greatest tilt of the response in decibels per octave, up or down."""
     rates: tuple[int, ...] = ()
     """Sample rates in Hz of the collection."""
     seed: int = 0
@@ -77,20 +88,23 @@ class ViewOptions:
                 )
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], rates: Sequence[int]) -> Self:
+    def of(cls, settings: Mapping[str, Any], rates: Sequence[int]) -> Self:
         """Options by name, for a collection of these sample rates. FrontEndError if one is unknown."""
         known = [field.name for field in fields(cls) if field.name != "rates"]
-        for name in given:
+        for name in settings:
             if name not in known:
                 raise FrontEndError(unknown_name("setting of the augmentation", name, known))
-        made = cls(rates=tuple(sorted({int(rate) for rate in rates})), **given)
-        below = None if made.background_db is None else float(made.background_db)
+        options = cls(rates=tuple(sorted({int(rate) for rate in rates})), **settings)
+        below = None if options.background_db is None else float(options.background_db)
         return replace(  # 6 and 6.0 are the same views
-            made, gain_db=float(made.gain_db), slope_db=float(made.slope_db), background_db=below
+            options,
+            gain_db=float(options.gain_db),
+            slope_db=float(options.slope_db),
+            background_db=below,
         )
 
     def alone(self) -> Self:
-        """The same without other encounters' seas: what can be done to a clip of unknown origin."""
+        """The same without backgrounds of other encounters, for a clip of unknown encounter."""
         return replace(self, background_db=None)
 
 
@@ -104,10 +118,18 @@ class Sea:
 
 @dataclass(frozen=True)
 class ViewFrontEnd:
-    """A front end that hears clips altered.
+    """A front end that alters a clip before another front end draws it.
 
-    Which seas it may lay under them, and whether clips are rolled, comes from :func:`plan_views` and
-    stands in the ids of the views; the rest is in :meth:`settings`.
+    ``seas`` and ``is_rolled`` come from :func:`plan_views` and are part of the ids of the views; all
+    other settings are in :meth:`settings`.
+
+    Examples
+    --------
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> front_end = ViewFrontEnd(CommonFrontEnd(), ViewOptions(rates=(16_000,)), view=1)
+    >>> noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    >>> front_end.altered(noise, sample_rate=16_000)[1]
+    16000
     """
 
     front_end: FrontEnd
@@ -121,8 +143,8 @@ class ViewFrontEnd:
         return self.front_end.sample_rate
 
     def settings(self) -> dict[str, Any]:
-        about = {"version": _VERSION, "number": self.view} | asdict(self.options)
-        return self.front_end.settings() | {"view": about}
+        view = {"version": _VERSION, "number": self.view} | asdict(self.options)
+        return self.front_end.settings() | {"view": view}
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> NDArray[Any]:
         """Draw the altered clip; see :meth:`altered`."""
@@ -130,7 +152,7 @@ class ViewFrontEnd:
         return self.front_end.picture(sound, sample_rate=rate)
 
     def altered(self, waveform: Samples, *, sample_rate: int) -> tuple[Samples, int]:
-        """Alter a clip: roll, lay a sea under it, tilt, bring to a lower rate, louder or fainter.
+        """Alter a clip: roll, add a background, tilt the response, resample, change the level.
 
         Parameters
         ----------
@@ -150,21 +172,21 @@ class ViewFrontEnd:
         options = self.options
         seed = [options.seed, self.view, seed_of(waveform)]
         rng = np.random.default_rng(seed)
-        # All draws are made, whatever is used: one option changes nothing about the others.
+        # All numbers are drawn in every case, so that one option does not change the others.
         gain_db, slope_db = rng.uniform(-1, 1, 2) * (options.gain_db, options.slope_db)
-        roll, which, below, place, rate_share = rng.uniform(size=5)
+        roll, sea_share, below, place_share, rate_share = rng.uniform(size=5)
         sound = np.asarray(waveform, dtype=np.float32)
         if self.is_rolled:
             sound = np.roll(sound, int(roll * len(sound)))
         if self.seas and options.background_db is not None:
-            sea = self.seas[int(which * len(self.seas))]
+            sea = self.seas[int(sea_share * len(self.seas))]
             below_db = options.background_db + _BELOW_DB * below
-            sound = _over_sea(sound, sample_rate, sea, below_db, place, _band(self.front_end))
+            sound = _over_sea(sound, sample_rate, sea, below_db, place_share, _band(self.front_end))
         if slope_db:
             sound = _tilted(sound, sample_rate, slope_db)
         rate = sample_rate
         if options.bandlimit:
-            lower = [one for one in options.rates if one < sample_rate]
+            lower = [other_rate for other_rate in options.rates if other_rate < sample_rate]
             rate = [*lower, sample_rate][int(rate_share * (len(lower) + 1))]
             sound = resample(sound, sample_rate, rate)
         return (sound * np.float32(10 ** (gain_db / 20))).astype(np.float32), rate
@@ -178,18 +200,18 @@ def plan_views(
     seas: Mapping[str, Sequence[str]] | None = None,
     front_end: FrontEnd | None = None,
 ) -> pd.DataFrame:
-    """Say where each clip's view is cut, and whose sea is laid under it.
+    """Plan where the view of each clip is cut, and which background is added.
 
-    All clips of an encounter get the sea of one other encounter, on another platform where there is
-    one: so a view that may not be learned from, since that encounter is held out, is left out for all.
+    All clips of an encounter get the background of one other encounter, from another platform if there
+    is one. If that other encounter is held out, the view is left out for all clips of the encounter.
 
     Parameters
     ----------
     clips, recordings : DataFrame, the tables of these names
     options : ViewOptions
     view : int, the number of the view
-    seas : mapping from encounter to ids of clips with a background, or None where there are none
-    front_end : FrontEnd or None, in whose band these backgrounds were found
+    seas : mapping from encounter to ids of clips with a background, or None
+    front_end : FrontEnd or None, whose band the backgrounds were found in
 
     Returns
     -------
@@ -197,66 +219,109 @@ def plan_views(
         ``clips`` with ``start_s``, ``end_s`` moved, ``clip_id`` that of the view, and the columns
         ``of_clip``, ``donor`` (the other encounter, or empty), ``sea_clips`` (ids joined by commas),
         ``is_rolled``.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"clip_id": ["c1"], "recording_id": ["r1"], "encounter": ["e1"],
+    ...                       "start_s": [4.0], "end_s": [6.0], "padded_s": [0.0]})
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "duration_s": [10.0], "platform": ["p"]})
+    >>> plan = plan_views(clips, recordings, ViewOptions(), view=1)
+    >>> bool(plan["start_s"].between(3, 5).all()), plan["donor"].tolist()
+    (True, [''])
     """
-    found = clips.reset_index(drop=True).copy()
-    found["of_clip"] = found["clip_id"]
-    duration_s = found["recording_id"].map(recordings.set_index("recording_id")["duration_s"])
-    length_s = (found["end_s"] - found["start_s"]).to_numpy(dtype=np.float64)
-    start_s = found["start_s"].to_numpy(dtype=np.float64)
+    plan = clips.reset_index(drop=True).copy()
+    plan["of_clip"] = plan["clip_id"]
+    duration_s = plan["recording_id"].map(recordings.set_index("recording_id")["duration_s"])
+    length_s = (plan["end_s"] - plan["start_s"]).to_numpy(dtype=np.float64)
+    start_s = plan["start_s"].to_numpy(dtype=np.float64)
     end_s = duration_s.to_numpy(dtype=np.float64)
     lowest = np.maximum(0.0, start_s - length_s / 2)
     highest = np.minimum(end_s - length_s, start_s + length_s / 2)
-    whole = found["padded_s"].to_numpy(dtype=np.float64) == 0
+    whole = plan["padded_s"].to_numpy(dtype=np.float64) == 0
     has_room = whole & (highest - lowest >= np.maximum(_MIN_SHIFT_S, length_s / 10))
     if options.shift:
-        share = np.array([_draw(options, view, clip_id) for clip_id in found["of_clip"]])
+        share = np.array([_draw(options, view, clip_id) for clip_id in plan["of_clip"]])
         moved = np.where(has_room, lowest + share * (highest - lowest), start_s)
-        found["start_s"], found["end_s"] = moved, moved + length_s
-    found["is_rolled"] = options.shift & ~has_room
+        plan["start_s"], plan["end_s"] = moved, moved + length_s
+    plan["is_rolled"] = options.shift & ~has_room
     donor_of = _donors(clips, recordings, options, view, seas or {})
-    found["donor"] = [donor_of[encounter] for encounter in found["encounter"]]
-    found["sea_clips"] = [
-        ",".join(_seas_of(donor, options, view, seas or {})) for donor in found["donor"]
+    plan["donor"] = [donor_of[encounter] for encounter in plan["encounter"]]
+    plan["sea_clips"] = [
+        ",".join(_seas_of(donor, options, view, seas or {})) for donor in plan["donor"]
     ]
     band = None if front_end is None else _band(front_end)
-    heard = [f"{clips_of} in {band}" if clips_of else "" for clips_of in found["sea_clips"]]
-    found["clip_id"] = [
-        _digest(one.of_clip, f"{one.start_s:.9f}", one.is_rolled, sea)
-        for one, sea in zip(found.itertuples(), heard, strict=True)
+    sea_keys = [f"{clips_of} in {band}" if clips_of else "" for clips_of in plan["sea_clips"]]
+    plan["clip_id"] = [
+        _digest(row.of_clip, f"{row.start_s:.9f}", row.is_rolled, sea)
+        for row, sea in zip(plan.itertuples(), sea_keys, strict=True)
     ]
-    return found
+    return plan
 
 
 def read_seas(
     clip_ids: Sequence[str], clips: pd.DataFrame, recordings: pd.DataFrame, front_end: FrontEnd
 ) -> tuple[Sea, ...]:
-    """Read the backgrounds of clips: five seconds each, of frames without signal alone.
+    """Read backgrounds: five seconds per clip, made from frames without signal.
 
     Parameters
     ----------
-    clip_ids : sequence of str, clips with such frames
+    clip_ids : sequence of str, clips with frames without signal
     clips, recordings : DataFrame, the tables of these names
-    front_end : FrontEnd, in whose band signals are looked for
+    front_end : FrontEnd, whose band is searched for signals
+
+    Returns
+    -------
+    tuple of Sea, one per clip id
     """
-    heard = sea_front_end(front_end)
+    background_front_end = sea_front_end(front_end)
     rows = clips.set_index("clip_id", drop=False).loc[list(clip_ids)]
     by_id = {str(row.recording_id): row for row in recordings.itertuples()}
-    found = []
+    seas = []
     for clip in rows.itertuples():
-        parts = clip_parts(clip, by_id[str(clip.recording_id)], heard)
+        parts = clip_parts(clip, by_id[str(clip.recording_id)], background_front_end)
         n_samples = round(_SEA_S * parts.sample_rate)
         sound = background_sound(parts, n_samples, seed=seed_of(parts.waveform))
-        found.append(Sea(sound, parts.sample_rate))
-    return tuple(found)
+        seas.append(Sea(sound, parts.sample_rate))
+    return tuple(seas)
 
 
 def sea_front_end(front_end: FrontEnd) -> BackgroundFrontEnd:
-    """In which band, and how, frames without signal are looked for."""
+    """A front end that draws backgrounds; a clip without free frames has none.
+
+    Parameters
+    ----------
+    front_end : FrontEnd, of the network
+
+    Returns
+    -------
+    BackgroundFrontEnd
+
+    Examples
+    --------
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> sea_front_end(CommonFrontEnd()).band_hz
+    (100.0, 15040.0)
+    """
     return BackgroundFrontEnd(front_end, _band(front_end))
 
 
 def reference_front_end(front_end: FrontEnd) -> BackgroundFrontEnd:
-    """What draws the background of every clip, for embeddings that are referred to it."""
+    """A front end that draws the background of every clip, as a reference for embeddings.
+
+    Parameters
+    ----------
+    front_end : FrontEnd, of the network
+
+    Returns
+    -------
+    BackgroundFrontEnd
+
+    Examples
+    --------
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> reference_front_end(CommonFrontEnd()).quietest
+    True
+    """
     return BackgroundFrontEnd(front_end, _band(front_end), quietest=True)
 
 
@@ -274,17 +339,17 @@ def _over_sea(
     place: float,
     band_hz: tuple[float, float],
 ) -> Samples:
-    """Lay a stretch of a sea under a clip, so far below it in the band that both reach."""
+    """Add a stretch of background to a clip, ``below_db`` below the clip in the shared band."""
     other = resample(sea.waveform, sea.sample_rate, sample_rate)
     other = np.resize(np.roll(other, int(place * len(other))), len(sound))
     top_hz = min(band_hz[1], REACH * min(sample_rate, sea.sample_rate))
     band = min(band_hz[0], top_hz / 2), top_hz
-    mine, theirs = _level(sound, sample_rate, band), _level(other, sample_rate, band)
-    if mine <= 0:
+    level, sea_level = _level(sound, sample_rate, band), _level(other, sample_rate, band)
+    if level <= 0:
         raise AudioError("silent", "no power in the band")
-    if theirs <= 0:
+    if sea_level <= 0:
         return sound
-    ratio = np.float32(mine / theirs * 10 ** (-below_db / 20))
+    ratio = np.float32(level / sea_level * 10 ** (-below_db / 20))
     return np.asarray(sound + ratio * other, dtype=np.float32)
 
 
@@ -292,8 +357,8 @@ def _level(sound: Samples, sample_rate: int, band_hz: tuple[float, float]) -> fl
     """Root of the power in a band."""
     spectrum = scipy.fft.rfft(sound.astype(np.float64))
     bins_hz = scipy.fft.rfftfreq(len(sound), 1 / sample_rate)
-    heard = (bins_hz >= band_hz[0]) & (bins_hz <= band_hz[1])
-    return float(np.sqrt((np.abs(spectrum[heard]) ** 2).sum()))
+    in_band = (bins_hz >= band_hz[0]) & (bins_hz <= band_hz[1])
+    return float(np.sqrt((np.abs(spectrum[in_band]) ** 2).sum()))
 
 
 def _tilted(sound: Samples, sample_rate: int, slope_db: float) -> Samples:
@@ -312,14 +377,14 @@ def _donors(
     view: int,
     seas: Mapping[str, Sequence[str]],
 ) -> dict[str, str]:
-    """Whose sea the clips of each encounter get; empty where there is no other."""
+    """The encounter that gives the background, by encounter; empty without another encounter."""
     encounters = sorted(set(clips["encounter"]))
     if options.background_db is None:
         return dict.fromkeys(encounters, "")
     platform = clips["recording_id"].map(recordings.set_index("recording_id")["platform"])
     platforms = platform.astype(object).fillna("").groupby(clips["encounter"]).agg(set)
     there = sorted(name for name, of_encounter in seas.items() if len(of_encounter))
-    found = {}
+    donor_of = {}
     for encounter in encounters:
         others = [name for name in there if name != encounter]
         elsewhere = [
@@ -328,19 +393,21 @@ def _donors(
         ]  # fmt: skip
         among = elsewhere or others
         share = _draw(options, view, encounter)
-        found[encounter] = among[int(share * len(among))] if among else ""
-    return found
+        donor_of[encounter] = among[int(share * len(among))] if among else ""
+    return donor_of
 
 
 def _seas_of(
     encounter: str, options: ViewOptions, view: int, seas: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    order = sorted(seas.get(encounter, ()), key=lambda one: _digest(options.seed, view, one))
+    order = sorted(
+        seas.get(encounter, ()), key=lambda clip_id: _digest(options.seed, view, clip_id)
+    )
     return sorted(order[:SEAS_PER_VIEW])
 
 
 def _draw(options: ViewOptions, view: int, what: str) -> float:
-    """A number from 0 up to 1 that comes from what it is for."""
+    """A number from 0 up to 1 that depends on seed, view and ``what``."""
     return int(_digest(options.seed, view, what), 16) / 16**16
 
 

@@ -1,12 +1,12 @@
-"""Sound without the animals, and the animals without their sea: taking a clip apart.
+"""Separate the signals of a clip from its background.
 
-In: the samples of one clip. Out: which frames hold no signal, a stretch of sound of any length made
-of those frames alone, the spectra of both parts, and the signals of one clip laid over the background
-of another. An audit asks with them whether a classifier hears animals or recorders.
+In: the samples of one clip. Out: the frames without a signal, background sound of any length made from
+these frames, and the levels of both parts. An audit uses them to test whether a classifier hears
+animals or recorders.
 
-A frame counts as free of signal if nothing in it stands out from what the same clip sounds like at
-its quietest: no narrow line (whistles), and no wide band (clicks, burst pulses). A sound that lasts
-the whole clip at one frequency and one level cannot be told from background.
+A frame is free of signal if no narrow line (whistles) and no wide band (clicks, burst pulses) exceeds
+the clip's own background. A sound that lasts the whole clip at one frequency and one level cannot be
+told from background.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -30,40 +30,44 @@ N_BANDS = 24
 """Bands of :func:`describe_sound`, evenly spaced on the mel scale."""
 
 _LOWEST_HZ = 100.0
-PARTS_VERSION = (
-    1  # changes with anything that changes which frames are free, or what is made of them
-)
+PARTS_VERSION = 1  # a new number for every change to the free frames or to sound made of them
 
 
 @dataclass(frozen=True)
 class BackgroundOptions:
-    """How frames without signal are found."""
+    """How frames without signal are found.
+
+    Examples
+    --------
+    >>> BackgroundOptions(line_db=10.0).min_frames
+    6
+    """
 
     frame_ms: float = 32.0
     """Length of a frame; frames overlap by half."""
     quiet_share: float = 0.25
     """A frequency's background is this quantile of its power over the clip."""
     line_db: float = 8.0
-    """A signal if three bins by three frames have so much more than the background."""
+    """Excess in decibels from which three bins by three frames are a signal."""
     wide_db: float = 3.0
-    """A signal if an eighth of the band has so much more than its background."""
+    """Excess in decibels from which an eighth of the band is a signal."""
     guard_frames: int = 1
-    """Frames either side of a signal that are not free either."""
+    """Frames on each side of a signal that are not free."""
     min_frames: int = 6
-    """Fewer free frames than this are none."""
+    """A clip with fewer free frames has no background."""
 
 
 QUIETEST_SHARE = 0.25
-"""Share of a clip's frames that stand for its background where every frame holds a signal."""
+"""Share of a clip's frames that are taken as background if every frame holds a signal."""
 
 
 @dataclass(frozen=True)
 class SoundParts:
-    """A clip taken apart.
+    """A clip, separated into signals and background; see :func:`take_apart`.
 
-    ``spectrum`` [shape=(n_bins, n_frames)], complex; ``mask`` of the same shape, bool: where the
-    signals are; ``is_free``, ``is_signal`` [shape=(n_frames,)]: frames without any signal, and frames
-    with one (those beside a signal are neither); ``bins_hz`` [shape=(n_bins,)].
+    ``spectrum`` [shape=(n_bins, n_frames)], complex. ``mask`` of the same shape, bool: the signals.
+    ``is_free`` [shape=(n_frames,)]: frames without a signal. ``is_signal`` [shape=(n_frames,)]: frames
+    with a signal. Frames beside a signal are neither. ``bins_hz`` [shape=(n_bins,)].
     """
 
     waveform: Samples
@@ -81,7 +85,22 @@ class SoundParts:
 
 
 def heard_band(front_end: FrontEnd, highest_rate: int) -> tuple[float, float]:
-    """The band in Hz that a front end draws: its own, or up to what the highest rate reaches."""
+    """The band that a front end draws: its own, or the reach of the highest sample rate.
+
+    Parameters
+    ----------
+    front_end : FrontEnd
+    highest_rate : int, Hz
+
+    Returns
+    -------
+    low, high : float, Hz
+
+    Examples
+    --------
+    >>> heard_band(CommonFrontEnd(), 500_000)
+    (100.0, 15040.0)
+    """
     reach, top = REACH * highest_rate, heard_up_to_hz(front_end)
     if isinstance(front_end, CommonFrontEnd) and top is not None:
         return front_end.fmin_hz, top
@@ -95,18 +114,18 @@ def take_apart(
     band_hz: tuple[float, float],
     options: BackgroundOptions | None = None,
 ) -> SoundParts:
-    """Find the frames of a clip that hold no signal, and where the signals are in the others.
+    """Find the frames of a clip without a signal, and the signals in the other frames.
 
     Power is averaged over three bins and three frames. The background of a bin is a low quantile
-    over the clip; a bin that exceeds it by ``line_db`` is a signal, and so is an eighth of the band
-    (on the mel scale) whose mean ratio to the background exceeds its own low quantile by
-    ``wide_db``.
+    over the clip. A bin that exceeds the background by ``line_db`` is a signal. An eighth of the band
+    (on the mel scale) is a signal if its mean ratio to the background exceeds the low quantile of
+    this ratio by ``wide_db``.
 
     Parameters
     ----------
     waveform : ndarray [shape=(n_samples,)], float32, full scale = 1
     sample_rate : int, Hz
-    band_hz : lowest and highest frequency that count
+    band_hz : (float, float), lowest and highest frequency of signals, Hz
     options : BackgroundOptions or None
 
     Returns
@@ -117,52 +136,75 @@ def take_apart(
     ------
     AudioError
         If the waveform is shorter than four frames, or has no power in the band.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    >>> parts = take_apart(noise, sample_rate=32_000, band_hz=(100.0, 15_000.0))
+    >>> parts.has_background
+    True
     """
     options = options or BackgroundOptions()
-    samples = np.trim_zeros(waveform, "b")  # what a clip was filled up with is no background
+    samples = np.trim_zeros(waveform, "b")  # padding does not count as background
     n_fft = 2 * max(16, round(options.frame_ms * 5e-4 * sample_rate))
     if len(samples) < 2.5 * n_fft:
         raise AudioError(
             "too short to find frames without signal", f"{len(samples)} of {5 * n_fft // 2} samples"
         )
-    # The square root of Hann both ways: what is left alone comes back as it was.
+    # The square root of Hann in analysis and synthesis: unchanged frames are rebuilt exactly.
     window = np.sqrt(scipy.signal.get_window("hann", n_fft))
     transform = scipy.signal.ShortTimeFFT(window, n_fft // 2, sample_rate, mfft=n_fft)
     spectrum = transform.stft(samples.astype(np.float64) - samples.mean(dtype=np.float64))
     bins_hz = np.asarray(transform.f)
     top_hz = min(band_hz[1], REACH * sample_rate)
-    heard = (bins_hz >= min(band_hz[0], top_hz / 2)) & (bins_hz <= top_hz)
-    power = spectrum.real[heard] ** 2 + spectrum.imag[heard] ** 2
+    in_band = (bins_hz >= min(band_hz[0], top_hz / 2)) & (bins_hz <= top_hz)
+    power = spectrum.real[in_band] ** 2 + spectrum.imag[in_band] ** 2
     first, last = transform.lower_border_end[1], transform.upper_border_begin(len(samples))[1]
     offset = -transform.p_min
     inside = np.zeros(power.shape[1], dtype=bool)
     inside[first + offset : last + offset] = True
     if not power[:, inside].any():
         raise AudioError("silent", "no power in the band")
-    inside &= power.any(axis=0)  # digital silence is no background
+    inside &= power.any(axis=0)  # digital silence does not count as background
     smooth = scipy.ndimage.uniform_filter(power, size=3, mode="nearest")
     quiet = np.quantile(smooth[:, inside], options.quiet_share, axis=1, keepdims=True)
     ratio = smooth / np.maximum(quiet, quiet.max() * 1e-12)
-    found = ratio > 10 ** (options.line_db / 10)
-    for rows in _eighths(bins_hz[heard]):
+    is_above = ratio > 10 ** (options.line_db / 10)
+    for rows in _eighths(bins_hz[in_band]):
         level = ratio[rows].mean(axis=0)
         excess = level / np.quantile(level[inside], options.quiet_share)
-        found[rows] |= excess > 10 ** (options.wide_db / 10)
-    is_signal = found.any(axis=0) & inside
+        is_above[rows] |= excess > 10 ** (options.wide_db / 10)
+    is_signal = is_above.any(axis=0) & inside
     near = scipy.ndimage.binary_dilation(is_signal, iterations=options.guard_frames)
     is_free = inside & ~near
     if is_free.sum() < options.min_frames or not _runs(is_free):
         is_free = np.zeros_like(is_free)
     mask = np.zeros(spectrum.shape, dtype=bool)
-    mask[heard] = scipy.ndimage.binary_dilation(found, np.ones((3, 3), dtype=bool))
+    mask[in_band] = scipy.ndimage.binary_dilation(is_above, np.ones((3, 3), dtype=bool))
     return SoundParts(samples, sample_rate, spectrum, mask, is_free, is_signal, bins_hz, transform)
 
 
 def with_quietest(parts: SoundParts) -> SoundParts:
-    """Take the quietest frames for free where none is: those whose signals have the least power.
+    """Mark the frames with the weakest signals as free, if a clip has no free frames.
 
-    A quarter of the frames, with the one after each, since a grain needs two that follow each other;
-    digital silence comes last. Clips that have free frames stay as they are.
+    A quarter of the frames is marked, each with the frame after it, since a grain needs two frames in a
+    row. Digital silence is marked last. A clip with free frames does not change.
+
+    Parameters
+    ----------
+    parts : SoundParts
+
+    Returns
+    -------
+    SoundParts, with free frames
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    >>> parts = take_apart(noise, sample_rate=32_000, band_hz=(100.0, 15_000.0))
+    >>> silenced = replace(parts, is_free=np.zeros_like(parts.is_free))
+    >>> with_quietest(silenced).has_background
+    True
     """
     if parts.has_background:
         return parts
@@ -177,11 +219,11 @@ def with_quietest(parts: SoundParts) -> SoundParts:
 
 
 def background_sound(parts: SoundParts, n_samples: int, *, seed: int) -> Samples:
-    """Make sound of the free frames of a clip alone, as long as wanted.
+    """Make background sound of any length from the free frames of a clip.
 
-    Grains of one frame, from random places of the free stretches, laid over one another by half under
-    the square root of a Hann window, so that their powers add up to what they were. Nothing repeats
-    with a period, and how much background there was does not show.
+    Grains of one frame come from random places of the free stretches. The grains overlap by half under
+    the square root of a Hann window, so that the power stays the same. The sound has no period, and
+    does not show how much background the clip had.
 
     Parameters
     ----------
@@ -192,6 +234,13 @@ def background_sound(parts: SoundParts, n_samples: int, *, seed: int) -> Samples
     Returns
     -------
     ndarray [shape=(n_samples,)], float32
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    >>> parts = take_apart(noise, sample_rate=32_000, band_hz=(100.0, 15_000.0))
+    >>> background_sound(parts, 48_000, seed=0).shape
+    (48000,)
     """
     rng = np.random.default_rng(seed)
     window, hop = np.asarray(parts.transform.win), parts.transform.hop
@@ -204,23 +253,36 @@ def background_sound(parts: SoundParts, n_samples: int, *, seed: int) -> Samples
     lengths = np.array([stop - start for start, stop in starts], dtype=np.float64)
     n_grains = -(-n_samples // hop) + 1
     run = rng.choice(len(starts), size=n_grains, p=lengths / lengths.sum())
-    made = np.zeros((n_grains + 1) * hop)
-    for k, which in enumerate(run):
-        first, last = starts[which]
+    sound = np.zeros((n_grains + 1) * hop)
+    for k, run_of_grain in enumerate(run):
+        first, last = starts[run_of_grain]
         begin = int(rng.integers(first, last, endpoint=True))
-        made[k * hop : k * hop + n_fft] += parts.waveform[begin : begin + n_fft] * window
-    return made[hop : hop + n_samples].astype(np.float32)
+        sound[k * hop : k * hop + n_fft] += parts.waveform[begin : begin + n_fft] * window
+    return sound[hop : hop + n_samples].astype(np.float32)
 
 
 def describe_sound(parts: SoundParts, band_hz: tuple[float, float]) -> NDArray[np.float32]:
-    """Say in numbers what the parts of a clip sound like.
+    """Measure the levels of the parts of a clip.
+
+    Parameters
+    ----------
+    parts : SoundParts
+    band_hz : (float, float), Hz
 
     Returns
     -------
     ndarray [shape=(2 + 3 * N_BANDS,)], float32
-        Number of free frames; their share of all frames; then in ``N_BANDS`` bands the level of the
-        free frames and of the whole clip in dB re full scale, and by how many dB frames with signals
-        exceed free ones. NaN where the recording does not reach, or there are no such frames.
+        The number of free frames, and their share of all frames. Then, for each of ``N_BANDS`` bands:
+        the level of the free frames (dB re full scale), the level of the whole clip (dB re full
+        scale), and the excess of frames with signals over free frames (dB). NaN above the reach of
+        the recording, and where such frames are missing.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    >>> parts = take_apart(noise, sample_rate=32_000, band_hz=(100.0, 15_000.0))
+    >>> describe_sound(parts, (100.0, 15_000.0)).shape
+    (74,)
     """
     edges = band_edges_hz(band_hz)
     power = parts.spectrum.real**2 + parts.spectrum.imag**2
@@ -246,31 +308,48 @@ def describe_sound(parts: SoundParts, band_hz: tuple[float, float]) -> NDArray[n
 
 
 def band_edges_hz(band_hz: tuple[float, float], n_bands: int = N_BANDS) -> NDArray[np.float64]:
-    """Edges in Hz [shape=(n_bands + 1,)] of bands evenly spaced on the mel scale."""
+    """Edges of bands that are evenly spaced on the mel scale.
+
+    Parameters
+    ----------
+    band_hz : (float, float), Hz
+    n_bands : int
+
+    Returns
+    -------
+    ndarray [shape=(n_bands + 1,)], Hz
+
+    Examples
+    --------
+    >>> band_edges_hz((100.0, 15_000.0), 2).round().tolist()
+    [100.0, 2844.0, 15000.0]
+    """
     low, high = (2595 * np.log10(1 + np.array(band_hz) / 700)).tolist()
     return np.asarray(700 * (10 ** (np.linspace(low, high, n_bands + 1) / 2595) - 1))
 
 
 @dataclass(frozen=True)
 class BackgroundFrontEnd:
-    """A front end that draws a clip's background alone, as long as the clip."""
+    """A front end that draws only the background of a clip, in the length of the clip."""
 
     front_end: FrontEnd
     band_hz: tuple[float, float]
     options: BackgroundOptions = BackgroundOptions()
     quietest: bool = False
-    """Where no frame is free of signal, take the quietest, and where a clip is too short to tell, all
-    of it: then every clip has a background, though the animal may be in it."""
+    """If no frame is free of signal, take the quietest frames; if a clip is too short, take the whole
+    clip. Then every clip has a background, but the background may hold the animal."""
 
     @property
     def sample_rate(self) -> int | None:
         return self.front_end.sample_rate
 
     def settings(self) -> dict[str, Any]:
-        about = {"version": PARTS_VERSION, "band_hz": list(self.band_hz)} | asdict(self.options)
+        background = {"version": PARTS_VERSION, "band_hz": list(self.band_hz)} | asdict(
+            self.options
+        )
         if self.quietest:
-            about["quietest"] = QUIETEST_SHARE
-        return self.front_end.settings() | {"background_only": about}
+            background["quietest"] = QUIETEST_SHARE
+        return self.front_end.settings() | {"background_only": background}
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:
         """Draw the background; AudioError ``no frames without signal`` if there is none."""
@@ -291,7 +370,22 @@ class BackgroundFrontEnd:
 
 
 def seed_of(*waveforms: Samples) -> int:
-    """A seed that comes from the sound itself, whatever the order of the clips."""
+    """A random seed from the samples, independent of the order of clips.
+
+    Parameters
+    ----------
+    waveforms : ndarray [shape=(n_samples,)], one or more
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> sound = np.zeros(8, dtype=np.float32)
+    >>> seed_of(sound) == seed_of(sound.copy())
+    True
+    """
     digest = xxhash.xxh3_64()
     for waveform in waveforms:
         digest.update(np.ascontiguousarray(waveform).data)
@@ -299,7 +393,7 @@ def seed_of(*waveforms: Samples) -> int:
 
 
 def _eighths(bins_hz: NDArray[np.float64]) -> list[NDArray[np.bool_]]:
-    """Eighths of the band, evenly spaced on the mel scale; those without a bin left out."""
+    """Eighths of the band, evenly spaced on the mel scale; eighths without a bin are left out."""
     edges = band_edges_hz((float(bins_hz[0]), float(bins_hz[-1]) + 1e-6), 8)
     rows = [(bins_hz >= a) & (bins_hz < b) for a, b in pairwise(edges)]
     return [row for row in rows if row.any()]
@@ -312,7 +406,7 @@ def _runs(is_free: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _between(parts: SoundParts) -> NDArray[np.bool_]:
-    """Whole frames, at the edge of none."""
+    """True for frames that lie completely inside the clip."""
     inside = np.zeros(len(parts.is_free), dtype=bool)
     first = parts.transform.lower_border_end[1] - parts.transform.p_min
     last = parts.transform.upper_border_begin(len(parts.waveform))[1] - parts.transform.p_min

@@ -1,4 +1,4 @@
-"""Which altered copies a project has, and how their embeddings are made."""
+"""The altered copies (views) of a project, and their embeddings."""
 
 import json
 from collections.abc import Iterable
@@ -28,29 +28,78 @@ _SETTING = "views"
 
 @dataclass(frozen=True)
 class ViewSet:
-    """How many views of which kind a project or a classifier has."""
+    """Kind and number of the views of a project or a classifier.
+
+    Examples
+    --------
+    >>> views = ViewSet(ViewOptions(), n_views=3)
+    >>> ViewSet.from_dict(asdict(views)) == views
+    True
+    """
 
     options: ViewOptions
     n_views: int
-    """To learn from."""
+    """Views to learn from."""
     n_test_views: int = 0
-    """To be averaged over, without other encounters' seas."""
+    """Views whose scores are averaged; they have no background of another encounter."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuild what ``asdict`` gave."""
+        """Rebuild a view set from ``asdict``."""
         options = values["options"] | {"rates": tuple(values["options"]["rates"])}
         return cls(ViewOptions(**options), values["n_views"], values["n_test_views"])
 
 
 def keep_view_set(store: Store, embedder_id: str, views: ViewSet) -> None:
-    """Note which views a project has of an embedder's clips."""
+    """Save which views a project has of an embedder's clips.
+
+    Parameters
+    ----------
+    store : Store
+    embedder_id : str
+    views : ViewSet
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     store = Store(Path(folder), create=True)
+    ...     keep_view_set(store, "a1b2", ViewSet(ViewOptions(), n_views=3))
+    ...     view_set(store, "a1b2").n_views
+    3
+    """
     known = store.setting(_SETTING) or {}
     store.keep_setting(_SETTING, known | {embedder_id: asdict(views)})
 
 
 def view_set(store: Store, embedder_id: str) -> ViewSet:
-    """The views that a project has. HeadError if it has none."""
+    """The views of a project.
+
+    Parameters
+    ----------
+    store : Store
+    embedder_id : str
+
+    Returns
+    -------
+    ViewSet
+
+    Raises
+    ------
+    HeadError
+        If the project has no views by this embedder.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     store = Store(Path(folder), create=True)
+    ...     keep_view_set(store, "a1b2", ViewSet(ViewOptions(), n_views=3))
+    ...     view_set(store, "a1b2").n_views
+    3
+    """
     known = (store.setting(_SETTING) or {}).get(embedder_id)
     if known is None:
         raise HeadError(
@@ -75,15 +124,15 @@ def embed_views(
     Parameters
     ----------
     clips, recordings : DataFrame, the tables of these names
-    embedder : embedder of the clips
-    store : Store, keeps them, and that they are there
+    embedder : Embedder or JointEmbedder, of the clips
+    store : Store
     views : ViewSet
-    with_backgrounds : bool, also what each copy's own background sounds like
+    with_backgrounds : bool, embed the background of each copy, too
     how : see :func:`pseudorca.embedding.stream.embed_clips`
 
     Returns
     -------
-    int, how many were new
+    int, the number of new embeddings
     """
     labelled = clips[clips["label"].notna()].reset_index(drop=True)
     hearings = [embedder, referring(embedder)] if with_backgrounds else [embedder]
@@ -91,13 +140,15 @@ def embed_views(
     n_new = 0
     for number in range(1, views.n_views + 1):
         plan = plan_views(labelled, recordings, views.options, number, seas, embedder.front_end)
-        for one in hearings:
+        for hearing in hearings:
             n_new += _embed_view(
-                plan, labelled, recordings, one, store, views.options, number, **how
+                plan, labelled, recordings, hearing, store, views.options, number, **how
             )
     for number in range(1, views.n_test_views + 1):
-        for one in hearings:
-            n_new += embed_test_view(labelled, recordings, one, store, views.options, number, **how)
+        for hearing in hearings:
+            n_new += embed_test_view(
+                labelled, recordings, hearing, store, views.options, number, **how
+            )
     keep_view_set(store, embedder.embedder_id, views)
     return n_new
 
@@ -111,13 +162,36 @@ def embed_test_view(
     number: int,
     **how: Any,
 ) -> int:
-    """Embed the copies of clips that need no other encounter -> how many were new."""
+    """Embed copies of clips that need no background of another encounter.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    embedder : Embedder or JointEmbedder
+    store : Store
+    options : ViewOptions
+    number : int, the number of the view
+    how : see :func:`pseudorca.embedding.stream.embed_clips`
+
+    Returns
+    -------
+    int, the number of new embeddings
+    """
     plan = plan_views(clips, recordings, options.alone(), number)
     return _embed_view(plan, clips, recordings, embedder, store, options.alone(), number, **how)
 
 
 def referring(embedder: AnyEmbedder) -> AnyEmbedder:
-    """The same networks, hearing of every clip its background alone."""
+    """The same networks behind a front end that draws only the background of a clip.
+
+    Parameters
+    ----------
+    embedder : Embedder or JointEmbedder
+
+    Returns
+    -------
+    Embedder or JointEmbedder
+    """
     return embedder.hearing(reference_front_end)
 
 
@@ -131,22 +205,22 @@ def _embed_view(
     number: int,
     **how: Any,
 ) -> int:
-    """Embed one view of all clips, those with the same sea together -> how many were new."""
+    """Embed one view of all clips, clips of one background together -> number of new embeddings."""
     n_new = 0
     done = store.embedded(
-        embedder.hearing(lambda heard: ViewFrontEnd(heard, options, number)).embedder_id,
+        embedder.hearing(lambda front_end: ViewFrontEnd(front_end, options, number)).embedder_id,
         plan["clip_id"].tolist(),
     )
-    for (sea_clips, is_rolled), some in plan.groupby(["sea_clips", "is_rolled"], sort=True):
-        if some["clip_id"].isin(done).all():
+    for (sea_clips, is_rolled), planned in plan.groupby(["sea_clips", "is_rolled"], sort=True):
+        if planned["clip_id"].isin(done).all():
             continue
-        ids = [one for one in str(sea_clips).split(",") if one]
+        ids = [clip_id for clip_id in str(sea_clips).split(",") if clip_id]
         seas = read_seas(ids, clips, recordings, embedder.front_end)
 
-        def altered(heard: FrontEnd, seas: Any = seas, is_rolled: Any = is_rolled) -> FrontEnd:
-            return ViewFrontEnd(heard, options, number, seas, bool(is_rolled))
+        def altered(front_end: FrontEnd, seas: Any = seas, is_rolled: Any = is_rolled) -> FrontEnd:
+            return ViewFrontEnd(front_end, options, number, seas, bool(is_rolled))
 
-        rows = some.reset_index(drop=True)
+        rows = planned.reset_index(drop=True)
         n_new += embed_by_each(rows, recordings, embedder.hearing(altered), store, **how).n_new
     return n_new
 
@@ -154,14 +228,27 @@ def _embed_view(
 def project_seas(
     clips: pd.DataFrame, recordings: pd.DataFrame, embedder: AnyEmbedder, store: Store
 ) -> dict[str, list[str]]:
-    """The clips of each encounter that have frames without signal."""
+    """Find the clips of each encounter that have frames without signal.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    embedder : Embedder or JointEmbedder
+    store : Store, keeps the measurements
+
+    Returns
+    -------
+    dict from encounter to list of clip ids
+    """
     front_end = sea_front_end(embedder.front_end)
     settings = json.dumps(front_end.settings()["background_only"], sort_keys=True)
     sound_id = f"sounds_{xxhash.xxh3_128_hexdigest(settings.encode())[:20]}"
     sounds = measure_sounds(clips, recordings, front_end, store, sound_id)
     free = clips[sounds[:, 0] > 0]
-    return {str(name): _ids(some["clip_id"]) for name, some in free.groupby("encounter")}
+    return {
+        str(name): _ids(of_encounter["clip_id"]) for name, of_encounter in free.groupby("encounter")
+    }
 
 
 def _ids(values: Iterable[Any]) -> list[str]:
-    return [str(one) for one in values]
+    return [str(value) for value in values]

@@ -1,7 +1,7 @@
-"""Clips taken apart in bulk: measured, and put together with the background of others.
+"""Measurements of the parts of many clips, kept in the store.
 
-In: tables of clips and recordings. Out: rows of numbers and embeddings in the store, by the id of the
-settings that made them, so that a second run reads no audio and a killed one goes on.
+In: tables of clips and recordings. Out: rows of numbers in the store, by the id of the settings. A
+second run reads no audio, and a killed run resumes.
 """
 
 import os
@@ -30,7 +30,7 @@ from pseudorca.store import Store
 _BATCH = 32
 _COMMIT_S = 10.0
 
-_MISSING = -1e9  # what stands for NaN in the store, which takes none
+_MISSING = -1e9  # replaces NaN in the store, which takes finite numbers only
 
 SOUND_WIDTH = 2 + 3 * N_BANDS
 """Numbers that :func:`pseudorca.embedding.augmentation.apart.describe_sound` gives per clip."""
@@ -51,9 +51,9 @@ def measure_sounds(
     Parameters
     ----------
     clips, recordings : DataFrame, the tables of these names
-    front_end : BackgroundFrontEnd, whose band and options count
+    front_end : BackgroundFrontEnd, with band and options
     store : Store
-    sound_id : str, under which the numbers are kept
+    sound_id : str, the id of the numbers in the store
     n_threads : int or None, threads that read and measure; None takes one per core
     progress : callable (done, total) or None, over the clips still to do
 
@@ -61,11 +61,11 @@ def measure_sounds(
     -------
     ndarray [shape=(n_clips, SOUND_WIDTH)]
         See :func:`pseudorca.embedding.augmentation.apart.describe_sound`. A clip that cannot be
-        taken apart has 0 free frames and NaN elsewhere; where its file cannot be opened, or
-        holds another sound than was scanned, that is not kept.
+        taken apart has 0 free frames and NaN elsewhere. This is not kept if the file of the clip
+        cannot be opened, or has changed since the scan.
     """
-    nothing = np.full(SOUND_WIDTH, np.nan, dtype=np.float32)
-    nothing[:2] = 0.0
+    unmeasured = np.full(SOUND_WIDTH, np.nan, dtype=np.float32)
+    unmeasured[:2] = 0.0
 
     def measure(clip: Any) -> NDArray[np.float32] | None:
         recording = by_id[clip.recording_id]
@@ -81,7 +81,7 @@ def measure_sounds(
             try:
                 return describe_sound(_apart(reader, clip, front_end), front_end.band_hz)
             except AudioError:
-                return nothing
+                return unmeasured
 
     by_id = rows_by_id(recordings)
     ids = clips["clip_id"].to_numpy(dtype=object)
@@ -93,11 +93,11 @@ def measure_sounds(
 
     keep_measured(list(todo.itertuples()), measure, join, store, sound_id, n_threads, progress)
     there = np.isin(ids, list(store.embedded(sound_id, ids.tolist())))
-    found = np.tile(nothing, (len(ids), 1))
+    measured = np.tile(unmeasured, (len(ids), 1))
     if there.any():
-        found[there] = store.vectors(sound_id, ids[there].tolist())
-    found[found == np.float32(_MISSING)] = np.nan
-    return found
+        measured[there] = store.vectors(sound_id, ids[there].tolist())
+    measured[measured == np.float32(_MISSING)] = np.nan
+    return measured
 
 
 def keep_measured(
@@ -109,18 +109,31 @@ def keep_measured(
     n_threads: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Draw in threads, join in batches, commit every ten seconds; None is not kept."""
+    """Compute rows in threads, join them in batches, and commit every ten seconds.
+
+    Parameters
+    ----------
+    todo : sequence, items with ``clip_id``
+    draw : callable, takes an item and returns its value, or None: the item is not kept
+    join : callable, takes a list of values and returns an ndarray [shape=(n, width)]
+    store : Store
+    name : str, the id of the rows in the store
+    n_threads : int or None; None: one per core
+    progress : callable (done, total) or None, over items
+    """
     ids: list[str] = []
     vectors: list[NDArray[np.float32]] = []
     last = time.monotonic()
     n_done = 0
     for batch, drawn in _drawn_ahead(todo, draw, n_threads):
-        made = [
-            (one.clip_id, what) for one, what in zip(batch, drawn, strict=True) if what is not None
+        computed = [
+            (item.clip_id, value)
+            for item, value in zip(batch, drawn, strict=True)
+            if value is not None
         ]
-        if made:
-            vectors.append(join([what for _, what in made]))
-            ids += [clip_id for clip_id, _ in made]
+        if computed:
+            vectors.append(join([value for _, value in computed]))
+            ids += [clip_id for clip_id, _ in computed]
         n_done += len(batch)
         if ids and (time.monotonic() - last > _COMMIT_S or n_done == len(todo)):
             store.append_vectors(name, ids, np.concatenate(vectors))
@@ -132,23 +145,33 @@ def keep_measured(
 def _drawn_ahead(
     todo: Sequence[Any], draw: Callable[[Any], Any], n_threads: int | None
 ) -> Iterator[tuple[Sequence[Any], list[Any]]]:
-    """Batches with what was drawn of them; the next is drawn while one is used."""
+    """Batches with their values; the next batch is computed while one is used."""
     batches = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
     with ThreadPoolExecutor(n_threads or os.cpu_count()) as pool:
-        ahead = [pool.submit(draw, one) for batch in batches[:1] for one in batch]
+        ahead = [pool.submit(draw, item) for batch in batches[:1] for item in batch]
         for batch, following in zip(batches, [*batches[1:], []], strict=False):
-            futures, ahead = ahead, [pool.submit(draw, one) for one in following]
+            futures, ahead = ahead, [pool.submit(draw, item) for item in following]
             yield batch, [future.result() for future in futures]
 
 
 def clip_parts(clip: Any, recording: Any, front_end: BackgroundFrontEnd) -> SoundParts:
-    """Read a row of ``clips`` from its row of ``recordings``, and take it apart.
+    """Read a clip from its recording, and take it apart.
+
+    Parameters
+    ----------
+    clip : row of ``clips``
+    recording : row of ``recordings``
+    front_end : BackgroundFrontEnd, with band and options
+
+    Returns
+    -------
+    SoundParts
 
     Raises
     ------
     AudioError
-        If the clip cannot be read, its file holds another sound than was scanned, or it is too short
-        or too silent to be taken apart.
+        If the clip cannot be read, the file has changed since the scan, or the clip is too short or
+        silent.
     """
     with audio.Reader(full_path(recording)) as reader:
         check_unchanged(recording, fingerprint=reader.fingerprint)
@@ -165,4 +188,19 @@ def _apart(reader: audio.Reader, clip: Any, front_end: BackgroundFrontEnd) -> So
 
 
 def rows_by_id(recordings: pd.DataFrame) -> dict[str, Any]:
+    """The rows of ``recordings`` by id.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table of this name
+
+    Returns
+    -------
+    dict from recording_id to named tuple
+
+    Examples
+    --------
+    >>> rows_by_id(pd.DataFrame({"recording_id": ["r1"], "label": ["A"]}))["r1"].label
+    'A'
+    """
     return {str(row.recording_id): row for row in recordings.itertuples()}

@@ -1,6 +1,6 @@
-"""Trained heads: log-probabilities from embeddings, kept as arrays, so that loading runs no code.
+"""Trained heads: log-probabilities from embeddings. A head is saved as arrays: loading runs no code.
 
-And what all ways of training one share: weights of clips, standardisation, checks.
+The module also holds what all ways of training share: weights of clips, standardisation, checks.
 """
 
 import functools
@@ -27,7 +27,7 @@ Space = Mapping[str, Sequence[float]]
 """Values to try, by setting."""
 Arrays = dict[str, NDArray[Any]]
 
-_MANY = 100  # numbers; classic features and facts of files are fewer, and not of one kind
+_N_EMBEDDING = 100  # dimensions; classic features and facts of files have fewer, of several kinds
 _LEAST = 0.5  # of the median deviation
 _STILL = 1e-8
 _LINEAR = ("mean", "scale", "weights", "bias")
@@ -36,13 +36,13 @@ _KINDS: dict[str, type["TrainedHead"]] = {}
 
 @dataclass
 class TrainedHead(ABC):
-    """What training gives. ``kind`` names how its arrays are to be read."""
+    """The result of a training. ``kind`` says how the arrays are read."""
 
     kind: ClassVar[str]
 
     classes: list[str]
     details: dict[str, Any] = field(default_factory=dict, kw_only=True)
-    """What training chose or saw: C, the best epoch, the history of losses."""
+    """Choices and records of the training: C, the best epoch, the history of losses."""
 
     def __init_subclass__(cls) -> None:
         _KINDS[cls.kind] = cls
@@ -62,7 +62,7 @@ class TrainedHead(ABC):
         """
 
     def parted(self, vectors: Vectors) -> "tuple[Any, TrainedHead, Vectors]":
-        """The network that training changed, or None, the head alone, and its embeddings.
+        """Split into the network that training changed (or None), the head alone, and its embeddings.
 
         Parameters
         ----------
@@ -78,18 +78,42 @@ class TrainedHead(ABC):
 
     @abstractmethod
     def arrays(self) -> Arrays:
-        """Everything that :meth:`log_probabilities` needs beside the classes."""
+        """All arrays that :meth:`log_probabilities` needs; the classes are saved apart."""
 
     @classmethod
     @abstractmethod
     def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
-        """Rebuild what :meth:`arrays` gave."""
+        """Rebuild a head from the arrays of :meth:`arrays`."""
 
 
 def load_trained(
     kind: str, classes: list[str], arrays: Arrays, details: dict[str, Any]
 ) -> TrainedHead:
-    """Rebuild a trained head of a kind. HeadError if this version knows no such kind."""
+    """Rebuild a trained head of a kind.
+
+    Parameters
+    ----------
+    kind : str, as :attr:`TrainedHead.kind`
+    classes : list of str
+    arrays : dict from name to ndarray
+    details : dict, choices and records of the training
+
+    Returns
+    -------
+    TrainedHead
+
+    Raises
+    ------
+    HeadError
+        If this version does not know the kind.
+
+    Examples
+    --------
+    >>> zeros = np.zeros((2, 3))
+    >>> arrays = {"mean": zeros[0], "scale": zeros[0] + 1, "weights": zeros, "bias": zeros[:, 0]}
+    >>> load_trained("linear", ["A", "B"], arrays, {}).classes
+    ['A', 'B']
+    """
     if kind not in _KINDS:
         raise HeadError(unknown_name("kind of trained head", kind, _KINDS))
     head = _KINDS[kind].from_arrays(classes, arrays)
@@ -98,12 +122,42 @@ def load_trained(
 
 
 def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-    """Arrays named ``prefix.name``, to keep those of a part with those of the whole."""
+    """Rename arrays to ``prefix.name``, so that a part is saved in one file with the whole.
+
+    Parameters
+    ----------
+    prefix : str
+    arrays : mapping from name to ndarray
+
+    Returns
+    -------
+    dict from ``prefix.name`` to ndarray
+
+    Examples
+    --------
+    >>> sorted(under("head", {"bias": np.zeros(2)}))
+    ['head.bias']
+    """
     return {f"{prefix}.{name}": values for name, values in arrays.items()}
 
 
 def part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-    """The arrays that :func:`under` named."""
+    """The arrays that :func:`under` renamed, under their own names.
+
+    Parameters
+    ----------
+    prefix : str
+    arrays : mapping from ``prefix.name`` to ndarray
+
+    Returns
+    -------
+    dict from name to ndarray
+
+    Examples
+    --------
+    >>> sorted(part("head", {"head.bias": np.zeros(2), "slope": np.ones(1)}))
+    ['bias']
+    """
     start = f"{prefix}."
     return {
         name.removeprefix(start): values
@@ -114,7 +168,14 @@ def part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
 
 @dataclass
 class LinearHead(TrainedHead):
-    """``log softmax(W (x - mean) / scale + b)``."""
+    """``log softmax(W (x - mean) / scale + b)``.
+
+    Examples
+    --------
+    >>> head = LinearHead(["A", "B"], np.zeros(1), np.ones(1), np.array([[0.0], [2.0]]), np.zeros(2))
+    >>> head.log_probabilities(np.array([[1.0]], dtype=np.float32)).argmax()
+    np.int64(1)
+    """
 
     kind: ClassVar[str] = "linear"
 
@@ -143,8 +204,8 @@ class LinearHead(TrainedHead):
 class Head(Protocol):
     """A way to train a head, with its settings.
 
-    A new head is a frozen dataclass that inherits :class:`PlainHead` and has a ``fit``; it overrides
-    an attribute below only where its answer differs from the usual one.
+    A new head is a frozen dataclass that inherits :class:`PlainHead` and has a ``fit``. A head
+    overrides only the attributes below that differ from those of :class:`PlainHead`.
     """
 
     name: ClassVar[str]
@@ -155,11 +216,11 @@ class Head(Protocol):
 
     @property
     def plain(self) -> "Head":
-        """The head itself, without what is wrapped around it (tuning, copies, pseudo-labels)."""
+        """The innermost head, without wrappers (tuning, copies, pseudo-labels)."""
 
     @property
     def space(self) -> Space:
-        """Values of its settings that tuning tries; empty where nothing can be tuned."""
+        """Values that tuning tries, by setting; empty if no setting can be tuned."""
 
     @property
     def chooses_epoch(self) -> bool:
@@ -171,14 +232,14 @@ class Head(Protocol):
 
     @property
     def counts_clips(self) -> bool:
-        """Whether every clip weighs once in training. The usual: every recording weighs once."""
+        """True: every clip weighs once in training. False: every recording weighs once."""
 
     @property
     def trains_network(self) -> bool:
-        """Whether training goes through the network, and takes more than embeddings."""
+        """Whether training changes the network, and so needs more than embeddings."""
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
-        """Train on ``data``; ``validation`` chooses an epoch where the head has any."""
+        """Train on ``data``; ``validation`` chooses the epoch of a head with epochs."""
 
     def settings(self) -> dict[str, Any]:
         """Everything that shapes the training, as JSON values."""
@@ -187,19 +248,19 @@ class Head(Protocol):
         """How the head is trained, in words."""
 
     def settled(self, details: Mapping[str, Any]) -> "Head":
-        """The head with the settings that a training chose, as its ``details`` tell."""
+        """The head with the settings that a training chose; ``details`` is of that training."""
 
     def penalised_as(self, n_clips: int, n_rows: int) -> "Head":
-        """The head whose penalty weighs against ``n_rows`` rows as it did against ``n_clips``."""
+        """The head with its penalty rescaled from ``n_clips`` to ``n_rows`` training rows."""
 
 
 @dataclass(frozen=True)
 class PlainHead:
-    """A head that is all of its fields, with the usual answers of a :class:`Head`."""
+    """Base of a head without wrappers: the default answers of a :class:`Head`."""
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
-    """The name as it stands in a sentence."""
+    """The name of the head in a sentence."""
     space: ClassVar[Space] = {}
     counts_clips: ClassVar[bool] = False
     trains_network: ClassVar[bool] = False
@@ -236,7 +297,7 @@ class PlainHead:
 
 @dataclass(frozen=True)
 class WrappingHead:
-    """A head that does something around the training of another."""
+    """Base of a head that wraps the training of another head."""
 
     name: ClassVar[str]
     space: ClassVar[Space] = {}
@@ -281,12 +342,41 @@ class WrappingHead:
 
 
 def in_words(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as people read them, such as ``n trees 500``."""
+    """Settings as words, such as ``n trees 500``.
+
+    Parameters
+    ----------
+    settings : mapping from name to value
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> in_words({"n_trees": 500})
+    ['n trees 500']
+    """
     return [f"{name.replace('_', ' ')} {plain(value)}" for name, value in settings.items()]
 
 
 def balance_of(head: Any) -> str:
-    """How a head balances the classes, in words."""
+    """How a head balances the classes, in words.
+
+    Parameters
+    ----------
+    head : Head, or anything with ``balance``
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> balance_of(LogisticHead())
+    'classes weighted equally'
+    """
     return {
         "none": "classes as frequent as they are",
         "weights": "classes weighted equally",
@@ -297,9 +387,22 @@ def balance_of(head: Any) -> str:
 def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64]:
     """Weigh clips so that each recording weighs once, and with ``weights`` each class the same.
 
+    Parameters
+    ----------
+    data : TrainingSet
+    balance : ``none``, ``sampler`` or ``weights``
+
     Returns
     -------
     ndarray [shape=(n_clips,)], with mean 1
+
+    Examples
+    --------
+    >>> labels = np.array(["a", "a", "b"], dtype=object)
+    >>> recordings = np.array(["r1", "r1", "r2"], dtype=object)
+    >>> data = TrainingSet(np.array([[0.0], [2.0], [4.0]], np.float32), labels, labels, recordings)
+    >>> recording_weights(data, "weights").tolist()
+    [0.75, 0.75, 1.5]
     """
     weights = shares(data.recordings, np.ones(len(data.recordings)))
     if balance == "weights":
@@ -308,36 +411,65 @@ def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64
 
 
 def shares(names: NDArray[np.object_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights scaled so that those of each name sum to 1."""
+    """Scale weights so that the weights of each name sum to 1.
+
+    Parameters
+    ----------
+    names, weights : ndarray [shape=(n,)]
+
+    Returns
+    -------
+    ndarray [shape=(n,)]
+
+    Examples
+    --------
+    >>> shares(np.array(["a", "a", "b"], dtype=object), np.ones(3)).tolist()
+    [0.5, 0.5, 1.0]
+    """
     code_of: dict[object, int] = {}
     codes = np.array([code_of.setdefault(name, len(code_of)) for name in names])
     return np.asarray(weights / np.bincount(codes, weights=weights)[codes])
 
 
 def standardisation(data: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and scale of each dimension, so that it varies by 1 over the clips.
+    """Mean and scale of each dimension, for a deviation of 1 over the clips.
 
-    Some outputs of a network, as a rectifier leaves them, are 0 for nearly all clips. Brought to the
-    same deviation as the others, such a one would outshout them all at the first clip that it
-    answers to. So no dimension of an embedding (of :data:`_MANY` numbers or more, which are of one
-    kind) is scaled as if it varied by less than half of what is usual there.
+    A rectifier leaves some outputs of a network at 0 for nearly all clips. Scaled to the deviation
+    of the others, such an output would dominate the first clip where it is not 0. So no dimension of
+    an embedding (100 dimensions or more, all of one kind) is scaled by less than half of the median
+    deviation.
 
-    Where embeddings stand side by side, each has the same total variance, however long it is.
+    Embeddings side by side get the same total variance each, whatever their number of dimensions.
+
+    Parameters
+    ----------
+    data : TrainingSet
 
     Returns
     -------
     mean, scale : ndarray [shape=(n_dimensions,)]
+
+    Examples
+    --------
+    >>> labels = np.array(["a", "a", "b"], dtype=object)
+    >>> recordings = np.array(["r1", "r1", "r2"], dtype=object)
+    >>> data = TrainingSet(np.array([[0.0], [2.0], [4.0]], np.float32), labels, labels, recordings)
+    >>> mean, scale = standardisation(data)
+    >>> mean.tolist(), scale.round(3).tolist()
+    ([2.0], [1.633])
     """
     mean = data.vectors.mean(axis=0, dtype=np.float64)
     scale = data.vectors.std(axis=0, dtype=np.float64)
     edges = np.cumsum([0, *(data.blocks or (len(scale),))])
     for start, end in pairwise(edges):
-        if end - start >= _MANY:
-            usual = np.median(scale[start:end])
-            if usual < _STILL and (scale[start:end] >= _STILL).any():  # most of them never move
-                usual = np.median(scale[start:end][scale[start:end] >= _STILL])
-            np.maximum(scale[start:end], _LEAST * usual, out=scale[start:end])
-    scale[scale < _STILL] = 1.0  # a dimension that never moves says nothing
+        if end - start >= _N_EMBEDDING:
+            median = np.median(scale[start:end])
+            if (
+                median < _STILL and (scale[start:end] >= _STILL).any()
+            ):  # most dimensions are constant
+                median = np.median(scale[start:end][scale[start:end] >= _STILL])
+            np.maximum(scale[start:end], _LEAST * median, out=scale[start:end])
+    scale[scale < _STILL] = 1.0  # a constant dimension holds no information
     if len(data.blocks) > 1:
         share = np.array(data.blocks) * len(data.blocks) / len(mean)
         scale *= np.repeat(np.sqrt(share), data.blocks)
@@ -345,7 +477,22 @@ def standardisation(data: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def check_width(vectors: Vectors, n_dimensions: int) -> None:
-    """Raise HeadError unless embeddings are [shape=(n, n_dimensions)]."""
+    """Raise HeadError unless embeddings are [shape=(n, n_dimensions)].
+
+    Parameters
+    ----------
+    vectors : ndarray
+    n_dimensions : int, of the embeddings that the head was trained on
+
+    Raises
+    ------
+    HeadError
+        If the shape is another.
+
+    Examples
+    --------
+    >>> check_width(np.zeros((2, 3), np.float32), 3)
+    """
     if vectors.ndim != 2 or vectors.shape[1] != n_dimensions:
         raise HeadError(
             f"embeddings of shape {vectors.shape}, this head takes (n, {n_dimensions}): "
@@ -354,6 +501,26 @@ def check_width(vectors: Vectors, n_dimensions: int) -> None:
 
 
 def classes_of(labels: NDArray[np.object_]) -> list[str]:
+    """The classes among labels, sorted.
+
+    Parameters
+    ----------
+    labels : ndarray [shape=(n_clips,)]
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    HeadError
+        If there are fewer than two classes.
+
+    Examples
+    --------
+    >>> classes_of(np.array(["b", "a", "b"], dtype=object))
+    ['a', 'b']
+    """
     classes = sorted(set(labels))
     if len(classes) < 2:
         raise HeadError(f"only {', '.join(classes) or 'nothing'} to learn from: need 2 classes.")
@@ -361,28 +528,68 @@ def classes_of(labels: NDArray[np.object_]) -> list[str]:
 
 
 def check_weighing(head: str, balance: str) -> None:
-    """Raise HeadError unless the classes are balanced by weights, or not at all."""
+    """Raise HeadError unless the balance is ``weights`` or ``none``.
+
+    Parameters
+    ----------
+    head : str, the name of the head
+    balance : str
+
+    Raises
+    ------
+    HeadError
+        If the balance is ``sampler`` or unknown.
+
+    Examples
+    --------
+    >>> check_weighing("svm", "weights")
+    """
     check_balance(balance)
     if balance == "sampler":
         raise HeadError(
-            f"the {head} head sees all clips at once and draws no batches: use --balance weights or "
-            "none with it, or --head softmax."
+            f"the {head} head trains on all clips at once and draws no batches: use --balance weights "
+            "or none with it, or --head softmax."
         )
 
 
 def check_balance(balance: str) -> None:
+    """Raise HeadError unless the balance is ``none``, ``sampler`` or ``weights``.
+
+    Parameters
+    ----------
+    balance : str
+
+    Raises
+    ------
+    HeadError
+        If the balance is unknown.
+
+    Examples
+    --------
+    >>> check_balance("sampler")
+    """
     if balance not in ("none", "sampler", "weights"):
         raise HeadError(unknown_name("balance", balance, ("none", "sampler", "weights")))
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
-    """Keep BLAS to one thread within: these matrices are too small for more to pay."""
+    """Limit BLAS to one thread: more threads do not speed up matrices of this size.
+
+    Returns
+    -------
+    context manager
+
+    Examples
+    --------
+    >>> with one_blas_thread():
+    ...     product = np.ones((2, 2)) @ np.ones((2, 2))
+    """
     return _blas().limit(limits=1)  # type: ignore[no-any-return]
 
 
 @functools.cache
 def _blas() -> Any:
-    """The BLAS libraries in use: looking for them takes longer than a small fit."""
+    """The BLAS libraries in use, cached: the search takes longer than a small fit."""
     return ThreadpoolController()
 
 
@@ -390,7 +597,7 @@ _VALIDATION_FOLDS = 5
 
 
 def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> NDArray[np.float64]:
-    """Score clips, each the mean of what is said of it and of its altered copies, if it has any.
+    """Score clips: the mean of the scores of each clip and of its altered copies.
 
     Parameters
     ----------
@@ -400,13 +607,20 @@ def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> 
 
     Returns
     -------
-    ndarray [shape=(n_clips, n_classes)], log-probabilities: their mean, made to sum to 1 again
+    ndarray [shape=(n_clips, n_classes)], the mean log-probabilities, normalised
+
+    Examples
+    --------
+    >>> head = LinearHead(["A", "B"], np.zeros(1), np.ones(1), np.array([[0.0], [2.0]]), np.zeros(2))
+    >>> clips = np.array([[1.0]], dtype=np.float32)
+    >>> mean_said(head, clips, np.array([[[-1.0]]], dtype=np.float32)).round(3).tolist()
+    [[-0.693, -0.693]]
     """
-    said = trained.log_probabilities(vectors)
+    scores = trained.log_probabilities(vectors)
     if again is None:
-        return said
-    both = [said, *(trained.log_probabilities(copies) for copies in again)]
-    return np.asarray(scipy.special.log_softmax(np.mean(both, axis=0), axis=1))
+        return scores
+    of_copies = [scores, *(trained.log_probabilities(copies) for copies in again)]
+    return np.asarray(scipy.special.log_softmax(np.mean(of_copies, axis=0), axis=1))
 
 
 def fit_head(
@@ -416,16 +630,39 @@ def fit_head(
     validation: NDArray[np.int64] | None = None,
     whole: TrainingSet | None = None,
 ) -> TrainedHead:
-    """Train a head, keeping a fifth of the groups aside where it ``chooses_epoch`` by them.
+    """Train a head; a head that ``chooses_epoch`` gets a fifth of the groups for validation.
 
-    ``validation`` are rows of ``whole`` that the split has kept for this already.
+    Parameters
+    ----------
+    head : Head
+    data : TrainingSet
+    validation : ndarray [shape=(n,)] or None, rows of ``whole`` that the split keeps for validation
+    whole : TrainingSet or None
+
+    Returns
+    -------
+    TrainedHead
+
+    Raises
+    ------
+    HeadError
+        If there are fewer than two classes.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> labels = np.array(["a", "a", "b"], dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(3).astype(object))
+    >>> fit_head(LogisticHead(c=1.0), data).classes
+    ['a', 'b']
     """
     if validation is not None and whole is not None:
         return head.fit(data, validation=whole.take(validation))
     if not head.chooses_epoch:
         return head.fit(data)
-    # As many folds as the smallest class has groups, so that the fold kept aside holds each class
-    # that can spare a group.
+    # The number of folds is at most the number of groups of the smallest class, so that the
+    # validation fold holds each class that has a group to spare.
     n_groups = pd.DataFrame({"label": data.labels, "group": data.groups}).groupby("label")["group"]
     spare = [int(n) for n in n_groups.nunique() if n >= 2]
     if not spare:

@@ -1,4 +1,4 @@
-"""A random forest: scikit-learn grows it, arrays keep it."""
+"""A random forest: grown by scikit-learn, saved as arrays."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -26,9 +26,9 @@ _ARRAYS = ("roots", "left", "right", "feature", "threshold", "shares", "width")
 
 @dataclass
 class TrainedForest(TrainedHead):
-    """Trees, one after the other: a node goes left where ``feature`` is at most ``threshold``.
+    """Trees, one after the other: a clip goes left at a node if ``feature`` is at most ``threshold``.
 
-    One more tree that knows nothing keeps every probability above 0.
+    One more tree of uniform probabilities keeps every probability above 0.
     """
 
     kind: ClassVar[str] = "forest"
@@ -36,12 +36,12 @@ class TrainedForest(TrainedHead):
     roots: NDArray[np.int64]
     """[shape=(n_trees,)], the first node of each tree"""
     left: NDArray[np.int64]
-    """[shape=(n_nodes,)], the node to the left; a leaf is its own"""
+    """[shape=(n_nodes,)], the node to the left; a leaf points to itself"""
     right: NDArray[np.int64]
     feature: NDArray[np.int64]
     threshold: NDArray[np.float64]
     shares: NDArray[np.float64]
-    """[shape=(n_nodes, n_classes)], of the classes among the training clips that came by"""
+    """[shape=(n_nodes, n_classes)], class shares among the training clips at the node"""
     width: NDArray[np.int64]
     """[shape=(1,)], dimensions of an embedding"""
 
@@ -72,6 +72,14 @@ class ForestHead(PlainHead):
     References
     ----------
     .. [1] Breiman 2001, "Random forests", Machine Learning 45:5.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> ForestHead(n_trees=10).fit(data).log_probabilities(vectors).argmax(axis=1).tolist()
+    [0, 0, 1, 1]
     """
 
     name: ClassVar[str] = "forest"
@@ -80,11 +88,11 @@ class ForestHead(PlainHead):
 
     n_trees: int = 500
     min_leaf: int = 1
-    """Clips in a leaf, at least."""
+    """Least number of clips in a leaf."""
     features_share: float | None = None
-    """Of the dimensions that a split may choose from; None: the square root of their number."""
+    """Share of the dimensions from which a split chooses; None: the square root of their number."""
     balance: Balance = "weights"
-    """``weights``: each class weighs the same; ``none``: as many as it has recordings."""
+    """``weights``: each class weighs the same; ``none``: a class weighs as many as its recordings."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -111,16 +119,16 @@ class ForestHead(PlainHead):
             [column[label] for label in data.labels],
             sample_weight=recording_weights(data, self.balance),
         )
-        trees = [one.tree_ for one in grown.estimators_]
+        trees = [estimator.tree_ for estimator in grown.estimators_]
         roots = np.cumsum([0] + [tree.node_count for tree in trees])[:-1]
         own = [np.arange(tree.node_count) for tree in trees]
 
         def joined(side: str) -> NDArray[np.int64]:
-            found = [
+            children = [
                 np.where(getattr(tree, side) < 0, nodes, getattr(tree, side)) + root
                 for tree, nodes, root in zip(trees, own, roots, strict=True)
             ]
-            return np.concatenate(found).astype(np.int64)
+            return np.concatenate(children).astype(np.int64)
 
         values = np.concatenate([tree.value[:, 0, :] for tree in trees])
         return TrainedForest(

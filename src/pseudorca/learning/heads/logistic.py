@@ -28,12 +28,12 @@ from pseudorca.learning.heads.base import (
 from pseudorca.recordings.folds import assign_folds
 
 C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Inverse regularisation strengths that inner folds choose from."""
+"""Inverse regularisation strengths from which inner folds choose."""
 
 _INNER_FOLDS = 3
 _DEFAULT_C = 1e-2  # where a class has too few groups for inner folds
 _TOLERANCE = 5e-5  # of the gradient: probabilities within about 1e-3
-_DECREMENT = 1e-6  # of a Newton step; what is left after it is about its square
+_DECREMENT = 1e-6  # of a Newton step; the remaining error is about its square
 _MAX_NEWTON = 64  # dimensions, above which L-BFGS is quicker
 _MAX_ROTATED = 400  # clips or dimensions, whichever are fewer
 _MAX_STEPS = 30
@@ -41,7 +41,16 @@ _MAX_STEPS = 30
 
 @dataclass(frozen=True)
 class LogisticHead(PlainHead):
-    """Logistic regression on standardised embeddings, with an L2 penalty of strength 1 / C."""
+    """Logistic regression on standardised embeddings, with an L2 penalty of strength 1 / C.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> LogisticHead(c=1.0).fit(data).log_probabilities(vectors).argmax(axis=1).tolist()
+    [0, 0, 1, 1]
+    """
 
     name: ClassVar[str] = "logistic"
     space: ClassVar[Space] = {"c": C_GRID}
@@ -49,7 +58,7 @@ class LogisticHead(PlainHead):
     c: float | None = None
     """None: chosen from ``C_GRID`` by log loss in inner folds that keep groups whole."""
     balance: Balance = "weights"
-    """``weights``: each class weighs the same; ``none``: as many as it has recordings."""
+    """``weights``: each class weighs the same; ``none``: a class weighs as many as its recordings."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -72,7 +81,7 @@ class LogisticHead(PlainHead):
         return self if self.c is None else replace(self, c=self.c * n_clips / n_rows)
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
-        """Train; each recording weighs once, however many clips it gave.
+        """Train; each recording weighs once, whatever its number of clips.
 
         Raises
         ------
@@ -117,10 +126,30 @@ class LogisticHead(PlainHead):
 def logistic_path(
     data: TrainingSet, grid: Sequence[float], balance: Balance, classes: list[str]
 ) -> list[LinearHead]:
-    """Fit for each C: the minimum of C times the weighted log loss plus half the squared weights.
+    """Fit a head for each C: minimise C times the weighted log loss plus half the squared weights.
 
-    The same minimum as scikit-learn's ``LogisticRegression(C=c)``, whose checks and conversions
-    take longer than these small fits.
+    The minimum is that of scikit-learn's ``LogisticRegression(C=c)``. The checks and conversions of
+    scikit-learn would take longer than these small fits.
+
+    Parameters
+    ----------
+    data : TrainingSet
+    grid : sequence of float, the values of C
+    balance : ``weights`` or ``none``
+    classes : list of str, sorted
+
+    Returns
+    -------
+    list of LinearHead, one per C
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> weak, strong = logistic_path(data, (1.0, 0.01), "weights", ["a", "b"])
+    >>> bool(abs(weak.weights).max() > abs(strong.weights).max())
+    True
     """
     column = {label: k for k, label in enumerate(classes)}
     is_class = np.eye(len(classes))[[column[label] for label in data.labels]]
@@ -135,13 +164,13 @@ def logistic_path(
     if fits is None:
         features, back = _principal_axes(standard)
         features = np.hstack([features, np.ones((len(features), 1))])
-        found = np.zeros((is_class.shape[1], features.shape[1]))
+        coefficients = np.zeros((is_class.shape[1], features.shape[1]))
         fits = []
-        for c in grid:  # each from where the last ended
-            found = _fit_logistic(features, is_class, weights, c, start=found)
-            fits.append(np.hstack([back(found[:, :-1]), found[:, -1:]]))
+        for c in grid:  # each fit starts at the solution of the previous C
+            coefficients = _fit_logistic(features, is_class, weights, c, start=coefficients)
+            fits.append(np.hstack([back(coefficients[:, :-1]), coefficients[:, -1:]]))
     if len(classes) == 2:
-        fits = [np.vstack([-found / 2, found / 2]) for found in fits]
+        fits = [np.vstack([-coefficients / 2, coefficients / 2]) for coefficients in fits]
     return [LinearHead(classes, mean, scale, f[:, :-1].copy(), f[:, -1].copy()) for f in fits]
 
 
@@ -151,7 +180,7 @@ def _newton(
     weights: NDArray[np.float64],
     grid: Sequence[float],
 ) -> list[NDArray[np.float64]] | None:
-    """Two classes and few dimensions: Newton's steps for all C at once; None if they run astray.
+    """Fit two classes in few dimensions by Newton steps, all C at once; None if the steps diverge.
 
     Returns
     -------
@@ -161,11 +190,13 @@ def _newton(
     shares = weights[:, None] / weights.sum()
     penalty = np.outer(1 / (np.array(grid) * weights.sum()), np.ones(features.shape[1]))
     penalty[:, -1] = 0.0
-    found = np.zeros_like(penalty)
+    coefficients = np.zeros_like(penalty)
     diagonal = np.arange(features.shape[1])
     for _ in range(_MAX_STEPS):
-        probability = scipy.special.expit(features @ found.T)
-        gradient = ((probability - is_second[:, None]) * shares).T @ features + found * penalty
+        probability = scipy.special.expit(features @ coefficients.T)
+        gradient = (
+            (probability - is_second[:, None]) * shares
+        ).T @ features + coefficients * penalty
         curvature = (probability * (1 - probability) * shares).T
         hessian = (features.T * curvature[:, None, :]) @ features
         hessian[:, diagonal, diagonal] += penalty
@@ -173,9 +204,9 @@ def _newton(
             step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         except np.linalg.LinAlgError:
             return None
-        found -= step
+        coefficients -= step
         if (gradient * step).sum(axis=1).max() < _DECREMENT:
-            return list(found[:, None, :])
+            return list(coefficients[:, None, :])
     return None
 
 
@@ -190,14 +221,14 @@ def _principal_axes(
     dimensions the rotation would cost more than it saves.
     """
     if min(standard.shape) > _MAX_ROTATED:
-        return standard, lambda found: found
+        return standard, lambda coefficients: coefficients
     if standard.shape[0] > standard.shape[1]:
         axes = np.linalg.eigh(standard.T @ standard)[1]
-        return standard @ axes, lambda found: found @ axes.T
+        return standard @ axes, lambda coefficients: coefficients @ axes.T
     squares, axes = np.linalg.eigh(standard @ standard.T)
     kept = squares > squares[-1] * 1e-12
     lengths, axes = np.sqrt(squares[kept]), axes[:, kept]
-    return axes * lengths, lambda found: ((found / lengths) @ axes.T) @ standard
+    return axes * lengths, lambda coefficients: ((coefficients / lengths) @ axes.T) @ standard
 
 
 def _fit_logistic(
@@ -233,8 +264,8 @@ def _fit_logistic(
     scale = np.sqrt(penalty + curvature * (shares[:, 0] @ features**2))
 
     def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        found = flat.reshape(start.shape) / scale
-        logits = features @ found.T
+        coefficients = flat.reshape(start.shape) / scale
+        logits = features @ coefficients.T
         if n_rows == 1:
             probability = scipy.special.expit(logits)
             losses = np.logaddexp(0.0, logits) - is_class * logits
@@ -244,9 +275,9 @@ def _fit_logistic(
             sums = probability.sum(axis=1, keepdims=True)
             probability /= sums
             losses = np.log(sums) - (is_class * logits).sum(axis=1, keepdims=True)
-        pull = found * penalty
+        pull = coefficients * penalty
         gradient = ((probability - is_class) * shares).T @ features + pull
-        loss = (shares * losses).sum() + (pull * found).sum() / 2
+        loss = (shares * losses).sum() + (pull * coefficients).sum() / 2
         return float(loss), (gradient / scale).ravel()
 
     result = scipy.optimize.minimize(

@@ -1,8 +1,8 @@
-"""Ensembles: embeddings side by side, and the mean of what several heads say.
+"""Ensembles: embeddings side by side, and the mean of the scores of several heads.
 
-In: training sets of the same clips by several embedders. Out: one training set whose vectors hold
-all of them, from which any head learns; :class:`MeanHead` trains a head on each by itself and averages
-their log-probabilities. Either is trained, judged and saved as a single embedding's head is.
+In: training sets of the same clips by several embedders. Out: one training set whose vectors hold all
+embeddings, from which any head learns. :class:`MeanHead` trains a head per embedding and averages
+the log-probabilities. Both are trained, evaluated and saved like the head of a single embedding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,33 +36,60 @@ def side_by_side(sets: Sequence[TrainingSet]) -> TrainingSet:
 
     Parameters
     ----------
-    sets : sequence of TrainingSet, rows alike
+    sets : sequence of TrainingSet, of the same clips in the same order
 
     Returns
     -------
     TrainingSet
-        Its ``blocks`` tell heads where one embedding ends, so that each is standardised by itself, on
-        the training side, and none counts for more because it is longer.
+        ``blocks`` holds the width of each embedding, so that each is standardised by itself, on the
+        training side, and a longer embedding does not count for more.
 
     Raises
     ------
     HeadError
-        If they are not of the same clips.
+        If the sets are not of the same clips.
+
+    Examples
+    --------
+    >>> labels = np.array(["a", "b"], dtype=object)
+    >>> first = TrainingSet(np.zeros((2, 3), np.float32), labels, labels, labels)
+    >>> second = TrainingSet(np.ones((2, 2), np.float32), labels, labels, labels)
+    >>> joined = side_by_side([first, second])
+    >>> joined.vectors.shape, joined.blocks
+    ((2, 5), (3, 2))
     """
     first = sets[0]
-    if any(not np.array_equal(one.labels, first.labels) for one in sets):
+    if any(not np.array_equal(data.labels, first.labels) for data in sets):
         raise HeadError("embeddings side by side must be of the same clips, row for row.")
     return TrainingSet(
-        np.hstack([one.vectors for one in sets]),
+        np.hstack([data.vectors for data in sets]),
         first.labels,
         first.groups,
         first.recordings,
-        tuple(one.vectors.shape[1] for one in sets),
+        tuple(data.vectors.shape[1] for data in sets),
     )
 
 
 def blocks_of(data: TrainingSet) -> list[TrainingSet]:
-    """The training sets that :func:`side_by_side` put together."""
+    """Split a training set into the embeddings that :func:`side_by_side` joined.
+
+    Parameters
+    ----------
+    data : TrainingSet
+
+    Returns
+    -------
+    list of TrainingSet, one per embedding
+
+    Examples
+    --------
+    >>> labels = np.array(["a", "b"], dtype=object)
+    >>> first = TrainingSet(np.zeros((2, 3), np.float32), labels, labels, labels)
+    >>> second = TrainingSet(np.ones((2, 2), np.float32), labels, labels, labels)
+    >>> joined = side_by_side([first, second])
+    >>> [block.vectors.shape[1] for block in blocks_of(joined)]
+    [3, 2]
+    """
     edges = np.cumsum([0, *(data.blocks or (data.vectors.shape[1],))])
     return [
         replace(
@@ -88,38 +115,45 @@ class TrainedMean(TrainedHead):
     def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
         check_width(vectors, sum(self.blocks))
         edges = np.cumsum([0, *self.blocks])
-        said = [
+        scores = [
             member.log_probabilities(vectors[:, start:end])
             for member, (start, end) in zip(self.members, pairwise(edges), strict=True)
         ]
-        return np.asarray(scipy.special.log_softmax(np.mean(said, axis=0), axis=1))
+        return np.asarray(scipy.special.log_softmax(np.mean(scores, axis=0), axis=1))
 
     def arrays(self) -> Arrays:
-        found: Arrays = {"blocks": np.array(self.blocks)}
+        arrays: Arrays = {"blocks": np.array(self.blocks)}
         for k, member in enumerate(self.members):
             kind = np.frombuffer(member.kind.encode(), dtype=np.uint8)
-            found |= under(f"{k}", {"kind": kind.copy()} | under("head", member.arrays()))
-        return found
+            arrays |= under(f"{k}", {"kind": kind.copy()} | under("head", member.arrays()))
+        return arrays
 
     @classmethod
     def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
         blocks = tuple(int(n) for n in arrays["blocks"])
         members = []
         for k in range(len(blocks)):
-            mine = part(f"{k}", arrays)
-            kind = mine["kind"].tobytes().decode()
-            members.append(load_trained(kind, classes, part("head", mine), {}))
+            of_member = part(f"{k}", arrays)
+            kind = of_member["kind"].tobytes().decode()
+            members.append(load_trained(kind, classes, part("head", of_member), {}))
         return cls(classes, members, blocks)
 
 
 @dataclass(frozen=True)
 class MeanHead(PlainHead):
-    """A head of its own on each embedding that stands side by side; the mean of what they say."""
+    """A head per embedding of a joint embedder; the scores are averaged.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> MeanHead((LogisticHead(c=1.0),)).describe()
+    'mean of the scores of a head per network (logistic regression (C = 1, classes weighted equally))'
+    """
 
     name: ClassVar[str] = "mean"
 
     heads: tuple[Head, ...]
-    """One for all embeddings, or one each."""
+    """One head for all embeddings, or one per embedding."""
 
     @property
     def balance(self) -> Balance:
@@ -140,7 +174,10 @@ class MeanHead(PlainHead):
     def settled(self, details: Mapping[str, Any]) -> Head:
         members = details["members"]
         heads = self.heads if len(self.heads) > 1 else self.heads * len(members)
-        settled = (head.settled(one) for head, one in zip(heads, members, strict=True))
+        settled = (
+            head.settled(member_details)
+            for head, member_details in zip(heads, members, strict=True)
+        )
         return replace(self, heads=tuple(settled))
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedMean:
@@ -148,13 +185,13 @@ class MeanHead(PlainHead):
         parts = blocks_of(data)
         heads = self.heads if len(self.heads) > 1 else self.heads * len(parts)
         if validation is None:
-            members = [fit_head(head, one) for head, one in zip(heads, parts, strict=True)]
+            members = [fit_head(head, block) for head, block in zip(heads, parts, strict=True)]
         else:
             aside = blocks_of(validation)
             members = [
-                head.fit(one, validation=other)
-                for head, one, other in zip(heads, parts, aside, strict=True)
+                head.fit(block, validation=block_aside)
+                for head, block, block_aside in zip(heads, parts, aside, strict=True)
             ]
-        widths = tuple(one.vectors.shape[1] for one in parts)
+        widths = tuple(block.vectors.shape[1] for block in parts)
         details = {"members": [member.details for member in members]}
         return TrainedMean(classes_of(data.labels), members, widths, details=details)

@@ -1,7 +1,7 @@
 """A density per class: Gaussian mixtures, and hidden Markov models of a sequence of frames.
 
-What a class's density says of a clip is no probability of the class; what it is worth is learned in
-inner folds (:mod:`pseudorca.learning.heads.score_scale`).
+The density of a clip under a class is not a probability of the class. The scale from log densities to
+log-probabilities is learned in inner folds (:mod:`pseudorca.learning.heads.score_scale`).
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ from pseudorca.learning.heads.base import (
 from pseudorca.learning.heads.score_scale import fit_slope, log_softmax
 
 _MIN_FRAMES = 20
-_FLOOR = 1e-2  # of a variance, where all frames together vary by 1
-_FOREVER = 1e-10  # least probability of a first state or a transition
+_FLOOR = 1e-2  # least variance, where all frames together have a variance of 1
+_LEAST_PROBABILITY = 1e-10  # of a first state or a transition
 
 
 @dataclass
@@ -43,7 +43,7 @@ class _Densities:
     width: NDArray[np.int64]
     """[shape=(1,)], dimensions of an embedding"""
     frame_size: NDArray[np.int64]
-    """[shape=(1,)]; 0: the embedding is no sequence"""
+    """[shape=(1,)]; 0: the embedding is not a sequence of frames"""
     mean: NDArray[np.float64]
     axes: NDArray[np.float64]
     """[shape=(n_dimensions, n_axes)]: frames or embeddings become ``(x - mean) @ axes``"""
@@ -58,10 +58,10 @@ class _Densities:
         return np.stack(densities, axis=1)
 
     def arrays(self) -> Arrays:
-        found = {key: getattr(self, key) for key in ("width", "frame_size", "mean", "axes")}
+        arrays = {key: getattr(self, key) for key in ("width", "frame_size", "mean", "axes")}
         for k, model in enumerate(self.models):
-            found |= under(f"class {k}", model)
-        return found
+            arrays |= under(f"class {k}", model)
+        return arrays
 
     @classmethod
     def from_arrays(cls, n_classes: int, arrays: Arrays) -> Self:
@@ -71,7 +71,7 @@ class _Densities:
 
 @dataclass
 class TrainedDensities(TrainedHead):
-    """Densities, and what they are worth."""
+    """Densities, with the slope from log densities to log-probabilities."""
 
     kind: ClassVar[str] = "densities"
 
@@ -101,6 +101,14 @@ class GmmHead(PlainHead):
 
     Variances are diagonal and never below a hundredth of that of all clips. Every clip weighs the
     same in its class's density; the classes weigh as ``balance`` says.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> GmmHead(n_components=1).fit(data).log_probabilities(vectors).argmax(axis=1).tolist()
+    [0, 0, 1, 1]
     """
 
     name: ClassVar[str] = "gmm"
@@ -125,16 +133,16 @@ class GmmHead(PlainHead):
             )
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedDensities:
-        """Train. HeadError if there are fewer than two classes, or embeddings are no frames."""
+        """Train. HeadError if there are fewer than two classes, or embeddings are not frames."""
 
         def density(x: NDArray[np.float64]) -> Arrays:
             frames = x.reshape(-1, x.shape[-1])
-            found = GaussianMixture(
+            mixture = GaussianMixture(
                 min(round(self.n_components), len(frames)), covariance_type="diag",
                 reg_covar=_FLOOR, max_iter=500, random_state=self.seed,
             ).fit(frames)  # fmt: skip
             return {
-                "weights": found.weights_, "means": found.means_, "variances": found.covariances_,
+                "weights": mixture.weights_, "means": mixture.means_, "variances": mixture.covariances_,
             }  # fmt: skip
 
         n_axes = None if self.frame_size else round(self.n_axes)
@@ -143,7 +151,13 @@ class GmmHead(PlainHead):
 
 @dataclass(frozen=True)
 class HmmHead(PlainHead):
-    """A hidden Markov model with Gaussian states per class, on sequences of frames (hmmlearn)."""
+    """A hidden Markov model with Gaussian states per class, on sequences of frames (hmmlearn).
+
+    Examples
+    --------
+    >>> HmmHead(n_states=2).settings()["n_states"]
+    2
+    """
 
     name: ClassVar[str] = "hmm"
     title: ClassVar[str] = "hidden Markov models"
@@ -166,7 +180,7 @@ class HmmHead(PlainHead):
             )
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedDensities:
-        """Train. HeadError if there are fewer than two classes, or embeddings are no frames."""
+        """Train. HeadError if there are fewer than two classes, or embeddings are not frames."""
 
         def density(x: NDArray[np.float64]) -> Arrays:
             n_clips, n_frames, n_dimensions = x.shape
@@ -252,8 +266,8 @@ def _log_density(model: Arrays, x: NDArray[np.float64]) -> NDArray[np.float64]:
         mixture.weights_, mixture.means_ = model["weights"], model["means"]
         mixture.covariances_ = model["variances"]
         mixture.precisions_cholesky_ = 1 / np.sqrt(model["variances"])
-        found = mixture.score_samples(x.reshape(-1, n_axes))
-        return np.asarray(found.reshape(n_clips, n_frames).mean(axis=1))
+        log_density = mixture.score_samples(x.reshape(-1, n_axes))
+        return np.asarray(log_density.reshape(n_clips, n_frames).mean(axis=1))
     chain = _hmmlearn().GaussianHMM(len(model["start"]), "diag")
     chain.n_features = n_axes
     chain.startprob_, chain.transmat_ = model["start"], model["transitions"]
@@ -262,9 +276,9 @@ def _log_density(model: Arrays, x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _shares(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """None is impossible; they sum to 1 (a state that no clip visits has none at all)."""
-    found = np.nan_to_num(probabilities) + _FOREVER
-    return np.asarray(found / found.sum(axis=-1, keepdims=True))
+    """Normalise to a sum of 1, without zeros; a state that no clip visits has NaN or 0."""
+    shares = np.nan_to_num(probabilities) + _LEAST_PROBABILITY
+    return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
 
 
 def _hmmlearn() -> Any:

@@ -1,8 +1,8 @@
 """Heads by name: small classifiers on embeddings. A new head is a module and a line here.
 
 In: a name and settings. Out: a :class:`~pseudorca.learning.heads.base.Head`, whose ``fit`` takes
-embeddings, labels and who belongs together, and gives a trained head with a log-probability per
-population. A head is imported when it is first asked for.
+embeddings, labels and groups, and returns a trained head with a log-probability per population.
+A head is imported when it is first used.
 """
 
 from collections.abc import Mapping
@@ -62,14 +62,14 @@ def make_head(name: str, **settings: Any) -> "Head":
     if name not in HEADS:
         raise HeadError(unknown_name("head", name, HEADS))
     head_class = HEADS[name].load()
-    given = {key: value for key, value in settings.items() if value is not None}
+    chosen = {key: value for key, value in settings.items() if value is not None}
     known = {field.name for field in fields(head_class)}
-    if strange := sorted(set(given) - known):
+    if unknown := sorted(set(chosen) - known):
         raise HeadError(
-            f"the {name} head has no setting {', '.join(strange)}; it has {', '.join(sorted(known))}."
+            f"the {name} head has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}."
         )
     try:
-        head: Head = head_class(**given)
+        head: Head = head_class(**chosen)
     except TypeError as error:  # words where numbers belong
-        raise HeadError(f"settings {given} of the {name} head: {error}") from error
+        raise HeadError(f"settings {chosen} of the {name} head: {error}") from error
     return head

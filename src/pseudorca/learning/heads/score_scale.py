@@ -1,10 +1,10 @@
-"""From the values that a machine gives each class to log-probabilities (Platt's way).
+"""From a model's value per class to log-probabilities (after Platt).
 
-A machine's values on its own training clips are too good to say how far they can be trusted. So they
-are computed in inner folds that keep groups whole, one slope says what they are worth, and the machine
-is trained anew on everything. More numbers, such as one for each pair of classes, would have to be
-learned from the few encounters there are: on 34 real encounters of six species that cost the machine
-a fifth of the recordings it named rightly, and the mixture half of them.
+The models are support vector machines and mixtures. The values of a model on its own training clips
+are too high. So the values are computed in inner folds that keep groups whole, one slope is fitted to
+them, and the model is trained anew on all clips. More numbers, such as one for each pair of classes,
+would be learned from few encounters: on 34 real encounters of six species, that cost the SVM a fifth
+of the recordings that it named rightly, and the mixture half of them.
 """
 
 from collections.abc import Callable
@@ -35,11 +35,11 @@ def fit_slope(
     offset: NDArray[np.float64],
     seed: int,
 ) -> tuple[float, dict[str, Any]]:
-    """Learn what a machine's values are worth: log probability = log softmax(slope * value + offset).
+    """Fit the slope of a model's values: log probability = log softmax(slope * value + offset).
 
     Parameters
     ----------
-    fit : callable, trains the machine on a training side that holds every class
+    fit : callable, trains the model on a training side that holds every class
     data : TrainingSet
     balance : ``weights`` or ``none``, of the classes
     offset : ndarray [shape=(n_classes,)], log of the classes' prior
@@ -49,14 +49,27 @@ def fit_slope(
     -------
     slope : float
     details : dict
-        ``linked_out_of_fold``: False where a class has too few groups for inner folds; then the slope
-        knows only values of training clips, and probabilities are too sure
+        ``linked_out_of_fold``: False if a class has too few groups for inner folds. Then the slope
+        is fitted to the values of training clips, and the probabilities are overconfident
 
     References
     ----------
     .. [1] Platt 1999, "Probabilistic outputs for support vector machines and comparisons to
        regularized likelihood methods", Advances in Large Margin Classifiers.
     .. [2] Guo et al. 2017, "On calibration of modern neural networks", ICML: one slope for all.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> groups = np.array(["a1", "a2", "b1", "b2"], dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, groups, np.arange(4).astype(object))
+    >>> slope, details = fit_slope(
+    ...     lambda side: lambda x: np.hstack([0.5 - x, x - 0.5]).astype(np.float64), data,
+    ...     balance="weights", offset=np.zeros(2), seed=0,
+    ... )
+    >>> slope > 0, details
+    (True, {'linked_out_of_fold': True})
     """
     classes = classes_of(data.labels)
     column = {label: k for k, label in enumerate(classes)}
@@ -81,12 +94,28 @@ def fit_slope(
         scores = log_softmax(values, np.exp(log_slope) / spread, offset)
         return float(-(weights @ scores[np.arange(len(truth)), truth]) / weights.sum())
 
-    found = scipy.optimize.minimize_scalar(loss, bounds=_LOG_SLOPES, method="bounded")
-    return float(np.exp(found.x) / spread), {"linked_out_of_fold": out_of_fold}
+    best = scipy.optimize.minimize_scalar(loss, bounds=_LOG_SLOPES, method="bounded")
+    return float(np.exp(best.x) / spread), {"linked_out_of_fold": out_of_fold}
 
 
 def log_softmax(
     values: NDArray[np.float64], slope: float, offset: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Values [shape=(n, n_classes)] as log-probabilities, with the slope of :func:`fit_slope`."""
+    """Turn values into log-probabilities, with the slope of :func:`fit_slope`.
+
+    Parameters
+    ----------
+    values : ndarray [shape=(n, n_classes)]
+    slope : float
+    offset : ndarray [shape=(n_classes,)], log of the classes' prior
+
+    Returns
+    -------
+    ndarray [shape=(n, n_classes)], natural logarithms, normalised
+
+    Examples
+    --------
+    >>> np.exp(log_softmax(np.zeros((1, 2)), 1.0, np.zeros(2))).tolist()
+    [[0.5, 0.5]]
+    """
     return np.asarray(scipy.special.log_softmax(slope * values + offset, axis=1))

@@ -24,7 +24,16 @@ from pseudorca.learning.heads.base import (
 class SoftmaxHead(PlainHead):
     """The study's head: one softmax layer, stochastic gradient descent, step decay, best epoch.
 
-    Trained on kept embeddings instead of pictures, which with a frozen network is the same.
+    The head trains on stored embeddings instead of pictures; with a frozen network the result is
+    the same.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> SoftmaxHead(n_epochs=2).fit(data).details["n_clips"]
+    4
     """
 
     name: ClassVar[str] = "softmax"
@@ -44,7 +53,7 @@ class SoftmaxHead(PlainHead):
     balance: Balance = "none"
     """``sampler``: draw clips with replacement so that batches hold the classes equally."""
     standardise: bool = False
-    """The study did not."""
+    """Whether to standardise embeddings; the study did not."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -153,7 +162,7 @@ class SoftmaxHead(PlainHead):
 
 
 def batch_order(classes: torch.Tensor, balance: Balance, random: torch.Generator) -> torch.Tensor:
-    """Draw the order in which clips pass in one epoch; batches are cut from it.
+    """Draw the order of the clips in one epoch; batches are cut from this order.
 
     Parameters
     ----------
@@ -166,6 +175,12 @@ def batch_order(classes: torch.Tensor, balance: Balance, random: torch.Generator
     Returns
     -------
     Tensor [shape=(n_clips,)], int64, rows
+
+    Examples
+    --------
+    >>> rows = batch_order(torch.tensor([0, 0, 1]), "none", torch.Generator().manual_seed(0))
+    >>> sorted(rows.tolist())
+    [0, 1, 2]
     """
     if balance != "sampler":
         return torch.randperm(len(classes), generator=random)

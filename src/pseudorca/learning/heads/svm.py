@@ -30,10 +30,10 @@ from pseudorca.learning.heads.score_scale import fit_slope, log_softmax
 
 
 @dataclass
-class _Machines:
-    """What scikit-learn found: f_k(x) = sum_i a_ki exp(-gamma |x - x_i|²) + b_k, one k per class.
+class _SvmPerClass:
+    """Values per class: f_k(x) = sum_i a_ki exp(-gamma |x - x_i|²) + b_k, one k per class.
 
-    Of two classes the second has the values of the first with the other sign.
+    With two classes, the value of the second class is minus that of the first.
     """
 
     mean: NDArray[np.float64]
@@ -41,9 +41,9 @@ class _Machines:
     support: NDArray[np.float64]
     """[shape=(n_support, n_dimensions)], standardised"""
     coefficients: NDArray[np.float64]
-    """[shape=(n_machines, n_support)]"""
+    """[shape=(n_svms, n_support)]"""
     intercepts: NDArray[np.float64]
-    """[shape=(n_machines,)]"""
+    """[shape=(n_svms,)]"""
     gamma: NDArray[np.float64]
     """[shape=(1,)]"""
 
@@ -54,25 +54,25 @@ class _Machines:
 
 @dataclass
 class TrainedSvm(TrainedHead):
-    """Machines, and what their values are worth."""
+    """An SVM per class, with the slope from their values to log-probabilities."""
 
     kind: ClassVar[str] = "svm"
 
-    machines: _Machines
+    svms: _SvmPerClass
     slope: NDArray[np.float64]
     """[shape=(1,)]"""
 
     def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
-        check_width(vectors, len(self.machines.mean))
-        values = self.machines.values(vectors)
+        check_width(vectors, len(self.svms.mean))
+        values = self.svms.values(vectors)
         return log_softmax(values, self.slope[0], np.zeros(len(self.classes)))
 
     def arrays(self) -> Arrays:
-        return under("svm", vars(self.machines)) | {"slope": self.slope}
+        return under("svm", vars(self.svms)) | {"slope": self.slope}
 
     @classmethod
     def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
-        return cls(classes, _Machines(**part("svm", arrays)), arrays["slope"])
+        return cls(classes, _SvmPerClass(**part("svm", arrays)), arrays["slope"])
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,14 @@ class SvmHead(PlainHead):
 
     On standardised embeddings, one class against the rest; values become probabilities by
     :mod:`pseudorca.learning.heads.score_scale`. Each recording weighs once.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> SvmHead().fit(data).log_probabilities(vectors).argmax(axis=1).tolist()
+    [0, 0, 1, 1]
     """
 
     name: ClassVar[str] = "svm"
@@ -109,14 +117,14 @@ class SvmHead(PlainHead):
         classes = classes_of(data.labels)
         with one_blas_thread():
             slope, details = fit_slope(
-                lambda side: self._machines(side).values, data,
+                lambda side: self._svms(side).values, data,
                 balance=self.balance, offset=np.zeros(len(classes)), seed=self.seed,
             )  # fmt: skip
-            machines = self._machines(data)
-        details |= {"n_clips": len(data.labels), "n_support": len(machines.support)}
-        return TrainedSvm(classes, machines, np.array([slope]), details=details)
+            svms = self._svms(data)
+        details |= {"n_clips": len(data.labels), "n_support": len(svms.support)}
+        return TrainedSvm(classes, svms, np.array([slope]), details=details)
 
-    def _machines(self, data: TrainingSet) -> _Machines:
+    def _svms(self, data: TrainingSet) -> _SvmPerClass:
         classes = classes_of(data.labels)
         mean, scale = standardisation(data)
         x = (data.vectors - mean) / scale
@@ -124,14 +132,14 @@ class SvmHead(PlainHead):
         weights = recording_weights(data, self.balance)
         coefficients, intercepts = np.zeros((len(classes), len(x))), np.zeros(len(classes))
         for k in range(1 if len(classes) == 2 else len(classes)):
-            machine = SVC(C=self.c, gamma=gamma)
-            machine.fit(x, data.labels == classes[k], sample_weight=weights)
-            coefficients[k, machine.support_] = machine.dual_coef_[0]
-            intercepts[k] = machine.intercept_[0]
+            svm = SVC(C=self.c, gamma=gamma)
+            svm.fit(x, data.labels == classes[k], sample_weight=weights)
+            coefficients[k, svm.support_] = svm.dual_coef_[0]
+            intercepts[k] = svm.intercept_[0]
         if len(classes) == 2:
             coefficients[1], intercepts[1] = -coefficients[0], -intercepts[0]
         used = coefficients.any(axis=0)
-        return _Machines(
+        return _SvmPerClass(
             mean, scale, x[used], np.ascontiguousarray(coefficients[:, used]), intercepts,
             np.array([gamma]),
         )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Training clips changed at random, as a batch, where the network is.
+"""Random changes to the network inputs of training clips, batch by batch, on the network's device.
 
-In: what the network takes of some clips, and of others to mix in. Out: the same, changed so that what
-is left alone is what the label is about. What is done to a clip depends on seed, epoch and batch only:
-a training that goes on after a kill changes clips as it would have.
+In: the network inputs of a batch, and of clips to mix in. Out: changed inputs; the changes leave alone
+what the label is about. The changes depend on seed, epoch and batch only, so that a training that
+resumes after a kill makes the same changes.
 
 References
 ----------
@@ -20,36 +20,46 @@ from torch import Tensor, nn
 
 from pseudorca.errors import HeadError
 
-_QUIET_SHARE = 1 / 6  # of a clip's length: the stretch that stands for its background
-_RANGE_DB = 80.0  # what 256 grey levels span
-_LOWEST_TOP = 0.5  # of the rows of a picture stay at the least when its band is limited
+_QUIET_SHARE = 1 / 6  # of a clip's length: the stretch that is taken as background
+_RANGE_DB = 80.0  # span of 256 grey levels
+_LOWEST_TOP = 0.5  # least share of the rows that a limited band keeps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """How clips are changed in training; 0 leaves a change out.
 
-    Pictures know all of these, colour-mapped ones (the study's) all but background and gain, whose
-    meaning is lost in colours. Of windows of samples sound is shifted, made louder or softer, and
-    mixed up; other input of networks on sound is only mixed up.
+    Grey pictures take all changes. Colour-mapped pictures (the study's) take all but background and
+    gain, which have no meaning in colours. Windows of samples take shift, gain and mix-up. Other
+    inputs of networks on sound take only mix-up.
+
+    Raises
+    ------
+    HeadError
+        If a value is outside its range.
+
+    Examples
+    --------
+    >>> Augmentation(time_masks=2, mix_up=0.2).time_mask
+    0.1
     """
 
     time_shift: float = 0.5
-    """Rolled within the clip, either way, by up to this share of its length."""
+    """The clip is rolled, either way, by up to this share of its length."""
     time_masks: int = 0
     time_mask: float = 0.1
-    """Longest, as a share of the clip."""
+    """Greatest length of a mask, as a share of the clip."""
     frequency_masks: int = 0
     frequency_mask: float = 0.1
-    """Widest, as a share of the rows."""
+    """Greatest width of a mask, as a share of the rows."""
     band_limit: float = 0.0
-    """Chance that the picture ends at a lower row, half way up at the lowest."""
+    """Chance that the picture ends at a lower row; at least half of the rows stay."""
     background: float = 0.0
     """Chance that the quietest sixth of a clip of another encounter lies under the whole clip."""
     gain_db: float = 0.0
-    """Largest change of level, up or down."""
+    """Greatest change of level in decibels, up or down."""
     mix_up: float = 0.0
-    """Both parameters of the beta distribution, from which the share of another clip comes."""
+    """Both parameters of the beta distribution that gives the share of another clip."""
 
     def __post_init__(self) -> None:
         shares = ("time_shift", "time_mask", "frequency_mask", "band_limit", "background")
@@ -63,11 +73,12 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Changes:
-    """What is done to each clip of a batch [shape=(n, ...)]; shares of length and of rows.
+    """Changes to each clip of a batch; each array has a first axis of n clips.
 
-    ``time_masks, frequency_masks`` [shape=(n, n_masks, 2)]: begin and end. ``partner``, ``behind``:
-    row of the clip that is mixed in, and of the one whose background is laid under the clip, where
-    ``is_laid``. ``own_share``: of the clip itself where it is mixed.
+    ``shift``: share of the length. ``time_masks, frequency_masks`` [shape=(n, n_masks, 2)]: begin and
+    end, as shares of length and of rows. ``top``: share of the rows that stay. ``gain_db``: decibels.
+    ``partner``: row of the clip that is mixed in. ``own_share``: share of the clip itself in the mix.
+    ``behind``: row of the clip whose background is laid under the clip, if ``is_laid``.
     """
 
     shift: NDArray[np.float64]
@@ -81,7 +92,7 @@ class Changes:
     is_laid: NDArray[np.bool_]
 
     def take(self, which: slice) -> "Changes":
-        """Those of some clips of the batch."""
+        """The changes of a part of the batch."""
         return replace(self, **{name: values[which] for name, values in vars(self).items()})
 
 
@@ -92,15 +103,27 @@ def draw_changes(
     groups: NDArray[np.object_],
     rng: np.random.Generator,
 ) -> Changes:
-    """Draw what is done to the clips of a batch.
+    """Draw the changes to the clips of a batch.
 
     Parameters
     ----------
     settings : Augmentation
     rows : ndarray [shape=(n,)], the clips of the batch
-    pool : ndarray [shape=(n_pool,)], the clips of the training side that could be mixed in
-    groups : ndarray [shape=(n_clips,)], of all clips: what is never mixed as background with itself
+    pool : ndarray [shape=(n_pool,)], the clips of the training side that may be mixed in
+    groups : ndarray [shape=(n_clips,)], of all clips; a background comes from another group
     rng : Generator
+
+    Returns
+    -------
+    Changes
+
+    Examples
+    --------
+    >>> rows = np.arange(2)
+    >>> groups = np.array(["e1", "e2"], dtype=object)
+    >>> changes = draw_changes(Augmentation(), rows, rows, groups, np.random.default_rng(0))
+    >>> changes.shift.shape
+    (2,)
     """
     n = len(rows)
     behind = rows.copy()
@@ -147,13 +170,22 @@ def change(
     inputs : Tensor, uint8 pictures [shape=(n, 3, height, width)] or float32 windows
         [shape=(n, n_windows, ...)]
     partners, behind : Tensor like ``inputs`` or None
-        The clips that are mixed in, and those whose background is; None: nothing is
+        The clips that are mixed in, and the clips that give a background; None: no mixing
     changes : Changes, of these clips
-    is_grey : bool, whether the three colours of a picture are one
+    is_grey : bool, whether the three colours of a picture are equal
 
     Returns
     -------
     Tensor like ``inputs``
+
+    Examples
+    --------
+    >>> rows = np.arange(2)
+    >>> groups = np.array(["e1", "e2"], dtype=object)
+    >>> changes = draw_changes(Augmentation(), rows, rows, groups, np.random.default_rng(0))
+    >>> pictures = torch.zeros((2, 3, 4, 8), dtype=torch.uint8)
+    >>> tuple(change(pictures, None, None, changes, is_grey=True).shape)
+    (2, 3, 4, 8)
     """
     if inputs.dtype != torch.uint8:
         return _change_windows(inputs, partners, changes)
@@ -182,7 +214,22 @@ def change(
 
 
 def quietest(pictures: Tensor) -> Tensor:
-    """The quietest stretch of each picture [shape=(n, colours, height, width)], repeated."""
+    """Repeat the quietest stretch of each picture over its width.
+
+    Parameters
+    ----------
+    pictures : Tensor [shape=(n, colours, height, width)], uint8
+
+    Returns
+    -------
+    Tensor like ``pictures``
+
+    Examples
+    --------
+    >>> picture = torch.arange(12, dtype=torch.uint8).expand(1, 3, 1, 12)
+    >>> quietest(picture)[0, 0, 0, :4].tolist()
+    [0, 1, 0, 1]
+    """
     width = pictures.shape[3]
     n_frames = max(1, round(_QUIET_SHARE * width))
     loudness = pictures.float().mean((1, 2))
@@ -193,7 +240,17 @@ def quietest(pictures: Tensor) -> Tensor:
 
 
 def mix_targets(targets: Tensor, partner_targets: Tensor, changes: Changes) -> Tensor:
-    """Mix probabilities of classes [shape=(n, n_classes)] as the clips were mixed."""
+    """Mix class probabilities in the same shares as the clips.
+
+    Parameters
+    ----------
+    targets, partner_targets : Tensor [shape=(n, n_classes)]
+    changes : Changes, of these clips
+
+    Returns
+    -------
+    Tensor [shape=(n, n_classes)]
+    """
     own = torch.from_numpy(changes.own_share).to(targets)[:, None]
     return own * targets + (1 - own) * partner_targets
 

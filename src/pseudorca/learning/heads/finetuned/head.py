@@ -1,8 +1,8 @@
 """Fine-tuning as a head: settings, and a ``fit`` that trains through the backbone.
 
 In: a training set whose vectors are row numbers into kept network inputs. Out: :class:`FineTuned`,
-which scores by a network of its own. So folds, calibration, tests and tables treat it as any other
-head, and every training side starts from the pretrained weights.
+which scores with its own copy of the network. Folds, calibration, tests and tables treat it like any
+other head. Every training side starts from the pretrained weights.
 """
 
 import copy
@@ -46,28 +46,28 @@ _NOT_SETTINGS = ("material", "precision", "accelerator", "devices")
 
 @dataclass(frozen=True)
 class Material:
-    """What is fine-tuned, and on what."""
+    """The network to fine-tune, with the network inputs of the clips."""
 
     embedder: Embedder
     """The pretrained network behind its front end."""
     inputs: ClipInputs
     clip_ids: tuple[str, ...]
-    """Of the clips, in the order of ``inputs``."""
+    """Ids of the clips, in the order of ``inputs``."""
     groups: NDArray[np.object_]
-    """Encounters of the clips; backgrounds are taken from others."""
+    """Encounters of the clips; a background comes from another encounter."""
     folder: Path
-    """Keeps what a killed run needs to go on, in a folder per training."""
+    """Holds the checkpoints, in a folder per training."""
     used: set[str] = field(default_factory=set, compare=False)
-    """Names of the folders of the trainings that were asked for."""
+    """Names of the folders of the trainings of this run."""
 
     def rows(self) -> Vectors:
-        """Row numbers of all clips [shape=(n_clips, 1)], to stand in place of embeddings."""
+        """Row numbers of all clips [shape=(n_clips, 1)], in place of embeddings."""
         return np.arange(len(self.clip_ids), dtype=np.float32)[:, None]
 
 
 @dataclass
 class FineTuned(LinearHead):
-    """A linear head on a network of its own; it scores row numbers of kept network inputs."""
+    """A linear head on its own copy of the network; it scores row numbers of kept network inputs."""
 
     kind: ClassVar[str] = "finetuned"
 
@@ -97,19 +97,25 @@ class FineTunedHead(Augmentation, PlainHead):
        out-of-distribution", ICLR: the head first, then all.
     .. [2] Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", CVPR: the mean of the
        weights before and after.
+
+    Examples
+    --------
+    >>> FineTunedHead(n_epochs=3, stages=2).describe().split(", learning")[0]
+    'the network fine-tuned (the last 2 of its stages'
     """
 
     name: ClassVar[str] = "finetuned"
     trains_network: ClassVar[bool] = True
 
     stages: str | int = "all"
-    """Of the network that learn: ``all``, ``none``, or how many of the last."""
+    """Stages of the network that learn: ``all``, ``none``, or the number of last stages."""
     learning_rate: float = 3e-4
-    """Of the last stage."""
+    """Learning rate of the last stage."""
     head_learning_rate: float | None = None
-    """Of the last layer; None: a tenth of the last stage's, or from zero the same."""
+    """Learning rate of the linear layer; None: a tenth of ``learning_rate``, or the same rate if the
+    layer starts at zero."""
     layer_decay: float = 1.0
-    """Times the rate of the stage after it, for each stage before."""
+    """Factor of the learning rate from each stage to the stage before it."""
     n_epochs: int = 8
     batch_size: int = 32
     optimiser: Literal["adamw", "sgd"] = "adamw"
@@ -120,7 +126,7 @@ class FineTunedHead(Augmentation, PlainHead):
     warm_up: float = 0.1
     """Share of the epochs in which the rate rises from 0."""
     gradient_norm: float = 1.0
-    """Longer gradients are cut to this; 0: none are."""
+    """Longer gradients are cut to this norm; 0: no gradient is cut."""
     loss: Literal["cross-entropy", "focal"] = "cross-entropy"
     focal_gamma: float = 2.0
     label_smoothing: float = 0.0
@@ -128,20 +134,20 @@ class FineTunedHead(Augmentation, PlainHead):
     """``weights``: each class weighs the same, each recording once; ``sampler``: batches hold the
     classes equally; ``none``."""
     dropout: float = 0.0
-    """Share of the embedding that is left out before the last layer."""
+    """Share of the embedding that dropout removes before the last layer."""
     patience: int = 0
-    """Epochs without a lower loss on encounters kept aside until it stops, at the best; 0: all
-    encounters are learned from, for all epochs."""
+    """Epochs without a lower validation loss after which the training stops, at the best epoch; 0: no
+    validation, all encounters train for all epochs."""
     refit: bool = True
-    """After ``patience`` chose an epoch, train on all encounters up to it."""
+    """After ``patience`` chose an epoch, train on all encounters up to that epoch."""
     batch_norm: Literal["auto", "frozen", "learn"] = "auto"
-    """Statistics of batch normalisation; ``auto``: they learn only with a ``start`` at random."""
+    """Statistics of batch normalisation; ``auto``: the statistics learn only with ``start=random``."""
     start: Literal["pretrained", "random"] = "pretrained"
     head_start: Literal["logistic", "zero"] = "logistic"
-    """The last layer begins as logistic regression on the frozen embeddings, or at 0."""
+    """The last layer starts as logistic regression on the frozen embeddings, or at 0."""
     tuned_share: float | None = None
-    """Of the way from the weights before to those after fine-tuning; None: half of it, from random
-    weights all."""
+    """Share of the way from the weights before fine-tuning to the weights after; None: 0.5, or 1 from
+    random weights."""
     seed: int = 0
     precision: Literal["auto", "float32", "mixed"] = "auto"
     accelerator: str = "auto"
@@ -167,8 +173,8 @@ class FineTunedHead(Augmentation, PlainHead):
             raise HeadError(f"tuned_share {self.tuned_share}: expected more than 0, at most 1.")
         if self.start == "random" and (self.stages != "all" or self.head_start == "logistic"):
             raise HeadError(
-                "from random weights all stages have to learn, and logistic regression on them says "
-                "nothing: use stages=all and head_start=zero with start=random."
+                "from random weights all stages have to learn, and logistic regression on random "
+                "embeddings is useless: use stages=all and head_start=zero with start=random."
             )
 
     @property
@@ -189,13 +195,13 @@ class FineTunedHead(Augmentation, PlainHead):
         return self.patience > 0
 
     def describe(self) -> str:
-        """The settings that matter most, and all that are not the usual ones."""
-        told = ("stages", "learning_rate", "n_epochs", "tuned_share", "head", "balance", "seed")
-        usual = FineTunedHead().settings()
+        """The main settings, and all settings that differ from the defaults."""
+        main = ("stages", "learning_rate", "n_epochs", "tuned_share", "head", "balance", "seed")
+        defaults = FineTunedHead().settings()
         unusual = {
             key: value
             for key, value in self.settings().items()
-            if key not in told and value != usual[key]
+            if key not in main and value != defaults[key]
         }
         stages = self.stages if self.stages in ("all", "none") else f"the last {self.stages}"
         words = [
@@ -209,9 +215,9 @@ class FineTunedHead(Augmentation, PlainHead):
         return f"the network fine-tuned ({', '.join(words)})"
 
     def forget_trainings(self) -> None:
-        """Remove what a killed run would have needed: the verb that asked for it is done.
+        """Remove the checkpoints of this run, since the run is finished.
 
-        The trainings that another verb was killed in stay.
+        Checkpoints of another run that was killed stay.
         """
         if self.material is None:
             return
@@ -232,7 +238,7 @@ class FineTunedHead(Augmentation, PlainHead):
         Raises
         ------
         HeadError
-            If there are fewer than two classes, the vectors are no row numbers of kept inputs, or
+            If there are fewer than two classes, the vectors are not row numbers of kept inputs, or
             the loss is no longer finite.
         BackboneError
             If the network does not run in torch.
@@ -251,15 +257,15 @@ class FineTunedHead(Augmentation, PlainHead):
         network, course = self._trained(data, validation, self.n_epochs)
         if not self.refit:
             return self._finished(data, network, course)
-        both = _joined(data, validation)
-        network, last = self._trained(both, None, course.best_epoch)
-        told = replace(last, history=course.history, best_epoch=course.best_epoch)
-        return self._finished(both, network, told)
+        all_clips = _joined(data, validation)
+        network, last = self._trained(all_clips, None, course.best_epoch)
+        with_history = replace(last, history=course.history, best_epoch=course.best_epoch)
+        return self._finished(all_clips, network, with_history)
 
     def _trained(
         self, data: TrainingSet, validation: TrainingSet | None, n_epochs: int
     ) -> tuple[TunedNetwork, Course]:
-        """The network with the weights of the best epoch, and how it came to these."""
+        """The network with the weights of the best epoch, and the course of the training."""
         material = self.material
         assert material is not None
         classes = classes_of(data.labels)
@@ -282,7 +288,7 @@ class FineTunedHead(Augmentation, PlainHead):
         return network.eval(), course
 
     def _begin(self, data: TrainingSet, material: Material) -> TunedNetwork:
-        """The network as training begins: the pretrained one, and a head on its embeddings."""
+        """The network before training: the pretrained network, and a head on its embeddings."""
         backbone = copy.deepcopy(material.embedder.backbone).to("cpu")
         if self.start == "random":
             backbone = begun_anew(backbone, self.seed)
@@ -331,7 +337,7 @@ class FineTunedHead(Augmentation, PlainHead):
         validation: TrainingSet | None,
         n_epochs: int,
     ) -> str:
-        """The same only for the same training; how far to go with what it gave is asked later."""
+        """Identifies the training; ``tuned_share`` is applied after the training."""
         shaping = {k: value for k, value in self.settings().items() if k != "tuned_share"}
         question: list[Any] = [shaping, material.embedder.embedder_id, n_epochs]
         for side in (data, validation):
@@ -339,7 +345,7 @@ class FineTunedHead(Augmentation, PlainHead):
                 rows = _numbers(side.vectors)
                 ids = [material.clip_ids[row] for row in rows]
                 names = (side.labels, side.groups, side.recordings, material.groups[rows])
-                question.append([ids, *([str(one) for one in column] for column in names)])
+                question.append([ids, *([str(name) for name in column] for column in names)])
         digest = xxhash.xxh3_128(json.dumps(question, sort_keys=True).encode())
         return str(digest.hexdigest()[:20])
 
@@ -365,7 +371,7 @@ def _side(data: TrainingSet, classes: list[str], balance: Balance) -> Side:
 
 
 def _numbers(vectors: Vectors) -> NDArray[np.int64]:
-    """Row numbers that stand in place of embeddings."""
+    """Row numbers, in place of embeddings."""
     if vectors.ndim != 2 or vectors.shape[1] != 1:
         raise HeadError(
             f"vectors of shape {vectors.shape}: fine-tuning takes row numbers of kept network inputs "

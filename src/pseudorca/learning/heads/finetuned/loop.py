@@ -1,9 +1,9 @@
-"""The training itself: epochs over the clips of one training side, kept after each.
+"""The training loop: epochs over the clips of one training side, with a checkpoint after each.
 
-In: a network, what it takes of clips, and what to do with them. Out: a file with the tensors of the
-best epoch and the history. Lightning puts the work where it belongs (CPU, GPU, several of them, mixed
-precision). What is random depends on seed, epoch and batch, so that a training that was killed and run
-again ends, on a CPU, in the same numbers to the last bit.
+In: a network, network inputs, and settings. Out: a file with the tensors of the best epoch and the
+history. Lightning handles devices (CPU, one or several GPUs, mixed precision). Random numbers depend
+on seed, epoch and batch, so that a killed and resumed training ends, on a CPU, in the same numbers to
+the last bit.
 """
 
 import math
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 
 _CHECKPOINT, _DONE = "checkpoint.pt", "done.pt"
-_TOGETHER = 64  # clips that pass the network at once where nothing is learned
-_ORDER, _CHANGES = 1, 2  # what is drawn at random
+_TOGETHER = 64  # clips per batch outside training
+_ORDER, _CHANGES = 1, 2  # streams of random numbers
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Of trainings that do not keep to one core."""
+"""Held by a training that uses more than one core."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """Clips that are learned from, or that choose the epoch.
+    """Clips of the training, or of the validation that chooses the epoch.
 
     ``rows``: places in the inputs; ``classes``: numbers of the classes; ``weights``: of the clips,
     with mean 1. Each [shape=(n_clips,)].
@@ -57,7 +57,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Job:
-    """All that a process needs to train."""
+    """Everything that a process needs for a training."""
 
     settings: "FineTunedHead"
     inputs: ClipInputs
@@ -67,13 +67,13 @@ class Job:
     training: Side
     validation: Side | None
     n_epochs: int
-    """To train; the rate falls as if all those of the settings were."""
+    """Epochs to train; the schedule of the rate covers the epochs of the settings."""
     folder: Path
 
 
 @dataclass
 class Course:
-    """How far a training has come: what the checkpoint holds beside network and optimiser."""
+    """The progress of a training; the checkpoint holds it beside network and optimiser."""
 
     history: list[dict[str, float]]
     best: State
@@ -82,17 +82,17 @@ class Course:
 
 
 def train(job: Job, network: TunedNetwork) -> Course:
-    """Train a network, or go on, or read what came of it before.
+    """Train a network, resume a training, or read the result of a finished training.
 
     Parameters
     ----------
     job : Job
-    network : TunedNetwork, as training begins; it is left in no particular state
+    network : TunedNetwork, as training begins; its state after the call is undefined
 
     Returns
     -------
     Course
-        Epoch 0 is the network as it began; without ``validation`` the last epoch is the best.
+        Epoch 0 is the network before training; without ``validation`` the last epoch is the best.
 
     Raises
     ------
@@ -118,22 +118,43 @@ def embed_rows(
     rows: NDArray[np.int64],
     device: str | torch.device,
 ) -> Tensor:
-    """What a network makes of clips, whatever their shapes: [shape=(n, ...)], on the CPU."""
-    found: dict[int, Tensor] = {}
+    """Run a network over clips of any shapes, in batches of one shape.
+
+    Parameters
+    ----------
+    network : Module
+    inputs : ClipInputs
+    rows : ndarray [shape=(n,)], rows of ``inputs``
+    device : str or device
+
+    Returns
+    -------
+    Tensor [shape=(n, ...)], float32, on the CPU
+    """
+    output_of: dict[int, Tensor] = {}
     with torch.inference_mode():
-        for some in shapes_apart(inputs.shapes, rows):
-            for start in range(0, len(some), _TOGETHER):
-                now = some[start : start + _TOGETHER]
-                made = network(_as_network_likes(inputs.batch(now).to(device))).float().cpu()
-                found |= zip(now.tolist(), made, strict=True)
-    return torch.stack([found[row] for row in rows.tolist()])
+        for of_shape in shapes_apart(inputs.shapes, rows):
+            for start in range(0, len(of_shape), _TOGETHER):
+                batch = of_shape[start : start + _TOGETHER]
+                outputs = network(_in_network_memory(inputs.batch(batch).to(device))).float().cpu()
+                output_of |= zip(batch.tolist(), outputs, strict=True)
+    return torch.stack([output_of[row] for row in rows.tolist()])
 
 
 def batches(job: Job, epoch: int) -> list[NDArray[np.int64]]:
-    """The places in ``job.training`` that pass together, batch by batch.
+    """Deal the clips of the training side into batches.
 
-    Clips of one shape are dealt into batches of nearly equal size. With ``balance="sampler"`` they
+    Clips of one shape are dealt into batches of nearly equal size. With ``balance="sampler"``, clips
     are drawn with replacement, so that the classes come equally often.
+
+    Parameters
+    ----------
+    job : Job
+    epoch : int
+
+    Returns
+    -------
+    list of ndarray, places in ``job.training``
     """
     rng = np.random.default_rng([job.settings.seed, epoch, _ORDER])
     side = job.training
@@ -149,11 +170,26 @@ def batches(job: Job, epoch: int) -> list[NDArray[np.int64]]:
 
 
 def rate_factor(settings: "FineTunedHead", passed: float) -> float:
-    """The share of the learning rate after ``passed`` of all epochs (0 to 1): warm-up, then cosine.
+    """The share of the learning rate at a point of the training: warm-up, then cosine.
+
+    Parameters
+    ----------
+    settings : FineTunedHead
+    passed : float, share of all epochs that have passed, 0 to 1
+
+    Returns
+    -------
+    float, 0 to 1
 
     References
     ----------
     .. [1] Loshchilov and Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", ICLR.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.finetuned.head import FineTunedHead
+    >>> rate_factor(FineTunedHead(warm_up=0.1), 0.1)
+    1.0
     """
     if passed < settings.warm_up:
         return passed / settings.warm_up
@@ -171,15 +207,26 @@ def loss_per_clip(logits: Tensor, targets: Tensor, settings: "FineTunedHead") ->
     ----------
     logits : Tensor [shape=(n, n_classes)]
     targets : Tensor [shape=(n, n_classes)], probabilities
+    settings : FineTunedHead
+
+    Returns
+    -------
+    Tensor [shape=(n,)]
 
     References
     ----------
     .. [1] Lin et al. 2017, "Focal loss for dense object detection", ICCV.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.finetuned.head import FineTunedHead
+    >>> loss_per_clip(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), FineTunedHead()).round(decimals=3)
+    tensor([0.6930])
     """
     smooth = settings.label_smoothing
-    wanted = (1 - smooth) * targets + smooth / targets.shape[1]
+    smoothed = (1 - smooth) * targets + smooth / targets.shape[1]
     log_p = torch.log_softmax(logits, 1)
-    terms = -wanted * log_p
+    terms = -smoothed * log_p
     if settings.loss == "focal":
         terms = terms * (1 - log_p.exp()) ** settings.focal_gamma
     return terms.sum(1)
@@ -210,18 +257,18 @@ def _one_core() -> Iterator[None]:
 
 
 def _run(fabric: Any, network: TunedNetwork, job: Job) -> None:
-    """Train in this process, one of ``fabric.world_size``; the first writes what comes of it."""
+    """Train in this process, one of ``fabric.world_size``; the first process writes the files."""
     settings = job.settings
-    begun = network.learned()
+    start = network.learned()
     optimiser = _optimiser(network, settings)
     model, optimiser = fabric.setup(network, optimiser)
-    course = Course([], begun, 0, math.inf)
+    course = Course([], start, 0, math.inf)
     checkpoint = job.folder / _CHECKPOINT
     if checkpoint.exists():
-        found = torch.load(checkpoint, weights_only=True)
-        network.load_learned(found["network"])
-        optimiser.load_state_dict(found["optimiser"])
-        course = Course(**found["course"])
+        saved = torch.load(checkpoint, weights_only=True)
+        network.load_learned(saved["network"])
+        optimiser.load_state_dict(saved["optimiser"])
+        course = Course(**saved["course"])
     elif job.validation is not None:
         course.best_loss = _judge(model, job, job.validation, fabric.device)["validation_loss"]
     for epoch in range(len(course.history) + 1, job.n_epochs + 1):
@@ -236,13 +283,13 @@ def _run(fabric: Any, network: TunedNetwork, job: Job) -> None:
             )
         if job.validation is not None:
             entry |= _judge(model, job, job.validation, fabric.device)
-            entry = fabric.broadcast(entry)  # all stop together
+            entry = fabric.broadcast(entry)  # all processes stop together
         course.history.append(entry)
         loss = entry.get("validation_loss", -math.inf)
         if loss < course.best_loss or job.validation is None:
             course.best, course.best_epoch, course.best_loss = network.learned(), epoch, loss
         state = {"network": network.learned(), "optimiser": optimiser.state_dict()}
-        fabric.barrier()  # all have read the checkpoint before there is another
+        fabric.barrier()  # all processes have read the checkpoint before it is replaced
         if fabric.is_global_zero:
             _write(state | {"course": vars(course)}, checkpoint)
     if fabric.is_global_zero:
@@ -254,7 +301,7 @@ def _epoch(fabric: Any, model: Any, optimiser: Any, job: Job, epoch: int) -> dic
     """Pass all clips once -> mean loss, and the share that was named rightly."""
     settings = job.settings
     model.train()
-    mine = slice(fabric.global_rank, None, fabric.world_size)
+    own_part = slice(fabric.global_rank, None, fabric.world_size)
     dealt = batches(job, epoch)
     sums = torch.zeros(3, dtype=torch.float64)
     for number, places in enumerate(dealt):
@@ -262,10 +309,10 @@ def _epoch(fabric: Any, model: Any, optimiser: Any, job: Job, epoch: int) -> dic
         for group in optimiser.param_groups:
             group["lr"] = group["rate"] * rate_factor(settings, passed)
         rng = np.random.default_rng([settings.seed, epoch, _CHANGES, number])
-        inputs, targets = _changed(job, places, mine, rng, fabric.device)
+        inputs, targets = _changed(job, places, own_part, rng, fabric.device)
         kept = _dropout(settings.dropout, (len(places), len(model.mean)), rng)
-        logits = model(inputs, None if kept is None else kept[mine].to(fabric.device))
-        weights = torch.from_numpy(job.training.weights[places[mine]]).to(targets)
+        logits = model(inputs, None if kept is None else kept[own_part].to(fabric.device))
+        weights = torch.from_numpy(job.training.weights[places[own_part]]).to(targets)
         losses = loss_per_clip(logits.float(), targets, settings) * weights
         # Gradients are averaged over the processes, each of which has its part of the batch.
         fabric.backward(losses.sum() * fabric.world_size / len(places))
@@ -284,7 +331,7 @@ def _epoch(fabric: Any, model: Any, optimiser: Any, job: Job, epoch: int) -> dic
 def _changed(
     job: Job,
     places: NDArray[np.int64],
-    mine: slice,
+    own_part: slice,
     rng: np.random.Generator,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
@@ -292,28 +339,28 @@ def _changed(
     settings, side, inputs = job.settings, job.training, job.inputs
     rows = side.rows[places]
     pool = side.rows[[inputs.shapes[row] == inputs.shapes[rows[0]] for row in side.rows]]
-    changes = draw_changes(settings, rows, pool, job.groups, rng).take(mine)
+    changes = draw_changes(settings, rows, pool, job.groups, rng).take(own_part)
     class_of = dict(zip(side.rows.tolist(), side.classes.tolist(), strict=True))
 
-    def targets_of(some: NDArray[np.int64]) -> Tensor:
-        classes = torch.tensor([class_of[row] for row in some.tolist()], device=device)
+    def targets_of(of_rows: NDArray[np.int64]) -> Tensor:
+        classes = torch.tensor([class_of[row] for row in of_rows.tolist()], device=device)
         return torch.nn.functional.one_hot(classes, job.n_classes).float()
 
-    targets = targets_of(rows[mine])
+    targets = targets_of(rows[own_part])
     partners = behind = None
     if settings.mix_up:
         partners = inputs.batch(changes.partner).to(device)
         targets = mix_targets(targets, targets_of(changes.partner), changes)
     if settings.background:
         behind = inputs.batch(changes.behind).to(device)
-    own = inputs.batch(rows[mine]).to(device)
-    return _as_network_likes(
+    own = inputs.batch(rows[own_part]).to(device)
+    return _in_network_memory(
         change(own, partners, behind, changes, is_grey=inputs.is_grey)
     ), targets
 
 
 def _dropout(share: float, shape: tuple[int, int], rng: np.random.Generator) -> Tensor | None:
-    """What is left of the embeddings of a batch, scaled; None: all."""
+    """Factors of dropout for the embeddings of a batch; None: no dropout."""
     if not share:
         return None
     kept = rng.random(shape, dtype=np.float32) >= share
@@ -321,7 +368,7 @@ def _dropout(share: float, shape: tuple[int, int], rng: np.random.Generator) -> 
 
 
 def _judge(model: Any, job: Job, side: Side, device: torch.device) -> dict[str, float]:
-    """Weighted log loss and accuracy on clips that are not learned from."""
+    """Weighted log loss and accuracy on the validation clips."""
     model.eval()
     log_p = torch.log_softmax(embed_rows(model, job.inputs, side.rows, device), 1).numpy()
     losses = -log_p[np.arange(len(log_p)), side.classes]
@@ -343,17 +390,16 @@ def _optimiser(network: TunedNetwork, settings: "FineTunedHead") -> torch.optim.
     return torch.optim.AdamW(groups, foreach=False)
 
 
-def _as_network_likes(inputs: Tensor) -> Tensor:
-    """Pictures with the colours last in memory, which convolutions are quicker with."""
+def _in_network_memory(inputs: Tensor) -> Tensor:
+    """Pictures with the colours last in memory: convolutions are faster so."""
     if inputs.dtype != torch.uint8:
-        return (
-            inputs.clone()
-        )  # in memory of torch's own: the last digit depends on how it is aligned
+        # A copy in torch's own memory: the last digit depends on the alignment.
+        return inputs.clone()
     return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def _write(values: dict[str, Any], path: Path) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file that is either whole or absent."""
     partial = path.with_suffix(".partial")
     torch.save(values, partial)
     partial.replace(path)

@@ -1,7 +1,7 @@
 """A pretrained network and a linear layer as one network that learns.
 
-In: a backbone and a head trained on its frozen embeddings. Out: :class:`TunedNetwork`, whose parameters
-stand in stages, so that the last ones alone can learn, or each earlier one more slowly.
+In: a backbone, and a head trained on its frozen embeddings. Out: :class:`TunedNetwork`. Its
+parameters are grouped in stages, so that only the last stages learn, or earlier stages learn more slowly.
 """
 
 import copy
@@ -20,7 +20,7 @@ from pseudorca.learning.heads.base import LinearHead
 
 State = dict[str, Tensor]
 
-_RANDOM = threading.Lock()  # torch's own generator is one for all threads
+_RANDOM = threading.Lock()  # torch's own generator is shared by all threads
 _TOKEN_SPREAD = 0.02
 
 
@@ -30,9 +30,9 @@ class TunedNetwork(nn.Module):
     Parameters
     ----------
     backbone : Backbone, on the CPU; a copy is made
-    head : LinearHead, where the last layer begins
-    stages : ``all``, or how many of the last stages learn
-    learns_statistics : bool, whether those of batch normalisation follow the batches
+    head : LinearHead, the start of the last layer
+    stages : ``all``, ``none``, or the number of last stages that learn
+    learns_statistics : bool, whether the statistics of batch normalisation follow the batches
     """
 
     mean: Tensor
@@ -63,7 +63,7 @@ class TunedNetwork(nn.Module):
                 parameters[name].requires_grad_(True)
 
     def train(self, mode: bool = True) -> "TunedNetwork":
-        """Only batch normalisation changes by this, and only if it is to learn."""
+        """Switch batch normalisation to training, if its statistics learn; no other layer changes."""
         super().train(mode)
         if self.learns_statistics:
             for layer in self.backbone.modules():
@@ -74,14 +74,14 @@ class TunedNetwork(nn.Module):
     def forward(self, inputs: Tensor, kept: Tensor | None = None) -> Tensor:
         """Logits [shape=(n, n_classes)] of network inputs.
 
-        ``kept`` [shape=(n, embedding_size)]: what dropout leaves, scaled.
+        ``kept`` [shape=(n, embedding_size)]: factors of dropout, or None.
         """
         standard = (self.backbone(inputs) - self.mean) / self.scale
         logits: Tensor = self.linear(standard if kept is None else standard * kept)
         return logits
 
     def rates(self, learning_rate: float, layer_decay: float, head_rate: float) -> dict[str, float]:
-        """Learning rate by parameter: the last stage's, and ``layer_decay`` times less each before."""
+        """Learning rate of each parameter; each earlier stage has ``layer_decay`` times the rate."""
         rates = {f"linear.{name}": head_rate for name, _ in self.linear.named_parameters()}
         for depth, names in enumerate(reversed(self.stages[len(self.stages) - self.n_learning :])):
             rates |= {f"backbone.network.{n}": learning_rate * layer_decay**depth for n in names}
@@ -100,7 +100,7 @@ class TunedNetwork(nn.Module):
         return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
 
     def load_learned(self, state: State) -> None:
-        """Put back what :meth:`learned` gave."""
+        """Load the tensors of :meth:`learned`."""
         self.load_state_dict(state, strict=False)
 
     def head(self, classes: list[str], details: dict[str, Any]) -> LinearHead:
@@ -111,11 +111,25 @@ class TunedNetwork(nn.Module):
 
 
 def blend(start: State, end: State, share: float) -> State:
-    """Tensors between two states; what is no real number is taken from the end.
+    """Interpolate between two states; integer tensors are taken from the end.
+
+    Parameters
+    ----------
+    start, end : dict from name to Tensor
+    share : float, 0: the start; 1: the end
+
+    Returns
+    -------
+    dict from name to Tensor
 
     References
     ----------
     .. [1] Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", CVPR.
+
+    Examples
+    --------
+    >>> blend({"w": torch.zeros(1)}, {"w": torch.ones(1)}, 0.25)["w"].item()
+    0.25
     """
     return {
         name: torch.lerp(start[name], value, share) if value.is_floating_point() else value
@@ -126,15 +140,28 @@ def blend(start: State, end: State, share: float) -> State:
 def stages_of(network: nn.Module) -> list[list[str]]:
     """Names of a network's parameters, in stages from its input to its output.
 
-    A stage is a block of a stack of blocks, or a layer outside one. Parameters that belong to no
+    A stage is a block of a stack of blocks, or a layer outside a stack. Parameters that belong to no
     layer (a class token) are the first stage.
+
+    Parameters
+    ----------
+    network : Module
+
+    Returns
+    -------
+    list of list of str
+
+    Examples
+    --------
+    >>> stages_of(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)))
+    [['0.weight', '0.bias'], ['1.weight', '1.bias']]
     """
     prefixes = _blocks(network, "", is_root=True)
     stages: list[list[str]] = [[] for _ in prefixes]
     loose: list[str] = []
     for name, _ in network.named_parameters():
-        found = [k for k, prefix in enumerate(prefixes) if name.startswith(f"{prefix}.")]
-        (stages[found[0]] if found else loose).append(name)
+        in_stage = [k for k, prefix in enumerate(prefixes) if name.startswith(f"{prefix}.")]
+        (stages[in_stage[0]] if in_stage else loose).append(name)
     return [names for names in (loose, *stages) if names]
 
 
@@ -173,13 +200,23 @@ def _n_learning(stages: str | int, n_stages: int, name: str) -> int:
         return 0
     if not isinstance(stages, int) or not 0 <= stages <= n_stages:
         raise HeadError(
-            f"stages {stages!r}: {name} has {n_stages}. Say all, none, or how many of the last learn."
+            f"stages {stages!r}: {name} has {n_stages}. Give all, none, or the number of last stages."
         )
     return stages
 
 
 def begun_anew(backbone: Backbone, seed: int) -> Backbone:
-    """A copy of a backbone with random numbers for weights, as its layers draw them."""
+    """Copy a backbone with random weights, as its layers initialise them.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    seed : int
+
+    Returns
+    -------
+    Backbone
+    """
     fresh = copy.deepcopy(backbone)
     with _RANDOM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -194,10 +231,26 @@ def begun_anew(backbone: Backbone, seed: int) -> Backbone:
 
 
 def has_batch_norm(backbone: Backbone) -> bool:
+    """Whether a backbone has a layer of batch normalisation."""
     return any(isinstance(module, _BatchNorm) for module in backbone.modules())
 
 
 def shapes_apart(shapes: Sequence[tuple[int, ...]], rows: Any) -> list[Any]:
-    """Rows of each shape, since only clips of one shape pass together."""
+    """Group rows by shape, since a batch holds clips of one shape.
+
+    Parameters
+    ----------
+    shapes : sequence of tuple of int, of all clips
+    rows : sequence of int
+
+    Returns
+    -------
+    list of ndarray, in the order in which the shapes first appear
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in shapes_apart([(1, 2), (1, 3), (1, 2)], [0, 1, 2])]
+    [[0, 2], [1]]
+    """
     kinds = {shapes[row]: None for row in rows}
     return [np.array([row for row in rows if shapes[row] == kind]) for kind in kinds]
