@@ -10,14 +10,14 @@ from pseudorca._version import __version__
 
 _HOMES = {
     "Classifier": "pseudorca.learning.classifier",
-    "ClipOptions": "pseudorca.recordings.clips",
+    "ClipOptions": "pseudorca.recordings.options",
     "CommonFrontEnd": "pseudorca.frontends.common",
     "Embedder": "pseudorca.embedding.embedder",
     "LogisticHead": "pseudorca.learning.heads.registry",
     "Manifest": "pseudorca.recordings.manifest",
     "Project": "pseudorca.project",
     "PseudorcaError": "pseudorca.errors",
-    "ScanOptions": "pseudorca.recordings.manifest",
+    "ScanOptions": "pseudorca.recordings.options",
     "SoftmaxHead": "pseudorca.learning.heads.registry",
     "Split": "pseudorca.recordings.folds",
     "Store": "pseudorca.store",

@@ -4,9 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import xxhash
-
 
 def plain(value: Any) -> str:
     """Write a setting as people read it."""
@@ -32,11 +29,15 @@ def plural(n: int, noun: str) -> str:
 
 
 def hash_of(value: Any) -> str:
+    import xxhash
+
     text = json.dumps(value, sort_keys=True, default=plain_value)
     return xxhash.xxh3_128(text.encode()).hexdigest()[:20]
 
 
 def plain_value(value: Any) -> Any:
+    import numpy as np
+
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

@@ -2,9 +2,12 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pseudorca.embedding.cluster import Cluster
-from pseudorca.embedding.embedder import Precision
+from pseudorca.embedding.options import Precision
+
+if TYPE_CHECKING:
+    from pseudorca.embedding.cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,11 @@ class Computing:
     cluster: str | None = None
     """Address of a Dask scheduler, whose workers do the work."""
 
-    def workers(self) -> AbstractContextManager[Cluster | None]:
+    def workers(self) -> AbstractContextManager["Cluster | None"]:
         """The other processes that do the work, for as long as it takes; None: this one does."""
         if self.n_workers or self.cluster:
+            from pseudorca.embedding.cluster import Cluster
+
             return Cluster(
                 self.cluster, self.n_workers, device=self.device, n_threads=self.n_threads
             )

@@ -8,24 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from pseudorca.backbones import Backbone, SoundBackbone, backbone_from_description
+from pseudorca.embedding.options import Precision
 from pseudorca.errors import BackboneError, unknown_name
 from pseudorca.formats.whole import whole_file, write_text
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.registry import front_end_from_settings
 from pseudorca.recordings import audio
 
-Precision = Literal["auto", "float32", "mixed"]
+if TYPE_CHECKING:
+    from pseudorca.backbones.network import Backbone
 
 _FILE = "embedder"
 # The hash of the weights is what counts, not where they came from.
@@ -40,11 +39,13 @@ class Embedder:
     """
 
     front_end: FrontEnd
-    backbone: Backbone
+    backbone: "Backbone"
     device: str = "auto"
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
+        import torch
+
         if self.precision not in ("auto", "float32", "mixed"):
             raise BackboneError(
                 unknown_name("precision", self.precision, ("auto", "float32", "mixed"))
@@ -88,6 +89,8 @@ class Embedder:
 
     def description(self) -> dict[str, Any]:
         """Everything that shapes an embedding, as JSON values."""
+        from pseudorca.backbones.network import SoundBackbone
+
         described = {
             "front_end": self.front_end.settings(),
             "backbone": self.backbone.description(),
@@ -105,6 +108,8 @@ class Embedder:
             A picture, uint8 [shape=(height, width, 3)] in the backbone's size, where one that takes
             any width gets the spectrogram's own; or windows of sound, float32 [(n_windows, ...)].
         """
+        from pseudorca.backbones.network import SoundBackbone
+
         picture = self.front_end.picture(waveform, sample_rate=sample_rate)
         if isinstance(self.backbone, SoundBackbone):
             return picture
@@ -122,6 +127,8 @@ class Embedder:
         -------
         ndarray [shape=(n_clips, embedding_size)], float32
         """
+        import torch
+
         if len({one.shape for one in inputs}) > 1:
             return self._embed_widths(inputs)
         batch = torch.from_numpy(np.stack(inputs))
@@ -157,6 +164,8 @@ class Embedder:
 
 def save_embedder(embedder: Embedder, folder: Path) -> None:
     """Write an embedder as ``embedder.json`` and ``embedder.safetensors``: data, no code."""
+    from safetensors.torch import save_file
+
     folder.mkdir(parents=True, exist_ok=True)
     state = {
         name: tensor.cpu().contiguous() for name, tensor in embedder.backbone.state_dict().items()
@@ -193,6 +202,10 @@ def load_embedder(folder: Path, *, device: str = "auto", precision: Precision = 
         If a file is missing or damaged, the weights are not those that were saved, or several
         networks stand side by side there.
     """
+    from safetensors.torch import load_file
+
+    from pseudorca.backbones.registry import backbone_from_description
+
     about = read_description(folder)
     if "members" in about:
         raise BackboneError(

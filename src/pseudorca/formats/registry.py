@@ -1,35 +1,20 @@
 """Formats by name. A new format is a module with a writer, and a line here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from pseudorca.formats.audacity import Audacity
-from pseudorca.formats.banter import Banter
-from pseudorca.formats.base import Writer
-from pseudorca.formats.birdnet import BirdNet
-from pseudorca.formats.csv_parquet import CsvTables, ParquetTables
-from pseudorca.formats.opensoundscape import OpenSoundscape
-from pseudorca.formats.raven import Raven
+from pseudorca.catalogue import Entry
 
+_ROOM = "pseudorca.formats"
 
-@dataclass(frozen=True)
-class FileFormat:
-    """A kind of file that predictions can be written as."""
-
-    about: str
-    writer: type[Writer]
-
-
-FORMATS: dict[str, FileFormat] = {
-    "csv": FileFormat("a CSV per table", CsvTables),
-    "parquet": FileFormat("a Parquet file per table", ParquetTables),
-    "raven": FileFormat(
-        "selection tables for Raven, per file and per deployment over its files", Raven
+FORMATS: Mapping[str, Entry] = {
+    "csv": Entry(f"{_ROOM}.csv_parquet:CsvTables", "a CSV per table"),
+    "parquet": Entry(f"{_ROOM}.csv_parquet:ParquetTables", "a Parquet file per table"),
+    "raven": Entry(f"{_ROOM}.raven:Raven", "Raven's selections, per file and deployment"),
+    "audacity": Entry(f"{_ROOM}.audacity:Audacity", "Audacity's labels, per file"),
+    "opensoundscape": Entry(
+        f"{_ROOM}.opensoundscape:OpenSoundscape", "OpenSoundscape's clips, a column per class"
     ),
-    "audacity": FileFormat("labels for Audacity, per file", Audacity),
-    "opensoundscape": FileFormat(
-        "OpenSoundscape's table of clips with a column per class", OpenSoundscape
-    ),
-    "birdnet": FileFormat("a CSV of named clips as BirdNET-Analyzer writes it", BirdNet),
-    "banter": FileFormat("BANTER's table of events", Banter),
+    "birdnet": Entry(f"{_ROOM}.birdnet:BirdNet", "named clips as BirdNET-Analyzer writes them"),
+    "banter": Entry(f"{_ROOM}.banter:Banter", "BANTER's table of events"),
 }
-"""Formats by name."""
+"""Writers of predictions by name; :class:`pseudorca.formats.base.Writer` says what one does."""

@@ -7,13 +7,13 @@ A clip played four times slower sounds two octaves lower and lasts four times lo
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from pseudorca.errors import FrontEndError
-from pseudorca.recordings.audio import Samples
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pseudorca.frontends.base import FrontEnd
+    from pseudorca.recordings.audio import Samples
 
 
 FASTEST, SLOWEST = 1.0, 100.0
@@ -48,7 +48,7 @@ class SlowFrontEnd:
     def settings(self) -> dict[str, Any]:
         return self.front_end.settings() | {"slow": self.factor}
 
-    def picture(self, waveform: Samples, *, sample_rate: int) -> NDArray[Any]:
+    def picture(self, waveform: "Samples", *, sample_rate: int) -> "NDArray[Any]":
         """Make of a clip [shape=(n_samples,)] what the front end makes of it at a lower rate.
 
         The slowed rate is rounded to whole Hz.

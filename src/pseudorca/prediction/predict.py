@@ -28,7 +28,7 @@ from pseudorca.frontends.reach import heard_up_to_hz, resampling_notices
 from pseudorca.frontends.slowed import SlowFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.prediction.decisions import Rule
-from pseudorca.prediction.detections import DETECTION_COLUMNS, DetectionFinder, check_gap
+from pseudorca.prediction.detections import DETECTION_COLUMNS, DetectionFinder
 from pseudorca.prediction.effort import Effort, find_gaps
 from pseudorca.prediction.files import (
     TABLE_FORMATS,
@@ -36,13 +36,15 @@ from pseudorca.prediction.files import (
     check_formats,
     read_table,
 )
+from pseudorca.prediction.options import DecisionOptions, check_gap
 from pseudorca.prediction.predictor import Predictions, Predictor, answer_columns
-from pseudorca.prediction.rules import DecisionOptions, decision_rules
+from pseudorca.prediction.rules import decision_rules
 from pseudorca.progress import Progress, ProgressChoice, shown_progress
 from pseudorca.recordings import places
 from pseudorca.recordings.bands import COMMON
 from pseudorca.recordings.folds import OTHER, group_values
-from pseudorca.recordings.manifest import ScanOptions, project_recordings, scan_files
+from pseudorca.recordings.manifest import project_recordings, scan_files
+from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.timeline import timeline
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import (

@@ -1,10 +1,9 @@
 """The original study's head: a softmax layer trained by stochastic gradient descent."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 
 from pseudorca.errors import HeadError
 from pseudorca.learning.dataset import TrainingSet
@@ -18,6 +17,9 @@ from pseudorca.learning.heads.base import (
     classes_of,
     standardisation,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class SoftmaxHead(PlainHead):
         HeadError
             If there are fewer than two classes, or the loss is no longer finite.
         """
+        import torch
+
         classes = classes_of(data.labels)
         column = {label: k for k, label in enumerate(classes)}
         mean, scale = standardisation(data) if self.standardise else (0.0, 1.0)
@@ -152,7 +156,9 @@ class SoftmaxHead(PlainHead):
         )
 
 
-def batch_order(classes: torch.Tensor, balance: Balance, random: torch.Generator) -> torch.Tensor:
+def batch_order(
+    classes: "torch.Tensor", balance: Balance, random: "torch.Generator"
+) -> "torch.Tensor":
     """Draw the order in which clips pass in one epoch; batches are cut from it.
 
     Parameters
@@ -167,6 +173,8 @@ def batch_order(classes: torch.Tensor, balance: Balance, random: torch.Generator
     -------
     Tensor [shape=(n_clips,)], int64, rows
     """
+    import torch
+
     if balance != "sampler":
         return torch.randperm(len(classes), generator=random)
     n_per_class = torch.bincount(classes).float()
