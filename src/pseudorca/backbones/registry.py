@@ -24,6 +24,11 @@ def backbone_names() -> list[str]:
     return sorted(known_networks())
 
 
+def family_names() -> set[str]:
+    """The families of networks; that of timm has networks by prefix alone."""
+    return {known.info.family for known in known_networks().values()} | {TIMM}
+
+
 def backbone_info(name: str) -> BackboneInfo:
     """Tell what is known of a network, without building it.
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pseudorca.backbones.registry import check_name
 from pseudorca.errors import FrontEndError
 from pseudorca.frontends.slowed import check_slow
+from pseudorca.recordings.bands import check_band
 
 Precision = Literal["auto", "float32", "mixed"]
 
@@ -46,6 +47,8 @@ class EmbedderOptions:
         for name in self.backbone.split("+"):
             check_name(name)
         check_slow(self.slow)
+        if self.band is not None:
+            check_band(self.band)
         for option, n in (("--augment", self.n_views), ("--test-views", self.n_test_views)):
             if n < 0:
                 raise FrontEndError(f"{option} {n}: expected 0 or more altered copies.")
