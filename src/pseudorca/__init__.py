@@ -10,7 +10,7 @@ from pseudorca._version import __version__
 
 _HOMES = {
     "Classifier": "pseudorca.learning.classifier",
-    "ClipOptions": "pseudorca.recordings.clips",
+    "ClipOptions": "pseudorca.recordings.options",
     "CommonFrontEnd": "pseudorca.frontends.common",
     "CompareOptions": "pseudorca.compare.compare",
     "Embedder": "pseudorca.embedding.embedder",
@@ -23,7 +23,7 @@ _HOMES = {
     "PseudoLabels": "pseudorca.learning.pseudo_labels",
     "PseudorcaError": "pseudorca.errors",
     "Recipe": "pseudorca.learning.recipe",
-    "ScanOptions": "pseudorca.recordings.manifest",
+    "ScanOptions": "pseudorca.recordings.options",
     "SoftmaxHead": "pseudorca.learning.heads.softmax",
     "Split": "pseudorca.recordings.folds",
     "Store": "pseudorca.store",

@@ -1,9 +1,10 @@
 """The front door: a project folder, with a method per verb and a typed result from each.
 
 In: recordings. Out: what a classifier says of them, and how far to trust it. Stages are imported when
-a method is called, so that this module costs nothing and ``scan`` loads no torch. A method that
-writes keeps other processes and threads out of the project while it runs; the others take no lock,
-and work on a project that cannot be written to.
+a method is called, and after its options are checked, so that this module costs nothing, a wrong
+option is refused at once, and ``scan`` loads no torch. A method that writes keeps other processes and
+threads out of the project while it runs; the others take no lock, and work on a project that cannot
+be written to.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pseudorca.audit.audit import AuditResult
     from pseudorca.compare.compare import CompareOptions, CompareResult
     from pseudorca.embedding.embed import EmbedResult
-    from pseudorca.embedding.embedder import Precision
+    from pseudorca.embedding.options import Precision
     from pseudorca.evaluation.evaluate import EvaluateResult
     from pseudorca.frontends.spectrograms import SpectrogramsResult
     from pseudorca.labels.labels import Labels
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from pseudorca.learning.train import TrainResult
     from pseudorca.prediction.predict import AnyClassifier
     from pseudorca.prediction.result import PredictionResult
-    from pseudorca.recordings.clips import ClipsResult, Pad
+    from pseudorca.recordings.clips import ClipsResult
     from pseudorca.recordings.folds import FoldsResult, Split
+    from pseudorca.recordings.options import Pad
     from pseudorca.recordings.scan import ScanResult
     from pseudorca.report.report import ReportResult
     from pseudorca.store import Store
@@ -236,8 +238,7 @@ class Project:
         ManifestError
             If the folder, the metadata or the labels contradict each other.
         """
-        from pseudorca.recordings.manifest import ScanOptions
-        from pseudorca.recordings.scan import scan_project
+        from pseudorca.recordings.options import ScanOptions
 
         options = ScanOptions(
             labels=None if labels is None else tuple(labels),
@@ -249,6 +250,8 @@ class Project:
             on_conflict=on_conflict,
             cut_gaps_h=cut_gaps_h,
         )
+        from pseudorca.recordings.scan import scan_project
+
         with self.locked(), shown_progress(progress, "Reading recordings") as update:
             return scan_project(
                 self.store, _place(recordings), options, n_threads=n_threads, progress=update
@@ -286,9 +289,11 @@ class Project:
         ClipError
             If an option makes no sense, or a selection table cannot be read.
         """
-        from pseudorca.recordings.clips import ClipOptions, clips_project
+        from pseudorca.recordings.options import ClipOptions
 
         options = ClipOptions(window_s, overlap_s, max_per_recording, pad, min_fill, channels)
+        from pseudorca.recordings.clips import clips_project
+
         with self.locked():
             return clips_project(self.store, options, selections=[Path(p) for p in selections])
 
@@ -378,7 +383,7 @@ class Project:
             If the network or its input cannot be had.
         """
         from pseudorca.embedding.computing import Computing
-        from pseudorca.embedding.embed import EmbedderOptions, embed_project
+        from pseudorca.embedding.options import EmbedderOptions
 
         options = EmbedderOptions(
             backbone,
@@ -395,6 +400,8 @@ class Project:
             reference,
         )
         computing = Computing(device, precision, batch_size, n_threads, n_workers, cluster)
+        from pseudorca.embedding.embed import embed_project
+
         with self.locked(), shown_progress(progress, "Embedding clips") as update:
             return embed_project(self.store, options, computing=computing, progress=update)
 
@@ -642,10 +649,9 @@ class Project:
             If the project cannot be written to, and ``out`` is not given.
         """
         from pseudorca.embedding.computing import Computing
-        from pseudorca.prediction.files import with_tables
-        from pseudorca.prediction.predict import CLASSIFIER, predict_project
-        from pseudorca.prediction.rules import DecisionOptions
-        from pseudorca.recordings.manifest import ScanOptions
+        from pseudorca.embedding.options import check_gate
+        from pseudorca.prediction.options import DecisionOptions, check_gap
+        from pseudorca.recordings.options import ScanOptions
 
         output = None if out is None else Path(out)
         working_folder = None
@@ -658,6 +664,12 @@ class Project:
         )
         computing = Computing(device, precision, batch_size, n_threads, n_workers, cluster)
         options = ScanOptions(name_pattern=name_pattern, time_format=time_format)
+        check_gap(max_gap_s)
+        if gate_db is not None:
+            check_gate(gate_db)
+        from pseudorca.prediction.files import with_tables
+        from pseudorca.prediction.predict import CLASSIFIER, predict_project
+
         lock = self.locked() if working_folder is None else _no_lock()
         with lock, shown_progress(progress, "Predicting") as update:
             return predict_project(
@@ -703,13 +715,15 @@ class Project:
             If nothing was predicted yet, or nothing under this name.
         """
         from pseudorca.embedding.computing import Computing
-        from pseudorca.prediction.files import with_tables
-        from pseudorca.prediction.predict import decide_project
-        from pseudorca.prediction.rules import DecisionOptions
+        from pseudorca.prediction.options import DecisionOptions, check_gap
 
         decision = DecisionOptions(
             _prior_text(prior), max_error, min_probability, min_moments, max_novelty
         )
+        check_gap(max_gap_s)
+        from pseudorca.prediction.files import with_tables
+        from pseudorca.prediction.predict import decide_project
+
         with self.locked(), shown_progress(progress, "Deciding") as update:
             return decide_project(
                 self.store, set_name=set_name, decision=decision,

@@ -4,9 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import xxhash
-
 
 def plain(value: Any) -> str:
     """Write a setting in plain words.
@@ -78,6 +75,8 @@ def hash_of(value: Any) -> str:
     >>> hash_of({"a": 1, "b": 2}) == hash_of({"b": 2, "a": 1})
     True
     """
+    import xxhash
+
     text = json.dumps(value, sort_keys=True, default=plain_value)
     return xxhash.xxh3_128(text.encode()).hexdigest()[:20]
 
@@ -95,9 +94,12 @@ def plain_value(value: Any) -> Any:
 
     Examples
     --------
+    >>> import numpy as np
     >>> plain_value(np.arange(3)), plain_value(np.float64(0.5))
     ([0, 1, 2], 0.5)
     """
+    import numpy as np
+
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

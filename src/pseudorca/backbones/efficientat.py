@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig, MobileNetV3
 
-from pseudorca.backbones.info import BackboneInfo, OfficialWeights
-from pseudorca.backbones.network import InputSize
+from pseudorca.backbones.info import BackboneInfo, InputSize, OfficialWeights
 from pseudorca.backbones.torch_spec import TorchSpec
 
 N_MELS = 128

@@ -3,11 +3,9 @@
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 
-from pseudorca.backbones.info import BackboneInfo
-from pseudorca.backbones.registry import backbone_info, backbone_names, find
-from pseudorca.backbones.timm_networks import PREFIX as TIMM
-from pseudorca.backbones.torch_spec import TorchSpec
-from pseudorca.backbones.transformers_networks import PREFIX as TRANSFORMERS
+from pseudorca.backbones.info import TIMM, TRANSFORMERS, BackboneInfo
+from pseudorca.backbones.known import known_networks
+from pseudorca.backbones.registry import backbone_info, backbone_names
 from pseudorca.frontends.registry import FRONT_ENDS
 
 _PACKAGES = {
@@ -77,7 +75,7 @@ def sound_input(info: BackboneInfo) -> tuple[int, float] | None:
     """
     if info.input_size is not None or info.front_end is None:
         return None
-    own = {field.name: field.default for field in fields(FRONT_ENDS[info.front_end])}
+    own = {field.name: field.default for field in fields(FRONT_ENDS[info.front_end].load())}
     known = own | dict(info.front_end_settings)
     rate, window_s = known.get("sample_rate"), known.get("window_s")
     return (rate, window_s) if isinstance(rate, int) and isinstance(window_s, float) else None
@@ -130,11 +128,9 @@ def embedding_size(name: str) -> int | None:
     >>> embedding_size("vggish")
     128
     """
-    spec = find(name)
-    if spec.info.embedding_size is None and isinstance(spec, TorchSpec):
-        network, _ = spec.skeleton(spec.info.input_size)
-        return spec.probe(network, spec.info.input_size, None)[1]
-    return spec.info.embedding_size
+    info = backbone_info(name)
+    known = known_networks().get(name)
+    return info.embedding_size if known is None else known.embedding_size
 
 
 def backbone_families() -> list[Family]:

@@ -3,13 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from pseudorca.backbones.network import Backbone, InputSize
+    from pseudorca.backbones.network import Backbone
 
-StateDict = Mapping[str, Tensor]
+InputSize = int | tuple[int, int | None]
+"""Pixels of a square picture, or its height and width; a width of None stands for any."""
+
+StateDict = Mapping[str, "Tensor"]
+
+TIMM: Final = "timm"
+TRANSFORMERS: Final = "transformers"
+"""Libraries that know networks by a name of their own, such as ``timm:NAME``."""
 
 UNTRAINED: Final = "UNTRAINED"
 """Name of the weights of a network that comes without any training."""
@@ -79,8 +87,8 @@ class Spec(Protocol):
     def info(self) -> BackboneInfo:
         """The facts about the network."""
 
-    def load(self, weights: str | Path, layer: str | None) -> Backbone:
+    def load(self, weights: str | Path, layer: str | None) -> "Backbone":
         """Build the network and load its weights. See :func:`load_backbone`."""
 
-    def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:
+    def rebuild(self, description: Mapping[str, Any], state: StateDict) -> "Backbone":
         """Build the network of a description, with saved tensors."""

@@ -3,8 +3,7 @@
 import torchvision
 from torch import Tensor, nn
 
-from pseudorca.backbones.info import BackboneInfo, OfficialWeights
-from pseudorca.backbones.network import InputSize
+from pseudorca.backbones.info import BackboneInfo, InputSize, OfficialWeights
 from pseudorca.backbones.torch_spec import TorchSpec
 
 _HALF = (0.5, 0.5, 0.5)  # (x / 255 - 0.5) / 0.5 = x / 127.5 - 1

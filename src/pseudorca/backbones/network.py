@@ -16,10 +16,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from pseudorca.backbones.info import InputSize
 from pseudorca.errors import BackboneError
-
-InputSize = int | tuple[int, int | None]
-"""Pixels of a square picture, or its height and width; a width of None stands for any."""
 
 # Entries of state dicts that are not weights: counters, and constants from the tracing of a cut.
 NOT_WEIGHTS = re.compile(r"num_batches_tracked$|_tensor_constant\d+$")

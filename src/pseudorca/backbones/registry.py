@@ -1,38 +1,22 @@
-"""The registry of pretrained networks by name. A name with a colon is a network of another library."""
+"""The registry of pretrained networks by name. A name with a colon is a network of another library.
 
-from collections.abc import Callable, Mapping
+What is known of the networks comes from a file (see :mod:`pseudorca.backbones.known`), so that torch
+is imported when a network is built. A new network is a module, a line there, and the file anew.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pseudorca.backbones import birdnet_network as birdnet
-from pseudorca.backbones import (
-    efficientat,
-    mobilenet_tf,
-    perch,
-    shipped,
-    timm_networks,
-    transformers_networks,
-    vggish,
-    vision,
-    waveform,
-    yamnet,
-)
-from pseudorca.backbones import passthrough as classic
-from pseudorca.backbones.info import BackboneInfo, Spec, StateDict
-from pseudorca.backbones.network import Backbone
+from pseudorca.backbones.info import TIMM, TRANSFORMERS, BackboneInfo, Spec, StateDict
+from pseudorca.backbones.known import known_networks
 from pseudorca.errors import BackboneError, unknown_name
 
-_MODULES = (
-    shipped, birdnet, efficientat, perch, vggish, waveform, yamnet, transformers_networks,
-    mobilenet_tf, vision, classic,
-)  # fmt: skip
-_REGISTRY: dict[str, Spec] = {
-    spec.info.name: spec for module in _MODULES for spec in module.specs()
-}
-_LIBRARIES: dict[str, Callable[[str], Spec]] = {
-    timm_networks.PREFIX: timm_networks.spec,
-    transformers_networks.PREFIX: transformers_networks.spec,
-}
+if TYPE_CHECKING:
+    from pseudorca.backbones.network import Backbone
+
+_LIBRARIES = {TIMM: "timm_networks", TRANSFORMERS: "transformers_networks"}
 
 
 def backbone_names() -> list[str]:
@@ -47,7 +31,12 @@ def backbone_names() -> list[str]:
     >>> "pseudorca_small" in backbone_names()
     True
     """
-    return sorted(_REGISTRY)
+    return sorted(known_networks())
+
+
+def family_names() -> set[str]:
+    """The families of networks; that of timm has networks by prefix alone."""
+    return {known.info.family for known in known_networks().values()} | {TIMM}
 
 
 def backbone_info(name: str) -> BackboneInfo:
@@ -73,12 +62,14 @@ def backbone_info(name: str) -> BackboneInfo:
     >>> backbone_info("vggish").embedding_size
     128
     """
-    return find(name).info
+    check_name(name)
+    known = known_networks().get(name)
+    return find(name).info if known is None else known.info
 
 
 def load_backbone(
     name: str, *, weights: str | Path = "official", layer: str | None = None
-) -> Backbone:
+) -> "Backbone":
     """Build a network, load its weights, remove the layers after the embedding, and freeze the rest.
 
     Parameters
@@ -118,7 +109,7 @@ def load_backbone(
     return find(name).load(weights, layer)
 
 
-def backbone_from_description(description: Mapping[str, Any], state_dict: StateDict) -> Backbone:
+def backbone_from_description(description: Mapping[str, Any], state_dict: StateDict) -> "Backbone":
     """Rebuild a backbone from its ``description()`` and ``state_dict()``, without a download.
 
     Parameters
@@ -168,34 +159,32 @@ def backbone_from_description(description: Mapping[str, Any], state_dict: StateD
     return backbone.to(tensors[0].device) if tensors else backbone
 
 
-def find(name: str) -> Spec:
-    """Return the registry entry of a network.
+def check_name(name: str) -> None:
+    """Refuse a name that no registry entry and no library has; what a library knows is not asked.
 
     Parameters
     ----------
-    name : str, see :func:`load_backbone`
-
-    Returns
-    -------
-    Spec
+    name : str, as in :func:`load_backbone`
 
     Raises
     ------
-    BackboneError, MissingExtraError
-        As :func:`backbone_info`.
-
-    Examples
-    --------
-    >>> find("vggish").info.family
-    'VGGish'
+    BackboneError
+        If it is unknown.
     """
-    library, colon, inside = name.partition(":")
-    if colon and library in _LIBRARIES:
-        return _LIBRARIES[library](inside)
-    if name not in _REGISTRY:
-        known = [*_REGISTRY, *(f"{library}:NAME" for library in _LIBRARIES)]
+    library, colon, _ = name.partition(":")
+    if name not in known_networks() and not (colon and library in _LIBRARIES):
+        known = [*known_networks(), *(f"{library}:NAME" for library in _LIBRARIES)]
         raise BackboneError(
             f"{unknown_name('backbone', name, known, shown=0)} All of them are listed by: pseudorca "
             "backbones"
         )
-    return _REGISTRY[name]
+
+
+def find(name: str) -> Spec:
+    """The entry of a network; imports what builds it."""
+    check_name(name)
+    if name in known_networks():
+        return known_networks()[name].spec()
+    library, _, inside = name.partition(":")
+    spec: Spec = import_module(f"pseudorca.backbones.{_LIBRARIES[library]}").spec(inside)
+    return spec

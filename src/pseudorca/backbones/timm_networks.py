@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
-from pseudorca.backbones.network import Backbone, InputSize, input_size_of, shape_of
+from pseudorca.backbones.info import TIMM as PREFIX
+from pseudorca.backbones.info import BackboneInfo, InputSize, OfficialWeights, StateDict
+from pseudorca.backbones.network import Backbone, input_size_of, shape_of
 from pseudorca.backbones.weights import check_fit, choose_weights, clean, fill, read_tensors
 from pseudorca.errors import BackboneError, MissingExtraError, unknown_name
-
-PREFIX = "timm"
 
 
 def spec(name: str) -> "TimmSpec":

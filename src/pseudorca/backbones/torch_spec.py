@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from pseudorca.backbones.cutting import NoInitialisation, cut_after, probe, take_head
-from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
-from pseudorca.backbones.network import Backbone, InputSize, SoundBackbone, input_size_of, shape_of
+from pseudorca.backbones.info import BackboneInfo, InputSize, OfficialWeights, StateDict
+from pseudorca.backbones.network import Backbone, SoundBackbone, input_size_of, shape_of
 from pseudorca.backbones.weights import (
     check_fit,
     choose_weights,

@@ -23,13 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pseudorca.backbones.info import TRANSFORMERS as PREFIX
 from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
 from pseudorca.backbones.network import Backbone, SoundBackbone
 from pseudorca.backbones.weights import check_fit, fill
 from pseudorca.errors import BackboneError, MissingExtraError
 from pseudorca.frontends.extractors import EMPTY_FILTERS, ExtractorFrontEnd
-
-PREFIX = "transformers"
 
 _AST = OfficialWeights(
     name="AUDIOSET",

@@ -7,8 +7,7 @@ from typing import Any
 import torchvision
 from torch import nn
 
-from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
-from pseudorca.backbones.network import InputSize
+from pseudorca.backbones.info import BackboneInfo, InputSize, OfficialWeights, StateDict
 from pseudorca.backbones.torch_spec import TorchSpec
 from pseudorca.backbones.weights import download
 

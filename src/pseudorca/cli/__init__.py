@@ -33,6 +33,7 @@ from pseudorca.cli import (
     train,
 )
 from pseudorca.cli.memory import keep_freed_memory
+from pseudorca.cli.options import flag
 from pseudorca.errors import PseudorcaError
 
 app = typer.Typer(
@@ -72,7 +73,7 @@ _INTERRUPTED = 130
 
 @app.callback(invoke_without_command=True)
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, flag("--version", "Print the version.")] = False,
 ) -> None:
     if version:
         typer.echo(__version__)

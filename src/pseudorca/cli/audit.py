@@ -5,15 +5,20 @@ from typing import Annotated, Any
 import typer
 
 from pseudorca.cli.options import (
+    PERMUTATIONS_HELP,
+    RARE,
     SPLIT_HELP,
     AsJson,
     BatchSize,
     Device,
+    FoldCount,
     GroupBy,
     ProjectFolder,
     Repeats,
     Seed,
-    Threads,
+    ThreadCount,
+    Within,
+    flag,
     splits_from,
 )
 from pseudorca.cli.output import done, say, say_notices, table, tell
@@ -25,30 +30,24 @@ def audit(
     project: ProjectFolder,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
     group_by: GroupBy = None,
-    n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of the split.")] = 5,
+    n_folds: FoldCount = 5,
     repeats: Repeats = 1,
-    permutations: Annotated[
-        int,
-        typer.Option(
-            min=20,
-            help="Shuffles of the labels; with fewer than 20 no p is below 0.05. 199 take minutes.",
-        ),
-    ] = 199,
-    within: Annotated[
-        str | None,
-        typer.Option(help="Shuffle labels only within equal values of this column: platform, ..."),
-    ] = None,
-    clips_per_encounter: Annotated[
-        int, typer.Option(min=1, help="Clips of an encounter that are heard, at most.")
-    ] = 20,
+    permutations: Annotated[int, typer.Option(min=20, help=PERMUTATIONS_HELP)] = 199,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Only what the verdict needs: facts and background.")
+        bool, flag("--quick", "Only what the verdict needs: facts and background.")
     ] = False,
-    recipe: RecipeOptions = RECIPE_OPTIONS,
     seed: Seed = None,
+    recipe: RecipeOptions = RECIPE_OPTIONS,
     device: Device = "auto",
     batch_size: BatchSize = None,
-    threads: Threads = None,
+    threads: ThreadCount = None,
+    within: Within = None,
+    clips_per_encounter: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Clips of an encounter that are heard, at most.", rich_help_panel=RARE
+        ),
+    ] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Animals or recorders? Compare the classifier with controls that hear no animal."""

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pseudorca.cli.options import AsJson
+from pseudorca.cli.options import (
+    AsJson,
+)
 from pseudorca.cli.output import done, say, table
 
 if TYPE_CHECKING:
@@ -22,7 +24,10 @@ def backbones(
 ) -> None:
     """List the pretrained networks by family, with licence, input and what has to be installed."""
     from pseudorca.backbones import backbone_families, backbone_info, embedding_size
+    from pseudorca.backbones.registry import check_name, family_names
 
+    if name is not None and name not in family_names():
+        check_name(name)
     families = backbone_families()
     chosen = [family for family in families if name is None or family.name == name]
     patterns = {f"{family.name}:NAME" for family in families}

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, Padding, ProjectFolder
+from pseudorca.cli.options import (
+    RARE,
+    AsJson,
+    Padding,
+    ProjectFolder,
+    flag,
+)
 from pseudorca.cli.output import done, say, say_problems, table
 
 if TYPE_CHECKING:
@@ -16,13 +22,7 @@ def clips(
     project: ProjectFolder,
     window: Annotated[float, typer.Option(help="Seconds per clip.")] = 3.0,
     overlap: Annotated[float, typer.Option(help="Seconds shared by neighbours.")] = 0.0,
-    whole: Annotated[bool, typer.Option("--whole", help="Each recording is one clip.")] = False,
-    most: Annotated[
-        int | None, typer.Option("--max-per-recording", min=1, help="Spread evenly over it.")
-    ] = None,
-    pad: Annotated[
-        Padding, typer.Option(help="What fills clips that are too short.")
-    ] = Padding.tile,
+    whole: Annotated[bool, flag("--whole", "Each recording is one clip.")] = False,
     channels: Annotated[
         str, typer.Option(help="mean, first, each, or a channel's number from 1.")
     ] = "mean",
@@ -30,6 +30,19 @@ def clips(
         list[Path] | None,
         typer.Option(help="Raven selection table, or a folder of them: cut these stretches only."),
     ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option(
+            "--max-per-recording",
+            min=1,
+            help="At most so many clips of a recording, spread evenly over it.",
+            rich_help_panel=RARE,
+        ),
+    ] = None,
+    pad: Annotated[
+        Padding,
+        typer.Option(help="What fills clips that are too short.", rich_help_panel=RARE),
+    ] = Padding.tile,
     as_json: AsJson = False,
 ) -> None:
     """Cut recordings into clips: windows, whole files, or Raven selections.

@@ -1,25 +1,37 @@
 """The verb ``compare``."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from pseudorca.cli.options import (
+    RARE,
+    RECIPE,
     SPLIT_HELP,
     AsJson,
+    FoldCount,
     GroupBy,
+    Output,
     ProjectFolder,
     Repeats,
     Seed,
+    check_names,
     splits_from,
+    words_from,
 )
 from pseudorca.cli.output import done, say, say_notices, table, tell
-from pseudorca.cli.recipe_options import Prepare, preparation_from
+from pseudorca.cli.recipe_options import HEAD_HELP, Prepare, preparation_from
+from pseudorca.learning.heads.registry import HEADS
 
 
 def compare(
     project: ProjectFolder,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only these embedders; without it, all that have embeddings. Several by commas."
+        ),
+    ] = None,
     with_features: Annotated[
         list[str] | None,
         typer.Option(
@@ -32,18 +44,22 @@ def compare(
         list[str] | None,
         typer.Option(help="Embedders joined by +, such as yamnet+mfcc. Repeatable."),
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Only these embedders; without it, all that have embeddings."),
-    ] = None,
+    split: Annotated[list[str] | None, typer.Option(help=SPLIT_HELP)] = None,
+    group_by: GroupBy = None,
+    n_folds: FoldCount = 5,
+    repeats: Repeats = 3,
+    seed: Seed = None,
+    out: Output = None,
     head: Annotated[
         list[str] | None,
-        typer.Option(help="logistic (default), svm, forest, gmm, hmm, softmax. Several by commas."),
+        typer.Option("--head", metavar="NAME", help=HEAD_HELP, rich_help_panel=RECIPE),
     ] = None,
+    prepare: Prepare = None,
     against: Annotated[
         str | None,
         typer.Option(
-            help="Differences are taken from this one; without it, the network in the box."
+            help="Differences are taken from this one; without it, the network in the box.",
+            rich_help_panel=RARE,
         ),
     ] = None,
     choose_among: Annotated[
@@ -52,29 +68,21 @@ def compare(
             "--choose-among",
             help="Embedders of which, alone or together, inner folds may choose; all; without it, "
             "those that may be used commercially. Several by commas.",
+            rich_help_panel=RARE,
         ),
-    ] = None,
-    split: Annotated[
-        list[str] | None, typer.Option(help=f"{SPLIT_HELP} Repeatable; the first is the headline.")
-    ] = None,
-    group_by: GroupBy = None,
-    n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of a split.")] = 5,
-    repeats: Repeats = 3,
-    prepare: Prepare = None,
-    seed: Seed = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the tables and the page; in the project.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare all embedders of a project, and ensembles, on encounters never heard."""
+    heads = words_from(head) or ("logistic",)
+    check_names("head", heads, HEADS)
     from pseudorca.compare.compare import CompareOptions
     from pseudorca.project import Project
 
     splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
     options = CompareOptions(
-        _words(with_features), tuple(ensemble or ()), _words(only), _words(head) or ("logistic",),
-        against, tuple(splits), _words(choose_among), seed or 0,
+        words_from(with_features), tuple(ensemble or ()), words_from(only), heads,
+        against, tuple(splits), words_from(choose_among), seed or 0,
         tuple(preparation_from([text]) for text in prepare or ()),
     )  # fmt: skip
     compared = Project.open(project).compare(options, out=out, stage=tell)
@@ -92,10 +100,6 @@ def compare(
     say(result["summary"])
     say(f"Tables are in {result['output']}; open {result['files']['page']} in a browser.")
     say_notices(compared.notices)
-
-
-def _words(given: list[str] | None) -> tuple[str, ...]:
-    return tuple(word.strip() for text in given or () for word in text.split(",") if word.strip())
 
 
 def _lines(result: dict[str, Any], split: str, unit: str) -> list[tuple[str, ...]]:

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson
+from pseudorca.cli.options import (
+    AsJson,
+    OutputFolder,
+)
 from pseudorca.cli.output import done, say, table
 
 
@@ -14,7 +17,7 @@ def contours(
         list[Path],
         typer.Argument(help="CSV files of contours, such as ROCCA's: a time and a frequency."),
     ],
-    out: Annotated[Path, typer.Option(help="CSV of measurements.")] = Path("contours.csv"),
+    out: OutputFolder = Path("contours.csv"),
     as_json: AsJson = False,
 ) -> None:
     """Measure whistle contours in the manner of ROCCA: a row per contour, for any classifier."""

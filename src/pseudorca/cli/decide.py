@@ -1,10 +1,5 @@
 """The verb ``decide``."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from pseudorca.cli.options import (
     AsJson,
     Formats,
@@ -13,9 +8,11 @@ from pseudorca.cli.options import (
     MaxNovelty,
     MinMoments,
     MinProbability,
+    Output,
     PriorText,
     ProjectFolder,
-    Threads,
+    SetName,
+    ThreadCount,
     formats_from,
 )
 from pseudorca.cli.predict import say_predictions
@@ -23,18 +20,16 @@ from pseudorca.cli.predict import say_predictions
 
 def decide(
     project: ProjectFolder,
-    set_name: Annotated[
-        str | None, typer.Option(help="Set of predictions to decide on. Without: the last one.")
-    ] = None,
+    set_name: SetName = None,
     prior: PriorText = "uniform",
     max_error: MaxError = None,
+    out: Output = None,
+    output_format: Formats = None,
+    threads: ThreadCount = None,
+    max_gap: MaxGap = 0.0,
     min_probability: MinProbability = 0.0,
     min_moments: MinMoments = 1,
     max_novelty: MaxNovelty = 1.0,
-    out: Annotated[Path | None, typer.Option(help="Folder for the tables.")] = None,
-    output_format: Formats = None,
-    max_gap: MaxGap = 0.0,
-    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Decide again on what was predicted, without listening again."""

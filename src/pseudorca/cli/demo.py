@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pseudorca.cli.options import AsJson
+from pseudorca.cli.options import (
+    AsJson,
+    Output,
+)
 from pseudorca.cli.output import done, say
 from pseudorca.errors import ManifestError
 from pseudorca.progress import progress_bar
@@ -18,15 +21,13 @@ def demo(
     data: Annotated[
         Path | None, typer.Argument(help="Your class folders. Without: a simulated survey.")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for everything it makes: demo, and demo_NAME for your folder NAME."
-        ),
-    ] = None,
+    out: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Do the whole job once: scan, embed, train, evaluate, predict, report. Needs no download."""
+    """Do the whole job once: scan, embed, train, evaluate, predict, report. Needs no download.
+
+    Without --out all of it is in the folder demo, and in demo_NAME for your folder NAME.
+    """
     from pseudorca.project import new_project
     from pseudorca.simulation.simulate import simulate
 

@@ -5,21 +5,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pseudorca.cli.options import (
+    RARE,
     AsJson,
     BatchSize,
     ClusterAddress,
     Device,
+    NetworkWeights,
+    OtherSettings,
     PrecisionChoice,
     PrecisionName,
     ProjectFolder,
-    Threads,
+    ThreadCount,
     WorkerCount,
+    flag,
+    one_of,
     settings_from,
 )
 from pseudorca.cli.output import done, say, say_notices, say_problems
+from pseudorca.frontends.registry import FRONT_ENDS
 
 if TYPE_CHECKING:
     from pseudorca.embedding.embed import EmbedResult
+
+    FrontEndName = str
+else:
+    FrontEndName = one_of(FRONT_ENDS)
 
 
 def embed(
@@ -30,33 +40,12 @@ def embed(
             help="Network, by name (see: pseudorca backbones); several side by side: A+B."
         ),
     ] = "pseudorca_small",
-    weights: Annotated[
-        str,
-        typer.Option(
-            help="official, the name of official weights, or a file or folder; of several networks "
-            "A=FILE,B=FILE."
-        ),
-    ] = "official",
-    layer: Annotated[
-        str | None, typer.Option(help="Take the embedding after this earlier layer.")
-    ] = None,
-    front_end: Annotated[
-        str | None,
-        typer.Option(
-            help="common (one band for all), or study (native rate), for networks on pictures. "
-            "Without: what the network was trained with."
-        ),
-    ] = None,
     band: Annotated[
         str | None,
         typer.Option(
             help="16k (default), 48k, 96k, all (as far as every recording reaches), or common (the "
             "pictures of 16k, empty above that)."
         ),
-    ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Another front-end setting, such as levels=pcen. Repeatable."),
     ] = None,
     slow: Annotated[
         float,
@@ -65,12 +54,6 @@ def embed(
             "come down into it."
         ),
     ] = 1.0,
-    adapt_batch_norm: Annotated[
-        bool,
-        typer.Option(
-            "--adapt-batch-norm", help="Recompute batch-norm statistics over these recordings."
-        ),
-    ] = False,
     augment: Annotated[
         int, typer.Option(min=0, help="Altered copies of every labelled clip to learn from.")
     ] = 0,
@@ -82,24 +65,47 @@ def embed(
             help="Altered copies over which a clip that is tested is averaged.",
         ),
     ] = 0,
+    reference: Annotated[
+        bool, flag("--reference", "Embed the background of every labelled clip, too.")
+    ] = False,
+    device: Device = "auto",
+    precision: PrecisionChoice = PrecisionName.auto,
+    batch_size: BatchSize = None,
+    threads: ThreadCount = None,
+    workers: WorkerCount = None,
+    cluster: ClusterAddress = None,
+    weights: NetworkWeights = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Take the embedding after this earlier layer.", rich_help_panel=RARE),
+    ] = None,
+    front_end: Annotated[
+        FrontEndName | None,
+        typer.Option(
+            metavar="NAME",
+            help="; ".join(f"{name}, {entry.help}" for name, entry in FRONT_ENDS.items())
+            + ". Without: what the network was trained with.",
+            rich_help_panel=RARE,
+        ),
+    ] = None,
+    setting: OtherSettings = None,
+    adapt_batch_norm: Annotated[
+        bool,
+        flag(
+            "--adapt-batch-norm",
+            "Recompute batch-norm statistics over these recordings.",
+            panel=RARE,
+        ),
+    ] = False,
     augment_set: Annotated[
         list[str] | None,
         typer.Option(
             "--augment-set",
             help="What is altered: gain_db=6, shift=true, background_db=6 (null: none), "
             "bandlimit=true, slope_db=3, seed=0. Repeatable.",
+            rich_help_panel=RARE,
         ),
     ] = None,
-    reference: Annotated[
-        bool,
-        typer.Option("--reference", help="Embed the background of every labelled clip, too."),
-    ] = False,
-    device: Device = "auto",
-    precision: PrecisionChoice = PrecisionName.auto,
-    batch_size: BatchSize = None,
-    threads: Threads = None,
-    workers: WorkerCount = None,
-    cluster: ClusterAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn clips into embeddings with a pretrained network. Goes on where it was stopped.
@@ -110,9 +116,9 @@ def embed(
 
     result = Project.open(project).embed(
         backbone,
-        weights=weights,
+        weights=",".join(weights or ["official"]),
         layer=layer,
-        front_end=front_end,
+        front_end=front_end and str(front_end),
         band=band,
         settings=dict(settings_from(setting or [])),
         adapt_batch_norm=adapt_batch_norm,

@@ -5,12 +5,17 @@ from typing import Annotated, Any
 import typer
 
 from pseudorca.cli.options import (
+    MAX_ERROR_HELP,
+    PERMUTATIONS_HELP,
     SPLIT_HELP,
     AsJson,
+    FoldCount,
     GroupBy,
     ProjectFolder,
     Repeats,
     Seed,
+    Within,
+    flag,
     splits_from,
 )
 from pseudorca.cli.output import done, say, say_notices, table, tell
@@ -24,26 +29,18 @@ from pseudorca.cli.recipe_options import (
 @with_recipe_options
 def evaluate(
     project: ProjectFolder,
-    split: Annotated[list[str] | None, typer.Option(help=f"{SPLIT_HELP} Repeatable.")] = None,
+    split: Annotated[list[str] | None, typer.Option(help=SPLIT_HELP)] = None,
     group_by: GroupBy = None,
-    n_folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of a split.")] = 5,
+    n_folds: FoldCount = 5,
     repeats: Repeats = 3,
-    recipe: TunableRecipeOptions = TUNABLE_RECIPE_OPTIONS,
-    max_error: Annotated[
-        float,
-        typer.Option("--max-error", help="Show what naming with at most this error would do."),
-    ] = 0.1,
-    permutations: Annotated[
-        int,
-        typer.Option(min=0, help="Test the result against this many permutations of the labels."),
-    ] = 0,
-    within: Annotated[
-        str | None, typer.Option(help="Permute only within the values of this column (platform).")
-    ] = None,
+    max_error: Annotated[float, typer.Option("--max-error", help=MAX_ERROR_HELP)] = 0.1,
+    permutations: Annotated[int, typer.Option(min=0, help=PERMUTATIONS_HELP)] = 0,
     learning_curve: Annotated[
-        bool, typer.Option("--learning-curve", help="How the result grows with the encounters.")
+        bool, flag("--learning-curve", "How the result grows with the encounters.")
     ] = False,
     seed: Seed = None,
+    recipe: TunableRecipeOptions = TUNABLE_RECIPE_OPTIONS,
+    within: Within = None,
     as_json: AsJson = False,
 ) -> None:
     """Cross-validate: how good is a classifier on encounters it never heard?"""

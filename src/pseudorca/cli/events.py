@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pseudorca.cli.options import AsJson, Formats, formats_from
+from pseudorca.cli.options import (
+    RARE,
+    AsJson,
+    Formats,
+    Output,
+    formats_from,
+)
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
 from pseudorca.errors import PseudorcaError, unknown_name
 
@@ -24,34 +30,7 @@ def events(
         list[str] | None, typer.Option(help="The species there. Repeatable. Without: X33.")
     ] = None,
     survey: Annotated[str, typer.Option(help="Column that is left out in turn.")] = "year",
-    verified: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Where the truth is known by sight, such as 'vis_id!=999' (which is meant "
-            "without it), or all. Repeatable: all must hold."
-        ),
-    ] = None,
-    called: Annotated[
-        str, typer.Option(help="Where the classifier itself named the species, or none.")
-    ] = "predicted=X33",
-    event_filter: Annotated[
-        str, typer.Option("--filter", help="noaa-pseudorca, none, or own (see --signals).")
-    ] = "noaa-pseudorca",
-    signals: Annotated[
-        list[str] | None, typer.Option(help="With --filter own: column that counts signals.")
-    ] = None,
-    min_signals: Annotated[
-        int, typer.Option(help="With --filter own: how many are needed in one of them.")
-    ] = 20,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(help="With --filter own: condition such as 'peak_khz<=22.4'."),
-    ] = None,
-    at: Annotated[
-        list[float] | None,
-        typer.Option(help="Count calls at this score too. Without: 0.9."),
-    ] = None,
-    precision: Annotated[
+    min_precision: Annotated[
         float | None,
         typer.Option(help="Share of calls that must be right, shown on surveys left out."),
     ] = None,
@@ -59,10 +38,53 @@ def events(
         float | None, typer.Option(help="Share of the species among all events.")
     ] = None,
     label: Annotated[str, typer.Option(help="The species' name in the decisions.")] = "",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the tables and the page. Without: FILE_decided.")
-    ] = None,
+    out: Output = None,
     output_format: Formats = None,
+    verified: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where the truth is known by sight, such as 'vis_id!=999' (which is meant "
+            "without it), or all. Repeatable: all must hold.",
+            rich_help_panel=RARE,
+        ),
+    ] = None,
+    called: Annotated[
+        str,
+        typer.Option(
+            help="Where the classifier itself named the species, or none.", rich_help_panel=RARE
+        ),
+    ] = "predicted=X33",
+    event_filter: Annotated[
+        str,
+        typer.Option(
+            "--filter", help="noaa-pseudorca, none, or own (see --signals).", rich_help_panel=RARE
+        ),
+    ] = "noaa-pseudorca",
+    signals: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --filter own: column that counts signals. Repeatable.", rich_help_panel=RARE
+        ),
+    ] = None,
+    min_signals: Annotated[
+        int,
+        typer.Option(
+            help="With --filter own: how many are needed in one of them.", rich_help_panel=RARE
+        ),
+    ] = 20,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --filter own: condition such as 'peak_khz<=22.4'. Repeatable.",
+            rich_help_panel=RARE,
+        ),
+    ] = None,
+    at: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Count calls at this score too. Without: 0.9. Repeatable.", rich_help_panel=RARE
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Decide events that another classifier scored, and say what can be claimed of its calls."""
@@ -89,7 +111,12 @@ def events(
         None if called == "none" else Condition.parse(called),
     )
     options = EventOptions(
-        columns, rules[event_filter], label, tuple(at or (0.9,)), precision, prevalence=prevalence
+        columns,
+        rules[event_filter],
+        label,
+        tuple(at or (0.9,)),
+        min_precision,
+        prevalence=prevalence,
     )
     formats = formats_from(output_format)
     if len(formats) > 1 or formats[0] not in ("csv", "parquet"):

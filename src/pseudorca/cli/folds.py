@@ -7,8 +7,10 @@ import typer
 from pseudorca.cli.options import (
     SPLIT_HELP,
     AsJson,
+    FoldCount,
     GroupBy,
     ProjectFolder,
+    Repeats,
     Seed,
     splits_from,
 )
@@ -19,8 +21,8 @@ def folds(
     project: ProjectFolder,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
     group_by: GroupBy = None,
-    n_folds: Annotated[int, typer.Option("--folds", min=2)] = 5,
-    repeats: Annotated[int, typer.Option(min=1)] = 1,
+    n_folds: FoldCount = 5,
+    repeats: Repeats = 1,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:

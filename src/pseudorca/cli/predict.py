@@ -1,6 +1,5 @@
 """The verb ``predict``."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from pseudorca.cli.options import (
     AsJson,
     BatchSize,
+    ClassifierName,
     ClusterAddress,
     Device,
     Formats,
@@ -18,11 +18,13 @@ from pseudorca.cli.options import (
     MinMoments,
     MinProbability,
     NamePattern,
+    Output,
     PrecisionChoice,
     PrecisionName,
     PriorText,
     ProjectFolder,
-    Threads,
+    SetName,
+    ThreadCount,
     TimeFormat,
     WorkerCount,
     formats_from,
@@ -41,28 +43,25 @@ def predict(
             help="Files, folders, remote addresses. Without: the project's unlabelled recordings."
         ),
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the classifier.")] = "classifier",
-    set_name: Annotated[
-        str | None,
-        typer.Option(help="Name to keep the predictions under. Without: that of the folder."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the tables.")] = None,
-    output_format: Formats = None,
-    max_gap: MaxGap = 0.0,
-    name_pattern: NamePattern = None,
-    time_format: TimeFormat = None,
+    name: ClassifierName = "classifier",
+    set_name: SetName = None,
     prior: PriorText = "uniform",
     max_error: MaxError = None,
-    min_probability: MinProbability = 0.0,
-    min_moments: MinMoments = 1,
-    max_novelty: MaxNovelty = 1.0,
     gate: GateDb = None,
+    out: Output = None,
+    output_format: Formats = None,
     device: Device = "auto",
     precision: PrecisionChoice = PrecisionName.auto,
     batch_size: BatchSize = None,
-    threads: Threads = None,
+    threads: ThreadCount = None,
     workers: WorkerCount = None,
     cluster: ClusterAddress = None,
+    name_pattern: NamePattern = None,
+    time_format: TimeFormat = None,
+    max_gap: MaxGap = 0.0,
+    min_probability: MinProbability = 0.0,
+    min_moments: MinMoments = 1,
+    max_novelty: MaxNovelty = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Say which population each clip, recording and encounter sounds like.

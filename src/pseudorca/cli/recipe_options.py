@@ -27,6 +27,14 @@ else:
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
+EPOCHS_HELP = "Epochs of a training. softmax and reproduce: 24; finetuned: 8."
+
+HEAD_HELP = (
+    "The classifier on embeddings; compare takes several by commas: "
+    + "; ".join(f"{name}, {entry.help}" for name, entry in HEADS.items())
+    + "."
+)
+
 Prepare = Annotated[
     list[str] | None,
     typer.Option(
@@ -48,9 +56,8 @@ class RecipeOptions:
         HeadName,
         typer.Option(
             "--head",
-            help="The classifier on embeddings: "
-            + "; ".join(f"{name}, {entry.help}" for name, entry in HEADS.items())
-            + ".",
+            metavar="NAME",
+            help=HEAD_HELP,
             rich_help_panel=RECIPE,
         ),
     ] = "logistic"
@@ -87,7 +94,7 @@ class RecipeOptions:
     ] = None
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", min=1, help="softmax: 24; finetuned: 8.", rich_help_panel=RECIPE),
+        typer.Option("--epochs", min=1, help=EPOCHS_HELP, rich_help_panel=RECIPE),
     ] = None
     head_set: Annotated[
         list[str] | None,

@@ -1,20 +1,19 @@
 """The verb ``report``."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from pseudorca.cli.options import AsJson, ProjectFolder
+from pseudorca.cli.options import (
+    AsJson,
+    Output,
+    ProjectFolder,
+)
 from pseudorca.cli.output import done, say
 
 
 def report(
     project: ProjectFolder,
-    out: Annotated[Path | None, typer.Option(help="HTML file. Without: report.html.")] = None,
+    out: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write everything the project knows into one HTML file."""
+    """Write everything the project knows into one HTML file, report.html in the project."""
     from pseudorca.project import Project
 
     result = Project.open(project).report(out)

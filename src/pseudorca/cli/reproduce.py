@@ -5,48 +5,33 @@ from typing import Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, BatchSize, Device, Threads, named_values
+from pseudorca.cli.options import (
+    RARE,
+    RECIPE,
+    AsJson,
+    BatchSize,
+    ClassFolders,
+    Device,
+    FoldCount,
+    MetadataTable,
+    NetworkWeights,
+    OutputFolder,
+    Repeats,
+    ThreadCount,
+    flag,
+    named_values,
+)
 from pseudorca.cli.output import done, say, say_notices, table
+from pseudorca.cli.recipe_options import EPOCHS_HELP
 from pseudorca.errors import PseudorcaError
 from pseudorca.progress import progress_bar
 
 
 def reproduce(
     data: Annotated[Path, typer.Argument(help="Folder with class folders of recordings.")],
-    out: Annotated[Path, typer.Option(help="Folder that gets the report, tables and figures.")],
-    backbones: Annotated[
-        str | None,
-        typer.Option(
-            help="Networks, the tuned one first. Without: resnet18,densenet121,googlenet,"
-            "efficientnet_v2_s."
-        ),
-    ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(help="NETWORK=FILE: local weights instead of the official ones. Repeatable."),
-    ] = None,
-    as_published: Annotated[
-        str,
-        typer.Option(
-            help="Switches of the as-published column: all, none, names joined by commas, or names "
-            "with a minus to leave them off. torn-encounters, wide-margins, training-mode, "
-            "continued-weights, first-clip, positive-class, overwritten-pictures."
-        ),
-    ] = "all",
-    exact_training_mode: Annotated[
-        bool,
-        typer.Option(
-            "--exact-training-mode",
-            help="A pass through the network per clip and epoch, as in the study: slow. Without: "
-            "batch-norm statistics are adapted once.",
-        ),
-    ] = False,
-    labels: Annotated[
-        str | None, typer.Option(help="Class folders, such as Insular,Pelagic.")
-    ] = None,
-    metadata: Annotated[
-        Path | None, typer.Option(help="CSV joined by its column path, file or encounter.")
-    ] = None,
+    out: OutputFolder,
+    labels: ClassFolders = None,
+    metadata: MetadataTable = None,
     against_rest: Annotated[
         str | None, typer.Option(help="One class against all others, as two classes.")
     ] = None,
@@ -57,29 +42,55 @@ def reproduce(
     unknown: Annotated[
         str, typer.Option(help="How many unknown recordings to predict, or all.")
     ] = "10",
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of a training.")] = 24,
-    n_folds: Annotated[int, typer.Option("--folds", min=2, help="Told straight: folds.")] = 5,
-    repeats: Annotated[int, typer.Option(min=1, help="Told straight: times it is split anew.")] = 3,
+    backbones: Annotated[
+        str | None,
+        typer.Option(
+            help="Networks, the tuned one first. Without: resnet18, densenet121, googlenet, "
+            "efficientnet_v2_s. Several by commas."
+        ),
+    ] = None,
+    n_folds: FoldCount = 5,
+    repeats: Repeats = 3,
+    epochs: Annotated[int, typer.Option(min=1, help=EPOCHS_HELP, rich_help_panel=RECIPE)] = 24,
     device: Device = "auto",
     batch_size: BatchSize = None,
-    threads: Threads = None,
+    threads: ThreadCount = None,
+    weights: NetworkWeights = None,
+    as_published: Annotated[
+        str,
+        typer.Option(
+            help="Switches of the as-published column: all, none, names joined by commas, or names "
+            "with a minus to leave them off. torn-encounters, wide-margins, training-mode, "
+            "continued-weights, first-clip, positive-class, overwritten-pictures.",
+            rich_help_panel=RARE,
+        ),
+    ] = "all",
+    exact_training_mode: Annotated[
+        bool,
+        flag(
+            "--exact-training-mode",
+            "A pass through the network per clip and epoch, as in the study: slow. Without: "
+            "batch-norm statistics are adapted once.",
+            panel=RARE,
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the original study on your recordings: as it was published, and told straight."""
+    if unknown != "all" and not unknown.isdecimal():
+        raise PseudorcaError(f"--unknown {unknown!r}: expected a number, or all.")
     from pseudorca.study.published import NETWORKS
     from pseudorca.study.reproduce import reproduce as run
     from pseudorca.study.settings import StudyOptions
     from pseudorca.study.switches import chosen_switches
 
-    if unknown != "all" and not unknown.isdecimal():
-        raise PseudorcaError(f"--unknown {unknown!r}: expected a number, or all.")
     options = StudyOptions(
         backbones=tuple(_names(backbones)) if backbones is not None else NETWORKS,
         weights=named_values(weights or [], option="--weights", expected="NETWORK=FILE"),
         as_published=chosen_switches(as_published),
         exact_training_mode=exact_training_mode,
         labels=tuple(_names(labels)) if labels is not None else None,
-        metadata=metadata,
+        metadata=None if metadata is None else Path(metadata),
         against_rest=against_rest,
         max_per_class=max_per_class,
         n_unknown=None if unknown == "all" else int(unknown),

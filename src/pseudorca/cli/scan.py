@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pseudorca.cli.options import (
+    RARE,
     AsJson,
+    ClassFolders,
     Conflict,
+    MetadataTable,
     NamePattern,
     ProjectFolder,
-    Threads,
+    ThreadCount,
     TimeFormat,
+    flag,
     names_from,
 )
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
@@ -24,31 +28,29 @@ def scan(
         str, typer.Argument(help="Folder with class folders of recordings, or its URL (s3://...).")
     ],
     project: ProjectFolder,
-    labels: Annotated[
-        str | None,
-        typer.Option(help="Class folders, such as Insular,Pelagic. Without: the top folders."),
-    ] = None,
+    labels: ClassFolders = None,
     other: Annotated[
         str | None,
         typer.Option(
             help="Folders of other sounds, such as Noise,OtherSpecies: learned as none of the classes."
         ),
     ] = None,
-    metadata: Annotated[
-        str | None, typer.Option(help="CSV joined by its column path, file or encounter.")
-    ] = None,
-    name_pattern: NamePattern = None,
-    time_format: TimeFormat = None,
+    metadata: MetadataTable = None,
     cut_gaps: Annotated[
         float | None, typer.Option(help="Cut encounters at pauses longer than this many hours.")
     ] = None,
+    threads: ThreadCount = None,
+    name_pattern: NamePattern = None,
+    time_format: TimeFormat = None,
     on_conflict: Annotated[
-        Conflict, typer.Option(help="One sound under two labels: stop, or leave both out.")
+        Conflict,
+        typer.Option(
+            help="One sound under two labels: stop, or leave both out.", rich_help_panel=RARE
+        ),
     ] = Conflict.error,
     full_hash: Annotated[
-        bool, typer.Option("--full-hash", help="Decode recordings over 10 minutes wholly, too.")
+        bool, flag("--full-hash", "Decode recordings over 10 minutes wholly, too.", panel=RARE)
     ] = False,
-    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the recordings below a folder, with their labels, encounters and problems.

@@ -5,14 +5,19 @@ from typing import Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, settings_from
+from pseudorca.cli.options import (
+    AsJson,
+    OtherSettings,
+    Seed,
+    WorkerCount,
+    settings_from,
+)
 from pseudorca.cli.output import done, say, table
 from pseudorca.progress import progress_bar
 
 
 def simulate(
     out: Annotated[Path, typer.Argument(help="New folder: gets recordings/ and truth/.")],
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     effect: Annotated[
         float, typer.Option(help="Difference of the populations in standard deviations; 0: none.")
     ] = 1.0,
@@ -27,11 +32,9 @@ def simulate(
     noise: Annotated[
         list[Path] | None, typer.Option(help="Real noise to mix in: a file, or a folder of them.")
     ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Another setting, such as sample_rate=192000. Repeatable."),
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    seed: Seed = None,
+    workers: WorkerCount = None,
+    setting: OtherSettings = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a survey whose truth is known, with the folders and names of a real one."""
@@ -40,7 +43,7 @@ def simulate(
     with progress_bar("Simulating") as update:
         result = simulate_survey(
             out,
-            seed=seed,
+            seed=seed or 0,
             effect=effect,
             encounter_signature=encounter_signature,
             confound=confound,
@@ -48,7 +51,7 @@ def simulate(
             n_clips=n_clips,
             noise=tuple(noise or ()),
             settings=dict(settings_from(setting or [])),
-            n_workers=workers,
+            n_workers=workers or 1,
             progress=update,
         )
     if done(result, as_json):

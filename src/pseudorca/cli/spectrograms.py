@@ -1,30 +1,35 @@
 """The verb ``spectrograms``."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, ProjectFolder, Threads
+from pseudorca.cli.options import (
+    AsJson,
+    OutputFolder,
+    ProjectFolder,
+    ThreadCount,
+    flag,
+)
 from pseudorca.cli.output import done, say, say_problems
 
 
-class LayoutName(StrEnum):
+class PictureLayout(StrEnum):
     tight = "tight"
     wide = "wide"
 
 
 def spectrograms(
     project: ProjectFolder,
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
+    out: OutputFolder,
     layout: Annotated[
-        LayoutName, typer.Option(help="tight: 950 x 636. wide: 1200 x 800, with white margins.")
-    ] = LayoutName.tight,
+        PictureLayout, typer.Option(help="tight: 950 x 636. wide: 1200 x 800, with white margins.")
+    ] = PictureLayout.tight,
     unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Also the recordings without a label.")
+        bool, flag("--unlabelled", "Also the recordings without a label.")
     ] = False,
-    threads: Threads = None,
+    threads: ThreadCount = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the original study's picture of every labelled recording as a PNG file."""

@@ -1,11 +1,13 @@
 """The verb ``train``."""
 
 import shlex
-from typing import Annotated
 
-import typer
-
-from pseudorca.cli.options import AsJson, ProjectFolder, Seed
+from pseudorca.cli.options import (
+    AsJson,
+    ClassifierName,
+    ProjectFolder,
+    Seed,
+)
 from pseudorca.cli.output import done, say, say_notices, table, tell
 from pseudorca.cli.recipe_options import (
     TUNABLE_RECIPE_OPTIONS,
@@ -17,9 +19,9 @@ from pseudorca.cli.recipe_options import (
 @with_recipe_options
 def train(
     project: ProjectFolder,
-    name: Annotated[str, typer.Option(help="Name of the classifier.")] = "classifier",
-    recipe: TunableRecipeOptions = TUNABLE_RECIPE_OPTIONS,
+    name: ClassifierName = "classifier",
     seed: Seed = None,
+    recipe: TunableRecipeOptions = TUNABLE_RECIPE_OPTIONS,
     as_json: AsJson = False,
 ) -> None:
     """Train a classifier on all labelled clips and save it in the project."""

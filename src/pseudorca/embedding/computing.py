@@ -2,9 +2,12 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pseudorca.embedding.cluster import Cluster
-from pseudorca.embedding.embedder import Precision
+from pseudorca.embedding.options import Precision
+
+if TYPE_CHECKING:
+    from pseudorca.embedding.cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,11 @@ class Computing:
     cluster: str | None = None
     """Address of a Dask scheduler whose workers compute."""
 
-    def workers(self) -> AbstractContextManager[Cluster | None]:
+    def workers(self) -> AbstractContextManager["Cluster | None"]:
         """Other processes that compute, as a context; None: this process computes."""
         if self.n_workers or self.cluster:
+            from pseudorca.embedding.cluster import Cluster
+
             return Cluster(
                 self.cluster, self.n_workers, device=self.device, n_threads=self.n_threads
             )

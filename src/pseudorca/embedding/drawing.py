@@ -9,11 +9,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.gate import Gate
@@ -22,6 +21,9 @@ from pseudorca.frontends.base import Picture
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import clip_samples
 from pseudorca.recordings.manifest import check_unchanged, full_path
+
+if TYPE_CHECKING:
+    import torch
 
 UNIT_CLIPS = 256
 """Number of neighbouring clips in a unit of work; a batch stays inside a unit."""
@@ -105,10 +107,13 @@ def one_core_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
 
     Examples
     --------
+    >>> import torch
     >>> with one_core_each(2) as pool:
     ...     pool.submit(torch.get_num_threads).result()
     1
     """
+    import torch
+
     with (
         cores_given_back(),
         ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
@@ -137,6 +142,8 @@ def cores_given_back() -> Iterator[None]:
     >>> torch.get_num_threads() == before
     True
     """
+    import torch
+
     with _cores_lock:
         if not _cores_before[0]:
             _cores_before[1] = torch.get_num_threads()
@@ -157,11 +164,13 @@ def picture_batches(
     batch_size: int = 32,
     n_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Iterator[torch.Tensor]:
+) -> Iterator["torch.Tensor"]:
     """Yield the network input of usable clips, uint8 [shape=(n, 3, height, width)], on the device."""
+    import torch
+
     waiting: list[Picture] = []
 
-    def batches() -> Iterator[torch.Tensor]:
+    def batches() -> Iterator["torch.Tensor"]:
         for shape in sorted({picture.shape for picture in waiting}):
             alike = np.stack([picture for picture in waiting if picture.shape == shape])
             yield torch.from_numpy(alike).permute(0, 3, 1, 2).to(embedder.device)

@@ -24,13 +24,13 @@ from pseudorca.embedding.drawing import picture_batches
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.joint import AnyEmbedder, JointEmbedder, save_embedders
 from pseudorca.embedding.known import keep_embedder
+from pseudorca.embedding.options import EmbedderOptions
 from pseudorca.embedding.stream import embed_by_each, embed_clips, together
 from pseudorca.errors import BackboneError, FrontEndError, unknown_name
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.reach import band_notices, resampling_notices
 from pseudorca.frontends.registry import IN_BANDS, PICTURES, make_front_end
-from pseudorca.frontends.slowed import check_slow
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.progress import Progress
 from pseudorca.recordings.bands import COMMON
@@ -41,54 +41,6 @@ from pseudorca.store import EMBEDDER_FOLDER, Store, shown_problems
 from pseudorca.values import plural
 
 _BAND = "16k"
-
-
-@dataclass(frozen=True)
-class EmbedderOptions:
-    """Which front end and backbone make the embeddings.
-
-    Raises
-    ------
-    FrontEndError
-        If a number is outside its range, or ``view_settings`` are given without views.
-
-    Examples
-    --------
-    >>> EmbedderOptions(backbone="logmel", n_views=3).band is None
-    True
-    """
-
-    backbone: str = "pseudorca_small"
-    """Name of the backbone; names joined by + give a joint embedder."""
-    weights: str = "official"
-    """``official`` or a file; with several backbones ``NAME=FILE``, joined by commas."""
-    layer: str | None = None
-    front_end: str | None = None
-    """None: the front end of the network's training; for networks on any pictures the common one."""
-    band: str | None = None
-    """Band of the common front end; None: 16k."""
-    settings: tuple[tuple[str, Any], ...] = ()
-    """Other fields of the front end."""
-    adapt_batch_norm: bool = False
-    """Recompute batch-norm statistics once over the project's recordings."""
-    slow: float = 1.0
-    """Factor by which every clip is slowed down; 1: original speed."""
-    n_views: int = 0
-    """Altered copies of every labelled clip to learn from."""
-    n_test_views: int = 0
-    """Altered copies whose scores are averaged for a tested clip."""
-    view_settings: tuple[tuple[str, Any], ...] = ()
-    """Fields of :class:`pseudorca.embedding.augmentation.alterations.ViewOptions`."""
-    reference: bool = False
-    """Embed the background of every labelled clip, too."""
-
-    def __post_init__(self) -> None:
-        check_slow(self.slow)
-        for option, n in (("--augment", self.n_views), ("--test-views", self.n_test_views)):
-            if n < 0:
-                raise FrontEndError(f"{option} {n}: expected 0 or more altered copies.")
-        if self.view_settings and not (self.n_views or self.n_test_views):
-            raise FrontEndError("settings of altered copies without any: add --augment 3.")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

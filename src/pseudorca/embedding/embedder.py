@@ -9,24 +9,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from pseudorca.backbones import Backbone, SoundBackbone, backbone_from_description
+from pseudorca.embedding.options import Precision
 from pseudorca.errors import BackboneError, unknown_name
 from pseudorca.formats.whole import whole_file, write_text
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.registry import front_end_from_settings
 from pseudorca.recordings import audio
 
-Precision = Literal["auto", "float32", "mixed"]
+if TYPE_CHECKING:
+    from pseudorca.backbones.network import Backbone
 
 _FILE = "embedder"
 # The hash of the weights identifies them, not their source.
@@ -56,11 +55,13 @@ class Embedder:
     """
 
     front_end: FrontEnd
-    backbone: Backbone
+    backbone: "Backbone"
     device: str = "auto"
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
+        import torch
+
         if self.precision not in ("auto", "float32", "mixed"):
             raise BackboneError(
                 unknown_name("precision", self.precision, ("auto", "float32", "mixed"))
@@ -104,6 +105,8 @@ class Embedder:
 
     def description(self) -> dict[str, Any]:
         """Everything that shapes an embedding, as JSON values."""
+        from pseudorca.backbones.network import SoundBackbone
+
         described = {
             "front_end": self.front_end.settings(),
             "backbone": self.backbone.description(),
@@ -122,6 +125,8 @@ class Embedder:
             any width gets the width of the spectrogram. Or windows of sound, float32
             [shape=(n_windows, ...)].
         """
+        from pseudorca.backbones.network import SoundBackbone
+
         picture = self.front_end.picture(waveform, sample_rate=sample_rate)
         if isinstance(self.backbone, SoundBackbone):
             return picture
@@ -139,6 +144,8 @@ class Embedder:
         -------
         ndarray [shape=(n_clips, embedding_size)], float32
         """
+        import torch
+
         if len({network_input.shape for network_input in inputs}) > 1:
             return self._embed_widths(inputs)
         batch = torch.from_numpy(np.stack(inputs))
@@ -194,6 +201,8 @@ def save_embedder(embedder: Embedder, folder: Path) -> None:
     ...     load_embedder(Path(folder), device="cpu").embedder_id == embedder.embedder_id
     True
     """
+    from safetensors.torch import save_file
+
     folder.mkdir(parents=True, exist_ok=True)
     state = {
         name: tensor.cpu().contiguous() for name, tensor in embedder.backbone.state_dict().items()
@@ -281,6 +290,10 @@ def load_embedder(folder: Path, *, device: str = "auto", precision: Precision = 
     ...     load_embedder(Path(folder), device="cpu").embedder_id == embedder.embedder_id
     True
     """
+    from safetensors.torch import load_file
+
+    from pseudorca.backbones.registry import backbone_from_description
+
     record = read_description(folder)
     if "members" in record:
         raise BackboneError(

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.ndimage
 import xxhash
 
-from pseudorca.errors import FrontEndError
+from pseudorca.embedding.options import check_gate
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
@@ -60,11 +60,7 @@ class Gate:
     """Factor by which network and gate slow a clip down; 1: original speed."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_excess_db < 200:
-            raise FrontEndError(
-                f"--gate {self.min_excess_db:g}: expected decibels, more than 0 and less "
-                "than 200, such as 12. White noise alone reaches 9 to 11."
-            )
+        check_gate(self.min_excess_db)
 
     @classmethod
     def for_front_end(cls, min_excess_db: float, front_end: FrontEnd) -> "Gate":

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from pseudorca.embedding.embedder import (
     Embedder,
-    Precision,
     load_embedder,
     read_description,
     save_embedder,
     write_description,
 )
+from pseudorca.embedding.options import Precision
 from pseudorca.errors import BackboneError
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.recordings.audio import Samples

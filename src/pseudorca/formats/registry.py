@@ -1,20 +1,20 @@
 """Formats by name. A new format needs a module with a writer, and a line here."""
 
-from pseudorca.formats.audacity import Audacity
-from pseudorca.formats.banter import Banter
-from pseudorca.formats.base import Writer
-from pseudorca.formats.birdnet import BirdNet
-from pseudorca.formats.csv_parquet import CsvTables, ParquetTables
-from pseudorca.formats.opensoundscape import OpenSoundscape
-from pseudorca.formats.raven import Raven
+from collections.abc import Mapping
 
-FORMATS: dict[str, type[Writer]] = {
-    "csv": CsvTables,
-    "parquet": ParquetTables,
-    "raven": Raven,
-    "audacity": Audacity,
-    "opensoundscape": OpenSoundscape,
-    "birdnet": BirdNet,
-    "banter": Banter,
+from pseudorca.catalogue import Entry
+
+_ROOM = "pseudorca.formats"
+
+FORMATS: Mapping[str, Entry] = {
+    "csv": Entry(f"{_ROOM}.csv_parquet:CsvTables", "a CSV per table"),
+    "parquet": Entry(f"{_ROOM}.csv_parquet:ParquetTables", "a Parquet file per table"),
+    "raven": Entry(f"{_ROOM}.raven:Raven", "Raven's selections, per file and deployment"),
+    "audacity": Entry(f"{_ROOM}.audacity:Audacity", "Audacity's labels, per file"),
+    "opensoundscape": Entry(
+        f"{_ROOM}.opensoundscape:OpenSoundscape", "OpenSoundscape's clips, a column per class"
+    ),
+    "birdnet": Entry(f"{_ROOM}.birdnet:BirdNet", "named clips as BirdNET-Analyzer writes them"),
+    "banter": Entry(f"{_ROOM}.banter:Banter", "BANTER's table of events"),
 }
-"""Writers by the name of their format."""
+"""Writers of predictions by name; :class:`pseudorca.formats.base.Writer` says what one does."""

@@ -1,50 +1,50 @@
 """The registry of front ends: samples of a clip -> input of a backbone.
 
 Two front ends draw pictures, for all networks on pictures. Every other front end makes the input of
-one kind of network on sound. Each front end can be slowed.
+one kind of network on sound. Each front end can be slowed. A
+new front end is a module and a line here; it is imported when it is first asked for.
 """
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from pseudorca.catalogue import Entry
 from pseudorca.errors import FrontEndError, unknown_name
-from pseudorca.frontends.base import FrontEnd
-from pseudorca.frontends.classic import ClassicFrontEnd
-from pseudorca.frontends.common import CommonFrontEnd
-from pseudorca.frontends.extractors import ExtractorFrontEnd
 from pseudorca.frontends.slowed import SlowFrontEnd, check_slow
-from pseudorca.frontends.study_picture import StudyFrontEnd
-from pseudorca.frontends.windows import EfficientATFrontEnd, SamplesFrontEnd, VGGishFrontEnd
 
-PICTURES: Final = (CommonFrontEnd.name, StudyFrontEnd.name)
+if TYPE_CHECKING:
+    from pseudorca.frontends.base import FrontEnd
+
+_ROOM = "pseudorca.frontends"
+
+FRONT_ENDS: Mapping[str, Entry] = {
+    "common": Entry(f"{_ROOM}.common:CommonFrontEnd", "pictures of one band for all recordings"),
+    "study": Entry(
+        f"{_ROOM}.study_picture:StudyFrontEnd", "the study's pictures, at each recording's rate"
+    ),
+    "samples": Entry(f"{_ROOM}.windows:SamplesFrontEnd", "samples at a network's rate"),
+    "efficientat": Entry(f"{_ROOM}.windows:EfficientATFrontEnd", "EfficientAT's mel levels"),
+    "vggish": Entry(f"{_ROOM}.windows:VGGishFrontEnd", "VGGish's mel levels"),
+    "extractor": Entry(f"{_ROOM}.extractors:ExtractorFrontEnd", "an extractor of transformers"),
+    "classic": Entry(f"{_ROOM}.classic:ClassicFrontEnd", "classic features"),
+}
+
+PICTURES: Final = ("common", "study")
 """Front ends that draw pictures."""
 
-IN_BANDS: Final = (CommonFrontEnd.name, ClassicFrontEnd.name)
+IN_BANDS: Final = ("common", "classic")
 """Front ends with a choice of bands."""
-
-FRONT_ENDS: dict[str, Any] = {
-    kind.name: kind
-    for kind in (
-        CommonFrontEnd,
-        StudyFrontEnd,
-        SamplesFrontEnd,
-        EfficientATFrontEnd,
-        VGGishFrontEnd,
-        ExtractorFrontEnd,
-        ClassicFrontEnd,
-    )
-}
 
 
 def make_front_end(
-    name: str = CommonFrontEnd.name,
+    name: str = "common",
     *,
     band: str = "16k",
     lowest_rate: int | None = None,
     settings: Mapping[str, Any] | None = None,
     slow: float = 1.0,
-) -> FrontEnd:
+) -> "FrontEnd":
     """Make a front end by name.
 
     Parameters
@@ -79,15 +79,15 @@ def make_front_end(
     try:
         if name in IN_BANDS:
             lowest = None if lowest_rate is None else round(lowest_rate / slow)
-            front_end: FrontEnd = FRONT_ENDS[name].in_band(band, lowest_rate=lowest, **given)
+            front_end: FrontEnd = FRONT_ENDS[name].load().in_band(band, lowest_rate=lowest, **given)
         else:
-            front_end = FRONT_ENDS[name](**given)
+            front_end = FRONT_ENDS[name].load()(**given)
     except (TypeError, ValueError) as error:
         raise FrontEndError(f"settings {given} of the {name} front end: {error}") from error
     return front_end if slow == 1 else SlowFrontEnd(front_end, slow)
 
 
-def front_end_from_settings(settings: Mapping[str, Any]) -> FrontEnd:
+def front_end_from_settings(settings: Mapping[str, Any]) -> "FrontEnd":
     """Make the front end that :meth:`FrontEnd.settings` describes.
 
     Parameters
@@ -111,7 +111,7 @@ def front_end_from_settings(settings: Mapping[str, Any]) -> FrontEnd:
     """
     name = str(settings.get("name"))
     kept = {key: settings[key] for key in _fields(name) & set(settings)}
-    front_end: FrontEnd = FRONT_ENDS[name](**kept)
+    front_end: FrontEnd = FRONT_ENDS[name].load()(**kept)
     if "slow" in settings:
         front_end = SlowFrontEnd(front_end, settings["slow"])
     if front_end.settings() != dict(settings):
@@ -125,4 +125,4 @@ def front_end_from_settings(settings: Mapping[str, Any]) -> FrontEnd:
 def _fields(name: str) -> set[str]:
     if name not in FRONT_ENDS:
         raise FrontEndError(unknown_name("front end", name, FRONT_ENDS))
-    return {field.name for field in fields(FRONT_ENDS[name])}
+    return {field.name for field in fields(FRONT_ENDS[name].load())}

@@ -7,13 +7,13 @@ at 60 kHz then appears at 15 kHz. Any front end can be slowed. Times of the clip
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from pseudorca.errors import FrontEndError
-from pseudorca.recordings.audio import Samples
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pseudorca.frontends.base import FrontEnd
+    from pseudorca.recordings.audio import Samples
 
 
 FASTEST, SLOWEST = 1.0, 100.0
@@ -75,6 +75,6 @@ class SlowFrontEnd:
         """Return all settings that determine the result, as JSON values."""
         return self.front_end.settings() | {"slow": self.factor}
 
-    def picture(self, waveform: Samples, *, sample_rate: int) -> NDArray[Any]:
+    def picture(self, waveform: "Samples", *, sample_rate: int) -> "NDArray[Any]":
         """Run the front end on a clip [shape=(n_samples,)] at the slowed rate, rounded to whole Hz."""
         return self.front_end.picture(waveform, sample_rate=round(sample_rate / self.factor))

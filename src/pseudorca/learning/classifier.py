@@ -20,8 +20,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from pseudorca.embedding.augmentation.copies import ViewSet, referring
-from pseudorca.embedding.embedder import Precision
 from pseudorca.embedding.joint import AnyEmbedder, load_embedders, remove_embedders, save_embedders
+from pseudorca.embedding.options import Precision
 from pseudorca.errors import ClassifierError, MissingExtraError, PseudorcaError
 from pseudorca.learning.calibration import Calibrator
 from pseudorca.learning.heads.base import TrainedHead
@@ -29,7 +29,7 @@ from pseudorca.learning.heads.registry import load_trained
 from pseudorca.learning.novelty import Novelty
 from pseudorca.learning.preparation import PLAIN, Preparation, referred
 from pseudorca.recordings.audio import Samples
-from pseudorca.recordings.clips import ClipOptions
+from pseudorca.recordings.options import ClipOptions
 from pseudorca.values import plain_value
 
 FORMAT = 5

@@ -24,8 +24,8 @@ from pseudorca.learning.novelty import Novelty, fit_novelty
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import UNITS
 from pseudorca.progress import Progress
-from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.folds import Folds, Split, make_folds
+from pseudorca.recordings.options import ClipOptions
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import CLASSIFIER_FOLDER, Store, package_versions
 

@@ -8,8 +8,8 @@ counted, however many channels heard them; what is undecided is no detection.
 import numpy as np
 import pandas as pd
 
-from pseudorca.errors import PseudorcaError
 from pseudorca.prediction.decisions import UNDECIDED
+from pseudorca.prediction.options import check_gap
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.timeline import timeline
 
@@ -24,12 +24,6 @@ _COUNTED = {"n_moments": "sum", "summed": "sum", "max_probability": "max", "in_t
 
 _ROUNDING = 1e-6
 """Seconds by which sums of decimal fractions may miss what they stand for."""
-
-
-def check_gap(max_gap_s: float | None) -> None:
-    """PseudorcaError unless this is a number of seconds, or None."""
-    if max_gap_s is not None and not 0 <= max_gap_s < np.inf:
-        raise PseudorcaError(f"--max-gap {max_gap_s:g}: expected seconds, 0 or more and finite.")
 
 
 class DetectionFinder:

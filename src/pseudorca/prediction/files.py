@@ -84,7 +84,7 @@ class PredictionFiles:
         self._folder, self._recordings, self._max_gap_s = folder, recordings, max_gap_s
         line = timeline(recordings) if line is None else line
         self._about = About(folder, _with_paths(recordings), band_hz, channel, line)
-        self._writers = {kind: FORMATS[kind](self._about) for kind in kinds}
+        self._writers = {kind: FORMATS[kind].load()(self._about) for kind in kinds}
 
     def __enter__(self) -> Self:
         return self

@@ -16,17 +16,19 @@ from pseudorca.embedding.gate import Gate
 from pseudorca.errors import ManifestError, PseudorcaError, StoreError, unknown_name
 from pseudorca.learning.classifier import Classifier
 from pseudorca.prediction.decisions import Rule
-from pseudorca.prediction.detections import DetectionFinder, check_gap
+from pseudorca.prediction.detections import DetectionFinder
 from pseudorca.prediction.effort import Effort, find_gaps
 from pseudorca.prediction.files import PredictionFiles, check_formats
+from pseudorca.prediction.options import DecisionOptions, check_gap
 from pseudorca.prediction.predictor import Predictions, Predictor
 from pseudorca.prediction.result import PredictionResult, table_stamps
-from pseudorca.prediction.rules import DecisionOptions, decision_rules
+from pseudorca.prediction.rules import decision_rules
 from pseudorca.prediction.suitability import heard_hz, suitability_notices
 from pseudorca.progress import Progress
 from pseudorca.recordings import places
 from pseudorca.recordings.folds import OTHER
-from pseudorca.recordings.manifest import ScanOptions, project_recordings, scan_files
+from pseudorca.recordings.manifest import project_recordings, scan_files
+from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.timeline import timeline
 from pseudorca.store import (
     CLASSIFIER_FOLDER,

@@ -19,7 +19,8 @@ from pseudorca.learning.heads.base import mean_said
 from pseudorca.learning.preparation import PLAIN, prepared_vectors
 from pseudorca.learning.units import UNITS, UnitScores, aggregate, join_recordings, score_table
 from pseudorca.prediction.decisions import Rule, decide
-from pseudorca.recordings.clips import ClipOptions, cut
+from pseudorca.recordings.clips import cut
+from pseudorca.recordings.options import ClipOptions
 from pseudorca.recordings.timeline import timeline
 from pseudorca.store import TABLES, Store
 

@@ -1,46 +1,20 @@
 """What it takes to be named: a user's wishes and a classifier's own record to rules per unit."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from pseudorca.errors import PseudorcaError
 from pseudorca.evaluation.risk_coverage import outcomes, threshold_for, thresholds
 from pseudorca.learning.calibration import make_prior
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.held_out import CalibratedUnits
 from pseudorca.learning.units import UNITS
 from pseudorca.prediction.decisions import Rule
+from pseudorca.prediction.options import DecisionOptions
 
 _SAME_PRIOR = 0.01
 """Shares closer than this are the same prior."""
-
-
-@dataclass(frozen=True)
-class DecisionOptions:
-    """When something is named, and when it stays undecided."""
-
-    prior: str = "uniform"
-    """``uniform``, ``train`` (as many as there are training encounters) or shares by class."""
-    max_error: float | None = None
-    """The largest share of wrong names wanted among what is named; None: name everything."""
-    min_probability: float = 0.0
-    min_moments: int = 1
-    """Of recordings and encounters; a clip is one moment."""
-    max_novelty: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.max_error is not None and not 0 < self.max_error < 1:
-            raise PseudorcaError(
-                f"--max-error {self.max_error:g}: expected a share, more than 0 and less than 1."
-            )
-        if not 0 <= self.min_probability <= 1:
-            raise PseudorcaError(f"--min-probability {self.min_probability:g}: expected 0 to 1.")
-        if self.min_moments < 1:
-            raise PseudorcaError(f"--min-moments {self.min_moments}: expected at least 1.")
-        if not self.max_novelty > 0:
-            raise PseudorcaError(f"--max-novelty {self.max_novelty:g}: expected more than 0.")
 
 
 def decision_rules(

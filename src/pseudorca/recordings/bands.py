@@ -48,6 +48,16 @@ def widest_band(rates_by_class: Mapping[str, list[int]], *, share: float = 0.95)
     return "all"
 
 
+def check_band(band: str) -> None:
+    """FrontEndError unless a band has this name."""
+    if band not in (*BANDS, "all", COMMON):
+        raise _unknown_band(band)
+
+
+def _unknown_band(band: str) -> FrontEndError:
+    return FrontEndError(unknown_name("band", band, (*BANDS, "all", COMMON)))
+
+
 def top_hz(band: str, lowest_rate: int | None) -> float:
     """Return the top of a named band. The band ``all`` ends where the lowest sample rate reaches.
 
@@ -78,7 +88,7 @@ def top_hz(band: str, lowest_rate: int | None) -> float:
             )
         return _ALL_TOP * lowest_rate
     if band not in BANDS:
-        raise FrontEndError(unknown_name("band", band, (*BANDS, "all", COMMON)))
+        raise _unknown_band(band)
     return REACH * BANDS[band]
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,75 +17,18 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from pseudorca.errors import ClipError, unknown_name
+from pseudorca.errors import ClipError
 from pseudorca.recordings.audio import MIN_FRAMES, Samples
 from pseudorca.recordings.encounters import moment_id
 from pseudorca.recordings.manifest import project_recordings
+from pseudorca.recordings.options import ClipOptions
 from pseudorca.recordings.selections import read_raven
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import TABLES, Store, problem_table, shown_problems
 from pseudorca.values import plural
 
-Pad = Literal["tile", "zero", "drop"]
-
-MIN_WINDOW_S, MIN_HOP_S = 0.02, 0.005
-"""A shorter window holds no spectrogram. A shorter hop would make millions of clips."""
-
 _ROUNDING = 1e-9
 """Rounding error of sums of decimal fractions, in seconds or windows."""
-
-
-@dataclass(frozen=True)
-class ClipOptions:
-    """The settings of the cutting of recordings into clips.
-
-    Raises
-    ------
-    ClipError
-        If a setting is out of its range.
-
-    Examples
-    --------
-    >>> ClipOptions(window_s=3.0, overlap_s=1.5).pad
-    'tile'
-    """
-
-    window_s: float | None = 3.0
-    """Length of a clip in seconds; None: each recording (or selection) is one clip."""
-    overlap_s: float = 0.0
-    """Seconds shared by one window and the next."""
-    max_per_recording: int | None = None
-    """Most windows of a recording, spread evenly over the recording. The windows may overlap."""
-    pad: Pad = "tile"
-    """The filling of a short clip: the clip again, zeros, or no clip at all (``drop``)."""
-    min_fill: float = 0.5
-    """The last, partial window is kept if at least this share of the window is sound."""
-    channels: str = "mean"
-    """``mean`` of all channels, ``first``, ``each`` as a clip, or the number of a channel, from 1."""
-
-    def __post_init__(self) -> None:
-        if self.window_s is not None and not MIN_WINDOW_S <= self.window_s < math.inf:
-            raise ClipError(
-                f"--window {self.window_s:g}: expected seconds, at least {MIN_WINDOW_S} and finite."
-            )
-        if self.window_s is not None and not (
-            0 <= self.overlap_s <= self.window_s - MIN_HOP_S + 1e-9
-        ):
-            raise ClipError(
-                f"--overlap {self.overlap_s:g}: expected seconds, 0 or more, and at least "
-                f"{MIN_HOP_S} s less than the window of {self.window_s} s."
-            )
-        if self.max_per_recording is not None and self.max_per_recording < 1:
-            raise ClipError(f"at most {self.max_per_recording} windows: expected 1 or more.")
-        if self.pad not in ("tile", "zero", "drop"):
-            raise ClipError(unknown_name("padding", self.pad, ("tile", "zero", "drop")))
-        if not 0 < self.min_fill <= 1:
-            raise ClipError(f"min_fill {self.min_fill}: expected a share above 0, up to 1.")
-        named = self.channels in ("mean", "first", "each")
-        if not named and not (self.channels.isdecimal() and int(self.channels) >= 1):
-            raise ClipError(
-                f"channels {self.channels!r}: expected mean, first, each, or a number from 1."
-            )
 
 
 def windows(duration_s: float, options: ClipOptions) -> list[tuple[float, float]]:

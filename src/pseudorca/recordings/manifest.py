@@ -7,7 +7,6 @@ one problem. A file needs at most 32 MiB of memory per thread, whatever its head
 """
 
 import json
-import math
 import os
 import threading
 from collections import Counter, defaultdict, deque
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -24,6 +23,7 @@ from pseudorca.recordings import audio, naming, places
 from pseudorca.recordings.encounters import cut_at_gaps, moment_of, name_encounter, read_names
 from pseudorca.recordings.metadata import Metadata, check_joins, join_metadata, read_metadata
 from pseudorca.recordings.notices import collection_notices
+from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place
 from pseudorca.store import TABLES, Store
 
@@ -35,54 +35,6 @@ Progress = Callable[[int, int], None]
 
 _REMOTE_WORKERS = 16
 _FILES_AHEAD = 8  # per worker
-
-
-@dataclass(frozen=True)
-class ScanOptions:
-    """The settings of a scan: how folders and names become labels, encounters and times.
-
-    Raises
-    ------
-    ManifestError
-        If a setting is not valid.
-
-    Examples
-    --------
-    >>> ScanOptions(labels=("Insular",), other=("Noise",)).all_labels
-    ('Insular', 'Noise')
-    """
-
-    labels: tuple[str, ...] | None = None
-    """Names of folders, at any depth, that are classes; None: every top-level folder is a class."""
-    other: tuple[str, ...] = ()
-    """Folders with none of the populations: noise, other species."""
-    metadata: Place | None = None
-    """CSV (path or URL) joined by ``path``, ``file`` or ``encounter``; its other columns are kept."""
-    name_pattern: str | None = None
-    """A user's regular expression for the path relative to the folder."""
-    time_format: str | None = None
-    full_hash: bool = False
-    on_conflict: Literal["error", "drop"] = "error"
-    """``error``: one sound under two labels is an error; ``drop``: both files are left out."""
-    cut_gaps_h: float | None = None
-    """Split encounters at gaps of more than this many hours."""
-
-    def __post_init__(self) -> None:
-        if self.cut_gaps_h is not None and not 0 < self.cut_gaps_h < math.inf:
-            raise ManifestError(
-                f"--cut-gaps {self.cut_gaps_h:g}: expected hours, more than 0 and finite."
-            )
-        if self.on_conflict not in ("error", "drop"):
-            raise ManifestError(unknown_name("--on-conflict", self.on_conflict, ("error", "drop")))
-        if self.name_pattern is not None:
-            naming.compile_pattern(self.name_pattern)
-        if self.time_format is not None:
-            naming.check_time_format(self.time_format)
-
-    @property
-    def all_labels(self) -> tuple[str, ...] | None:
-        """The folders that give a label, with those of other sounds."""
-        return None if self.labels is None else self.labels + self.other
 
 
 @dataclass

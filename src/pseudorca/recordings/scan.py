@@ -10,7 +10,8 @@ from pseudorca.errors import ManifestError, unknown_name
 from pseudorca.progress import Progress
 from pseudorca.recordings.bands import sounds_left_out, top_hz, widest_band
 from pseudorca.recordings.clips import cut
-from pseudorca.recordings.manifest import Manifest, ScanOptions, scan
+from pseudorca.recordings.manifest import Manifest, scan
+from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place, absolute
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import Store, shown_problems

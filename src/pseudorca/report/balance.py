@@ -1,15 +1,13 @@
 """How the classes come in training batches before and after balancing.
 
-A pure computation over the labels of the labelled clips, by the function that orders clips in
-training.
+A pure computation over the labels of the labelled clips, by the law that orders clips in training,
+and without torch: a report takes no network.
 """
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
-from pseudorca.learning.heads.softmax import batch_order
 from pseudorca.pages.blocks import Chart, Number, Section, Table, Text, chart, figure, folded
 from pseudorca.pages.plots import batch_counts, few_colours, legend
 from pseudorca.report.contents import Contents
@@ -29,16 +27,15 @@ def balance_section(project: Contents) -> Section:
         return section
     table = clips["label"].value_counts()
     classes = sorted(map(str, table.index))
-    truth = torch.tensor([classes.index(str(label)) for label in clips["label"]])
+    truth = np.array([classes.index(str(label)) for label in clips["label"]])
     counted, orders = {}, {}
     for balance in ("none", "sampler"):
-        random = torch.Generator().manual_seed(SEED)
-        order = batch_order(truth, "sampler" if balance == "sampler" else "none", random)
+        order = _drawn_rows(truth, balance)
         orders[balance] = order
         counted[balance] = np.array(
             [
-                torch.bincount(truth[rows], minlength=len(classes)).tolist()
-                for rows in torch.split(order, BATCH_SIZE)
+                np.bincount(truth[order[first : first + BATCH_SIZE]], minlength=len(classes))
+                for first in range(0, len(order), BATCH_SIZE)
             ]
         )
     section.blocks.append(_batch_chart(counted, classes))
@@ -64,6 +61,15 @@ def balance_section(project: Contents) -> Section:
         ),
     ]
     return section
+
+
+def _drawn_rows(truth: NDArray[np.int64], balance: str) -> NDArray[np.int64]:
+    """The rows of one epoch, batch after batch, by the law of the softmax head's ``batch_order``."""
+    random = np.random.default_rng(SEED)
+    if balance == "none":
+        return random.permutation(len(truth))
+    shares = 1 / np.bincount(truth)[truth]
+    return random.choice(len(truth), len(truth), p=shares / shares.sum())
 
 
 def _batch_chart(counted: dict[str, NDArray[np.int64]], classes: list[str]) -> Chart:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, ManifestError, unknown_name
 from pseudorca.progress import Progress
-from pseudorca.recordings.clips import ClipOptions, clips_project
+from pseudorca.recordings.clips import clips_project
 from pseudorca.recordings.folds import STUDY_SEED, STUDY_SHARES, Split, assign_folds, make_folds
-from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.recordings.notices import collection_notices
+from pseudorca.recordings.options import ClipOptions, ScanOptions
 from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 from pseudorca.study.settings import StudyOptions

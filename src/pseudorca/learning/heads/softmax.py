@@ -1,10 +1,9 @@
 """The original study's head: a softmax layer trained by stochastic gradient descent."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 
 from pseudorca.errors import HeadError
 from pseudorca.learning.dataset import TrainingSet
@@ -18,6 +17,9 @@ from pseudorca.learning.heads.base import (
     classes_of,
     standardisation,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class SoftmaxHead(PlainHead):
         HeadError
             If there are fewer than two classes, or the loss is no longer finite.
         """
+        import torch
+
         classes = classes_of(data.labels)
         column = {label: k for k, label in enumerate(classes)}
         mean, scale = standardisation(data) if self.standardise else (0.0, 1.0)
@@ -161,7 +165,9 @@ class SoftmaxHead(PlainHead):
         )
 
 
-def batch_order(classes: torch.Tensor, balance: Balance, random: torch.Generator) -> torch.Tensor:
+def batch_order(
+    classes: "torch.Tensor", balance: Balance, random: "torch.Generator"
+) -> "torch.Tensor":
     """Draw the order of the clips in one epoch; batches are cut from this order.
 
     Parameters
@@ -182,6 +188,8 @@ def batch_order(classes: torch.Tensor, balance: Balance, random: torch.Generator
     >>> sorted(rows.tolist())
     [0, 1, 2]
     """
+    import torch
+
     if balance != "sampler":
         return torch.randperm(len(classes), generator=random)
     n_per_class = torch.bincount(classes).float()

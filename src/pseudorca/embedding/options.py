@@ -1,0 +1,65 @@
+"""What a user wishes of embeddings, checked before a network or a table is read.
+
+In: names and numbers as they are typed. Out: options that make sense. This module imports neither
+torch nor pandas, so that a wrong option is refused at once.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pseudorca.backbones.registry import check_name
+from pseudorca.errors import FrontEndError
+from pseudorca.frontends.slowed import check_slow
+from pseudorca.recordings.bands import check_band
+
+Precision = Literal["auto", "float32", "mixed"]
+
+
+@dataclass(frozen=True)
+class EmbedderOptions:
+    """Which front end and backbone make the embeddings."""
+
+    backbone: str = "pseudorca_small"
+    """Of several, joined by +, the embeddings stand side by side."""
+    weights: str = "official"
+    """Of one of several ``NAME=FILE``, and more of these joined by commas."""
+    layer: str | None = None
+    front_end: str | None = None
+    """None: the one that the network was trained with; for any on pictures the common one."""
+    band: str | None = None
+    """Of the common front end; None: 16k."""
+    settings: tuple[tuple[str, Any], ...] = ()
+    """Other fields of the front end."""
+    adapt_batch_norm: bool = False
+    """Recompute batch-norm statistics once over the project's recordings."""
+    slow: float = 1.0
+    """Times that every clip is slowed down; 1: as it is."""
+    n_views: int = 0
+    """Altered copies of every labelled clip to learn from."""
+    n_test_views: int = 0
+    """Altered copies over which a clip that is tested is averaged."""
+    view_settings: tuple[tuple[str, Any], ...] = ()
+    """What is altered: fields of :class:`pseudorca.embedding.augmentation.alterations.ViewOptions`."""
+    reference: bool = False
+    """Embed the background of every labelled clip, too."""
+
+    def __post_init__(self) -> None:
+        for name in self.backbone.split("+"):
+            check_name(name)
+        check_slow(self.slow)
+        if self.band is not None:
+            check_band(self.band)
+        for option, n in (("--augment", self.n_views), ("--test-views", self.n_test_views)):
+            if n < 0:
+                raise FrontEndError(f"{option} {n}: expected 0 or more altered copies.")
+        if self.view_settings and not (self.n_views or self.n_test_views):
+            raise FrontEndError("settings of altered copies without any: add --augment 3.")
+
+
+def check_gate(min_excess_db: float) -> None:
+    """FrontEndError unless a gate can ask for so many decibels."""
+    if not 0 < min_excess_db < 200:
+        raise FrontEndError(
+            f"--gate {min_excess_db:g}: expected decibels, more than 0 and less "
+            "than 200, such as 12. White noise alone reaches 9 to 11."
+        )

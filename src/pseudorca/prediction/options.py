@@ -1,0 +1,42 @@
+"""What a user wishes of predictions, checked before a classifier or a table is read.
+
+In: numbers as they are typed. Out: options that make sense. This module imports neither torch nor
+pandas, so that a wrong option is refused at once.
+"""
+
+import math
+from dataclasses import dataclass
+
+from pseudorca.errors import PseudorcaError
+
+
+@dataclass(frozen=True)
+class DecisionOptions:
+    """When something is named, and when it stays undecided."""
+
+    prior: str = "uniform"
+    """``uniform``, ``train`` (as many as there are training encounters) or shares by class."""
+    max_error: float | None = None
+    """The largest share of wrong names wanted among what is named; None: name everything."""
+    min_probability: float = 0.0
+    min_moments: int = 1
+    """Of recordings and encounters; a clip is one moment."""
+    max_novelty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max_error is not None and not 0 < self.max_error < 1:
+            raise PseudorcaError(
+                f"--max-error {self.max_error:g}: expected a share, more than 0 and less than 1."
+            )
+        if not 0 <= self.min_probability <= 1:
+            raise PseudorcaError(f"--min-probability {self.min_probability:g}: expected 0 to 1.")
+        if self.min_moments < 1:
+            raise PseudorcaError(f"--min-moments {self.min_moments}: expected at least 1.")
+        if not self.max_novelty > 0:
+            raise PseudorcaError(f"--max-novelty {self.max_novelty:g}: expected more than 0.")
+
+
+def check_gap(max_gap_s: float | None) -> None:
+    """PseudorcaError unless this is a number of seconds, or None."""
+    if max_gap_s is not None and not 0 <= max_gap_s < math.inf:
+        raise PseudorcaError(f"--max-gap {max_gap_s:g}: expected seconds, 0 or more and finite.")

@@ -1,0 +1,97 @@
+"""What a user wishes of a scan and of clips, checked before any table or sound is read.
+
+In: numbers and names as they are typed. Out: options that make sense. This module imports neither
+pandas nor NumPy, so that a wrong option is refused at once.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pseudorca.errors import ClipError, ManifestError, unknown_name
+from pseudorca.recordings import naming
+from pseudorca.recordings.places import Place
+
+Pad = Literal["tile", "zero", "drop"]
+
+MIN_WINDOW_S, MIN_HOP_S = 0.02, 0.005
+"""Less holds no spectrogram, and a typing error would make millions of clips."""
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """How folders and names become labels, encounters and times."""
+
+    labels: tuple[str, ...] | None = None
+    """Folder names, at any depth, that are classes; None: every top-level folder is one."""
+    other: tuple[str, ...] = ()
+    """Folders that hold none of the populations asked about: noise, other species."""
+    metadata: Place | None = None
+    """CSV (path or URL) joined by ``path``, ``file`` or ``encounter``; its other columns are kept."""
+    name_pattern: str | None = None
+    """A user's own regular expression over the path relative to the folder."""
+    time_format: str | None = None
+    full_hash: bool = False
+    on_conflict: Literal["error", "drop"] = "error"
+    """What to do about one sound under two labels."""
+    cut_gaps_h: float | None = None
+    """Cut encounters wherever two clips follow each other by more than this many hours."""
+
+    def __post_init__(self) -> None:
+        if self.cut_gaps_h is not None and not 0 < self.cut_gaps_h < math.inf:
+            raise ManifestError(
+                f"--cut-gaps {self.cut_gaps_h:g}: expected hours, more than 0 and finite."
+            )
+        if self.on_conflict not in ("error", "drop"):
+            raise ManifestError(unknown_name("--on-conflict", self.on_conflict, ("error", "drop")))
+        if self.name_pattern is not None:
+            naming.compile_pattern(self.name_pattern)
+        if self.time_format is not None:
+            naming.check_time_format(self.time_format)
+
+    @property
+    def all_labels(self) -> tuple[str, ...] | None:
+        """The folders that give a label, those of other sounds among them."""
+        return None if self.labels is None else self.labels + self.other
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """How recordings are cut."""
+
+    window_s: float | None = 3.0
+    """Length of a clip in seconds; None: each recording (or selection) is one clip."""
+    overlap_s: float = 0.0
+    """Seconds shared by one window and the next."""
+    max_per_recording: int | None = None
+    """At most so many windows, spread evenly over the recording, overlapping if need be."""
+    pad: Pad = "tile"
+    """What fills a clip shorter than the window: itself again, zeros, or nothing (``drop``)."""
+    min_fill: float = 0.5
+    """The last, partial window is kept if at least this share of it is sound."""
+    channels: str = "mean"
+    """``mean`` of all, ``first``, ``each`` on its own, or the number of one, from 1."""
+
+    def __post_init__(self) -> None:
+        if self.window_s is not None and not MIN_WINDOW_S <= self.window_s < math.inf:
+            raise ClipError(
+                f"--window {self.window_s:g}: expected seconds, at least {MIN_WINDOW_S} and finite."
+            )
+        if self.window_s is not None and not (
+            0 <= self.overlap_s <= self.window_s - MIN_HOP_S + 1e-9
+        ):
+            raise ClipError(
+                f"--overlap {self.overlap_s:g}: expected seconds, 0 or more, and at least "
+                f"{MIN_HOP_S} s less than the window of {self.window_s} s."
+            )
+        if self.max_per_recording is not None and self.max_per_recording < 1:
+            raise ClipError(f"at most {self.max_per_recording} windows: expected 1 or more.")
+        if self.pad not in ("tile", "zero", "drop"):
+            raise ClipError(unknown_name("padding", self.pad, ("tile", "zero", "drop")))
+        if not 0 < self.min_fill <= 1:
+            raise ClipError(f"min_fill {self.min_fill}: expected a share above 0, up to 1.")
+        named = self.channels in ("mean", "first", "each")
+        if not named and not (self.channels.isdecimal() and int(self.channels) >= 1):
+            raise ClipError(
+                f"channels {self.channels!r}: expected mean, first, each, or a number from 1."
+            )
