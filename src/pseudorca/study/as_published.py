@@ -1,8 +1,9 @@
-"""The as-published column: the study's sixteen trainings, with the switches of its scripts.
+"""The as-published column: the sixteen trainings of the study, with the switches of its scripts.
 
-Four networks; the first again with a weighted sampler; then six learning rates, four momenta at the
-best of them, and the final model at the best of both, which is tried on the test part. The notes of
-the study count sixteen trainings and name fifteen; the sixteenth is taken to be the final one.
+Four networks; the first network again with a weighted sampler; six learning rates; four momenta at the
+best rate; and the final model at the best rate and momentum, which is tested on the test part. The
+notes of the study count sixteen trainings and name fifteen. The sixteenth is assumed to be the final
+model.
 """
 
 from collections.abc import Mapping
@@ -33,7 +34,17 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model said of clips: truth [shape=(n,)], log-probabilities [shape=(n, n_classes)]."""
+    """The scores of a model for clips.
+
+    ``truth`` [shape=(n,)]: number of the class. ``scores`` [shape=(n, n_classes)]: natural logarithms
+    of probabilities.
+
+    Examples
+    --------
+    >>> answers = Answers(np.array([0, 1]), np.log([[0.9, 0.1], [0.6, 0.4]]))
+    >>> answers.confusion.tolist(), answers.balanced_accuracy
+    ([[1, 0], [1, 0]], 0.5)
+    """
 
     truth: NDArray[np.int64]
     scores: NDArray[np.float64]
@@ -47,14 +58,16 @@ class Answers:
 
     @property
     def balanced_accuracy(self) -> float:
+        """Mean recall of the classes."""
         return balanced_accuracy(self.confusion)
 
     @property
     def majority(self) -> float:
-        """The accuracy of always naming the most frequent class."""
+        """Accuracy of a model that always answers the most frequent class."""
         return float(np.bincount(self.truth).max() / len(self.truth))
 
     def published(self, positive: int) -> Scores:
+        """Return the scores that the study printed, with ``positive`` as the positive class."""
         return scores_of(self.confusion, positive)
 
 
@@ -62,7 +75,7 @@ class Answers:
 class Tuning:
     """The trainings of the tuned network: Tables 4.2 to 4.5.
 
-    ``weighted``, ``rates`` and ``momenta`` hold a training or the reason why there is none.
+    ``weighted``, ``rates`` and ``momenta`` hold trainings, or reasons of failure.
     """
 
     weighted: Training | str
@@ -91,7 +104,7 @@ class Published:
     positive: int
     parts: Parts
     networks: dict[str, Training | str]
-    """A training, or the reason why there is none."""
+    """Trainings by network, or reasons of failure."""
     tuned: str
     tuning: Tuning
     truth: NDArray[np.int64]
@@ -99,30 +112,59 @@ class Published:
     """Unknown clips with ``decision`` and ``probability``."""
     exact: bool
     closeness: list[dict[str, Any]] = field(default_factory=list)
-    """Training mode against its fast approximation, a row per network; empty if not run."""
+    """Training mode and its fast approximation, a row per network; empty without training mode."""
     without: dict[str, Without | str] = field(default_factory=dict)
-    """The tuned network again with one switch turned off, or why that cannot be; training mode by
-    its fast approximation."""
+    """The tuned network with one switch turned off, or a reason of failure. The fast approximation
+    replaces training mode."""
     baseline: Tuning | None = None
-    """The same with all switches as chosen."""
+    """The tuned network with all chosen switches, for comparison with ``without``."""
 
     def validation(self, training: Training) -> Answers:
+        """Return the scores of a training for the validation part."""
         return Answers(self.truth[self.parts.validation], training.scores)
 
 
 def positive_class(truth: NDArray[np.int64], switches: frozenset[str]) -> int:
-    """The class behind precision and recall: the second, or the rarest if that switch is off."""
+    """Return the class of precision and recall: the second class, or the rarest without the switch.
+
+    Parameters
+    ----------
+    truth : ndarray [shape=(n_clips,)], number of the class
+    switches : frozenset of str
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> positive_class(np.array([0, 1, 1]), frozenset())
+    0
+    """
     return 1 if POSITIVE in switches else int(np.bincount(truth).argmin())
 
 
 def curve_probabilities(answers: Answers, column: int, switches: frozenset[str]) -> Any:
-    """Probabilities of a class, as the curves take them.
+    """Return the probabilities of a class for the curves.
 
-    With the switch ``first-clip``, that of the first clip of each batch of 64 stands for the batch.
+    With the switch ``first-clip``, the probability of the first clip replaces the probabilities of all
+    clips in each batch of 64.
+
+    Parameters
+    ----------
+    answers : Answers
+    column : int, number of the class
+    switches : frozenset of str
 
     Returns
     -------
     ndarray [shape=(n,)]
+
+    Examples
+    --------
+    >>> answers = Answers(np.array([0, 1]), np.log([[0.9, 0.1], [0.6, 0.4]]))
+    >>> curve_probabilities(answers, 0, frozenset({FIRST_CLIP})).round(1).tolist()
+    [0.9, 0.9]
     """
     probabilities = np.exp(answers.scores[:, column])
     if FIRST_CLIP in switches:
@@ -138,7 +180,7 @@ def run_published(
     kept: Path,
     stages: Stages,
 ) -> Published:
-    """Make the as-published column, with the effect of each switch on the tuned network.
+    """Compute the as-published column, with the effect of each switch on the tuned network.
 
     Parameters
     ----------
@@ -146,8 +188,17 @@ def run_published(
     networks : Networks
     options : StudyOptions
     unknown : DataFrame, the unknown clips to predict
-    kept : path, keeps trainings
-    stages : announces what takes time
+    kept : path of the folder for trainings
+    stages : reports the progress of each stage
+
+    Returns
+    -------
+    Published
+
+    Raises
+    ------
+    HeadError
+        If the final model cannot be trained.
     """
     switches, truth = options.as_published, material.truth
     parts = study_parts(material, switches)
@@ -159,10 +210,10 @@ def run_published(
         source = runner.source(name, switches)
         with stages(f"As published, Table 4.1, {name}") as update:
             try:
-                found = runner.train(source, parts, head, progress=update)
-                trained[name] = found
+                training = runner.train(source, parts, head, progress=update)
+                trained[name] = training
                 if isinstance(source, Passes):
-                    closeness.append(runner.closeness(name, found, parts, head))
+                    closeness.append(runner.closeness(name, training, parts, head))
             except HeadError as error:
                 trained.setdefault(name, str(error))
     tuned = options.tuned
@@ -193,13 +244,13 @@ class _Runner:
         self._passes: dict[str, Passes] = {}
 
     def network(self, name: str, switches: frozenset[str], *, exact: bool = False) -> Network:
-        """A network with its training pictures."""
+        """Return a network with its training pictures."""
         layout: Layout = "wide" if MARGINS in switches else "tight"
         adapted = TRAINING_MODE in switches and not exact
         return self.networks.network(name, layout, adapted=adapted)
 
     def kept(self, name: str, switches: frozenset[str]) -> Kept:
-        """Embeddings made once."""
+        """Return embeddings that are computed once."""
         network = self.network(name, switches)
         if network.embedder_id not in self._kept:
             _, vectors = self.networks.embedded(network, self.material.clips)
@@ -207,9 +258,9 @@ class _Runner:
         return self._kept[network.embedder_id]
 
     def source(self, name: str, switches: frozenset[str]) -> Source:
-        """The network in training mode if that is asked for and it has something to move."""
+        """Return the network in training mode, if chosen and possible, else its embeddings."""
         exact = self.options.exact_training_mode and TRAINING_MODE in switches
-        kept = self.kept(name, switches)  # says, too, whether the network can be adapted
+        kept = self.kept(name, switches)  # also finds out whether the network can be adapted
         if not exact or name in self.networks.not_adapted:
             return kept
         network = self.network(name, switches, exact=True)
@@ -237,7 +288,7 @@ class _Runner:
     def tune(
         self, source: Source, parts: Parts, switches: frozenset[str], *, text: str = ""
     ) -> Tuning:
-        """Tables 4.2 to 4.4 of one network."""
+        """Compute Tables 4.2 to 4.4 of one network."""
         what = f"As published, Tables 4.2 to 4.4{f', {text}' if text else ''}"
         with self.stages(what) as update:
             return self._tune(source, parts, switches, update)
@@ -267,25 +318,27 @@ class _Runner:
             finally:
                 n_before += options.n_epochs
 
-        def after_the_last() -> Training | None:
+        def previous_training() -> Training | None:
             return last if CONTINUED in switches else None
 
         weighted = attempt(None)
-        rates = {rate: attempt(after_the_last(), learning_rate=rate) for rate in options.rates}
+        rates = {rate: attempt(previous_training(), learning_rate=rate) for rate in options.rates}
         best_rate = _best(rates)
         momenta = {
-            momentum: attempt(after_the_last(), learning_rate=best_rate, momentum=momentum)
+            momentum: attempt(previous_training(), learning_rate=best_rate, momentum=momentum)
             for momentum in options.momenta
         }
         best_momentum = _best(momenta)
-        last_one = attempt(after_the_last(), learning_rate=best_rate, momentum=best_momentum)
-        final = _trained(last_one, "the final model")
+        last_training = attempt(
+            previous_training(), learning_rate=best_rate, momentum=best_momentum
+        )
+        final = _trained(last_training, "the final model")
         vectors = self._judged(source, final, parts)
         test = Answers(self.material.truth[parts.test], final.log_probabilities(vectors))
         return Tuning(weighted, rates, momenta, best_rate, best_momentum, final, test)
 
     def without(self, name: str, switches: frozenset[str], switch: str) -> Without | str:
-        """Tables 4.2 to 4.4 with one switch turned off."""
+        """Compute Tables 4.2 to 4.4 with one switch turned off."""
         others = switches - {switch}
         try:
             parts = study_parts(self.material, others)
@@ -306,7 +359,7 @@ class _Runner:
         unknown: pd.DataFrame,
         switches: frozenset[str],
     ) -> pd.DataFrame:
-        """Predict unknown clips from tight pictures, whatever the network learned from."""
+        """Predict unknown clips from tight pictures, for all layouts of training pictures."""
         learned_from = self.network(name, switches, exact=isinstance(source, Passes))
         network = learned_from.seeing("tight")
         if unknown.empty:
@@ -326,26 +379,26 @@ class _Runner:
     def closeness(
         self, name: str, exact: Training, parts: Parts, head: SoftmaxHead
     ) -> dict[str, Any]:
-        """How close the fast approximation comes to training mode, and a plain network."""
+        """Compare training mode with its fast approximation and with the pretrained network."""
         switches = self.options.as_published
         row: dict[str, Any] = {"network": name, "training mode": _accuracy(exact)}
-        for what, chosen in (
+        for what, switches_of_row in (
             ("adapted once", switches),
             ("as pretrained", switches - {TRAINING_MODE}),
         ):
-            other = self.train(self.kept(name, chosen), parts, head)
-            same = other.scores.argmax(axis=1) == exact.scores.argmax(axis=1)
+            other = self.train(self.kept(name, switches_of_row), parts, head)
+            is_equal = other.scores.argmax(axis=1) == exact.scores.argmax(axis=1)
             row[what] = _accuracy(other)
-            row[f"{what}: named alike"] = float(same.mean())
+            row[f"{what}: named alike"] = float(is_equal.mean())
             gap = np.abs(np.exp(other.scores) - np.exp(exact.scores)).max(axis=1).mean()
             row[f"{what}: probability apart"] = float(gap)
         return row
 
 
-def _trained(found: Training | str, what: str) -> Training:
-    if isinstance(found, str):
-        raise HeadError(f"{what}: {found}")
-    return found
+def _trained(training: Training | str, what: str) -> Training:
+    if isinstance(training, str):
+        raise HeadError(f"{what}: {training}")
+    return training
 
 
 def _accuracy(training: Training) -> float:
@@ -353,8 +406,8 @@ def _accuracy(training: Training) -> float:
 
 
 def _best(trainings: Mapping[float, Training | str]) -> float:
-    """The setting of the best validation accuracy, the first of equals."""
-    found = {s: _accuracy(t) for s, t in trainings.items() if isinstance(t, Training)}
-    if not found:
+    """Return the setting with the best validation accuracy; of equal settings the first."""
+    accuracies = {s: _accuracy(t) for s, t in trainings.items() if isinstance(t, Training)}
+    if not accuracies:
         raise HeadError(f"no setting could be trained: {next(iter(trainings.values()))}")
-    return max(found, key=lambda setting: found[setting])
+    return max(accuracies, key=lambda setting: accuracies[setting])

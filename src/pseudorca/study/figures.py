@@ -1,4 +1,4 @@
-"""The study's figures: each a PNG file and a part of the page.
+"""The figures of the study. Each figure is a PNG file and a part of the page.
 
 Figure 1.4 is the waveform and spectrum of one recording, 1.5 its spectrogram, 3.2 and 4.3 the class
 counts per batch, 4.1 the first clip of each class, 4.2 and 4.4 the curves over thresholds, 4.5 the
@@ -57,14 +57,14 @@ _STRETCH_S = 10.0
 _MOST_CHANNELS = 8
 _RANGE_DB = 80.0
 _MOST_CLASSES = 4
-"""Classes that get curves of their own."""
+"""Most classes with curves of their own."""
 _FEW = 20
-"""Different probabilities up to which a curve shows its points."""
+"""Curves with at most this number of different probabilities show their points."""
 _PNG_DPI = 150
 
 
 class Figures:
-    """Makes the figures of one study, and writes each as PNG.
+    """Draws the figures of one study, and writes each figure as PNG.
 
     Parameters
     ----------
@@ -75,23 +75,34 @@ class Figures:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, name: str, made: Figure, caption: str) -> Chart:
-        """Write a figure, and make it a part of the page."""
+    def add(self, name: str, drawn: Figure, caption: str) -> Chart:
+        """Write a figure as PNG, and make a part of the page.
+
+        Parameters
+        ----------
+        name : str, name of the file without its ending
+        drawn : Figure
+        caption : str
+
+        Returns
+        -------
+        Chart
+        """
         with whole_file(self._folder / f"{name}.png") as part:
-            made.savefig(part, format="png", dpi=_PNG_DPI, facecolor="white")
-        made.set_layout_engine("none")  # the layout stands
-        return chart(made, description=caption, caption=caption)
+            drawn.savefig(part, format="png", dpi=_PNG_DPI, facecolor="white")
+        drawn.set_layout_engine("none")  # the layout is final after the first drawing
+        return chart(drawn, description=caption, caption=caption)
 
     def recording(self, material: Material, label: str) -> list[Chart]:
-        """Figures 1.4 and 1.5: the first recording of a class with the most channels."""
-        mine = material.recordings[material.recordings["label"] == label]
-        mine = mine.sort_values(["n_channels", "path"], ascending=[False, True])
-        every: Iterable[Any] = mine.itertuples()
-        for recording in every:
+        """Draw Figures 1.4 and 1.5: the first recording of a class with the most channels."""
+        of_class = material.recordings[material.recordings["label"] == label]
+        of_class = of_class.sort_values(["n_channels", "path"], ascending=[False, True])
+        recordings: Iterable[Any] = of_class.itertuples()
+        for recording in recordings:
             try:
                 n = min(int(recording.n_frames), round(_STRETCH_S * recording.sample_rate))
                 samples = audio.read_segment(full_path(recording), n_frames=n)
-            except AudioError:  # a file that went since the scan costs no figure: the next one does
+            except AudioError:  # the file was removed after the scan: the next file is drawn
                 continue
             return self._recording(recording, samples[:_MOST_CHANNELS])
         return []
@@ -124,17 +135,17 @@ class Figures:
         ]  # fmt: skip
 
     def first_clips(self, material: Material, switches: frozenset[str]) -> list[Chart]:
-        """Figure 4.1: the first clip of each class as the networks get it."""
+        """Draw Figure 4.1: the first clip of each class as the input of the networks."""
         layouts = ["tight"] + (["wide"] if MARGINS in switches else [])
         classes = material.classes[:6]
-        made = figure(2.35 * len(layouts), width_in=3.3 * min(len(classes), 3))
-        grid = made.subplots(len(layouts), len(classes), squeeze=False)
+        drawn = figure(2.35 * len(layouts), width_in=3.3 * min(len(classes), 3))
+        grid = drawn.subplots(len(layouts), len(classes), squeeze=False)
         path = material.paths(material.clips)
-        every: Iterable[Any] = material.recordings.itertuples()
-        by_id = {row.recording_id: row for row in every}
+        recordings: Iterable[Any] = material.recordings.itertuples()
+        by_id = {row.recording_id: row for row in recordings}
         for column, label in enumerate(classes):
-            mine = material.clips[material.clips["label"] == label]
-            first = by_id[mine["recording_id"][path[mine.index].sort_values().index[0]]]
+            of_class = material.clips[material.clips["label"] == label]
+            first = by_id[of_class["recording_id"][path[of_class.index].sort_values().index[0]]]
             try:
                 samples = audio.read_segment(full_path(first)).mean(axis=0)
                 for row, layout in enumerate(layouts):
@@ -157,13 +168,13 @@ class Figures:
             else ""
         )
         caption = f"Figure 4.1. The first clip of each class as the networks get it.{below}"
-        return [self.add("figure_4_1", made, caption)]
+        return [self.add("figure_4_1", drawn, caption)]
 
     def batches(self, rows: pd.DataFrame, classes: Sequence[str]) -> Chart:
-        """Figures 3.2 and 4.3: clips of each class in the batches of the first epoch."""
+        """Draw Figures 3.2 and 4.3: clips of each class in the batches of the first epoch."""
         few, colours = few_colours(rows[list(classes)])
-        made = figure(3.1)
-        axes = made.subplots(1, 2, sharey=True)
+        drawn = figure(3.1)
+        axes = drawn.subplots(1, 2, sharey=True)
         for ax, order, title in zip(
             axes, ("random", "weighted sampler"),
             ("3.2: as frequent as they are", "4.3: weighted random sampler"), strict=True,
@@ -171,18 +182,18 @@ class Figures:
             counts = few[rows["order"] == order].to_numpy()[:40]
             batch_counts(ax, counts, list(few.columns), colours=colours, title=title)
         axes[1].set_ylabel("")
-        legend(made, colours, loc="outside lower center", ncols=min(6, len(colours)))
+        legend(drawn, colours, loc="outside lower center", ncols=min(6, len(colours)))
         caption = (
             "Figures 3.2 and 4.3. Clips of each class in the batches of 64 of the first epoch, before "
             "and after weighting. The last batch holds what is left over."
         )
-        return self.add("figures_3_2_and_4_3", made, caption)
+        return self.add("figures_3_2_and_4_3", drawn, caption)
 
     def published_curves(self, published: Published, classes: Sequence[str]) -> Chart:
-        """Figures 4.2 and 4.4 as published, validation side; empty axes for a training that failed."""
+        """Draw Figures 4.2 and 4.4 as published. The axes of a failed training are empty."""
         label = classes[published.positive]
-        made = figure(4.9, width_in=7.4)
-        grid = made.subplots(2, 2)
+        drawn = figure(4.9, width_in=7.4)
+        grid = drawn.subplots(2, 2)
         models = {
             "4.2: before weighting": published.networks[published.tuned],
             "4.4: after weighting": published.tuning.weighted,
@@ -195,7 +206,7 @@ class Figures:
             answers = published.validation(training)
             p = curve_probabilities(answers, published.positive, published.switches)
             _curves(axes, answers.truth == published.positive, [p], title=title)
-        _line_legend(made, ("precision", "recall"))
+        _line_legend(drawn, ("precision", "recall"))
         steps = (
             " The first clip's probability stands for each batch of 64, so the curves have as many "
             "steps as there are batches."
@@ -207,21 +218,21 @@ class Figures:
             f"the threshold, on the validation part ({len(published.parts.validation)} clips).{steps} "
             "Dotted: the share of the class."
         )
-        return self.add("figures_4_2_and_4_4_as_published", made, caption)
+        return self.add("figures_4_2_and_4_4_as_published", drawn, caption)
 
     def straight_curves(self, material: Material, straight: Straight) -> Chart | None:
-        """Figures 4.2 and 4.4 told straight: every clip by its own probability, each class."""
+        """Draw Figures 4.2 and 4.4 told straight: the own probability of every clip, each class."""
         models = {
             "before": straight.networks[straight.tuned], "after": straight.weighted
         }  # fmt: skip
-        there = {name: h for name, h in models.items() if isinstance(h, Honest)}
-        if not there:
+        trained = {name: h for name, h in models.items() if isinstance(h, Honest)}
+        if not trained:
             return None
         classes = material.classes[:_MOST_CLASSES]
-        made = figure(2.45 * len(there) + 0.3, width_in=2.8 * 2 * len(classes))
-        grid = made.subplots(len(there), 2 * len(classes), squeeze=False)
+        drawn = figure(2.45 * len(trained) + 0.3, width_in=2.8 * 2 * len(classes))
+        grid = drawn.subplots(len(trained), 2 * len(classes), squeeze=False)
         groups = material.clips["encounter"].to_numpy(dtype=object)
-        for row, (name, honest) in zip(grid, there.items(), strict=True):
+        for row, (name, honest) in zip(grid, trained.items(), strict=True):
             truth = unit_truth(
                 material.clips, material.recordings, honest.scores, unit="clip", groups=groups
             )
@@ -232,16 +243,16 @@ class Figures:
                     axes, truth.labels == label, list(probabilities[:, :, column]),
                     title=f"{label}, {name}", lines=len(classes) == 1,
                 )  # fmt: skip
-        _line_legend(made, ("precision", "recall"))
+        _line_legend(drawn, ("precision", "recall"))
         caption = (
             "Figures 4.2 and 4.4 told straight. The same for each class, every clip by its own "
             "probability, by models that never heard its encounter; a line per repeat, thresholds as "
             "means."
         )
-        return self.add("figures_4_2_and_4_4_told_straight", made, caption)
+        return self.add("figures_4_2_and_4_4_told_straight", drawn, caption)
 
     def losses(self, straight: Straight, published: Published | None) -> Chart:
-        """Figure 4.5: losses over epochs at the best learning rate and the best momentum."""
+        """Draw Figure 4.5: losses over epochs at the best learning rate and the best momentum."""
         columns: dict[str, tuple[Any, Any, str, str]] = {}
         if published is not None:
             t = published.tuning
@@ -253,81 +264,81 @@ class Figures:
             straight.rates[straight.best_rate], straight.momenta[straight.best_momentum],
             f"{straight.best_rate:g}", f"{straight.best_momentum:g}",
         )  # fmt: skip
-        made = figure(2.7 * len(columns) + 0.2, width_in=8.6)
-        grid = made.subplots(len(columns), 2, squeeze=False)
+        drawn = figure(2.7 * len(columns) + 0.2, width_in=8.6)
+        grid = drawn.subplots(len(columns), 2, squeeze=False)
         for axes, (column, (rate, momentum, rate_text, momentum_text)) in zip(
             grid, columns.items(), strict=True
         ):
-            for ax, found, what in (
+            for ax, result, what in (
                 (axes[0], rate, f"learning rate {rate_text}"),
                 (axes[1], momentum, f"momentum {momentum_text}"),
             ):
-                histories, best = _histories(found)
+                histories, best = _histories(result)
                 history_curves(
                     ax, histories, best_epochs=best, title=f"{column}: {what}",
                     y="cross-entropy (nats)",
                 )  # fmt: skip
-        _line_legend(made, ("training", "validation"))
+        _line_legend(drawn, ("training", "validation"))
         caption = (
             "Figure 4.5. Losses over epochs at the best learning rate and the best momentum. Told "
             "straight: a thin line per training (fold and repeat), thick their mean; validation is "
             "of encounters kept aside. Dots: the epoch that was kept."
         )
-        return self.add("figure_4_5", made, caption)
+        return self.add("figure_4_5", drawn, caption)
 
     def all_losses(
         self, name: str, title: str, rates: Mapping[float, Any], momenta: Mapping[float, Any]
     ) -> Chart:
-        """Loss curves of every setting of Table 4.3."""
-        settings = [(f"rate {rate:g}", found) for rate, found in rates.items()]
-        settings += [(f"momentum {momentum:g}", found) for momentum, found in momenta.items()]
+        """Draw loss curves of every setting of Table 4.3."""
+        settings = [(f"rate {rate:g}", result) for rate, result in rates.items()]
+        settings += [(f"momentum {momentum:g}", result) for momentum, result in momenta.items()]
         n_columns = 5
         n_rows = -(-len(settings) // n_columns)
-        made = figure(2.1 * n_rows + 0.2)
-        grid = made.subplots(n_rows, n_columns, squeeze=False).ravel()
-        for ax, (what, found) in zip(grid, settings, strict=False):
-            histories, best = _histories(found)
+        drawn = figure(2.1 * n_rows + 0.2)
+        grid = drawn.subplots(n_rows, n_columns, squeeze=False).ravel()
+        for ax, (what, result) in zip(grid, settings, strict=False):
+            histories, best = _histories(result)
             history_curves(ax, histories, best_epochs=best, title=what, y=" ")
         for ax in grid[len(settings) :]:
             ax.set_axis_off()
-        _line_legend(made, ("training", "validation"))
+        _line_legend(drawn, ("training", "validation"))
         caption = f"Table 4.3, {title}: loss (cross-entropy, nats) over epochs for every setting."
-        return self.add(name, made, caption)
+        return self.add(name, drawn, caption)
 
     def confusions(
         self, name: str, counts: Mapping[str, Any], classes: Sequence[str], caption: str
     ) -> Chart:
-        """Confusion matrices side by side."""
+        """Draw confusion matrices side by side."""
         size = 2.0 + 0.35 * len(classes)
         n_columns = max(1, min(len(counts), int(11 / size)))
         n_rows = -(-len(counts) // n_columns)
-        made = figure(size * n_rows, width_in=size * n_columns)
-        axes = made.subplots(n_rows, n_columns, squeeze=False).ravel()
+        drawn = figure(size * n_rows, width_in=size * n_columns)
+        axes = drawn.subplots(n_rows, n_columns, squeeze=False).ravel()
         for ax, (title, table) in zip(axes, counts.items(), strict=False):
             confusion_matrix(ax, table, classes, title=title, unit="clips")
         for ax in axes[len(counts) :]:
             ax.set_axis_off()
-        return self.add(name, made, caption)
+        return self.add(name, drawn, caption)
 
     def overview(
         self, material: Material, straight: Straight, published: Published | None
     ) -> Chart:
-        """Balanced accuracies of both columns with their intervals over encounters."""
+        """Draw balanced accuracies of both columns with their intervals over encounters."""
         rows = []
         if published is not None:
             rows.append(_published_result(published, material))
-        told: dict[str, Honest | str] = {
+        models: dict[str, Honest | str] = {
             "final model": straight.final,
             **{f"{name}, unweighted": honest for name, honest in straight.networks.items()},
             "logistic regression": straight.logistic,
             "without listening": straight.no_sound,
         }
-        for name, honest in told.items():
+        for name, honest in models.items():
             if isinstance(honest, Honest):
                 for unit in ("clip", "encounter"):
                     rows.append(_result(f"{name}, by {unit}", honest.results[unit], straight))
-        made = figure(0.33 * len(rows) + 0.9, width_in=9.4)
-        ax: Axes = made.subplots()
+        drawn = figure(0.33 * len(rows) + 0.9, width_in=9.4)
+        ax: Axes = drawn.subplots()
         intervals(ax, rows)
         caption = (
             "Balanced accuracy with its 95 % interval over encounters. Open: the study's split, where "
@@ -335,11 +346,23 @@ class Figures:
             f"always naming one class. Without listening: from {NO_SOUND} alone; the animals may have "
             "a part in the last two."
         )
-        return self.add("overview", made, caption)
+        return self.add("overview", drawn, caption)
 
 
 def published_interval(answers: Answers, groups: Any, n_classes: int) -> tuple[float, float, str]:
-    """95 % interval of the balanced accuracy of answers, over encounters."""
+    """Compute the 95 % interval of the balanced accuracy of answers, over encounters.
+
+    Parameters
+    ----------
+    answers : Answers
+    groups : array [shape=(n,)], the encounter of each clip
+    n_classes : int
+
+    Returns
+    -------
+    low, high : float
+    method : str
+    """
     right = (answers.scores.argmax(axis=1) == answers.truth).astype(np.float64)
     return interval(right, answers.truth, groups, n_classes)
 
@@ -348,9 +371,9 @@ def _published_result(published: Published, material: Material) -> Result:
     test = published.tuning.test
     groups = material.clips["encounter"].to_numpy(dtype=object)[published.parts.test]
     low, high, _ = published_interval(test, groups, len(material.classes))
-    n_there = len(set(test.truth.tolist()))
+    n_tested = len(set(test.truth.tolist()))
     return Result(
-        "as published: final model, test, by file", test.balanced_accuracy, low, high, 1 / n_there,
+        "as published: final model, test, by file", test.balanced_accuracy, low, high, 1 / n_tested,
         optimistic=True,
     )  # fmt: skip
 
@@ -362,11 +385,11 @@ def _result(name: str, result: Mapping[str, Any], straight: Straight) -> Result:
     )  # fmt: skip
 
 
-def _histories(found: Any) -> tuple[list[Any], list[int | None]]:
-    if isinstance(found, Training):
-        return [found.history], [found.best_epoch]
-    if isinstance(found, Honest):
-        return [t["history"] for t in found.trainings], [t["best_epoch"] for t in found.trainings]
+def _histories(result: Any) -> tuple[list[Any], list[int | None]]:
+    if isinstance(result, Training):
+        return [result.history], [result.best_epoch]
+    if isinstance(result, Honest):
+        return [t["history"] for t in result.trainings], [t["best_epoch"] for t in result.trainings]
     return [], []
 
 
@@ -378,7 +401,7 @@ def _curves(
         precision_recall(axes[0], is_class, probabilities, colour=BLUE, title=title)
         threshold_curves(axes[1], is_class, probabilities)
         for few in probabilities:
-            if len(np.unique(few)) <= _FEW:  # a line would hide that these are a few points
+            if len(np.unique(few)) <= _FEW:  # a line would hide that the curve has few points
                 precision, recall, _ = precision_recall_curve(is_class, few)
                 axes[0].plot(recall[:-1], precision[:-1], "o", color=BLUE, markersize=5)
     else:
@@ -388,12 +411,12 @@ def _curves(
         axes[1].set_ylabel("")
 
 
-def _line_legend(made: Figure, names: tuple[str, str]) -> None:
+def _line_legend(drawn: Figure, names: tuple[str, str]) -> None:
     lines = [
         Line2D([], [], color=BLUE, linewidth=1.6, label=names[0]),
         Line2D([], [], color=VERMILLION, linestyle="--", linewidth=1.6, label=names[1]),
     ]
-    made.legend(
+    drawn.legend(
         handles=lines, loc="outside upper left", ncols=2, frameon=False, fontsize=SMALL_PT,
         labelcolor=INK,
     )  # fmt: skip

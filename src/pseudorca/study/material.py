@@ -61,12 +61,12 @@ class Material:
         return np.array([column[label] for label in self.clips["label"]], dtype=np.int64)
 
     def paths(self, clips: pd.DataFrame) -> pd.Series:
-        """The path of each clip's recording."""
+        """Return the path of the recording of each clip."""
         path_of = dict(zip(self.recordings["recording_id"], self.recordings["path"], strict=True))
         return clips["recording_id"].map(path_of)
 
     def without(self, clip_ids: set[str]) -> "Material":
-        """The same without some clips."""
+        """Return the material without some clips."""
         clips = self.clips[~self.clips["clip_id"].isin(clip_ids)].reset_index(drop=True)
         unknown = self.unknown[~self.unknown["clip_id"].isin(clip_ids)].reset_index(drop=True)
         return Material(self.recordings, clips, unknown, self.classes, self.notices)
@@ -74,20 +74,31 @@ class Material:
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of the labelled clips in each part of the study's split; some may be in none."""
+    """Rows of the labelled clips in each part of the study's split. A clip may be in no part."""
 
     training: NDArray[np.int64]
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     n_overwritten: int
-    """Clips whose picture was overwritten by one of the same name."""
+    """Clips whose picture was overwritten by another picture of the same name."""
     n_torn_encounters: int
     n_torn_moments: int
-    """Encounters and moments that stand in more than one part."""
+    """Encounters and moments in more than one part."""
 
 
 def read_material(store: Store, data: Path, options: StudyOptions, stages: Stages) -> Material:
-    """Scan the folder unless that was done, cut one clip per recording, take what is asked for.
+    """Scan the folder if it has changed, cut one clip per recording, and select the recordings.
+
+    Parameters
+    ----------
+    store : Store of the project
+    data : path of the folder of recordings
+    options : StudyOptions
+    stages : reports the progress of each stage
+
+    Returns
+    -------
+    Material
 
     Raises
     ------
@@ -95,9 +106,14 @@ def read_material(store: Store, data: Path, options: StudyOptions, stages: Stage
         If there are fewer than two classes.
     """
     scan_options = ScanOptions(labels=options.labels, metadata=options.metadata)
-    asked = [options.against_rest, options.max_per_class]
+    selection_settings = [options.against_rest, options.max_per_class]
     mark = hash_of(
-        [str(data.resolve()), asdict(scan_options), asked, _files(data, options.metadata)]
+        [
+            str(data.resolve()),
+            asdict(scan_options),
+            selection_settings,
+            _files(data, options.metadata),
+        ]
     )
     if store.setting(_SCANNED) != mark:
         with stages("Reading recordings") as update:
@@ -125,23 +141,32 @@ def read_material(store: Store, data: Path, options: StudyOptions, stages: Stage
 
 
 def study_parts(material: Material, switches: frozenset[str]) -> Parts:
-    """Split 60/20/20 as the study did, or with encounters whole where that switch is off.
+    """Split 60/20/20 like the study, or by whole encounters if the switch is off.
+
+    Parameters
+    ----------
+    material : Material
+    switches : frozenset of str
+
+    Returns
+    -------
+    Parts
 
     Raises
     ------
     FoldError
-        If encounters are to stay whole and no deal leaves every class something to train on.
+        If the switch is off, and no split by encounters keeps every class in training.
     """
     clips = material.clips
     kept = _not_overwritten(material) if OVERWRITTEN in switches else np.arange(len(clips))
-    there = clips.iloc[kept].reset_index(drop=True)
+    drawn = clips.iloc[kept].reset_index(drop=True)
     if TORN in switches:
-        folds = make_folds(there, material.recordings, Split("study", seed=STUDY_SEED))
+        folds = make_folds(drawn, material.recordings, Split("study", seed=STUDY_SEED))
         part = np.where(folds.test_fold[0] >= 0, 2, np.where(folds.validation, 1, 0))
     else:
-        part = _whole_encounters(there)
+        part = _whole_encounters(drawn)
     torn = {
-        column: int((pd.Series(part).groupby(there[column].to_numpy()).nunique() > 1).sum())
+        column: int((pd.Series(part).groupby(drawn[column].to_numpy()).nunique() > 1).sum())
         for column in ("encounter", "moment_id")
     }
     return Parts(
@@ -155,7 +180,17 @@ def study_parts(material: Material, switches: frozenset[str]) -> Parts:
 
 
 def chosen_unknown(material: Material, n: int | None) -> pd.DataFrame:
-    """The unknown clips that are predicted: all, or some at random, in the order of their paths."""
+    """Choose the unknown clips to predict: all clips, or a random sample.
+
+    Parameters
+    ----------
+    material : Material
+    n : int or None, number of clips; None: all
+
+    Returns
+    -------
+    DataFrame, rows of ``material.unknown``, in order of their paths
+    """
     ordered = material.unknown.assign(path=material.paths(material.unknown)).sort_values("path")
     if n is not None and n < len(ordered):
         rows = np.random.default_rng(STUDY_SEED).choice(len(ordered), n, replace=False)
@@ -164,7 +199,7 @@ def chosen_unknown(material: Material, n: int | None) -> pd.DataFrame:
 
 
 def _not_overwritten(material: Material) -> NDArray[np.int64]:
-    """Rows whose picture is the last of its name within its class."""
+    """Return the rows whose picture is the last picture of its name in its class."""
     paths = material.paths(material.clips)
     names = pd.DataFrame({
         "path": paths,
@@ -176,12 +211,12 @@ def _not_overwritten(material: Material) -> NDArray[np.int64]:
 
 
 def _whole_encounters(clips: pd.DataFrame) -> NDArray[np.int64]:
-    """Deal whole encounters to the three parts so that each class is in as many parts as it can."""
+    """Assign whole encounters to the three parts, so that each class is in most parts."""
     labels = clips["label"].to_numpy(dtype=object)
     groups = clips["encounter"].to_numpy(dtype=object)
     column = np.unique(labels.astype(str), return_inverse=True)[1]
     best, best_score = None, (-1, -np.inf)
-    # A fifth of the encounters is a part of its own only where there are enough of them.
+    # A part with a fifth of the encounters is possible only with enough encounters.
     for n_folds, deal in product((5, 4, 3), range(_DEALS)):
         folds = assign_folds(labels, groups, n_folds, np.random.default_rng([STUDY_SEED, deal]))
         part = np.where(folds == 0, 1, np.where(folds == 1, 2, 0))
@@ -194,7 +229,7 @@ def _whole_encounters(clips: pd.DataFrame) -> NDArray[np.int64]:
             best, best_score = part, score
     if best is None:
         raise FoldError(
-            "no deal of whole encounters leaves every class something to train on. Leave the switch "
+            "no split by whole encounters keeps every class in training. Leave the switch "
             f"{TORN} on."
         )
     return best
@@ -213,7 +248,7 @@ def _asked_for(recordings: pd.DataFrame, options: StudyOptions) -> pd.DataFrame:
 
 
 def _fewer(recordings: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Take at most so many a class: the first of every encounter, then the second, and so on."""
+    """Take at most ``most`` recordings per class: the first of every encounter, then the second, ..."""
     ordered = recordings.sort_values("path")
     label = ordered["label"].fillna("")
     rank = ordered.groupby([label, ordered["encounter"]]).cumcount()
@@ -223,16 +258,16 @@ def _fewer(recordings: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def _files(data: Path, metadata: Path | None) -> Sequence[Any]:
-    """What tells whether a folder changed: the name, size and time of every file."""
+    """Return name, size and time of every file. A change in a folder changes this list."""
     if not data.is_dir():
         raise ManifestError(f"{data} is not a folder. Give the folder that holds the recordings.")
-    found = []
+    files = []
     for folder, _, names in os.walk(data):
         for name in names:
             status = os.lstat(Path(folder) / name)
-            found.append(
+            files.append(
                 (os.path.relpath(Path(folder, name), data), status.st_size, status.st_mtime_ns)
             )
     if metadata is not None and metadata.exists():
-        found.append((str(metadata), metadata.stat().st_size, metadata.stat().st_mtime_ns))
-    return sorted(found)
+        files.append((str(metadata), metadata.stat().st_size, metadata.stat().st_mtime_ns))
+    return sorted(files)

@@ -1,8 +1,8 @@
-"""The study's networks: pictures of clips to embeddings, each picture once per network.
+"""The networks of the study: pictures of clips -> embeddings, each picture once per network.
 
-A network comes with torchvision's official weights or a local file through the same construction.
-Its batch-norm statistics can be adapted once to the recordings, which is what training mode comes
-down to (see :mod:`pseudorca.study.training` for the slow original).
+A network has the official weights of torchvision or the weights of a local file. Its batch-norm
+statistics can be adapted once to the recordings. This approximates training mode (see
+:mod:`pseudorca.study.training` for the slow original).
 """
 
 from dataclasses import dataclass
@@ -29,26 +29,28 @@ Layout = Literal["tight", "wide"]
 
 BATCH = 64
 ADAPTING_BATCHES = 10
-"""As many batches of 64 as weigh in torch's moving statistics (momentum 0.1)."""
+"""Batches of 64 with a large weight in the moving statistics of torch (momentum 0.1)."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network with its pictures; ``embedder_id`` is that of the embedder, hashed once."""
+    """A network with its pictures. ``embedder_id`` is the id of the embedder, which is hashed once."""
 
     embedder: Embedder
     embedder_id: str
 
     @classmethod
     def of(cls, embedder: Embedder) -> "Network":
+        """Make a network of an embedder."""
         return cls(embedder, embedder.embedder_id)
 
     @property
     def layout(self) -> str:
+        """Layout of the pictures."""
         return str(self.embedder.front_end.settings()["layout"])
 
     def seeing(self, layout: Layout) -> "Network":
-        """The same network with pictures of another layout."""
+        """Return the same network with pictures of another layout."""
         shown = StudyFrontEnd(layout=layout)
         return Network.of(Embedder(shown, self.embedder.backbone, self.embedder.device))
 
@@ -61,8 +63,8 @@ class Networks:
     store : Store, keeps the embeddings
     material : Material
     options : StudyOptions
-    kept : path, keeps adapted networks
-    stages : announces what takes time
+    kept : path of the folder for adapted networks
+    stages : reports the progress of each stage
     device, batch_size, n_threads : see :func:`pseudorca.embedding.stream.embed_clips`
     """
 
@@ -81,29 +83,40 @@ class Networks:
         self.store, self.material, self.options, self.kept = store, material, options, kept
         self.stages, self.device = stages, device
         self.batch_size, self.n_threads = batch_size, n_threads
-        self._made: dict[tuple[str, Layout, bool], Network] = {}
+        self._networks: dict[tuple[str, Layout, bool], Network] = {}
         self.not_adapted: dict[str, str] = {}
-        """Networks that cannot be adapted, and why."""
+        """Networks that cannot be adapted, with reasons."""
         self.n_passes: dict[str, int] = {}
         """Pictures that went through each network in this run."""
 
     def network(self, name: str, layout: Layout, *, adapted: bool) -> Network:
-        """A network with its pictures, plain or adapted to the labelled clips.
+        """Return a network with its pictures, as pretrained or adapted to the labelled clips.
 
-        Where batch normalisation cannot be adapted, the plain one is given; see ``not_adapted``.
+        A network whose batch normalisation cannot be adapted is returned as pretrained, and is added
+        to ``not_adapted``.
+
+        Parameters
+        ----------
+        name : str, name of the backbone
+        layout : ``tight`` or ``wide``
+        adapted : bool
+
+        Returns
+        -------
+        Network
 
         Raises
         ------
         BackboneError
-            If the network is unknown, or its weights cannot be had or do not fit.
+            If the network is unknown, or its weights are not available or do not fit.
         """
         key = name, layout, adapted and name not in self.not_adapted
-        if key not in self._made:
-            self._made[key] = self._make(*key)
-        return self._made[key]
+        if key not in self._networks:
+            self._networks[key] = self._make(*key)
+        return self._networks[key]
 
     def embed(self, network: Network, clips: pd.DataFrame) -> None:
-        """Embed the clips that the store does not hold yet; note those that cannot be."""
+        """Embed the clips that are not in the store yet, and store the problems of the others."""
         if clips["clip_id"].isin(self.store.embedded(network.embedder_id)).all():
             return
         name = network.embedder.backbone.name
@@ -122,13 +135,24 @@ class Networks:
         self.store.replace("problems", result.problems, **key)
 
     def embedded(self, network: Network, clips: pd.DataFrame) -> tuple[pd.DataFrame, Vectors]:
-        """The clips that can be embedded, and their embeddings [shape=(n, n_dimensions)]."""
+        """Return the clips that can be embedded, with their embeddings.
+
+        Parameters
+        ----------
+        network : Network
+        clips : DataFrame
+
+        Returns
+        -------
+        clips : DataFrame, the clips with an embedding
+        vectors : ndarray [shape=(n_clips, n_dimensions)], float32
+        """
         self.embed(network, clips)
         done = self.store.embedded(network.embedder_id)
-        there = clips[clips["clip_id"].isin(done)].reset_index(drop=True)
-        if there.empty:
-            return there, np.empty((0, network.embedder.backbone.embedding_size), np.float32)
-        return there, self.store.vectors(network.embedder_id, there["clip_id"].tolist())
+        usable = clips[clips["clip_id"].isin(done)].reset_index(drop=True)
+        if usable.empty:
+            return usable, np.empty((0, network.embedder.backbone.embedding_size), np.float32)
+        return usable, self.store.vectors(network.embedder_id, usable["clip_id"].tolist())
 
     def _make(self, name: str, layout: Layout, adapted: bool) -> Network:
         if adapted:
@@ -138,25 +162,25 @@ class Networks:
             except BackboneError as error:
                 self.not_adapted[name] = str(error)
                 return plain
-        for other in self._made:
+        for other in self._networks:
             if other[0] == name and not other[2]:
-                return self._made[other].seeing(layout)
+                return self._networks[other].seeing(layout)
         backbone = load_backbone(name, weights=self.options.weights.get(name, "official"))
         return Network.of(Embedder(StudyFrontEnd(layout=layout), backbone, self.device))
 
     def _adapted(self, plain: Network) -> Network:
         clips = self.material.clips
         n = min(len(clips), BATCH * ADAPTING_BATCHES)
-        seen = clips.iloc[np.random.default_rng(STUDY_SEED).permutation(len(clips))[:n]]
+        sample = clips.iloc[np.random.default_rng(STUDY_SEED).permutation(len(clips))[:n]]
         folder = (
-            self.kept / "adapted" / hash_of([plain.embedder_id, seen["clip_id"].tolist(), BATCH])
+            self.kept / "adapted" / hash_of([plain.embedder_id, sample["clip_id"].tolist(), BATCH])
         )
         if (folder / "embedder.json").exists():
             return Network.of(load_embedder(folder, device=self.device))
         name = plain.embedder.backbone.name
         with self.stages(f"Adapting, {_described(plain)}") as update:
             batches = picture_batches(
-                seen, self.material.recordings, plain.embedder, batch_size=BATCH, progress=update
+                sample, self.material.recordings, plain.embedder, batch_size=BATCH, progress=update
             )
             backbone = adapt_batch_norm(plain.embedder.backbone, batches)
         self.n_passes[name] = self.n_passes.get(name, 0) + n

@@ -1,4 +1,4 @@
-"""The report of the study: both columns side by side, in one HTML file that needs nothing else."""
+"""The report of the study: both columns side by side, in one HTML file without other files."""
 
 from collections.abc import Sequence
 
@@ -60,11 +60,11 @@ def write_page(
 
 
 def _notices(page: Page) -> list[str]:
-    found = []
+    notices = []
     if page.published is None:
-        found.append(_NOT_TWO.format(n=len(page.classes)))
-    found += page.straight.notices
-    found += [
+        notices.append(_NOT_TWO.format(n=len(page.classes)))
+    notices += page.straight.notices
+    notices += [
         f"{name} was run as pretrained where training mode was asked for: {why}"
         for name, why in page.networks.not_adapted.items()
     ]
@@ -72,13 +72,13 @@ def _notices(page: Page) -> list[str]:
         f"{name} ({file})" for name, file in page.options.weights.items() if file != "official"
     ]
     if local:
-        found.append(
+        notices.append(
             f"Local weights, not the study's: {', '.join(local)}. Numbers of these networks are not "
             "those of the official weights."
         )
     if page.options.max_per_class is not None:
-        found.append(
+        notices.append(
             f"A part of the recordings only: at most {page.options.max_per_class} a class "
             "(--max-per-class)."
         )
-    return found + page.material.notices
+    return notices + page.material.notices

@@ -1,5 +1,5 @@
-"""The report's sections around the study's tables: the answer, the switches, the data, the study's own
-numbers, and how all of it was made."""
+"""The sections of the report around the tables of the study: answer, switches, data, printed numbers,
+and provenance."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the sections of the study's report share: what they draw on, and tables of both columns."""
+"""The base of the sections of the study's report: their data, and tables of both columns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from pseudorca.study.tables import Tables
 
 _MAJORITY = "published_majority_accuracy"
 _MOST_RECALLS = 4
-"""Classes up to which tables have a recall of each."""
+"""Most classes for which tables have a recall of each class."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """What all sections draw on."""
+    """The data of all sections."""
 
     folders: Folders
     material: Material
@@ -39,11 +39,23 @@ class Page:
 
     @property
     def classes(self) -> list[str]:
+        """The classes of the study."""
         return self.material.classes
 
 
 def both_columns(page: Page, name: str, key: str) -> list[Block]:
-    """A table of both columns side by side."""
+    """Make a table of both columns side by side.
+
+    Parameters
+    ----------
+    page : Page
+    name : str, name of the table
+    key : str, the column that names the rows
+
+    Returns
+    -------
+    list of blocks
+    """
     frame, published = page.tables[name], page.published
     columns = [key.replace("_", " ")]
     cells: list[Callable[[Mapping[Any, Any]], Cell]] = [lambda row: _shown(row[key])]
@@ -107,19 +119,28 @@ def _interval(unit: str) -> Callable[[Mapping[Any, Any]], Cell]:
 
 
 def _failures(frame: pd.DataFrame, key: str) -> list[Block]:
-    told = []
+    failures = []
     for column in ("published_failed", "straight_failed"):
         if column in frame:
             failed = frame[frame[column].notna()]
             side = "as published" if column.startswith("published") else "told straight"
-            told += [
+            failures += [
                 f"{_shown(row[key])}, {side}: {row[column]}" for row in failed.to_dict("records")
             ]
-    return [Notices(told)] if told else []
+    return [Notices(failures)] if failures else []
 
 
 def how_straight(straight: Straight) -> str:
-    """How the told-straight column was split, in words."""
+    """Describe the split of the told-straight column in words.
+
+    Parameters
+    ----------
+    straight : Straight
+
+    Returns
+    -------
+    str
+    """
     split = straight.split
     kept = "encounters whole" if straight.encounters_whole else "moments whole, encounters torn"
     again = f", {split.n_repeats} times" if split.n_repeats > 1 else ""
@@ -127,7 +148,21 @@ def how_straight(straight: Straight) -> str:
 
 
 def listed(switches: frozenset[str]) -> str:
-    """The switches in their order, in words."""
+    """List switches in their order.
+
+    Parameters
+    ----------
+    switches : frozenset of str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> listed(frozenset({"first-clip", "wide-margins"})), listed(frozenset())
+    ('wide-margins, first-clip', 'none')
+    """
     return ", ".join(name for name in NAMES if name in switches) or "none"
 
 

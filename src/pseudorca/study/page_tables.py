@@ -1,4 +1,4 @@
-"""The study's tables and figures in its report, a section per table: both columns side by side."""
+"""The tables and figures of the study in the report: a section per table, both columns side by side."""
 
 from pseudorca.pages.blocks import Block, Fold, Heading, Section, Table, Text
 from pseudorca.study.page_parts import Page, both_columns, how_straight

@@ -1,8 +1,8 @@
-"""What the original study printed, and what follows from it.
+"""The printed numbers of the original study, and their consequences.
 
 The numbers are those of its tables (2024, false killer whales of Hawaii, 564 clips in validation and
-as many in the test). Rows of a confusion matrix are the truth, Insular then Pelagic. From a matrix
-follow accuracy, precision and recall; from a printed row follow the matrices that could have given it.
+564 clips in the test). Rows of a confusion matrix are the truth, Insular then Pelagic. A matrix gives
+accuracy, precision and recall. A printed row gives the matrices that fit the row.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 
 CLASSES = ("Insular", "Pelagic")
 POSITIVE = 1
-"""The column whose precision and recall the study printed: Pelagic."""
+"""The class of the printed precision and recall: Pelagic."""
 
 RATES = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1)
 MOMENTA = (0.90, 0.95, 0.97, 0.99)
 """The settings of Table 4.3, in its order."""
 
 NETWORKS = ("resnet18", "densenet121", "googlenet", "efficientnet_v2_s")
-"""The networks of Table 4.1, by torchvision's names; the first is the one that was tuned."""
+"""The networks of Table 4.1, by the names of torchvision. The first network was tuned."""
 
 
 class Scores(NamedTuple):
-    """What the study printed of a model."""
+    """The printed scores of a model."""
 
     accuracy: float
     precision: float
@@ -34,7 +34,7 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class PrintedRow:
-    """A row of the study's tables, and the confusion matrix it printed for it, if any."""
+    """A row of the tables of the study, with the printed confusion matrix or None."""
 
     table: str
     what: str
@@ -68,67 +68,132 @@ _LAST_PLACE = 1.001e-4
 
 
 def scores_of(confusion: ArrayLike, positive: int = POSITIVE) -> Scores:
-    """Accuracy, and precision and recall of one class, from a confusion matrix.
+    """Compute accuracy, and precision and recall of one class, from a confusion matrix.
 
     Parameters
     ----------
     confusion : array [shape=(2, 2)] or larger, counts; rows are the truth
-    positive : int, the class whose precision and recall are meant
+    positive : int, the class of precision and recall
 
     Returns
     -------
     Scores
-        Precision is 0 where the class was never named; NaN where there is nothing to count.
+        Precision is 0 if the class was never predicted. Recall is NaN if the class has no clips.
+
+    Examples
+    --------
+    >>> scores_of([[1, 1], [0, 2]])
+    Scores(accuracy=0.75, precision=0.6666666666666666, recall=1.0)
     """
     counts = np.asarray(confusion, dtype=np.float64)
     right = counts[positive, positive]
-    said, true = counts[:, positive].sum(), counts[positive].sum()
+    n_predicted, n_true = counts[:, positive].sum(), counts[positive].sum()
     with np.errstate(invalid="ignore", divide="ignore"):
         return Scores(
             float(np.trace(counts) / counts.sum()),
-            float(right / said) if said else 0.0,
-            float(right / true),
+            float(right / n_predicted) if n_predicted else 0.0,
+            float(right / n_true),
         )
 
 
 def balanced_accuracy(confusion: ArrayLike) -> float:
-    """Mean over the classes that are there of the share that was named rightly."""
+    """Compute the mean recall over the classes with clips.
+
+    Parameters
+    ----------
+    confusion : array [shape=(n_classes, n_classes)], counts; rows are the truth
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> balanced_accuracy([[1, 1], [0, 2]])
+    0.75
+    """
     counts = np.asarray(confusion, dtype=np.float64)
-    there = counts.sum(axis=1) > 0
-    return float((np.diag(counts)[there] / counts.sum(axis=1)[there]).mean())
+    has_clips = counts.sum(axis=1) > 0
+    return float((np.diag(counts)[has_clips] / counts.sum(axis=1)[has_clips]).mean())
 
 
 def recall_interval(n_right: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share by Wilson's formula, as if clips were independent (they are not)."""
-    found = scipy.stats.binomtest(n_right, n).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    """Compute the 95 % interval of a share by Wilson's formula.
+
+    The formula assumes independent clips, but clips of one encounter are not independent.
+
+    Parameters
+    ----------
+    n_right, n : int
+
+    Returns
+    -------
+    low, high : float
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in recall_interval(8, 10)]
+    [0.49, 0.94]
+    """
+    wilson = scipy.stats.binomtest(n_right, n).proportion_ci(method="wilson")
+    return float(wilson.low), float(wilson.high)
 
 
 def matrices_behind(row: PrintedRow) -> list[tuple[int, int]]:
-    """All (Insular right, Pelagic right) that give a printed row; none: the row contradicts itself.
+    """Find all confusion matrices that give a printed row.
 
-    Printed figures may miss what they stand for, rounded, by one in the fourth place.
+    A printed number may differ by one in the fourth decimal place. No matrix fits a row that
+    contradicts itself.
+
+    Parameters
+    ----------
+    row : PrintedRow
+
+    Returns
+    -------
+    list of (Insular right, Pelagic right), counts
+
+    Examples
+    --------
+    >>> matrices_behind(PRINTED[4])
+    [(61, 451)]
     """
-    near = [_near(found, told) for found, told in zip(_every(row), row.printed, strict=True)]
+    near = [
+        _near(values, printed) for values, printed in zip(_every(row), row.printed, strict=True)
+    ]
     return [(int(i), int(p)) for i, p in np.argwhere(np.logical_and.reduce(near))]
 
 
 def accuracies_behind(row: PrintedRow) -> list[float]:
-    """The accuracies that go with a row's precision and recall, whatever accuracy it prints."""
+    """Find the accuracies that fit the precision and the recall of a row, without its accuracy.
+
+    Parameters
+    ----------
+    row : PrintedRow
+
+    Returns
+    -------
+    list of float
+
+    Examples
+    --------
+    >>> [round(accuracy, 4) for accuracy in accuracies_behind(PRINTED[0])]
+    [0.9255]
+    """
     accuracy, precision, recall = _every(row)
     near = _near(precision, row.printed.precision) & _near(recall, row.printed.recall)
     return sorted(float(value) for value in np.unique(accuracy[near]))
 
 
 def _every(row: PrintedRow) -> tuple[NDArray[np.float64], ...]:
-    """Accuracy, precision, recall of every matrix [shape=(n_insular + 1, n_pelagic + 1)]."""
+    """Accuracy, precision and recall of all matrices [shape=(n_insular + 1, n_pelagic + 1)]."""
     insular = np.arange(row.n_insular + 1.0)[:, np.newaxis]
     pelagic = np.arange(row.n_pelagic + 1.0)
-    said = np.maximum(row.n_insular - insular + pelagic, 1)
+    n_predicted = np.maximum(row.n_insular - insular + pelagic, 1)
     accuracy = (insular + pelagic) / (row.n_insular + row.n_pelagic)
     recall = np.broadcast_to(pelagic / row.n_pelagic, accuracy.shape)
-    return accuracy, pelagic / said, recall
+    return accuracy, pelagic / n_predicted, recall
 
 
-def _near(found: NDArray[np.float64], printed: float) -> NDArray[np.bool_]:
-    return np.abs(found.round(4) - printed) < _LAST_PLACE
+def _near(values: NDArray[np.float64], printed: float) -> NDArray[np.bool_]:
+    return np.abs(values.round(4) - printed) < _LAST_PLACE

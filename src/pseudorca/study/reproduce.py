@@ -1,7 +1,7 @@
 """The study in one call: a folder of recordings in, a folder of tables, figures and a report out.
 
-Whatever takes long is kept (embeddings in the project, trainings and results beside it), so that a
-killed run goes on where it stopped, and a second one takes seconds.
+Results of slow stages are kept: embeddings in the project, trainings and results beside the project.
+A killed run continues where it stopped, and a second run takes seconds.
 """
 
 import time
@@ -33,7 +33,7 @@ _COLUMNS = ["", "as published", "told straight"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReproduceResult(Result):
-    """The study, repeated: where everything is, and both columns side by side."""
+    """The repeated study: the paths of its files, and both columns side by side."""
 
     report: Path
     tables: Path
@@ -43,11 +43,11 @@ class ReproduceResult(Result):
     n_clips: int
     n_figures: int
     as_published: list[str] | None
-    """Switches of the as-published column; None where there is no such column."""
+    """Switches of the as-published column; None without this column."""
     side_by_side: pd.DataFrame
     """The final model in both columns."""
     sentences: list[str]
-    """What changed from one column to the other."""
+    """Sentences about the differences between the columns."""
     notices: list[str]
     n_passes: dict[str, int]
     """Pictures that went through each network in this run."""
@@ -72,7 +72,21 @@ class ReproduceResult(Result):
 
 @contextmanager
 def silent(text: str, /) -> Iterator[Progress]:
-    """Announce nothing."""
+    """Report no progress.
+
+    Parameters
+    ----------
+    text : str, name of the stage
+
+    Yields
+    ------
+    callable (done, total)
+
+    Examples
+    --------
+    >>> with silent("Reading") as update:
+    ...     update(1, 2)
+    """
     yield lambda done, total: None
 
 
@@ -86,15 +100,15 @@ def reproduce(
     n_threads: int | None = None,
     stages: Stages = silent,
 ) -> ReproduceResult:
-    """Run the study on a folder of recordings, as it was published and told straight.
+    """Run the study on a folder of recordings, as published and told straight.
 
     Parameters
     ----------
-    data : path of a folder with a class folder each of two or more populations, and ``Unknown``
-    out : path of the folder that gets the report, tables, figures and the project
+    data : path of a folder with two or more class folders, and optionally ``Unknown``
+    out : path of the folder for the report, tables, figures and the project
     options : StudyOptions or None
     device, batch_size, n_threads : see :func:`pseudorca.embedding.stream.embed_clips`
-    stages : announces each stage and takes its progress
+    stages : reports the progress of each stage
 
     Returns
     -------
@@ -103,7 +117,7 @@ def reproduce(
     Raises
     ------
     PseudorcaError
-        If there are fewer than two classes, or a network or its weights cannot be had.
+        If there are fewer than two classes, or a network or its weights are not available.
     """
     options = options or StudyOptions()
     _check_networks(options)
@@ -151,7 +165,7 @@ def reproduce(
 
 
 def _check_networks(options: StudyOptions) -> None:
-    """BackboneError if a network or its weights cannot be had; before any sound is read."""
+    """Check that all networks and their weights are available, before any sound is read."""
     for name in options.backbones:
         backbone_info(name)
     for name in options.backbones:
@@ -159,7 +173,7 @@ def _check_networks(options: StudyOptions) -> None:
 
 
 class _Timed:
-    """Stages that remember how long each took."""
+    """Stages that measure their times."""
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
@@ -177,10 +191,10 @@ class _Timed:
 
 
 def _usable(material: Material, networks: Networks, options: StudyOptions) -> Material:
-    """Leave out clips that give no picture, for both columns and all networks alike."""
+    """Leave out clips without a picture, for both columns and all networks."""
     network = networks.network(options.tuned, "tight", adapted=False)
     networks.embed(network, material.clips)
     done = networks.store.embedded(network.embedder_id)
-    found = material.without(set(material.clips["clip_id"]) - done)
-    networks.material = found
-    return found
+    usable = material.without(set(material.clips["clip_id"]) - done)
+    networks.material = usable
+    return usable

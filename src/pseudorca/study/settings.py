@@ -1,4 +1,4 @@
-"""What ``reproduce`` can be told, and where it puts what it makes."""
+"""The settings of ``reproduce``, and the folders of its results."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,23 +10,34 @@ from pseudorca.study.switches import ALL
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """How the study is repeated; the defaults are the study's settings."""
+    """The settings of the repeated study. The defaults are the settings of the study.
+
+    Raises
+    ------
+    PseudorcaError
+        If a setting is not valid.
+
+    Examples
+    --------
+    >>> StudyOptions(backbones=("resnet18",)).tuned
+    'resnet18'
+    """
 
     backbones: tuple[str, ...] = NETWORKS
-    """The first is the one that is tuned, as ResNet-18 was."""
+    """The first network is tuned, like ResNet-18 in the study."""
     weights: dict[str, str] = field(default_factory=dict)
-    """Local weights files by network; ``official`` for the others."""
+    """Local files of weights by network. Other networks have the official weights."""
     as_published: frozenset[str] = ALL
     exact_training_mode: bool = False
-    """A pass through the network per clip and epoch, instead of adapting its statistics once."""
+    """One pass through the network per clip and epoch, instead of statistics that are adapted once."""
     labels: tuple[str, ...] | None = None
     metadata: Path | None = None
     against_rest: str | None = None
-    """Make it two classes: this one, and all others as ``Rest``."""
+    """Use two classes: this class, and all other classes as ``Rest``."""
     max_per_class: int | None = None
-    """At most so many recordings a class, spread over its encounters."""
+    """Most recordings of a class, spread over its encounters."""
     n_unknown: int | None = 10
-    """Unknown recordings that are predicted; None: all."""
+    """Number of unknown recordings to predict; None: all."""
     n_epochs: int = 24
     rates: tuple[float, ...] = RATES
     momenta: tuple[float, ...] = MOMENTA
@@ -48,32 +59,37 @@ class StudyOptions:
 
     @property
     def tuned(self) -> str:
+        """The network that is tuned."""
         return self.backbones[0]
 
 
 @dataclass(frozen=True)
 class Folders:
-    """The places in the folder that ``reproduce`` makes."""
+    """The paths in the folder of ``reproduce``."""
 
     out: Path
 
     @property
     def project(self) -> Path:
+        """The project with the embeddings."""
         return self.out / "project"
 
     @property
     def kept(self) -> Path:
-        """What a killed run goes on from, beside the project's embeddings."""
+        """Trainings and results from which a killed run continues."""
         return self.out / "kept"
 
     @property
     def tables(self) -> Path:
+        """The tables as CSV."""
         return self.out / "tables"
 
     @property
     def figures(self) -> Path:
+        """The figures as PNG."""
         return self.out / "figures"
 
     @property
     def report(self) -> Path:
+        """The report as HTML."""
         return self.out / "report.html"

@@ -1,9 +1,9 @@
-"""The told-straight column: the same networks and settings, each from a fresh start, on encounters
-that the model never heard.
+"""The told-straight column: the same networks and settings, on encounters that were not in training.
 
-In: embeddings and the study's settings. Out: out-of-fold scores under repeated folds that keep
-encounters whole, and from them both classes' metrics, balanced accuracy with an interval over
-encounters, and baselines: always naming one class, and a classifier that hears nothing.
+In: embeddings and the settings of the study. Out: out-of-fold scores under repeated folds of whole
+encounters, the metrics of both classes, and balanced accuracy with an interval over encounters. Two
+baselines are a model that always answers one class, and a classifier without sound. Every setting is
+trained from a fresh start.
 """
 
 import json
@@ -33,19 +33,19 @@ from pseudorca.study.settings import StudyOptions
 from pseudorca.values import hash_of, plain_value
 
 UNITS = ("clip", "encounter")
-"""A clip here is a moment: its channels are averaged, since they are not extra evidence."""
+"""A clip is a moment here: its channels are averaged, because channels are not extra evidence."""
 
 NO_SOUND = "sample rate, channels, duration and peak"
-"""What the classifier that does not listen is told of a recording. The animals may have a part in the
-last two, where clips were cut around sounds: it shows what needs no ear, not what the recorder alone
-gives away."""
+"""The features of the classifier without sound. If clips were cut around sounds, the animals influence
+duration and peak. The classifier therefore measures more than the recorder alone."""
 
 
 @dataclass(frozen=True)
 class ChosenSoftmaxHead(SoftmaxHead):
-    """The study's head with its rate and momentum chosen inside the training side.
+    """The head of the study, with rate and momentum that are chosen inside the training side.
 
-    The best rate by balanced accuracy on the clips kept aside, then the best momentum at that rate.
+    The rate with the best balanced accuracy on the validation clips is chosen first, then the best
+    momentum at this rate.
     """
 
     name: ClassVar[str] = "softmax, chosen"
@@ -54,22 +54,38 @@ class ChosenSoftmaxHead(SoftmaxHead):
     momenta: tuple[float, ...] = ()
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
+        """Train a head per setting, and return the best head.
+
+        Parameters
+        ----------
+        data : TrainingSet
+        validation : TrainingSet or None; None: the training clips judge the settings
+
+        Returns
+        -------
+        LinearHead
+
+        Raises
+        ------
+        HeadError
+            If every rate diverges.
+        """
         plain = SoftmaxHead(
             n_epochs=self.n_epochs, balance=self.balance, batch_size=self.batch_size, seed=self.seed
         )
         judged = data if validation is None else validation
-        tried: dict[tuple[float, float], tuple[float, LinearHead]] = {}
+        trained_heads: dict[tuple[float, float], tuple[float, LinearHead]] = {}
 
         def attempt(rate: float, momentum: float) -> None:
             head = replace(plain, learning_rate=rate, momentum=momentum)
             with suppress(HeadError):  # this setting diverges
                 trained = head.fit(data, validation=validation)
-                tried[rate, momentum] = _balanced_accuracy(trained, judged), trained
+                trained_heads[rate, momentum] = _balanced_accuracy(trained, judged), trained
 
         def best() -> tuple[float, float]:
-            if not tried:
+            if not trained_heads:
                 raise HeadError("no learning rate could be trained: every one diverged.")
-            return max(tried, key=lambda setting: tried[setting][0])
+            return max(trained_heads, key=lambda setting: trained_heads[setting][0])
 
         for rate in self.rates:
             attempt(rate, plain.momentum)
@@ -77,7 +93,7 @@ class ChosenSoftmaxHead(SoftmaxHead):
         for momentum in self.momenta:
             attempt(best_rate, momentum)
         chosen = best()
-        head = tried[chosen][1]
+        head = trained_heads[chosen][1]
         head.details |= {"learning_rate": chosen[0], "momentum": chosen[1]}
         return head
 
@@ -87,7 +103,7 @@ class Honest:
     """Out-of-fold results of one recipe.
 
     ``results`` by unit (see :func:`pseudorca.evaluation.metrics.measure`); ``scores``
-    [shape=(n_repeats, n_clips, n_classes)], natural logarithms, NaN where never tested.
+    [shape=(n_repeats, n_clips, n_classes)], natural logarithms, NaN for clips that are never tested.
     """
 
     results: dict[str, dict[str, Any]]
@@ -96,16 +112,18 @@ class Honest:
 
     @property
     def clip(self) -> dict[str, Any]:
+        """Results by clip."""
         return self.results["clip"]
 
     @property
     def encounter(self) -> dict[str, Any]:
+        """Results by encounter."""
         return self.results["encounter"]
 
 
 @dataclass(frozen=True)
 class Straight:
-    """Everything of the told-straight column; ``rates`` and ``momenta`` hold a reason on failure."""
+    """Everything of the told-straight column. A failed training is a reason in words."""
 
     split: Split
     folds: Folds
@@ -117,15 +135,16 @@ class Straight:
     best_rate: float
     best_momentum: float
     final: Honest | str
-    """Rate and momentum chosen inside each training side."""
+    """Rate and momentum are chosen inside each training side."""
     logistic: Honest
     no_sound: Honest
     unknown: pd.DataFrame
-    """Unknown clips with ``decision``, ``probability`` and those of their encounter."""
+    """Unknown clips with ``decision`` and ``probability``, also of their encounters."""
     notices: list[str] = field(default_factory=list)
 
     @property
     def encounters_whole(self) -> bool:
+        """Whether no encounter is on both sides."""
         return not self.split.is_optimistic
 
 
@@ -137,7 +156,7 @@ def run_straight(
     kept: Path,
     stages: Stages,
 ) -> Straight:
-    """Make the told-straight column.
+    """Compute the told-straight column.
 
     Parameters
     ----------
@@ -145,14 +164,23 @@ def run_straight(
     networks : Networks
     options : StudyOptions
     unknown : DataFrame, the unknown clips to predict
-    kept : path, keeps results
-    stages : announces what takes time
+    kept : path of the folder for results
+    stages : reports the progress of each stage
+
+    Returns
+    -------
+    Straight
+
+    Raises
+    ------
+    HeadError
+        If no setting can be trained.
     """
     split, folds, notices = _folds(material, options)
     runner = _Runner(material, networks, split, folds, kept / "straight", stages)
     plain = SoftmaxHead(n_epochs=options.n_epochs)
     balanced: dict[str, Any] = {"n_epochs": options.n_epochs, "balance": "sampler"}
-    found = {
+    by_network = {
         name: runner.run(runner.data(name), plain, f"Table 4.1, {name}")
         for name in options.backbones
     }
@@ -179,26 +207,18 @@ def run_straight(
     assert isinstance(logistic, Honest)
     assert isinstance(no_sound, Honest)
     head = SoftmaxHead(learning_rate=best_rate, momentum=best_momentum, **balanced)
-    # Some rate was trained on every side, so one can be chosen inside each; scores of the setting
-    # that looked best on them would promise too much.
+    # At least one rate was trained in every fold, so a rate can be chosen inside each fold. The scores
+    # of the setting with the best scores would be too optimistic.
     assert isinstance(final, Honest)
     predicted = runner.predict(options.tuned, tuned, head, final, unknown)
     return Straight(
-        split, folds, found, options.tuned, weighted, rates, momenta, best_rate, best_momentum,
+        split, folds, by_network, options.tuned, weighted, rates, momenta, best_rate, best_momentum,
         final, logistic, no_sound, predicted, notices,
     )  # fmt: skip
 
 
-def final_head(straight: Straight, options: StudyOptions) -> SoftmaxHead:
-    """The head that predicts: the best settings, fresh, with the weighted sampler."""
-    return SoftmaxHead(
-        learning_rate=straight.best_rate, momentum=straight.best_momentum,
-        n_epochs=options.n_epochs, balance="sampler",
-    )  # fmt: skip
-
-
 def _folds(material: Material, options: StudyOptions) -> tuple[Split, Folds, list[str]]:
-    """Encounters whole; where that cannot be tested, moments, with a warning."""
+    """Split by whole encounters. If this is not possible, split by moments, with a warning."""
     clips, recordings = material.clips, material.recordings
     split = Split("encounter", options.n_folds, options.n_repeats)
     try:
@@ -227,7 +247,7 @@ class _Runner:
         self.split, self.folds, self.folder, self.stages = split, folds, folder, stages
 
     def data(self, name: str) -> tuple[TrainingSet, str]:
-        """Tight pictures through the network as it was pretrained; and what identifies them."""
+        """Return embeddings of tight pictures by the pretrained network, and their id."""
         network = self.networks.network(name, "tight", adapted=False)
         self.networks.embed(network, self.material.clips)
         data = make_training_set(
@@ -236,7 +256,7 @@ class _Runner:
         return self._grouped(data), network.embedder_id
 
     def without_listening(self) -> tuple[TrainingSet, str]:
-        """What a recording's header tells, in place of an embedding."""
+        """Return values of the headers of recordings in place of embeddings."""
         by_id = self.material.recordings.set_index("recording_id")
         rows = by_id.loc[self.material.clips["recording_id"]]
         vectors = np.column_stack([
@@ -249,27 +269,27 @@ class _Runner:
         return self._grouped(TrainingSet(vectors, labels, encounters, moments)), "no sound"
 
     def _grouped(self, data: TrainingSet) -> TrainingSet:
-        """Inner folds keep whole what the split keeps whole."""
+        """Set the groups of inner folds to the groups of the split."""
         groups = data.recordings if self.split.is_optimistic else self.folds.units
         return replace(data, groups=groups)
 
     def run(self, data: tuple[TrainingSet, str], head: Head, what: str) -> Honest | str:
-        """Cross-validate a head, or read what was found before; the reason if it cannot be trained."""
+        """Cross-validate a head, or read kept results. A failure returns its reason."""
         vectors, identity = data
         key = hash_of([
             identity, head.settings(), asdict(self.split), self.folds.clip_ids.tolist(),
             self.folds.labels.tolist(), self.folds.units.tolist(),
         ])  # fmt: skip
-        if (known := _read(self.folder, key)) is not None:
-            return known
+        if (kept_results := _read(self.folder, key)) is not None:
+            return kept_results
         with self.stages(f"Told straight, {what}") as update:
             try:
                 scored = cross_validate(vectors, self.folds, head, progress=update)
             except HeadError as error:
                 return str(error)
-        found = self._measured(scored.log_probabilities, scored.classes, scored.details)
-        _write(self.folder, key, found)
-        return found
+        results = self._measured(scored.log_probabilities, scored.classes, scored.details)
+        _write(self.folder, key, results)
+        return results
 
     def _measured(
         self, scores: NDArray[np.float64], classes: list[str], trainings: list[dict[str, Any]]
@@ -297,28 +317,30 @@ class _Runner:
         out_of_fold: Honest,
         unknown: pd.DataFrame,
     ) -> pd.DataFrame:
-        """Predict unknown clips, and their encounters from the clips chosen.
+        """Predict unknown clips, and their encounters from the chosen clips.
 
         Probabilities are calibrated by ``out_of_fold`` scores of heads whose settings were chosen
-        inside each training side, and presuppose classes that are equally frequent.
+        inside each training side. Probabilities assume equally frequent classes.
         """
         network = self.networks.network(name, "tight", adapted=False)
-        there, vectors = self.networks.embedded(network, unknown)
-        if there.empty:
+        embedded, vectors = self.networks.embedded(network, unknown)
+        if embedded.empty:
             columns = ["decision", "probability", "encounter_decision", "encounter_probability"]
-            return there.reindex(columns=[*there.columns, *columns, "encounter_in_training"])
+            return embedded.reindex(columns=[*embedded.columns, *columns, "encounter_in_training"])
         trained = fit_head(head, data[0])
         scores = trained.log_probabilities(vectors)
-        found = there.copy()
+        predictions = embedded.copy()
         for unit, prefix in (("clip", ""), ("encounter", "encounter_")):
             decision, probability = self._calibrated(
-                out_of_fold, trained.classes, there, scores, unit
+                out_of_fold, trained.classes, embedded, scores, unit
             )
-            found[f"{prefix}decision"] = decision
-            found[f"{prefix}probability"] = probability
-        heard = set(self.material.clips["encounter"])
-        found["encounter_in_training"] = [one in heard for one in there["encounter"]]
-        return found
+            predictions[f"{prefix}decision"] = decision
+            predictions[f"{prefix}probability"] = probability
+        training_encounters = set(self.material.clips["encounter"])
+        predictions["encounter_in_training"] = (
+            embedded["encounter"].isin(training_encounters).tolist()
+        )
+        return predictions
 
     def _calibrated(
         self,
@@ -328,12 +350,14 @@ class _Runner:
         scores: NDArray[np.float64],
         unit: str,
     ) -> tuple[list[str], list[float]]:
-        """Decision and probability of the unit of each clip, calibrated on what was never heard."""
+        """Decision and probability of the unit of each clip, calibrated on out-of-fold scores."""
         recordings = self.material.recordings
-        known = [aggregate(self.material.clips, recordings, s, unit) for s in out_of_fold.scores]
-        table = pd.concat([units.table for units in known], ignore_index=True)
+        units_of_repeats = [
+            aggregate(self.material.clips, recordings, s, unit) for s in out_of_fold.scores
+        ]
+        table = pd.concat([units.table for units in units_of_repeats], ignore_index=True)
         calibrator = fit_calibrator(
-            np.concatenate([units.log_probabilities for units in known]),
+            np.concatenate([units.log_probabilities for units in units_of_repeats]),
             table["n_moments"].to_numpy(dtype=np.int64),
             table["label"].to_numpy(dtype=object),
             table["encounter"].to_numpy(dtype=object),
@@ -341,38 +365,43 @@ class _Runner:
         )
         units = aggregate(clips, recordings, scores, unit)
         n_moments = units.table["n_moments"].to_numpy(dtype=np.int64)
-        found = calibrator.log_probabilities(units.log_probabilities, n_moments)
+        calibrated = calibrator.log_probabilities(units.log_probabilities, n_moments)
         row_of = {name: row for row, name in enumerate(units.table["unit_id"])}
         names = clips["moment_id" if unit == "clip" else "encounter"]
         rows = [row_of[name] for name in names]
-        best = found.argmax(axis=1)
-        return [classes[best[row]] for row in rows], np.exp(found.max(axis=1))[rows].tolist()
+        best = calibrated.argmax(axis=1)
+        return [classes[best[row]] for row in rows], np.exp(calibrated.max(axis=1))[rows].tolist()
 
 
 def _balanced_accuracy(head: LinearHead, data: TrainingSet) -> float:
-    said = np.array(head.classes, dtype=object)[head.log_probabilities(data.vectors).argmax(axis=1)]
-    return float(pd.Series(said == data.labels).groupby(data.labels).mean().mean())
+    best = head.log_probabilities(data.vectors).argmax(axis=1)
+    predicted = np.array(head.classes, dtype=object)[best]
+    return float(pd.Series(predicted == data.labels).groupby(data.labels).mean().mean())
 
 
-def _best(found: dict[float, Honest | str]) -> float:
-    """The setting of the best balanced accuracy by clip, the first of equals."""
-    there = {s: h.clip["balanced_accuracy"] for s, h in found.items() if isinstance(h, Honest)}
-    if not there:
-        raise HeadError(f"no setting could be trained: {next(iter(found.values()))}")
-    return max(there, key=lambda setting: there[setting])
+def _best(results_by_setting: dict[float, Honest | str]) -> float:
+    """Return the setting with the best balanced accuracy by clip; of equal settings the first."""
+    accuracies = {
+        s: h.clip["balanced_accuracy"]
+        for s, h in results_by_setting.items()
+        if isinstance(h, Honest)
+    }
+    if not accuracies:
+        raise HeadError(f"no setting could be trained: {next(iter(results_by_setting.values()))}")
+    return max(accuracies, key=lambda setting: accuracies[setting])
 
 
-def _write(folder: Path, key: str, found: Honest) -> None:
+def _write(folder: Path, key: str, honest: Honest) -> None:
     with whole_file(folder / f"{key}.npy") as part, part.open("wb") as file:
-        np.save(file, found.scores)
-    about = {"results": found.results, "trainings": found.trainings}
-    write_text([json.dumps(about, default=plain_value)], folder / f"{key}.json")
+        np.save(file, honest.scores)
+    values = {"results": honest.results, "trainings": honest.trainings}
+    write_text([json.dumps(values, default=plain_value)], folder / f"{key}.json")
 
 
 def _read(folder: Path, key: str) -> Honest | None:
     try:
-        about = json.loads((folder / f"{key}.json").read_text())
+        values = json.loads((folder / f"{key}.json").read_text())
         scores = np.load(folder / f"{key}.npy")
     except (OSError, ValueError):
         return None
-    return Honest(about["results"], scores, about["trainings"])
+    return Honest(values["results"], scores, values["trainings"])

@@ -1,6 +1,6 @@
-"""The switches of the as-published column: what the study's scripts did that shaped its numbers.
+"""The switches of the as-published column: practices of the study's scripts that changed its numbers.
 
-Each can be turned off alone; the report says what each does to the result, and measures it.
+Each switch can be turned off alone. The report describes and measures the effect of each switch.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from pseudorca.errors import PseudorcaError, unknown_name
 
 
 class Switch(NamedTuple):
-    """A thing that the scripts did, and what it does to the result, a sentence each."""
+    """A practice of the scripts, and its effect on the result, a sentence each."""
 
     name: str
     done: str
@@ -78,12 +78,26 @@ ALL = frozenset(NAMES)
 
 
 def chosen_switches(text: str) -> frozenset[str]:
-    """Read ``all``, ``none``, or names joined by commas; a minus before a name takes it off ``all``.
+    """Read a list of switches.
+
+    Parameters
+    ----------
+    text : str
+        ``all``, ``none``, or names with commas between. A minus before a name removes the switch.
+
+    Returns
+    -------
+    frozenset of str
 
     Raises
     ------
     PseudorcaError
         If a name is unknown.
+
+    Examples
+    --------
+    >>> chosen_switches("first-clip"), chosen_switches("all") - chosen_switches("-first-clip")
+    (frozenset({'first-clip'}), frozenset({'first-clip'}))
     """
     names = [part.strip() for part in text.split(",") if part.strip()]
     if names == ["all"]:

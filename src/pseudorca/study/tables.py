@@ -1,7 +1,7 @@
-"""The study's tables, both columns side by side: a row per model or setting, ready for CSV.
+"""The tables of the study, both columns side by side: a row per model or setting, as CSV files.
 
-Columns that begin with ``published_`` are the as-published column (empty where there is none), those
-with ``straight_`` the told-straight one. Shares are 0 to 1.
+Names with ``published_`` belong to the as-published column, and are empty without this column. Names
+with ``straight_`` belong to the told-straight column. Shares are 0 to 1.
 """
 
 from collections.abc import Iterable
@@ -37,18 +37,18 @@ _FAILED = "failed"
 def study_tables(
     material: Material, options: StudyOptions, straight: Straight, published: Published | None
 ) -> Tables:
-    """Every table of the study, by the name of its file.
+    """Make all tables of the study.
 
     Parameters
     ----------
     material : Material
     options : StudyOptions
     straight : Straight
-    published : Published or None, where there are more than two classes
+    published : Published or None; None if there are more than two classes
 
     Returns
     -------
-    dict from name to DataFrame
+    dict from name of the file to DataFrame
     """
     p, tuning = published, (published.tuning if published else None)
     best = tuning.momenta[tuning.best_momentum] if tuning else None
@@ -67,14 +67,14 @@ def study_tables(
     rates = [
         {"learning_rate": rate}
         | _published(p, tuning.rates[rate] if tuning else None)
-        | _straight(found)
-        for rate, found in straight.rates.items()
+        | _straight(honest)
+        for rate, honest in straight.rates.items()
     ]
     momenta = [
         {"learning_rate": straight.best_rate, "momentum": momentum}
         | ({"published_learning_rate": tuning.best_rate} if tuning else {})
-        | _published(p, tuning.momenta[momentum] if tuning else None) | _straight(found)
-        for momentum, found in straight.momenta.items()
+        | _published(p, tuning.momenta[momentum] if tuning else None) | _straight(honest)
+        for momentum, honest in straight.momenta.items()
     ]  # fmt: skip
     final = (
         {"model": "final model"}
@@ -116,13 +116,42 @@ def study_tables(
 
 
 def write_study_tables(tables: Tables, folder: Path) -> None:
-    """Write each table as CSV; each appears whole or not at all."""
+    """Write each table as CSV. Each file is complete or not there at all.
+
+    Parameters
+    ----------
+    tables : dict from name to DataFrame
+    folder : path, created if necessary
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_study_tables({"table_4_1": pd.DataFrame({"network": ["resnet18"]})}, folder)
+    >>> [path.name for path in folder.iterdir()]
+    ['table_4_1.csv']
+    """
     for name, table in tables.items():
         write_table(table, folder / f"{name}.csv")
 
 
 def sentence(decision: str, probability: float) -> str:
-    """The sentence that the study printed of an unknown file."""
+    """Write the sentence of the study for an unknown file.
+
+    Parameters
+    ----------
+    decision : str, a class
+    probability : float, 0 to 1
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> sentence("Pelagic", 0.987)
+    "There's a 98.7 % chance that this audio file belongs to the Pelagic group."
+    """
     return (
         f"There's a {100 * probability:.1f} % chance that this audio file belongs to the "
         f"{decision} group."
@@ -132,25 +161,25 @@ def sentence(decision: str, probability: float) -> str:
 def unknown_rows(
     material: Material, straight: Straight, published: Published | None
 ) -> list[dict[str, Any]]:
-    """Table 4.6: what both columns say of the unknown clips."""
+    """Make Table 4.6: the predictions of both columns for the unknown clips."""
     before = {}
     if published is not None:
-        told: Iterable[Any] = published.unknown.itertuples()
-        before = {row.clip_id: (row.decision, float(row.probability)) for row in told}
+        predicted: Iterable[Any] = published.unknown.itertuples()
+        before = {row.clip_id: (row.decision, float(row.probability)) for row in predicted}
     rows = []
     paths = material.paths(straight.unknown)
-    every: Iterable[Any] = straight.unknown.itertuples()
-    for path, row in zip(paths, every, strict=True):
-        found: dict[str, Any] = {"path": path, "encounter": row.encounter}
+    unknown_clips: Iterable[Any] = straight.unknown.itertuples()
+    for path, row in zip(paths, unknown_clips, strict=True):
+        entry: dict[str, Any] = {"path": path, "encounter": row.encounter}
         if row.clip_id in before:
             decision, probability = before[row.clip_id]
-            found |= {
+            entry |= {
                 "published_decision": decision,
                 "published_probability": probability,
                 "published_sentence": sentence(str(decision), probability),
             }
         rows.append(
-            found
+            entry
             | {
                 "straight_decision": row.decision,
                 "straight_probability": row.probability,
@@ -163,7 +192,7 @@ def unknown_rows(
 
 
 def batch_rows(material: Material, published: Published | None) -> list[dict[str, Any]]:
-    """Figures 3.2 and 4.3: clips of each class in the batches of the first epoch."""
+    """Make the data of Figures 3.2 and 4.3: clips of each class in the batches of the first epoch."""
     import torch
 
     def drawn(balance: Balance) -> list[list[int]]:
@@ -189,7 +218,7 @@ def batch_rows(material: Material, published: Published | None) -> list[dict[str
 
 
 def switch_rows(published: Published) -> list[dict[str, Any]]:
-    """Each switch with its sentences, and the final model's test with it turned off."""
+    """List the switches with their sentences, and the test of the final model without each switch."""
     rows: list[dict[str, Any]] = []
     if published.baseline is not None:
         rows.append(
@@ -211,10 +240,20 @@ def switch_rows(published: Published) -> list[dict[str, Any]]:
 
 
 def study_numbers() -> list[dict[str, Any]]:
-    """What the study printed, beside what follows from its confusion matrices."""
+    """List the printed numbers of the study, and numbers from its confusion matrices.
+
+    Returns
+    -------
+    list of dict, rows of a table
+
+    Examples
+    --------
+    >>> study_numbers()[0]["model"]
+    'ResNet-18'
+    """
     rows = []
     for row in PRINTED:
-        found: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "table": row.table, "model": row.what, "side": row.side,
             "printed_accuracy": row.printed.accuracy, "printed_precision": row.printed.precision,
             "printed_recall": row.printed.recall,
@@ -229,12 +268,12 @@ def study_numbers() -> list[dict[str, Any]]:
             confusion = [[insular, row.n_insular - insular], [row.n_pelagic - pelagic, pelagic]]
         if confusion is not None:
             scores = scores_of(confusion)
-            found |= {
+            entry |= {
                 "accuracy": scores.accuracy, "precision": scores.precision,
                 "recall": scores.recall, "insular_recall": scores_of(confusion, 0).recall,
                 "balanced_accuracy": balanced_accuracy(confusion),
             }  # fmt: skip
-        rows.append(found)
+        rows.append(entry)
     return rows
 
 
@@ -273,10 +312,10 @@ def _test(tuning: Tuning, positive: int) -> dict[str, Any]:
 def _straight(honest: Honest | str) -> dict[str, Any]:
     if isinstance(honest, str):
         return {f"straight_{_FAILED}": honest}
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for unit in ("clip", "encounter"):
         result = honest.results[unit]
-        found |= {
+        columns |= {
             f"straight_{unit}_{key}": result[key]
             for key in (
                 "accuracy", "majority_accuracy", "balanced_accuracy", "ci_low", "ci_high",
@@ -284,8 +323,10 @@ def _straight(honest: Honest | str) -> dict[str, Any]:
             )
         }  # fmt: skip
         for label, row in result["per_class"].items():
-            found |= {f"straight_{unit}_{key}_{label}": row[key] for key in ("recall", "precision")}
-    return found
+            columns |= {
+                f"straight_{unit}_{key}_{label}": row[key] for key in ("recall", "precision")
+            }
+    return columns
 
 
 def _confusions(
@@ -295,9 +336,9 @@ def _confusions(
 
     def add(column: str, model: str, unit: str, counts: Any) -> None:
         for i, truth in enumerate(material.classes):
-            for j, said in enumerate(material.classes):
+            for j, predicted in enumerate(material.classes):
                 rows.append({
-                    "column": column, "model": model, "unit": unit, "truth": truth, "said": said,
+                    "column": column, "model": model, "unit": unit, "truth": truth, "said": predicted,
                     "n": float(np.asarray(counts)[i][j]),
                 })  # fmt: skip
 
@@ -308,10 +349,10 @@ def _confusions(
                 counts = published.validation(training).confusion
                 add("as published", f"{name}, validation", "clip", counts)
         add("as published", "final model, test", "clip", tuning.test.confusion)
-    told = {
+    models = {
         **straight.networks, "weighted sampler": straight.weighted, "final model": straight.final
     }  # fmt: skip
-    for name, honest in told.items():
+    for name, honest in models.items():
         if isinstance(honest, Honest):
             for unit, result in honest.results.items():
                 add("told straight", name, unit, result["confusion"])
@@ -321,18 +362,18 @@ def _confusions(
 def _losses(straight: Straight, published: Published | None) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
 
-    def add(column: str, setting: str, value: float, found: Any) -> None:
-        if isinstance(found, Training):
-            rows.extend({"column": column, setting: value} | entry for entry in found.history)
-        elif isinstance(found, Honest):
-            for one in found.trainings:
-                about = {
+    def add(column: str, setting: str, value: float, result: Any) -> None:
+        if isinstance(result, Training):
+            rows.extend({"column": column, setting: value} | entry for entry in result.history)
+        elif isinstance(result, Honest):
+            for training_of_fold in result.trainings:
+                keys = {
                     "column": column,
                     setting: value,
-                    "repeat": one["repeat"],
-                    "fold": one["fold"],
+                    "repeat": training_of_fold["repeat"],
+                    "fold": training_of_fold["fold"],
                 }
-                rows.extend(about | entry for entry in one["history"])
+                rows.extend(keys | entry for entry in training_of_fold["history"])
 
     if published is not None:
         for rate, training in published.tuning.rates.items():

@@ -1,9 +1,9 @@
-"""The study's training loop, on kept embeddings or with a pass through the network per clip and epoch.
+"""The training loop of the study, on kept embeddings or with a pass through the network per clip.
 
-A frozen network gives the same embedding in every epoch, so it is asked once. In training mode it
-does not: its batch-norm layers use the statistics of the batch and move their own, and dropout and
-stochastic depth draw anew. Then every clip passes in every epoch, as in the study. The loop is the
-same for both; a training may begin with the weights (and statistics) that another one left.
+A frozen network gives the same embedding in every epoch, so each clip passes once. In training mode,
+batch-norm layers use the statistics of the batch and move their own statistics, and dropout and
+stochastic depth are random. Every clip then passes in every epoch, as in the study. The loop is the
+same in both cases. A training may begin with the weights and statistics of another training.
 """
 
 import copy
@@ -34,30 +34,41 @@ _LAYER, _STATISTICS, _SCORES = "layer.", "statistics.", "scores"
 
 
 class Source(Protocol):
-    """Gives the embeddings that a training learns from and is judged by."""
+    """The source of the embeddings for training and for validation."""
 
     @property
     def identity(self) -> str:
-        """Names everything that shapes the embeddings."""
+        """An id of everything that determines the embeddings."""
 
     @property
     def n_dimensions(self) -> int: ...
 
     def learn(self, rows: Tensor) -> Tensor:
-        """Embeddings of a training batch [shape=(n_rows, n_dimensions)]."""
+        """Return embeddings of a training batch [shape=(n_rows, n_dimensions)]."""
 
     def judge(self, rows: Tensor) -> Tensor:
-        """Embeddings of clips that are not learned from."""
+        """Return embeddings of other clips [shape=(n_rows, n_dimensions)]."""
 
     def statistics(self) -> dict[str, Tensor]:
-        """What learning has moved in the network."""
+        """Return the statistics of the network that training has changed."""
 
     def restore(self, statistics: dict[str, Tensor], seed: int) -> None:
-        """Put statistics back, the pretrained ones if empty; ``seed`` is that of dropout."""
+        """Set the statistics; empty: the pretrained statistics. ``seed`` is the seed of dropout."""
 
 
 class Kept:
-    """Embeddings that were made once [shape=(n_clips, n_dimensions)]."""
+    """Embeddings that are computed once.
+
+    Parameters
+    ----------
+    vectors : ndarray [shape=(n_clips, n_dimensions)], float32
+    identity : str
+
+    Examples
+    --------
+    >>> Kept(np.eye(3, dtype=np.float32), "toy").learn(torch.tensor([2])).tolist()
+    [[0.0, 0.0, 1.0]]
+    """
 
     def __init__(self, vectors: NDArray[np.float32], identity: str) -> None:
         self._vectors = torch.from_numpy(vectors)
@@ -81,7 +92,7 @@ class Kept:
 
 
 class Passes:
-    """A network in training mode: every batch passes through it each time.
+    """A network in training mode: every batch passes through the network each time.
 
     Parameters
     ----------
@@ -110,13 +121,11 @@ class Passes:
         return torch.cat([self._embed(part, training=False) for part in parts])
 
     def judge_others(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-        """Embed other pictures with the statistics of the moment."""
-        kept, self._pictures = (
-            self._pictures,
-            torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2),
-        )
+        """Embed other pictures with the present statistics."""
+        own_pictures = self._pictures
+        self._pictures = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
         vectors = self.judge(torch.arange(len(pictures))).numpy()
-        self._pictures = kept
+        self._pictures = own_pictures
         return vectors
 
     def statistics(self) -> dict[str, Tensor]:
@@ -142,7 +151,7 @@ class Passes:
 
 @dataclass(frozen=True)
 class Training:
-    """One of the study's trainings, as its best epoch on the validation side left it.
+    """The result of one training of the study, from its best epoch on the validation side.
 
     ``layer``: ``weight`` [shape=(n_classes, n_dimensions)] and ``bias``. ``scores``: natural
     logarithms of probabilities of the validation clips [shape=(n_validation, n_classes)].
@@ -177,9 +186,9 @@ def train(
     kept: Path | None = None,
     progress: Progress | None = None,
 ) -> Training:
-    """Train the last layer as the study did; the epoch of the best validation accuracy is kept.
+    """Train the last layer like the study. The epoch of the best validation accuracy is kept.
 
-    Fresh and on kept embeddings this is :meth:`SoftmaxHead.fit`.
+    A fresh training on kept embeddings is equal to :meth:`SoftmaxHead.fit`.
 
     Parameters
     ----------
@@ -189,9 +198,9 @@ def train(
     training, validation : ndarray of int, rows of clips
     head : SoftmaxHead, the settings
     start : Training or None
-        Begin with what it left, weights and statistics, instead of fresh
+        Begin with the weights and statistics of this training; None: a fresh start
     kept : path or None
-        A folder: a training found there is read, one made is written there
+        Folder of trainings: a kept training is read, a new training is written
     progress : callable (done, total) or None, over epochs
 
     Returns
@@ -201,7 +210,15 @@ def train(
     Raises
     ------
     HeadError
-        If the loss is no longer finite, or there is nothing to learn from or be judged by.
+        If the loss is not finite, or there are no training clips or no validation clips.
+
+    Examples
+    --------
+    >>> source = Kept(np.eye(4, dtype=np.float32), "toy")
+    >>> rows = np.arange(4)
+    >>> head = SoftmaxHead(n_epochs=2)
+    >>> train(source, np.array([0, 0, 1, 1]), 2, rows, rows, head).scores.shape
+    (4, 2)
     """
     if not len(training) or not len(validation):
         raise HeadError(
@@ -210,14 +227,16 @@ def train(
         )
     began = start.key if start else "fresh"
     rows_of = {"training": training.tolist(), "validation": validation.tolist()}
-    about = [source.identity, rows_of, truth.tolist(), n_classes, head.settings(), began]
-    key = hash_of(about)
-    if kept is not None and (found := _read(kept, key)) is not None:
-        return found
-    made = _train(source, truth, n_classes, training, validation, head, start, key, progress)
+    key = hash_of([source.identity, rows_of, truth.tolist(), n_classes, head.settings(), began])
+    if kept is not None and (kept_training := _read(kept, key)) is not None:
+        return kept_training
+    trained = _train(
+        source, truth, n_classes, training, validation, head,
+        start=start, key=key, progress=progress,
+    )  # fmt: skip
     if kept is not None:
-        _write(kept, made)
-    return made
+        _write(kept, trained)
+    return trained
 
 
 def _train(
@@ -227,6 +246,7 @@ def _train(
     training: Rows,
     validation: Rows,
     head: SoftmaxHead,
+    *,
     start: Training | None,
     key: str,
     progress: Progress | None,
@@ -292,23 +312,23 @@ def _train(
 
 
 def _write(folder: Path, training: Training) -> None:
-    """Keep a training; the JSON comes last, so a half-written one is not found."""
+    """Write a training. The JSON is written last, so an incomplete training is not read."""
     tensors = {f"{_LAYER}{name}": value for name, value in training.layer.items()}
     tensors |= {f"{_STATISTICS}{name}": value for name, value in training.statistics.items()}
     tensors[_SCORES] = torch.from_numpy(training.scores)
     plain = {name: value.contiguous().clone() for name, value in tensors.items()}
     with whole_file(folder / f"{training.key}.safetensors") as part:
         save_file(plain, part)
-    about = {
+    values = {
         "settings": training.settings, "best_epoch": training.best_epoch,
         "history": training.history, "batches": training.batches,
     }  # fmt: skip
-    write_text([json.dumps(about)], folder / f"{training.key}.json")
+    write_text([json.dumps(values)], folder / f"{training.key}.json")
 
 
 def _read(folder: Path, key: str) -> Training | None:
     try:
-        about = json.loads((folder / f"{key}.json").read_text())
+        values = json.loads((folder / f"{key}.json").read_text())
         tensors = load_file(folder / f"{key}.safetensors")
     except (OSError, ValueError, SafetensorError):
         return None
@@ -318,10 +338,10 @@ def _read(folder: Path, key: str) -> Training | None:
 
     return Training(
         key,
-        about["settings"],
-        about["best_epoch"],
-        about["history"],
-        about["batches"],
+        values["settings"],
+        values["best_epoch"],
+        values["history"],
+        values["batches"],
         tensors[_SCORES].numpy(),
         under(_LAYER),
         under(_STATISTICS),

@@ -1,4 +1,4 @@
-"""What changed between the two columns, and by how much, in plain words."""
+"""The differences between the two columns, in words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,18 @@ Row = tuple[str, str, str]
 
 
 def side_by_side(material: Material, straight: Straight, published: Published | None) -> list[Row]:
-    """The final model in both columns: rows of (what, as published, told straight)."""
+    """Compare the final model in both columns.
+
+    Parameters
+    ----------
+    material : Material
+    straight : Straight
+    published : Published or None
+
+    Returns
+    -------
+    list of (what, as published, told straight)
+    """
     before = _before(material, published) if published is not None else {}
     after = _after(straight) if isinstance(straight.final, Honest) else {}
     order = ["tested on", "accuracy", "always naming the most frequent class"]
@@ -26,8 +37,8 @@ def side_by_side(material: Material, straight: Straight, published: Published | 
         "balanced accuracy, by clip", "balanced accuracy, by encounter",
         "always naming one class, balanced", "without listening, by clip",
     ]  # fmt: skip
-    there = [what for what in order if what in before or what in after]
-    return [(what, before.get(what, "–"), after.get(what, "–")) for what in there]
+    has_result = [what for what in order if what in before or what in after]
+    return [(what, before.get(what, "–"), after.get(what, "–")) for what in has_result]
 
 
 def _before(material: Material, published: Published) -> dict[str, str]:
@@ -78,17 +89,28 @@ def _with_interval(result: Mapping[str, Any]) -> str:
 
 
 def what_changed(material: Material, straight: Straight, published: Published | None) -> list[str]:
-    """Sentences on what changed between the columns and by how much."""
-    told = straight.final if isinstance(straight.final, Honest) else None
-    said: list[str] = []
+    """Describe the differences between the columns.
+
+    Parameters
+    ----------
+    material : Material
+    straight : Straight
+    published : Published or None
+
+    Returns
+    -------
+    list of str
+    """
+    final = straight.final if isinstance(straight.final, Honest) else None
+    sentences: list[str] = []
     if published is not None:
-        said += _of_the_published(material, published)
-    if told is not None:
-        said += _of_the_straight(material, straight, told, published)
-    said += _of_the_settings(straight, published)
+        sentences += _of_the_published(material, published)
+    if final is not None:
+        sentences += _of_the_straight(material, straight, final, published)
+    sentences += _of_the_settings(straight, published)
     if published is not None:
-        said += _of_the_switches(published)
-    return said
+        sentences += _of_the_switches(published)
+    return sentences
 
 
 def _of_the_published(material: Material, published: Published) -> list[str]:
@@ -96,7 +118,7 @@ def _of_the_published(material: Material, published: Published) -> list[str]:
     positive = material.classes[published.positive]
     scores = test.published(published.positive)
     frequent = material.classes[int(np.bincount(test.truth).argmax())]
-    said = [
+    sentences = [
         f"As published, the final model names {100 * scores.accuracy:.1f} % of {len(test.truth)} "
         f"test files rightly; calling every file {frequent} would be right on "
         f"{100 * test.majority:.1f} %. Precision {scores.precision:.3f} and recall "
@@ -106,7 +128,7 @@ def _of_the_published(material: Material, published: Published) -> list[str]:
         n = int((test.truth == k).sum())
         if k != published.positive and n:
             right = int(test.confusion[k, k])
-            said.append(
+            sentences.append(
                 f"Of the {n} {label} files in the test it finds {right} ({100 * right / n:.0f} %); "
                 "the mean over both classes, the balanced accuracy of the same answers, is "
                 f"{test.balanced_accuracy:.3f}."
@@ -118,13 +140,13 @@ def _of_the_published(material: Material, published: Published) -> list[str]:
     if parts.n_torn_moments:
         torn.append(f"{parts.n_torn_moments} moments (channels of one sound)")
     if torn:
-        said.append(f"In that split {' and '.join(torn)} stand on more than one side.")
+        sentences.append(f"In that split {' and '.join(torn)} stand on more than one side.")
     if parts.n_overwritten:
-        said.append(
+        sentences.append(
             f"{parts.n_overwritten} of {len(material.clips)} files took no part, since the picture of "
             "another file of the same name overwrote theirs."
         )
-    return said
+    return sentences
 
 
 def _of_the_straight(
@@ -133,7 +155,7 @@ def _of_the_straight(
     clip, encounter = told.clip, told.encounter
     base = clip["majority_baseline"]
     where = "on encounters never heard" if straight.encounters_whole else "with moments kept whole"
-    said = [
+    sentences = [
         f"Told straight, {where}: balanced accuracy {clip['balanced_accuracy']:.2f} by clip (95 % "
         f"interval {clip['ci_low']:.2f} to {clip['ci_high']:.2f}) and "
         f"{encounter['balanced_accuracy']:.2f} by encounter ({encounter['ci_low']:.2f} to "
@@ -146,7 +168,7 @@ def _of_the_straight(
         )
     ]
     control = straight.no_sound.clip
-    said.append(
+    sentences.append(
         f"Without listening, from {NO_SOUND} alone (animals may have a part in the last two), the "
         f"balanced accuracy by clip is {control['balanced_accuracy']:.2f} ({control['ci_low']:.2f} to "
         f"{control['ci_high']:.2f}): " + _beyond(clip, control)
@@ -154,13 +176,13 @@ def _of_the_straight(
     if published is not None:
         test = published.tuning.test
         scores = test.published(published.positive)
-        said.append(
+        sentences.append(
             f"So from as published to told straight, accuracy goes from {scores.accuracy:.3f} to "
             f"{clip['accuracy']:.3f} ({clip['accuracy'] - scores.accuracy:+.3f}), balanced accuracy "
             f"by clip from {test.balanced_accuracy:.3f} to {clip['balanced_accuracy']:.3f} "
             f"({clip['balanced_accuracy'] - test.balanced_accuracy:+.3f})."
         )
-    return said
+    return sentences
 
 
 def _beyond(result: Mapping[str, Any], control: Mapping[str, Any]) -> str:
@@ -199,14 +221,14 @@ def _of_the_settings(straight: Straight, published: Published | None) -> list[st
 
 
 def _of_the_switches(published: Published) -> list[str]:
-    said = []
+    sentences = []
     off = {name: w.tuning for name, w in published.without.items() if isinstance(w, Without)}
     if published.baseline is not None and off:
         base = published.baseline.test.balanced_accuracy
         change = {name: tuning.test.balanced_accuracy - base for name, tuning in off.items()}
         most = max(change, key=lambda name: abs(change[name]))
         if change[most]:
-            said.append(
+            sentences.append(
                 f"Of the switches, {most} moves the balanced accuracy of the test the most: turned "
                 f"off alone, it goes from {base:.3f} to {base + change[most]:.3f}."
             )
@@ -214,23 +236,38 @@ def _of_the_switches(published: Published) -> list[str]:
         gaps = [abs(row["adapted once"] - row["training mode"]) for row in published.closeness]
         plain = [abs(row["as pretrained"] - row["training mode"]) for row in published.closeness]
         alike = [row["adapted once: named alike"] for row in published.closeness]
-        said.append(
+        sentences.append(
             "Training mode, run with a pass per clip and epoch, against its fast approximation "
             "(statistics adapted once): validation accuracies are at most "
             f"{max(gaps):.3f} apart (the network left as pretrained: {max(plain):.3f}), and at least "
             f"{100 * min(alike):.0f} % of the clips are named alike."
         )
     elif "training-mode" in published.switches:
-        said.append(
+        sentences.append(
             "Training mode was approximated by adapting the batch-norm statistics once, in networks "
             "that have any; how close that comes was not measured in this run "
             "(--exact-training-mode measures it)."
         )
-    return said
+    return sentences
 
 
 def contradictions(rows: list[Mapping[str, Any]]) -> list[str]:
-    """What the study's own numbers say against each other."""
+    """List contradictions between the printed numbers of the study.
+
+    Parameters
+    ----------
+    rows : list of rows, as :func:`pseudorca.study.tables.study_numbers` returns
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> from pseudorca.study.tables import study_numbers
+    >>> contradictions(study_numbers())[-1]
+    'EfficientNetV2-S names every clip Pelagic: accuracy and precision .8670, recall 1.'
+    """
     by_model = {row["model"]: row for row in rows}
     resnet, best = by_model["ResNet-18"], by_model["ResNet-18, learning rate 0.01"]
     final = by_model["final model"]
