@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pseudorca.backbones import load_backbone, registry
+from pseudorca.backbones import load_backbone
+from pseudorca.backbones.known import KnownNetwork, known_networks
 from pseudorca.catalogue import Entry
 from pseudorca.formats.registry import FORMATS
 from pseudorca.learning.dataset import TrainingSet
@@ -97,7 +98,8 @@ def test_a_network_of_one_module_and_one_line_embeds(
 ) -> None:
     made = module("plain_network", monkeypatch)
     (spec,) = made.specs()
-    monkeypatch.setitem(registry._REGISTRY, spec.info.name, spec)
+    network_of = KnownNetwork("plain_network", spec.info.embedding_size, spec.info)
+    monkeypatch.setitem(known_networks(), spec.info.name, network_of)
     network = made._network()
     assert sum(p.numel() for p in network.parameters()) == spec.info.n_parameters
     path = tmp_path / "plain.safetensors"
