@@ -84,6 +84,7 @@ def test_a_format_of_one_module_and_one_line_is_written(
             "path": ["x.wav"], "encounter": ["e"], "start_s": [3.0], "end_s": [6.0],
             "start_utc": pd.to_datetime([None], utc=True), "n_moments": [1],
             "decision": ["Insular"], "probability": [0.9], "recording_id": ["r"],
+            "in_training": [False], "classifier_id": ["c"],
         }
     )  # fmt: skip
     encounters = pd.DataFrame({"encounter": ["e"], "decision": ["Insular"]})

@@ -136,6 +136,7 @@ def cores_given_back() -> Iterator[None]:
 
     Examples
     --------
+    >>> import torch
     >>> before = torch.get_num_threads()
     >>> with cores_given_back():
     ...     torch.set_num_threads(1)

@@ -184,6 +184,7 @@ def batch_order(
 
     Examples
     --------
+    >>> import torch
     >>> rows = batch_order(torch.tensor([0, 0, 1]), "none", torch.Generator().manual_seed(0))
     >>> sorted(rows.tolist())
     [0, 1, 2]
