@@ -81,7 +81,7 @@ class HeadError(PseudorcaError):
 
 
 class ClassifierError(PseudorcaError):
-    """A saved classifier that is missing, damaged, or does not fit the data it is asked about."""
+    """A saved classifier that is missing, damaged, or does not fit the data."""
 
 
 class StoreError(PseudorcaError):

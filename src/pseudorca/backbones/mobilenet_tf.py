@@ -10,7 +10,12 @@ _HALF = (0.5, 0.5, 0.5)  # (x / 255 - 0.5) / 0.5 = x / 127.5 - 1
 
 
 def specs() -> list[TorchSpec]:
-    """The one entry."""
+    """Return the only entry of this module.
+
+    Returns
+    -------
+    list of registry entries
+    """
     info = BackboneInfo(
         name="mobilenet_v2_tf",
         family="TensorFlow",
@@ -31,7 +36,8 @@ def specs() -> list[TorchSpec]:
 class _EndPaddedConv2d(nn.Conv2d):
     """TensorFlow's 3x3 convolution of stride 2 on an even size: zeros after the last pixel only.
 
-    Output i sees pixels 2i to 2i + 2; torch's symmetric padding would show it 2i - 1 to 2i + 1.
+    Output i uses pixels 2i to 2i + 2. With the symmetric padding of torch, output i would use pixels
+    2i - 1 to 2i + 1.
     """
 
     def forward(self, input: Tensor) -> Tensor:

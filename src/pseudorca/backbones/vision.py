@@ -15,7 +15,12 @@ FAMILY = "torchvision"
 
 
 def specs() -> list[TorchSpec]:
-    """An entry per network."""
+    """Return an entry per network.
+
+    Returns
+    -------
+    list of TorchSpec
+    """
     names = torchvision.models.list_models(torchvision.models)
     return [_spec(name) for name in names]
 
@@ -24,7 +29,7 @@ def _spec(name: str) -> TorchSpec:
     members = {member.name: member for member in torchvision.models.get_model_weights(name)}
     official = []
     for member in members.values():
-        preset, terms = member.transforms(), member.meta.get("license")  # told of SWAG weights only
+        preset, terms = member.transforms(), member.meta.get("license")  # SWAG weights only
         official.append(
             OfficialWeights(
                 name=member.name,
@@ -37,10 +42,10 @@ def _spec(name: str) -> TorchSpec:
                 sha256=member.url.rpartition("-")[2].removesuffix(".pth"),
             )
         )
-    default = official[0]  # IMAGENET1K_V1, which the study used, wherever that was published
+    default = official[0]  # IMAGENET1K_V1, as in the study, if it was published
     is_vit = name.startswith("vit_")
     arguments: dict[str, Any] = {}
-    if name in ("googlenet", "inception_v3"):  # as trained, less the classifiers that only helped
+    if name in ("googlenet", "inception_v3"):  # without the auxiliary classifiers of the training
         arguments = {"transform_input": True, "aux_logits": False, "init_weights": False}
 
     def build(input_size: InputSize | None) -> nn.Module:
@@ -49,7 +54,7 @@ def _spec(name: str) -> TorchSpec:
         return network
 
     def fetch(known: OfficialWeights) -> StateDict:
-        """Download through torchvision, or read from torch's cache."""
+        """Download through torchvision, or read from the cache of torch."""
         member = members[known.name]
         state: StateDict = download(
             replace(known, name=str(member)),
@@ -83,4 +88,6 @@ def _vit_input_size(state: StateDict) -> int | None:
     positions, patches = state.get("encoder.pos_embedding"), state.get("conv_proj.weight")
     if positions is None or patches is None or positions.ndim != 3:
         return None
-    return math.isqrt(positions.shape[1] - 1) * patches.shape[-1]  # one position is the class's
+    return (
+        math.isqrt(positions.shape[1] - 1) * patches.shape[-1]
+    )  # one position belongs to the class token

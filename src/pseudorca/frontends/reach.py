@@ -92,7 +92,7 @@ def band_notices(recordings: pd.DataFrame, front_end: FrontEnd) -> list[str]:
     shares = reaches.groupby(labelled["label"]).mean()
     shown = ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares.items())
     common = front_end if isinstance(front_end, CommonFrontEnd) else None
-    band = f"the band {common.band}" if common else "what the network hears"
+    band = f"the band {common.band}" if common else "the input of the network"
     text = (
         f"{int((~reaches).sum())} of {len(labelled)} labelled recordings do not reach the top of "
         f"{band} ({top_hz / 1000:.1f} kHz); share that does: {shown}."

@@ -69,21 +69,21 @@ def make_front_end(
     45120.0
     """
     check_slow(slow)
-    given = dict(settings or {})
+    values = dict(settings or {})
     known = _fields(name)
-    for key in given:
+    for key in values:
         if key not in known:
             raise FrontEndError(unknown_name(f"setting of the {name} front end", key, known))
-    if "band" in given:
+    if "band" in values:
         raise FrontEndError("the band is not a setting: choose it with --band.")
     try:
         if name in IN_BANDS:
             lowest = None if lowest_rate is None else round(lowest_rate / slow)
-            front_end: FrontEnd = FRONT_ENDS[name].load().in_band(band, lowest_rate=lowest, **given)
+            front_end: FrontEnd = FRONT_ENDS[name].load().in_band(band, lowest_rate=lowest, **values)
         else:
-            front_end = FRONT_ENDS[name].load()(**given)
+            front_end = FRONT_ENDS[name].load()(**values)
     except (TypeError, ValueError) as error:
-        raise FrontEndError(f"settings {given} of the {name} front end: {error}") from error
+        raise FrontEndError(f"settings {values} of the {name} front end: {error}") from error
     return front_end if slow == 1 else SlowFrontEnd(front_end, slow)
 
 

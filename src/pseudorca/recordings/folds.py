@@ -438,7 +438,7 @@ def _deal(
         if (held[:n_folds] < held.sum(axis=0)).all():
             return assigned
     raise FoldError(
-        "no deal of the groups keeps every class in training: encounters of mixed labels leave a "
+        "no assignment of the groups keeps every class in training: encounters of mixed labels leave a "
         "class to too few. Use a leave-one-...-out split, or fewer folds."
     )
 

@@ -33,6 +33,19 @@ from pseudorca.study.words import contradictions
 def answer_section(
     page: Page, rows: Sequence[Sequence[str]], sentences: Sequence[str], notices: Sequence[str]
 ) -> Section:
+    """Make the section with the answer of the study.
+
+    Parameters
+    ----------
+    page : Page
+    rows : sequence of (what, as published, told straight)
+    sentences : sequence of str
+    notices : sequence of str
+
+    Returns
+    -------
+    Section
+    """
     blocks: list[Block] = [Text(sentence) for sentence in sentences]
     blocks.append(
         Table(
@@ -48,6 +61,17 @@ def answer_section(
 
 
 def switches_section(page: Page, published: Published) -> Section:
+    """Make the section about the switches.
+
+    Parameters
+    ----------
+    page : Page
+    published : Published
+
+    Returns
+    -------
+    Section
+    """
     section = Section("switches", "What the scripts did: the switches")
     section.blocks.append(
         Text(
@@ -126,13 +150,23 @@ def switches_section(page: Page, published: Published) -> Section:
 
 
 def data_section(page: Page) -> Section:
+    """Make the section about recordings and pictures.
+
+    Parameters
+    ----------
+    page : Page
+
+    Returns
+    -------
+    Section
+    """
     material, published = page.material, page.published
     section = Section("data", "Recordings and pictures")
     facts: list[tuple[str, Cell]] = []
     for label in page.classes:
-        mine = material.clips[material.clips["label"] == label]
-        facts.append((f"{label} files", len(mine)))
-        facts.append((f"{label} encounters", int(mine["encounter"].nunique())))
+        of_class = material.clips[material.clips["label"] == label]
+        facts.append((f"{label} files", len(of_class)))
+        facts.append((f"{label} encounters", int(of_class["encounter"].nunique())))
     facts.append(("Unknown files", len(material.unknown)))
     section.blocks.append(Facts(facts))
     if published is not None:
@@ -162,6 +196,16 @@ def data_section(page: Page) -> Section:
 
 
 def own_numbers_section(page: Page) -> Section:
+    """Make the section about the printed numbers of the study.
+
+    Parameters
+    ----------
+    page : Page
+
+    Returns
+    -------
+    Section
+    """
     section = Section("own-numbers", "The study's own numbers")
     rows: list[Any] = page.tables["the_study_itself"].to_dict("records")
     low, high = recall_interval(48, 74)
@@ -213,12 +257,23 @@ def _printed(
 
 
 def provenance_section(page: Page) -> Section:
+    """Make the section about networks, settings, packages and times.
+
+    Parameters
+    ----------
+    page : Page
+
+    Returns
+    -------
+    Section
+    """
     section = Section("provenance", "How this was made")
     rows = []
     for name in page.options.backbones:
-        about = _backbone_of(page, name).description()
-        rows.append((name, about["weights_source"], about["weights_hash"][:12], about["licence"],
-                     int(about["embedding_size"]), page.networks.n_passes.get(name, 0)))  # fmt: skip
+        backbone = _backbone_of(page, name).description()
+        n_passes = page.networks.n_passes.get(name, 0)
+        rows.append((name, backbone["weights_source"], backbone["weights_hash"][:12],
+                     backbone["licence"], int(backbone["embedding_size"]), n_passes))  # fmt: skip
     split = page.straight.split
     options = [
         ("epochs", str(page.options.n_epochs)),

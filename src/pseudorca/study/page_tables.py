@@ -7,6 +7,16 @@ from pseudorca.study.training import Training
 
 
 def networks_section(page: Page) -> Section:
+    """Make the section of Tables 4.1 and 5.1: the networks.
+
+    Parameters
+    ----------
+    page : Page
+
+    Returns
+    -------
+    Section
+    """
     section = Section("networks", "Table 4.1: the networks")
     section.blocks.append(
         Text(
@@ -30,7 +40,7 @@ def networks_section(page: Page) -> Section:
             section.blocks.append(
                 page.figures.confusions("table_5_1_as_published", counts, page.classes, caption)
             )
-    told = {
+    straight_counts = {
         name: honest.clip["confusion"]
         for name, honest in page.straight.networks.items()
         if isinstance(honest, Honest)
@@ -38,14 +48,26 @@ def networks_section(page: Page) -> Section:
     caption = (
         "The same told straight, by clip (channels of a moment count once), mean over repeats."
     )
-    if told:
+    if straight_counts:
         section.blocks.append(
-            page.figures.confusions("table_5_1_told_straight", told, page.classes, caption)
+            page.figures.confusions(
+                "table_5_1_told_straight", straight_counts, page.classes, caption
+            )
         )
     return section
 
 
 def imbalance_section(page: Page) -> Section:
+    """Make the section of Table 4.2 and its figures: class imbalance.
+
+    Parameters
+    ----------
+    page : Page
+
+    Returns
+    -------
+    Section
+    """
     section = Section("imbalance", "Class imbalance: figures 3.2, 4.2 to 4.4, Table 4.2")
     rows = page.tables["figures_3_2_and_4_3"]
     section.blocks.append(page.figures.batches(rows, page.classes))
@@ -59,6 +81,16 @@ def imbalance_section(page: Page) -> Section:
 
 
 def settings_section(page: Page) -> Section:
+    """Make the section of Table 4.3: rates and momenta.
+
+    Parameters
+    ----------
+    page : Page
+
+    Returns
+    -------
+    Section
+    """
     section = Section("settings", "Table 4.3: learning rates and momenta")
     section.blocks += [
         Heading("Learning rates"),
@@ -86,6 +118,16 @@ def settings_section(page: Page) -> Section:
 
 
 def final_section(page: Page) -> Section:
+    """Make the section of Tables 4.4, 4.5 and 5.2: the final model.
+
+    Parameters
+    ----------
+    page : Page
+
+    Returns
+    -------
+    Section
+    """
     section = Section("final", "Tables 4.4, 4.5 and 5.2: the final model")
     section.blocks.append(
         Text(
@@ -107,23 +149,35 @@ def final_section(page: Page) -> Section:
                 "Table 5.2 and the confusion of Table 4.4, as published. Rows: truth.",
             )
         )  # fmt: skip
-    told = {
+    straight_counts = {
         name: honest.clip["confusion"]
         for name, honest in (
             ("weighted sampler", page.straight.weighted), ("final model", page.straight.final),
         )
         if isinstance(honest, Honest)
     }  # fmt: skip
-    if told:
+    if straight_counts:
         caption = "The same told straight, by clip, mean over repeats."
         section.blocks.append(
-            page.figures.confusions("table_5_2_told_straight", told, page.classes, caption)
+            page.figures.confusions(
+                "table_5_2_told_straight", straight_counts, page.classes, caption
+            )
         )
     section.blocks += [Heading("Table 4.5: row by row"), *both_columns(page, "table_4_5", "row")]
     return section
 
 
 def unknown_section(page: Page) -> Section:
+    """Make the section of Table 4.6: the unknown recordings.
+
+    Parameters
+    ----------
+    page : Page
+
+    Returns
+    -------
+    Section
+    """
     section = Section("unknown", "Table 4.6: unknown recordings")
     table = page.tables["table_4_6"]
     if table.empty:

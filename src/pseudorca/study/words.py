@@ -48,7 +48,7 @@ def _before(material: Material, published: Published) -> dict[str, str]:
     torn = (
         "encounters also in training" if published.parts.n_torn_encounters else "encounters whole"
     )
-    found = {
+    values = {
         "tested on": f"{len(test.truth)} files, {torn}",
         "accuracy": f"{test.published(0).accuracy:.3f}",
         "always naming the most frequent class": f"{test.majority:.3f}",
@@ -57,9 +57,9 @@ def _before(material: Material, published: Published) -> dict[str, str]:
     for k, label in enumerate(material.classes):
         scores = test.published(k)
         printed = "" if k == published.positive else " (not printed)"
-        found[f"recall of {label}"] = f"{scores.recall:.3f}{printed}"
-        found[f"precision of {label}"] = f"{scores.precision:.3f}{printed}"
-    return found
+        values[f"recall of {label}"] = f"{scores.recall:.3f}{printed}"
+        values[f"precision of {label}"] = f"{scores.precision:.3f}{printed}"
+    return values
 
 
 def _after(straight: Straight) -> dict[str, str]:
@@ -68,7 +68,7 @@ def _after(straight: Straight) -> dict[str, str]:
     kept = (
         "encounters never heard" if straight.encounters_whole else "encounters torn, moments whole"
     )
-    found = {
+    values = {
         "tested on": f"{clip['n_units']} clips of {encounter['n_units']} encounters; {kept}",
         "accuracy": f"{clip['accuracy']:.3f}",
         "always naming the most frequent class": f"{clip['majority_accuracy']:.3f}",
@@ -80,8 +80,8 @@ def _after(straight: Straight) -> dict[str, str]:
     for label, row in clip["per_class"].items():
         for what in ("recall", "precision"):
             if row[what] is not None:
-                found[f"{what} of {label}"] = f"{row[what]:.3f}"
-    return found
+                values[f"{what} of {label}"] = f"{row[what]:.3f}"
+    return values
 
 
 def _with_interval(result: Mapping[str, Any]) -> str:
@@ -195,14 +195,14 @@ def _beyond(result: Mapping[str, Any], control: Mapping[str, Any]) -> str:
 
 
 def _of_the_settings(straight: Straight, published: Published | None) -> list[str]:
-    found = [h for h in (*straight.rates.values(), *straight.momenta.values())
+    trained = [h for h in (*straight.rates.values(), *straight.momenta.values())
              if isinstance(h, Honest)]  # fmt: skip
-    values = [h.clip["balanced_accuracy"] for h in found]
-    width = float(np.median([h.clip["ci_high"] - h.clip["ci_low"] for h in found]))
+    values = [h.clip["balanced_accuracy"] for h in trained]
+    width = float(np.median([h.clip["ci_high"] - h.clip["ci_low"] for h in trained]))
     spread = max(values) - min(values)
     text = (
-        f"The {len(found)} settings of Table 4.3 span {spread:.2f} in balanced accuracy told straight; "
-        f"the 95 % interval of one is {width:.2f} wide"
+        f"The {len(trained)} settings of Table 4.3 span {spread:.2f} in balanced accuracy told "
+        f"straight; the 95 % interval of one is {width:.2f} wide"
     )
     text += ": the table cannot choose between them." if spread < width else "."
     if published is not None:
