@@ -35,16 +35,27 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """What an audit does."""
+    """Options of an audit.
+
+    Raises
+    ------
+    PseudorcaError
+        If a number is less than 1.
+
+    Examples
+    --------
+    >>> AuditOptions(n_permutations=99).clips_per_encounter
+    20
+    """
 
     n_permutations: int = 199
     seed: int = 0
     within: str | None = None
     """Labels are permuted only between units of equal value in this column, such as platform."""
     clips_per_encounter: int = 20
-    """At most so many clips of an encounter are heard, spread evenly over it."""
+    """Greatest number of clips per encounter, spread evenly over the encounter."""
     quick: bool = False
-    """Only what the verdict needs: the model, the facts and the background."""
+    """Compute only what the verdict needs: the model, the facts and the background."""
 
     def __post_init__(self) -> None:
         if self.n_permutations < 1 or self.clips_per_encounter < 1:
@@ -56,11 +67,11 @@ class AuditOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AuditResult(Result):
-    """Animals or recorders? The verdict, and everything that it comes from."""
+    """Animals or recorders? The verdict, and the numbers behind it."""
 
     audit_id: str
     findings: dict[str, Any]
-    """Everything that the table ``audits`` keeps, as JSON values."""
+    """The row of the table ``audits``, as JSON values."""
 
     @property
     def verdict(self) -> str:
@@ -96,15 +107,29 @@ def audit_project(
     progress: Progress | None = None,
     stage: Callable[[str], Any] = lambda text: None,
 ) -> AuditResult:
-    """Compare the model with controls that hear no animal, and keep what came out.
+    """Compare the model with controls that hear no animal, and keep the result.
 
-    The controls are as they are, whatever is made of the model's embeddings first: they say what can
-    be told without the animals.
+    The controls do not use the recipe's preparation of embeddings: they show what can be predicted
+    without the animals.
+
+    Parameters
+    ----------
+    store : Store
+    recipe : Recipe
+    split : Split, honest
+    options : AuditOptions or None
+    computing : Computing or None
+    progress : callable (done, total) or None, over permutations and clips
+    stage : callable, takes a sentence on the current step
+
+    Returns
+    -------
+    AuditResult
 
     Raises
     ------
     FoldError
-        If the split is one that tears encounters apart.
+        If the split puts clips of one encounter on both sides.
     HeadError
         If the head trains the network itself.
     """
@@ -150,7 +175,7 @@ def audit_project(
     }  # fmt: skip
     findings["evaluated"] = _evaluated(store, labelled.settings(), split)
     findings |= sentences(findings)
-    about = {
+    record = {
         "split": asdict(split), "group_by": split.group_by, "options": asdict(options),
         "recipe": labelled.settings(),
         "background_settings": listening.front_end.settings()["background_only"],
@@ -158,12 +183,12 @@ def audit_project(
         "tables": _versions(store),
         "notices": notices,
     }  # fmt: skip
-    keep_audit(store, about, findings)
-    return AuditResult(audit_id_of(about), findings | about)
+    keep_audit(store, record, findings)
+    return AuditResult(audit_id_of(record), findings | record)
 
 
 def _heard(labelled: LabelledProject, split: Split, options: AuditOptions) -> tuple[Heard, int]:
-    """The clips that the audit hears, and how many there are in all."""
+    """The sampled clips of the audit, and the number of labelled clips."""
     clips, recordings = labelled.clips, labelled.recordings
     row_of = pd.Series(np.arange(len(clips)), index=clips["clip_id"])
     clips = clips[clips["label"] != OTHER].reset_index(drop=True)
@@ -180,7 +205,7 @@ def _heard(labelled: LabelledProject, split: Split, options: AuditOptions) -> tu
 def _heard_notices(
     heard: Heard, n_labelled: int, recipe: Recipe, options: AuditOptions
 ) -> list[str]:
-    """What a user should know of the clips that were heard."""
+    """Warnings on the sampled clips."""
     clips, notices = heard.clips, []
     if recipe.preparation != PLAIN:
         notices.append(
@@ -204,7 +229,7 @@ def _verdict(
     progress: Progress | None,
     stage: Callable[[str], Any],
 ) -> dict[str, Any]:
-    """The model and the controls that vote, under permuted labels; and what follows."""
+    """Test the model and the voting controls with permuted labels, and derive the verdict."""
     nuisance = _nuisance_sets(heard, sound, background)
     within = None
     if options.within:
@@ -264,42 +289,75 @@ def _beyond_verdict(
 
 
 def sample_clips(clips: pd.DataFrame, recordings: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Take at most so many clips of each encounter, spread evenly in time.
+    """Take at most ``most`` clips of each encounter, spread evenly in time.
 
     Parameters
     ----------
     clips, recordings : DataFrame, the tables of these names
     most : int, clips per encounter and label
+
+    Returns
+    -------
+    DataFrame, rows of ``clips`` in their order
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"recording_id": "r1", "encounter": "e1", "label": "A", "channel": 0,
+    ...                       "start_s": [0.0, 2.0, 4.0]})
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "start_utc": pd.NaT, "path": "a.wav"})
+    >>> sample_clips(clips, recordings, 2)["start_s"].tolist()
+    [0.0, 4.0]
     """
     start = recordings.set_index("recording_id")[["start_utc", "path"]]
     order = clips.join(start, on="recording_id").sort_values(
         ["start_utc", "path", "start_s", "channel"], na_position="last"
     )
     kept = []
-    for _, mine in order.groupby(["encounter", "label"], sort=False):
-        rows = mine.index.to_numpy()
+    for _, of_encounter in order.groupby(["encounter", "label"], sort=False):
+        rows = of_encounter.index.to_numpy()
         if len(rows) > most:
             rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
         kept.append(rows)
     return clips.loc[np.sort(np.concatenate(kept))].reset_index(drop=True)
 
 
-def keep_audit(store: Store, about: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Put an audit in the table ``audits``, in the place of an earlier one of the same settings."""
-    audit_id = audit_id_of(about)
+def keep_audit(store: Store, record: Mapping[str, Any], findings: Mapping[str, Any]) -> None:
+    """Put an audit into the table ``audits``; it replaces an audit of the same settings.
+
+    Parameters
+    ----------
+    store : Store
+    record : mapping, settings of the audit: ``split, options, recipe`` and others
+    findings : mapping, results of the audit
+    """
+    audit_id = audit_id_of(record)
     row = {
         "audit_id": audit_id,
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "result": json.dumps(dict(about) | dict(found), default=plain_value),
+        "result": json.dumps(dict(record) | dict(findings), default=plain_value),
     }
     store.replace("audits", pd.DataFrame([row]), audit_id=audit_id)
-    settings = {key: about[key] for key in ("split", "options", "recipe")}
+    settings = {key: record[key] for key in ("split", "options", "recipe")}
     store.record_run("audit", settings, ("recordings", "clips", "audits"))
 
 
-def audit_id_of(about: Mapping[str, Any]) -> str:
-    """Identifies recipe, split and settings of an audit."""
-    return hash_of({key: about[key] for key in ("split", "options", "recipe")})
+def audit_id_of(record: Mapping[str, Any]) -> str:
+    """Identifies recipe, split and options of an audit.
+
+    Parameters
+    ----------
+    record : mapping, with ``split, options, recipe``
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> len(audit_id_of({"split": {}, "options": {}, "recipe": {}, "notices": []}))
+    20
+    """
+    return hash_of({key: record[key] for key in ("split", "options", "recipe")})
 
 
 def _versions(store: Store) -> dict[str, int]:
@@ -307,14 +365,14 @@ def _versions(store: Store) -> dict[str, int]:
 
 
 def _evaluated(store: Store, recipe: Mapping[str, Any], split: Split) -> dict[str, Any] | None:
-    """What the latest evaluation of the same clips, recipe and kind of split says, if there is one."""
+    """The latest evaluation of the same clips, recipe and kind of split, if there is one."""
     wanted = json.loads(json.dumps(recipe, default=plain_value)), split.name, _versions(store)
     rows = store.read("evaluations").sort_values("time_utc", ascending=False)
     for text in rows["result"]:
-        about = json.loads(text)
-        if (about["recipe"], about["split"]["name"], about["tables"]) != wanted:
+        evaluation = json.loads(text)
+        if (evaluation["recipe"], evaluation["split"]["name"], evaluation["tables"]) != wanted:
             continue
-        for result in about["results"]:
+        for result in evaluation["results"]:
             if result["unit"] == "encounter":
                 kept = ("balanced_accuracy", "ci_low", "ci_high", "n_units", "n_repeats")
                 return {key: result[key] for key in kept}
@@ -324,9 +382,9 @@ def _evaluated(store: Store, recipe: Mapping[str, Any], split: Split) -> dict[st
 def _nuisance_sets(
     heard: Heard, sound: NDArray[np.float32], background: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
-    """The controls that vote: no animal has a part in them."""
-    found = facts.fact_features(heard.clips, heard.recordings)
-    alone = {name: found[name] for name in facts.FACTS if name in found}
+    """The feature sets of the voting controls: the animals have no part in them."""
+    features_of = facts.fact_features(heard.clips, heard.recordings)
+    alone = {name: features_of[name] for name in facts.FACTS if name in features_of}
     sets = dict(alone)
     if len(alone) > 1:
         sets = {"all facts": np.concatenate(list(alone.values()), axis=1)} | sets
@@ -339,8 +397,8 @@ def _nuisance_sets(
 
 def _shown_rows(heard: Heard, sound: NDArray[np.float32]) -> list[dict[str, Any]]:
     """Controls in which the animals may have a part: shown, without a vote."""
-    found = facts.fact_features(heard.clips, heard.recordings)
-    sets = {name: found[name] for name in facts.SHOWN_FACTS if name in found}
+    features_of = facts.fact_features(heard.clips, heard.recordings)
+    sets = {name: features_of[name] for name in facts.SHOWN_FACTS if name in features_of}
     whole = facts.band_levels(sound[:, 2 + N_BANDS : 2 + 2 * N_BANDS])
     sets["mean spectrum of the whole clip"], _ = facts.filled_in(whole, heard.encounters)
     return [
@@ -352,7 +410,7 @@ def _shown_rows(heard: Heard, sound: NDArray[np.float32]) -> list[dict[str, Any]
 def _judge(
     tested: Permutations, names: list[str], units_per_class: Mapping[str, int], seed: int
 ) -> dict[str, Any]:
-    """The verdict by these controls, with the numbers that it comes from."""
+    """The verdict by these controls, with the numbers behind it."""
     if not names:
         return {"verdict": "cannot tell", "p_nuisance": None, "difference": None,
                 "best_control": None}  # fmt: skip
@@ -383,8 +441,8 @@ def _tested_row(tested: Permutations, name: str, kind: str) -> dict[str, Any]:
 
 def _row(name: str, kind: str, right: pd.DataFrame) -> dict[str, Any]:
     estimate, method = balanced_accuracy(right)
-    about = {"name": name, "kind": kind, "n_encounters": len(right), "p": None}
-    return about | estimate.as_dict() | {"interval_method": method}
+    row = {"name": name, "kind": kind, "n_encounters": len(right), "p": None}
+    return row | estimate.as_dict() | {"interval_method": method}
 
 
 def _knows(heard: Heard) -> list[dict[str, Any]]:
@@ -392,27 +450,31 @@ def _knows(heard: Heard) -> list[dict[str, Any]]:
     rows = heard.recordings.set_index("recording_id").loc[heard.clips["recording_id"]]
     platform = rows["platform"].astype(object).fillna("").to_numpy(dtype=object)
     recorder = facts.recorder_signature(rows).to_numpy(dtype=object)
-    found = []
+    known = []
     for name, values in (("platform", platform), ("recorder", recorder)):
-        # What changes within an encounter is no property of its recorder.
-        one = pd.Series(values).groupby(heard.encounters).transform(lambda v: v.mode().iloc[0])
-        whole = one.to_numpy(dtype=object)
+        # A value that changes within an encounter is not a property of the recorder.
+        usual_value = (
+            pd.Series(values).groupby(heard.encounters).transform(lambda v: v.mode().iloc[0])
+        )
+        whole = usual_value.to_numpy(dtype=object)
         for entry in knows_recorder(
             heard.data, heard.clips, heard.recordings, whole, heard.split, heard.head
         ):
-            found.append({"what": name} | entry)
-    return found
+            known.append({"what": name} | entry)
+    return known
 
 
-def _association(one: facts.Association) -> dict[str, Any]:
+def _association(association: facts.Association) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "cramers_v": one.cramers_v,
-        "n_values": len(one.counts),
-        "n_shared": one.n_shared,
-        "labels": [str(label) for label in one.counts.columns],
+        "name": association.name,
+        "cramers_v": association.cramers_v,
+        "n_values": len(association.counts),
+        "n_shared": association.n_shared,
+        "labels": [str(label) for label in association.counts.columns],
         "encounters": {
             str(value): [int(n) for n in row]
-            for value, row in zip(one.counts.index, one.counts.to_numpy(), strict=True)
+            for value, row in zip(
+                association.counts.index, association.counts.to_numpy(), strict=True
+            )
         },
     }

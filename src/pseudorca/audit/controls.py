@@ -1,8 +1,8 @@
 """Controls: what a classifier could learn without hearing the animals.
 
-In: the tables ``clips`` and ``recordings``, and what was measured of each clip's sound. Out: feature
-sets, a row per clip, that go through the same split and head as the model; and what stands in the
-tables already: how the label goes with platform, recorder and day.
+In: the tables ``clips`` and ``recordings``, and measurements of each clip's sound. Out: feature sets, a
+row per clip, for the same split and head as the model; and the association of the label with platform,
+recorder and day.
 """
 
 import json
@@ -15,21 +15,27 @@ from numpy.typing import NDArray
 Features = NDArray[np.float32]
 
 FACTS = ("sample rate", "channels", "bit depth", "platform", "date")
-"""Facts of a file that no animal has a part in."""
+"""Facts of a file that do not depend on the animals."""
 
 SHOWN_FACTS = ("duration", "level")
-"""Facts that the animals may have a part in: a clip cut around a sound is as long as the sound, and
-its peak is as high. They are shown and do not vote."""
+"""Facts that may depend on the animals: a clip that is cut around a sound has the length and the peak
+of the sound. These facts are shown and do not vote."""
 
 _METADATA = ("recorder", "outing", "site", "location", "year")
 
 
 @dataclass(frozen=True)
 class Association:
-    """How the label goes with something that is not the animal, counted in encounters.
+    """Association of the label with a property of the recording, counted in encounters.
 
-    ``counts``: a row per value, a column per label. ``cramers_v``: 0 (nothing) to 1 (the one gives
-    the other away), corrected for chance; None where there is a single value.
+    ``counts``: a row per value, a column per label. ``cramers_v``: 0 (no association) to 1 (the
+    property determines the label), corrected for chance; None if there is a single value.
+
+    Examples
+    --------
+    >>> counts = pd.DataFrame({"A": [2, 0], "B": [1, 3]}, index=["Sette", "Lasker"])
+    >>> Association("platform", counts, 0.4).n_shared
+    1
     """
 
     name: str
@@ -38,12 +44,12 @@ class Association:
 
     @property
     def n_shared(self) -> int:
-        """Values that occur with two labels or more."""
+        """Number of values that occur with two labels or more."""
         return int(((self.counts > 0).sum(axis=1) > 1).sum())
 
 
 def fact_features(clips: pd.DataFrame, recordings: pd.DataFrame) -> dict[str, Features]:
-    """Lay the facts of each clip's file out as numbers.
+    """Turn the facts of each clip's file into numbers.
 
     Parameters
     ----------
@@ -52,13 +58,13 @@ def fact_features(clips: pd.DataFrame, recordings: pd.DataFrame) -> dict[str, Fe
     Returns
     -------
     dict from fact to ndarray [shape=(n_clips, n_columns)], float32
-        Of ``FACTS`` and ``SHOWN_FACTS`` those that are not the same in all clips. A fact of few
-        values has a column per value; the date is the day, the place in the year and in the day; a
-        sample rate also stands as its logarithm.
+        The facts of ``FACTS`` and ``SHOWN_FACTS`` that differ between clips. A fact of few values has
+        a column per value. The date has columns for the day, the time of year and the time of day.
+        A sample rate also has a column for its logarithm.
     """
     rows = _recording_rows(clips, recordings)
     rate, start = rows["sample_rate"].astype(float), rows["start_utc"]
-    found = {
+    features_of = {
         "sample rate": np.column_stack([_one_hot(rows["sample_rate"]), np.log2(rate)]),
         "channels": _one_hot(rows["n_channels"]),
         "bit depth": _one_hot(rows["format"].map(bit_depth)),
@@ -67,17 +73,40 @@ def fact_features(clips: pd.DataFrame, recordings: pd.DataFrame) -> dict[str, Fe
         "duration": np.log(rows[["duration_s"]].to_numpy(dtype=float)),
         "level": 20 * np.log10(rows[["peak"]].to_numpy(dtype=float).clip(1e-9)),
     }
-    varied = {name: _varying(columns) for name, columns in found.items()}
+    varied = {name: _varying(columns) for name, columns in features_of.items()}
     return {name: columns for name, columns in varied.items() if columns.shape[1]}
 
 
 def bit_depth(file_format: str) -> str:
-    """The sample type of a format such as ``WAV/PCM_24``."""
+    """The sample type of a format such as ``WAV/PCM_24``.
+
+    Parameters
+    ----------
+    file_format : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> bit_depth("WAV/PCM_24")
+    'PCM_24'
+    """
     return str(file_format).rpartition("/")[2]
 
 
 def recorder_signature(recordings: pd.DataFrame) -> pd.Series:
-    """What the files tell of the recorder: sample rate, channels and sample type, as one text."""
+    """Sample rate, channels and sample type of each recording, as one text.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+
+    Returns
+    -------
+    Series of str, with the index of ``recordings``
+    """
     rate = (recordings["sample_rate"].astype(float) / 1000).map("{:g} kHz".format)
     depth = recordings["format"].map(bit_depth)
     return rate + ", " + recordings["n_channels"].astype(str) + " ch, " + depth
@@ -86,15 +115,26 @@ def recorder_signature(recordings: pd.DataFrame) -> pd.Series:
 def filled_in(
     features: Features, encounters: NDArray[np.object_]
 ) -> tuple[Features, dict[str, int]]:
-    """Give clips without a row of their own (NaN) the mean of their encounter, else of all.
+    """Fill rows of NaN with the mean of their encounter, or else with the mean of all clips.
 
-    A clip without background then says what its encounter says, and an encounter without any says
-    nothing; no clip is dropped.
+    No clip is dropped. A filled clip holds no information beyond its encounter. An encounter without
+    any row holds none.
+
+    Parameters
+    ----------
+    features : ndarray [shape=(n_clips, n_columns)], rows of NaN for missing
+    encounters : ndarray [shape=(n_clips,)]
 
     Returns
     -------
     features : ndarray of the same shape, without NaN
-    counts : dict with ``n_clips`` and ``n_encounters`` filled in (encounters: wholly)
+    counts : dict, the number of filled clips ``n_clips``, and of wholly filled ``n_encounters``
+
+    Examples
+    --------
+    >>> features = np.array([[1.0], [np.nan], [3.0]], dtype=np.float32)
+    >>> filled_in(features, np.array(["e1", "e1", "e2"], dtype=object))[0][:, 0].tolist()
+    [1.0, 1.0, 3.0]
     """
     filled = np.array(features, dtype=np.float32)
     empty = np.isnan(filled).any(axis=1)
@@ -103,24 +143,38 @@ def filled_in(
         return np.zeros_like(filled), counts | {"n_encounters": len(set(encounters))}
     mean = filled[~empty].mean(axis=0)
     for encounter in sorted(set(encounters[empty])):
-        mine = encounters == encounter
-        heard = mine & ~empty
-        filled[mine & empty] = filled[heard].mean(axis=0) if heard.any() else mean
-        counts["n_encounters"] += not heard.any()
+        in_encounter = encounters == encounter
+        present = in_encounter & ~empty
+        filled[in_encounter & empty] = filled[present].mean(axis=0) if present.any() else mean
+        counts["n_encounters"] += not present.any()
     return filled, counts
 
 
 def band_levels(levels: Features) -> Features:
-    """Fill bands that a recording does not reach with the lowest of its own; rows of NaN stay."""
-    heard = np.isfinite(levels)
-    lowest = np.where(heard, levels, np.inf).min(axis=1, keepdims=True)
-    filled = np.where(heard, levels, lowest)
-    filled[~heard.any(axis=1)] = np.nan
+    """Fill bands above the reach of a recording with the lowest level of the clip.
+
+    Parameters
+    ----------
+    levels : ndarray [shape=(n_clips, n_bands)], dB, NaN above the reach
+
+    Returns
+    -------
+    ndarray of the same shape; rows of NaN stay
+
+    Examples
+    --------
+    >>> band_levels(np.array([[-60.0, -70.0, np.nan]], dtype=np.float32)).tolist()
+    [[-60.0, -70.0, -70.0]]
+    """
+    is_reached = np.isfinite(levels)
+    lowest = np.where(is_reached, levels, np.inf).min(axis=1, keepdims=True)
+    filled = np.where(is_reached, levels, lowest)
+    filled[~is_reached.any(axis=1)] = np.nan
     return np.asarray(filled, dtype=np.float32)
 
 
 def cramers_v(counts: NDArray[np.int64]) -> float | None:
-    """Association in a table of counts, corrected for what chance alone gives.
+    """Cramér's V of a table of counts, corrected for chance [1]_.
 
     Parameters
     ----------
@@ -128,12 +182,17 @@ def cramers_v(counts: NDArray[np.int64]) -> float | None:
 
     Returns
     -------
-    float, 0 to 1, or None if fewer than two rows or columns hold anything
+    float, 0 to 1, or None if fewer than two rows or columns have counts
 
     References
     ----------
     .. [1] Bergsma 2013, "A bias-correction for Cramér's V and Tschuprow's T", Journal of the Korean
        Statistical Society 42:323.
+
+    Examples
+    --------
+    >>> round(cramers_v(np.array([[9, 0], [0, 9]])), 2)
+    1.0
     """
     table = np.asarray(counts, dtype=np.float64)
     table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
@@ -152,12 +211,16 @@ def cramers_v(counts: NDArray[np.int64]) -> float | None:
 def associations(clips: pd.DataFrame, recordings: pd.DataFrame) -> list[Association]:
     """Count encounters per label against platform, recorder and day.
 
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names; labelled clips only
+
     Returns
     -------
     list of Association
-        Of platform, recorder (:func:`recorder_signature`), day, year, and of the metadata outing,
-        site, location and recorder, as far as known; an encounter with several values counts in
-        each.
+        For platform, recorder (:func:`recorder_signature`), day and year, and for the metadata
+        outing, site, location and recorder, as far as known. An encounter with several values
+        counts in each.
     """
     rows = _recording_rows(clips, recordings)
     start = rows["start_utc"]
@@ -168,10 +231,10 @@ def associations(clips: pd.DataFrame, recordings: pd.DataFrame) -> list[Associat
         "year": start.dt.strftime("%Y"),
     }
     for column in _METADATA:
-        said = [json.loads(text).get(column) for text in rows["metadata"]]
-        if any(said):
-            values[column] = pd.Series([value or None for value in said], dtype=object)
-    found = []
+        entries = [json.loads(text).get(column) for text in rows["metadata"]]
+        if any(entries):
+            values[column] = pd.Series([value or None for value in entries], dtype=object)
+    results = []
     for name, value in values.items():
         table = pd.DataFrame(
             {
@@ -184,27 +247,42 @@ def associations(clips: pd.DataFrame, recordings: pd.DataFrame) -> list[Associat
             continue
         once = table.drop_duplicates()
         counts = pd.crosstab(once["value"], once["label"])
-        found.append(Association(name, counts, cramers_v(counts.to_numpy())))
-    return found
+        results.append(Association(name, counts, cramers_v(counts.to_numpy())))
+    return results
 
 
 def answerable(found: list[Association]) -> tuple[bool, str]:
-    """Whether the data can tell label and equipment apart at all, and a sentence that says why.
+    """Whether the data can separate label and equipment.
 
-    They cannot where platform or recorder has several values and none of them met two labels.
+    The data cannot, if platform or recorder has several values and no value occurs with two labels.
+
+    Parameters
+    ----------
+    found : list of Association
+
+    Returns
+    -------
+    bool
+    str, a sentence with the reason
+
+    Examples
+    --------
+    >>> counts = pd.DataFrame({"A": [2, 0], "B": [0, 3]}, index=["Sette", "Lasker"])
+    >>> answerable([Association("platform", counts, 1.0)])[0]
+    False
     """
-    for one in found:
-        if one.name not in ("platform", "recorder") or len(one.counts) < 2:
+    for fact in found:
+        if fact.name not in ("platform", "recorder") or len(fact.counts) < 2:
             continue
-        if one.n_shared == 0:
+        if fact.n_shared == 0:
             return False, (
-                f"Every {one.name} met one label only: with these data nothing can tell the "
-                f"{one.name} from the animals. Record both populations with the same equipment."
+                f"Every {fact.name} met one label only: with these data nothing can tell the "
+                f"{fact.name} from the animals. Record both populations with the same equipment."
             )
     shared = [
-        f"{one.n_shared} of {len(one.counts)} {one.name}s met more than one label"
-        for one in found
-        if one.name in ("platform", "recorder") and len(one.counts) > 1
+        f"{fact.n_shared} of {len(fact.counts)} {fact.name}s met more than one label"
+        for fact in found
+        if fact.name in ("platform", "recorder") and len(fact.counts) > 1
     ]
     if shared:
         return True, f"{'; '.join(shared)}: equipment and animals can be told apart in principle."

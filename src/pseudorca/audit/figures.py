@@ -1,6 +1,6 @@
 """Plots of an audit: model and controls on one axis, swapped backgrounds, bands.
 
-Each takes axes and plain values, and returns the axes, like those in :mod:`pseudorca.pages.plots`.
+Each function takes axes and plain values, and returns the axes (as in :mod:`pseudorca.pages.plots`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,13 @@ KINDS: dict[str, tuple[str, str, bool, str]] = {
 
 
 class ForestRow(NamedTuple):
-    """A row of :func:`forest`: balanced accuracy with its 95 % interval."""
+    """A row of :func:`forest`: balanced accuracy with its 95 % interval.
+
+    Examples
+    --------
+    >>> ForestRow("sample rate", "nuisance", 0.6, 0.4, 0.8).value
+    0.6
+    """
 
     name: str
     kind: str
@@ -40,6 +46,15 @@ def forest(ax: Axes, rows: Sequence[ForestRow], *, chance: float) -> Axes:
     ax : Axes
     rows : sequence of ForestRow, the first on top
     chance : float, what guessing scores
+
+    Returns
+    -------
+    Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = forest(Figure().add_subplot(), [ForestRow("model", "model", 0.8, 0.6, 0.9)], chance=0.5)
     """
     for place, row in enumerate(rows):
         marker, colour, filled, _ = KINDS[row.kind]
@@ -69,12 +84,24 @@ def forest(ax: Axes, rows: Sequence[ForestRow], *, chance: float) -> Axes:
 
 
 def answers_bar(ax: Axes, rows: Sequence[tuple[str, Mapping[str, float]]]) -> Axes:
-    """Draw for each row which share of clips got which answer.
+    """Draw the shares of the answers for each row.
 
     Parameters
     ----------
     ax : Axes
     rows : sequence of (name, shares of ``animal``, ``background`` and ``neither``), first on top
+
+    Returns
+    -------
+    Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = answers_bar(
+    ...     Figure().add_subplot(),
+    ...     [("swapped", {"animal": 0.7, "background": 0.2, "neither": 0.1})],
+    ... )
     """
     for place, (_, shares) in enumerate(rows):
         left = 0.0
@@ -103,14 +130,23 @@ def excess_lines(
     *,
     colours: Mapping[str, str],
 ) -> Axes:
-    """Draw by how much the signals of each class stand out from the background, over frequency.
+    """Draw the excess of each class's signals over the background, by frequency.
 
     Parameters
     ----------
     ax : Axes
     edges_khz : sequence of float, one more than there are bands
-    excess_db : mapping from class to decibels per band, None where nothing is known
+    excess_db : mapping from class to decibels per band, None if unknown
     colours : mapping from class to colour
+
+    Returns
+    -------
+    Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = excess_lines(Figure().add_subplot(), [0, 4, 8], {"A": [3.0, None]}, colours={"A": "black"})
     """
     for label, values in excess_db.items():
         heights = [float("nan") if value is None else value for value in values]
@@ -128,7 +164,7 @@ def band_intervals(
     chance: float,
     whole: float,
 ) -> Axes:
-    """Draw what each band tells alone, and what is left without it.
+    """Draw the accuracy of each band alone, and of all other bands.
 
     Parameters
     ----------
@@ -136,15 +172,28 @@ def band_intervals(
     bands : sequence of dict with ``low_hz, high_hz`` and ``alone`` and ``left_out``, each with
         ``value, low, high``
     chance, whole : float, balanced accuracy of guessing and with all bands
+
+    Returns
+    -------
+    Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> estimate = {"value": 0.7, "low": 0.5, "high": 0.9}
+    >>> ax = band_intervals(
+    ...     Figure().add_subplot(), [{"low_hz": 0, "high_hz": 8000, "alone": estimate,
+    ...                               "left_out": estimate}], chance=0.5, whole=0.9,
+    ... )
     """
     for band in bands:
         low, high = band["low_hz"] / 1000, band["high_hz"] / 1000
         for kind, colour, dash, at in (("alone", BLUE, "-", 0.38), ("left_out", ORANGE, ":", 0.62)):
-            found = band[kind]
-            ax.plot([low, high], [found["value"]] * 2, dash, color=colour, linewidth=2.6,
+            estimate = band[kind]
+            ax.plot([low, high], [estimate["value"]] * 2, dash, color=colour, linewidth=2.6,
                     solid_capstyle="butt")  # fmt: skip
             middle = low + at * (high - low)
-            ax.plot([middle] * 2, [found["low"], found["high"]], color=colour, linewidth=1.1)
+            ax.plot([middle] * 2, [estimate["low"], estimate["high"]], color=colour, linewidth=1.1)
     ax.axhline(chance, color=SOFT, linestyle="--", linewidth=1.1)
     ax.axhline(whole, color=INK, linewidth=0.9)
     style(ax, x="kHz", y="balanced accuracy", title="Where the answer comes from", grid="y")

@@ -1,7 +1,7 @@
 """The part of an audit that reads audio: backgrounds, single bands, swapped backgrounds.
 
-In: the clips that an audit hears, and the embedder. Out: feature sets for its controls. Everything
-that is embedded or measured is kept in the store, so a second audit reads nothing.
+In: the sampled clips of an audit, and the embedder. Out: feature sets for the controls. All embeddings
+and measurements are kept in the store, so that a second audit reads no audio.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ from pseudorca.store import Store
 from pseudorca.values import hash_of
 
 N_PICTURE_BANDS = 5
-"""Bands of the picture that are heard alone and left out."""
+"""Number of bands of the picture; each is tested alone and left out."""
 
 PICTURES = (CommonFrontEnd, StudyFrontEnd)
 """Front ends whose pictures have a row per frequency."""
@@ -48,9 +48,10 @@ PICTURES = (CommonFrontEnd, StudyFrontEnd)
 
 @dataclass
 class Heard:
-    """What an audit hears: the sampled clips with the model's embeddings, and the split.
+    """The material of an audit: the sampled clips with the model's embeddings, and the split.
 
-    ``data``: as the model learns from them; ``plain``: embeddings as they are.
+    ``data``: prepared embeddings, as the model learns from them. ``plain``: embeddings without
+    preparation. ``units`` [shape=(n_clips,)]: the independent units.
     """
 
     clips: pd.DataFrame
@@ -70,7 +71,7 @@ class Heard:
         return replace(self.plain, vectors=features, blocks=self.plain.blocks if same else ())
 
     def right(self, data: TrainingSet, split: Split | None = None) -> pd.DataFrame:
-        """Cross-validate a feature set and say which encounters it named rightly."""
+        """Cross-validate a feature set -> the encounters named rightly (:func:`rightness`)."""
         folds = make_folds(self.clips, self.recordings, split or self.split)
         groups = data.recordings if folds.split.is_optimistic else folds.units
         scored = cross_validate(replace(data, groups=groups), folds, self.head)
@@ -78,7 +79,7 @@ class Heard:
 
 
 class Listening:
-    """Reads audio for an audit; everything it makes is kept in the store."""
+    """Reads audio for an audit; all results are kept in the store."""
 
     def __init__(
         self, store: Store, embedder: AnyEmbedder, heard: Heard, batch_size: int | None,
@@ -93,11 +94,11 @@ class Listening:
         self.front_end = self._background(embedder.front_end)
 
     def _background(self, front_end: FrontEnd) -> BackgroundFrontEnd:
-        """The background alone, with the same frames for every member."""
+        """A front end for the background alone; every member uses the same frames."""
         return BackgroundFrontEnd(front_end, self.band_hz)
 
     def sounds(self) -> NDArray[np.float32]:
-        """What :func:`measure_sounds` says of each clip."""
+        """Measurements of each clip (:func:`measure_sounds`)."""
         sound_id = f"sounds_{hash_of(self.front_end.settings()['background_only'])}"
         return measure_sounds(
             self.heard.clips, self.heard.recordings, self.front_end, self.store, sound_id,
@@ -105,7 +106,7 @@ class Listening:
         )  # fmt: skip
 
     def background(self, sound: NDArray[np.float32]) -> dict[str, Any]:
-        """Embeddings of the background alone, NaN where there is none, and what is said of it."""
+        """Embeddings of the background alone (NaN for none), with counts and notices."""
         clips, encounters = self.heard.clips, self.heard.encounters
         free = sound[:, 0] > 0
         vectors = np.full((len(clips), self.heard.plain.vectors.shape[1]), np.nan, np.float32)
@@ -117,7 +118,7 @@ class Listening:
         share = float(np.median(sound[free, 1])) if free.any() else 0.0
         counts = without["label"].value_counts().sort_index()
         per_class = {str(label): int(n) for label, n in counts.items()}
-        about = {
+        summary = {
             "n_clips_without": len(without),
             "encounters_without": silent,
             "clips_without_per_class": per_class,
@@ -135,12 +136,13 @@ class Listening:
                     f" No clip has any in {', '.join(silent)}: there these controls know nothing."
                 )
             notices.append(text)
-        return {"vectors": vectors, "about": about, "notices": notices}
+        return {"vectors": vectors, "about": summary, "notices": notices}
 
     def bands(self, sound: NDArray[np.float32]) -> dict[str, Any] | None:
-        """Each band of the picture alone and left out, beside where the signals are.
+        """The accuracy of each band of the picture alone and left out, and the levels of signals.
 
-        None unless it is one network on pictures of :data:`PICTURES`: a band is rows of these.
+        None unless the embedder is one network on pictures of :data:`PICTURES`: a band is a set of
+        rows of such a picture.
         """
         shown = self.embedder.front_end
         if len(self.embedder.members) > 1 or not isinstance(shown, PICTURES):
@@ -172,7 +174,7 @@ class Listening:
         }
 
     def swap(self, sound: NDArray[np.float32], seed: int) -> dict[str, Any] | None:
-        """What heads that heard neither encounter make of swapped clips; None if none can be made."""
+        """Answers on swapped clips, by heads that trained on neither encounter; None without pairs."""
         heard = self.heard
         usable = (sound[:, 0] > 0) & np.isfinite(sound[:, -N_BANDS:]).any(axis=1)
         pairs = swap_partners(heard.clips, heard.units, usable, seed=seed)
@@ -199,7 +201,7 @@ class Listening:
     def _embed(
         self, change: Callable[[FrontEnd], FrontEnd], clips: pd.DataFrame
     ) -> NDArray[np.float32]:
-        """Embed clips behind changed front ends; NaN where one cannot be drawn so."""
+        """Embed clips behind changed front ends; NaN for clips that cannot be drawn."""
         embedder = self.embedder.hearing(change)
         embed_by_each(
             clips, self.heard.recordings, embedder, self.store, batch_size=self.batch_size,
@@ -230,7 +232,13 @@ def _edges_hz(
 
 @dataclass(frozen=True)
 class BandFrontEnd:
-    """A front end that draws some rows only, or all others; the rest is at the lowest colour."""
+    """A front end that draws only the rows inside or outside a band; other rows have the lowest colour.
+
+    Examples
+    --------
+    >>> BandFrontEnd(CommonFrontEnd(), low=0.0, high=0.2, keep=True).settings()["rows"]["high"]
+    0.2
+    """
 
     front_end: FrontEnd
     low: float
@@ -244,8 +252,8 @@ class BandFrontEnd:
         return self.front_end.sample_rate
 
     def settings(self) -> dict[str, Any]:
-        about = {"version": PARTS_VERSION, "low": self.low, "high": self.high, "keep": self.keep}
-        return self.front_end.settings() | {"rows": about}
+        rows = {"version": PARTS_VERSION, "low": self.low, "high": self.high, "keep": self.keep}
+        return self.front_end.settings() | {"rows": rows}
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:
         """Draw the picture with the rows in or outside the band at the lowest colour."""

@@ -1,6 +1,6 @@
-"""What an audit found, as parts of a page: its verdict first, then every control.
+"""The result of an audit as parts of a page: the verdict first, then every control.
 
-Nothing here computes: all of it stands in the table ``audits``.
+The module computes nothing: all numbers come from the table ``audits``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,13 +49,17 @@ _IN_WORDS = {
 def verdict_blocks(
     found: Mapping[str, Any], n_audits: int, warnings: Sequence[Block]
 ) -> list[Block]:
-    """Everything that one audit found.
+    """The result of one audit, as blocks of a page.
 
     Parameters
     ----------
     found : mapping, a row of ``audits``, parsed
-    n_audits : int, how many the project keeps
+    n_audits : int, the number of audits in the project
     warnings : sequence of Block, shown under the verdict
+
+    Returns
+    -------
+    list of Block
     """
     blocks: list[Block] = [
         _headline(found),
@@ -109,11 +113,11 @@ def _forest(found: Mapping[str, Any]) -> Chart:
     rows = [
         ForestRow(title(r["name"]), r["kind"], r["value"], r["low"], r["high"]) for r in ordered
     ]
-    made = figure(1.1 + 0.29 * len(rows), width_in=9.6)
-    forest(made.subplots(), rows, chance=found["chance"])
+    chart_figure = figure(1.1 + 0.29 * len(rows), width_in=9.6)
+    forest(chart_figure.subplots(), rows, chance=found["chance"])
     spoken = "; ".join(f"{r.name}: {r.value:.2f}, {r.low:.2f} to {r.high:.2f}" for r in rows)
     return chart(
-        made,
+        chart_figure,
         description=f"Balanced accuracy by encounter, classifier and controls. {spoken}.",
         caption="How well encounters never heard are named, with 95 % intervals: by the classifier, "
         "and by the same kind of classifier given nothing but what the row says. Filled squares hold "
@@ -147,9 +151,9 @@ def _numbers(found: Mapping[str, Any]) -> Fold:
 
 def _swap(found: Mapping[str, Any]) -> list[Block]:
     swap = found["swap"]
-    said = Text(found["explained"]["background swap"])
+    explanation = Text(found["explained"]["background swap"])
     if swap is None:
-        return [said]
+        return [explanation]
     before, rebuilt = swap["right_before"]["value"], swap["right_rebuilt"]["value"]
     rows: list[tuple[str, dict[str, float]]] = [
         ("as recorded", {"animal": before, "neither": 1 - before}),
@@ -159,15 +163,15 @@ def _swap(found: Mapping[str, Any]) -> list[Block]:
             {kind: swap[kind]["value"] for kind in ("animal", "background", "neither")},
         ),
     ]
-    made = figure(1.75, width_in=8.2)
-    answers_bar(made.subplots(), rows)
+    chart_figure = figure(1.75, width_in=8.2)
+    answers_bar(chart_figure.subplots(), rows)
     caption = (
         "What classifiers that heard neither encounter say of a clip. Plain: the label of its signals. "
         "Hatched: the label of the background that was put under them. Dotted: another label. The "
         "signals are what stands out from the clip's own background; the second row shows what taking "
         "a clip apart costs by itself."
     )
-    return [said, chart(made, description=caption, caption=caption)]
+    return [explanation, chart(chart_figure, description=caption, caption=caption)]
 
 
 def _bands(found: Mapping[str, Any]) -> list[Block]:
@@ -176,8 +180,8 @@ def _bands(found: Mapping[str, Any]) -> list[Block]:
         return [Text(found["explained"]["bands"])]
     labels = list(bands["signal_excess_db"])
     colours = class_colours(labels)
-    made = figure(3.7)
-    left, right = made.subplots(1, 2)
+    chart_figure = figure(3.7)
+    left, right = chart_figure.subplots(1, 2)
     edges = [hz / 1000 for hz in bands["signal_edges_hz"]]
     excess_lines(left, edges, bands["signal_excess_db"], colours=colours)
     legend(
@@ -201,7 +205,7 @@ def _bands(found: Mapping[str, Any]) -> list[Block]:
     ]  # fmt: skip
     return [
         Text(found["explained"]["bands"]),
-        chart(made, description=caption, caption=caption),
+        chart(chart_figure, description=caption, caption=caption),
         Fold(
             "Bands in numbers",
             [Table(("band, kHz", "alone", "95 % interval", "left out", "95 % interval"), rows)],
@@ -211,8 +215,13 @@ def _bands(found: Mapping[str, Any]) -> list[Block]:
 
 def _association(found: Mapping[str, Any]) -> list[Block]:
     rows: list[tuple[Cell, ...]] = [
-        (one["name"], one["n_values"], one["n_shared"], Number(one["cramers_v"]))
-        for one in found["associations"]
+        (
+            fact["name"],
+            fact["n_values"],
+            fact["n_shared"],
+            Number(fact["cramers_v"]),
+        )
+        for fact in found["associations"]
     ]
     blocks: list[Block] = [
         Text(found["explained"]["association"]),
@@ -223,13 +232,13 @@ def _association(found: Mapping[str, Any]) -> list[Block]:
             "is corrected for chance: 0, nothing to do with the label; 1, it gives the label away.",
         ),
     ]
-    for one in found["associations"]:
-        if one["name"] in ("platform", "recorder"):
+    for fact in found["associations"]:
+        if fact["name"] in ("platform", "recorder"):
             cells: list[tuple[Cell, ...]] = [
-                (value, *counts) for value, counts in one["encounters"].items()
+                (value, *counts) for value, counts in fact["encounters"].items()
             ]
-            caption = f"Encounters per {one['name']} and label."
-            blocks.append(folded(Table((one["name"], *one["labels"]), cells, caption=caption)))
+            caption = f"Encounters per {fact['name']} and label."
+            blocks.append(folded(Table((fact["name"], *fact["labels"]), cells, caption=caption)))
     return blocks
 
 

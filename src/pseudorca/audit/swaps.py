@@ -1,4 +1,4 @@
-"""Signals of one clip over the background of another, and what a classifier then says."""
+"""Signals of one clip over the background of another, and the answers of a classifier on them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,10 +33,10 @@ def swap_partners(
     n_clips: int = 4,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Choose whose signals go over whose background.
+    """Choose pairs of clips: the signals of one, the background of the other.
 
-    Every encounter gets partners of other labels; both can be left out of training together without
-    emptying a class.
+    Every encounter gets partners of other labels. Both encounters of a pair can be left out of training
+    without emptying a class.
 
     Parameters
     ----------
@@ -51,6 +51,14 @@ def swap_partners(
     -------
     DataFrame, a row per swapped clip
         ``encounter, partner, signal_row, sea_row``: rows of ``clips``.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"label": list("AABB"), "encounter": ["e1", "e2", "e3", "e4"]})
+    >>> units = clips["encounter"].to_numpy(dtype=object)
+    >>> pairs = swap_partners(clips, units, np.ones(4, dtype=bool), n_partners=1)
+    >>> len(pairs), set(pairs["partner"]) <= set(units)
+    (4, True)
     """
     rng = np.random.default_rng(seed)
     labels = clips["label"].to_numpy(dtype=object)
@@ -68,9 +76,11 @@ def swap_partners(
             if len(chosen) < n_partners and set(labels[kept]) == set(labels):
                 chosen.append(others[k])
         for partner in chosen:
-            mine = rng.permutation(rows_of[name])[:n_clips]
-            theirs = rng.choice(rows_of[partner], len(mine))
-            rows += [(name, partner, int(a), int(b)) for a, b in zip(mine, theirs, strict=True)]
+            signal_rows = rng.permutation(rows_of[name])[:n_clips]
+            theirs = rng.choice(rows_of[partner], len(signal_rows))
+            rows += [
+                (name, partner, int(a), int(b)) for a, b in zip(signal_rows, theirs, strict=True)
+            ]
     return pd.DataFrame(rows, columns=["encounter", "partner", "signal_row", "sea_row"])
 
 
@@ -84,11 +94,11 @@ def swap_outcome(
     encounters: NDArray[np.object_],
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Ask heads that heard neither encounter what they make of swapped clips.
+    """Score swapped clips with heads that trained on neither encounter.
 
     Parameters
     ----------
-    data : TrainingSet, its groups are what is left out together
+    data : TrainingSet; a group is left out as a whole
     pairs : DataFrame, as from :func:`swap_partners`
     swapped, rebuilt : ndarray [shape=(n_pairs, n_dimensions)]
         The signals over the partner's background, and over their own
@@ -99,25 +109,27 @@ def swap_outcome(
     Returns
     -------
     dict
-        ``animal``, ``background``, ``neither``: shares of swapped clips that were given the label of
-        the signals, of the background, of none of both, as :class:`Estimate` dicts (each encounter
-        counts once, each class the same; units of the signals resampled); ``difference`` (animal
-        minus background); ``right_before`` and ``right_rebuilt``: shares named rightly as recorded,
-        and taken apart and put together over their own background; ``n_clips``, ``n_encounters``.
+        ``animal``, ``background``, ``neither``: shares of swapped clips that get the label of the
+        signals, of the background, or another label, as :class:`Estimate` dicts. Each encounter
+        counts once, each class equally; units of the signals are resampled. ``difference``: animal
+        minus background. ``right_before`` and ``right_rebuilt``: shares named rightly as recorded,
+        and rebuilt over their own background. ``n_clips``, ``n_encounters``.
     """
-    said = {kind: np.empty(len(pairs), dtype=object) for kind in ("swapped", "rebuilt", "before")}
+    label_of = {
+        kind: np.empty(len(pairs), dtype=object) for kind in ("swapped", "rebuilt", "before")
+    }
     group_of = dict(zip(encounters, data.groups, strict=True))
     by_pair = pairs.reset_index(drop=True).groupby(["encounter", "partner"], sort=True)
-    for (encounter, partner), mine in by_pair:
+    for (encounter, partner), of_pair in by_pair:
         left_out = [group_of[encounter], group_of[partner]]
         trained = fit_head(head, data.take(np.flatnonzero(~np.isin(data.groups, left_out))))
-        rows = mine.index.to_numpy()
-        originals = data.vectors[mine["signal_row"].to_numpy()]
+        rows = of_pair.index.to_numpy()
+        originals = data.vectors[of_pair["signal_row"].to_numpy()]
         for kind, vectors in (
             ("swapped", swapped[rows]), ("rebuilt", rebuilt[rows]), ("before", originals),
         ):  # fmt: skip
             best = trained.log_probabilities(vectors).argmax(axis=1)
-            said[kind][rows] = np.array(trained.classes, dtype=object)[best]
+            label_of[kind][rows] = np.array(trained.classes, dtype=object)[best]
     animal = data.labels[pairs["signal_row"].to_numpy()]
     sea = data.labels[pairs["sea_row"].to_numpy()]
     shares = pd.DataFrame(
@@ -125,23 +137,32 @@ def swap_outcome(
             "encounter": pairs["encounter"].to_numpy(),
             "label": animal,
             "unit": data.groups[pairs["signal_row"].to_numpy()],
-            "animal": (said["swapped"] == animal).astype(float),
-            "background": (said["swapped"] == sea).astype(float),
-            "right_before": (said["before"] == animal).astype(float),
-            "right_rebuilt": (said["rebuilt"] == animal).astype(float),
+            "animal": (label_of["swapped"] == animal).astype(float),
+            "background": (label_of["swapped"] == sea).astype(float),
+            "right_before": (label_of["before"] == animal).astype(float),
+            "right_rebuilt": (label_of["rebuilt"] == animal).astype(float),
         }
     )
     shares["neither"] = 1 - shares["animal"] - shares["background"]
     shares["difference"] = shares["animal"] - shares["background"]
     per_encounter = shares.groupby(["encounter", "label", "unit"], as_index=False).mean()
     kinds = ["animal", "background", "neither", "difference", "right_before", "right_rebuilt"]
-    found = resampled_statistics(per_encounter, kinds, seed)
-    about = {"n_clips": len(pairs), "n_encounters": len(per_encounter)}
-    return {kind: found[kind].as_dict() for kind in kinds} | about
+    estimates = resampled_statistics(per_encounter, kinds, seed)
+    counts = {"n_clips": len(pairs), "n_encounters": len(per_encounter)}
+    return {kind: estimates[kind].as_dict() for kind in kinds} | counts
 
 
 def signal_sound(parts: SoundParts) -> Samples:
-    """The signals of a clip without what lies between them [shape=(n_samples,)], float32."""
+    """The signals of a clip without its background.
+
+    Parameters
+    ----------
+    parts : SoundParts
+
+    Returns
+    -------
+    ndarray [shape=(n_samples,)], float32
+    """
     sound = parts.transform.istft(parts.spectrum * parts.mask, k1=len(parts.waveform))
     return np.asarray(sound, dtype=np.float32)
 
@@ -149,9 +170,9 @@ def signal_sound(parts: SoundParts) -> Samples:
 def swap_background(signals: SoundParts, sea: SoundParts, *, seed: int) -> Samples:
     """Lay the signals of one clip over the background of another.
 
-    At the sample rate of the background, as its recorder would have kept the signals. The background
-    is brought to the level at which the signals stand out from it as much as they did: the same power
-    in the bins where the signals are.
+    The sample rate is that of the background, as its recorder would have stored the signals. The
+    background is scaled so that the excess of the signals stays the same: the same background power in
+    the bins of the signals.
 
     Parameters
     ----------
@@ -175,7 +196,7 @@ def swap_background(signals: SoundParts, sea: SoundParts, *, seed: int) -> Sampl
 
 
 def _level_ratio(signals: SoundParts, sea: SoundParts) -> float:
-    """Amplitude by which the sea's background is brought to that of the signals' own clip."""
+    """Factor that scales the other background to the level of the signals' own background."""
     weight = signals.mask.mean(axis=1)
 
     def level(parts: SoundParts) -> NDArray[np.float64]:
@@ -184,8 +205,8 @@ def _level_ratio(signals: SoundParts, sea: SoundParts) -> float:
         return np.asarray(np.interp(signals.bins_hz, parts.bins_hz, power.mean(axis=1) / scale))
 
     shared = weight * (signals.bins_hz <= REACH * sea.sample_rate)
-    wanted, found = (np.sum(shared * level(parts)) for parts in (signals, sea))
-    return float(np.sqrt(wanted / found)) if found > 0 and wanted > 0 else 1.0
+    own, other = (np.sum(shared * level(parts)) for parts in (signals, sea))
+    return float(np.sqrt(own / other)) if other > 0 and own > 0 else 1.0
 
 
 def embed_swaps(
@@ -205,12 +226,12 @@ def embed_swaps(
     Parameters
     ----------
     pairs : sequence of (clip_id of the signals, clip_id of the background)
-        Both with free frames. A clip paired with itself is taken apart and put together again.
+        Both clips have free frames. A clip that is paired with itself is rebuilt
     clips, recordings : DataFrame, the tables of these names
     embedder : Embedder
     front_end : BackgroundFrontEnd of the embedder's front end
     store : Store
-    swap_id : str, under which the embeddings are kept
+    swap_id : str, the id of the embeddings in the store
     n_threads : int or None, threads that read and draw; None takes one per core
     progress : callable (done, total) or None, over the pairs still to do
 
@@ -240,7 +261,7 @@ def embed_swaps(
 
 
 class _Pair:
-    """What :func:`_keep` needs of a pair of clips: one id for both."""
+    """A pair of clips with one id, as :func:`keep_measured` needs it."""
 
     def __init__(self, clip_id: str, pair: tuple[str, str]) -> None:
         self.clip_id, self.pair = clip_id, pair

@@ -1,8 +1,8 @@
 """Animals or recorders: how the model compares with controls that hear no animal.
 
-In: which encounters the model and each control named rightly, out of fold, under one split. Out: the
-paired difference between them, what the answer follows when backgrounds are swapped, whether the
-embeddings know the recorder, and a verdict that a reviewer can quote.
+In: the encounters that the model and each control named rightly, out of fold, under one split. Out: the
+gap to a random split, whether the embeddings know the recorder, and a verdict that a reviewer can
+quote.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 
 LEVEL = 0.05
-"""Of both permutation tests."""
+"""Significance level of both permutation tests."""
 
 Verdict = Literal["animals", "recorder", "cannot tell"]
-_MIN_SIDE = 2  # encounters of a platform below which it cannot be held out and learned
+_MIN_SIDE = 2  # least number of encounters of a platform
 
 
 def decide_verdict(
@@ -34,17 +34,29 @@ def decide_verdict(
 ) -> Verdict:
     """Apply the rule.
 
-    ``recorder``: the best nuisance control predicts the label (p < 0.05, the maximum over all of
-    them as statistic), and the interval of model minus best control does not lie above 0.
-    ``animals``: that interval lies above 0, the model's own p < 0.05, and every class has enough
-    units (:data:`pseudorca.recordings.notices.MIN_ENCOUNTERS`) for an interval to mean anything.
-    ``cannot tell``: everything else.
+    ``recorder``: the best nuisance control predicts the label (p < 0.05, with the maximum over all
+    controls as the statistic), and the interval of model minus best control does not lie above 0.
+    ``animals``: this interval lies above 0, the model's own p < 0.05, and every class has enough
+    units for an interval (:data:`pseudorca.recordings.notices.MIN_ENCOUNTERS`).
+    ``cannot tell``: every other case.
 
     Parameters
     ----------
     p_nuisance, p_model : float
     difference : Estimate, from :func:`paired_difference`
     units_per_class : mapping from label to the number of independent units
+
+    Returns
+    -------
+    ``animals``, ``recorder`` or ``cannot tell``
+
+    Examples
+    --------
+    >>> above = Estimate(0.3, 0.1, 0.5)
+    >>> decide_verdict(
+    ...     p_nuisance=0.4, difference=above, p_model=0.01, units_per_class={"A": 12, "B": 12}
+    ... )
+    'animals'
     """
     is_above = difference.low > 0
     if p_nuisance < LEVEL and not is_above:
@@ -61,6 +73,18 @@ def leakage_gap(random: pd.DataFrame, honest: pd.DataFrame, *, seed: int = 0) ->
     ----------
     random, honest : DataFrame, as from :func:`pseudorca.evaluation.encounter_accuracy.rightness`
     seed : int
+
+    Returns
+    -------
+    Estimate
+
+    Examples
+    --------
+    >>> names = {"encounter": list("abcd"), "label": list("AABB"), "unit": list("abcd")}
+    >>> random = pd.DataFrame(names | {"right": [1.0, 1, 1, 1]})
+    >>> honest = pd.DataFrame(names | {"right": [1.0, 0, 1, 0]})
+    >>> leakage_gap(random, honest).value
+    0.5
     """
     both = honest.merge(random, on=["encounter", "label"], suffixes=("", "_random"))
     return paired_difference(
@@ -81,7 +105,7 @@ def knows_recorder(
     split: Split,
     head: Head,
 ) -> list[dict[str, Any]]:
-    """Within each label alone, can the embeddings tell where or with what it was recorded?
+    """Test whether the embeddings predict platform or recorder within each label.
 
     Parameters
     ----------
@@ -97,7 +121,7 @@ def knows_recorder(
         For each label with at least two values of at least two encounters each: ``label, values,
         n_encounters, chance`` and balanced accuracy (``value, low, high``).
     """
-    found = []
+    results = []
     for label in sorted(set(data.labels)):
         rows = np.flatnonzero(data.labels == label)
         table = pd.DataFrame({"value": signature[rows], "group": data.groups[rows]})
@@ -115,6 +139,6 @@ def knows_recorder(
         scored = cross_validate(part, folds, head)
         right = rightness(own, scored, folds.units)
         estimate, _ = balanced_accuracy(right)
-        about = {"label": label, "values": values, "n_encounters": len(right)}
-        found.append(about | {"chance": 1 / len(values)} | estimate.as_dict())
-    return found
+        row = {"label": label, "values": values, "n_encounters": len(right)}
+        results.append(row | {"chance": 1 / len(values)} | estimate.as_dict())
+    return results

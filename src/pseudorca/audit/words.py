@@ -1,6 +1,6 @@
 """An audit in plain sentences: one that can be quoted, and one per control.
 
-In: the numbers of an audit. Out: text. That a model knows the animals is said nowhere unless the
+In: the numbers of an audit. Out: text. The text says that a model knows the animals only if the
 verdict is ``animals``.
 """
 
@@ -30,16 +30,30 @@ _TITLES = {
 
 
 def title(name: str) -> str:
-    """What a control is called in a table or figure."""
+    """The name of a control in a table or figure.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> title("sample peak of a mooring")
+    'sample peak of a mooring'
+    """
     return _TITLES.get(name, name)
 
 
 def sentences(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Word an audit.
+    """Describe an audit in sentences.
 
     Parameters
     ----------
-    found : mapping, what :func:`pseudorca.audit.audit.audit_project` found
+    found : mapping, the findings of :func:`pseudorca.audit.audit.audit_project`
 
     Returns
     -------
@@ -211,16 +225,16 @@ def _recorder(rows: list[Mapping[str, Any]]) -> str:
 
 def _association(found: Mapping[str, Any]) -> str:
     shown = ", ".join(
-        f"{one['name']} {one['cramers_v']:.2f}"
-        for one in found["associations"]
-        if one["cramers_v"] is not None
+        f"{association['name']} {association['cramers_v']:.2f}"
+        for association in found["associations"]
+        if association["cramers_v"] is not None
     )
     text = f"Association of the label with (Cramér's V, 0 to 1): {shown}. " if shown else ""
     return f"{text}{found['why']}"
 
 
 def _beside_evaluate(found: Mapping[str, Any]) -> str:
-    """Why the classifier's number is not the one that ``evaluate`` gives, and which to quote."""
+    """The reason why the number differs from that of ``evaluate``, and which number to quote."""
     heard = found["heard"]
     here = f"{_draws(heard)}, {found['n_clips']} of {found['n_labelled_clips']} labelled clips"
     if found["n_clips"] < found["n_labelled_clips"]:
@@ -254,7 +268,7 @@ def _draws(drawn: Mapping[str, Any]) -> str:
 
 
 def _joint(found: Mapping[str, Any]) -> str:
-    """What the joint p is of."""
+    """The feature sets of the joint p-value."""
     n = _n_voting(found)
     return f"in every shuffle the best of the {n} that vote" if n > 1 else "the only one that votes"
 

@@ -79,7 +79,9 @@ def make_front_end(
     try:
         if name in IN_BANDS:
             lowest = None if lowest_rate is None else round(lowest_rate / slow)
-            front_end: FrontEnd = FRONT_ENDS[name].load().in_band(band, lowest_rate=lowest, **values)
+            front_end: FrontEnd = (
+                FRONT_ENDS[name].load().in_band(band, lowest_rate=lowest, **values)
+            )
         else:
             front_end = FRONT_ENDS[name].load()(**values)
     except (TypeError, ValueError) as error:

@@ -1,8 +1,8 @@
-"""Clip scores to decisions: per clip, recording and encounter, or none.
+"""Scores of clips, recordings and encounters to decisions, or to the reason for no decision.
 
-Channels of one moment are averaged before anything is counted, so that six hydrophones are not six
-votes; then log-probabilities are averaged over the moments of a unit. A :class:`Rule` says when
-nothing is decided: too few moments, too unlike what was heard in training, or not probable enough.
+Channels of one moment are averaged first, so that six hydrophones are not six votes. Then
+log-probabilities are averaged over the moments of a unit. A :class:`Rule` says when a unit stays
+undecided: too few moments, too unlike the training clips, or not probable enough.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,20 @@ UNDECIDED = "undecided"
 
 @dataclass(frozen=True)
 class Rule:
-    """What it takes to be named; a unit that falls short is ``undecided``, with the reason."""
+    """The conditions for naming a unit; a unit that fails one is ``undecided``, with the reason.
+
+    Examples
+    --------
+    >>> Rule(Prior("uniform", np.array([0.5, 0.5])), min_probability=0.8).min_moments
+    1
+    """
 
     prior: Prior
     min_probability: float = 0.0
     min_moments: int = 1
     max_novelty: float = 1.0
-    """Mean distance to training clips, as a multiple of what 95 % of such units of new encounters of
-    the classes keep (see :mod:`pseudorca.learning.novelty`)."""
+    """Greatest mean distance to training clips, as a multiple of the usual distance: 95 % of such units
+    of new encounters lie within it (see :mod:`pseudorca.learning.novelty`)."""
 
 
 def decide(
@@ -41,7 +47,7 @@ def decide(
     split_id: str = "",
     set_name: str = "",
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Name the most probable population of each unit, or say why none.
+    """Name the most probable class of each unit, or give the reason for no decision.
 
     Parameters
     ----------
@@ -50,13 +56,26 @@ def decide(
     rule : Rule
     unit : str, the kind of unit
     classifier_id, split_id, set_name : str
-    trained : Prior, the training encounters' own: decisions are compared with those it would give
+    trained : Prior, of the training encounters; decisions are compared with those at this prior
 
     Returns
     -------
-    decisions : DataFrame, the table ``decisions``, and ``most_probable`` and ``depends_on_prior``:
-        whether the uniform prior or that of the training encounters would name another class
+    decisions : DataFrame
+        The table ``decisions``, with two more columns: ``most_probable``, and ``depends_on_prior``
+        (whether the uniform prior or the prior of the training encounters names another class)
     probabilities : ndarray [shape=(n_units, n_classes)], calibrated, at the rule's prior
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"unit_id": ["e1", "e2"], "n_moments": [3, 1]})
+    >>> units = UnitScores(table, np.log([[0.9, 0.1], [0.6, 0.4]]))
+    >>> uniform = Prior("uniform", np.array([0.5, 0.5]))
+    >>> decisions, _ = decide(
+    ...     units, Calibrator(["A", "B"]), Rule(uniform, min_probability=0.8), unit="encounter",
+    ...     classifier_id="a1b2", trained=uniform,
+    ... )
+    >>> decisions["decision"].tolist()
+    ['A', 'undecided']
     """
     n_moments = units.table["n_moments"].to_numpy(np.int64)
     classes = np.array(calibrator.classes, dtype=object)
@@ -64,8 +83,8 @@ def decide(
     def at(prior: NDArray[np.float64] | None) -> NDArray[np.float64]:
         return calibrator.log_probabilities(units.log_probabilities, n_moments, prior)
 
-    found = at(rule.prior.shares)
-    best = found.argmax(axis=1)
+    log_probabilities = at(rule.prior.shares)
+    best = log_probabilities.argmax(axis=1)
     table = units.table[["unit_id", "n_moments"]].copy()
     table["unit"] = unit
     table["classifier_id"] = classifier_id
@@ -73,7 +92,7 @@ def decide(
     table["set_name"] = set_name
     table["prior"] = rule.prior.name
     table["most_probable"] = classes[best]
-    table["probability"] = np.exp(found[np.arange(len(best)), best])
+    table["probability"] = np.exp(log_probabilities[np.arange(len(best)), best])
     table["depends_on_prior"] = (at(None).argmax(axis=1) != best) | (
         at(trained.shares).argmax(axis=1) != best
     )
@@ -84,11 +103,11 @@ def decide(
     ]
     table["decision"] = table["most_probable"].where(table["reason"] == "", UNDECIDED)
     columns = [*TABLES["decisions"], "most_probable", "depends_on_prior"]
-    return table[columns], np.exp(found)
+    return table[columns], np.exp(log_probabilities)
 
 
 def _reason(rule: Rule, n_moments: int, novelty: float, probability: float) -> str:
-    """Why a unit is not decided; empty if it is."""
+    """The reason why a unit is undecided; empty for a decided unit."""
     reasons = []
     if n_moments < rule.min_moments:
         plural = "" if n_moments == 1 else "s"

@@ -1,8 +1,8 @@
-"""Clips of one decision that follow each other, as one detection.
+"""Merge consecutive clips of one decision into a detection.
 
-In: the clips of ``predict`` and the recordings they were cut from. Out: a row per stretch of sound
-that was named, over the borders of files where one recorder wrote them without a break. Moments are
-counted, however many channels heard them; what is undecided is no detection.
+In: the clips of ``predict``, and their recordings. Out: a row per named stretch of sound; a detection
+may run over files that one recorder wrote without a break. Moments are counted, whatever the number of
+channels. Undecided clips are not detections.
 """
 
 import numpy as np
@@ -19,34 +19,34 @@ DETECTION_COLUMNS = (
     "recording_id", "end_recording_id", "classifier_id",
 )  # fmt: skip
 
-# How columns of the parts of a detection make those of the whole.
+# How the columns of clips are aggregated to those of a detection.
 _COUNTED = {"n_moments": "sum", "summed": "sum", "max_probability": "max", "in_training": "any"}
 
 _ROUNDING = 1e-6
-"""Seconds by which sums of decimal fractions may miss what they stand for."""
+"""Seconds of rounding error in sums of decimal fractions."""
 
 
 class DetectionFinder:
     """Merges clips of one decision into detections, as the clips come in.
 
-    Two clips are one detection if nothing more than ``max_gap_s`` of the same sound lies between
-    them. Detections of one population never overlap; those of two may, where windows overlap or a
-    gap of the one is bridged.
+    Two clips of one decision are one detection if the gap between them is at most ``max_gap_s``.
+    Detections of one population never overlap. Detections of two populations may overlap, if windows
+    overlap or a gap is bridged.
 
     Parameters
     ----------
-    recordings : DataFrame, the table ``recordings``: all of them
+    recordings : DataFrame, the table ``recordings``, complete
     max_gap_s : float or None
         Seconds; 0: clips that touch or overlap are merged; None: every clip is a detection
     across_files : bool
-        Whether a detection may run on from a file into the next of the same recorder
+        Whether a detection may run from a file into the next file of the same recorder
         (see :func:`timeline`)
-    line : DataFrame or None, the :func:`timeline` of these recordings, where it is there already
+    line : DataFrame or None, the :func:`timeline` of these recordings, if already computed
 
     Raises
     ------
     PseudorcaError
-        If the gap is negative or no number.
+        If the gap is negative or not finite.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class DetectionFinder:
         self._open: list[pd.DataFrame] = []
 
     def add(self, clips: pd.DataFrame) -> None:
-        """Take in the table ``clip`` of some recordings, which come in the order of the timeline."""
+        """Add the table ``clip`` of the next recordings, in the order of the timeline."""
         if clips.empty:
             return
         reached = self._line["file"].loc[self._moment_of.loc[clips["recording_id"]]].max()
@@ -77,10 +77,10 @@ class DetectionFinder:
             self._open.append(self._placed(named))
         if not self._open:
             return
-        found = self._merged(pd.concat(self._open, ignore_index=True))
-        goes_on = found["run"].map(self._last_file) > reached
-        self._closed.append(found[~goes_on])
-        self._open = [found[goes_on]] if goes_on.any() else []
+        detections = self._merged(pd.concat(self._open, ignore_index=True))
+        is_open = detections["run"].map(self._last_file) > reached
+        self._closed.append(detections[~is_open])
+        self._open = [detections[is_open]] if is_open.any() else []
 
     def table(self) -> pd.DataFrame:
         """The detections.
@@ -95,15 +95,17 @@ class DetectionFinder:
         parts = [part for part in (*self._closed, *self._open) if len(part)]
         if not parts:
             return pd.DataFrame(columns=list(DETECTION_COLUMNS), dtype="string")
-        found = pd.concat(parts, ignore_index=True)
-        found["duration_s"] = found["finish"] - found["begin"]
-        mean = found["summed"] / found["n_moments"]
-        found["mean_probability"] = mean.clip(upper=found["max_probability"])
-        found = found.sort_values(["run", "begin", "decision"], kind="stable", ignore_index=True)
-        return found[list(DETECTION_COLUMNS)]
+        detections = pd.concat(parts, ignore_index=True)
+        detections["duration_s"] = detections["finish"] - detections["begin"]
+        mean = detections["summed"] / detections["n_moments"]
+        detections["mean_probability"] = mean.clip(upper=detections["max_probability"])
+        detections = detections.sort_values(
+            ["run", "begin", "decision"], kind="stable", ignore_index=True
+        )
+        return detections[list(DETECTION_COLUMNS)]
 
     def _placed(self, named: pd.DataFrame) -> pd.DataFrame:
-        """Clips as detections of their own: ``begin`` and ``finish`` are seconds in their run."""
+        """Each clip as a detection; ``begin`` and ``finish`` are seconds in the run of files."""
         place = self._line.loc[self._moment_of.loc[named["recording_id"]]]
         same = ["path", "encounter", "start_s", "end_s", "n_moments", "decision", "in_training"]
         rows = named[[*same, "recording_id", "classifier_id"]].reset_index(drop=True)
@@ -124,18 +126,18 @@ class DetectionFinder:
         same = ["run" if self._across_files else "file", "decision"]
         order = [*same, "begin", "finish", "max_probability", "recording_id"]
         rows = rows.sort_values(order, ignore_index=True)
-        heard_until = rows.groupby(same, sort=False)["finish"].cummax()
-        gap = rows["begin"] - heard_until.shift()
+        reached_s = rows.groupby(same, sort=False)["finish"].cummax()
+        gap = rows["begin"] - reached_s.shift()
         apart = self._max_gap_s is None or gap > self._max_gap_s + _ROUNDING
         is_first = ~rows.duplicated(same) | apart
         by_detection = rows.groupby(is_first.cumsum(), sort=False)
-        found = rows[is_first].reset_index(drop=True)
+        detections = rows[is_first].reset_index(drop=True)
         last = rows.loc[by_detection["finish"].idxmax()].reset_index(drop=True)
         for column in ("end_path", "end_s", "end_utc", "end_recording_id", "finish"):
-            found[column] = last[column]
+            detections[column] = last[column]
         for column, how in _COUNTED.items():
-            found[column] = by_detection[column].agg(how).to_numpy()
-        return found
+            detections[column] = by_detection[column].agg(how).to_numpy()
+        return detections
 
 
 def find_detections(
@@ -145,7 +147,18 @@ def find_detections(
     max_gap_s: float | None = 0.0,
     across_files: bool = True,
 ) -> pd.DataFrame:
-    """Merge the table ``clip`` of all recordings into detections: see :class:`DetectionFinder`."""
+    """Merge the table ``clip`` of all recordings into detections.
+
+    Parameters
+    ----------
+    clips : DataFrame, the table ``clip`` of all recordings
+    recordings : DataFrame, the table ``recordings``
+    max_gap_s, across_files : see :class:`DetectionFinder`
+
+    Returns
+    -------
+    DataFrame, see :meth:`DetectionFinder.table`
+    """
     finder = DetectionFinder(recordings, max_gap_s=max_gap_s, across_files=across_files)
     finder.add(clips)
     return finder.table()
@@ -156,11 +169,39 @@ def _offset(seconds: pd.Series) -> pd.Series:
 
 
 def is_named(decisions: pd.Series) -> pd.Series:
-    """Whether each decision names a population: not undecided, and not another sound."""
+    """Whether each decision names a population: not undecided, and not another sound.
+
+    Parameters
+    ----------
+    decisions : Series of str
+
+    Returns
+    -------
+    Series of bool
+
+    Examples
+    --------
+    >>> is_named(pd.Series(["A", "undecided"])).tolist()
+    [True, False]
+    """
     return ~decisions.isin((UNDECIDED, OTHER))
 
 
 def populations(clips: pd.DataFrame) -> list[str]:
-    """The classes of a table of predictions, without that of other sounds."""
+    """The classes of a table of predictions, without the class of other sounds.
+
+    Parameters
+    ----------
+    clips : DataFrame, with a column ``p_<class>`` per class
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> populations(pd.DataFrame(columns=["decision", "p_A", "p_B"]))
+    ['A', 'B']
+    """
     classes = [name.removeprefix("p_") for name in clips.columns if name.startswith("p_")]
     return [label for label in classes if label != OTHER]

@@ -1,8 +1,8 @@
-"""How long was listened, what was heard per hour or day, and when nobody listened.
+"""Effort and detections per hour or day, and the gaps between recordings.
 
-In: clips, recordings and detections. Out: a row per recorder and hour (or day) with effort, so that
-no detection can be told from nobody listening. Time without a recording has no row there, and one
-among the gaps.
+In: clips, recordings and detections. Out: a row per recorder and hour (or day) with effort, so that an
+hour without detections differs from an hour without listening. Time without a recording has a row in
+the table of gaps, and none in the table of effort.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ class Effort:
 
     Parameters
     ----------
-    recordings : DataFrame, the table ``recordings``: all of them
+    recordings : DataFrame, the table ``recordings``, complete
     labels : the populations
     line : DataFrame or None
-        Their :func:`~pseudorca.recordings.timeline.timeline`, where it is there already
+        The :func:`~pseudorca.recordings.timeline.timeline` of the recordings, if already computed
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Effort:
         self._parts: list[pd.DataFrame] = []
 
     def add(self, clips: pd.DataFrame, quiet: pd.DataFrame | None = None) -> None:
-        """Take in some recordings, all that overlap in time together.
+        """Add recordings; recordings that overlap in time are added together.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class Effort:
         self._parts.append(pd.DataFrame(seconds).fillna(0.0).reset_index())
 
     def table(self, detections: pd.DataFrame, *, per: Period = "hour") -> pd.DataFrame:
-        """Lay out what was counted.
+        """The counts so far, as a table.
 
         Parameters
         ----------
@@ -73,12 +73,12 @@ class Effort:
         Returns
         -------
         DataFrame
-            ``start_utc, recorder``; ``recorded_s``, seconds in which the recorder ran;
-            ``listened_s``, seconds of which a window was looked at; ``quiet_s``, those of them that a
-            gate left out, as nothing stood out in them; per population ``detections_<label>``, the
-            detections that begin in this hour, and ``seconds_<label>``, the seconds of clips of that
-            name. Sound heard twice (by overlapping windows, channels or files) counts once.
-            Recordings without a time are in a last row per recorder without a ``start_utc``.
+            ``start_utc, recorder``; ``recorded_s``: seconds in which the recorder ran;
+            ``listened_s``: seconds inside a window; ``quiet_s``: seconds inside windows that a gate
+            left out. Per population, ``detections_<label>``: the number of detections that begin in
+            this hour or day, and ``seconds_<label>``: the seconds of clips of that name. Sound that
+            is covered twice (by overlapping windows, channels or files) counts once. Recordings
+            without a time are in a last row per recorder, without a ``start_utc``.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class Effort:
         return table.astype(dict.fromkeys(counts, "int64"))
 
     def _seconds(self, spans: pd.DataFrame) -> pd.Series:
-        """Seconds per recorder and hour that any of some spans covers."""
+        """Seconds per recorder and hour that spans of recordings cover."""
         moments = self._moment_of.loc[spans["recording_id"]].to_numpy()
         return _seconds(spans.assign(moment_id=moments), self._line)
 
@@ -122,27 +122,39 @@ def summarise_effort(
     *,
     per: Period = "hour",
 ) -> pd.DataFrame:
-    """Count the effort of all recordings at once: see :class:`Effort`."""
+    """Count the effort of all recordings at once.
+
+    Parameters
+    ----------
+    clips : DataFrame, the table ``clip`` of all recordings
+    recordings : DataFrame, the table ``recordings``
+    detections : DataFrame, as from :func:`pseudorca.prediction.detections.find_detections`
+    per : ``hour`` or ``day``
+
+    Returns
+    -------
+    DataFrame, see :meth:`Effort.table`
+    """
     effort = Effort(recordings, populations(clips))
     effort.add(clips)
     return effort.table(detections, per=per)
 
 
 def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Find the times between the first and the last file of a recorder of which there is no sound.
+    """Find the times without sound between the first and the last file of a recorder.
 
     Parameters
     ----------
     recordings : DataFrame, the table ``recordings``
-        Files without a time, and those that hold selections of a longer recording, tell nothing.
+        Files without a time, and selections of a longer recording, are left out
     line : DataFrame or None
-        Their :func:`~pseudorca.recordings.timeline.timeline`, where it is there already
+        The :func:`~pseudorca.recordings.timeline.timeline` of the recordings, if already computed
 
     Returns
     -------
     DataFrame
         A row per gap of more than :data:`pseudorca.recordings.timeline.TOUCH_S` seconds:
-        ``recorder, start_utc, end_utc, gap_s, next_path``, the file after it.
+        ``recorder, start_utc, end_utc, gap_s, next_path`` (the file after the gap).
     """
     line = timeline(recordings) if line is None else line
     line = line[line["start_utc"].notna() & line["selection"].isna()]
@@ -163,9 +175,9 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
 
 
 def _seconds(spans: pd.DataFrame, line: pd.DataFrame) -> pd.Series:
-    """Seconds per recorder and hour that any of some spans of files covers.
+    """Seconds per recorder and hour that spans of files cover.
 
-    ``spans``: ``moment_id, start_s, end_s``. Without a time, files stand beside each other.
+    ``spans``: ``moment_id, start_s, end_s``. Files without a time do not overlap others.
     """
     place = line.set_index("moment_id").loc[spans["moment_id"]]
     begin = (spans["start_s"].to_numpy(dtype=np.float64) * 1e6).round().astype(np.int64)
@@ -177,7 +189,7 @@ def _seconds(spans: pd.DataFrame, line: pd.DataFrame) -> pd.Series:
     rows = pd.DataFrame(
         {
             "recorder": place["recorder"].to_numpy(dtype=object),
-            # Sound of one recorder is one line, but for files of which nobody knows when they were.
+            # Files of one recorder share a line of time; files without a time have one each.
             "apart": np.where(is_timed, "", place.index.to_numpy(dtype=object)),
             "is_timed": is_timed,
             "begin": begin + since,
@@ -220,5 +232,5 @@ def _begun(detections: pd.DataFrame, line: pd.DataFrame, moment_of: pd.Series) -
 
 
 def _times(microseconds: NDArray[np.int64]) -> pd.DatetimeIndex:
-    """Times in UTC; the least integer is no time."""
+    """Times in UTC; the least integer gives NaT."""
     return pd.DatetimeIndex(microseconds.view("datetime64[us]")).tz_localize("UTC")

@@ -39,26 +39,25 @@ _INDEX = ".files.txt"  # of the files of the last run, and of one that was kille
 class PredictionFiles:
     """Writes predictions in one or more formats, as they come in.
 
-    A context: what was begun becomes files in :meth:`finish`, and vanishes if that is never reached,
-    with the folder if that is new.
-    Files that an earlier run wrote to the folder and this one does not are removed.
+    The class is a context. Files appear in :meth:`finish`; without :meth:`finish`, partial files are
+    removed, and the folder, too, if it is new. Files of an earlier run that this run does not write
+    are removed.
 
     Parameters
     ----------
-    folder : path, made if it is not there
-    recordings : DataFrame, the table ``recordings``: all of them
+    folder : path, created if missing
+    recordings : DataFrame, the table ``recordings``, complete
     kinds : names from :data:`FORMATS`
     max_gap_s : float or None, seconds
-        By which Raven's and Audacity's selections are merged within a file, see
+        Greatest gap inside a selection of Raven and Audacity, within a file, see
         :class:`pseudorca.prediction.detections.DetectionFinder`
     band_hz : (low, high) or None
-        What the classifier hears; the frequencies of Raven's selections. None: up to Nyquist, which
-        they never exceed
+        The band of the classifier, in Hz: the frequencies of Raven's selections, cut at Nyquist.
+        None: up to Nyquist
     channel : int, from 1
-        In which Raven shows the selections of recordings that have so many
+        The channel of Raven's selections, in recordings that have this channel
     line : DataFrame or None
-        The :func:`~pseudorca.recordings.timeline.timeline` of the recordings, where it is there
-        already
+        The :func:`~pseudorca.recordings.timeline.timeline` of the recordings, if already computed
 
     Raises
     ------
@@ -78,9 +77,9 @@ class PredictionFiles:
         line: pd.DataFrame | None = None,
     ) -> None:
         check_formats(kinds)
-        self._new = new_folder(folder)  # goes again if nothing comes of it
+        self._new = new_folder(folder)  # removed if no predictions are written
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)  # before all the work, if it cannot be made
+            folder.mkdir(parents=True, exist_ok=True)  # fails before the work starts
         self._folder, self._recordings, self._max_gap_s = folder, recordings, max_gap_s
         line = timeline(recordings) if line is None else line
         self._about = About(folder, _with_paths(recordings), band_hz, channel, line)
@@ -96,18 +95,18 @@ class PredictionFiles:
             shutil.rmtree(self._new, ignore_errors=True)
 
     def add(self, tables: Mapping[str, pd.DataFrame], recordings: pd.DataFrame) -> None:
-        """Take in the tables ``clip`` and ``recording`` of some recordings."""
+        """Add the tables ``clip`` and ``recording`` of the next recordings."""
         selections = find_detections(
             tables["clip"], recordings, max_gap_s=self._max_gap_s, across_files=False
         )
         clips = tables["clip"]
-        some = Portion(
+        portion = Portion(
             tables, _with_paths(recordings), selections, clips[is_named(clips["decision"])]
         )
         new: list[Path] = []
         for writer in self._writers.values():
             n_before = len(writer.written)
-            writer.add(some)
+            writer.add(portion)
             new += writer.written[n_before:]
         index = self._folder / _INDEX
         with writing(index):
@@ -116,13 +115,13 @@ class PredictionFiles:
                 file.writelines(f"{name}\n" for name in self._names(new))
 
     def finish(self, tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Path]]:
-        """Write what is known of all recordings, and let every file appear.
+        """Write the tables of all recordings, and let every file appear.
 
         Parameters
         ----------
         tables : dict from name to table
-            ``encounter``, ``problem`` (files of which nothing could be said), and any others, which
-            CSV and Parquet hold
+            ``encounter``, ``problem`` (files without a prediction), and other tables for CSV and
+            Parquet
 
         Returns
         -------
@@ -150,14 +149,36 @@ class PredictionFiles:
 
 
 def check_formats(formats: Iterable[str]) -> None:
-    """Raise PseudorcaError if a format is unknown."""
+    """Check names of formats.
+
+    Parameters
+    ----------
+    formats : iterable of str
+
+    Raises
+    ------
+    PseudorcaError
+        If a format is unknown.
+
+    Examples
+    --------
+    >>> check_formats(["csv", "raven"])
+    """
     for name in formats:
         if name not in FORMATS:
             raise PseudorcaError(unknown_name("format", name, FORMATS))
 
 
 def with_tables(formats: Sequence[str]) -> tuple[str, ...]:
-    """The formats with one that holds tables, since reports and results read these.
+    """Add a format that holds tables, if there is none: reports and results read tables.
+
+    Parameters
+    ----------
+    formats : sequence of str
+
+    Returns
+    -------
+    tuple of str
 
     Examples
     --------
@@ -187,7 +208,16 @@ def read_table(folder: Path, unit: str, formats: Collection[str]) -> tuple[Path,
     Raises
     ------
     PseudorcaError
-        If the file is not there any more, or cannot be read.
+        If the file is missing, or cannot be read.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "clips.csv").write_text("path,decision\\na.wav,A\\n")
+    ...     _, table = read_table(Path(folder), "clip", ["csv"])
+    >>> table["decision"].tolist()
+    ['A']
     """
     path = folder / f"{unit}s.{'parquet' if 'parquet' in formats else 'csv'}"
     try:
@@ -218,7 +248,19 @@ def write_predictions(
     folder: Path,
     **settings: Any,
 ) -> dict[str, list[Path]]:
-    """Write predictions that are all there: see :class:`PredictionFiles` for the settings."""
+    """Write complete predictions.
+
+    Parameters
+    ----------
+    tables : dict from name to table: ``clip, recording, encounter, problem`` and others
+    recordings : DataFrame, the table ``recordings``
+    folder : Path
+    settings : see :class:`PredictionFiles`
+
+    Returns
+    -------
+    dict from format to the paths written
+    """
     growing = ("clip", "recording")
     with PredictionFiles(folder, recordings, **settings) as files:
         files.add({name: tables[name] for name in growing if name in tables}, recordings)

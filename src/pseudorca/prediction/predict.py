@@ -40,13 +40,13 @@ from pseudorca.store import (
 )
 
 CLASSIFIER = "classifier"
-"""The name of a classifier where nobody gave one."""
+"""The default name of a classifier."""
 
 _MOST_NAMES = 3  # of files and folders in the name of their set
 
 
 class SavedClassifier(Protocol):
-    """Anything that knows the folder of a saved classifier, such as the result of ``train``."""
+    """An object with the folder of a saved classifier, such as the result of ``train``."""
 
     @property
     def folder(self) -> Path: ...
@@ -57,23 +57,23 @@ AnyClassifier = str | Path | Classifier | SavedClassifier
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What is predicted: which recordings, by which classifier, under which rules."""
+class _Task:
+    """A prediction to make: recordings, classifier and rules."""
 
     name: str | None
-    """Of the classifier in the project; None: it comes from elsewhere."""
+    """Name of the classifier in the project; None: the classifier is not of the project."""
     set_name: str
     classifier: Classifier
     recordings: pd.DataFrame
     problems: pd.DataFrame
     decision: DecisionOptions
     rules: dict[str, Rule]
-    """By kind of unit: what it takes to be named."""
+    """Rule by kind of unit."""
     thresholds: dict[str, Any]
     gate_db: float | None
     max_gap_s: float
     notices: list[str]
-    """What is known before anything is predicted."""
+    """Notices from before the prediction."""
 
 
 def predict_project(
@@ -94,7 +94,7 @@ def predict_project(
 ) -> PredictionResult:
     """Predict on files and folders, or on the project's unlabelled recordings if none are given.
 
-    Where there is no clip that could be listened to, nothing is written: what was said last is kept.
+    If no clip can be read, nothing is written, and the last predictions are kept.
 
     Parameters
     ----------
@@ -102,20 +102,20 @@ def predict_project(
     paths : list of paths and addresses of files and folders
     classifier : name in the project, folder, Classifier, or the result of ``train``
     set_name : str or None
-        Predictions are kept under it, and replace those of this set and this classifier alone; None:
+        The name of the set. New predictions replace those of the same set and classifier only. None:
         the name of the files or folders, or ``unlabelled``
     decision : DecisionOptions or None
     gate_db : float or None
-        Windows in which nothing stands out by so many decibels are passed over, and counted
+        Windows whose loudest sound exceeds the background by less are left out, and counted
     output : path or None, folder of the tables; None: in the project
     formats : names from :data:`pseudorca.formats.registry.FORMATS`
     max_gap_s : float, seconds
-        Clips of one name that lie no further apart are one detection
+        Greatest gap between clips of one detection
     options : ScanOptions or None, how the names of the files are read
     computing : Computing or None
     working_folder : path or None
-        A project that keeps embeddings, scores and decisions, made if it is not there; None:
-        ``store`` does. For a project that cannot be written to.
+        A project that keeps embeddings, scores and decisions, created if missing, for a project that
+        cannot be written to. None: ``store``
     progress : callable (done, total) or None, over seconds of sound
 
     Returns
@@ -129,7 +129,7 @@ def predict_project(
     ManifestError
         If there are no recordings to predict on.
     PseudorcaError
-        If a format or a rule makes no sense.
+        If a format or a rule is not valid.
     """
     computing = computing or Computing()
     check_formats(formats)
@@ -141,17 +141,17 @@ def predict_project(
     rules, thresholds, notices = decision_rules(loaded, decision)
     if gate_db is not None:
         Gate.for_front_end(gate_db, loaded.embedder.front_end)
-    recordings, problems, cut_short = _asked_recordings(store, paths, options, computing)
-    asked = _Asked(
+    recordings, problems, cut_short = _task_recordings(store, paths, options, computing)
+    task = _Task(
         name, set_name or _set_name(paths), loaded, recordings, problems, decision, rules,
         thresholds, gate_db, max_gap_s,
         cut_short + notices,
     )  # fmt: skip
     how: dict[str, Any] = {"formats": formats, "computing": computing, "progress": progress}
     if working_folder is None:
-        return _predict(store, asked, output or store.folder / PREDICTION_FOLDER, **how)
+        return _predict(store, task, output or store.folder / PREDICTION_FOLDER, **how)
     with created(working_folder) as kept:
-        return _predict(kept, asked, output or kept.folder / PREDICTION_FOLDER, **how)
+        return _predict(kept, task, output or kept.folder / PREDICTION_FOLDER, **how)
 
 
 def decide_project(
@@ -165,7 +165,7 @@ def decide_project(
     computing: Computing | None = None,
     progress: Progress | None = None,
 ) -> PredictionResult:
-    """Decide anew on what was predicted; embeddings are kept, so no sound is read again.
+    """Decide anew on earlier predictions, from kept embeddings: no sound is read.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def decide_project(
     Raises
     ------
     StoreError
-        If nothing was predicted yet, or nothing under this name.
+        If there are no predictions yet, or none of this set.
     """
     check_formats(formats)
     check_gap(max_gap_s)
@@ -190,11 +190,13 @@ def decide_project(
         raise StoreError(
             f"nothing was predicted in {store.folder}. Run: pseudorca predict --project {store.folder}"
         )
-    made = [json.loads(text) for text in runs.sort_values("time_utc", kind="stable")["settings"]]
-    by_set = {settings["set_name"]: settings for settings in made}
+    runs_settings = [
+        json.loads(text) for text in runs.sort_values("time_utc", kind="stable")["settings"]
+    ]
+    by_set = {settings["set_name"]: settings for settings in runs_settings}
     if set_name is not None and set_name not in by_set:
         raise StoreError(unknown_name("set of predictions", set_name, by_set))
-    last = made[-1] if set_name is None else by_set[set_name]
+    last = runs_settings[-1] if set_name is None else by_set[set_name]
     of_set = condition({"set_name": last["set_name"]})
     recordings, problems = (
         store.read(table, where=of_set).drop(columns="set_name")
@@ -204,18 +206,18 @@ def decide_project(
     name, classifier = _find_classifier(store, last["name"], computing)
     decision = decision or DecisionOptions()
     rules, thresholds, notices = decision_rules(classifier, decision)
-    asked = _Asked(
+    task = _Task(
         name, last["set_name"], classifier, recordings, problems, decision, rules, thresholds,
         last["gate_db"], max_gap_s, notices,
     )  # fmt: skip
     return _predict(
-        store, asked, output or store.folder / PREDICTION_FOLDER, formats=formats,
+        store, task, output or store.folder / PREDICTION_FOLDER, formats=formats,
         computing=computing, progress=progress,
     )  # fmt: skip
 
 
 def _set_name(paths: Sequence[str | Path]) -> str:
-    """What files and folders that are predicted together are called."""
+    """The name of a set of files and folders."""
     names = list(dict.fromkeys(_name_of(path) for path in paths))
     if len(names) > _MOST_NAMES:
         return f"{names[0]} and {len(names) - 1} more"
@@ -224,13 +226,13 @@ def _set_name(paths: Sequence[str | Path]) -> str:
 
 def _name_of(path: str | Path) -> str:
     place = places.absolute(path)
-    if places.is_remote(place):  # what follows may be a password
+    if places.is_remote(place):  # the query may hold a password
         place = place.partition("?")[0]
     return places.name_of(place)
 
 
 def _replaced_notices(store: Store, set_name: str, roots: list[str]) -> list[str]:
-    """Say that a set of the same name, of other recordings, was replaced."""
+    """A notice if the set replaced one of the same name, of other recordings."""
     key = condition({"set_name": set_name})
     before = sorted(set(store.read("predicted", where=key, columns=["root"])["root"]))
     if not before or before == roots:
@@ -255,23 +257,23 @@ def _find_classifier(
     return name, Classifier.load(folder, device=computing.device, precision=computing.precision)
 
 
-def _kept_name(store: Store, asked: _Asked) -> str:
-    """The name by which a project knows the classifier; one from elsewhere is saved there."""
-    folder, classifier_id = store.folder / CLASSIFIER_FOLDER, asked.classifier.classifier_id
+def _kept_name(store: Store, task: _Task) -> str:
+    """The name of the classifier in the project; a classifier from elsewhere is saved first."""
+    folder, classifier_id = store.folder / CLASSIFIER_FOLDER, task.classifier.classifier_id
     ids = {
         path.parent.name: json.loads(path.read_text()).get("classifier_id")
         for path in sorted(folder.glob("*/classifier.json"))
     }
-    if asked.name is not None and ids.get(asked.name) == classifier_id:
-        return asked.name
+    if task.name is not None and ids.get(task.name) == classifier_id:
+        return task.name
     if known := [name for name, each in ids.items() if each == classifier_id]:
         return known[0]
-    name = asked.name if asked.name and asked.name not in ids else classifier_id
-    asked.classifier.save(folder / name)
+    name = task.name if task.name and task.name not in ids else classifier_id
+    task.classifier.save(folder / name)
     return name
 
 
-def _asked_recordings(
+def _task_recordings(
     store: Store,
     paths: Sequence[str | Path],
     options: ScanOptions | None,
@@ -294,25 +296,25 @@ def _asked_recordings(
 
 def _predict(
     store: Store,
-    asked: _Asked,
+    task: _Task,
     folder: Path,
     *,
     formats: Sequence[str],
     computing: Computing,
     progress: Progress | None,
 ) -> PredictionResult:
-    classifier, recordings = asked.classifier, asked.recordings
-    notices = list(asked.notices)
+    classifier, recordings = task.classifier, task.recordings
+    notices = list(task.notices)
     if len(recordings):
-        notices += suitability_notices(recordings, classifier, is_gated=asked.gate_db is not None)
-    name = _kept_name(store, asked)
-    answer = _answer(store, asked, folder, formats, computing, progress, is_kept=True)
-    made = classifier.preparation
-    if made.centre != "none":
+        notices += suitability_notices(recordings, classifier, is_gated=task.gate_db is not None)
+    name = _kept_name(store, task)
+    answer = _answer(store, task, folder, formats, computing, progress, is_kept=True)
+    preparation = classifier.preparation
+    if preparation.centre != "none":
         notices.append(
-            f"Embeddings are centred by {made.centre} over what is predicted together (about 4,096 "
-            f"clips): what is said of a clip depends on the others. {answer.n_small_groups} groups "
-            "have so few clips that little is left of them."
+            f"Embeddings are centred by {preparation.centre} over what is predicted together (about "
+            f"4,096 clips): the prediction of a clip depends on the others. "
+            f"{answer.n_small_groups} groups have so few clips that little is left of them."
         )
     if not answer.n_clips + answer.n_quiet:
         notices.append(
@@ -322,31 +324,29 @@ def _predict(
     else:
         store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
         roots = sorted(set(recordings["root"]))
-        notices += _replaced_notices(store, asked.set_name, roots)
-        for table, rows in (("predicted", recordings), ("predicted_problems", asked.problems)):
-            named = rows.assign(
-                set_name=pd.Series(asked.set_name, index=rows.index, dtype="string")
-            )
-            store.replace(table, named, set_name=asked.set_name)
+        notices += _replaced_notices(store, task.set_name, roots)
+        for table, rows in (("predicted", recordings), ("predicted_problems", task.problems)):
+            named = rows.assign(set_name=pd.Series(task.set_name, index=rows.index, dtype="string"))
+            store.replace(table, named, set_name=task.set_name)
         settings = {
             "name": name,
-            "gate_db": asked.gate_db,
-            "set_name": asked.set_name,
+            "gate_db": task.gate_db,
+            "set_name": task.set_name,
             "roots": roots,
             "classifier_id": classifier.classifier_id,
-            "decision": asdict(asked.decision),
-            "thresholds": asked.thresholds,
+            "decision": asdict(task.decision),
+            "thresholds": task.thresholds,
         }
         store.record_run("predict", settings, ("scores", "decisions"))
-    alone = replace(computing, n_workers=None, cluster=None)  # everything is embedded by now
+    alone = replace(computing, n_workers=None, cluster=None)  # all clips are embedded already
     return PredictionResult(
         output=folder,
-        set_name=asked.set_name,
+        set_name=task.set_name,
         classifier_id=classifier.classifier_id,
         classes=classifier.classes,
-        prior=asked.rules["encounter"].prior.name,
+        prior=task.rules["encounter"].prior.name,
         calibrated=bool(classifier.calibrators),
-        thresholds=asked.thresholds,
+        thresholds=task.thresholds,
         n_files=len(recordings) + int((answer.problems["stage"] == "scan").sum()),
         n_clips=answer.n_clips,
         n_quiet=answer.n_quiet,
@@ -358,28 +358,28 @@ def _predict(
         encounters_per_class=dict(sorted(answer.encounters_per_class.items())),
         problems=answer.problems,
         notices=notices,
-        _write=partial(_write_again, store, asked, computing=alone),
+        _write=partial(_write_again, store, task, computing=alone),
         _stamps=table_stamps(answer.files),
     )
 
 
 def _write_again(
     store: Store,
-    asked: _Asked,
+    task: _Task,
     folder: Path,
     *,
     formats: Sequence[str],
     computing: Computing,
     progress: Progress | None,
 ) -> dict[str, list[Path]]:
-    """Write predictions that were made, from the embeddings that are kept; returns the files."""
+    """Write earlier predictions again, from kept embeddings; returns the files."""
     with locked(store):
-        return _answer(store, asked, folder, formats, computing, progress, is_kept=False).files
+        return _answer(store, task, folder, formats, computing, progress, is_kept=False).files
 
 
 @dataclass
 class _Answer:
-    """What was said and counted, portion after portion."""
+    """Counts and problems so far, portion after portion."""
 
     problems: pd.DataFrame
     n_clips: int = 0
@@ -394,7 +394,7 @@ class _Answer:
 
 def _answer(
     store: Store,
-    asked: _Asked,
+    task: _Task,
     folder: Path,
     formats: Sequence[str],
     computing: Computing,
@@ -402,60 +402,60 @@ def _answer(
     *,
     is_kept: bool,
 ) -> _Answer:
-    """Predict portion by portion into the files and, if it is to be kept, the store."""
-    classifier, recordings = asked.classifier, asked.recordings
+    """Predict portion by portion into the files and, with ``is_kept``, into the store."""
+    classifier, recordings = task.classifier, task.recordings
     front_end = classifier.embedder.front_end
-    gate = None if asked.gate_db is None else Gate.for_front_end(asked.gate_db, front_end)
+    gate = None if task.gate_db is None else Gate.for_front_end(task.gate_db, front_end)
     line = timeline(recordings)
-    finder = DetectionFinder(recordings, max_gap_s=asked.max_gap_s, line=line)
+    finder = DetectionFinder(recordings, max_gap_s=task.max_gap_s, line=line)
     labels = [label for label in classifier.classes if label != OTHER]
     effort = Effort(recordings, labels, line=line)
-    answer = _Answer(shown_problems(asked.problems))
+    answer = _Answer(shown_problems(task.problems))
     waiting: list[Predictions] = []
     small: set[str] = set()
     channels = classifier.clip_options.channels
     with (
         computing.workers() as workers,
         PredictionFiles(
-            folder, recordings, kinds=formats, max_gap_s=asked.max_gap_s, band_hz=heard_hz(front_end),
+            folder, recordings, kinds=formats, max_gap_s=task.max_gap_s, band_hz=heard_hz(front_end),
             channel=int(channels) if channels.isdecimal() else 1, line=line,
         ) as files,
     ):  # fmt: skip
         predictor = Predictor(
             classifier,
             store,
-            asked.rules,
+            task.rules,
             computing.batch_size,
             computing.n_threads,
             gate,
             workers,
-            asked.set_name,
+            task.set_name,
         )
-        for said in predictor.portions(recordings, line=line, progress=progress):
+        for predictions in predictor.portions(recordings, line=line, progress=progress):
             answer.problems = pd.concat(
-                [answer.problems, shown_problems(said.problems)], ignore_index=True
+                [answer.problems, shown_problems(predictions.problems)], ignore_index=True
             )
-            small.update(said.small)
-            waiting.append(said)
+            small.update(predictions.small)
+            waiting.append(predictions)
             is_first = not answer.n_clips + answer.n_quiet
-            answer.n_clips += said.n_clips
-            answer.n_quiet += len(said.quiet)
+            answer.n_clips += predictions.n_clips
+            answer.n_quiet += len(predictions.quiet)
             if not answer.n_clips + answer.n_quiet:
                 continue
-            if is_first and is_kept:  # before there is something to say, what was said last stays
+            if is_first and is_kept:  # the last predictions stay until there are new ones
                 for table in ("scores", "decisions"):
                     store.delete(
                         table, classifier_id=classifier.classifier_id, split_id="",
-                        set_name=asked.set_name,
+                        set_name=task.set_name,
                     )  # fmt: skip
-            for some in waiting:
+            for portion in waiting:
                 if is_kept:
-                    store.append("scores", some.scores)
-                    store.append("decisions", some.decisions)
-                files.add(some.tables, some.recordings)
-                finder.add(some.tables["clip"])
-                effort.add(some.tables["clip"], some.quiet)
-                answer.recordings_per_class.update(some.tables["recording"]["decision"].tolist())
+                    store.append("scores", portion.scores)
+                    store.append("decisions", portion.decisions)
+                files.add(portion.tables, portion.recordings)
+                finder.add(portion.tables["clip"])
+                effort.add(portion.tables["clip"], portion.quiet)
+                answer.recordings_per_class.update(portion.tables["recording"]["decision"].tolist())
             waiting.clear()
         answer.n_small_groups = len(small)
         if not answer.n_clips + answer.n_quiet:

@@ -1,7 +1,7 @@
 """Recordings to scores: the same clips, front end, backbone and store that training used.
 
-Recordings of any number and length pass through in portions, so that years of sound need no more
-memory than hours; what has to be known of all of them (encounters) is kept as a row per recording.
+Recordings pass through in portions, so that years of sound need no more memory than hours. For
+encounters, which may span portions, a row per recording is kept.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,18 +25,18 @@ from pseudorca.recordings.timeline import timeline
 from pseudorca.store import TABLES, Store
 
 PORTION_CLIPS = 4096
-"""About so many clips are scored, decided and written together; a recording is never torn apart."""
+"""Approximate number of clips that are scored, decided and written together; recordings stay whole."""
 
 _SCORED_TOGETHER = 1024
 
 
 @dataclass
 class Predictions:
-    """What a classifier said about recordings.
+    """The predictions of a classifier on recordings.
 
-    ``tables`` has one table per unit (clip, recording, encounter) with the decision or why there is
-    none, the most probable class, and ``p_<population>`` columns; ``decisions`` and ``scores`` are
-    the store's tables. ``quiet`` has the clips that a gate left out.
+    ``tables`` has one table per unit (clip, recording, encounter) with the decision or the reason for
+    none, the most probable class, and ``p_<population>`` columns. ``decisions`` and ``scores`` are the
+    store's tables. ``quiet`` has the clips that a gate left out.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -45,9 +45,9 @@ class Predictions:
     problems: pd.DataFrame
     quiet: pd.DataFrame
     recordings: pd.DataFrame
-    """Those that were heard."""
+    """The recordings of these predictions."""
     small: list[str] = field(default_factory=list)
-    """Groups of few clips by whose mean embeddings were centred."""
+    """Groups of few clips whose mean was subtracted from embeddings."""
 
     @property
     def n_clips(self) -> int:
@@ -62,7 +62,7 @@ class Predictor:
     ----------
     classifier : Classifier
     store : Store, keeps the embeddings
-    rules : dict from kind of unit to what it takes to be decided
+    rules : dict from kind of unit to Rule
     batch_size, n_threads, gate, workers : see :func:`pseudorca.embedding.stream.embed_clips`
     set_name : str, the name under which scores and decisions are kept
     """
@@ -84,7 +84,7 @@ class Predictor:
         line: pd.DataFrame | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[Predictions]:
-        """Say what the clips and recordings are, in the order of the recorders' clocks.
+        """Predict clips and recordings, in the order of the recorders' clocks.
 
         Parameters
         ----------
@@ -94,32 +94,32 @@ class Predictor:
 
         Yields
         ------
-        Predictions of some recordings, without the table of encounters
+        Predictions of a portion of the recordings, without the table of encounters
         """
         total_s = recordings["duration_s"].sum()
         before_s = 0.0
-        for some in portions(recordings, self.classifier.clip_options, line=line):
-            length_s = float(some["duration_s"].sum())
+        for portion in portions(recordings, self.classifier.clip_options, line=line):
+            length_s = float(portion["duration_s"].sum())
 
-            def within(
+            def progress_within(
                 done: int, todo: int, *, since: float = before_s, s: float = length_s
             ) -> None:
                 if progress:
                     progress(round(since + s * done / max(todo, 1)), round(total_s))
 
-            yield self._predict(some, within)
+            yield self._predict(portion, progress_within)
             before_s += length_s
             if progress:
                 progress(round(before_s), round(total_s))
 
     def encounters(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Say what the encounters of all portions so far are -> table, and rows of ``decisions``."""
+        """Predict the encounters of all portions so far -> table, and rows of ``decisions``."""
         classes = self.classifier.classes
         if not self._heard:
             units = UnitScores(_NO_UNITS.copy(), np.empty((0, len(classes))))
         else:
-            table = pd.concat([heard.table for heard in self._heard], ignore_index=True)
-            scores = np.concatenate([heard.log_probabilities for heard in self._heard])
+            table = pd.concat([units_of.table for units_of in self._heard], ignore_index=True)
+            scores = np.concatenate([units_of.log_probabilities for units_of in self._heard])
             units = join_recordings(UnitScores(table, scores))
         return self._decide(units, "encounter", None)
 
@@ -167,27 +167,27 @@ class Predictor:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
         """Log-probabilities [shape=(n_clips, n_classes)], novelty [shape=(n_clips,)], small groups.
 
-        What is centred is centred over these clips: those of one portion.
+        Centring uses the mean over these clips, those of one portion.
         """
         classifier = self.classifier
-        found = np.empty((len(clips), len(classifier.classes)))
+        log_probabilities = np.empty((len(clips), len(classifier.classes)))
         novelty = np.zeros(len(clips))
         if clips.empty:
-            return found, novelty, []
+            return log_probabilities, novelty, []
         is_plain = classifier.preparation == PLAIN
-        together = _SCORED_TOGETHER if is_plain else len(clips)
+        n_together = _SCORED_TOGETHER if is_plain else len(clips)
         small: list[str] = []
-        for start in range(0, len(clips), together):
-            some = slice(start, start + together)
-            vectors, again, small = prepared_vectors(
-                clips.iloc[some].reset_index(drop=True), recordings, self.store,
+        for start in range(0, len(clips), n_together):
+            rows = slice(start, start + n_together)
+            vectors, test_copies, small = prepared_vectors(
+                clips.iloc[rows].reset_index(drop=True), recordings, self.store,
                 classifier.embedder, classifier.preparation, classifier.views,
                 batch_size=self.batch_size, n_threads=self.n_threads, workers=self.workers,
             )  # fmt: skip
-            found[some] = mean_said(classifier.head, vectors, again)
+            log_probabilities[rows] = mean_said(classifier.head, vectors, test_copies)
             if classifier.novelty is not None:
-                novelty[some] = classifier.novelty.distances(vectors)
-        return found, novelty, small
+                novelty[rows] = classifier.novelty.distances(vectors)
+        return log_probabilities, novelty, small
 
     def _decide(
         self, units: UnitScores, unit: str, recordings: pd.DataFrame | None
@@ -201,8 +201,8 @@ class Predictor:
             units, classifier.calibrator(unit), self.rules[unit], unit=unit,
             classifier_id=classifier.classifier_id, trained=trained, set_name=self.set_name,
         )  # fmt: skip
-        heard = {key: set(training.get(key, ())) for key in ("moments", "encounters")}
-        table = _readable(units, decided, probabilities, recordings, classifier.classes, heard)
+        trained_on = {key: set(training.get(key, ())) for key in ("moments", "encounters")}
+        table = _readable(units, decided, probabilities, recordings, classifier.classes, trained_on)
         return table, decided[list(TABLES["decisions"])]
 
 
@@ -218,8 +218,19 @@ def portions(
 ) -> Iterator[pd.DataFrame]:
     """Deal recordings, in the order of the recorders' clocks, into portions of about ``n_clips``.
 
-    Files of one moment (its channels), and those that overlap in time, stay together. ``line`` is
-    their :func:`~pseudorca.recordings.timeline.timeline`, where it is there already.
+    Files of one moment (its channels), and files that overlap in time, stay together.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+    options : ClipOptions
+    n_clips : int
+    line : DataFrame or None
+        The :func:`~pseudorca.recordings.timeline.timeline` of the recordings, if already computed
+
+    Yields
+    ------
+    DataFrame, rows of ``recordings``
     """
     if recordings.empty:
         yield recordings
@@ -227,18 +238,18 @@ def portions(
     line = timeline(recordings) if line is None else line
     end = line["start_utc"] + pd.to_timedelta(line["clock_s"], unit="s").dt.round("us")
     reached = end.groupby(line["recorder"], sort=False).cummax().shift()
-    goes_on = (line["recorder"] == line["recorder"].shift()) & (line["start_utc"] < reached)
-    block_of = (~goes_on).cumsum().set_axis(line["moment_id"])
+    overlaps = (line["recorder"] == line["recorder"].shift()) & (line["start_utc"] < reached)
+    block_of = (~overlaps).cumsum().set_axis(line["moment_id"])
     rows = recordings.assign(block=recordings["moment_id"].map(block_of).to_numpy())
     rows = rows.sort_values("block", kind="stable")
-    each = rows["n_channels"] if options.channels == "each" else 1
+    n_per_window = rows["n_channels"] if options.channels == "each" else 1
     if options.window_s is None:
         n_windows = pd.Series(1.0, index=rows.index)
     else:
         n_windows = np.ceil(rows["duration_s"] / (options.window_s - options.overlap_s))
         if options.max_per_recording is not None:
             n_windows = n_windows.clip(upper=options.max_per_recording)
-    by_block = (n_windows * each).groupby(rows["block"], sort=False).sum()
+    by_block = (n_windows * n_per_window).groupby(rows["block"], sort=False).sum()
     number, n_held, portion_of = 0, 0.0, {}
     for block, n in by_block.items():
         if n_held and n_held + n > n_clips:
@@ -246,8 +257,8 @@ def portions(
         portion_of[block] = number
         n_held += n
     rows["portion"] = rows["block"].map(portion_of)
-    for _, some in rows.groupby("portion", sort=True):
-        yield some.drop(columns=["block", "portion"]).reset_index(drop=True)
+    for _, portion in rows.groupby("portion", sort=True):
+        yield portion.drop(columns=["block", "portion"]).reset_index(drop=True)
 
 
 def predict(
@@ -274,9 +285,9 @@ def predict(
     -------
     Predictions
     """
-    made = Predictor(classifier, store, rules, batch_size, n_threads, gate, workers)
-    parts = list(made.portions(recordings, progress=progress))
-    encounters, decided = made.encounters()
+    predictor = Predictor(classifier, store, rules, batch_size, n_threads, gate, workers)
+    parts = list(predictor.portions(recordings, progress=progress))
+    encounters, decided = predictor.encounters()
 
     def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
@@ -294,7 +305,21 @@ def predict(
 
 
 def answer_columns(classes: Sequence[str]) -> list[str]:
-    """The columns of the tables of clips, recordings and encounters, each as far as it has them."""
+    """The columns of the tables of clips, recordings and encounters; a table may lack some.
+
+    Parameters
+    ----------
+    classes : sequence of str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> [name for name in answer_columns(["A"]) if name.startswith("p_")]
+    ['p_A']
+    """
     return [
         "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision", "reason",
         "most_probable", "probability", "prior", "depends_on_prior", "novelty",
@@ -308,28 +333,28 @@ def _readable(
     probabilities: NDArray[np.float64],
     recordings: pd.DataFrame | None,
     classes: list[str],
-    heard: dict[str, set[str]],
+    trained_on: dict[str, set[str]],
 ) -> pd.DataFrame:
-    """A table for people: where it is, what was decided, how probable each population is."""
+    """A readable table: place and time, decision, and the probability of each population."""
     table = units.table.copy()
     order = answer_columns(classes)
-    if table.empty:  # pandas gives empty columns types of its own choice
+    if table.empty:  # pandas would choose the types of empty columns
         return pd.DataFrame(columns=order, dtype="string")
     if recordings is not None:
         by_id = recordings.set_index("recording_id")
         moment = table["recording_id"].map(by_id["moment_id"])
         # Files of one moment (its channels) share a row; all of them are named.
-        together = recordings.groupby("moment_id", sort=False)["path"].agg("; ".join)
-        table["path"] = moment.map(together)
-        table["in_training"] = moment.isin(heard["moments"])
+        paths = recordings.groupby("moment_id", sort=False)["path"].agg("; ".join)
+        table["path"] = moment.map(paths)
+        table["in_training"] = moment.isin(trained_on["moments"])
         start = table["recording_id"].map(by_id["start_utc"])
         table["start_utc"] = pd.to_datetime(start, utc=True).astype("datetime64[us, UTC]")
         if "start_s" in table:
             table["start_utc"] += pd.to_timedelta(table["start_s"].astype("float64"), unit="s")
     else:
-        table["in_training"] = table["encounter"].isin(heard["encounters"])
-    said = ("decision", "reason", "most_probable", "probability", "prior", "depends_on_prior")
-    table = table.assign(**{column: decided[column] for column in said})
+        table["in_training"] = table["encounter"].isin(trained_on["encounters"])
+    answers = ("decision", "reason", "most_probable", "probability", "prior", "depends_on_prior")
+    table = table.assign(**{column: decided[column] for column in answers})
     for k, label in enumerate(classes):
         table[f"p_{label}"] = probabilities[:, k]
     table["classifier_id"] = decided["classifier_id"]

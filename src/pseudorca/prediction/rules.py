@@ -1,4 +1,4 @@
-"""What it takes to be named: a user's wishes and a classifier's own record to rules per unit."""
+"""Rules per kind of unit, from the user's options and the classifier's held-out encounters."""
 
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +14,7 @@ from pseudorca.prediction.decisions import Rule
 from pseudorca.prediction.options import DecisionOptions
 
 _SAME_PRIOR = 0.01
-"""Shares closer than this are the same prior."""
+"""Priors whose shares differ by less than this are equal."""
 
 
 def decision_rules(
@@ -22,11 +22,16 @@ def decision_rules(
 ) -> tuple[dict[str, Rule], dict[str, Any], list[str]]:
     """Choose the thresholds for each kind of unit.
 
+    Parameters
+    ----------
+    classifier : Classifier
+    options : DecisionOptions
+
     Returns
     -------
     rules : dict from kind of unit to Rule
-    chosen : dict from kind of unit to its threshold as JSON values, where an error rate is wanted
-    notices : list of str, what cannot be claimed
+    chosen : dict from kind of unit to its threshold as JSON values; empty without ``max_error``
+    notices : list of str, claims that the held-out encounters do not support
 
     Raises
     ------
@@ -42,29 +47,29 @@ def decision_rules(
     for unit in UNITS:
         lowest = options.min_probability
         if options.max_error is not None:
-            found = None
+            threshold = None
             if classifier.held_out is None:
                 notices.append("Without held-out encounters no error rate can be claimed.")
             else:
-                mine = classifier.held_out[classifier.held_out["unit"] == unit]
-                units = CalibratedUnits.from_table(mine, classifier.calibrator(unit))
+                of_unit = classifier.held_out[classifier.held_out["unit"] == unit]
+                units = CalibratedUnits.from_table(of_unit, classifier.calibrator(unit))
                 candidates = thresholds(outcomes(units, prior.shares))
-                found = threshold_for(options.max_error, candidates)
-                least = min(candidates, key=lambda one: one.max_error)
+                threshold = threshold_for(options.max_error, candidates)
+                tightest = min(candidates, key=lambda candidate: candidate.max_error)
                 chosen[unit] = {
                     "wanted": options.max_error,
-                    "chosen": asdict(found) if found else None,
-                    "smallest_that_can_be_claimed": least.max_error,
+                    "chosen": asdict(threshold) if threshold else None,
+                    "smallest_that_can_be_claimed": tightest.max_error,
                     "holds_at": dict(zip(classifier.classes, trained.shares.tolist(), strict=True)),
                     "prior_differs": differs,
                 }
-                if found is None:
+                if threshold is None:
                     notices.append(
                         f"{unit}s: no threshold keeps the wrong names below {options.max_error:g} "
-                        f"for sure with {least.n_encounters} encounters decided; the smallest rate "
-                        f"that can be claimed is {least.max_error:.2f}. All stay undecided."
+                        f"for sure with {tightest.n_encounters} encounters decided; the smallest rate "
+                        f"that can be claimed is {tightest.max_error:.2f}. All stay undecided."
                     )
-                if found is not None and differs:
+                if threshold is not None and differs:
                     mix = ", ".join(
                         f"{label} {100 * share:.0f} %"
                         for label, share in zip(classifier.classes, trained.shares, strict=True)
@@ -74,7 +79,7 @@ def decision_rules(
                         f"the training encounters ({mix}). The prior {prior.name} is another: where "
                         "the classes are that frequent, nothing is claimed."
                     )
-            lowest = max(lowest, found.probability) if found else np.inf
+            lowest = max(lowest, threshold.probability) if threshold else np.inf
         least_moments = 1 if unit == "clip" else options.min_moments  # a clip is one moment
         rules[unit] = Rule(prior, lowest, least_moments, options.max_novelty)
     return rules, chosen, list(dict.fromkeys(notices))
