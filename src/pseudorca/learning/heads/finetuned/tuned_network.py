@@ -1,7 +1,8 @@
 """A pretrained network and a linear layer as one network that learns.
 
 In: a backbone, and a head trained on its frozen embeddings. Out: :class:`TunedNetwork`. Its
-parameters are grouped in stages, so that only the last stages learn, or earlier stages learn more slowly.
+parameters are grouped in stages, so that only the last stages learn, or earlier stages learn more
+slowly.
 """
 
 import copy
