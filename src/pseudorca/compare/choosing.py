@@ -1,8 +1,8 @@
-"""Which ears are best: embeddings, heads and ensembles of them on the same encounters.
+"""Compare embeddings, heads and ensembles on the same encounters.
 
-In: training sets of the same clips by several embedders, and heads. Out: what each reaches under each
-split, the paired difference from one of them, and what is reached by whoever lets inner folds choose
-among all of them: the only number that the choice has not made too good.
+In: training sets of the same clips by several embedders, and heads. Out: the accuracy of each variant
+under each split, the paired difference from a reference, and the accuracy of a choice in inner folds:
+only this last number is not inflated by the choice.
 """
 
 from collections import Counter
@@ -40,10 +40,16 @@ _INNER_FOLDS = 3
 
 @dataclass(frozen=True)
 class Variant:
-    """One way from clips to an answer.
+    """One combination of embedders and head.
 
-    ``members``: the embedders; several stand side by side before one head (``mean`` False), or each
-    has a head and their log-probabilities are averaged (``mean`` True).
+    ``members``: the embedders. With ``mean`` False, one head learns from all embeddings side by side;
+    with ``mean`` True, each embedder has a head and the log-probabilities are averaged.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> Variant("both", ("logmel", "mean_spectrum"), LogisticHead(), mean=True).trainer().name
+    'mean'
     """
 
     name: str
@@ -62,10 +68,16 @@ class Variant:
 
 @dataclass
 class Compared:
-    """One split: ``rows`` as from :func:`pseudorca.evaluation.metrics.measure`, with ``variant``.
+    """The comparison under one split.
 
-    Beside them ``difference, difference_low, difference_high`` (from the reference) and ``word``.
-    ``choices``: what inner folds chose on each training side; empty where encounters are torn apart.
+    ``rows``: as from :func:`pseudorca.evaluation.metrics.measure`, with ``variant``, with
+    ``difference, difference_low, difference_high`` (from the reference) and with ``word``.
+    ``choices``: the variant that inner folds chose on each training side; empty for optimistic splits.
+
+    Examples
+    --------
+    >>> Compared([], ["a", "b", "a"], []).chosen
+    {'a': 2, 'b': 1}
     """
 
     rows: list[dict[str, Any]]
@@ -92,10 +104,10 @@ def compare(
 ) -> Compared:
     """Compare variants under one split, all on the same folds.
 
-    Under an honest split a choice among the variants is nested: on each training side the variant
-    with the lowest log loss in inner folds (which keep whole what the split keeps whole; every
-    recording weighs once within its class, every class the same) is taken, and judged on the test
-    side. Its row is called :data:`NESTED`.
+    Under an honest split, a choice among the variants is nested: each training side chooses the variant
+    with the lowest log loss in inner folds, and the choice is tested on the test side. The inner folds
+    keep the split's units whole; every recording weighs once within its class, every class equally. The
+    row of the choice is called :data:`NESTED`.
 
     Parameters
     ----------
@@ -103,7 +115,7 @@ def compare(
     variants : sequence of Variant
     clips, recordings : DataFrame, the tables of these names; labelled clips only
     split : Split
-    reference : str, the variant that differences are taken from
+    reference : str, the variant from which differences are taken
     choose_among : names of the variants that the choice may take, or None: all
     seed : int, of inner folds and of the bootstrap
     progress : callable (done, total) or None, over trainings
@@ -119,16 +131,15 @@ def compare(
     """
     if not variants:
         raise FoldError("nothing to compare: embed the clips with at least one embedder.")
-    eligible = {one.name for one in variants if choose_among is None or one.name in choose_among}
+    eligible = {item.name for item in variants if choose_among is None or item.name in choose_among}
     if not eligible:
         raise FoldError("nothing to choose among: name at least one of the variants.")
     folds = make_folds(clips, recordings, split)
     nested = not split.is_optimistic
-    some = next(iter(sets.values()))
-    # Inner folds keep whole what the split keeps whole; what is independent is never less than the
-    # encounter.
-    independent = folds.units if nested else some.groups
-    whole = folds.units if nested else some.recordings
+    any_set = next(iter(sets.values()))
+    # Inner folds keep the split's units whole. The independent unit is at least the encounter.
+    independent = folds.units if nested else any_set.groups
+    whole = folds.units if nested else any_set.recordings
     scored: dict[str, OutOfFold] = {}
     for k, variant in enumerate(variants):
         data = replace(variant.data(sets), groups=whole)
@@ -142,27 +153,27 @@ def compare(
 
         scored[variant.name] = cross_validate(data, folds, head, progress=update)
     classes = next(iter(scored.values())).classes
-    found = {name: one.log_probabilities for name, one in scored.items()}
+    scores_of = {name: item.log_probabilities for name, item in scored.items()}
     choices: list[str] = []
     if nested:
-        mixed = np.full_like(found[variants[0].name], np.nan)
+        mixed = np.full_like(scores_of[variants[0].name], np.nan)
         for at, (repeat, _, _, test) in enumerate(folds):
             losses = {
-                name: one.details[at]["inner_log_loss_judged"]
-                for name, one in scored.items()
+                name: item.details[at]["inner_log_loss_judged"]
+                for name, item in scored.items()
                 if name in eligible
             }
             best = min(losses, key=lambda name: losses[name])
             choices.append(best)
-            mixed[repeat, test] = found[best][repeat, test]
-        found[NESTED] = mixed
+            mixed[repeat, test] = scores_of[best][repeat, test]
+        scores_of[NESTED] = mixed
     rows = []
     for unit in UNITS:
         truths = {
             name: unit_truth(clips, recordings, scores, unit=unit, groups=independent)
-            for name, scores in found.items()
+            for name, scores in scores_of.items()
         }
-        for name, scores in found.items():
+        for name, scores in scores_of.items():
             row = measure(
                 clips, recordings, scores, classes, unit=unit, split=split.name, groups=independent
             )
@@ -176,7 +187,7 @@ def compare(
 def _against(
     truths: Mapping[str, UnitTruth], name: str, reference: str, classes: list[str], seed: int
 ) -> dict[str, Any]:
-    """The paired difference from the reference, and whether it may be called one."""
+    """The paired difference from the reference, and its word."""
     if name == reference:
         return dict.fromkeys(("difference", "difference_low", "difference_high", "word"))
     truth = truths[name]
@@ -200,12 +211,21 @@ def _against(
 
 
 def word(difference: Estimate, n_groups: int) -> Word:
-    """Name a difference: never ``better`` or ``worse`` where its interval includes 0.
+    """Name a difference: never ``better`` or ``worse`` if its interval includes 0.
 
     Parameters
     ----------
     difference : Estimate
     n_groups : int, independent groups of the smallest class
+
+    Returns
+    -------
+    ``better``, ``worse``, ``no difference shown`` or ``too few encounters``
+
+    Examples
+    --------
+    >>> word(Estimate(0.1, -0.1, 0.3), n_groups=20)
+    'no difference shown'
     """
     if difference.low <= 0 <= difference.high:
         return "no difference shown"
@@ -216,7 +236,7 @@ def word(difference: Estimate, n_groups: int) -> Word:
 
 @dataclass(frozen=True)
 class _Judged(WrappingHead):
-    """A head that notes how well it does in inner folds of its training side.
+    """A head that records its log loss in inner folds of its training side.
 
     What it is judged by, with the settings that training on the whole side chose, is the log loss.
     """

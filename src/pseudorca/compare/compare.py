@@ -50,7 +50,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What is compared, and how.
+    """The options of a comparison.
 
     ``classic``: classic features that are computed if they are not there. ``ensembles``: names joined
     by +, each taken side by side and as the mean of scores. ``only``: names; empty: all that have
@@ -69,7 +69,7 @@ class CompareOptions:
     choose_among: tuple[str, ...] = ()
     seed: int = 0
     prepare: tuple[Preparation, ...] = ()
-    """Besides as they are, embeddings prepared in each of these ways."""
+    """Preparations to compare, beside embeddings without preparation."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,7 +77,7 @@ class CompareResult(Result):
     """Embedders, heads and ensembles on the same encounters."""
 
     findings: dict[str, Any]
-    """Everything that ``comparison.json`` holds."""
+    """The content of ``comparison.json``."""
     folder: Path
     files: dict[str, str]
     """``csv``, ``json``, ``page`` and ``figure``."""
@@ -106,10 +106,10 @@ class CompareResult(Result):
 
 @dataclass
 class _Compared:
-    """What is compared: variants, the training sets under them, and what is said of both."""
+    """The material of a comparison: variants, training sets, and their descriptions."""
 
     clips: pd.DataFrame
-    """Labelled clips that every embedder could use."""
+    """Labelled clips with an embedding by every embedder."""
     sets: dict[str, TrainingSet]
     variants: list[Variant]
     chosen: dict[str, KnownEmbedder]
@@ -127,6 +127,18 @@ def compare_project(
     stage: Callable[[str], Any] = lambda text: None,
 ) -> CompareResult:
     """Compare, and write ``comparison.csv``, ``.json`` and ``.html`` into a folder.
+
+    Parameters
+    ----------
+    store : Store
+    options : CompareOptions
+    folder : Path
+    progress : callable (done, total) or None, over trainings
+    stage : callable, takes a sentence on the current step
+
+    Returns
+    -------
+    CompareResult
 
     Raises
     ------
@@ -197,7 +209,9 @@ def _material(
         for name, known in chosen.items()
     }
     for split in options.splits:
-        make_folds(labelled, recordings, split)  # one that cannot be made is an error at once
+        make_folds(
+            labelled, recordings, split
+        )  # an impossible split is an error before the slow part
     variants = _variants(chosen, heads, options)
     prepared = _prepared(chosen, options)
     missing: list[HeadError] = []
@@ -231,7 +245,7 @@ def _findings(
     options: CompareOptions,
     reference: str,
 ) -> dict[str, Any]:
-    """What was compared and what came out, as JSON values."""
+    """Variants and results, as JSON values."""
     of_nested: dict[str, Any] = {
         "kind": "nested choice",
         "members": [],
@@ -288,7 +302,16 @@ def _written(findings: dict[str, Any], folder: Path) -> CompareResult:
 
 
 def summary(result: Mapping[str, Any]) -> str:
-    """The headline in words: what to expect if the tool chooses, and what is shown to differ."""
+    """The headline in words: the expected accuracy of a choice, and the shown differences.
+
+    Parameters
+    ----------
+    result : mapping, the content of ``comparison.json``
+
+    Returns
+    -------
+    str
+    """
     split = result["headline_split"]
     row = next(
         r for r in result["rows"]
@@ -344,21 +367,21 @@ def _embed_classic(
 
 
 def _with_embeddings(store: Store, clips: pd.DataFrame) -> tuple[list[KnownEmbedder], list[str]]:
-    """Embedders whose embeddings of the labelled clips are complete, and a word on the others."""
+    """Embedders with embeddings of nearly all labelled clips, and notices on the others."""
     labelled = clips[clips["label"].notna()]["clip_id"].tolist()
     known = known_embedders(store)
-    counts = {one.name: len(store.embedded(one.embedder_id, labelled)) for one in known}
+    counts = {each.name: len(store.embedded(each.embedder_id, labelled)) for each in known}
     enough = _COMPLETE * max(counts.values(), default=0)
-    found = [one for one in known if counts[one.name] and counts[one.name] >= enough]
+    found = [each for each in known if counts[each.name] and counts[each.name] >= enough]
     if not found:
         raise PseudorcaError(
             f"no clips of {store.folder} are embedded. Run: pseudorca embed, or compare --with logmel"
         )
     return found, [
-        f"{one.name} is left out: it has embeddings of {counts[one.name]} of {len(labelled)} "
+        f"{each.name} is left out: it has embeddings of {counts[each.name]} of {len(labelled)} "
         "labelled clips. Run pseudorca embed with it again."
-        for one in known
-        if one not in found
+        for each in known
+        if each not in found
     ]
 
 
@@ -368,27 +391,27 @@ def _shared_clips(
     recordings: pd.DataFrame,
     store: Store,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The labelled clips that every embedder could use, and a word on the others."""
+    """The labelled clips with an embedding by every embedder, and notices on the others."""
     tables, notices = [], []
     for known in chosen.values():
         table, left_out = labelled_clips(clips, recordings, store, known.embedder_id)
         tables.append(table)
         notices += left_out
     shared = set.intersection(*(set(table["clip_id"]) for table in tables))
-    found = tables[0][tables[0]["clip_id"].isin(shared)].reset_index(drop=True)
-    if more := max(len(table) for table in tables) - len(found):
+    shared_rows = tables[0][tables[0]["clip_id"].isin(shared)].reset_index(drop=True)
+    if more := max(len(table) for table in tables) - len(shared_rows):
         notices.append(f"{more} clips that not every embedder could use are left out for all.")
-    return found, list(dict.fromkeys(notices))
+    return shared_rows, list(dict.fromkeys(notices))
 
 
 def _named(embedders: Sequence[KnownEmbedder], options: CompareOptions) -> dict[str, KnownEmbedder]:
-    by_name = {one.name: one for one in embedders}
+    by_name = {embedder.name: embedder for embedder in embedders}
     wanted = [*options.only, *(m for names in options.ensembles for m in names.split("+"))]
     for name in wanted:
         if name not in by_name:
             raise PseudorcaError(unknown_name("embedder of this project", name, by_name))
     if options.only:
-        return {name: one for name, one in by_name.items() if name in wanted}
+        return {name: embedder for name, embedder in by_name.items() if name in wanted}
     return by_name
 
 
@@ -413,7 +436,7 @@ def _variants(
 def _prepared(
     chosen: Mapping[str, KnownEmbedder], options: CompareOptions
 ) -> dict[str, tuple[KnownEmbedder, Preparation]]:
-    """What is compared besides embeddings as they are, by name."""
+    """Embedder and preparation of each prepared variant, by name."""
     alone = options.only or tuple(chosen)
     return {
         f"{name}, {preparation.name}": (chosen[name], preparation)
@@ -480,7 +503,7 @@ def _about(
     clips: pd.DataFrame,
 ) -> dict[str, Any]:
     members = [chosen[name] for name in variant.members]
-    speeds = [one.clips_per_s or _timed(one, recordings, clips) for one in members]
+    speeds = [member.clips_per_s or _timed(member, recordings, clips) for member in members]
     if len(members) > 1:
         kind = "mean of scores" if variant.mean else "side by side"
     else:
@@ -489,12 +512,12 @@ def _about(
     return {
         "kind": kind,
         "members": list(variant.members),
-        "embedder_ids": [one.embedder_id for one in members],
+        "embedder_ids": [member.embedder_id for member in members],
         "head": variant.head.settings(),
-        "embedding_size": sum(one.embedding_size for one in members),
-        "licence": "; ".join(dict.fromkeys(one.licence for one in members)),
-        "source": [one.source for one in members],
-        "front_end": [one.front_end for one in members],
+        "embedding_size": sum(member.embedding_size for member in members),
+        "licence": "; ".join(dict.fromkeys(member.licence for member in members)),
+        "source": [member.source for member in members],
+        "front_end": [member.front_end for member in members],
         "clips_per_s": 1 / sum(1 / speed for speed in speeds),
     }
 
@@ -503,17 +526,19 @@ def _timed(known: KnownEmbedder, recordings: pd.DataFrame, clips: pd.DataFrame) 
     """Clips per second over a few clips, for embedders whose runs tell nothing."""
     embedder = load_embedder(known.folder)
     rows = np.linspace(0, len(clips) - 1, min(_TIMED_CLIPS, len(clips))).round().astype(int)
-    some = clips.iloc[np.unique(rows)]
+    timed_clips = clips.iloc[np.unique(rows)]
 
     def embed(part: pd.DataFrame) -> int:
-        drawn = [one for _, one in clip_pictures(part, recordings, embedder) if one is not None]
+        drawn = [
+            input_ for _, input_ in clip_pictures(part, recordings, embedder) if input_ is not None
+        ]
         if drawn:
             embedder.embed(drawn)
         return len(drawn)
 
-    embed(some.iloc[:1])  # what is loaded or compiled at first
+    embed(timed_clips.iloc[:1])  # the first clip also loads and compiles
     begun = time.monotonic()
-    return max(embed(some), 1) / (time.monotonic() - begun)
+    return max(embed(timed_clips), 1) / (time.monotonic() - begun)
 
 
 def _split_notices(compared: Mapping[str, Compared]) -> list[str]:

@@ -1,7 +1,7 @@
 """The page of ``compare``: every embedder on the same encounters, accuracy against speed.
 
-In: the result of :func:`pseudorca.compare.compare.compare_project`. Out: a page that needs nothing
-else, with the number that a free choice would give first, and the same figure as a PNG.
+In: the result of :func:`pseudorca.compare.compare.compare_project`. Out: a page in one file,
+with the accuracy of a free choice first, and the same figure as a PNG.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,23 +61,27 @@ def write_comparison(result: Mapping[str, Any], target: Path) -> dict[str, Any]:
     title = f"{result['n_compared']} ways to hear {', '.join(result['classes'])}"
     written = write_page(sections, target, title=title, notices=list(result["notices"]))
     picture = target.with_name("accuracy_speed.png")
-    made = figure(4.2)
-    accuracy_speed(made.subplots(), _rows(result, result["headline_split"], "encounter"))
+    chart_figure = figure(4.2)
+    accuracy_speed(chart_figure.subplots(), _rows(result, result["headline_split"], "encounter"))
     with whole_file(picture) as part:
-        made.savefig(part, format="png", dpi=150, facecolor="white")
+        chart_figure.savefig(part, format="png", dpi=150, facecolor="white")
     return written | {"figure": str(picture)}
 
 
 def accuracy_speed(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> Axes:
     """Draw balanced accuracy, with its interval, against clips per second.
 
-    Numbered from the best. Round: networks; square: no network; diamond: side by side; triangle: mean
-    of scores. The line is what is reached by choosing in inner folds; the dotted one is guessing.
+    Variants are numbered from the best. Round: networks. Square: no network. Diamond: side by side.
+    Triangle: mean of scores. Line: the choice in inner folds. Dotted line: guessing.
 
     Parameters
     ----------
     ax : Axes
     rows : sequence of mappings, one split and unit of ``compare_project``
+
+    Returns
+    -------
+    Axes, the same
     """
     drawn = [row for row in rows if row["clips_per_s"] is not None]
     drawn.sort(key=lambda row: -row["balanced_accuracy"])
@@ -135,8 +139,8 @@ def _answer(result: Mapping[str, Any]) -> Section:
     )
     if result["notices"]:
         section.blocks.append(Notices(result["notices"]))
-    made = figure(4.2)
-    accuracy_speed(made.subplots(), _rows(result, split, "encounter"))
+    chart_figure = figure(4.2)
+    accuracy_speed(chart_figure.subplots(), _rows(result, split, "encounter"))
     caption = (
         "Balanced accuracy by encounter, with 95 % intervals, against speed on the machine that "
         "embedded. Round: networks; square: no network; diamond: embeddings side by side; triangle: "
@@ -144,7 +148,9 @@ def _answer(result: Mapping[str, Any]) -> Section:
         "many is too good by chance: the line is what to expect of it."
     )
     section.blocks.append(
-        chart(made, description="Balanced accuracy against clips per second.", caption=caption)
+        chart(
+            chart_figure, description="Balanced accuracy against clips per second.", caption=caption
+        )
     )
     return section
 

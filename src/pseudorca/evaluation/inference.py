@@ -144,8 +144,7 @@ def permutation_test(
             raise FoldError(f"feature set {name!r} was made for other clips, or other labels.")
     folds = make_folds(clips, recordings, split)
     encounters = clips["encounter"].to_numpy(dtype=object)
-    units = encounters if split.is_optimistic else folds.units
-    averager = EncounterMean(clips, units)
+    averager = EncounterMean(clips, units := encounters if split.is_optimistic else folds.units)
     sets = {
         name: replace(
             feature_set, groups=feature_set.recordings if split.is_optimistic else folds.units

@@ -102,40 +102,18 @@ def measure(
         precision = np.nan_to_num(np.diag(confusion) / confusion.sum(axis=0))  # never named: 0
     f1 = 2 * np.diag(confusion) / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1e-12)
     is_population = np.array([label != OTHER for label in classes])
-    among, columns = is_population[actual], np.flatnonzero(is_population)
-    log_probabilities = scipy.special.log_softmax(
-        truth.log_probabilities[:, among][:, :, columns], axis=2
-    )
-    probabilities = np.exp(log_probabilities)
-    is_class = np.eye(n_classes, dtype=bool)[actual[among]]
-    auc, average_precision = _ranking(probabilities, is_class, columns)
+    auc, average_precision, log_loss = _of_probabilities(truth, actual, is_population)
     tested = np.isfinite(recall) & is_population
     of_population = tested[actual]
     low, high, method = interval(
         right[of_population], actual[of_population], truth.groups[of_population], n_classes
     )
-    log_loss = -log_probabilities[:, is_class[:, columns]].mean()
     n_units = np.bincount(actual, minlength=n_classes)
-    bounds = [
-        recall_interval(right[actual == k], truth.groups[actual == k])
-        if np.isfinite(recall[k])
-        else (None, None)
-        for k in range(n_classes)
-    ]
-    per_class = {
-        label: {
-            "n_units": int(n_units[k]),
-            "n_groups": len(set(truth.groups[actual == k])),
-            "recall": _number(recall[k]),
-            "recall_low": bounds[k][0],
-            "recall_high": bounds[k][1],
-            "precision": _number(precision[k]),
-            "f1": _number(f1[k]) if np.isfinite(recall[k]) else None,
-            "auc": _number(auc[k]),
-            "average_precision": _number(average_precision[k]),
-        }
-        for k, label in enumerate(classes)
-    }
+    per_class = _per_class(
+        classes, truth, actual, right,
+        {"recall": recall, "precision": precision, "f1": f1, "auc": auc,
+         "average_precision": average_precision},
+    )  # fmt: skip
     return {
         "split": split,
         "unit": unit,
@@ -157,10 +135,58 @@ def measure(
         "f1": float(f1[tested].mean()),
         "auc": _mean(auc[tested]),
         "average_precision": _mean(average_precision[tested]),
-        "log_loss": float(log_loss),
+        "log_loss": log_loss,
         "classes": classes,
         "confusion": confusion.round(6).tolist(),
         "per_class": per_class,
+    }
+
+
+def _of_probabilities(
+    truth: UnitTruth, actual: NDArray[np.int64], is_population: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Area under the ROC curve and average precision per class, and the log loss."""
+    n_classes = len(is_population)
+    among, columns = is_population[actual], np.flatnonzero(is_population)
+    log_probabilities = scipy.special.log_softmax(
+        truth.log_probabilities[:, among][:, :, columns], axis=2
+    )
+    probabilities = np.exp(log_probabilities)
+    is_class = np.eye(n_classes, dtype=bool)[actual[among]]
+    auc, average_precision = _ranking(probabilities, is_class, columns)
+    log_loss = -log_probabilities[:, is_class[:, columns]].mean()
+    return auc, average_precision, float(log_loss)
+
+
+def _per_class(
+    classes: list[str],
+    truth: UnitTruth,
+    actual: NDArray[np.int64],
+    right: NDArray[np.float64],
+    metrics: dict[str, NDArray[np.float64]],
+) -> dict[str, dict[str, Any]]:
+    """Counts and metrics of each class, with an interval of its recall."""
+    n_units = np.bincount(actual, minlength=len(classes))
+    recall = metrics["recall"]
+    bounds = [
+        recall_interval(right[actual == k], truth.groups[actual == k])
+        if np.isfinite(recall[k])
+        else (None, None)
+        for k in range(len(classes))
+    ]
+    return {
+        label: {
+            "n_units": int(n_units[k]),
+            "n_groups": len(set(truth.groups[actual == k])),
+            "recall": _number(recall[k]),
+            "recall_low": bounds[k][0],
+            "recall_high": bounds[k][1],
+            "precision": _number(metrics["precision"][k]),
+            "f1": _number(metrics["f1"][k]) if np.isfinite(recall[k]) else None,
+            "auc": _number(metrics["auc"][k]),
+            "average_precision": _number(metrics["average_precision"][k]),
+        }
+        for k, label in enumerate(classes)
     }
 
 

@@ -47,13 +47,18 @@ UNDECIDED = "undecided"
 
 @dataclass(frozen=True)
 class EventOptions:
-    """How a table of events is read and decided.
+    """The options of reading and deciding a table of events.
 
     ``label``: the species' name in decisions (empty: as in the column of the truth). ``at``: scores
     at which calls are counted, beside the classifier's own. ``wanted``: share of decisions that shall
     be right; where this is not shown by other surveys, events stay undecided (None: the thresholds
     with the highest lower bounds). ``confidence``: of one-sided bounds. ``prevalence``: share of the
     species among all events that probabilities and claims are for (None: that of the verified ones).
+
+    Examples
+    --------
+    >>> EventOptions(wanted=0.9).confidence
+    0.95
     """
 
     columns: EventColumns = field(default_factory=EventColumns)
@@ -71,7 +76,7 @@ class EventsResult(Result):
     """Events that somebody else's classifier scored: decided, with what can be claimed."""
 
     details: dict[str, Any]
-    """What ``summary.json`` holds: ``n_*`` counts, ``fixed`` (rows: a rule that was not chosen here,
+    """The content of ``summary.json``: ``n_*`` counts, ``fixed`` (rows: a rule that is not chosen here,
     and what it finds), ``agreement`` (of the filter with the table's own columns),
     ``operating_point`` (with ``label`` and ``not``: rates on surveys left out, and ``claim``, the
     share of right decisions that can be claimed for events to come), ``surveys``, ``calibration``,
@@ -164,7 +169,7 @@ def decide_events(
             f"{' or '.join(options.columns.positive)}: operating points need both these and others. "
             "Check which events count as verified, and what the truth's column calls the species."
         )
-    # What nobody scored outside 0 to 1 is taken for a probability.
+    # Scores that all lie from 0 to 1 are taken as probabilities.
     log_odds = bool(events["score"].dropna().between(0, 1).all())
     how: dict[str, Any] = {
         "wanted": options.wanted, "confidence": options.confidence, "method": options.method,
@@ -181,12 +186,12 @@ def decide_events(
     tables = {"event": decided, "operating_point": curve, "problem": table.problems}
     write_tables(tables, output, kind=kind)
 
-    told = np.isfinite(held_out.probabilities)
+    is_known = np.isfinite(held_out.probabilities)
     quality = calibration_quality(
-        held_out.probabilities[told], positive[told], held_out.baseline[told]
+        held_out.probabilities[is_known], positive[is_known], held_out.baseline[is_known]
     )
     if log_odds:
-        quality["brier_uncalibrated"] = float(((scores[told] - positive[told]) ** 2).mean())
+        quality["brier_uncalibrated"] = float(((scores[is_known] - positive[is_known]) ** 2).mean())
     prevalence = float(positive.mean())
     counts = decided["decision"].value_counts()
     label = options.label or options.columns.positive[0]
@@ -221,9 +226,9 @@ def decide_events(
     }
     result["notices"] = _notices(result, held_out, final, options)
     write_text([json.dumps(result, indent=1, default=plain_value)], output / "summary.json")
-    made = EventsResult(result, decided, curve, table.problems, output / "events.html")
-    write_events_page(made.details, made.events, made.operating_points, made.page)
-    return made
+    outcome = EventsResult(result, decided, curve, table.problems, output / "events.html")
+    write_events_page(outcome.details, outcome.events, outcome.operating_points, outcome.page)
+    return outcome
 
 
 def _check(options: EventOptions) -> None:
@@ -255,7 +260,7 @@ def _arrays(
 
 
 def _fixed_points(events: pd.DataFrame, options: EventOptions) -> list[dict[str, Any]]:
-    """Count what rules find that nobody chose by these events here: no threshold is fitted."""
+    """Count the calls of fixed rules: no threshold is fitted to these events."""
     every = pd.Series(True, index=events.index)
     filters = {"none": every}
     if options.rules.signals:
@@ -271,8 +276,8 @@ def _fixed_points(events: pd.DataFrame, options: EventOptions) -> list[dict[str,
         rule = f"{options.columns.score}>={score:g}"
         cases += [(name, rule, events["score"] >= score) for name in filters]
     rows = []
-    for name, rule, said in cases:
-        called = said & filters[name]
+    for name, rule, description in cases:
+        called = description & filters[name]
         seen = events["verified"]
         counted = rates(
             called[seen].to_numpy(dtype=bool), events.loc[seen, "positive"].to_numpy(dtype=bool),
@@ -288,11 +293,11 @@ def _operating_point(
     positive: NDArray[np.bool_],
     options: EventOptions,
 ) -> dict[str, Any]:
-    """Count what thresholds of the other surveys give, and say whether it is what was wanted."""
+    """Count the calls by thresholds of the other surveys, and compare with the wanted share."""
     answers, truth = held_out.answers[held_out.tested], positive[held_out.tested]
-    made: dict[str, Any] = {"wanted": options.wanted, "confidence": options.confidence}
-    for side, said, right in (("label", answers == 1, truth), ("not", answers == -1, ~truth)):
-        counted = rates(said, right, confidence=options.confidence)
+    counts: dict[str, Any] = {"wanted": options.wanted, "confidence": options.confidence}
+    for side, called, right in (("label", answers == 1, truth), ("not", answers == -1, ~truth)):
+        counted = rates(called, right, confidence=options.confidence)
         claim = counted["precision_low"]
         if options.prevalence is not None:
             at = options.prevalence if side == "label" else 1 - options.prevalence
@@ -303,8 +308,8 @@ def _operating_point(
             shown = claim >= options.wanted
             # With all surveys the thresholds go as far as what is wanted allows, and no claim beyond.
             claim = min(claim, options.wanted)
-        made[side] = counted | {"claim": claim, "shown": shown}
-    return made | {
+        counts[side] = counted | {"claim": claim, "shown": shown}
+    return counts | {
         "n_undecided": int((answers == 0).sum()),
         "label_from": final.label_from,
         "not_below": final.not_below,
@@ -340,18 +345,18 @@ def _decide(
     answers, out_of_survey = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
     probability, prevalence = np.full(n, np.nan), np.full(n, np.nan)
     label_from, not_below = np.full(n, np.nan), np.full(n, np.nan)
-    # An event that says what is true has no say in its own answer.
+    # A verified event takes no part in its own answer.
     cases = [(final, np.ones(n, dtype=bool), verified)]
     for survey, point in held_out.points.items():
         cases.append((point, verified & (surveys == survey), verified & (surveys != survey)))
-    for k, (used, mine, fitted_on) in enumerate(cases):
+    for k, (used, of_case, fitted_on) in enumerate(cases):
         share = float(positive[fitted_on].mean())
         shift = log_odds_shift(options.prevalence, share) if options.prevalence else 0.0
-        answers[mine] = used.answers(scores[mine])
-        probability[mine] = used.calibration.probabilities(scores[mine], shift)
-        prevalence[mine] = options.prevalence or share
-        label_from[mine], not_below[mine] = used.label_from, used.not_below
-        out_of_survey[mine] = k > 0
+        answers[of_case] = used.answers(scores[of_case])
+        probability[of_case] = used.calibration.probabilities(scores[of_case], shift)
+        prevalence[of_case] = options.prevalence or share
+        label_from[of_case], not_below[of_case] = used.label_from, used.not_below
+        out_of_survey[of_case] = k > 0
     silenced = events["problem"].where(events["problem"] != "", events["failed"])
     is_silenced = (silenced != "").to_numpy(dtype=bool)
     probability[is_silenced], answers[is_silenced] = np.nan, 0
@@ -394,8 +399,8 @@ def _surveys(
     surveys = seen["survey"].to_numpy(dtype=object)
     positive = seen["positive"].to_numpy(dtype=bool)
     for survey in sorted(set(surveys)):
-        mine = surveys == survey
-        own = rates(seen["called"].to_numpy(dtype=bool)[mine], positive[mine])
+        of_survey = surveys == survey
+        own = rates(seen["called"].to_numpy(dtype=bool)[of_survey], positive[of_survey])
         row: dict[str, Any] = {
             "survey": str(survey), "n": own["n"], "n_positive": own["n_positive"],
             "own_right": own["n_right"] if options.columns.called else None,
@@ -403,16 +408,16 @@ def _surveys(
         }  # fmt: skip
         point = held_out.points.get(str(survey))
         if point is not None:
-            called = held_out.answers[mine] == 1
-            counted = rates(called, positive[mine], confidence=options.confidence)
+            called = held_out.answers[of_survey] == 1
+            counted = rates(called, positive[of_survey], confidence=options.confidence)
             row |= {"label_from": point.label_from, "not_below": point.not_below}
             row |= {name: counted[name] for name in (
                 "n_called", "n_right", "n_false", "precision_low", "recall", "recall_low",
             )}  # fmt: skip
-            said_not = held_out.answers[mine] == -1
+            said_not = held_out.answers[of_survey] == -1
             row |= {
                 "n_not": int(said_not.sum()),
-                "n_missed": int((said_not & positive[mine]).sum()),
+                "n_missed": int((said_not & positive[of_survey]).sum()),
             }
         rows.append(row)
     return rows
@@ -434,7 +439,7 @@ def _settings(options: EventOptions) -> dict[str, Any]:
         name: value for name, value in asdict(options).items() if name not in ("columns", "rules")
     }
     shown["columns"] = asdict(columns) | {
-        "verified": [str(one) for one in columns.verified],
+        "verified": [str(condition) for condition in columns.verified],
         "called": str(columns.called) if columns.called else None,
     }
     shown["filter"] = {

@@ -20,13 +20,17 @@ def score_dots(ax: Axes, events: pd.DataFrame, *, label_from: float, not_below: 
     ax : Axes
     events : DataFrame with ``survey, score, positive`` and ``passes``
     label_from, not_below : float
+
+    Returns
+    -------
+    Axes, the same
     """
     names = []
-    for row, ((survey, is_species), mine) in enumerate(
+    for row, ((survey, is_species), of_line) in enumerate(
         events.groupby(["survey", "positive"], sort=True)
     ):
-        names.append(f"{survey}: {'the species' if is_species else 'others'}  ({len(mine)})")
-        ordered = mine.sort_values("score")
+        names.append(f"{survey}: {'the species' if is_species else 'others'}  ({len(of_line)})")
+        ordered = of_line.sort_values("score")
         around = row + 0.27 * np.sin(np.arange(len(ordered)) * 2.4)  # spread, the same every time
         for passes, size, colour in (
             (False, 9.0, GREY),
@@ -53,6 +57,10 @@ def risk_curve(ax: Axes, curve: pd.DataFrame, *, title: str, x: str) -> Axes:
     ax : Axes
     curve : DataFrame with ``coverage, risk, risk_high``
     title, x : str
+
+    Returns
+    -------
+    Axes, the same
     """
     ax.plot(curve["coverage"], curve["risk_high"], "--", color=SOFT, linewidth=1.2)
     ax.plot(curve["coverage"], curve["risk"], color=BLUE, linewidth=1.8)
@@ -69,6 +77,10 @@ def reliability_dots(ax: Axes, bins: list[dict[str, Any]]) -> Axes:
     ----------
     ax : Axes
     bins : rows ``claimed, happened, happened_low, happened_high, n``
+
+    Returns
+    -------
+    Axes, the same
     """
     ax.plot([0, 1], [0, 1], color=SOFT, linewidth=1.0, linestyle=":")
     for row in bins:
@@ -90,6 +102,10 @@ def prevalence_curve(ax: Axes, rows: list[dict[str, Any]], *, own: float) -> Axe
     ax : Axes
     rows : ``prevalence, precision, precision_low``
     own : float, the share among the verified events, marked by a dot
+
+    Returns
+    -------
+    Axes, the same
     """
     known = [row for row in rows if row["precision_low"] is not None]
     others = [row for row in known if row["prevalence"] != own]

@@ -1,11 +1,11 @@
-"""Where to draw the line on one score, and what can then be claimed, on surveys that did not draw it.
+"""Thresholds on one score, and the claims that hold on surveys that did not choose the thresholds.
 
 In: a score per event, whether it truly is the species, the survey. Out: a calibration, two thresholds
 (from where it is called the species; below which it is called not the species), and counts with
-one-sided exact bounds. Events are the independent thing and each counts once.
+one-sided exact bounds. Events are the independent units, and each counts once.
 
 Every bound holds for events like those it was counted on: at their prevalence, of surveys like
-theirs. :func:`precision_at` says what becomes of precision at another prevalence.
+theirs. :func:`precision_at` gives the precision at another prevalence.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ METHODS = ("auto", "platt", "temperature", "isotonic")
 MIN_EVENTS_ISOTONIC = 50
 """Events per class from which ``auto`` is isotonic: below, it follows single events."""
 
-_SMALLEST = 1e-3  # as near to 0 and 1 as a share of a few hundred trees can mean
+_SMALLEST = 1e-3  # least distance from 0 and 1 of a share of a few hundred trees
 _BINS = np.linspace(0, 1, 6)
 _N_RESAMPLES = 2000
 _SEED = 0
@@ -40,6 +40,12 @@ class Calibration:
     """Turns scores into probabilities, at the prevalence it was fitted at or another.
 
     ``log_odds``: scores are probabilities, and their log-odds are what is scaled.
+
+    Examples
+    --------
+    >>> calibration = Calibration("platt", log_odds=True, prevalence=0.5)
+    >>> calibration.probabilities(np.array([0.2, 0.8])).round(3).tolist()
+    [0.2, 0.8]
     """
 
     method: str
@@ -59,15 +65,22 @@ class Calibration:
         shift : float, difference of the log-odds of the prevalence meant and that of the fit
         """
         if self.steps is not None:
-            found = scipy.special.logit(np.interp(scores, *self.steps))
+            evidence = scipy.special.logit(np.interp(scores, *self.steps))
         else:
-            found = self.slope * _evidence(scores, self.log_odds) + self.intercept
-        return np.asarray(scipy.special.expit(found + shift))
+            evidence = self.slope * _evidence(scores, self.log_odds) + self.intercept
+        return np.asarray(scipy.special.expit(evidence + shift))
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A score of ``label_from`` or more is called the species, one below ``not_below`` is not."""
+    """A score of ``label_from`` or more is called the species, a score below ``not_below`` is not.
+
+    Examples
+    --------
+    >>> point = OperatingPoint(0.8, 0.3, Calibration("platt", log_odds=True, prevalence=0.5))
+    >>> point.answers(np.array([0.9, 0.5, 0.1])).tolist()
+    [1, 0, -1]
+    """
 
     label_from: float
     not_below: float
@@ -112,6 +125,12 @@ def rates(
         ``n, n_positive, prevalence, n_called, n_right, n_false``; ``precision, recall`` with
         ``_low``; ``false_call_rate`` (of those that are not the species) with ``_high``. A share of
         nothing is None, and its bound 0 or 1.
+
+    Examples
+    --------
+    >>> called, positive = np.array([True, True, False]), np.array([True, False, False])
+    >>> rates(called, positive)["precision"]
+    0.5
     """
     n, n_positive, n_called = len(positive), int(positive.sum()), int(called.sum())
     n_right = int((called & positive).sum())
@@ -151,6 +170,12 @@ def precision_at(
     Returns
     -------
     list of dict ``prevalence, precision, precision_low``
+
+    Examples
+    --------
+    >>> called, positive = np.array([True, True, False, False]), np.array([True, False, False, True])
+    >>> precision_at(rates(called, positive), [0.5])[0]["precision"]
+    0.5
     """
     half = 1 - (1 - confidence) / 2
     n_negative = counted["n"] - counted["n_positive"]
@@ -198,6 +223,12 @@ def fit_calibration(
     ----------
     .. [1] Platt 1999, "Probabilistic outputs for support vector machines": targets (n + 1) / (n + 2)
        and 1 / (n + 2) in place of 1 and 0, so that classes that do not overlap give no certainty.
+
+    Examples
+    --------
+    >>> scores, positive = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
+    >>> fit_calibration(scores, positive).method
+    'platt'
     """
     if method not in METHODS:
         raise PseudorcaError(unknown_name("calibration", method, METHODS))
@@ -253,6 +284,12 @@ def choose_threshold(
     References
     ----------
     .. [1] Angelopoulos et al. 2021, "Learn then test", arXiv:2110.01052 (fixed sequence testing).
+
+    Examples
+    --------
+    >>> scores, right = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
+    >>> choose_threshold(scores, right)
+    0.5
     """
     curve = surest_first(scores, {"n": np.ones(len(scores), dtype=np.int64), "n_right": right})
     descending, n_called = curve["threshold"].to_numpy(), curve["n"].to_numpy()
@@ -277,7 +314,24 @@ def fit_operating_point(
     method: Method = "auto",
     log_odds: bool = True,
 ) -> OperatingPoint:
-    """Fit calibration and both thresholds on the same events; arguments as in the functions above."""
+    """Fit calibration and both thresholds on the same events.
+
+    Parameters
+    ----------
+    scores, positive : ndarray [shape=(n_events,)]
+    wanted, confidence : see :func:`choose_threshold`
+    method, log_odds : see :func:`fit_calibration`
+
+    Returns
+    -------
+    OperatingPoint
+
+    Examples
+    --------
+    >>> scores, positive = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
+    >>> fit_operating_point(scores, positive).label_from
+    0.5
+    """
     label_from = choose_threshold(scores, positive, wanted=wanted, confidence=confidence)
     not_below = -choose_threshold(-scores, ~positive, wanted=wanted, confidence=confidence)
     if not_below == scores.max():  # all may be called not the species: the highest one, too
@@ -321,8 +375,8 @@ def leave_one_survey_out(
     points: dict[str, OperatingPoint] = {}
     untestable: list[str] = []
     for survey in sorted(set(surveys)):
-        mine = surveys == survey
-        others = ~mine & passes
+        in_survey = surveys == survey
+        others = ~in_survey & passes
         if positive[others].all() or not positive[others].any():
             untestable.append(str(survey))
             continue
@@ -331,11 +385,11 @@ def leave_one_survey_out(
             log_odds=log_odds,
         )  # fmt: skip
         points[str(survey)] = point
-        tested |= mine
-        asked = mine & passes
-        answers[asked] = point.answers(scores[asked])
-        probabilities[asked] = point.calibration.probabilities(scores[asked])
-        baseline[asked] = point.calibration.prevalence
+        tested |= in_survey
+        tested_here = in_survey & passes
+        answers[tested_here] = point.answers(scores[tested_here])
+        probabilities[tested_here] = point.calibration.probabilities(scores[tested_here])
+        baseline[tested_here] = point.calibration.prevalence
     if not points:
         raise PseudorcaError(
             f"of the surveys {', '.join(untestable) or '(none)'} none can be left out: the verified "
@@ -395,12 +449,12 @@ def calibration_quality(
     positive: NDArray[np.bool_],
     baseline: NDArray[np.float64],
 ) -> dict[str, Any]:
-    """Judge probabilities by what happened.
+    """Compare probabilities with the truth.
 
     Parameters
     ----------
     probabilities, positive : ndarray [shape=(n_events,)]
-    baseline : ndarray [shape=(n_events,)], what saying only the prevalence would say
+    baseline : ndarray [shape=(n_events,)], the prevalence of the other surveys
 
     Returns
     -------
@@ -411,36 +465,50 @@ def calibration_quality(
     """
     rng = np.random.default_rng(_SEED)
     rows = rng.integers(len(positive), size=(_N_RESAMPLES, len(positive)))
-    made: dict[str, Any] = {"n": len(positive)}
+    quality: dict[str, Any] = {"n": len(positive)}
     for name, loss in (("brier", _brier), ("log_loss", _log_loss)):
         values = loss(probabilities, positive)
         low, high = np.quantile(values[rows].mean(axis=1), [0.025, 0.975])
-        made |= {
+        quality |= {
             name: float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high),
             f"{name}_baseline": float(loss(baseline, positive).mean()),
         }  # fmt: skip
     place = np.clip(np.searchsorted(_BINS, probabilities, side="right") - 1, 0, len(_BINS) - 2)
     bins = []
     for k in sorted(set(place.tolist())):
-        mine = place == k
-        n, n_positive = int(mine.sum()), int(positive[mine].sum())
+        in_bin = place == k
+        n, n_positive = int(in_bin.sum()), int(positive[in_bin].sum())
         bins.append(
             {
                 "low": float(_BINS[k]),
                 "high": float(_BINS[k + 1]),
                 "n": n,
                 "n_positive": n_positive,
-                "claimed": float(probabilities[mine].mean()),
+                "claimed": float(probabilities[in_bin].mean()),
                 "happened": n_positive / n,
                 "happened_low": lower_bound(n_positive, n, confidence=0.975),
                 "happened_high": upper_bound(n_positive, n, confidence=0.975),
             }
         )
-    return made | {"bins": bins}
+    return quality | {"bins": bins}
 
 
 def log_odds_shift(wanted: float, fitted: float) -> float:
-    """Difference of the log-odds of two prevalences, 0 to 1 without the ends."""
+    """Difference of the log-odds of two prevalences.
+
+    Parameters
+    ----------
+    wanted, fitted : float, more than 0 and less than 1
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> log_odds_shift(0.5, 0.5)
+    0.0
+    """
     return float(scipy.special.logit(wanted) - scipy.special.logit(fitted))
 
 

@@ -123,14 +123,14 @@ def _wanted(result: Mapping[str, Any]) -> list[Block]:
     sentences = []
     for side, name in (("label", label), ("not", f"not {label}")):
         claim = point[side]["claim"]
-        said = (
+        line = (
             "This is shown."
             if point[side]["shown"]
             else f"This is not shown: only {claim:.3f} is. They stay undecided."
         )
         sentences.append(
             f"Wanted: {point['wanted']:g} of the events called {name} right, at a share of the species "
-            f"of {point['claim_prevalence']:.3g}. {said}"
+            f"of {point['claim_prevalence']:.3g}. {line}"
         )
     return [Text(sentence) for sentence in sentences]
 
@@ -142,8 +142,10 @@ def _truth(result: Mapping[str, Any], events: pd.DataFrame) -> Section:
     )
     point, label = result["operating_point"], result["label"]
     n_lines = seen.groupby(["survey", "positive"]).ngroups
-    made = figure(0.9 + 0.42 * n_lines)
-    score_dots(made.subplots(), seen, label_from=point["label_from"], not_below=point["not_below"])
+    chart_figure = figure(0.9 + 0.42 * n_lines)
+    score_dots(
+        chart_figure.subplots(), seen, label_from=point["label_from"], not_below=point["not_below"]
+    )
     handles = [
         Line2D([], [], marker="o", color=BLUE, linestyle="", label=shown(label)),
         Line2D([], [], marker="o", color=ORANGE, markerfacecolor="none", linestyle="",
@@ -153,13 +155,13 @@ def _truth(result: Mapping[str, Any], events: pd.DataFrame) -> Section:
         Line2D([], [], color=INK, label="called from here on"),
         Line2D([], [], color=INK, linestyle="--", label=f"not {shown(label)} below"),
     ]  # fmt: skip
-    made.legend(
+    chart_figure.legend(
         handles=handles, loc="outside upper left", ncols=5, frameon=False, fontsize=SMALL_PT,
         labelcolor=INK,
     )  # fmt: skip
     section.blocks.append(
         chart(
-            made,
+            chart_figure,
             description=f"Scores of {len(seen)} verified events by survey and truth.",
             caption="A dot per verified event. The lines are the thresholds for events to come, chosen "
             f"on all surveys ({point['label_from']:.3f} and {point['not_below']:.3f}); what is claimed "
@@ -207,8 +209,8 @@ def _surveys(result: Mapping[str, Any], curve: pd.DataFrame) -> Section:
         "own answers, without filter. Missed: events of the species called not the species."
     )
     section.blocks.append(Table(columns, rows, caption=caption))
-    made = figure(3.2)
-    left, right = made.subplots(1, 2)
+    chart_figure = figure(3.2)
+    left, right = chart_figure.subplots(1, 2)
     risk_curve(
         left, curve[curve["kind"] == "calls"], title=f"called {result['label']}",
         x="share of verified events called",
@@ -222,7 +224,7 @@ def _surveys(result: Mapping[str, Any], curve: pd.DataFrame) -> Section:
         "the filter; right: either answer is given, the surest first, by probabilities that the other "
         "surveys calibrated. Dashed: upper bound of each point by itself."
     )
-    section.blocks.append(chart(made, description=text, caption=text))
+    section.blocks.append(chart(chart_figure, description=text, caption=text))
     name = Path(result["files"]["operating_point"]).name
     section.blocks.append(Text(f"All thresholds are in {name}."))
     return section
@@ -231,11 +233,11 @@ def _surveys(result: Mapping[str, Any], curve: pd.DataFrame) -> Section:
 def _prevalence(result: Mapping[str, Any]) -> Section:
     section = Section("prevalence", "If the species is rarer, or more common")
     own = result["operating_point"]["label"]["prevalence"]
-    made = figure(2.9, width_in=7.0)
-    prevalence_curve(made.subplots(), result["prevalences"], own=own)
+    chart_figure = figure(2.9, width_in=7.0)
+    prevalence_curve(chart_figure.subplots(), result["prevalences"], own=own)
     section.blocks.append(
         chart(
-            made,
+            chart_figure,
             description="Lower bound of precision against the share of the species.",
             caption="The precision that is shown (at least) if the species is another share of all "
             "events, by Bayes, if it is found and other sounds are mistaken for it as often as among "
@@ -259,14 +261,14 @@ def _prevalence(result: Mapping[str, Any]) -> Section:
 
 def _calibration(result: Mapping[str, Any]) -> Section:
     section = Section("calibration", "Are the probabilities true?")
-    found = result["calibration"]["out_of_survey"]
-    made = figure(3.4, width_in=4.6)
-    reliability_dots(made.subplots(), found["bins"])
+    quality = result["calibration"]["out_of_survey"]
+    chart_figure = figure(3.4, width_in=4.6)
+    reliability_dots(chart_figure.subplots(), quality["bins"])
     section.blocks.append(
         chart(
-            made,
+            chart_figure,
             description="Share of events that were the species against the probability claimed.",
-            caption=f"{found['n']} verified events that pass the filter, by probabilities that the "
+            caption=f"{quality['n']} verified events that pass the filter, by probabilities that the "
             "other surveys calibrated; number of events beside each dot, exact 95 % intervals. On the "
             "dotted line probabilities are true.",
         )
@@ -274,10 +276,10 @@ def _calibration(result: Mapping[str, Any]) -> Section:
     rows = [
         (
             name,
-            Number(found[key], 3),
-            f"{found[f'{key}_low']:.3f} to {found[f'{key}_high']:.3f}",
-            Number(found[f"{key}_baseline"], 3),
-            Number(found.get(f"{key}_uncalibrated"), 3),
+            Number(quality[key], 3),
+            f"{quality[f'{key}_low']:.3f} to {quality[f'{key}_high']:.3f}",
+            Number(quality[f"{key}_baseline"], 3),
+            Number(quality.get(f"{key}_uncalibrated"), 3),
         )
         for key, name in (("brier", "Brier score"), ("log_loss", "log loss (nats)"))
     ]

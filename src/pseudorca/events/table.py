@@ -33,7 +33,12 @@ _DELIMITERS = ",;\t"
 class Condition:
     """A comparison of a column with a value, such as ``vis_id!=999``.
 
-    Texts are compared without regard to case, and as numbers where both sides are numbers.
+    Texts are compared without regard to case; two numbers are compared as numbers.
+
+    Examples
+    --------
+    >>> Condition.parse("score>=0.5").holds(["0.7", "0.2", "unknown"]).tolist()
+    [True, False, False]
     """
 
     column: str
@@ -47,18 +52,18 @@ class Condition:
         Raises
         ------
         PseudorcaError
-            If the text is no comparison, or compares the order of something that is no number.
+            If the text is not a comparison, or an order comparison has no number.
         """
-        found = _CONDITION.fullmatch(text)
-        if found is None:
+        parts = _CONDITION.fullmatch(text)
+        if parts is None:
             raise PseudorcaError(
                 f"condition {text!r}: expected COLUMN=VALUE, or !=, <, <=, > or >= in place of =, "
                 "such as 'vis_id!=999'."
             )
-        operator = found["operator"].replace("==", "=")
-        if operator not in ("=", "!=") and _numbers([found["value"]]).isna().any():
-            raise PseudorcaError(f"condition {text!r}: {found['value']!r} is not a number.")
-        return cls(found["column"], operator, found["value"])
+        operator = parts["operator"].replace("==", "=")
+        if operator not in ("=", "!=") and _numbers([parts["value"]]).isna().any():
+            raise PseudorcaError(f"condition {text!r}: {parts['value']!r} is not a number.")
+        return cls(parts["column"], operator, parts["value"])
 
     def __str__(self) -> str:
         return f"{self.column}{self.operator}{self.value}"
@@ -83,10 +88,15 @@ class Condition:
 
 @dataclass(frozen=True)
 class EventColumns:
-    """Which column says what.
+    """The meaning of the columns of a table of events.
 
     ``verified``: conditions that all hold where the truth is known by another way than by ear (an
     empty tuple: wherever there is a truth). ``called``: the classifier's own answer, or None.
+
+    Examples
+    --------
+    >>> EventColumns(survey="cruise").score
+    'X33'
     """
 
     event: str = "event.id"
@@ -107,6 +117,11 @@ class EventFilter:
     not measured, such as the whistles of an event without whistles, holds unless
     ``unmeasured_passes`` is off. ``compare``: conditions on columns in which the table itself says
     what the rules ``signals`` and ``sound`` gave, to be checked against.
+
+    Examples
+    --------
+    >>> EventFilter(signals=("numWhistles",)).min_signals
+    20
     """
 
     signals: tuple[str, ...] = ()
@@ -254,8 +269,8 @@ def _apply(
         holds = limit.holds(values.astype(str)) | (values.isna() & rules.unmeasured_passes)
         sound &= holds
         for row in np.flatnonzero(~holds):
-            found = "not measured" if pd.isna(values[row]) else f"{values[row]:g}"
-            why = f"{limit.column} is {found}, not {limit.operator} {limit.value}"
+            measured_text = "not measured" if pd.isna(values[row]) else f"{values[row]:g}"
+            why = f"{limit.column} is {measured_text}, not {limit.operator} {limit.value}"
             failed[row] = f"{failed[row]}; {why}" if failed[row] else why
     events["right_sound"] = sound
     events["passes"] = events["enough_signals"] & events["right_sound"]
@@ -270,16 +285,16 @@ def _agreement(
     ours = {"signals": "enough_signals", "sound": "right_sound"}
     rows: list[dict[str, str | int]] = []
     for rule, condition in rules.compare:
-        mine = events[ours[rule]].to_numpy(dtype=bool)[whole]
+        own_rule = events[ours[rule]].to_numpy(dtype=bool)[whole]
         theirs = condition.holds(raw[condition.column])[whole]
         rows.append(
             {
                 "rule": rule,
                 "column": condition.column,
-                "n": len(mine),
-                "n_agree": int((mine == theirs).sum()),
-                "n_only_ours": int((mine & ~theirs).sum()),
-                "n_only_theirs": int((theirs & ~mine).sum()),
+                "n": len(own_rule),
+                "n_agree": int((own_rule == theirs).sum()),
+                "n_only_ours": int((own_rule & ~theirs).sum()),
+                "n_only_theirs": int((theirs & ~own_rule).sum()),
             }
         )
     return rows

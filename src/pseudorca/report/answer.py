@@ -1,8 +1,8 @@
-"""The first section of the report: the one number that counts, beside the one that flatters.
+"""The first section of the report: the honest number, beside the optimistic one.
 
 The honest number is balanced accuracy on encounters that were never heard, with its interval and
-baseline; the optimistic one follows, named as such. Nothing here computes: all of it stands in the
-table ``evaluations``.
+baseline; the optimistic one follows, named as such. The module computes nothing: all numbers
+come from the table ``evaluations``.
 """
 
 from collections.abc import Mapping
@@ -63,8 +63,8 @@ def answer_section(project: Contents, notices: list[str]) -> Section:
         )
     )
     section.blocks.append(Text(_in_words(honest)))
-    if said := _inference(honest):
-        section.blocks.append(Text(said))
+    if inference := _inference(honest):
+        section.blocks.append(Text(inference))
     if audit := latest_audit(project)[0]:
         section.blocks += [Text(audit["summary"]), Text(audit["explained"]["beside evaluate"])]
     warnings = warnings_about(project, honest)
@@ -77,17 +77,17 @@ def answer_section(project: Contents, notices: list[str]) -> Section:
 
 def warnings_about(project: Contents, evaluation: Evaluation) -> list[str]:
     """What a reader must know before quoting an evaluation."""
-    result, about = evaluation.results["encounter"], evaluation.about
-    found = []
+    result, record = evaluation.results["encounter"], evaluation.about
+    warnings = []
     few = _too_few(evaluation)
     if few:
-        found.append(
+        warnings.append(
             f"Too few encounters to conclude: {few} (at least {MIN_ENCOUNTERS} are needed, and "
             "that is the least, not enough). What one pod, one day or one recorder did cannot be "
             "told from what the population does."
         )
-    if missing := about.get("not_testable"):
-        found.append(
+    if missing := record.get("not_testable"):
+        warnings.append(
             f"The number does not cover {plural(len(missing), 'group')} that could not be tested, "
             f"since a class would have had nothing left to train on: {_some(missing)}."
         )
@@ -97,30 +97,30 @@ def warnings_about(project: Contents, evaluation: Evaluation) -> list[str]:
         if row["recall"] is None and label != OTHER
     ]
     if result["per_class"].get(OTHER, {"recall": 1})["recall"] is None:
-        found.append(
+        warnings.append(
             "How well other sounds are told from the populations was not tested: all of them are one "
             "encounter. Put each source of noise in a folder of its own."
         )
     if absent:
-        found.append(f"No encounter of {_some(absent)} was tested; the mean is over the others.")
-    for table, version in about.get("tables", {}).items():
+        warnings.append(f"No encounter of {_some(absent)} was tested; the mean is over the others.")
+    for table, version in record.get("tables", {}).items():
         if (now := project.store.version(table)) != version:
-            found.append(
+            warnings.append(
                 f"The table of {table} was written anew after this evaluation (version {version} "
                 f"then, {now} now). If it changed, evaluate again."
             )
     if project.classifiers and not is_saved(project, evaluation):
-        found.append(
+        warnings.append(
             f"No saved classifier was trained the way that was evaluated ({evaluation.head}, "
             f"{network_of(project, evaluation)}): this number is not about it."
         )
     elif not is_asked(project, evaluation):
-        found.append(
+        warnings.append(
             f"The predictions below are by the classifier {asked_classifier(project)}, which was not "
             f"evaluated; this number is about another ({network_of(project, evaluation)}, "
             f"{evaluation.head})."
         )
-    return found
+    return warnings
 
 
 def _verdict(evaluation: Evaluation) -> str:
@@ -170,9 +170,9 @@ def _in_words(evaluation: Evaluation) -> str:
 
 def _inference(evaluation: Evaluation) -> str:
     """How often permuted labels do as well, and what could have been seen at all."""
-    found = evaluation.about.get("inference", {})
+    inference = evaluation.about.get("inference", {})
     sentences = []
-    if test := found.get("permutation"):
+    if test := inference.get("permutation"):
         where = f" within each {test['within']}" if test["within"] else ""
         how = "all" if test["enumerated"] else f"{test['n_permutations']}"
         sentences.append(
@@ -180,7 +180,7 @@ def _inference(evaluation: Evaluation) -> str:
             f"anew) do as well with p = {test['p']:.3f}; no p below {test['smallest_p']:.3f} could "
             "have come out."
         )
-    if power := found.get("power"):
+    if power := inference.get("power"):
         if power["detectable"] is None:
             sentences.append(
                 "With so few encounters no result, however good, would be significant at "
@@ -197,13 +197,13 @@ def _inference(evaluation: Evaluation) -> str:
 
 def _harder(project: Contents, honest: Evaluation) -> list[str]:
     """Other honest evaluations of the same recipe that came out lower: those hold out more."""
-    found = []
+    lower = []
     for other in project.evaluations:
         if other.optimistic or not are_alike(other, honest):
             continue
         result = other.results.get("encounter", honest.results["encounter"])
         if result["balanced_accuracy"] < honest.results["encounter"]["balanced_accuracy"]:
-            found.append(
+            lower.append(
                 f"Lower where other things are held out: {result['balanced_accuracy']:.2f}, 95 % "
                 f"interval {result['ci_low']:.2f} to {result['ci_high']:.2f}, with the split "
                 f"{other.split} ({result['n_groups']} groups)"
@@ -213,7 +213,7 @@ def _harder(project: Contents, honest: Evaluation) -> list[str]:
                     else ": not shown to be better than always naming one class."
                 )
             )
-    return found
+    return lower
 
 
 def _tempting(honest: Evaluation, tempting: Evaluation | None) -> list[str]:
@@ -244,11 +244,11 @@ def _overview(project: Contents, honest: Evaluation) -> Chart:
         value, low, high = (result[key] for key in ("balanced_accuracy", "ci_low", "ci_high"))
         baseline = result["majority_baseline"]
         rows.append(Result(name, value, low, high, baseline, evaluation.optimistic))
-    made = figure(0.62 + 0.3 * len(rows), width_in=8.2)
-    intervals(made.subplots(), rows)
+    chart_figure = figure(0.62 + 0.3 * len(rows), width_in=8.2)
+    intervals(chart_figure.subplots(), rows)
     spoken = "; ".join(f"{r.name}: {r.value:.2f}, {r.low:.2f} to {r.high:.2f}" for r in rows)
     return chart(
-        made,
+        chart_figure,
         description=f"Balanced accuracy per encounter with 95 % intervals. {spoken}.",
         caption="Balanced accuracy per encounter with 95 % intervals. Filled: encounters never heard. "
         "Open: optimistic splits, with clips of one encounter on both sides. Dashes: always naming "

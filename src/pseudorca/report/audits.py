@@ -11,10 +11,19 @@ from pseudorca.report.contents import Contents, typed, was_made_by
 
 
 def audit_section(project: Contents) -> Section:
-    """Show the latest audit, or how to make one."""
+    """Show the latest audit, or how to make one.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Section
+    """
     section = Section("audit", "Animals or recorders?")
-    found, n_audits = latest_audit(project)
-    if found is None:
+    findings, n_audits = latest_audit(project)
+    if findings is None:
         line = f"pseudorca audit --project {project.argument}{typed(project, for_audit=True)}"
         section.blocks += [
             Text(
@@ -24,7 +33,7 @@ def audit_section(project: Contents) -> Section:
             Commands("To find out, run:", [line]),
         ]
         return section
-    section.blocks += verdict_blocks(found, n_audits, _warnings(project, found))
+    section.blocks += verdict_blocks(findings, n_audits, _warnings(project, findings))
     return section
 
 

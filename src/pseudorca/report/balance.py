@@ -19,7 +19,16 @@ _MOST_BATCHES = 40
 
 
 def balance_section(project: Contents) -> Section:
-    """Show the classes in each batch of the first epoch, in random order and as the sampler draws."""
+    """Show the classes in each batch of the first epoch, in random order and as the sampler draws.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Section
+    """
     section = Section("balance", "Class balance in training batches")
     clips = project.labelled_clips
     if len(project.classes) < 2 or clips.empty:
@@ -76,19 +85,19 @@ def _batch_chart(counted: dict[str, NDArray[np.int64]], classes: list[str]) -> C
     n_batches = len(counted["none"])
     both = pd.DataFrame(np.concatenate(list(counted.values())), columns=classes)
     both, colours = few_colours(both)
-    made = figure(3.3)
-    axes = made.subplots(1, 2, sharey=True)
+    chart_figure = figure(3.3)
+    axes = chart_figure.subplots(1, 2, sharey=True)
     titles = ("before: random order", "after: weighted random sampler")
     halves = both.iloc[:n_batches], both.iloc[n_batches:]
     for ax, half, title in zip(axes, halves, titles, strict=True):
         names = list(both.columns)
         batch_counts(ax, half[:_MOST_BATCHES].to_numpy(), names, colours=colours, title=title)
     axes[1].set_ylabel("")
-    legend(made, colours, loc="outside lower center", ncols=min(6, len(colours)))
+    legend(chart_figure, colours, loc="outside lower center", ncols=min(6, len(colours)))
     which = f" The first {_MOST_BATCHES} of {n_batches}." if n_batches > _MOST_BATCHES else ""
     caption = (
         f"Clips of each class in the batches of {BATCH_SIZE} of one epoch over all labelled clips, "
         f"seed {SEED}: in random order, and as the weighted random sampler (--balance sampler) draws "
         f"them.{which} The last batch holds what is left over."
     )
-    return chart(made, description=caption, caption=caption)
+    return chart(chart_figure, description=caption, caption=caption)

@@ -60,15 +60,15 @@ def data_section(project: Contents, notices: list[str]) -> Section:
             ]
         ),
     ]
-    said = []
+    sentences = []
     if project.front_end is not None:
-        said += band_notices(recordings, project.front_end)
-        said += resampling_notices(recordings, project.front_end.sample_rate)
-    said += collection_notices(recordings)
-    notices += said
-    if said:
-        section.blocks.append(Notices(said[:_MOST_NOTICES]))
-    if more := said[_MOST_NOTICES:]:
+        sentences += band_notices(recordings, project.front_end)
+        sentences += resampling_notices(recordings, project.front_end.sample_rate)
+    sentences += collection_notices(recordings)
+    notices += sentences
+    if sentences:
+        section.blocks.append(Notices(sentences[:_MOST_NOTICES]))
+    if more := sentences[_MOST_NOTICES:]:
         section.blocks.append(Fold(plural(len(more), "more notice"), [Notices(more)]))
     if len(labelled):
         section.blocks.append(folded(_class_table(project)))
@@ -84,23 +84,23 @@ def _class_table(project: Contents) -> Table:
     unit, seconds = _time_unit(project.recordings)
     rows = []
     for label in project.classes:
-        mine = labelled[labelled["label"] == label]
+        of_class = labelled[labelled["label"] == label]
         cut = clips[clips["label"] == label]
-        rates = mine["sample_rate"] / 1000
+        rates = of_class["sample_rate"] / 1000
         span = f"{rates.min():g}" + (f" to {rates.max():g}" if rates.nunique() > 1 else "")
         padded = Number(100 * float((cut["padded_s"] > 0).mean()) if len(cut) else None, 0, " %")
         rows.append(
             (
                 label,
                 len(cut),
-                len(mine),
-                int(mine["encounter"].nunique()),
-                Number(mine["duration_s"].sum() / seconds, 1),
-                Number(mine["duration_s"].median(), 1),
+                len(of_class),
+                int(of_class["encounter"].nunique()),
+                Number(of_class["duration_s"].sum() / seconds, 1),
+                Number(of_class["duration_s"].median(), 1),
                 padded,
                 span,
-                _listed(mine["n_channels"].unique()),
-                _listed(mine["platform"].dropna().unique()) or "not known",
+                _listed(of_class["n_channels"].unique()),
+                _listed(of_class["platform"].dropna().unique()) or "not known",
             )
         )
     return Table(
@@ -139,9 +139,13 @@ def _clip_charts(project: Contents) -> list[Block]:
                 name if name.startswith(f"{label}/") else f"{label}: {name}"
                 for label, name in zip(classes, names, strict=True)
             ]
-        made = figure(0.9 + 0.175 * len(by_encounter))
+        chart_figure = figure(0.9 + 0.175 * len(by_encounter))
         ax = stacked_bars(
-            made.subplots(), by_encounter.set_axis(names), colours=colours, x="clips", most=48
+            chart_figure.subplots(),
+            by_encounter.set_axis(names),
+            colours=colours,
+            x="clips",
+            most=48,
         )
         if len(project.classes) <= len(COLOURS):
             legend(ax, colours, loc="lower left", bbox_to_anchor=(0, 1), ncols=6)
@@ -154,8 +158,8 @@ def _clip_charts(project: Contents) -> list[Block]:
             label: [int(n) for n in by_encounter[label] if n > 0]
             for label in project.classes[:_MOST_BARS]
         }
-        made = figure(0.8 + 0.3 * len(values))
-        ax = class_dots(made.subplots(), values, colours=colours, x="clips of an encounter")
+        chart_figure = figure(0.8 + 0.3 * len(values))
+        ax = class_dots(chart_figure.subplots(), values, colours=colours, x="clips of an encounter")
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -164,7 +168,7 @@ def _clip_charts(project: Contents) -> list[Block]:
             f"Clips of {how_many}: a dot each, a bar at the mean; the number of encounters in "
         )
         caption += f"brackets.{_only(len(values), len(project.classes))}"
-    blocks.append(chart(made, description=caption, caption=caption))
+    blocks.append(chart(chart_figure, description=caption, caption=caption))
     rows = [
         (str(name), _listed([project.classes[k] for k in np.flatnonzero(row)]), int(row.sum()))
         for name, row in zip(by_encounter.index[:_MOST_ROWS], counts, strict=False)
@@ -191,37 +195,43 @@ def _class_and_platform_charts(clips: pd.DataFrame, classes: list[str]) -> list[
     order = per_platform.sum(axis=1).sort_values(ascending=False, kind="stable").index
     per_platform, platform_colours = few_colours(per_platform.loc[order[:_MOST_BARS]])
     if list(order) == ["not known"]:
-        made = figure(0.75 + 0.24 * len(diagonal))
-        stacked_bars(made.subplots(), diagonal, colours=colours, x="clips", title="per class")
+        chart_figure = figure(0.75 + 0.24 * len(diagonal))
+        stacked_bars(
+            chart_figure.subplots(), diagonal, colours=colours, x="clips", title="per class"
+        )
         caption = (
             f"Labelled clips per class.{_only(len(per_class), len(classes))} No name or metadata says "
             "which platform recorded what, so that a platform that goes with a class would go "
             "unnoticed."
         )
-        return [chart(made, description=caption, caption=caption)]
-    many = len(classes) > len(COLOURS)
-    caption = "Labelled clips per platform" + ("." if many else ", in the colours of the classes.")
-    if max(len(diagonal), len(per_platform)) > _SHORT_TABLE or many:
+        return [chart(chart_figure, description=caption, caption=caption)]
+    crowded = len(classes) > len(COLOURS)
+    caption = "Labelled clips per platform" + (
+        "." if crowded else ", in the colours of the classes."
+    )
+    if max(len(diagonal), len(per_platform)) > _SHORT_TABLE or crowded:
         charts: list[Block] = []
         first = f"Labelled clips per class.{_only(len(per_class), len(classes))}"
         for table, colour_of, text in (
             (diagonal, colours, first), (per_platform, platform_colours, caption),
         ):  # fmt: skip
-            made = figure(0.75 + 0.24 * len(table) + 0.4 * (table is not diagonal and many))
-            stacked_bars(made.subplots(), table, colours=colour_of, x="clips")
-            if table is not diagonal and many:
-                legend(made, colour_of, loc="outside lower center", ncols=4)
-            charts.append(chart(made, description=text, caption=text))
+            chart_figure = figure(
+                0.75 + 0.24 * len(table) + 0.4 * (table is not diagonal and crowded)
+            )
+            stacked_bars(chart_figure.subplots(), table, colours=colour_of, x="clips")
+            if table is not diagonal and crowded:
+                legend(chart_figure, colour_of, loc="outside lower center", ncols=4)
+            charts.append(chart(chart_figure, description=text, caption=text))
         return charts
     n_rows = max(len(diagonal), len(per_platform))
-    made = figure(0.75 + 0.24 * n_rows)
-    left, right = made.subplots(1, 2)
+    chart_figure = figure(0.75 + 0.24 * n_rows)
+    left, right = chart_figure.subplots(1, 2)
     stacked_bars(left, diagonal, colours=colours, x="clips", title="per class", most=24)
     stacked_bars(right, per_platform, colours=colours, x="clips", title="per platform", most=24)
     for ax in (left, right):  # bars as thick on one side as on the other
         ax.set_ylim(n_rows - 0.4, -0.6)
     caption = "Labelled clips per class and per platform, in the same colours."
-    return [chart(made, description=caption, caption=caption)]
+    return [chart(chart_figure, description=caption, caption=caption)]
 
 
 def _recorders(project: Contents) -> list[Block]:

@@ -1,6 +1,6 @@
 """Everything that a report is made of, read from a project once.
 
-In: a store. Out: :class:`Project`, with the tables, the evaluations (parsed), the embedder's and the
+In: a store. Out: :class:`Contents`, with the tables, the evaluations (parsed), the embedder's and the
 classifiers' descriptions. What is missing is empty; what cannot be read becomes a problem of the
 report, not its end.
 """
@@ -121,9 +121,9 @@ def read_project(store: Store) -> Contents:
     trouble: list[dict[str, str]] = []
     classifiers = {}
     for path in sorted((store.folder / CLASSIFIER_FOLDER).glob("*/classifier.json")):
-        if about := _read_json(path, trouble):
+        if record := _read_json(path, trouble):
             used = _read_json(path.with_name("embedder.json"), trouble) or {}
-            classifiers[path.parent.name] = {"training": {}} | about | {"embedder": used}
+            classifiers[path.parent.name] = {"training": {}} | record | {"embedder": used}
     embedder = None
     if (path := store.folder / EMBEDDER_FOLDER / "embedder.json").exists():
         embedder = _read_json(path, trouble)
@@ -140,13 +140,13 @@ def read_project(store: Store) -> Contents:
         trouble=trouble,
     )
     try:
-        project.networks = {one.embedder_id: one.name for one in known_embedders(store)}
+        project.networks = {each.embedder_id: each.name for each in known_embedders(store)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         project.note_trouble(store.folder / EMBEDDERS_FOLDER, error)
-    for about in (embedder or {}, *(one["embedder"] for one in classifiers.values())):
-        if members := about.get("members"):
+    for record in (embedder or {}, *(each["embedder"] for each in classifiers.values())):
+        if members := record.get("members"):
             names = [str(member["backbone"]["name"]) for member in members]
-            project.networks[str(about["embedder_id"])] = "+".join(names)
+            project.networks[str(record["embedder_id"])] = "+".join(names)
     if embedder is not None:
         try:
             project.front_end = front_end_from_settings(embedder["front_end"])
@@ -164,8 +164,8 @@ def headline(project: Contents) -> Evaluation | None:
     """
     honest = [e for e in project.evaluations if not e.optimistic and "encounter" in e.results]
 
-    asked = asked_classifier(project)
-    wanted = _recipe(project.classifiers[asked]) if asked is not None else None
+    last = asked_classifier(project)
+    wanted = _recipe(project.classifiers[last]) if last is not None else None
 
     def rank(evaluation: Evaluation) -> tuple[bool, bool, bool, str]:
         recipe, by_encounter = evaluation.about["recipe"], evaluation.about["group_by"]
@@ -179,8 +179,10 @@ def asked_classifier(project: Contents) -> str | None:
     """The name of the saved classifier that ``predict`` asked last; None where there is none."""
     for run in reversed(list(project.runs.itertuples())):
         if run.verb == "predict":
-            asked = json.loads(str(run.settings)).get("classifier_id")
-            names = (k for k, v in project.classifiers.items() if v.get("classifier_id") == asked)
+            classifier_id = json.loads(str(run.settings)).get("classifier_id")
+            names = (
+                k for k, v in project.classifiers.items() if v.get("classifier_id") == classifier_id
+            )
             return next(names, None)
     return None
 
@@ -248,7 +250,7 @@ def are_alike(one: Evaluation, other: Evaluation) -> bool:
 
 def _evaluations(store: Store, trouble: list[dict[str, str]]) -> list[Evaluation]:
     """The evaluations, honest ones first, each kind from the latest to the oldest."""
-    found = []
+    evaluations = []
     for row in store.read("evaluations").itertuples():
         try:
             evaluation = Evaluation(
@@ -258,7 +260,7 @@ def _evaluations(store: Store, trouble: list[dict[str, str]]) -> list[Evaluation
                 json.loads(str(row.result)),
             )
             _ = evaluation.split, evaluation.optimistic, evaluation.results, evaluation.head
-            found.append(evaluation)
+            evaluations.append(evaluation)
         except (ValueError, KeyError, TypeError) as error:
             detail = f"{row.split_id}: {error}"
             trouble.append(
@@ -269,9 +271,9 @@ def _evaluations(store: Store, trouble: list[dict[str, str]]) -> list[Evaluation
                     "detail": detail,
                 }
             )
-    found.sort(key=lambda evaluation: evaluation.time_utc, reverse=True)
-    found.sort(key=lambda evaluation: evaluation.optimistic)
-    return found
+    evaluations.sort(key=lambda evaluation: evaluation.time_utc, reverse=True)
+    evaluations.sort(key=lambda evaluation: evaluation.optimistic)
+    return evaluations
 
 
 def _read_json(path: Path, trouble: list[dict[str, str]]) -> dict[str, Any] | None:

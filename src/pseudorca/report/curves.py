@@ -54,11 +54,11 @@ def recording_scores(
 
 
 def curves(project: Contents, evaluation: Evaluation) -> list[Block]:
-    found = recording_scores(project, evaluation)
-    if found is None:
+    scored = recording_scores(project, evaluation)
+    if scored is None:
         why = "Curves are left out: its scores are missing, or clips and labels changed since."
         return [Notices([why])]
-    classes, truth = found
+    classes, truth = scored
     result = evaluation.results["recording"]
     ranked = sorted(classes, key=lambda label: -result["per_class"][label]["n_units"])
     chosen = [c for c in classes if c in ranked[:MOST_CLASSES] and (truth.labels == c).any()]
@@ -111,11 +111,11 @@ def curves(project: Contents, evaluation: Evaluation) -> list[Block]:
 def _grid(n: int) -> tuple[Figure, list[Axes]]:
     n_columns = min(n, 3)
     n_rows = -(-n // n_columns)
-    made = figure(2.35 * n_rows + 0.2, width_in=3.45 * n_columns)
-    axes = made.subplots(n_rows, n_columns, squeeze=False).ravel()
+    chart_figure = figure(2.35 * n_rows + 0.2, width_in=3.45 * n_columns)
+    axes = chart_figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for ax in axes[n:]:
         ax.set_axis_off()
-    return made, list(axes[:n])
+    return chart_figure, list(axes[:n])
 
 
 def _outer_labels(axes: Sequence[Axes]) -> None:
@@ -129,12 +129,12 @@ def _outer_labels(axes: Sequence[Axes]) -> None:
             ax.tick_params(labelbottom=False)
 
 
-def _legend(made: Figure, *, first: str, second: str) -> None:
+def _legend(chart_figure: Figure, *, first: str, second: str) -> None:
     lines = [
         Line2D([], [], color=BLUE, linewidth=1.6, label=first),
         Line2D([], [], color=VERMILLION, linestyle="--", linewidth=1.6, label=second),
     ]
-    made.legend(
+    chart_figure.legend(
         handles=lines if second else lines[:1], loc="outside upper left", ncols=2, frameon=False,
         fontsize=SMALL_PT, labelcolor=INK,
     )  # fmt: skip
@@ -142,8 +142,8 @@ def _legend(made: Figure, *, first: str, second: str) -> None:
 
 def loss_chart(histories: Sequence[Any], best_epochs: Sequence[int | None], where: str) -> Chart:
     """Losses and accuracies over epochs, a thin line per training."""
-    made = figure(3.1)
-    left, right = made.subplots(1, 2)
+    chart_figure = figure(3.1)
+    left, right = chart_figure.subplots(1, 2)
     history_curves(
         left,
         histories,
@@ -157,7 +157,7 @@ def loss_chart(histories: Sequence[Any], best_epochs: Sequence[int | None], wher
         y="accuracy (share of clips)",
     )  # fmt: skip
     has_validation = any(rows and "validation_loss" in rows[0] for rows in histories)
-    _legend(made, first="training", second="validation" if has_validation else "")
+    _legend(chart_figure, first="training", second="validation" if has_validation else "")
     n = len(histories)
     several = f" of {n} trainings (thin) and their mean (thick)" if n > 1 else ""
     kept = (
@@ -166,4 +166,4 @@ def loss_chart(histories: Sequence[Any], best_epochs: Sequence[int | None], wher
         else "Without a validation side the last epoch was kept."
     )
     text = f"Losses and accuracies over epochs{several}, {where}. {kept}"
-    return chart(made, description=text, caption=text)
+    return chart(chart_figure, description=text, caption=text)

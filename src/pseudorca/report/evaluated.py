@@ -32,7 +32,16 @@ _UNITS = ("encounter", "recording", "clip")
 
 
 def evaluation_section(project: Contents) -> Section:
-    """Show all evaluations; the first one, and its losses, open."""
+    """Show all evaluations; the first one, and its losses, open.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Section
+    """
     section = Section("evaluation", "Evaluation")
     if not project.evaluations:
         section.blocks.append(Text("Nothing was evaluated in this project."))
@@ -68,12 +77,12 @@ def evaluation_section(project: Contents) -> Section:
 
 def results_tables(project: Contents, evaluations: Sequence[Evaluation]) -> list[Table]:
     """All results: a table per recipe and data, a row per evaluation and unit, honest ones first."""
-    made: dict[tuple[str, str], list[Evaluation]] = {}
+    groups: dict[tuple[str, str], list[Evaluation]] = {}
     for evaluation in evaluations:
-        made.setdefault((evaluation.recipe_id, evaluation.data_id), []).append(evaluation)
+        groups.setdefault((evaluation.recipe_id, evaluation.data_id), []).append(evaluation)
     return [
         _results_table(project, same, like_first=key[1] == evaluations[0].data_id)
-        for key, same in made.items()
+        for key, same in groups.items()
     ]
 
 
@@ -137,7 +146,7 @@ def class_table(result: Mapping[str, Any]) -> Table:
 
 
 def _details(project: Contents, evaluation: Evaluation) -> list[Block]:
-    about = evaluation.about
+    record = evaluation.about
     text = f"{evaluation.method[0].upper()}{evaluation.method[1:]}; head: {evaluation.head}."
     if evaluation.optimistic:
         text += (
@@ -146,9 +155,9 @@ def _details(project: Contents, evaluation: Evaluation) -> list[Block]:
         )
     blocks: list[Block] = [Text(text)]
     notices = []
-    if missing := about.get("not_testable"):
+    if missing := record.get("not_testable"):
         notices.append(f"Not testable, so not covered: {', '.join(map(str, missing))}.")
-    if n := about.get("n_straddling_moments"):
+    if n := record.get("n_straddling_moments"):
         notices.append(f"{n} moments stand on both sides (channels of one sound), as in the study.")
     if notices:
         blocks.append(Notices(notices))
@@ -175,8 +184,8 @@ def _confusions(evaluation: Evaluation) -> list[Block]:
     )
     charts: list[Block] = []
     for shown in [results] if side_by_side else [[result] for result in results]:
-        made = figure(size, width_in=10.4 if len(shown) == 2 else max(5.2, size + 0.6))
-        axes = made.subplots(1, len(shown), squeeze=False)[0]
+        chart_figure = figure(size, width_in=10.4 if len(shown) == 2 else max(5.2, size + 0.6))
+        axes = chart_figure.subplots(1, len(shown), squeeze=False)[0]
         for ax, result in zip(axes, shown, strict=True):
             title = f"{result['n_units']} {result['unit']}s"
             confusion_matrix(
@@ -193,7 +202,7 @@ def _confusions(evaluation: Evaluation) -> list[Block]:
             caption += f"Colour and percentage: share of the row; below it, {counted}."
         else:
             caption += "Colour: share of the row. The most frequent confusions follow."
-        charts.append(chart(made, description=caption, caption=caption))
+        charts.append(chart(chart_figure, description=caption, caption=caption))
     if n > MOST_CLASSES:
         charts.append(_frequent_confusions(results[-1]))
     return charts
@@ -205,10 +214,10 @@ def _frequent_confusions(result: Mapping[str, Any]) -> Table:
     classes, totals = result["classes"], np.array(result["confusion"]).sum(axis=1)
     order = np.argsort(counts, axis=None, kind="stable")[::-1][:20]
     rows = []
-    for truth, said in zip(*np.unravel_index(order, counts.shape), strict=True):
-        if counts[truth, said] > 0:
-            share = Number(100 * counts[truth, said] / totals[truth], 0, " %")
-            rows.append((classes[truth], classes[said], Number(counts[truth, said], 1), share))
+    for truth, named in zip(*np.unravel_index(order, counts.shape), strict=True):
+        if counts[truth, named] > 0:
+            share = Number(100 * counts[truth, named] / totals[truth], 0, " %")
+            rows.append((classes[truth], classes[named], Number(counts[truth, named], 1), share))
     return Table(
         ("truth", "said", f"{result['unit']}s", "share of the truth"),
         rows,

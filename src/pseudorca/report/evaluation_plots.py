@@ -45,6 +45,15 @@ def intervals(ax: Axes, results: Sequence[Result]) -> Axes:
     ----------
     ax : Axes
     results : sequence of Result, the first on top
+
+    Returns
+    -------
+    Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = intervals(Figure().add_subplot(), [Result("encounter", 0.8, 0.6, 0.9, 0.5, False)])
     """
     for row, result in enumerate(results):
         colour = ORANGE if result.optimistic else BLUE
@@ -74,6 +83,10 @@ def confusion_matrix(
     classes : sequence of str
     title : str
     unit : str, plural, what is counted
+
+    Returns
+    -------
+    Axes, the same
     """
     table = np.asarray(counts, dtype=np.float64)
     n = len(table)
@@ -121,6 +134,10 @@ def precision_recall(
     scores : sequence of array [shape=(n_units,)], one per repeat; higher is more like the class
     colour : str
     title : str
+
+    Returns
+    -------
+    Axes, the same
     """
     for repeat in scores:
         precision, recall, _ = precision_recall_curve(is_class, np.asarray(repeat))
@@ -143,6 +160,10 @@ def threshold_curves(
     is_class : ndarray [shape=(n_units,)], whether a unit truly is of the class
     probabilities : sequence of array [shape=(n_units,)], one per repeat, 0 to 1
     title : str
+
+    Returns
+    -------
+    Axes, the same
     """
     thresholds = np.linspace(0, 1, 201)
     precision, recall = precision_recall_at(is_class, probabilities, thresholds)
@@ -166,6 +187,13 @@ def precision_recall_at(
     -------
     precision, recall : ndarray [shape=(n_thresholds,)]
         Means over repeats; precision over those in which a unit reaches the threshold, else NaN
+
+    Examples
+    --------
+    >>> is_class = np.array([True, False, True])
+    >>> precision, recall = precision_recall_at(is_class, [[0.9, 0.6, 0.2]], [0.5])
+    >>> precision.tolist(), recall.tolist()
+    ([0.5], [0.5])
     """
     steps = np.asarray(thresholds, dtype=np.float64)
     n_true = max(int(is_class.sum()), 1)
@@ -196,6 +224,10 @@ def history_curves(
     value : ``loss`` or ``accuracy``
     best_epochs : sequence of int, the epoch kept in each training, marked by a dot
     title, y : str
+
+    Returns
+    -------
+    Axes, the same
     """
     for key, colour, dash in ((value, BLUE, "-"), (f"validation_{value}", VERMILLION, "--")):
         lines = [[row[key] for row in rows] for rows in histories if rows and key in rows[0]]

@@ -1,4 +1,4 @@
-"""Detections over time with effort: what was heard, and when nobody listened.
+"""Detections over time with effort, and the times without recordings.
 
 In: the tables ``hours`` and ``days`` that ``predict`` wrote. Out: a figure with a panel per recorder,
 so that silence is not taken for absence.
@@ -52,6 +52,10 @@ def detections_over_time(
     counts : DataFrame, the same rows; a column of detections per population
     colours : mapping from population to colour
     title : str
+
+    Returns
+    -------
+    Axes, the same
     """
     left = mdates.date2num(effort["start_utc"])  # type: ignore[no-untyped-call]
     width = effort["days"].to_numpy(dtype=np.float64)
@@ -124,14 +128,18 @@ def timeline(project: Contents, folder: Path, classes: Sequence[str]) -> list[Bl
     by_recorder = counts.sum(axis=1).groupby(table["recorder"]).sum()
     order = by_recorder.sort_values(ascending=False, kind="stable").index
     shown = order[:_MOST_RECORDERS]
-    made = figure(1.75 * len(shown) + 0.5)
-    axes = made.subplots(len(shown), 1, squeeze=False, sharex=True)[:, 0]
+    chart_figure = figure(1.75 * len(shown) + 0.5)
+    axes = chart_figure.subplots(len(shown), 1, squeeze=False, sharex=True)[:, 0]
     for ax, recorder in zip(axes, shown, strict=True):
-        mine = (table["recorder"] == recorder).to_numpy()
+        of_recorder = (table["recorder"] == recorder).to_numpy()
         detections_over_time(
-            ax, table[mine], counts[mine], colours=colours, title=str(recorder) or "recorder"
+            ax,
+            table[of_recorder],
+            counts[of_recorder],
+            colours=colours,
+            title=str(recorder) or "recorder",
         )
-    legend(made, colours, loc="outside upper left", ncols=6)
+    legend(chart_figure, colours, loc="outside upper left", ncols=6)
     noun, second = ("hours", 3600) if table["recorded_s"].sum() >= 1800 else ("minutes", 60)
     listened, recorded, quiet = (
         table[f"{name}_s"].sum() / second for name in ("listened", "recorded", "quiet")
@@ -150,7 +158,7 @@ def timeline(project: Contents, folder: Path, classes: Sequence[str]) -> list[Bl
         caption += f" {lost_s / second:,.1f} {noun} in files without a time are not shown."
     spoken = ", ".join(f"{label} {int(n)}" for label, n in counts.sum().items())
     shown_chart = chart(
-        made, description=f"Detections over time: {spoken}. {caption}", caption=caption
+        chart_figure, description=f"Detections over time: {spoken}. {caption}", caption=caption
     )
     return [shown_chart, folded(_time_named(table, labels))]
 

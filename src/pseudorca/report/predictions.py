@@ -1,4 +1,4 @@
-"""What the classifier said of recordings without a label.
+"""The predictions of a classifier on recordings without a label.
 
 In: the table ``decisions`` and the files that ``predict`` wrote. Out: counts, probabilities and
 tables, beside what they presuppose.
@@ -47,7 +47,16 @@ _MOST_BARS = 40
 
 
 def prediction_section(project: Contents) -> Section:
-    """Show what the latest classifier that was asked said of recordings and encounters."""
+    """Show what the latest classifier that was asked said of recordings and encounters.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Section
+    """
     section = Section("predictions", "Predictions on unknown recordings")
     # The table of decisions holds a row per clip too; those are never needed here.
     decisions = project.store.read("decisions", where="split_id = '' AND unit <> 'clip'")
@@ -60,27 +69,31 @@ def prediction_section(project: Contents) -> Section:
     decisions = decisions[decisions["set_name"] == set_name]
     others = decisions["classifier_id"].nunique() - 1
     decisions = decisions[decisions["classifier_id"] == classifier_id]
-    name, about = _classifier(project, classifier_id)
+    name, record = _classifier(project, classifier_id)
     files = {unit: _written(project, unit, classifier_id) for unit in ("encounter", "recording")}
-    classes = [str(label) for label in about.get("classes", [])]
+    classes = [str(label) for label in record.get("classes", [])]
     n_classes = len(classes)
     classes += sorted(set(map(str, decisions["decision"])) - set(classes))
     prior = ", ".join(sorted(set(map(str, decisions["prior"]))))
-    calibrated = bool(about.get("calibration"))
-    said = _what_it_means(prior, calibrated, n_classes) + _what_was_wished(project, classifier_id)
+    calibrated = bool(record.get("calibration"))
+    sentences = _what_it_means(prior, calibrated, n_classes) + _what_was_wished(
+        project, classifier_id
+    )
     if n_known := _n_known(files["recording"]):
-        said.append(
+        sentences.append(
             f"{n_known} of these recordings trained the classifier: what it says of them proves "
             "nothing."
         )
     if others:
-        said.append(f"Answers of {plural(others, 'other classifier')} are in the table decisions.")
-    said += more
+        sentences.append(
+            f"Answers of {plural(others, 'other classifier')} are in the table decisions."
+        )
+    sentences += more
     by_unit = {unit: decisions[decisions["unit"] == unit] for unit in ("encounter", "recording")}
     counted = " of ".join(plural(len(by_unit[unit]), unit) for unit in ("recording", "encounter"))
     section.blocks += [
         Text(f"{name} ({classifier_id}) was asked about {counted}.{_counted_once(files)}"),
-        Notices(said),
+        Notices(sentences),
         folded(_count_table(by_unit, classes)),
     ]
     if len(by_unit["recording"]):
@@ -149,28 +162,28 @@ def _what_was_wished(project: Contents, classifier_id: str) -> list[str]:
     """What was listened to, and what it took to be named, when these recordings were asked about."""
     settings = _latest_settings(project, classifier_id)
     thresholds = settings.get("thresholds") or {}
-    said = []
+    sentences = []
     if (gate_db := settings.get("gate_db")) is not None:
-        said.append(
+        sentences.append(
             f"Windows in which nothing stands out from their background by {gate_db:g} dB were passed "
             f"over (--gate {gate_db:g}): nothing is said of what is in them."
         )
     for unit in ("encounter", "recording"):
         if unit not in thresholds:
             continue
-        wanted, found = thresholds[unit]["wanted"], thresholds[unit]["chosen"]
-        if found:
-            said.append(
+        wanted, threshold = thresholds[unit]["wanted"], thresholds[unit]["chosen"]
+        if threshold:
+            sentences.append(
                 f"At most {100 * wanted:.0f} % wrong names were wished for: {unit}s are named from a "
-                f"probability of {found['probability']:.2f} on."
+                f"probability of {threshold['probability']:.2f} on."
             )
         else:
             least = thresholds[unit]["smallest_that_can_be_claimed"]
-            said.append(
+            sentences.append(
                 f"At most {100 * wanted:.0f} % wrong names were wished for: of {unit}s nobody can "
                 f"claim less than {100 * least:.0f} %, so all of them stay undecided, however probable."
             )
-    return said
+    return sentences
 
 
 def _nothing_predicted(project: Contents) -> list[Block]:
@@ -194,7 +207,7 @@ def _latest_classifier(project: Contents, decisions: pd.DataFrame) -> str:
 
 def _latest_settings(project: Contents, classifier_id: str) -> dict[str, Any]:
     """The settings of the last run that asked this classifier."""
-    runs = (one for one in _predict_runs(project) if one.get("classifier_id") == classifier_id)
+    runs = (run for run in _predict_runs(project) if run.get("classifier_id") == classifier_id)
     return next(runs, {})
 
 
@@ -206,9 +219,9 @@ def _predict_runs(project: Contents) -> Iterator[dict[str, Any]]:
 
 
 def _classifier(project: Contents, classifier_id: str) -> tuple[str, dict[str, Any]]:
-    for name, about in project.classifiers.items():
-        if about.get("classifier_id") == classifier_id:
-            return f"Classifier “{name}”", about
+    for name, record in project.classifiers.items():
+        if record.get("classifier_id") == classifier_id:
+            return f"Classifier “{name}”", record
     return "A classifier that is no longer saved", {}
 
 
@@ -217,9 +230,9 @@ def _count_table(by_unit: dict[str, pd.DataFrame], classes: list[str]) -> Table:
     for label in classes:
         cells: list[Cell] = [label]
         for table in by_unit.values():
-            mine = table[table["decision"] == label]
-            mean = float(mine["probability"].mean()) if len(mine) else None
-            cells += [len(mine), Number(mean)]
+            of_class = table[table["decision"] == label]
+            mean = float(of_class["probability"].mean()) if len(of_class) else None
+            cells += [len(of_class), Number(mean)]
         rows.append(tuple(cells))
     return Table(
         ("decision", "encounters", "mean probability", "recordings", "mean probability"),
@@ -234,8 +247,8 @@ def _dots(recordings: pd.DataFrame, classes: list[str], n_classes: int) -> Chart
         label: recordings.loc[recordings["decision"] == label, "probability"].tolist()
         for label in named
     }
-    made = figure(0.75 + 0.36 * len(named))
-    ax = made.subplots()
+    chart_figure = figure(0.75 + 0.36 * len(named))
+    ax = chart_figure.subplots()
     colours = class_colours(classes) | {UNDECIDED: GREY}
     class_dots(ax, values, colours=colours, x="probability of the most probable class")
     ax.set_xlim(0, 1.005)
@@ -246,7 +259,7 @@ def _dots(recordings: pd.DataFrame, classes: list[str], n_classes: int) -> Chart
     if n_classes:
         ax.axvline(1 / n_classes, color=SOFT, linestyle="--", linewidth=1.1)
         caption += f" Dashes: {1 / n_classes:.2f}, all {n_classes} classes equally probable."
-    return chart(made, description=caption, caption=caption)
+    return chart(chart_figure, description=caption, caption=caption)
 
 
 def _bars(encounters: pd.DataFrame, classes: list[str]) -> Chart:
@@ -255,14 +268,14 @@ def _bars(encounters: pd.DataFrame, classes: list[str]) -> Chart:
     table = encounters[[f"p_{label}" for label in columns]].astype(float)
     table = table.set_axis(columns, axis=1).set_axis(encounters["encounter"].astype(str), axis=0)
     table, colours = few_colours(table)
-    made = figure(1.05 + 0.24 * len(table))
-    ax = made.subplots()
+    chart_figure = figure(1.05 + 0.24 * len(table))
+    ax = chart_figure.subplots()
     stacked_bars(ax, table, colours=colours, x="probability", totals=False)
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
     legend(ax, colours, loc="lower left", bbox_to_anchor=(0, 1), ncols=6)
     caption = "Probability of every class for each encounter, decided or not."
-    return chart(made, description=caption, caption=caption)
+    return chart(chart_figure, description=caption, caption=caption)
 
 
 def _answers(

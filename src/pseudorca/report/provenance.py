@@ -16,7 +16,16 @@ _MOST_RUNS = 200
 
 
 def provenance_section(project: Contents) -> Section:
-    """List everything somebody would need to make the same numbers again."""
+    """List everything somebody would need to make the same numbers again.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Section
+    """
     section = Section("provenance", "Provenance")
     versions = package_versions()
     section.blocks += [
@@ -30,8 +39,8 @@ def provenance_section(project: Contents) -> Section:
         section.blocks += [Heading("Clips"), _settings(clips)]
     if project.embedder is not None:
         section.blocks += [Heading("Embedder"), *_embedder(project.embedder)]
-    for name, about in project.classifiers.items():
-        section.blocks += [Heading(f"Classifier {name}"), _classifier(about)]
+    for name, record in project.classifiers.items():
+        section.blocks += [Heading(f"Classifier {name}"), _classifier(record)]
     if project.evaluations:
         rows = [_evaluation(evaluation) for evaluation in project.evaluations]
         columns = ("evaluated (UTC)", "split", "seed", "head", "recipe", "split id")
@@ -98,9 +107,9 @@ def _calibration(calibrators: Mapping[str, Any]) -> str:
     if not calibrators:
         return "no"
     return ", ".join(
-        f"{unit}: temperature {made['temperature']:.2f}, dependence {made['dependence']:g}"
-        + (", isotonic" if made["isotonic"] else "")
-        for unit, made in calibrators.items()
+        f"{unit}: temperature {calibrator['temperature']:.2f}, dependence {calibrator['dependence']:g}"
+        + (", isotonic" if calibrator["isotonic"] else "")
+        for unit, calibrator in calibrators.items()
     )
 
 

@@ -51,6 +51,10 @@ def waveforms(
     sample_rate : int, Hz
     colours : sequence of str, one per channel
     start_s : float, time of the first sample
+
+    Returns
+    -------
+    Axes, the same
     """
     table = np.asarray(samples)
     peak = max(float(np.abs(table).max(initial=0.0)), 1e-9)
@@ -84,6 +88,10 @@ def spectra(ax: Axes, samples: ArrayLike, *, sample_rate: int, colours: Sequence
     samples : array [shape=(n_channels, n_samples)], full scale = 1
     sample_rate : int, Hz
     colours : sequence of str, one per channel
+
+    Returns
+    -------
+    Axes, the same
     """
     highest, lowest = -np.inf, np.inf
     for k, channel in enumerate(np.asarray(samples)):
@@ -188,6 +196,13 @@ def magnitude_spectrum(
     -------
     khz, level_db : ndarray [shape=(<= n_bands,)]
         The bin with the largest magnitude of each band that holds a bin, and that magnitude
+
+    Examples
+    --------
+    >>> sine = np.sin(2 * np.pi * 1_000 * np.arange(8_000) / 8_000)
+    >>> khz, level_db = magnitude_spectrum(sine, sample_rate=8_000)
+    >>> round(float(level_db.max()), 1)
+    0.0
     """
     waveform = np.asarray(samples, dtype=np.float64)
     window = scipy.signal.get_window("hann", len(waveform))
@@ -218,6 +233,12 @@ def native_levels(samples: ArrayLike, *, sample_rate: int, as_in_study: bool = F
     Returns
     -------
     Levels, decibels re full scale
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(8_000)
+    >>> native_levels(noise, sample_rate=8_000).n_reached > 0
+    True
     """
     waveform = np.asarray(samples, dtype=np.float64)
     n = 1 << round(np.log2(max(256, sample_rate * 0.016)))

@@ -36,7 +36,16 @@ _MOST_SAMPLES = 6_000_000  # of all channels of the stretch
 
 
 def examples_section(project: Contents) -> Section:
-    """Example spectrograms of every class, with axes and one scale of colours."""
+    """Example spectrograms of every class, with axes and one scale of colours.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Section
+    """
     section = Section("examples", "Example spectrograms")
     if project.labelled_clips.empty:
         section.blocks.append(Text("No labelled clips: nothing to draw."))
@@ -68,7 +77,16 @@ def examples_section(project: Contents) -> Section:
 
 
 def three_sides_section(project: Contents) -> Section:
-    """One recording in time, in frequency and as a spectrogram, a colour per channel."""
+    """One recording in time, in frequency and as a spectrogram, a colour per channel.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Section
+    """
     section = Section("recording", "One recording from three sides")
     for recording in _by_channels(project.recordings):
         try:
@@ -89,22 +107,22 @@ def example_clips(
     Of each encounter the clip in the middle (by path and time) comes first; clips that were filled
     up come last.
     """
-    mine = clips[clips["label"] == label].merge(
+    candidates = clips[clips["label"] == label].merge(
         recordings[["recording_id", "root", "path", "sample_rate"]], on="recording_id"
     )
-    mine = mine.sort_values(["path", "start_s", "channel"], ignore_index=True)
-    size = mine.groupby("encounter")["clip_id"].transform("size")
-    place = mine.groupby("encounter").cumcount()
-    mine["turn"] = (place - size // 2).abs()
-    mine["filled"] = mine["padded_s"] > 0
-    mine["size"] = size
+    candidates = candidates.sort_values(["path", "start_s", "channel"], ignore_index=True)
+    size = candidates.groupby("encounter")["clip_id"].transform("size")
+    place = candidates.groupby("encounter").cumcount()
+    candidates["turn"] = (place - size // 2).abs()
+    candidates["filled"] = candidates["padded_s"] > 0
+    candidates["size"] = size
     # The best of each encounter first, then the second best of each, ...
-    mine = mine.sort_values(["filled", "turn"], kind="stable")
-    mine["turn"] = mine.groupby("encounter").cumcount()
-    mine = mine.sort_values(
+    candidates = candidates.sort_values(["filled", "turn"], kind="stable")
+    candidates["turn"] = candidates.groupby("encounter").cumcount()
+    candidates = candidates.sort_values(
         ["turn", "filled", "size", "encounter"], ascending=[True, True, False, True]
     )
-    yield from mine.head(n + 4).itertuples()
+    yield from candidates.head(n + 4).itertuples()
 
 
 def _levels_of(project: Contents, clip: Any) -> Levels | None:
@@ -153,8 +171,8 @@ def _examples_chart(project: Contents, drawn: list[tuple[Any, Levels]]) -> Chart
         low, high = 0.0, float(np.quantile([np.quantile(v.db, 0.999) for _, v in drawn], 0.9))
     n_columns = 2
     n_rows = -(-len(drawn) // n_columns)
-    made = figure(1.78 * n_rows + 0.4)
-    axes = made.subplots(n_rows, n_columns, squeeze=False).ravel()
+    chart_figure = figure(1.78 * n_rows + 0.4)
+    axes = chart_figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for ax in axes[len(drawn) :]:
         ax.set_axis_off()
     for number, (ax, (clip, levels)) in enumerate(zip(axes, drawn, strict=False), 1):
@@ -169,7 +187,7 @@ def _examples_chart(project: Contents, drawn: list[tuple[Any, Levels]]) -> Chart
         if number + n_columns <= len(drawn):
             ax.set_xlabel("")
     label = "PCEN level" if is_pcen else "level (dB re loudest cell of the clip)"
-    _colour_bar(made, image, list(axes), label, n_rows)
+    _colour_bar(chart_figure, image, list(axes), label, n_rows)
     caption = (
         f"{_front_end_words(project)} Chosen by rule: the middle clip of each class's largest "
     )
@@ -178,7 +196,7 @@ def _examples_chart(project: Contents, drawn: list[tuple[Any, Levels]]) -> Chart
         caption += " Grey: above what the recording's sample rate reaches."
     if any(clip.padded_s > 0 for clip, _ in drawn):
         caption += " Dashed: the end of the recording; what follows fills the window."
-    return chart(made, description=f"Spectrograms of {len(drawn)} clips.", caption=caption)
+    return chart(chart_figure, description=f"Spectrograms of {len(drawn)} clips.", caption=caption)
 
 
 def _named(clip: Any) -> str:
@@ -286,8 +304,8 @@ def _spectrograms(
     n = len(samples)
     n_columns = 1 if n == 1 else 2 if n in (2, 4) else 3
     n_rows = -(-n // n_columns)
-    made = figure((2.6 if n == 1 else 2.0) * n_rows + 0.3)
-    axes = made.subplots(n_rows, n_columns, squeeze=False).ravel()
+    chart_figure = figure((2.6 if n == 1 else 2.0) * n_rows + 0.3)
+    axes = chart_figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     found = [native_levels(channel, sample_rate=rate) for channel in samples]
     high = max(float(levels.db.max()) for levels in found)
     for k, ax in enumerate(axes):
@@ -306,9 +324,9 @@ def _spectrograms(
             ax.set_ylabel("")
         if k + n_columns < n:
             ax.set_xlabel("")
-    _colour_bar(made, image, list(axes), "level (dB re full scale)", n_rows)
+    _colour_bar(chart_figure, image, list(axes), "level (dB re full scale)", n_rows)
     return chart(
-        made,
+        chart_figure,
         description=f"Spectrograms of {where}.",
         caption="Time and frequency: spectrogram at the recording's own rate (Hann windows of about "
         f"16 ms that overlap by three quarters), the upper {_RANGE_DB:g} dB"

@@ -1,4 +1,4 @@
-"""Are the probabilities true, and when is it better to say nothing?
+"""Are the probabilities true, and when is it better to abstain?
 
 In: the evaluation that is named first, with its calibrated probabilities out of fold. Out: the
 reliability diagram, the risk-coverage curve, and what a wanted error rate would leave undecided.
@@ -30,22 +30,31 @@ _UNITS = ("encounter", "recording")
 
 
 def trust_section(project: Contents) -> Section:
-    """Show what the probabilities and the thresholds of the headline evaluation are worth."""
+    """Show what the probabilities and the thresholds of the headline evaluation are worth.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Section
+    """
     section = Section("trust", "What a probability is worth, and when to say nothing")
     honest = headline(project)
-    found = {
+    by_unit = {
         unit: honest.results[unit]
         for unit in _UNITS
         if honest and "reliability" in honest.results.get(unit, {})
     }
-    if not found:
+    if not by_unit:
         line = f"pseudorca evaluate --project {project.argument} --split encounter{typed(project)}"
         section.blocks += [Text("Not known yet."), Commands("To find out, run:", [line])]
         return section
-    section.blocks.append(Text(_in_words(found)))
-    for unit, result in found.items():
+    section.blocks.append(Text(_in_words(by_unit)))
+    for unit, result in by_unit.items():
         section.blocks.append(_figures(unit, result))
-    section.blocks += [_table_of_scores(found), *(_thresholds(u, r) for u, r in found.items())]
+    section.blocks += [_table_of_scores(by_unit), *(_thresholds(u, r) for u, r in by_unit.items())]
     if honest and (curve := honest.about.get("inference", {}).get("learning_curve")):
         section.blocks += [Heading("Would more encounters help?"), _learning_curve(curve)]
     return section
@@ -89,8 +98,8 @@ def _in_words(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _figures(unit: str, result: Mapping[str, Any]) -> Chart:
-    made = figure(3.4, width_in=9.4)
-    left, right = made.subplots(1, 2)
+    chart_figure = figure(3.4, width_in=9.4)
+    left, right = chart_figure.subplots(1, 2)
     true, kept = result["reliability"], result["abstention"]
     reliability_diagram(left, true["bins"])
     risk_coverage_curve(right, kept["curve"], kept["candidates"])
@@ -99,7 +108,7 @@ def _figures(unit: str, result: Mapping[str, Any]) -> Chart:
         for b in true["bins"]
     )
     return chart(
-        made,
+        chart_figure,
         description=f"Reliability and risk-coverage by {unit}. {spoken}.",
         caption=f"By {unit}. Left: of all that was called so probable, the share that was so; small "
         "figures: encounters behind a dot; on the diagonal probabilities are true. Right: share of "
@@ -144,11 +153,11 @@ def _between(true: Mapping[str, Any], key: str) -> str:
 
 
 def _learning_curve(curve: Sequence[Mapping[str, float]]) -> Chart:
-    made = figure(3.2, width_in=5.2)
-    learning_curve_plot(made.subplots(), curve)
+    chart_figure = figure(3.2, width_in=5.2)
+    learning_curve_plot(chart_figure.subplots(), curve)
     n_draws = len({row["draw"] for row in curve})
     return chart(
-        made,
+        chart_figure,
         description="Balanced accuracy by encounter against the encounters learned from.",
         caption="Balanced accuracy by encounter where only so many encounters per class are learned "
         f"from: {n_draws} random draws each (dots) and their mean (line). A line that still rises "
@@ -160,13 +169,13 @@ def _thresholds(unit: str, result: Mapping[str, Any]) -> Table:
     kept = result["abstention"]
     rows = [
         (
-            Number(100 * one["coverage"], 0, " %"),
-            Number(one["probability"]),
-            one["n_encounters"],
-            Number(100 * one["error"], 0, " %"),
-            Number(100 * one["max_error"], 0, " %"),
+            Number(100 * candidate["coverage"], 0, " %"),
+            Number(candidate["probability"]),
+            candidate["n_encounters"],
+            Number(100 * candidate["error"], 0, " %"),
+            Number(100 * candidate["max_error"], 0, " %"),
         )
-        for one in kept["candidates"]
+        for candidate in kept["candidates"]
     ]
     held_out = kept["held_out"]
     caption = (

@@ -8,20 +8,24 @@ from pseudorca.pages.plots import BLUE, INK, ORANGE, SMALL_PT, SOFT, style, whol
 
 
 def reliability_diagram(ax: Axes, bins: Sequence[Mapping[str, float]]) -> Axes:
-    """Draw how often happened what was claimed to be so probable.
+    """Draw the share of claims that came true against the claimed probability.
 
     Parameters
     ----------
     ax : Axes
     bins : sequence of dict ``claimed, happened, n_encounters``
+
+    Returns
+    -------
+    Axes, the same
     """
     ax.plot([0, 1], [0, 1], "--", color=SOFT, linewidth=1.1)
     claimed, happened = [b["claimed"] for b in bins], [b["happened"] for b in bins]
     ax.plot(claimed, happened, "o-", color=BLUE, linewidth=1.6, markersize=6)
-    for one in bins:
-        right = one["happened"] < one["claimed"]
+    for row in bins:
+        right = row["happened"] < row["claimed"]
         ax.annotate(
-            f"{one['n_encounters']:.0f}", (one["claimed"], one["happened"]),
+            f"{row['n_encounters']:.0f}", (row["claimed"], row["happened"]),
             xytext=(7 if right else -7, -3), textcoords="offset points",
             ha="left" if right else "right", fontsize=SMALL_PT, color=INK,
         )  # fmt: skip
@@ -44,14 +48,21 @@ def risk_coverage_curve(
     ax : Axes
     curve : sequence of dict ``coverage, error``
     candidates : sequence of dict ``coverage, error, max_error``: where an upper bound is known
+
+    Returns
+    -------
+    Axes, the same
     """
     shares = [point["coverage"] for point in curve]
     ax.plot(shares, [p["error"] for p in curve], color=BLUE, linewidth=1.8)
-    for one in candidates:
+    for row in candidates:
         ax.plot(
-            [one["coverage"]] * 2, [one["error"], one["max_error"]], color=ORANGE, linewidth=1.6
+            [row["coverage"]] * 2,
+            [row["error"], row["max_error"]],
+            color=ORANGE,
+            linewidth=1.6,
         )
-        ax.plot(one["coverage"], one["max_error"], "_", color=ORANGE, markersize=11,
+        ax.plot(row["coverage"], row["max_error"], "_", color=ORANGE, markersize=11,
                 markeredgewidth=1.8)  # fmt: skip
     style(ax, x="share that is named, surest first", y="share of names that is wrong", grid="both")
     ax.set_xlim(0, 1.02)
@@ -66,6 +77,16 @@ def learning_curve_plot(ax: Axes, curve: Sequence[Mapping[str, float]]) -> Axes:
     ----------
     ax : Axes
     curve : sequence of dict ``n_per_class, balanced_accuracy``, one per draw
+
+    Returns
+    -------
+    Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> curve = [{"n_per_class": n, "balanced_accuracy": 0.5 + n / 20} for n in (1, 2, 4)]
+    >>> ax = learning_curve_plot(Figure().add_subplot(), curve)
     """
     sizes = sorted({row["n_per_class"] for row in curve})
     draws = [[r["balanced_accuracy"] for r in curve if r["n_per_class"] == n] for n in sizes]
