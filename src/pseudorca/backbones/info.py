@@ -1,9 +1,11 @@
 """The facts about a network before it is built, and the protocol of a registry entry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from pseudorca.errors import BackboneError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +80,73 @@ class BackboneInfo:
     """The extra to install: ``pip install 'pseudorca[EXTRA]'``."""
     version: int = 1
     """Version of the code of the network: another version gives other embeddings with equal weights."""
+
+
+def description_of(
+    info: BackboneInfo,
+    *,
+    embedding_size: int | None,
+    weights_source: str,
+    licence: str,
+    layer: str | None = None,
+    pooled_axes: Sequence[int] = (),
+    **network_input: Any,
+) -> dict[str, Any]:
+    """Describe a network for :class:`~pseudorca.backbones.network.Backbone`.
+
+    Parameters
+    ----------
+    info : BackboneInfo
+    embedding_size : int
+    weights_source : str, name of the set or of the file
+    licence : str, of the weights
+    layer : str or None, the layer after which the network was cut
+    pooled_axes : sequence of int, axes to average over
+    network_input : ``input_size``, ``mean`` and ``std`` of pictures, or ``window_shape`` of sound
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> info = BackboneInfo(
+    ...     name="toy", family="toys", licence="MIT", source="here", n_parameters=1, weights=()
+    ... )
+    >>> description_of(info, embedding_size=4, weights_source="x.pt", licence="MIT")["layer"] is None
+    True
+    """
+    return {
+        "name": info.name,
+        "version": info.version,
+        "source": info.source,
+        "embedding_size": embedding_size,
+        "weights_source": weights_source,
+        "licence": licence,
+        "layer": layer,
+        "pooled_axes": list(pooled_axes),
+    } | network_input
+
+
+def refuse_layer(name: str, layer: str | None) -> None:
+    """Check that no layer is given for a network that cannot be cut.
+
+    Parameters
+    ----------
+    name : str, name of the network
+    layer : str or None
+
+    Raises
+    ------
+    BackboneError
+        If a layer is given.
+
+    Examples
+    --------
+    >>> refuse_layer("perch", None)
+    """
+    if layer is not None:
+        raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
 
 
 class Spec(Protocol):

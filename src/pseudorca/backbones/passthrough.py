@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from pseudorca.backbones.info import BackboneInfo, StateDict
+from pseudorca.backbones.info import BackboneInfo, StateDict, description_of
 from pseudorca.backbones.network import SoundBackbone
 from pseudorca.errors import BackboneError
 from pseudorca.frontends.classic import CLASSIC, ClassicFrontEnd
@@ -29,10 +29,11 @@ class ClassicSpec:
                 "--weights and --layer."
             )
         size = self.info.embedding_size
-        description = {"name": self.info.name, "version": self.info.version, "layer": None}
-        description |= {"embedding_size": size, "pooled_axes": [], "window_shape": [size]}
-        description |= {"weights_source": "none", "licence": self.info.licence}
-        return SoundBackbone(nn.Identity(), description | {"source": self.info.source})
+        description = description_of(
+            self.info, embedding_size=size, weights_source="none", licence=self.info.licence,
+            window_shape=[size],
+        )  # fmt: skip
+        return SoundBackbone(nn.Identity(), description)
 
     def rebuild(self, description: Mapping[str, Any], state: StateDict) -> SoundBackbone:
         """Build the backbone of a description."""

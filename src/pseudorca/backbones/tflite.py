@@ -17,7 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
+from pseudorca.backbones.info import (
+    BackboneInfo,
+    OfficialWeights,
+    StateDict,
+    description_of,
+    refuse_layer,
+)
 from pseudorca.backbones.network import Backbone, SoundBackbone
 from pseudorca.backbones.weights import check_file, choose_weights, download
 from pseudorca.errors import BackboneError, MissingExtraError
@@ -79,18 +85,17 @@ class TFLiteSpec:
     def load(self, weights: str | Path, layer: str | None) -> Backbone:
         """Read the file. See :func:`load_backbone`."""
         name = self.info.name
-        if layer is not None:
-            raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
+        refuse_layer(name, layer)
         known, path = choose_weights(self.info, weights, self.local, (_SUFFIX,))
         origin = known.name if path is None else path.name
         if path is None:
             path = self.fetch(known)
         check_file(path)
         content = torch.from_numpy(np.fromfile(path, dtype=np.uint8))
-        description: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
-        description |= {"embedding_size": self.info.embedding_size, "pooled_axes": []}
-        description |= {"window_shape": [self.n_samples], "weights_source": origin}
-        description |= {"licence": known.licence, "source": self.info.source}
+        description = description_of(
+            self.info, embedding_size=self.info.embedding_size, weights_source=origin,
+            licence=known.licence, window_shape=[self.n_samples],
+        )  # fmt: skip
         return self._backbone(description, content)
 
     def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:

@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from pseudorca.backbones.info import TIMM as PREFIX
-from pseudorca.backbones.info import BackboneInfo, InputSize, OfficialWeights, StateDict
+from pseudorca.backbones.info import (
+    BackboneInfo,
+    InputSize,
+    OfficialWeights,
+    StateDict,
+    description_of,
+    refuse_layer,
+)
 from pseudorca.backbones.network import Backbone, input_size_of, shape_of
 from pseudorca.backbones.weights import check_fit, choose_weights, clean, fill, read_tensors
 from pseudorca.errors import BackboneError, MissingExtraError, unknown_name
@@ -86,8 +93,7 @@ class TimmSpec:
     def load(self, weights: str | Path, layer: str | None) -> Backbone:
         """Let timm download the weights, or read a local file."""
         name = self.info.name
-        if layer is not None:
-            raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
+        refuse_layer(name, layer)
         known, path = choose_weights(self.info, weights, self.local)
         origin = known.name if path is None else path.name
         network = self._network(pretrained=path is None)
@@ -99,14 +105,10 @@ class TimmSpec:
         height, width = shape_of(known.input_size)
         with torch.no_grad():
             embedding_size = network(torch.zeros(1, 3, height, width or height)).shape[1]
-        description: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
-        description |= {"embedding_size": embedding_size, "pooled_axes": []}
-        description |= {"input_size": known.input_size, "mean": known.mean, "std": known.std}
-        description |= {
-            "weights_source": origin,
-            "licence": known.licence,
-            "source": self.info.source,
-        }
+        description = description_of(
+            self.info, embedding_size=embedding_size, weights_source=origin, licence=known.licence,
+            input_size=known.input_size, mean=known.mean, std=known.std,
+        )  # fmt: skip
         return Backbone(network, description)
 
     def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:

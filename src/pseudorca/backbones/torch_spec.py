@@ -8,7 +8,14 @@ from typing import Any
 from torch import nn
 
 from pseudorca.backbones.cutting import NoInitialisation, cut_after, probe, take_head
-from pseudorca.backbones.info import BackboneInfo, InputSize, OfficialWeights, StateDict
+from pseudorca.backbones.info import (
+    BackboneInfo,
+    InputSize,
+    OfficialWeights,
+    StateDict,
+    description_of,
+    refuse_layer,
+)
 from pseudorca.backbones.network import Backbone, SoundBackbone, input_size_of, shape_of
 from pseudorca.backbones.weights import (
     check_fit,
@@ -18,7 +25,6 @@ from pseudorca.backbones.weights import (
     fill,
     read_tensors,
 )
-from pseudorca.errors import BackboneError
 
 _FRAMES = 300  # frames of a probe, for a network of any number of frames
 
@@ -65,8 +71,8 @@ class TorchSpec:
         origin = preset.name if path is None else path.name
         tensors = clean(self.fetch(preset) if path is None else read_tensors(path), origin)
         state = {self.rename(key): tensor for key, tensor in tensors.items()}
-        if layer is not None and not self.has_layers:
-            raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
+        if not self.has_layers:
+            refuse_layer(name, layer)
         size = self.sized_by(state) or preset.input_size
         network, head = self.skeleton(size)
         expected = fill(network, state)
@@ -75,10 +81,10 @@ class TorchSpec:
         unused = (*self.unused, f"{head}.") if head else self.unused
         check_fit(state, expected, list(trunk.state_dict()), unused, where)
         axes, embedding_size = self.probe(trunk, size, layer)
-        description: dict[str, Any] = {"name": name, "layer": layer, "version": self.info.version}
-        description |= {"embedding_size": embedding_size, "pooled_axes": axes}
-        description |= {"weights_source": origin, "licence": preset.licence}
-        description |= {"source": self.info.source}
+        description = description_of(
+            self.info, embedding_size=embedding_size, weights_source=origin,
+            licence=preset.licence, layer=layer, pooled_axes=axes,
+        )  # fmt: skip
         if self.window_shape is not None:
             return SoundBackbone(trunk, description | {"window_shape": self.window_shape})
         preprocessing = {"input_size": size, "mean": preset.mean, "std": preset.std}

@@ -24,7 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from pseudorca.backbones.info import TRANSFORMERS as PREFIX
-from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
+from pseudorca.backbones.info import (
+    BackboneInfo,
+    OfficialWeights,
+    StateDict,
+    description_of,
+    refuse_layer,
+)
 from pseudorca.backbones.network import Backbone, SoundBackbone
 from pseudorca.backbones.weights import check_fit, fill
 from pseudorca.errors import BackboneError, MissingExtraError
@@ -125,8 +131,7 @@ class TransformersSpec:
         """Let the library download a checkpoint, or read a local folder."""
         transformers = _library()
         name = self.info.name
-        if layer is not None:
-            raise BackboneError(f"{name} is used whole: it has no layer {layer!r} to cut it after.")
+        refuse_layer(name, layer)
         where, licence, origin = self._where(weights)
         try:
             with _quiet():
@@ -155,10 +160,11 @@ class TransformersSpec:
         network = TransformersNetwork(model).eval()
         with torch.no_grad():
             embedding_size = network(torch.from_numpy(windows)).shape[1]
-        description: dict[str, Any] = {"name": name, "version": self.info.version, "layer": None}
-        description |= {"embedding_size": embedding_size, "pooled_axes": [], "window_shape": shape}
-        description |= {"weights_source": origin, "licence": licence, "source": self.info.source}
-        backbone = TransformersBackbone(network, description | {"config": _config_of(model)})
+        description = description_of(
+            self.info, embedding_size=embedding_size, weights_source=origin, licence=licence,
+            window_shape=shape, config=_config_of(model),
+        )  # fmt: skip
+        backbone = TransformersBackbone(network, description)
         backbone.front_end_settings = front_end.own_settings()
         return backbone
 

@@ -205,12 +205,7 @@ def record_scene(
                     **measured,
                 }
             )
-    waveform = np.empty(pressure.shape, dtype=np.float32)
-    n_clipped = {}
-    for row_number, channel in enumerate(channels):
-        waveform[row_number], n_clipped[channel] = recorder.digitise(
-            pressure[row_number], world, channel
-        )
+    waveform, n_clipped = _digitised(pressure, world, recorder, channels)
     truth = ClipTruth(
         signals=rows,
         contours=contours,
@@ -219,6 +214,17 @@ def record_scene(
         n_clipped=n_clipped,
     )
     return waveform, truth
+
+
+def _digitised(
+    pressure: NDArray[np.float32], world: World, recorder: Recorder, channels: Sequence[int]
+) -> tuple[NDArray[np.float32], dict[int, int]]:
+    """Digitise the pressure of each channel -> samples, number of clipped samples by channel."""
+    waveform = np.empty(pressure.shape, dtype=np.float32)
+    n_clipped = {}
+    for row, channel in enumerate(channels):
+        waveform[row], n_clipped[channel] = recorder.digitise(pressure[row], world, channel)
+    return waveform, n_clipped
 
 
 def _check_duration(duration_s: float, recorder: Recorder) -> None:
