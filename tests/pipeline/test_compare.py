@@ -18,7 +18,7 @@ from pseudorca.compare.compare import CompareOptions, compare_project
 from pseudorca.compare.page import write_comparison
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.embedder import load_embedder
-from pseudorca.embedding.known import known_embedders
+from pseudorca.embedding.known_embedders import known_embedders
 from pseudorca.errors import PseudorcaError
 from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.classifier import Classifier

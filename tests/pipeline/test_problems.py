@@ -10,7 +10,7 @@ import soundfile as sf
 
 from pseudorca.compare.compare import CompareOptions, compare_project
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
-from pseudorca.embedding.known import known_embedders
+from pseudorca.embedding.known_embedders import known_embedders
 from pseudorca.errors import HeadError
 from pseudorca.learning.dataset import labelled_clips
 from pseudorca.recordings.clips import ClipOptions, clips_project

@@ -1,7 +1,8 @@
 """The registry of pretrained networks by name. A name with a colon is a network of another library.
 
-What is known of the networks comes from a file (see :mod:`pseudorca.backbones.known`), so that torch
-is imported when a network is built. A new network is a module, a line there, and the file anew.
+What is known of the networks comes from a file (see
+:mod:`pseudorca.backbones.known_networks`), so that torch is imported when a network is built. A new
+network is a module, a line there, and the file anew.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudorca.backbones.info import TIMM, TRANSFORMERS, BackboneInfo, Spec, StateDict
-from pseudorca.backbones.known import known_networks
+from pseudorca.backbones.known_networks import known_networks
 from pseudorca.errors import BackboneError, unknown_name
 
 if TYPE_CHECKING:

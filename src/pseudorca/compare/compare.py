@@ -17,7 +17,7 @@ from pseudorca.compare.page import write_comparison
 from pseudorca.embedding.augmentation.copies import view_set
 from pseudorca.embedding.drawing import clip_pictures
 from pseudorca.embedding.embedder import Embedder, load_embedder
-from pseudorca.embedding.known import KnownEmbedder, keep_embedder, known_embedders
+from pseudorca.embedding.known_embedders import KnownEmbedder, keep_embedder, known_embedders
 from pseudorca.embedding.stream import embed_clips
 from pseudorca.errors import HeadError, PseudorcaError, unknown_name
 from pseudorca.formats.whole import write_table, write_text

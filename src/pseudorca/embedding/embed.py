@@ -23,7 +23,7 @@ from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.drawing import picture_batches
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.joint import AnyEmbedder, JointEmbedder, save_embedders
-from pseudorca.embedding.known import keep_embedder
+from pseudorca.embedding.known_embedders import keep_embedder
 from pseudorca.embedding.options import EmbedderOptions
 from pseudorca.embedding.stream import embed_by_each, embed_clips, together
 from pseudorca.errors import BackboneError, FrontEndError, unknown_name

@@ -17,27 +17,38 @@ Precision = Literal["auto", "float32", "mixed"]
 
 @dataclass(frozen=True)
 class EmbedderOptions:
-    """Which front end and backbone make the embeddings."""
+    """Which front end and backbone make the embeddings.
+
+    Raises
+    ------
+    BackboneError, FrontEndError
+        If a name is unknown, or a number is outside its range.
+
+    Examples
+    --------
+    >>> EmbedderOptions(backbone="logmel", n_views=3).band is None
+    True
+    """
 
     backbone: str = "pseudorca_small"
-    """Of several, joined by +, the embeddings stand side by side."""
+    """Name of the backbone; names joined by + give a joint embedder."""
     weights: str = "official"
-    """Of one of several ``NAME=FILE``, and more of these joined by commas."""
+    """``official`` or a file; with several backbones ``NAME=FILE``, joined by commas."""
     layer: str | None = None
     front_end: str | None = None
-    """None: the one that the network was trained with; for any on pictures the common one."""
+    """None: the front end of the network's training; for networks on any pictures the common one."""
     band: str | None = None
-    """Of the common front end; None: 16k."""
+    """Band of the common front end; None: 16k."""
     settings: tuple[tuple[str, Any], ...] = ()
     """Other fields of the front end."""
     adapt_batch_norm: bool = False
     """Recompute batch-norm statistics once over the project's recordings."""
     slow: float = 1.0
-    """Times that every clip is slowed down; 1: as it is."""
+    """Factor by which every clip is slowed down; 1: original speed."""
     n_views: int = 0
     """Altered copies of every labelled clip to learn from."""
     n_test_views: int = 0
-    """Altered copies over which a clip that is tested is averaged."""
+    """Altered copies whose scores are averaged for a tested clip."""
     view_settings: tuple[tuple[str, Any], ...] = ()
     """What is altered: fields of :class:`pseudorca.embedding.augmentation.alterations.ViewOptions`."""
     reference: bool = False

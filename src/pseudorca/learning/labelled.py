@@ -13,7 +13,7 @@ import pandas as pd
 from pseudorca.embedding.augmentation.copies import view_set
 from pseudorca.embedding.embedder import Embedder, load_embedder
 from pseudorca.embedding.joint import AnyEmbedder, JointEmbedder, load_embedders
-from pseudorca.embedding.known import known_embedders
+from pseudorca.embedding.known_embedders import known_embedders
 from pseudorca.embedding.network_inputs import keep_inputs
 from pseudorca.errors import HeadError, unknown_name
 from pseudorca.learning.dataset import TrainingSet, labelled_clips

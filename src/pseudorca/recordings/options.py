@@ -20,12 +20,23 @@ MIN_WINDOW_S, MIN_HOP_S = 0.02, 0.005
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """How folders and names become labels, encounters and times."""
+    """The settings of a scan: how folders and names become labels, encounters and times.
+
+    Raises
+    ------
+    ManifestError
+        If a setting is not valid.
+
+    Examples
+    --------
+    >>> ScanOptions(labels=("Insular",), other=("Noise",)).all_labels
+    ('Insular', 'Noise')
+    """
 
     labels: tuple[str, ...] | None = None
-    """Folder names, at any depth, that are classes; None: every top-level folder is one."""
+    """Names of folders, at any depth, that are classes; None: every top-level folder is a class."""
     other: tuple[str, ...] = ()
-    """Folders that hold none of the populations asked about: noise, other species."""
+    """Folders with none of the populations: noise, other species."""
     metadata: Place | None = None
     """CSV (path or URL) joined by ``path``, ``file`` or ``encounter``; its other columns are kept."""
     name_pattern: str | None = None
@@ -33,9 +44,9 @@ class ScanOptions:
     time_format: str | None = None
     full_hash: bool = False
     on_conflict: Literal["error", "drop"] = "error"
-    """What to do about one sound under two labels."""
+    """``error``: one sound under two labels is an error; ``drop``: both files are left out."""
     cut_gaps_h: float | None = None
-    """Cut encounters wherever two clips follow each other by more than this many hours."""
+    """Split encounters at gaps of more than this many hours."""
 
     def __post_init__(self) -> None:
         if self.cut_gaps_h is not None and not 0 < self.cut_gaps_h < math.inf:
@@ -57,20 +68,31 @@ class ScanOptions:
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """How recordings are cut."""
+    """The settings of the cutting of recordings into clips.
+
+    Raises
+    ------
+    ClipError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> ClipOptions(window_s=3.0, overlap_s=1.5).pad
+    'tile'
+    """
 
     window_s: float | None = 3.0
     """Length of a clip in seconds; None: each recording (or selection) is one clip."""
     overlap_s: float = 0.0
     """Seconds shared by one window and the next."""
     max_per_recording: int | None = None
-    """At most so many windows, spread evenly over the recording, overlapping if need be."""
+    """Most windows of a recording, spread evenly over the recording. The windows may overlap."""
     pad: Pad = "tile"
-    """What fills a clip shorter than the window: itself again, zeros, or nothing (``drop``)."""
+    """The filling of a short clip: the clip again, zeros, or no clip at all (``drop``)."""
     min_fill: float = 0.5
-    """The last, partial window is kept if at least this share of it is sound."""
+    """The last, partial window is kept if at least this share of the window is sound."""
     channels: str = "mean"
-    """``mean`` of all, ``first``, ``each`` on its own, or the number of one, from 1."""
+    """``mean`` of all channels, ``first``, ``each`` as a clip, or the number of a channel, from 1."""
 
     def __post_init__(self) -> None:
         if self.window_s is not None and not MIN_WINDOW_S <= self.window_s < math.inf:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from pseudorca.embedding.known import EMBEDDERS_FOLDER, known_embedders
+from pseudorca.embedding.known_embedders import EMBEDDERS_FOLDER, known_embedders
 from pseudorca.errors import PseudorcaError
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.registry import front_end_from_settings

@@ -4,7 +4,7 @@ Modules of families say what their networks are, and torchvision says what its o
 is written once to ``known_networks.json``, so that the command line lists networks, and refuses a
 wrong name, at once. A test compares the file with the modules. After a change of a module run::
 
-    python -c "from pseudorca.backbones.known import write_known_networks; write_known_networks()"
+    python -m pseudorca.backbones.known_networks
 """
 
 import json
@@ -100,3 +100,7 @@ def _info(row: dict[str, Any]) -> BackboneInfo:
 def _with_tuples(row: dict[str, Any]) -> dict[str, Any]:
     """JSON has lists only."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+
+
+if __name__ == "__main__":
+    write_known_networks()
