@@ -272,3 +272,20 @@ def test_reproduce_refuses_networks_before_it_reads_and_leaves_no_folder(
 def test_simulate_refuses_options_and_leaves_no_folder(options: list[str], tmp_path: Path) -> None:
     complaint(["simulate", str(tmp_path / "s"), *options])
     assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_without_raven_tables_cuts_nothing(project: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert ".txt" in complaint(["clips", "--project", str(project), "--selections", str(empty)])
+    assert Store(project).setting("selections") is None
+
+
+def test_a_seed_is_given_once_by_either_option() -> None:
+    from pseudorca.cli.recipe_options import RecipeOptions
+
+    recipe = RecipeOptions("softmax", head_set=["seed=3"]).make(None)
+    assert recipe.head.settings()["seed"] == 3
+    for options, seed in ((["seed=3"], 4), (["name=x"], None)):
+        with pytest.raises(PseudorcaError, match=r"twice|--head"):
+            RecipeOptions("softmax", head_set=options).make(seed)

@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pseudorca.errors import StoreError
+from pseudorca.errors import ManifestError, StoreError
 from pseudorca.progress import ProgressChoice, shown_progress
 
 if TYPE_CHECKING:
@@ -124,6 +124,10 @@ class Project:
         ManifestError
             As :meth:`scan`.
         """
+        if recordings is None and (other or labels or metadata or name_pattern or cut_gaps_h):
+            raise ManifestError(
+                "how recordings are scanned was given, and no recordings. Give both, or scan later."
+            )
         with new_project(folder) as made:
             if recordings is not None:
                 made.scan(
@@ -174,8 +178,10 @@ class Project:
 
     @property
     def problems(self) -> "pd.DataFrame":
-        """The table of everything that could not be used, with a reason each."""
-        return self.store.read("problems")
+        """Everything that could not be used: path, stage, reason and detail."""
+        from pseudorca.store import shown_problems
+
+        return shown_problems(self.store.read("problems"))
 
     @property
     def labels(self) -> "Labels":
@@ -266,7 +272,7 @@ class Project:
         pad: "Pad" = "tile",
         min_fill: float = 0.5,
         channels: str = "mean",
-        selections: Sequence[Location] = (),
+        selections: Location | Sequence[Location] = (),
     ) -> "ClipsResult":
         """Cut recordings into clips: windows, whole files, or Raven selections.
 
@@ -295,7 +301,9 @@ class Project:
         from pseudorca.recordings.clips import clips_project
 
         with self.locked():
-            return clips_project(self.store, options, selections=[Path(p) for p in selections])
+            return clips_project(
+                self.store, options, selections=[Path(place) for place in _places(selections)]
+            )
 
     def folds(
         self,
@@ -444,7 +452,7 @@ class Project:
     def evaluate(
         self,
         recipe: "Recipe | None" = None,
-        splits: "Sequence[str | Split]" = ("encounter",),
+        splits: "str | Split | Sequence[str | Split]" = ("encounter",),
         *,
         n_folds: int = 5,
         n_repeats: int = 3,
@@ -488,7 +496,8 @@ class Project:
             max_error=max_error, n_permutations=n_permutations, within=within,
             learning_curve=learning_curve,
         )  # fmt: skip
-        asked = [_split(split, n_folds, n_repeats, seed) for split in splits]
+        given = [splits] if isinstance(splits, str) or not isinstance(splits, Sequence) else splits
+        asked = [_split(split, n_folds, n_repeats, seed) for split in given]
         with self.locked(), shown_progress(progress, "Training heads") as update:
             return evaluate_project(
                 self.store, recipe or Recipe(), asked, options, progress=update, stage=stage

@@ -98,10 +98,10 @@ def test_a_bad_clip_does_not_excuse_its_neighbours(embedded: Store) -> None:
     embedded.append_vectors("e", ids[2:], np.zeros((len(ids) - 2, 2), dtype=np.float32))
     row = (path, "embed", "silent", "", ids[0])
     embedded.append("problems", problem_table([row], embedder_id="e"))
-    with pytest.raises(HeadError, match="1 of 24 labelled clips are not embedded"):
+    with pytest.raises(HeadError, match="1 of 24 labelled clips have no embedding"):
         labelled_clips(clips, recordings, embedded, "e")
     embedded.append("problems", problem_table([(*row[:4], ids[1])], embedder_id="other"))
-    with pytest.raises(HeadError, match="1 of 24 labelled clips are not embedded"):
+    with pytest.raises(HeadError, match="1 of 24 labelled clips have no embedding"):
         labelled_clips(clips, recordings, embedded, "e")
     embedded.append("problems", problem_table([(*row[:4], ids[1])], embedder_id="e"))
     found, notices = labelled_clips(clips, recordings, embedded, "e")

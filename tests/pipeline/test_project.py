@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 import pseudorca
 from pseudorca import Project, access, cli, progress
 from pseudorca.compare.compare import CompareOptions
-from pseudorca.errors import ManifestError, PseudorcaError, StoreError
+from pseudorca.errors import FoldError, ManifestError, PseudorcaError, StoreError
 from pseudorca.events.events import EventOptions
 from pseudorca.events.table import FILTERS, EventColumns
 from pseudorca.formats.rocca import measure_contour_tables
@@ -620,3 +621,30 @@ def test_a_notebook_goes_from_recordings_to_a_report(tmp_path: Path) -> None:
     audit = whales.audit(recipe, n_permutations=20, quick=True, progress=False)
     assert audit.verdict in ("animals", "recorder", "cannot tell")
     assert whales.report(tmp_path / "report.html", progress=False).output.exists()
+
+
+def test_a_classifier_is_named_or_lies_elsewhere_and_is_never_rewritten(
+    trained: Store, survey: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(trained.folder / "classifiers" / "classifier", elsewhere)
+    before = {path.name: path.stat().st_mtime_ns for path in elsewhere.iterdir()}
+    damaged = trained.folder / "classifiers" / "damaged"
+    damaged.mkdir()
+    (damaged / "classifier.json").write_text("{")
+    project = Project(trained)
+    said = project.predict(survey / "Unknown", str(elsewhere), progress=False)
+    assert {path.name: path.stat().st_mtime_ns for path in elsewhere.iterdir()} == before
+    assert said.classifier_id == project.decide(progress=False).classifier_id
+
+
+def test_splits_of_one_name_are_refused_and_one_alone_needs_no_list(embedded: Store) -> None:
+    project = Project(embedded)
+    recipe = Recipe(LogisticHead(c=1.0))
+    result = project.evaluate(recipe, "encounter", n_folds=2, n_repeats=1, progress=False)
+    assert list(result) == ["encounter"]
+    same = [Split("encounter", n_folds=2), Split("encounter", n_folds=3)]
+    with pytest.raises(FoldError, match="different name"):
+        project.evaluate(recipe, same, progress=False)
+    with pytest.raises(ManifestError, match="no recordings"):
+        Project.create(embedded.folder, labels=["Insular"])

@@ -233,7 +233,7 @@ def test_scanning_again_keeps_embeddings_and_options(embedded: Store, survey: Pa
 
 def test_clips_cut_anew_must_be_embedded_before_training(embedded: Store) -> None:
     clips_project(embedded, ClipOptions(overlap_s=1.5))
-    with pytest.raises(HeadError, match="labelled clips are not embedded"):
+    with pytest.raises(HeadError, match="labelled clips have no embedding"):
         train_project(embedded, Recipe(LogisticHead()))
     with pytest.raises(HeadError, match="Run: pseudorca embed"):
         evaluate_project(embedded, Recipe(LogisticHead()), [Split("encounter", 4)])

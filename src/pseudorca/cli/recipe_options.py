@@ -120,7 +120,11 @@ class RecipeOptions:
         from pseudorca.learning.heads.registry import make_head
         from pseudorca.learning.recipe import Join, Recipe
 
-        head = make_head(str(self.head), seed=seed, **self._typed())
+        typed = self._typed()
+        refuse_twice({"seed": seed}, tuple(typed.items()), option="--head-set")
+        if seed is not None:
+            typed["seed"] = seed
+        head = make_head(str(self.head), **typed)
         return Recipe(
             head,
             cast(Join, str(self.join)),
@@ -139,6 +143,8 @@ class RecipeOptions:
         }
         typed = {name: value for name, value in named.items() if value is not None}
         others = settings_from(self.head_set or [], option="--head-set")
+        if "name" in dict(others):
+            raise PseudorcaError("--head-set name=...: a head is named by --head.")
         refuse_twice(typed, others, option="--head-set")
         return typed | dict(others)
 

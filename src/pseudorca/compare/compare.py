@@ -29,7 +29,7 @@ from pseudorca.learning.preparation import Preparation, prepared_set
 from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
 from pseudorca.recordings.clips import project_clips
-from pseudorca.recordings.folds import Split, make_folds
+from pseudorca.recordings.folds import Split, make_folds, refuse_same_names
 from pseudorca.recordings.manifest import populations, project_recordings
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.results import Result
@@ -145,6 +145,7 @@ def compare_project(
     PseudorcaError
         If a name is unknown, or there is nothing to compare.
     """
+    refuse_same_names(options.splits)
     for split in options.splits:
         if split.is_optimistic:
             raise PseudorcaError(
@@ -289,7 +290,6 @@ def _findings(
 
 def _written(findings: dict[str, Any], folder: Path) -> CompareResult:
     """Write table, values and page; each appears whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(findings, indent=2, default=plain_value)
     plain: dict[str, Any] = json.loads(text)
     table = pd.DataFrame(findings["rows"])[list(_COLUMNS)]

@@ -30,7 +30,14 @@ from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import UNITS, score_table
 from pseudorca.progress import Progress
-from pseudorca.recordings.folds import OTHER, Folds, Split, group_values, make_folds
+from pseudorca.recordings.folds import (
+    OTHER,
+    Folds,
+    Split,
+    group_values,
+    make_folds,
+    refuse_same_names,
+)
 from pseudorca.recordings.manifest import populations
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.results import Result
@@ -217,6 +224,7 @@ def evaluate_project(
         If a split cannot be made.
     """
     options = options or EvaluateOptions()
+    refuse_same_names(splits)
     folds_of: list[Folds] = []
 
     def check(clips: pd.DataFrame, recordings: pd.DataFrame) -> None:

@@ -5,6 +5,7 @@ the same clip. The files hold no code.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -228,6 +229,42 @@ class Classifier:
                 f"{loaded_id}: {_ABOUT} was changed. Train again."
             )
         return loaded
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a classifier in a project, and is no path.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_name("classifier 2"), is_name("../other/classifiers/classifier")
+    (True, False)
+    """
+    return re.fullmatch(r"\w[\w. -]*", text) is not None
+
+
+def saved_id(folder: Path) -> str | None:
+    """The id of the classifier that is saved in a folder; None if it cannot be read.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    str or None
+    """
+    try:
+        return str(_read_about(folder)["classifier_id"])
+    except (ClassifierError, KeyError):
+        return None
 
 
 def _read_about(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Train a classifier on all labelled clips, calibrate it on held-out encounters, and save it."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from pseudorca.embedding.augmentation.copies import view_set
 from pseudorca.errors import ClassifierError, FoldError
 from pseudorca.learning.calibration import carried_prior
-from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.classifier import Classifier, is_name
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
@@ -137,7 +136,7 @@ def train_project(
     HeadError
         If there is too little to learn from, or embeddings are missing.
     """
-    if not re.fullmatch(r"\w[\w. -]*", name):
+    if not is_name(name):
         raise ClassifierError(
             f"a classifier cannot be called {name!r}: use letters, digits, - and _."
         )

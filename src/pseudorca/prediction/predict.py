@@ -14,7 +14,7 @@ from pseudorca.access import created, locked
 from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
 from pseudorca.errors import ManifestError, PseudorcaError, StoreError, unknown_name
-from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.classifier import Classifier, is_name, saved_id
 from pseudorca.prediction.decisions import Rule
 from pseudorca.prediction.detections import DetectionFinder
 from pseudorca.prediction.effort import Effort, find_gaps
@@ -134,8 +134,7 @@ def predict_project(
     computing = computing or Computing()
     check_formats(formats)
     check_gap(max_gap_s)
-    if output is not None and output.exists() and not output.is_dir():
-        raise PseudorcaError(f"--out {output}: expected a folder, and it is a file.")
+    _check_output(output)
     name, loaded = _find_classifier(store, classifier, computing)
     decision = decision or DecisionOptions()
     rules, thresholds, notices = decision_rules(loaded, decision)
@@ -185,6 +184,7 @@ def decide_project(
     """
     check_formats(formats)
     check_gap(max_gap_s)
+    _check_output(output)
     runs = store.read("runs", where="verb = 'predict'")
     if runs.empty:
         raise StoreError(
@@ -243,17 +243,23 @@ def _replaced_notices(store: Store, set_name: str, roots: list[str]) -> list[str
     ]
 
 
+def _check_output(output: Path | None) -> None:
+    """PseudorcaError if the tables cannot go where they shall."""
+    if output is not None and output.exists() and not output.is_dir():
+        raise PseudorcaError(f"--out {output}: expected a folder, and it is a file.")
+
+
 def _find_classifier(
     store: Store, classifier: AnyClassifier, computing: Computing
 ) -> tuple[str | None, Classifier]:
     """A classifier, and its name if it is one of the project."""
     if isinstance(classifier, Classifier):
         return None, classifier
-    name = classifier if isinstance(classifier, str) else None
-    if isinstance(classifier, str):
-        folder = store.folder / CLASSIFIER_FOLDER / classifier
+    name = classifier if isinstance(classifier, str) and is_name(classifier) else None
+    if name is not None:
+        folder = store.folder / CLASSIFIER_FOLDER / name
     else:
-        folder = classifier if isinstance(classifier, Path) else classifier.folder
+        folder = Path(classifier if isinstance(classifier, str | Path) else classifier.folder)
     return name, Classifier.load(folder, device=computing.device, precision=computing.precision)
 
 
@@ -261,8 +267,7 @@ def _kept_name(store: Store, task: _Task) -> str:
     """The name of the classifier in the project; a classifier from elsewhere is saved first."""
     folder, classifier_id = store.folder / CLASSIFIER_FOLDER, task.classifier.classifier_id
     ids = {
-        path.parent.name: json.loads(path.read_text()).get("classifier_id")
-        for path in sorted(folder.glob("*/classifier.json"))
+        path.parent.name: saved_id(path.parent) for path in sorted(folder.glob("*/classifier.json"))
     }
     if task.name is not None and ids.get(task.name) == classifier_id:
         return task.name

@@ -428,8 +428,13 @@ def _cut_project(
 
 
 def _selection_tables(paths: Sequence[Path]) -> list[Path]:
-    """List the given tables, and the tables in the given folders."""
+    """List the given tables, and the tables in the given folders. ClipError for a folder of none."""
     tables: list[Path] = []
     for path in paths:
-        tables += sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+        of_path = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+        if not of_path:
+            raise ClipError(
+                f"--selections {path}: expected Raven tables, and it holds no .txt file."
+            )
+        tables += of_path
     return tables

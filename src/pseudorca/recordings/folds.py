@@ -145,6 +145,30 @@ class Folds:
                 yield repeat, int(fold), np.flatnonzero(train), np.flatnonzero(assigned == fold)
 
 
+def refuse_same_names(splits: Sequence[Split]) -> None:
+    """Refuse splits that no name tells apart, since results are looked up by the name of a split.
+
+    Parameters
+    ----------
+    splits : sequence of Split
+
+    Raises
+    ------
+    FoldError
+        If two splits have one name.
+
+    Examples
+    --------
+    >>> refuse_same_names([Split("encounter"), Split("random")])
+    """
+    names = [split.name for split in splits]
+    if len(set(names)) < len(names):
+        raise FoldError(
+            f"splits {', '.join(names)}: expected a different name for each. Evaluate one after the "
+            "other what differs in seed or folds alone."
+        )
+
+
 def group_values(clips: pd.DataFrame, recordings: pd.DataFrame, column: str) -> pd.Series:
     """Find the value of a grouping column for every clip.
 
