@@ -25,7 +25,7 @@ MASKED = "(masked)"
 
 _VOLATILE = {
     "clips_per_s", "provenance", "seconds", "seconds_computing_features", "tables", "time_utc",
-    "versions",
+    "took_s", "versions",
 }  # fmt: skip
 _ID = re.compile(r"\b[0-9a-f]{20,}\b")
 _TIME = re.compile(r"\b20(?:2[5-9]|3\d)-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00|Z)?\b")
