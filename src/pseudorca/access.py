@@ -78,7 +78,7 @@ def created(folder: str | os.PathLike[str]) -> Iterator[Store]:
     """Open a project, create the project if the folder is new, and lock the project.
 
     A new project is removed if the work fails. A new project with embeddings stays: the next run
-    continues from these embeddings.
+    continues from these embeddings. What another process did while this one waited stays, too.
 
     Parameters
     ----------
@@ -102,17 +102,23 @@ def created(folder: str | os.PathLike[str]) -> Iterator[Store]:
     0
     """
     folder = Path(folder)
-    is_new = not folder.is_dir() or not any(folder.iterdir())
+    was_empty = not folder.is_dir() or not any(folder.iterdir())
     parents = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         with locked(Store(folder, create=True)) as store:
-            yield store
+            is_new = was_empty and store.is_untouched()
+            try:
+                yield store
+            except BaseException:
+                if is_new and not any(folder.glob("*/embeddings_*")):
+                    _empty(folder)
+                raise
     except BaseException:
-        if is_new and not any(folder.glob("*/embeddings_*")):
-            _empty(folder)
-            for path in parents:
-                with suppress(OSError):  # another program has put a file there
-                    path.rmdir()
+        for path in parents:
+            with suppress(
+                OSError
+            ):  # not empty: something stays, or another program put a file there
+                path.rmdir()
         raise
 
 
@@ -122,4 +128,5 @@ def _empty(folder: Path) -> None:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # Windows keeps the lock that is held
+                path.unlink(missing_ok=True)

@@ -143,6 +143,12 @@ class Store:
         if made_as != FORMAT:
             raise StoreError(_refusal(self.folder, made_as))
 
+    def is_untouched(self) -> bool:
+        """Return whether nothing was ever written in the project."""
+        names = {path.name for path in self.folder.iterdir()} - {_LOCK, _SETTINGS_LOCK}
+        settings = _read_settings(self.folder / _SETTINGS)
+        return names == {_SETTINGS} and settings.keys() == {"format", "pseudorca"}
+
     @cached_property
     def _database(self) -> Any:
         os.environ.setdefault("LANCEDB_LOG", "error")  # LanceDB warns about every new table
@@ -185,22 +191,30 @@ class Store:
         Raises
         ------
         StoreError
-            If the folder cannot be written to.
+            If the folder cannot be written to, or was removed while this waited for it.
         """
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.folder / _LOCK, is_singleton=True)
+        removed = (
+            f"{self.folder} was removed by the program that worked on it. Run the command again."
+        )
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waiting()
-            lock.acquire()
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                waiting()
+                lock.acquire()
+        except FileNotFoundError as error:
+            raise StoreError(removed) from error
         except OSError as error:
             raise StoreError(
                 f"{self.folder} cannot be locked: {error.strerror or error}. Copy the project to where "
                 "you may write."
             ) from error
         try:
+            if not (self.folder / _SETTINGS).exists():
+                raise StoreError(removed)
             yield
         finally:
             lock.release()

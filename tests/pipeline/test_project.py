@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,44 @@ def test_a_new_project_that_holds_embeddings_stays_when_the_work_fails(tmp_path:
     with pytest.raises(KeyboardInterrupt):
         fail()
     assert Project.open(tmp_path / "p").store.embedded("e") == {"clip"}
+
+
+@pytest.mark.parametrize("interrupted", ["while it waits", "at work"])
+def test_who_waited_for_a_new_project_and_fails_leaves_what_the_other_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted: str
+) -> None:
+    folder, lock = tmp_path / "new" / "p", access.locked
+
+    def other_first(store: Store) -> Any:
+        Store(folder).keep_setting("other", ["Noise"])
+        if interrupted == "while it waits":
+            raise KeyboardInterrupt
+        return lock(store)
+
+    monkeypatch.setattr(access, "locked", other_first)
+    with pytest.raises(KeyboardInterrupt), new_project(folder):
+        raise KeyboardInterrupt
+    assert Store(folder).setting("other") == ["Noise"]
+
+
+def test_who_waits_for_a_new_project_that_vanishes_is_told_so(tmp_path: Path) -> None:
+    told: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            with new_project(tmp_path / "new" / "p"):
+                pass
+        except StoreError as error:
+            told.append(error)
+
+    thread = threading.Thread(target=wait)
+    with suppress(KeyboardInterrupt), new_project(tmp_path / "new" / "p"):
+        thread.start()
+        time.sleep(0.5)  # it looks for the lock every 0.05 s
+        raise KeyboardInterrupt
+    thread.join()
+    assert "Run the command again" in str(told[0])
+    assert not (tmp_path / "new").exists()
 
 
 def test_verbs_that_fail_leave_no_new_folder(survey: Path, whales: Project, tmp_path: Path) -> None:
