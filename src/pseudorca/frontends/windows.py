@@ -108,7 +108,28 @@ def cut_windows(samples: Samples, n_window: int, n_hop: int) -> Windows:
 
 
 @dataclass(frozen=True)
-class SamplesFrontEnd:
+class _WindowFrontEnd:
+    """What the front ends of this module share: their fields and their settings."""
+
+    name: ClassVar[str]
+
+    sample_rate: int
+    """Hz; every clip is resampled to this rate."""
+    window_s: float
+    hop_s: float
+    fmax_hz: float
+    """The highest frequency that the network uses."""
+
+    def __post_init__(self) -> None:
+        check_windows(self.window_s, self.hop_s)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
+        return {"name": self.name, "version": _VERSION} | asdict(self)
+
+
+@dataclass(frozen=True)
+class SamplesFrontEnd(_WindowFrontEnd):
     """Windows of samples, for networks that make their own spectrograms.
 
     Examples
@@ -121,21 +142,8 @@ class SamplesFrontEnd:
 
     name: ClassVar[str] = "samples"
 
-    sample_rate: int
-    """Hz; every clip is resampled to this rate."""
-    window_s: float
-    hop_s: float
-    fmax_hz: float
-    """The highest frequency that the network uses."""
     peak: float | None = None
     """Each window is centred and scaled to this peak; None: windows are not scaled."""
-
-    def __post_init__(self) -> None:
-        check_windows(self.window_s, self.hop_s)
-
-    def settings(self) -> dict[str, Any]:
-        """Return all settings that determine the result, as JSON values."""
-        return {"name": self.name, "version": _VERSION} | asdict(self)
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
         """Cut a clip [shape=(n_samples,)] into windows [shape=(n_windows, n)], float32."""
@@ -150,7 +158,7 @@ class SamplesFrontEnd:
 
 
 @dataclass(frozen=True)
-class EfficientATFrontEnd:
+class EfficientATFrontEnd(_WindowFrontEnd):
     """Log-mel spectrograms of the training of EfficientAT, of any length up to 10 s.
 
     Pre-emphasis 0.97; 25 ms windows (symmetric Hann) every 10 ms, centred, in a transform of 1024;
@@ -170,13 +178,6 @@ class EfficientATFrontEnd:
     hop_s: float = 10.0
     """From window to window of a longer clip. A shorter clip gives one window of its own length."""
     fmax_hz: float = 15_000.0
-
-    def __post_init__(self) -> None:
-        check_windows(self.window_s, self.hop_s)
-
-    def settings(self) -> dict[str, Any]:
-        """Return all settings that determine the result, as JSON values."""
-        return {"name": self.name, "version": _VERSION} | asdict(self)
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
         """Turn a clip [shape=(n_samples,)] into levels [shape=(n_windows, 128, n_frames)], float32."""
@@ -204,7 +205,7 @@ class EfficientATFrontEnd:
 
 
 @dataclass(frozen=True)
-class VGGishFrontEnd:
+class VGGishFrontEnd(_WindowFrontEnd):
     """Log-mel patches of 0.96 s of the training of VGGish.
 
     25 ms windows (Hann) every 10 ms in a transform of 512; magnitude in 64 mel bands from 125 to
@@ -224,13 +225,6 @@ class VGGishFrontEnd:
     """96 frames of 25 ms, 10 ms apart."""
     hop_s: float = 0.96
     fmax_hz: float = 7_500.0
-
-    def __post_init__(self) -> None:
-        check_windows(self.window_s, self.hop_s)
-
-    def settings(self) -> dict[str, Any]:
-        """Return all settings that determine the result, as JSON values."""
-        return {"name": self.name, "version": _VERSION} | asdict(self)
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
         """Turn a clip [shape=(n_samples,)] into patches [shape=(n_windows, 96, 64)], float32."""
