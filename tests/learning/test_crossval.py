@@ -1,9 +1,6 @@
 """Laws of cross-validation: nothing of the test side reaches the training side."""
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from pseudorca.errors import FoldError
@@ -14,32 +11,7 @@ from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.recordings.folds import Split, make_folds
 
-
-def survey(n_encounters=12, n_per=8, d=16, population=0.0, encounter=0.0, seed=0):
-    """Embeddings as population + encounter + clip effects, with their tables."""
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((2, d)) * population
-    rows, vectors = [], []
-    for e in range(n_encounters):
-        label = e % 2
-        own = rng.standard_normal(d) * encounter
-        for k in range(n_per):
-            rows.append((f"c{e}.{k}", f"r{e}.{k}", f"m{e}.{k}", ["A", "B"][label], f"E{e}"))
-            vectors.append(centres[label] + own + rng.standard_normal(d))
-    clips = pd.DataFrame(
-        rows, columns=["clip_id", "recording_id", "moment_id", "label", "encounter"]
-    )
-    clips[["start_s", "end_s"]] = 0.0, 3.0
-    recordings = clips[["recording_id", "label", "encounter"]].copy()
-    recordings["moment_id"] = clips["moment_id"]
-    recordings["metadata"] = json.dumps({})
-    data = TrainingSet(
-        np.array(vectors, dtype=np.float32),
-        clips["label"].to_numpy(dtype=object),
-        clips["encounter"].to_numpy(dtype=object),
-        clips["recording_id"].to_numpy(dtype=object),
-    )
-    return clips, recordings, data
+from .conftest import survey
 
 
 def balanced_accuracy(clips, recordings, data, split, head=None, unit="clip"):
