@@ -6,7 +6,6 @@ first written under another name, so a killed run leaves the previous file uncha
 
 import csv
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -238,35 +237,6 @@ def whole_file(target: Path) -> Iterator[Path]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-
-
-@contextmanager
-def removed_on_failure(folder: Path) -> Iterator[None]:
-    """Remove a new folder if the code inside fails. A folder that existed before stays.
-
-    Parameters
-    ----------
-    folder : path; new folders above it are removed, too
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp()) / "new" / "project"
-    >>> try:
-    ...     with removed_on_failure(folder):
-    ...         folder.mkdir(parents=True)
-    ...         raise ValueError
-    ... except ValueError:
-    ...     folder.parent.exists()
-    False
-    """
-    new = new_folder(folder)
-    try:
-        yield
-    except BaseException:
-        if new is not None:
-            shutil.rmtree(new, ignore_errors=True)
-        raise
 
 
 def new_folder(folder: Path) -> Path | None:

@@ -58,9 +58,7 @@ def noise_levels(world: World, recorder: Recorder, mixed_db: float | None = None
     (600,)
     """
     grid_hz = _grid_hz(recorder.sample_rate)
-    sound = _power(environment.sea_noise_db(world, grid_hz)) + _power(
-        environment.flow_noise_db(world, grid_hz)
-    )
+    sound = _ambient(world, grid_hz)
     if world.vessel:
         sound = sound + _power(environment.vessel_noise_db(world, grid_hz))
     total = sound * recorder.response(grid_hz, world) ** 2
@@ -142,9 +140,7 @@ class Noise:
         rng = np.random.default_rng(self._seeds[channel - 1])
         world, recorder = self._world, self._recorder
         grid_hz = _grid_hz(recorder.sample_rate)
-        sound = _power(environment.sea_noise_db(world, grid_hz)) + _power(
-            environment.flow_noise_db(world, grid_hz)
-        )
+        sound = _ambient(world, grid_hz)
         sound *= recorder.response(grid_hz, world) ** 2
         sound += _power(recorder.self_noise(grid_hz, offset_db=world.self_noise_db))
         pressure = coloured_noise(rng, sound, self._n_samples, recorder.sample_rate)
