@@ -189,9 +189,8 @@ def test_version_is_printed():
 
 
 def test_settings_are_read_as_json_or_text():
-    assert settings_from(["levels=pcen", "n_rows=64", "frame=false"]) == (
-        ("levels", "pcen"), ("n_rows", 64), ("frame", False),
-    )  # fmt: skip
+    typed = ["levels=pcen", "n_rows=64", "frame=false"]
+    assert settings_from(typed) == {"levels": "pcen", "n_rows": 64, "frame": False}
 
 
 @pytest.mark.parametrize(

@@ -282,10 +282,10 @@ def test_a_folder_without_raven_tables_cuts_nothing(project: Path, tmp_path: Pat
 
 
 def test_a_seed_is_given_once_by_either_option() -> None:
-    from pseudorca.cli.recipe_options import RecipeOptions
+    from pseudorca.cli.options import RecipeGroup
 
-    recipe = RecipeOptions("softmax", head_set=["seed=3"]).make(None)
+    recipe = RecipeGroup("softmax", head_set=["seed=3"]).make(None)
     assert recipe.head.settings()["seed"] == 3
     for options, seed in ((["seed=3"], 4), (["name=x"], None)):
         with pytest.raises(PseudorcaError, match=r"twice|--head"):
-            RecipeOptions("softmax", head_set=options).make(seed)
+            RecipeGroup("softmax", head_set=options).make(seed)

@@ -8,11 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pseudorca.cli.recipe_options import (
-    TUNABLE_RECIPE_OPTIONS,
-    TunableRecipeOptions,
-    with_recipe_options,
-)
+from pseudorca.cli.options import TunableRecipeGroup, with_groups
 from pseudorca.errors import HeadError
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.preparation import Preparation
@@ -40,10 +36,8 @@ def recipe(line: str) -> Recipe:
     app = typer.Typer()
 
     @app.command()
-    @with_recipe_options
-    def verb(
-        recipe: TunableRecipeOptions = TUNABLE_RECIPE_OPTIONS, seed: int | None = None
-    ) -> None:
+    @with_groups
+    def verb(*, recipe: TunableRecipeGroup, seed: int | None = None) -> None:
         recipes.append(recipe.make(seed))
 
     result = CliRunner().invoke(app, shlex.split(line))

@@ -171,7 +171,7 @@ def test_what_is_not_for_commercial_use_is_compared_but_not_chosen(
 @pytest.mark.slow
 def test_the_verb_writes_a_page_and_a_figure(embedded: Store) -> None:
     arguments = ["compare", "--project", str(embedded.folder), "--with", "logmel"]
-    arguments += ["--folds", "2", "--repeats", "1", "--head", "logistic,gmm"]
+    arguments += ["--folds", "2", "--repeats", "1", "--head", "logistic", "--head", "gmm"]
     result = CliRunner().invoke(cli.app, [*arguments, "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout[result.stdout.index("{") :])

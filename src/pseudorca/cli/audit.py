@@ -6,46 +6,41 @@ import typer
 
 from pseudorca.cli.options import (
     PERMUTATIONS_HELP,
-    RARE,
     SPLIT_HELP,
     AsJson,
     BatchSize,
     Device,
-    FoldCount,
-    GroupBy,
+    OneSplitGroup,
     ProjectFolder,
-    Repeats,
-    Seed,
+    RecipeGroup,
     ThreadCount,
     Within,
     flag,
-    splits_from,
+    rare_option,
+    with_groups,
 )
 from pseudorca.cli.output import done, say, say_notices, table, tell
-from pseudorca.cli.recipe_options import RECIPE_OPTIONS, RecipeOptions, with_recipe_options
 
 
-@with_recipe_options
+@with_groups
 def audit(
+    *,
     project: ProjectFolder,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
-    group_by: GroupBy = None,
-    n_folds: FoldCount = 5,
-    repeats: Repeats = 1,
+    drawn: OneSplitGroup,
     permutations: Annotated[int, typer.Option(min=20, help=PERMUTATIONS_HELP)] = 199,
     quick: Annotated[
         bool, flag("--quick", "Only what the verdict needs: facts and background.")
     ] = False,
-    seed: Seed = None,
-    recipe: RecipeOptions = RECIPE_OPTIONS,
+    recipe: RecipeGroup,
     device: Device = "auto",
     batch_size: BatchSize = None,
     threads: ThreadCount = None,
     within: Within = None,
     clips_per_encounter: Annotated[
         int,
-        typer.Option(
-            min=1, help="Clips of an encounter that are heard, at most.", rich_help_panel=RARE
+        rare_option(
+            "--clips-per-encounter", "Clips of an encounter that are heard, at most.", min=1
         ),
     ] = 20,
     as_json: AsJson = False,
@@ -53,7 +48,7 @@ def audit(
     """Animals or recorders? Compare the classifier with controls that hear no animal."""
     from pseudorca.project import Project
 
-    chosen = splits_from([split], group_by, n_folds, repeats, seed)[0]
+    chosen, seed = drawn.splits([split])[0], drawn.seed
     audited = Project.open(project).audit(
         recipe.make(seed), split=chosen, seed=seed, n_permutations=permutations, within=within,
         clips_per_encounter=clips_per_encounter, quick=quick, device=device, batch_size=batch_size,

@@ -1,14 +1,13 @@
 """The verb ``clips``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pseudorca.cli.options import (
     RARE,
     AsJson,
-    Padding,
     ProjectFolder,
     flag,
 )
@@ -40,9 +39,9 @@ def clips(
         ),
     ] = None,
     pad: Annotated[
-        Padding,
+        Literal["tile", "zero", "drop"],
         typer.Option(help="What fills clips that are too short.", rich_help_panel=RARE),
-    ] = Padding.tile,
+    ] = "tile",
     as_json: AsJson = False,
 ) -> None:
     """Cut recordings into clips: windows, whole files, or Raven selections.
@@ -55,12 +54,12 @@ def clips(
         window_s=None if whole else window,
         overlap_s=0.0 if whole else overlap,
         max_per_recording=most,
-        pad=pad.value,
+        pad=pad,
         channels=channels,
         selections=selections or (),
     )
     if not done(result, as_json):
-        _say(result, pad.value)
+        _say(result, pad)
     if not len(result.clips):
         raise typer.Exit(1)
 

@@ -5,26 +5,26 @@ from typing import Annotated, Any
 import typer
 
 from pseudorca.cli.options import (
-    RARE,
-    RECIPE,
+    HEAD_HELP,
     SPLIT_HELP,
     AsJson,
-    FoldCount,
-    GroupBy,
+    HeadName,
     Output,
+    Prepare,
     ProjectFolder,
-    Repeats,
-    Seed,
-    check_names,
-    splits_from,
+    SplitGroup,
+    preparation_from,
+    rare_option,
+    recipe_option,
+    with_groups,
     words_from,
 )
 from pseudorca.cli.output import done, say, say_notices, table, tell
-from pseudorca.cli.recipe_options import HEAD_HELP, Prepare, preparation_from
-from pseudorca.learning.heads.registry import HEADS
 
 
+@with_groups
 def compare(
+    *,
     project: ProjectFolder,
     only: Annotated[
         list[str] | None,
@@ -45,44 +45,37 @@ def compare(
         typer.Option(help="Embedders joined by +, such as yamnet+mfcc. Repeatable."),
     ] = None,
     split: Annotated[list[str] | None, typer.Option(help=SPLIT_HELP)] = None,
-    group_by: GroupBy = None,
-    n_folds: FoldCount = 5,
-    repeats: Repeats = 3,
-    seed: Seed = None,
+    drawn: SplitGroup,
     out: Output = None,
     head: Annotated[
-        list[str] | None,
-        typer.Option("--head", metavar="NAME", help=HEAD_HELP, rich_help_panel=RECIPE),
+        list[HeadName] | None, recipe_option("--head", HEAD_HELP, metavar="NAME")
     ] = None,
     prepare: Prepare = None,
     against: Annotated[
         str | None,
-        typer.Option(
-            help="Differences are taken from this one; without it, the network in the box.",
-            rich_help_panel=RARE,
+        rare_option(
+            "--against", "Differences are taken from this one; without it, the network in the box."
         ),
     ] = None,
     choose_among: Annotated[
         list[str] | None,
-        typer.Option(
+        rare_option(
             "--choose-among",
-            help="Embedders of which, alone or together, inner folds may choose; all; without it, "
+            "Embedders of which, alone or together, inner folds may choose; all; without it, "
             "those that may be used commercially. Several by commas.",
-            rich_help_panel=RARE,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare all embedders of a project, and ensembles, on encounters never heard."""
-    heads = words_from(head) or ("logistic",)
-    check_names("head", heads, HEADS)
     from pseudorca.compare.compare import CompareOptions
     from pseudorca.project import Project
 
-    splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
+    splits = drawn.splits(split or ["encounter"])
     options = CompareOptions(
-        words_from(with_features), tuple(ensemble or ()), words_from(only), heads,
-        against, tuple(splits), words_from(choose_among), seed or 0,
+        words_from(with_features), tuple(ensemble or ()), words_from(only),
+        tuple(head or ["logistic"]),
+        against, tuple(splits), words_from(choose_among), drawn.seed or 0,
         tuple(preparation_from([text]) for text in prepare or ()),
     )  # fmt: skip
     compared = Project.open(project).compare(options, out=out, stage=tell)

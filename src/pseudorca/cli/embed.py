@@ -1,25 +1,21 @@
 """The verb ``embed``."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pseudorca.cli.options import (
     RARE,
     AsJson,
-    BatchSize,
-    ClusterAddress,
-    Device,
+    ComputingGroup,
     NetworkWeights,
     OtherSettings,
-    PrecisionChoice,
-    PrecisionName,
     ProjectFolder,
-    ThreadCount,
-    WorkerCount,
     flag,
-    one_of,
+    given,
+    rare_option,
     settings_from,
+    with_groups,
 )
 from pseudorca.cli.output import done, say, say_notices, say_problems
 from pseudorca.frontends.registry import FRONT_ENDS
@@ -29,10 +25,12 @@ if TYPE_CHECKING:
 
     FrontEndName = str
 else:
-    FrontEndName = one_of(FRONT_ENDS)
+    FrontEndName = Literal[tuple(FRONT_ENDS)]
 
 
+@with_groups
 def embed(
+    *,
     project: ProjectFolder,
     backbone: Annotated[
         str,
@@ -68,24 +66,19 @@ def embed(
     reference: Annotated[
         bool, flag("--reference", "Embed the background of every labelled clip, too.")
     ] = False,
-    device: Device = "auto",
-    precision: PrecisionChoice = PrecisionName.auto,
-    batch_size: BatchSize = None,
-    threads: ThreadCount = None,
-    workers: WorkerCount = None,
-    cluster: ClusterAddress = None,
+    computing: ComputingGroup,
     weights: NetworkWeights = None,
     layer: Annotated[
         str | None,
-        typer.Option(help="Take the embedding after this earlier layer.", rich_help_panel=RARE),
+        rare_option("--layer", "Take the embedding after this earlier layer."),
     ] = None,
     front_end: Annotated[
         FrontEndName | None,
-        typer.Option(
-            metavar="NAME",
-            help="; ".join(f"{name}, {entry.help}" for name, entry in FRONT_ENDS.items())
+        rare_option(
+            "--front-end",
+            "; ".join(f"{name}, {entry.help}" for name, entry in FRONT_ENDS.items())
             + ". Without: what the network was trained with.",
-            rich_help_panel=RARE,
+            metavar="NAME",
         ),
     ] = None,
     setting: OtherSettings = None,
@@ -99,11 +92,10 @@ def embed(
     ] = False,
     augment_set: Annotated[
         list[str] | None,
-        typer.Option(
+        rare_option(
             "--augment-set",
-            help="What is altered: gain_db=6, shift=true, background_db=6 (null: none), "
+            "What is altered: gain_db=6, shift=true, background_db=6 (null: none), "
             "bandlimit=true, slope_db=3, seed=0. Repeatable.",
-            rich_help_panel=RARE,
         ),
     ] = None,
     as_json: AsJson = False,
@@ -118,21 +110,16 @@ def embed(
         backbone,
         weights=",".join(weights or ["official"]),
         layer=layer,
-        front_end=front_end and str(front_end),
+        front_end=front_end,
         band=band,
-        settings=dict(settings_from(setting or [])),
+        settings=settings_from(setting),
         adapt_batch_norm=adapt_batch_norm,
         slow=slow,
         n_views=augment,
         n_test_views=test_views,
-        view_settings=dict(settings_from(augment_set or [], option="--augment-set")),
+        view_settings=settings_from(augment_set, option="--augment-set"),
         reference=reference,
-        device=device,
-        precision=precision.value,
-        batch_size=batch_size,
-        n_threads=threads,
-        n_workers=workers,
-        cluster=cluster,
+        **given(computing),
     )
     if not done(result, as_json):
         _say(result, has_more=bool(augment or test_views or reference))

@@ -9,47 +9,38 @@ from pseudorca.cli.options import (
     PERMUTATIONS_HELP,
     SPLIT_HELP,
     AsJson,
-    FoldCount,
-    GroupBy,
     ProjectFolder,
-    Repeats,
-    Seed,
+    SplitGroup,
+    TunableRecipeGroup,
     Within,
     flag,
-    splits_from,
+    with_groups,
 )
 from pseudorca.cli.output import done, say, say_notices, table, tell
-from pseudorca.cli.recipe_options import (
-    TUNABLE_RECIPE_OPTIONS,
-    TunableRecipeOptions,
-    with_recipe_options,
-)
 
 
-@with_recipe_options
+@with_groups
 def evaluate(
+    *,
     project: ProjectFolder,
     split: Annotated[list[str] | None, typer.Option(help=SPLIT_HELP)] = None,
-    group_by: GroupBy = None,
-    n_folds: FoldCount = 5,
-    repeats: Repeats = 3,
+    drawn: SplitGroup,
     max_error: Annotated[float, typer.Option("--max-error", help=MAX_ERROR_HELP)] = 0.1,
     permutations: Annotated[int, typer.Option(min=0, help=PERMUTATIONS_HELP)] = 0,
     learning_curve: Annotated[
         bool, flag("--learning-curve", "How the result grows with the encounters.")
     ] = False,
-    seed: Seed = None,
-    recipe: TunableRecipeOptions = TUNABLE_RECIPE_OPTIONS,
+    recipe: TunableRecipeGroup,
     within: Within = None,
     as_json: AsJson = False,
 ) -> None:
     """Cross-validate: how good is a classifier on encounters it never heard?"""
     from pseudorca.project import Project
 
-    splits = splits_from(split or ["encounter"], group_by, n_folds, repeats, seed)
+    splits = drawn.splits(split or ["encounter"])
     result = Project.open(project).evaluate(
-        recipe.make(seed), splits, max_error=max_error, n_permutations=permutations, within=within,
-        learning_curve=learning_curve, stage=tell,
+        recipe.make(drawn.seed), splits, max_error=max_error, n_permutations=permutations,
+        within=within, learning_curve=learning_curve, stage=tell,
     )  # fmt: skip
     if done(result, as_json):
         return

@@ -10,7 +10,6 @@ from pseudorca.cli.options import (
     AsJson,
     Formats,
     Output,
-    formats_from,
 )
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
 from pseudorca.errors import PseudorcaError, unknown_name
@@ -118,7 +117,7 @@ def events(
         min_precision,
         prevalence=prevalence,
     )
-    formats = formats_from(output_format)
+    formats = output_format or ["csv"]
     if len(formats) > 1 or formats[0] not in ("csv", "parquet"):
         raise PseudorcaError(f"events are written as csv or parquet, not {', '.join(formats)}.")
     kind: Literal["csv", "parquet"] = "parquet" if formats[0] == "parquet" else "csv"

@@ -4,32 +4,22 @@ from typing import Annotated
 
 import typer
 
-from pseudorca.cli.options import (
-    SPLIT_HELP,
-    AsJson,
-    FoldCount,
-    GroupBy,
-    ProjectFolder,
-    Repeats,
-    Seed,
-    splits_from,
-)
+from pseudorca.cli.options import SPLIT_HELP, AsJson, OneSplitGroup, ProjectFolder, with_groups
 from pseudorca.cli.output import done, say, table
 
 
+@with_groups
 def folds(
+    *,
     project: ProjectFolder,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
-    group_by: GroupBy = None,
-    n_folds: FoldCount = 5,
-    repeats: Repeats = 1,
-    seed: Seed = None,
+    drawn: OneSplitGroup,
     as_json: AsJson = False,
 ) -> None:
     """Make a split, verify it, and show what stands on which side."""
     from pseudorca.project import Project
 
-    chosen = splits_from([split], group_by, n_folds, repeats, seed)[0]
+    chosen = drawn.splits([split])[0]
     result = Project.open(project).folds(chosen)
     if done(result, as_json):
         return

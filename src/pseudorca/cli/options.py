@@ -1,33 +1,39 @@
-"""Options that several verbs share, and what they make of them.
+"""Options that several verbs share, and what the typed values stand for.
 
-An option has one name, one type and one help text, whichever verbs take it. Options that are not for
-every day stand in a panel of the help: the recipe, where and how it is computed, and what is rarely
-needed. Choices come from the registries.
+An option has one name, one type and one help text, whichever verbs take it. Options that belong
+together are the fields of one dataclass, a group; :func:`with_groups` gives a verb an option for each
+field. Options that are not for every day stand in a panel of the help: the recipe, where and how it is
+computed, and what is rarely needed. Choices come from the registries.
 """
 
+import functools
+import inspect
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar, cast, get_type_hints
 
 import typer
 
-from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.errors import PseudorcaError
 from pseudorca.formats.registry import FORMATS
+from pseudorca.learning.heads.registry import HEADS
 
 if TYPE_CHECKING:
+    from pseudorca.learning.preparation import Preparation
+    from pseudorca.learning.recipe import Recipe
     from pseudorca.recordings.folds import Split
 
 RECIPE, COMPUTING, RARE = "Recipe", "Computing", "Rarely needed"
 """Panels of the help texts; without one, an option is for every day."""
 
-DEFAULT_FORMAT = "csv"
+PANELS = (None, RECIPE, COMPUTING, RARE)
+"""The panels in the order in which a verb shows them."""
 
-
-def one_of(names: Iterable[str]) -> Any:
-    """The type of an option that takes one of these names."""
-    return StrEnum("Name", {name: name for name in names})
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
 
 
 def flag(name: str, text: str, *, panel: str | None = None) -> Any:
@@ -35,276 +41,443 @@ def flag(name: str, text: str, *, panel: str | None = None) -> Any:
     return typer.Option(name, help=text, metavar="", rich_help_panel=panel)
 
 
+def option(name: str, text: str, *, panel: str | None = None, **more: Any) -> Any:
+    """An option that takes a value."""
+    return typer.Option(name, help=text, rich_help_panel=panel, **more)
+
+
+recipe_option = functools.partial(option, panel=RECIPE)
+computing_option = functools.partial(option, panel=COMPUTING)
+rare_option = functools.partial(option, panel=RARE)
+
 if TYPE_CHECKING:
     FormatName = str
+    HeadName = str
 else:
-    FormatName = one_of(FORMATS)
+    FormatName = StrEnum("FormatName", {name: name for name in FORMATS})
+    HeadName = StrEnum("HeadName", {name: name for name in HEADS})
 
-
-class Padding(StrEnum):
-    tile = "tile"
-    zero = "zero"
-    drop = "drop"
-
-
-class PrecisionName(StrEnum):
-    auto = "auto"
-    float32 = "float32"
-    mixed = "mixed"
-
-
-class Conflict(StrEnum):
-    error = "error"
-    drop = "drop"
-
+# Help texts of options that differ between verbs in their type or in what they are without.
 
 SPLIT_HELP = (
     "encounter (default), random, stratified, recording, study (its 60/20/20), any column, or "
     "leave-one-COLUMN-out such as leave-one-encounter-out. Repeatable in evaluate and compare; "
     "compare takes the first for the headline."
 )
-
-# For every day
-
-ProjectFolder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.")]
-
-AsJson = Annotated[bool, flag("--json", "Print one JSON object to stdout.")]
-
 OUTPUT_HELP = (
     "Where to write: a folder, made if need be. Of report the HTML file, of contours the CSV file."
 )
-
-Output = Annotated[Path | None, typer.Option("--out", help=OUTPUT_HELP)]
-
-OutputFolder = Annotated[Path, typer.Option("--out", help=OUTPUT_HELP)]
-
-ClassifierName = Annotated[str, typer.Option("--name", help="Name of the classifier.")]
-
-SetName = Annotated[
-    str | None,
-    typer.Option(
-        "--set-name",
-        help="Name of the set of predictions. Without: in predict that of the folder, in decide the "
-        "last one.",
-    ),
-]
-
-ClassFolders = Annotated[
-    str | None,
-    typer.Option(
-        "--labels", help="Class folders, such as Insular,Pelagic. Without: the top folders."
-    ),
-]
-
-MetadataTable = Annotated[
-    str | None,
-    typer.Option("--metadata", help="CSV joined by its column path, file or encounter."),
-]
-
-GroupBy = Annotated[
-    str | None,
-    typer.Option(
-        "--group-by", help="Split by this column: recording, platform, day, or one of the metadata."
-    ),
-]
-
-FoldCount = Annotated[int, typer.Option("--folds", min=2, help="Folds of a split.")]
-
-Repeats = Annotated[int, typer.Option("--repeats", min=1, help="Times the split is drawn anew.")]
-
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of whatever is random.")]
-
 PERMUTATIONS_HELP = (
     "Test the result against this many shuffles of the labels; 199 take minutes. With fewer than 20 "
     "no p is below 0.05."
 )
-
 MAX_ERROR_HELP = (
     "Largest share of wrong names among what is named, for sure (an upper 95 % bound). evaluate "
     "shows what it would do; without it, predict and decide name all that their other options let "
     "pass."
 )
+EPOCHS_HELP = "Epochs of a training. softmax and reproduce: 24; finetuned: 8."
+HEAD_HELP = "The classifier on embeddings; repeatable in compare: " + "; ".join(
+    f"{name}, {entry.help}" for name, entry in HEADS.items()
+)
 
-MaxError = Annotated[float | None, typer.Option("--max-error", help=MAX_ERROR_HELP)]
+# Options for every day.
 
-PriorText = Annotated[
-    str,
-    typer.Option(
-        "--prior",
-        help="How frequent the classes are where these recordings come from: uniform, train (as many "
-        "as there are training encounters), or shares: Insular=0.14,Pelagic=0.86",
-    ),
+ProjectFolder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.")]
+AsJson = Annotated[bool, flag("--json", "Print one JSON object to stdout.")]
+Output = Annotated[Path | None, option("--out", OUTPUT_HELP)]
+OutputFolder = Annotated[Path, option("--out", OUTPUT_HELP)]
+ClassifierName = Annotated[str, option("--name", "Name of the classifier.")]
+ClassFolders = Annotated[
+    str | None,
+    option("--labels", "Class folders, such as Insular,Pelagic. Without: the top folders."),
 ]
-
-Formats = Annotated[
-    list[FormatName] | None,
-    typer.Option(
-        "--format",
-        metavar="NAME",
-        help="Files of what is said, repeatable: "
-        + "; ".join(f"{name}, {entry.help}" for name, entry in FORMATS.items())
-        + f". Without: {DEFAULT_FORMAT}.",
-    ),
+MetadataTable = Annotated[
+    str | None, option("--metadata", "CSV joined by its column path, file or encounter.")
 ]
-
+GroupBy = Annotated[
+    str | None,
+    option("--group-by", "Split by this column: recording, platform, day, or one of the metadata."),
+]
+FoldCount = Annotated[int, option("--folds", "Folds of a split.", min=2)]
+Repeats = Annotated[int, option("--repeats", "Times the split is drawn anew.", min=1)]
+Seed = Annotated[int | None, option("--seed", "Seed of whatever is random.", min=0)]
 GateDb = Annotated[
     float | None,
-    typer.Option(
+    option(
         "--gate",
-        help="Pass over windows whose loudest sound exceeds their background by fewer decibels; "
+        "Pass over windows whose loudest sound exceeds their background by fewer decibels; "
         "white noise alone reaches 9 to 11, so 12 is a cautious gate.",
     ),
 ]
-
-# Where and how it is computed
-
-Device = Annotated[
-    str,
-    typer.Option("--device", help="auto, cpu, or cuda (cuda:1, ...).", rich_help_panel=COMPUTING),
+SetName = Annotated[
+    str | None,
+    option(
+        "--set-name",
+        "Name of the set of predictions. Without: in predict that of the folder, in decide the "
+        "last one.",
+    ),
 ]
-
-PrecisionChoice = Annotated[
-    PrecisionName,
-    typer.Option(
-        "--precision",
-        help="auto: mixed precision on a GPU, float32 elsewhere.",
-        rich_help_panel=COMPUTING,
+Formats = Annotated[
+    list[FormatName] | None,
+    option(
+        "--format",
+        "Files of what is said, repeatable: "
+        + "; ".join(f"{name}, {entry.help}" for name, entry in FORMATS.items())
+        + ". Without: csv.",
+        metavar="NAME",
     ),
 ]
 
+# Where and how it is computed.
+
+Device = Annotated[str, computing_option("--device", "auto, cpu, or cuda (cuda:1, ...).")]
 BatchSize = Annotated[
     int | None,
-    typer.Option(
-        "--batch-size",
-        min=1,
-        help="Pictures per pass through the network; 8, or 64 on a GPU.",
-        rich_help_panel=COMPUTING,
+    computing_option(
+        "--batch-size", "Pictures per pass through the network; 8, or 64 on a GPU.", min=1
     ),
 ]
-
 ThreadCount = Annotated[
-    int | None,
-    typer.Option(
-        "--threads",
-        min=1,
-        help="Threads that do the work; one per core.",
-        rich_help_panel=COMPUTING,
-    ),
+    int | None, computing_option("--threads", "Threads that do the work; one per core.", min=1)
 ]
-
 WorkerCount = Annotated[
     int | None,
-    typer.Option(
-        "--workers",
-        min=1,
-        help="Processes on this machine that do the work; without it, this one.",
-        rich_help_panel=COMPUTING,
+    computing_option(
+        "--workers", "Processes on this machine that do the work; without it, this one.", min=1
     ),
 ]
 
-ClusterAddress = Annotated[
-    str | None,
-    typer.Option(
-        "--cluster",
-        help="Address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers do it.",
-        rich_help_panel=COMPUTING,
+# The recipe, and what is rarely needed.
+
+Prepare = Annotated[
+    list[str] | None,
+    recipe_option(
+        "--prepare",
+        "What is made of embeddings first, several by commas: views (learn from the altered "
+        "copies of embed --augment), test-views (average over those of embed --test-views), "
+        "reference=minus or beside (the clip's own background, of embed --reference), "
+        "centre=platform or another column (transductive), scale.",
     ),
 ]
-
-# Rarely needed
-
 NetworkWeights = Annotated[
     list[str] | None,
-    typer.Option(
+    rare_option(
         "--weights",
-        help="official, the name of official weights, or a file or folder; of several networks "
+        "official, the name of official weights, or a file or folder; of several networks "
         "NETWORK=FILE. Repeatable.",
-        rich_help_panel=RARE,
     ),
 ]
-
 OtherSettings = Annotated[
     list[str] | None,
-    typer.Option(
+    rare_option(
         "--set",
-        help="Another setting: of the front end, such as levels=pcen, or of a simulated survey, such "
+        "Another setting: of the front end, such as levels=pcen, or of a simulated survey, such "
         "as sample_rate=192000. Repeatable.",
-        rich_help_panel=RARE,
     ),
 ]
-
 NamePattern = Annotated[
     str | None,
-    typer.Option(
+    rare_option(
         "--name-pattern",
-        help="Your own regular expression over paths, with the groups start, platform, encounter, "
+        "Your own regular expression over paths, with the groups start, platform, encounter, "
         "channel or selection, such as '(?P<start>\\d{12})'.",
-        rich_help_panel=RARE,
     ),
 ]
-
 TimeFormat = Annotated[
     str | None,
-    typer.Option(
-        "--time-format",
-        help="strptime format of the group start, such as %y%m%d%H%M%S (UTC).",
-        rich_help_panel=RARE,
-    ),
+    rare_option("--time-format", "strptime format of the group start, such as %y%m%d%H%M%S (UTC)."),
 ]
-
 Within = Annotated[
     str | None,
-    typer.Option(
+    rare_option(
         "--within",
-        help="Shuffle labels only within equal values of this column, such as platform.",
-        rich_help_panel=RARE,
-    ),
-]
-
-MaxGap = Annotated[
-    float,
-    typer.Option(
-        "--max-gap",
-        help="Seconds between clips of one name that are one detection.",
-        rich_help_panel=RARE,
-    ),
-]
-
-MinProbability = Annotated[
-    float,
-    typer.Option(
-        "--min-probability",
-        help="Less probable than this stays undecided.",
-        rich_help_panel=RARE,
-    ),
-]
-
-MinMoments = Annotated[
-    int,
-    typer.Option(
-        "--min-moments",
-        min=1,
-        help="With fewer moments it stays undecided.",
-        rich_help_panel=RARE,
-    ),
-]
-
-MaxNovelty = Annotated[
-    float,
-    typer.Option(
-        "--max-novelty",
-        help="What is farther from all training sounds stays undecided; 1: farther than about "
-        "95 % of new encounters of the classes are.",
-        rich_help_panel=RARE,
+        "Shuffle labels only within equal values of this column, such as platform.",
     ),
 ]
 
 
-def refuse_twice(
-    named: dict[str, Any], settings: tuple[tuple[str, Any], ...], *, option: str
-) -> None:
+@dataclass(frozen=True)
+class ComputingGroup:
+    """Where and how a network runs over recordings."""
+
+    device: Device = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "mixed"],
+        computing_option("--precision", "auto: mixed precision on a GPU, float32 elsewhere."),
+    ] = "auto"
+    batch_size: BatchSize = None
+    n_threads: ThreadCount = None
+    n_workers: WorkerCount = None
+    cluster: Annotated[
+        str | None,
+        computing_option(
+            "--cluster",
+            "Address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers do it.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class DecisionGroup:
+    """When something is named, and where the answers are written."""
+
+    set_name: SetName = None
+    prior: Annotated[
+        str,
+        option(
+            "--prior",
+            "How frequent the classes are where these recordings come from: uniform, train (as many "
+            "as there are training encounters), or shares: Insular=0.14,Pelagic=0.86",
+        ),
+    ] = "uniform"
+    max_error: Annotated[float | None, option("--max-error", MAX_ERROR_HELP)] = None
+    out: Output = None
+    formats: Formats = None
+    max_gap_s: Annotated[
+        float,
+        rare_option("--max-gap", "Seconds between clips of one name that are one detection."),
+    ] = 0.0
+    min_probability: Annotated[
+        float, rare_option("--min-probability", "Less probable than this stays undecided.")
+    ] = 0.0
+    min_moments: Annotated[
+        int, rare_option("--min-moments", "With fewer moments it stays undecided.", min=1)
+    ] = 1
+    max_novelty: Annotated[
+        float,
+        rare_option(
+            "--max-novelty",
+            "What is farther from all training sounds stays undecided; 1: farther than about "
+            "95 % of new encounters of the classes are.",
+        ),
+    ] = 1.0
+
+
+@dataclass(frozen=True)
+class SplitGroup:
+    """How a split that is named is drawn."""
+
+    group_by: GroupBy = None
+    n_folds: FoldCount = 5
+    repeats: Repeats = 3
+    seed: Seed = None
+
+    def splits(self, names: list[str]) -> list["Split"]:
+        """The splits of these names. PseudorcaError if ``--group-by`` fits none of them."""
+        group = self.group_by
+        if group is not None and not any("encounter" in name for name in names):
+            raise PseudorcaError(
+                f"--group-by {group} takes the place of the encounter in --split encounter or "
+                f"leave-one-encounter-out; {', '.join(names)} names none. Leave one of the two out."
+            )
+        from pseudorca.recordings.folds import Split
+
+        return [
+            Split.named(
+                name if group is None else name.replace("encounter", group),
+                n_folds=self.n_folds, n_repeats=self.repeats, seed=self.seed,
+            )
+            for name in names
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OneSplitGroup(SplitGroup):
+    """The same, for verbs that draw their split once."""
+
+    repeats: Repeats = 1
+
+
+@dataclass(frozen=True)
+class RecipeGroup:
+    """A recipe as it is typed."""
+
+    head: Annotated[HeadName, recipe_option("--head", HEAD_HELP + ".", metavar="NAME")] = "logistic"
+    balance: Annotated[
+        Literal["none", "sampler", "weights"] | None,
+        recipe_option(
+            "--balance",
+            "Class imbalance: none, sampler (weighted random batches; softmax), or class weights. "
+            "Without it: none for softmax (as in the study), weights for all others.",
+        ),
+    ] = None
+    c: Annotated[
+        float | None,
+        recipe_option(
+            "--c", "Inverse penalty. logistic: chosen by inner folds without it; svm: 10."
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float | None, recipe_option("--learning-rate", "softmax: 0.001; finetuned: 0.0003.")
+    ] = None
+    momentum: Annotated[
+        float | None,
+        recipe_option("--momentum", "softmax: 0.9; finetuned with optimiser=sgd: 0.9."),
+    ] = None
+    epochs: Annotated[int | None, recipe_option("--epochs", EPOCHS_HELP, min=1)] = None
+    head_set: Annotated[
+        list[str] | None,
+        recipe_option(
+            "--head-set", "Another setting of the head, such as n_trees=1000. Repeatable."
+        ),
+    ] = None
+    join: Annotated[
+        Literal["embeddings", "scores"],
+        recipe_option(
+            "--join",
+            "Several networks (embed --backbone A+B): one head on their embeddings side by side, "
+            "or a head each and the mean of their scores.",
+        ),
+    ] = "embeddings"
+    prepare: Prepare = None
+
+    def make(self, seed: int | None) -> "Recipe":
+        """The recipe. HeadError if its parts do not go together."""
+        typed = self._typed()
+        refuse_twice({"seed": seed}, typed, option="--head-set")
+        if seed is not None:
+            typed["seed"] = seed
+        from pseudorca.learning.heads.registry import make_head
+        from pseudorca.learning.recipe import Recipe
+
+        return Recipe(
+            make_head(self.head, **typed),
+            self.join,
+            preparation=preparation_from(self.prepare),
+            **self._more(),
+        )
+
+    def _typed(self) -> dict[str, Any]:
+        """The settings of the head that were typed."""
+        named = {
+            "balance": self.balance,
+            "c": self.c,
+            "learning_rate": self.learning_rate,
+            "momentum": self.momentum,
+            "n_epochs": self.epochs,
+        }
+        typed = {name: value for name, value in named.items() if value is not None}
+        others = settings_from(self.head_set, option="--head-set")
+        if "name" in others:
+            raise PseudorcaError("--head-set name=...: a head is named by --head.")
+        refuse_twice(typed, others, option="--head-set")
+        return typed | others
+
+    def _more(self) -> Mapping[str, Any]:
+        """Parts that only some verbs take."""
+        return {}
+
+
+@dataclass(frozen=True)
+class TunableRecipeGroup(RecipeGroup):
+    """The same, for verbs that may choose settings in inner folds."""
+
+    tune: Annotated[
+        Literal["grid", "optuna"] | None,
+        recipe_option(
+            "--tune",
+            "Choose the settings of the head that were not given in inner folds, anew for every "
+            "training side: grid (the study's values) or optuna (kept in the project; goes on when "
+            "run again).",
+        ),
+    ] = None
+    pseudo_labels: Annotated[
+        float | None,
+        recipe_option(
+            "--pseudo-labels",
+            "Learn from unlabelled moments, too, that the head names with at least this "
+            "probability (0.9); moments of encounters held out stay out.",
+        ),
+    ] = None
+    pseudo_rounds: Annotated[
+        int,
+        recipe_option(
+            "--pseudo-rounds", "Times that the unlabelled moments are named anew.", min=1
+        ),
+    ] = 1
+    pseudo_weight: Annotated[
+        float,
+        recipe_option("--pseudo-weight", "What a moment named so weighs beside a labelled moment."),
+    ] = 1.0
+
+    def _more(self) -> Mapping[str, Any]:
+        from pseudorca.learning.pseudo_labels import PseudoLabels
+        from pseudorca.learning.tuning import Tuning
+
+        more: dict[str, Any] = {}
+        if self.pseudo_labels is not None:
+            more["pseudo_labels"] = PseudoLabels(
+                self.pseudo_labels, self.pseudo_rounds, self.pseudo_weight
+            )
+        elif self.pseudo_rounds != 1 or self.pseudo_weight != 1:
+            raise PseudorcaError(
+                "--pseudo-rounds and --pseudo-weight are of --pseudo-labels: give it, too (0.9)."
+            )
+        if self.tune is not None:
+            space, typed = HEADS[self.head].load().space, self._typed()
+            untyped = {name: values for name, values in space.items() if name not in typed}
+            more["tuning"] = Tuning(self.tune, untyped)
+        return more
+
+
+def with_groups(verb: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """Give a verb, in place of each parameter that is a group, an option per field of the group.
+
+    typer knows flat parameters only; it reads the signature that is made here, in which the options
+    stand in the order of their panels, ``--json`` last.
+    """
+    hints = get_type_hints(verb, include_extras=True)
+    parameters = inspect.signature(verb).parameters
+    groups = {name: hints[name] for name in parameters if is_dataclass(hints[name])}
+    shown: list[inspect.Parameter] = []
+    for name, parameter in parameters.items():
+        if name in groups:
+            own = get_type_hints(groups[name], include_extras=True)
+            shown += [
+                inspect.Parameter(
+                    field.name, parameter.kind, default=field.default, annotation=own[field.name]
+                )
+                for field in fields(groups[name])
+            ]
+        else:
+            shown.append(parameter.replace(annotation=hints[name]))
+    shown.sort(key=_place_in_help)
+
+    @functools.wraps(verb)
+    def called(*args: Parameters.args, **typed: Parameters.kwargs) -> Returned:
+        values: dict[str, Any] = dict(typed)
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        return cast(Returned, cast(Any, verb)(*args, **values))
+
+    flat: Any = called
+    flat.__signature__ = inspect.Signature(shown)
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return called
+
+
+def _place_in_help(parameter: inspect.Parameter) -> tuple[bool, int]:
+    metadata = getattr(parameter.annotation, "__metadata__", ())
+    panel = getattr(metadata[0], "rich_help_panel", None) if metadata else None
+    return parameter.name == "as_json", PANELS.index(panel)
+
+
+def given(group: Any) -> dict[str, Any]:
+    """What was typed of a group, as arguments of a method of the project."""
+    return {name: value for name, value in vars(group).items() if value is not None}
+
+
+def preparation_from(texts: list[str] | None) -> "Preparation":
+    """What ``--prepare`` says."""
+    from pseudorca.learning.preparation import Preparation
+
+    return Preparation.of(list(words_from(texts)))
+
+
+def refuse_twice(named: Mapping[str, Any], settings: Mapping[str, Any], *, option: str) -> None:
     """PseudorcaError if a setting that has an option of its own is also given among the settings."""
-    for name, value in settings:
+    for name, value in settings.items():
         if named.get(name) is not None:
             raise PseudorcaError(
                 f"{name} is given twice: {named[name]} by its own option, and {option} "
@@ -312,37 +485,23 @@ def refuse_twice(
             )
 
 
-def splits_from(
-    names: list[str], group_by: str | None, n_folds: int, n_repeats: int, seed: int | None
-) -> list["Split"]:
-    if group_by is not None:
-        if not any("encounter" in name for name in names):
-            raise PseudorcaError(
-                f"--group-by {group_by} takes the place of the encounter in --split encounter or "
-                f"leave-one-encounter-out; {', '.join(names)} names none. Leave one of the two out."
-            )
-        names = [
-            name.replace("encounter", group_by) if "encounter" in name else name for name in names
-        ]
-    from pseudorca.recordings.folds import Split
-
-    return [Split.named(name, n_folds=n_folds, n_repeats=n_repeats, seed=seed) for name in names]
-
-
-def settings_from(texts: list[str], *, option: str = "--set") -> tuple[tuple[str, Any], ...]:
-    found: list[tuple[str, Any]] = []
+def settings_from(texts: list[str] | None, *, option: str = "--set") -> dict[str, Any]:
+    """Read settings such as ``levels=pcen`` or ``rows=64``: JSON values where they are, else text."""
+    settings: dict[str, Any] = {}
     for name, value in named_values(texts, option=option).items():
         try:
-            found.append((name, json.loads(value)))
+            settings[name] = json.loads(value)
         except ValueError:
-            found.append((name, value))
-    return tuple(found)
+            settings[name] = value
+    return settings
 
 
-def named_values(texts: list[str], *, option: str, expected: str = "NAME=VALUE") -> dict[str, str]:
+def named_values(
+    texts: list[str] | None, *, option: str, expected: str = "NAME=VALUE"
+) -> dict[str, str]:
     """Read texts such as ``levels=pcen``; PseudorcaError if one has no name, or one is named twice."""
     values: dict[str, str] = {}
-    for text in texts:
+    for text in texts or ():
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name:
             raise PseudorcaError(f"{option} {text!r}: expected {expected}.")
@@ -354,24 +513,11 @@ def named_values(texts: list[str], *, option: str, expected: str = "NAME=VALUE")
     return values
 
 
-def names_from(text: str | None) -> list[str] | None:
+def names_from(text: str | None) -> tuple[str, ...] | None:
     """Names that are given in one text with commas; None where nothing is given."""
-    return None if text is None else [name.strip() for name in text.split(",")]
+    return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def words_from(texts: list[str] | None) -> tuple[str, ...]:
     """Words that are given in several texts, with commas."""
     return tuple(word.strip() for text in texts or () for word in text.split(",") if word.strip())
-
-
-def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """PseudorcaError if a name is none of the known ones."""
-    known = tuple(known)
-    for name in names:
-        if name not in known:
-            raise PseudorcaError(unknown_name(kind, name, known))
-
-
-def formats_from(formats: list[FormatName] | None) -> list[str]:
-    """The formats asked for; without any, CSV."""
-    return [str(name) for name in formats or [DEFAULT_FORMAT]]

@@ -6,28 +6,15 @@ import typer
 
 from pseudorca.cli.options import (
     AsJson,
-    BatchSize,
     ClassifierName,
-    ClusterAddress,
-    Device,
-    Formats,
+    ComputingGroup,
+    DecisionGroup,
     GateDb,
-    MaxError,
-    MaxGap,
-    MaxNovelty,
-    MinMoments,
-    MinProbability,
     NamePattern,
-    Output,
-    PrecisionChoice,
-    PrecisionName,
-    PriorText,
     ProjectFolder,
-    SetName,
-    ThreadCount,
     TimeFormat,
-    WorkerCount,
-    formats_from,
+    given,
+    with_groups,
 )
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
 
@@ -35,7 +22,9 @@ if TYPE_CHECKING:
     from pseudorca.prediction.result import PredictionResult
 
 
+@with_groups
 def predict(
+    *,
     project: ProjectFolder,
     paths: Annotated[
         list[str] | None,
@@ -44,24 +33,11 @@ def predict(
         ),
     ] = None,
     name: ClassifierName = "classifier",
-    set_name: SetName = None,
-    prior: PriorText = "uniform",
-    max_error: MaxError = None,
+    decision: DecisionGroup,
     gate: GateDb = None,
-    out: Output = None,
-    output_format: Formats = None,
-    device: Device = "auto",
-    precision: PrecisionChoice = PrecisionName.auto,
-    batch_size: BatchSize = None,
-    threads: ThreadCount = None,
-    workers: WorkerCount = None,
-    cluster: ClusterAddress = None,
+    computing: ComputingGroup,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
-    max_gap: MaxGap = 0.0,
-    min_probability: MinProbability = 0.0,
-    min_moments: MinMoments = 1,
-    max_novelty: MaxNovelty = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Say which population each clip, recording and encounter sounds like.
@@ -71,27 +47,9 @@ def predict(
     from pseudorca.project import Project
 
     result = Project.open(project).predict(
-        paths or None,
-        name,
-        set_name=set_name,
-        prior=prior,
-        max_error=max_error,
-        min_probability=min_probability,
-        min_moments=min_moments,
-        max_novelty=max_novelty,
-        gate_db=gate,
-        out=out,
-        formats=formats_from(output_format),
-        max_gap_s=max_gap,
-        name_pattern=name_pattern,
-        time_format=time_format,
-        device=device,
-        precision=precision.value,
-        batch_size=batch_size,
-        n_threads=threads,
-        n_workers=workers,
-        cluster=cluster,
-    )
+        paths or None, name, gate_db=gate, name_pattern=name_pattern, time_format=time_format,
+        **given(decision), **given(computing),
+    )  # fmt: skip
     say_predictions(result, as_json)
 
 

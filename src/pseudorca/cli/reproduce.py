@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pseudorca.cli.options import (
+    EPOCHS_HELP,
     RARE,
     RECIPE,
     AsJson,
@@ -22,7 +23,6 @@ from pseudorca.cli.options import (
     named_values,
 )
 from pseudorca.cli.output import done, say, say_notices, table
-from pseudorca.cli.recipe_options import EPOCHS_HELP
 from pseudorca.errors import PseudorcaError
 from pseudorca.progress import progress_bar
 

@@ -1,6 +1,6 @@
 """The verb ``scan``."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -8,7 +8,6 @@ from pseudorca.cli.options import (
     RARE,
     AsJson,
     ClassFolders,
-    Conflict,
     MetadataTable,
     NamePattern,
     ProjectFolder,
@@ -43,11 +42,11 @@ def scan(
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
     on_conflict: Annotated[
-        Conflict,
+        Literal["error", "drop"],
         typer.Option(
             help="One sound under two labels: stop, or leave both out.", rich_help_panel=RARE
         ),
-    ] = Conflict.error,
+    ] = "error",
     full_hash: Annotated[
         bool, flag("--full-hash", "Decode recordings over 10 minutes wholly, too.", panel=RARE)
     ] = False,
@@ -58,20 +57,21 @@ def scan(
     Where no recording could be used, the exit status is 1.
     """
     from pseudorca.project import new_project
+    from pseudorca.recordings.options import ScanOptions
 
+    typed: dict[str, Any] = {
+        "labels": names_from(labels),
+        "other": names_from(other) or (),
+        "metadata": metadata,
+        "name_pattern": name_pattern,
+        "time_format": time_format,
+        "full_hash": full_hash,
+        "on_conflict": on_conflict,
+        "cut_gaps_h": cut_gaps,
+    }
+    ScanOptions(**typed)  # refused before the project is made, or waited for
     with new_project(project) as whales:
-        result = whales.scan(
-            folder,
-            labels=names_from(labels),
-            other=names_from(other) or (),
-            metadata=metadata,
-            name_pattern=name_pattern,
-            time_format=time_format,
-            full_hash=full_hash,
-            on_conflict=on_conflict.value,
-            cut_gaps_h=cut_gaps,
-            n_threads=threads,
-        )
+        result = whales.scan(folder, **typed, n_threads=threads)
         if not done(result, as_json):
             _say(result)
         if not len(result.recordings):

@@ -50,7 +50,7 @@ def simulate(
             n_encounters=encounters,
             n_clips=n_clips,
             noise=tuple(noise or ()),
-            settings=dict(settings_from(setting or [])),
+            settings=settings_from(setting),
             n_workers=workers or 1,
             progress=update,
         )

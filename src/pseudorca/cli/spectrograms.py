@@ -1,7 +1,6 @@
 """The verb ``spectrograms``."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,17 +14,13 @@ from pseudorca.cli.options import (
 from pseudorca.cli.output import done, say, say_problems
 
 
-class PictureLayout(StrEnum):
-    tight = "tight"
-    wide = "wide"
-
-
 def spectrograms(
     project: ProjectFolder,
     out: OutputFolder,
     layout: Annotated[
-        PictureLayout, typer.Option(help="tight: 950 x 636. wide: 1200 x 800, with white margins.")
-    ] = PictureLayout.tight,
+        Literal["tight", "wide"],
+        typer.Option(help="tight: 950 x 636. wide: 1200 x 800, with white margins."),
+    ] = "tight",
     unlabelled: Annotated[
         bool, flag("--unlabelled", "Also the recordings without a label.")
     ] = False,
@@ -36,7 +31,7 @@ def spectrograms(
     from pseudorca.project import Project
 
     result = Project.open(project).spectrograms(
-        out, layout=layout.value, unlabelled=unlabelled, n_threads=threads
+        out, layout=layout, unlabelled=unlabelled, n_threads=threads
     )
     if done(result, as_json):
         return

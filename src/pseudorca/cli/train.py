@@ -7,21 +7,19 @@ from pseudorca.cli.options import (
     ClassifierName,
     ProjectFolder,
     Seed,
+    TunableRecipeGroup,
+    with_groups,
 )
 from pseudorca.cli.output import done, say, say_notices, table, tell
-from pseudorca.cli.recipe_options import (
-    TUNABLE_RECIPE_OPTIONS,
-    TunableRecipeOptions,
-    with_recipe_options,
-)
 
 
-@with_recipe_options
+@with_groups
 def train(
+    *,
     project: ProjectFolder,
     name: ClassifierName = "classifier",
     seed: Seed = None,
-    recipe: TunableRecipeOptions = TUNABLE_RECIPE_OPTIONS,
+    recipe: TunableRecipeGroup,
     as_json: AsJson = False,
 ) -> None:
     """Train a classifier on all labelled clips and save it in the project."""
