@@ -21,8 +21,8 @@ from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
+from pseudorca.prediction.options import DecisionOptions
 from pseudorca.prediction.predict import predict_project
-from pseudorca.prediction.rules import DecisionOptions
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.recordings.scan import scan_project

@@ -22,7 +22,7 @@ from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.registry import HEADS, make_head
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.tuning import Tuning
-from pseudorca.prediction.files import write_predictions
+from pseudorca.prediction.files import PredictionFiles
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -88,8 +88,9 @@ def test_a_format_of_one_module_and_one_line_is_written(
         }
     )  # fmt: skip
     encounters = pd.DataFrame({"encounter": ["e"], "decision": ["Insular"]})
-    tables = {"clip": clips, "recording": clips, "encounter": encounters}
-    written = write_predictions(tables, recordings, tmp_path, kinds=("sonic_visualiser",))
+    with PredictionFiles(tmp_path, recordings, kinds=("sonic_visualiser",)) as files:
+        files.add({"clip": clips, "recording": clips}, recordings)
+        written = files.finish({"encounter": encounters})
     (path,) = written["sonic_visualiser"]
     assert path.read_text() == "3.000000,3.000000,Insular\n"
 

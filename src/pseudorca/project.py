@@ -8,7 +8,7 @@ be written to.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pseudorca.prediction.result import PredictionResult
     from pseudorca.recordings.clips import ClipsResult
     from pseudorca.recordings.folds import FoldsResult, Split
-    from pseudorca.recordings.options import Pad
+    from pseudorca.recordings.options import Pad, ScanOptions
     from pseudorca.recordings.scan import ScanResult
     from pseudorca.report.report import ReportResult
     from pseudorca.store import Store
@@ -124,19 +124,20 @@ class Project:
         ManifestError
             As :meth:`scan`.
         """
-        if recordings is None and (other or labels or metadata or name_pattern or cut_gaps_h):
+        how: dict[str, Any] = {
+            "other": other, "labels": labels, "metadata": metadata, "name_pattern": name_pattern,
+            "time_format": time_format, "full_hash": full_hash, "on_conflict": on_conflict,
+            "cut_gaps_h": cut_gaps_h,
+        }  # fmt: skip
+        options = _scan_options(**how)  # refused before the project is made, or waited for
+        if recordings is None and options != _scan_options():
             raise ManifestError(
                 "how recordings are scanned was given, and no recordings. Give both, or scan later."
             )
-        with new_project(folder) as made:
+        with new_project(folder) as project:
             if recordings is not None:
-                made.scan(
-                    recordings, other=other, labels=labels, metadata=metadata,
-                    name_pattern=name_pattern, time_format=time_format, full_hash=full_hash,
-                    on_conflict=on_conflict, cut_gaps_h=cut_gaps_h, n_threads=n_threads,
-                    progress=progress,
-                )  # fmt: skip
-        return cls(made.store)
+                project.scan(recordings, **how, n_threads=n_threads, progress=progress)
+        return cls(project.store)
 
     @classmethod
     def open(cls, folder: Location) -> Self:
@@ -244,18 +245,11 @@ class Project:
         ManifestError
             If the folder, the metadata or the labels contradict each other.
         """
-        from pseudorca.recordings.options import ScanOptions
-
-        options = ScanOptions(
-            labels=None if labels is None else tuple(labels),
-            other=tuple(other),
-            metadata=None if metadata is None else _place(metadata),
-            name_pattern=name_pattern,
-            time_format=time_format,
-            full_hash=full_hash,
-            on_conflict=on_conflict,
+        options = _scan_options(
+            labels=labels, other=other, metadata=metadata, name_pattern=name_pattern,
+            time_format=time_format, full_hash=full_hash, on_conflict=on_conflict,
             cut_gaps_h=cut_gaps_h,
-        )
+        )  # fmt: skip
         from pseudorca.recordings.scan import scan_project
 
         with self.locked(), shown_progress(progress, "Reading recordings") as update:
@@ -679,7 +673,7 @@ class Project:
         from pseudorca.prediction.files import with_tables
         from pseudorca.prediction.predict import CLASSIFIER, predict_project
 
-        lock = self.locked() if working_folder is None else _no_lock()
+        lock = self.locked() if working_folder is None else nullcontext()
         with lock, shown_progress(progress, "Predicting") as update:
             return predict_project(
                 self.store, _places(paths), classifier or CLASSIFIER, set_name=set_name,
@@ -877,9 +871,21 @@ def new_project(folder: Location) -> Iterator[Project]:
         yield Project(store)
 
 
-@contextmanager
-def _no_lock() -> Iterator[None]:
-    yield
+def _scan_options(
+    *,
+    labels: Sequence[str] | None = None,
+    other: Sequence[str] = (),
+    metadata: Location | None = None,
+    **more: Any,
+) -> "ScanOptions":
+    from pseudorca.recordings.options import ScanOptions
+
+    return ScanOptions(
+        labels=None if labels is None else tuple(labels),
+        other=tuple(other),
+        metadata=None if metadata is None else _place(metadata),
+        **more,
+    )
 
 
 def _place(place: Location) -> Path | str:

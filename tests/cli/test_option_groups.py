@@ -20,18 +20,7 @@ def test_each_field_is_an_option_and_comes_back_in_one_object():
         """Says what it got."""
         seen.append((name, recipe, n))
 
-    typed = [
-        "--name",
-        "x",
-        "--head",
-        "softmax",
-        "--balance",
-        "sampler",
-        "--epochs",
-        "3",
-        "--n",
-        "2",
-    ]
+    typed = ["x", "--head", "softmax", "--balance", "sampler", "--epochs", "3", "--n", "2"]
     done = CliRunner().invoke(app, typed)
     assert done.exit_code == 0, done.output
     expected = TunableRecipeGroup("softmax", "sampler", epochs=3)

@@ -13,8 +13,8 @@ from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
+from pseudorca.prediction.options import DecisionOptions
 from pseudorca.prediction.predict import decide_project, predict_project
-from pseudorca.prediction.rules import DecisionOptions
 from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import OTHER, Split
 from pseudorca.recordings.manifest import ScanOptions

@@ -27,9 +27,9 @@ from pseudorca.frontends.windows import EfficientATFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.preparation import PLAIN
 from pseudorca.prediction import predictor as scores
+from pseudorca.prediction.options import DecisionOptions
 from pseudorca.prediction.predict import decide_project, predict_project
 from pseudorca.prediction.predictor import portions
-from pseudorca.prediction.rules import DecisionOptions
 from pseudorca.prediction.suitability import heard_hz, suitability_notices
 from pseudorca.recordings.clips import ClipOptions
 from pseudorca.recordings.manifest import scan_files

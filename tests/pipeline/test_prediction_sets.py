@@ -10,8 +10,8 @@ from pseudorca.errors import StoreError
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
+from pseudorca.prediction.options import DecisionOptions
 from pseudorca.prediction.predict import _set_name, decide_project, predict_project
-from pseudorca.prediction.rules import DecisionOptions
 from pseudorca.report.report import report_project
 from pseudorca.store import Store
 

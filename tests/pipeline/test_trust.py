@@ -18,7 +18,8 @@ from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
-from pseudorca.prediction.rules import DecisionOptions, decision_rules
+from pseudorca.prediction.decisions import decision_rules
+from pseudorca.prediction.options import DecisionOptions
 from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions

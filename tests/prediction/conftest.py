@@ -1,10 +1,15 @@
 """Recordings and what was said of their clips, as small tables."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+
+from pseudorca.prediction.detections import populations
+from pseudorca.prediction.effort import Effort
+from pseudorca.prediction.files import PredictionFiles
 
 CLASSES = ("Insular", "Pelagic")
 
@@ -58,3 +63,22 @@ def recordings() -> Callable[..., pd.DataFrame]:
 def clips() -> Callable[..., pd.DataFrame]:
     """Make the table of clips that ``predict`` gives."""
     return _clips
+
+
+def write_predictions(
+    tables: Mapping[str, pd.DataFrame], recordings: pd.DataFrame, folder: Path, **settings: Any
+) -> dict[str, list[Path]]:
+    """Write complete predictions at once."""
+    growing = ("clip", "recording")
+    with PredictionFiles(folder, recordings, **settings) as files:
+        files.add({name: tables[name] for name in growing if name in tables}, recordings)
+        return files.finish({name: tables[name] for name in tables if name not in growing})
+
+
+def summarise_effort(
+    clips: pd.DataFrame, recordings: pd.DataFrame, detections: pd.DataFrame, *, per: Any = "hour"
+) -> pd.DataFrame:
+    """The effort of all recordings at once."""
+    effort = Effort(recordings, populations(clips))
+    effort.add(clips)
+    return effort.table(detections, per=per)

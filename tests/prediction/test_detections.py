@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from pseudorca.errors import PseudorcaError
 from pseudorca.prediction.detections import DETECTION_COLUMNS, find_detections
-from pseudorca.prediction.effort import find_gaps, summarise_effort
+from pseudorca.prediction.effort import find_gaps
 from pseudorca.recordings.manifest import scan
 from pseudorca.recordings.timeline import timeline
+
+from .conftest import summarise_effort
 
 Make = Callable[..., pd.DataFrame]
 
@@ -256,7 +258,7 @@ def test_effort_adds_up(drawn: list[Any], per: Any, clips: Make, recordings: Mak
 def test_an_unknown_period_is_refused(clips: Make, recordings: Make) -> None:
     files = recordings(*FILES)
     with pytest.raises(PseudorcaError, match="unknown period 'week'"):
-        summarise_effort(clips(), files, find_detections(clips(), files), per="week")  # type: ignore[arg-type]
+        summarise_effort(clips(), files, find_detections(clips(), files), per="week")
 
 
 # Gaps

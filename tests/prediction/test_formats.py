@@ -19,13 +19,14 @@ from pseudorca.learning.units import aggregate
 from pseudorca.prediction import files as formats
 from pseudorca.prediction.decisions import Rule, decide
 from pseudorca.prediction.detections import find_detections
-from pseudorca.prediction.effort import summarise_effort
-from pseudorca.prediction.files import PredictionFiles, write_predictions
+from pseudorca.prediction.files import PredictionFiles
 from pseudorca.prediction.predictor import _readable
 from pseudorca.recordings.clips import ClipOptions, cut
 from pseudorca.recordings.manifest import scan_files
 from pseudorca.recordings.selections import read_raven
 from pseudorca.store import problem_table, shown_problems
+
+from .conftest import summarise_effort, write_predictions
 
 Make = Callable[..., pd.DataFrame]
 
@@ -104,7 +105,7 @@ def test_an_unknown_format_is_refused_before_anything_is_written(
     tmp_path: Path, said: pd.DataFrame, survey: pd.DataFrame
 ) -> None:
     with pytest.raises(PseudorcaError, match=r"unknown format 'csb'\. Did you mean 'csv'"):
-        write_tables({}, tmp_path, kind="csb")  # type: ignore[arg-type]
+        write_tables({}, tmp_path, kind="csb")
     with pytest.raises(PseudorcaError, match=r"unknown format 'Raven'\. Did you mean 'raven'"):
         write_predictions(tables(said), survey, tmp_path / "new", kinds=("csv", "Raven"))
     assert not (tmp_path / "new").exists()
@@ -419,7 +420,7 @@ def test_real_recordings_of_many_kinds_read_back(tmp_path: Path, hydrophones: Pa
     ran_on = detections[detections["recording_id"] != detections["end_recording_id"]]
     assert set(ran_on["recorder"]) == {"67416073"}
     for period in ("hour", "day"):
-        by_unit[period] = summarise_effort(said, files, detections, per=period)  # type: ignore[arg-type]
+        by_unit[period] = summarise_effort(said, files, detections, per=period)
         recorded = by_unit[period].groupby("recorder")["recorded_s"].sum()
         # Of three files of five minutes, each ends a little after the next one begins.
         assert recorded["67416073"] == pytest.approx(900.012375)

@@ -77,8 +77,10 @@ MAX_ERROR_HELP = (
     "pass."
 )
 EPOCHS_HELP = "Epochs of a training. softmax and reproduce: 24; finetuned: 8."
-HEAD_HELP = "The classifier on embeddings; repeatable in compare: " + "; ".join(
-    f"{name}, {entry.help}" for name, entry in HEADS.items()
+HEAD_HELP = (
+    "The classifier on embeddings; repeatable in compare: "
+    + "; ".join(f"{name}, {entry.help}" for name, entry in HEADS.items())
+    + "."
 )
 
 # Options for every day.
@@ -293,7 +295,7 @@ class OneSplitGroup(SplitGroup):
 class RecipeGroup:
     """A recipe as it is typed."""
 
-    head: Annotated[HeadName, recipe_option("--head", HEAD_HELP + ".", metavar="NAME")] = "logistic"
+    head: Annotated[HeadName, recipe_option("--head", HEAD_HELP, metavar="NAME")] = "logistic"
     balance: Annotated[
         Literal["none", "sampler", "weights"] | None,
         recipe_option(

@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
-from pseudorca.prediction.detections import populations
 from pseudorca.recordings.timeline import TOUCH_S, timeline
 
 Period = Literal["hour", "day"]
@@ -113,31 +112,6 @@ class Effort:
         """Seconds per recorder and hour that spans of recordings cover."""
         moments = self._moment_of.loc[spans["recording_id"]].to_numpy()
         return _seconds(spans.assign(moment_id=moments), self._line)
-
-
-def summarise_effort(
-    clips: pd.DataFrame,
-    recordings: pd.DataFrame,
-    detections: pd.DataFrame,
-    *,
-    per: Period = "hour",
-) -> pd.DataFrame:
-    """Count the effort of all recordings at once.
-
-    Parameters
-    ----------
-    clips : DataFrame, the table ``clip`` of all recordings
-    recordings : DataFrame, the table ``recordings``
-    detections : DataFrame, as from :func:`pseudorca.prediction.detections.find_detections`
-    per : ``hour`` or ``day``
-
-    Returns
-    -------
-    DataFrame, see :meth:`Effort.table`
-    """
-    effort = Effort(recordings, populations(clips))
-    effort.add(clips)
-    return effort.table(detections, per=per)
 
 
 def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -11,7 +11,7 @@ laid over a sound to look at it exist for every file, those of the other channel
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pandas as pd
 
@@ -240,28 +240,3 @@ def read_table(folder: Path, unit: str, formats: Collection[str]) -> tuple[Path,
 def _with_paths(recordings: pd.DataFrame) -> pd.DataFrame:
     """Recordings with the whole path of each as ``file``."""
     return recordings.assign(file=[str(full_path(row)) for row in recordings.itertuples()])
-
-
-def write_predictions(
-    tables: Mapping[str, pd.DataFrame],
-    recordings: pd.DataFrame,
-    folder: Path,
-    **settings: Any,
-) -> dict[str, list[Path]]:
-    """Write complete predictions.
-
-    Parameters
-    ----------
-    tables : dict from name to table: ``clip, recording, encounter, problem`` and others
-    recordings : DataFrame, the table ``recordings``
-    folder : Path
-    settings : see :class:`PredictionFiles`
-
-    Returns
-    -------
-    dict from format to the paths written
-    """
-    growing = ("clip", "recording")
-    with PredictionFiles(folder, recordings, **settings) as files:
-        files.add({name: tables[name] for name in growing if name in tables}, recordings)
-        return files.finish({name: tables[name] for name in tables if name not in growing})

@@ -15,14 +15,13 @@ from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
 from pseudorca.errors import ManifestError, PseudorcaError, StoreError, unknown_name
 from pseudorca.learning.classifier import Classifier, is_name, saved_id
-from pseudorca.prediction.decisions import Rule
+from pseudorca.prediction.decisions import Rule, decision_rules
 from pseudorca.prediction.detections import DetectionFinder
 from pseudorca.prediction.effort import Effort, find_gaps
 from pseudorca.prediction.files import PredictionFiles, check_formats
 from pseudorca.prediction.options import DecisionOptions, check_gap
 from pseudorca.prediction.predictor import Predictions, Predictor
 from pseudorca.prediction.result import PredictionResult, table_stamps
-from pseudorca.prediction.rules import decision_rules
 from pseudorca.prediction.suitability import heard_hz, suitability_notices
 from pseudorca.progress import Progress
 from pseudorca.recordings import places
@@ -312,7 +311,6 @@ def _predict(
     notices = list(task.notices)
     if len(recordings):
         notices += suitability_notices(recordings, classifier, is_gated=task.gate_db is not None)
-    name = _kept_name(store, task)
     answer = _answer(store, task, folder, formats, computing, progress, is_kept=True)
     preparation = classifier.preparation
     if preparation.centre != "none":
@@ -334,7 +332,7 @@ def _predict(
             named = rows.assign(set_name=pd.Series(task.set_name, index=rows.index, dtype="string"))
             store.replace(table, named, set_name=task.set_name)
         settings = {
-            "name": name,
+            "name": _kept_name(store, task),
             "gate_db": task.gate_db,
             "set_name": task.set_name,
             "roots": roots,
