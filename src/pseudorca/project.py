@@ -864,6 +864,13 @@ def new_project(folder: Location) -> Iterator[Project]:
     ------
     StoreError
         If the folder holds something else, or cannot be made.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, new_project(f"{folder}/whales") as whales:
+    ...     len(whales.recordings)
+    0
     """
     from pseudorca.access import created
 

@@ -37,7 +37,7 @@ def backbones(
     rows = [_row(backbone_info(each)) for each in names]
     if len(rows) == 1:
         rows[0]["embedding_size"] = embedding_size(names[0])
-    about: list[dict[str, Any]] = [
+    described: list[dict[str, Any]] = [
         {
             "family": family.name,
             "networks": list(family.networks),
@@ -49,21 +49,21 @@ def backbones(
         }
         for family in chosen
     ]
-    if done({"families": about, "backbones": rows}, as_json):
+    if done({"families": described, "backbones": rows}, as_json):
         return
     if name is None:
         table(
             ["family", "networks", "takes", "embedding", "licence", "needs"],
             (
                 (
-                    one["family"],
-                    _few(one["networks"]),
-                    one["takes"],
-                    _range(one["embedding_sizes"]),
-                    ", ".join(one["licences"]) or "each its own",
-                    _needs(one),
+                    family["family"],
+                    _few(family["networks"]),
+                    family["takes"],
+                    _range(family["embedding_sizes"]),
+                    ", ".join(family["licences"]) or "each its own",
+                    _needs(family),
                 )
-                for one in about
+                for family in described
             ),
         )
         say("More: pseudorca backbones FAMILY, or pseudorca backbones NETWORK.")
@@ -89,14 +89,14 @@ def backbones(
 def _row(info: "BackboneInfo") -> dict[str, Any]:
     from pseudorca.backbones import extra_is_installed, sound_input, takes
 
-    heard = sound_input(info)
+    sound = sound_input(info)
     return {
         "name": info.name,
         "family": info.family,
         "takes": takes(info),
         "input_size": info.input_size,
-        "sample_rate": heard[0] if heard else None,
-        "window_s": heard[1] if heard else None,
+        "sample_rate": sound[0] if sound else None,
+        "window_s": sound[1] if sound else None,
         "embedding_size": info.embedding_size,
         "licence": info.licence,
         "source": info.source,
@@ -118,9 +118,9 @@ def _range(sizes: list[int]) -> str:
     return str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
 
 
-def _needs(about: dict[str, Any]) -> str:
-    if about["extra"] is None:
+def _needs(network: dict[str, Any]) -> str:
+    if network["extra"] is None:
         return "nothing more"
-    if about["installed"]:
-        return f"pseudorca[{about['extra']}], installed"
-    return f"pip install 'pseudorca[{about['extra']}]'"
+    if network["installed"]:
+        return f"pseudorca[{network['extra']}], installed"
+    return f"pip install 'pseudorca[{network['extra']}]'"

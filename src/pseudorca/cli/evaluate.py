@@ -115,14 +115,14 @@ def _loss(true: dict[str, Any], name: str) -> str:
     return f"{true[name]:.2f} ({interval}; knowing nothing: {true[f'{name}_baseline']:.2f})"
 
 
-def _say_inference(found: dict[str, Any]) -> None:
+def _say_inference(inference: dict[str, Any]) -> None:
     """What labels permuted between encounters reach, and what could have been seen at all."""
-    if test := found.get("permutation"):
+    if test := inference.get("permutation"):
         say(
             f"Labels permuted between encounters do as well with p = {test['p']:.3f} (smallest "
             f"possible with {test['n_permutations']}: {test['smallest_p']:.3f})."
         )
-    power = found["power"]
+    power = inference["power"]
     if power["detectable"] is None:
         say("With so few encounters no result, however good, would be significant.")
     else:
@@ -130,7 +130,7 @@ def _say_inference(found: dict[str, Any]) -> None:
             f"With these encounters a true balanced accuracy of {power['detectable']:.2f} or more "
             f"would have been seen ({100 * power['power']:.0f} % power)."
         )
-    for n, value in _by_size(found.get("learning_curve", [])).items():
+    for n, value in _by_size(inference.get("learning_curve", [])).items():
         say(f"Learning from {n} encounters per class: balanced accuracy {value:.2f}.")
 
 
@@ -138,4 +138,4 @@ def _by_size(curve: list[dict[str, Any]]) -> dict[int, float]:
     values: dict[int, list[float]] = {}
     for row in curve:
         values.setdefault(row["n_per_class"], []).append(row["balanced_accuracy"])
-    return {n: sum(found) / len(found) for n, found in values.items()}
+    return {n: sum(each) / len(each) for n, each in values.items()}

@@ -128,11 +128,11 @@ def events(
 
 
 def _say(result: "EventsResult") -> None:
-    found, name = result.details, result.label
+    details, name = result.details, result.label
     point = result.operating_point["label"]
     say(
-        f"{found['n_events']} events, {found['n_called']} called {name} by their classifier; "
-        f"{found['n_verified']} verified, {found['n_positive']} of them {name}."
+        f"{details['n_events']} events, {details['n_called']} called {name} by their classifier; "
+        f"{details['n_verified']} verified, {details['n_positive']} of them {name}."
     )
     table(
         ["rule", "filter", "called", "of verified", "right", "false", "precision more than", "recall"],
@@ -142,7 +142,7 @@ def _say(result: "EventsResult") -> None:
                 row["n_false"], f"{row['precision_low']:.3f}",
                 f"{row['recall']:.2f} (more than {row['recall_low']:.2f})",
             )
-            for row in found["fixed"]
+            for row in details["fixed"]
         ),
     )  # fmt: skip
     if point["precision_low"] is None or point["recall"] is None:
@@ -150,7 +150,7 @@ def _say(result: "EventsResult") -> None:
     else:
         _say_claim(result)
     table(["decision", "events"], result.decisions.items())
-    say(f"Tables are in {found['output']}; open {result.page} in a browser.")
+    say(f"Tables are in {details['output']}; open {result.page} in a browser.")
     say_problems(result.problems)
     say_notices(result.notices)
 

@@ -47,6 +47,24 @@ class DetectionFinder:
     ------
     PseudorcaError
         If the gap is negative or not finite.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({
+    ...     "recording_id": ["r1"], "moment_id": ["m1"], "path": ["a.wav"], "platform": "Sette",
+    ...     "encounter": "e1", "selection": None, "duration_s": 10.0, "root": "/data",
+    ...     "sample_rate": 48_000, "n_channels": 1,
+    ...     "start_utc": pd.to_datetime(["2017-07-28T03:12:00"], utc=True),
+    ... })
+    >>> clips = pd.DataFrame({
+    ...     "recording_id": "r1", "path": "a.wav", "encounter": "e1", "start_s": [0.0, 3.0],
+    ...     "end_s": [3.0, 6.0], "n_moments": 1, "decision": "Insular", "probability": [0.8, 0.9],
+    ...     "in_training": False, "classifier_id": "c",
+    ... })
+    >>> finder = DetectionFinder(recordings)
+    >>> finder.add(clips)
+    >>> finder.table()[["start_s", "end_s", "decision", "n_moments"]].to_numpy().tolist()
+    [[0.0, 6.0, 'Insular', 2]]
     """
 
     def __init__(
@@ -158,6 +176,22 @@ def find_detections(
     Returns
     -------
     DataFrame, see :meth:`DetectionFinder.table`
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({
+    ...     "recording_id": ["r1"], "moment_id": ["m1"], "path": ["a.wav"], "platform": "Sette",
+    ...     "encounter": "e1", "selection": None, "duration_s": 10.0, "root": "/data",
+    ...     "sample_rate": 48_000, "n_channels": 1,
+    ...     "start_utc": pd.to_datetime(["2017-07-28T03:12:00"], utc=True),
+    ... })
+    >>> clips = pd.DataFrame({
+    ...     "recording_id": "r1", "path": "a.wav", "encounter": "e1", "start_s": [0.0, 3.0],
+    ...     "end_s": [3.0, 6.0], "n_moments": 1, "decision": "Insular", "probability": [0.8, 0.9],
+    ...     "in_training": False, "classifier_id": "c",
+    ... })
+    >>> find_detections(clips, recordings, max_gap_s=None)["duration_s"].tolist()
+    [3.0, 3.0]
     """
     finder = DetectionFinder(recordings, max_gap_s=max_gap_s, across_files=across_files)
     finder.add(clips)

@@ -30,6 +30,21 @@ class Effort:
     labels : the populations
     line : DataFrame or None
         The :func:`~pseudorca.recordings.timeline.timeline` of the recordings, if already computed
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({
+    ...     "recording_id": ["r1"], "moment_id": ["m1"], "path": ["a.wav"], "platform": "Sette",
+    ...     "encounter": "e1", "selection": None, "duration_s": 10.0, "root": "/data",
+    ...     "sample_rate": 48_000, "n_channels": 1,
+    ...     "start_utc": pd.to_datetime(["2017-07-28T03:12:00"], utc=True),
+    ... })
+    >>> effort = Effort(recordings, ["Insular"])
+    >>> effort.add(pd.DataFrame({"recording_id": "r1", "start_s": [0.0], "end_s": [3.0],
+    ...                          "decision": "undecided"}))
+    >>> nothing = pd.DataFrame({"recording_id": [], "start_s": [], "decision": []})
+    >>> effort.table(nothing)[["recorded_s", "listened_s", "seconds_Insular"]].to_numpy().tolist()
+    [[10.0, 3.0, 0.0]]
     """
 
     def __init__(
@@ -129,6 +144,17 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
     DataFrame
         A row per gap of more than :data:`pseudorca.recordings.timeline.TOUCH_S` seconds:
         ``recorder, start_utc, end_utc, gap_s, next_path`` (the file after the gap).
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({
+    ...     "recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"], "path": ["a.wav", "b.wav"],
+    ...     "platform": "Sette", "encounter": "e1", "selection": None, "duration_s": 10.0,
+    ...     "root": "/data", "sample_rate": 48_000, "n_channels": 1,
+    ...     "start_utc": pd.to_datetime(["2017-07-28T03:12:00", "2017-07-28T03:13:00"], utc=True),
+    ... })
+    >>> find_gaps(recordings)[["gap_s", "next_path"]].to_numpy().tolist()
+    [[50.0, 'b.wav']]
     """
     line = timeline(recordings) if line is None else line
     line = line[line["start_utc"].notna() & line["selection"].isna()]

@@ -12,7 +12,13 @@ from pseudorca.errors import PseudorcaError
 
 @dataclass(frozen=True)
 class DecisionOptions:
-    """When something is named, and when it stays undecided."""
+    """When something is named, and when it stays undecided.
+
+    Examples
+    --------
+    >>> DecisionOptions(prior="Insular=0.14,Pelagic=0.86", min_probability=0.8).min_moments
+    1
+    """
 
     prior: str = "uniform"
     """``uniform``, ``train`` (as many as there are training encounters) or shares by class."""
@@ -37,6 +43,11 @@ class DecisionOptions:
 
 
 def check_gap(max_gap_s: float | None) -> None:
-    """PseudorcaError unless this is a number of seconds, or None."""
+    """PseudorcaError unless this is a number of seconds, or None.
+
+    Examples
+    --------
+    >>> check_gap(2.5)
+    """
     if max_gap_s is not None and not 0 <= max_gap_s < math.inf:
         raise PseudorcaError(f"--max-gap {max_gap_s:g}: expected seconds, 0 or more and finite.")

@@ -17,7 +17,7 @@ from pseudorca.learning.calibration import Prior, make_prior
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.base import mean_said
 from pseudorca.learning.preparation import PLAIN, prepared_vectors
-from pseudorca.learning.units import UNITS, UnitScores, aggregate, join_recordings, score_table
+from pseudorca.learning.units import UnitScores, aggregate, join_recordings, score_table
 from pseudorca.prediction.decisions import Rule, decide
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.options import ClipOptions
@@ -231,6 +231,17 @@ def portions(
     Yields
     ------
     DataFrame, rows of ``recordings``
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({
+    ...     "recording_id": ["r1"], "moment_id": ["m1"], "path": ["a.wav"], "platform": "Sette",
+    ...     "encounter": "e1", "selection": None, "duration_s": 10.0, "root": "/data",
+    ...     "sample_rate": 48_000, "n_channels": 1,
+    ...     "start_utc": pd.to_datetime(["2017-07-28T03:12:00"], utc=True),
+    ... })
+    >>> [len(portion) for portion in portions(recordings, ClipOptions(window_s=3.0))]
+    [1]
     """
     if recordings.empty:
         yield recordings
@@ -259,49 +270,6 @@ def portions(
     rows["portion"] = rows["block"].map(portion_of)
     for _, portion in rows.groupby("portion", sort=True):
         yield portion.drop(columns=["block", "portion"]).reset_index(drop=True)
-
-
-def predict(
-    recordings: pd.DataFrame,
-    classifier: Classifier,
-    store: Store,
-    rules: Mapping[str, Rule],
-    *,
-    batch_size: int | None = None,
-    n_threads: int | None = None,
-    gate: Gate | None = None,
-    workers: Workers | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Predictions:
-    """Score recordings and decide per clip, recording and encounter, all in memory.
-
-    Parameters
-    ----------
-    recordings : DataFrame, the table ``recordings``
-    classifier, store, rules, batch_size, n_threads, gate, workers : see :class:`Predictor`
-    progress : callable (seconds done, seconds in all) or None
-
-    Returns
-    -------
-    Predictions
-    """
-    predictor = Predictor(classifier, store, rules, batch_size, n_threads, gate, workers)
-    parts = list(predictor.portions(recordings, progress=progress))
-    encounters, decided = predictor.encounters()
-
-    def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-        return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
-
-    tables = {unit: joined([part.tables[unit] for part in parts]) for unit in UNITS[:2]}
-    return Predictions(
-        tables=tables | {"encounter": encounters},
-        decisions=joined([*(part.decisions for part in parts), decided]),
-        scores=joined([part.scores for part in parts]),
-        problems=joined([part.problems for part in parts]),
-        quiet=joined([part.quiet for part in parts]),
-        recordings=recordings,
-        small=[name for part in parts for name in part.small],
-    )
 
 
 def answer_columns(classes: Sequence[str]) -> list[str]:

@@ -170,7 +170,15 @@ class PredictionResult(Result):
 
 
 def table_stamps(files: Mapping[str, Sequence[Path]]) -> dict[Path, tuple[int, int]]:
-    """The stamp of every table that was written."""
+    """The stamp of every table that was written.
+
+    Examples
+    --------
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile(suffix=".csv") as file:
+    ...     len(table_stamps({"csv": [Path(file.name)], "raven": [Path("selections.txt")]}))
+    1
+    """
     return {path: _stamp(path) for kind in TABLE_FORMATS for path in files.get(kind, ())}
 
 

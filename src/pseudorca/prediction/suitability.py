@@ -87,7 +87,13 @@ def _centring_notices(recordings: pd.DataFrame, centre: str) -> list[str]:
 
 
 def heard_hz(front_end: FrontEnd) -> tuple[float, float] | None:
-    """From where to where, in Hz, a classifier hears; None: all there is."""
+    """From where to where, in Hz, a classifier hears; None: all there is.
+
+    Examples
+    --------
+    >>> heard_hz(CommonFrontEnd(band="16k"))
+    (100.0, 15040.0)
+    """
     top_hz = heard_up_to_hz(front_end)
     if isinstance(front_end, SlowFrontEnd):
         low_hz = front_end.factor * getattr(front_end.front_end, "fmin_hz", 0.0)
