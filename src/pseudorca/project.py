@@ -435,13 +435,18 @@ class Project:
         HeadError
             If there is too little to learn from, or embeddings are missing.
         """
+        from pseudorca.evaluation.trust import keep_trust
+        from pseudorca.learning.classifier import read_trust
         from pseudorca.learning.recipe import Recipe
         from pseudorca.learning.train import train_project
 
         with self.locked(), shown_progress(progress, "Training and calibrating") as update:
-            return train_project(
+            result = train_project(
                 self.store, recipe or Recipe(), name=name, progress=update, stage=stage
             )
+            keep_trust(self.store)
+            result.classifier.trust = read_trust(result.folder)
+            return result
 
     def evaluate(
         self,
@@ -484,6 +489,7 @@ class Project:
             If there is too little to learn from, or embeddings are missing.
         """
         from pseudorca.evaluation.evaluate import EvaluateOptions, evaluate_project
+        from pseudorca.evaluation.trust import keep_trust
         from pseudorca.learning.recipe import Recipe
 
         options = EvaluateOptions(
@@ -493,9 +499,11 @@ class Project:
         given = [splits] if isinstance(splits, str) or not isinstance(splits, Sequence) else splits
         asked = [_split(split, n_folds, n_repeats, seed) for split in given]
         with self.locked(), shown_progress(progress, "Training heads") as update:
-            return evaluate_project(
+            result = evaluate_project(
                 self.store, recipe or Recipe(), asked, options, progress=update, stage=stage
             )
+            keep_trust(self.store)
+            return result
 
     def compare(
         self,
@@ -578,16 +586,19 @@ class Project:
         """
         from pseudorca.audit.audit import AuditOptions, audit_project
         from pseudorca.embedding.computing import Computing
+        from pseudorca.evaluation.trust import keep_trust
         from pseudorca.learning.recipe import Recipe
 
         options = AuditOptions(n_permutations, seed or 0, within, clips_per_encounter, quick)
         asked = _split(split, n_folds, n_repeats, seed)
         computing = Computing(device, batch_size=batch_size, n_threads=n_threads)
         with self.locked(), shown_progress(progress, "Auditing") as update:
-            return audit_project(
+            result = audit_project(
                 self.store, recipe or Recipe(), asked, options, computing=computing,
                 progress=update, stage=stage,
             )  # fmt: skip
+            keep_trust(self.store)
+            return result
 
     def predict(
         self,

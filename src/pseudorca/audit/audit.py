@@ -178,6 +178,7 @@ def audit_project(
     record = {
         "split": asdict(split), "group_by": split.group_by, "options": asdict(options),
         "recipe": labelled.settings(),
+        "data": labelled.data_id,
         "background_settings": listening.front_end.settings()["background_only"],
         "versions": package_versions(),
         "tables": _versions(store),

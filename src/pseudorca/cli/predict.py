@@ -18,6 +18,9 @@ from pseudorca.cli.options import (
 )
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
 
+_FEW_FILES = 10
+"""Of so many files each has a sentence of its own."""
+
 if TYPE_CHECKING:
     from pseudorca.prediction.result import PredictionResult
 
@@ -93,3 +96,8 @@ def _say(result: "PredictionResult") -> None:
         )
     say_problems(result.problems)
     say_notices(result.notices)
+    if result.n_clips and result.n_files <= _FEW_FILES:
+        for sentence in result.sentences():
+            say(sentence)
+    for line in result.trust.lines():
+        say(line)

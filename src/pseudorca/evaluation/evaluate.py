@@ -271,14 +271,13 @@ def _evaluate_split(
     inference: dict[str, Any] = {}
     if not split.is_optimistic:
         inference = _inference(labelled, data, folds, head, options, progress)
-    ids = clips[["clip_id", "label", "encounter"]].sort_values("clip_id")
     result = {
         "split": asdict(split),
         "group_by": split.group_by,
         "independent": "encounter" if split.is_optimistic else split.group_by,
         "optimistic": split.is_optimistic,
         "recipe": labelled.settings(),
-        "data": hash_of(ids.values.tolist()),
+        "data": labelled.data_id,
         "results": _unit_results(labelled, folds, scored, independent, head, options),
         "not_testable": folds.not_testable,
         "n_straddling_moments": folds.n_straddling_moments,

@@ -39,6 +39,7 @@ _ABOUT = "classifier.json"
 _HEAD = "head.safetensors"
 _NOVELTY = "novelty.safetensors"
 _HELD_OUT = "held_out.parquet"
+_TRUST = "trust.json"
 _FRESH = "being written"
 _BLOCK_BYTES = 1 << 22
 _OPTIONAL = (_NOVELTY, _HELD_OUT)
@@ -64,6 +65,9 @@ class Classifier:
     """How embeddings are changed before the head scores them."""
     views: ViewSet | None = None
     """Altered copies whose scores are averaged, if ``preparation`` has ``test_views``."""
+    trust: dict[str, Any] = field(default_factory=dict)
+    """What evaluations and audits said of classifiers made like this one, as JSON values (see
+    :class:`pseudorca.evaluation.trust.Trust`). It decides no answer, and is not in the id."""
 
     @property
     def classes(self) -> list[str]:
@@ -152,7 +156,7 @@ class Classifier:
                 "there is kept. Make room, then run the same command again."
             ) from error
         (folder / _ABOUT).unlink(missing_ok=True)  # a half-moved classifier cannot be loaded
-        for name in _OPTIONAL:
+        for name in (*_OPTIONAL, _TRUST):
             (folder / name).unlink(missing_ok=True)
         remove_embedders(folder)
         for path in sorted(fresh.iterdir(), key=lambda path: path.name == _ABOUT):
@@ -182,6 +186,8 @@ class Classifier:
             "files": _hashes_of_files(folder),
         }
         (folder / _ABOUT).write_text(json.dumps(record, indent=2, default=str) + "\n")
+        if self.trust:
+            save_trust(folder, self.trust)
 
     @classmethod
     def load(
@@ -196,7 +202,7 @@ class Classifier:
             or not the saved one.
         """
         folder = Path(folder)
-        record = _read_about(folder)
+        record = read_record(folder)
         _check_files(folder, record)
         try:
             arrays = load_file(folder / _HEAD)
@@ -215,7 +221,7 @@ class Classifier:
                 held_out = pd.read_parquet(folder / _HELD_OUT)
             loaded = cls(
                 embedder, options, head, record["training"], calibrators, novelty, held_out,
-                preparation, views,
+                preparation, views, read_trust(folder),
             )  # fmt: skip
             loaded_id = loaded.classifier_id
         except MissingExtraError:
@@ -262,13 +268,56 @@ def saved_id(folder: Path) -> str | None:
     str or None
     """
     try:
-        return str(_read_about(folder)["classifier_id"])
+        return str(read_record(folder)["classifier_id"])
     except (ClassifierError, KeyError):
         return None
 
 
-def _read_about(folder: Path) -> dict[str, Any]:
-    """Read ``classifier.json``; refuse a missing or damaged file, and another format."""
+def read_trust(folder: Path) -> dict[str, Any]:
+    """Read what :func:`save_trust` kept; empty if nothing was kept.
+
+    Parameters
+    ----------
+    folder : Path, of the classifier
+
+    Returns
+    -------
+    dict, JSON values
+    """
+    path = folder / _TRUST
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def save_trust(folder: Path, trust: Mapping[str, Any]) -> None:
+    """Keep with a saved classifier what evaluations and audits said of its kind.
+
+    Parameters
+    ----------
+    folder : Path, of the classifier
+    trust : mapping, as JSON values
+    """
+    path = folder / _TRUST
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(trust, indent=2) + "\n")
+    fresh.replace(path)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read what is known of a saved classifier, without loading it.
+
+    Parameters
+    ----------
+    folder : Path, of the classifier
+
+    Returns
+    -------
+    dict, the content of ``classifier.json``
+
+    Raises
+    ------
+    ClassifierError
+        If the file is missing or damaged, or of another format.
+    """
     path = folder / _ABOUT
     if not path.exists():
         raise ClassifierError(f"there is no classifier in {folder} yet. Run: pseudorca train")

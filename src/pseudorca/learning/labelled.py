@@ -122,6 +122,12 @@ class LabelledProject:
         cut = {name: self.store.setting(name) for name in ("clips", "selections")}
         return hash_of(self.settings() | cut)
 
+    @property
+    def data_id(self) -> str:
+        """Equal for the same labelled clips, with the same labels and encounters."""
+        ids = self.clips[["clip_id", "label", "encounter"]].sort_values("clip_id")
+        return hash_of(ids.values.tolist())
+
     def trainer(self, split: Split) -> Head:
         """The recipe's head, ready for the training sides of a split."""
         unlabelled = None

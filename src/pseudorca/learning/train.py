@@ -204,6 +204,7 @@ def _training(labelled: LabelledProject) -> dict[str, Any]:
     return {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         **labelled.settings(),
+        "data": labelled.data_id,
         "n_clips": {str(k): int(n) for k, n in clips["label"].value_counts().items()},
         "n_recordings": {str(k): int(n) for k, n in n_recordings.items()},
         "n_encounters": {str(k): int(n) for k, n in n_encounters.items()},

@@ -14,13 +14,14 @@ from pseudorca.access import created, locked
 from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
 from pseudorca.errors import ManifestError, PseudorcaError, StoreError, unknown_name
+from pseudorca.evaluation.trust import Trust
 from pseudorca.learning.classifier import Classifier, is_name, saved_id
 from pseudorca.prediction.decisions import Rule, decision_rules
 from pseudorca.prediction.detections import DetectionFinder
 from pseudorca.prediction.effort import Effort, find_gaps
 from pseudorca.prediction.files import PredictionFiles, check_formats
 from pseudorca.prediction.options import DecisionOptions, check_gap
-from pseudorca.prediction.predictor import Predictions, Predictor
+from pseudorca.prediction.predictor import Predictions, Predictor, with_trust
 from pseudorca.prediction.result import PredictionResult, table_stamps
 from pseudorca.prediction.suitability import heard_hz, suitability_notices
 from pseudorca.progress import Progress
@@ -350,6 +351,7 @@ def _predict(
         prior=task.rules["encounter"].prior.name,
         calibrated=bool(classifier.calibrators),
         thresholds=task.thresholds,
+        trust=Trust.from_json(classifier.trust),
         n_files=len(recordings) + int((answer.problems["stage"] == "scan").sum()),
         n_clips=answer.n_clips,
         n_quiet=answer.n_quiet,
@@ -469,12 +471,13 @@ def _answer(
         detections = finder.table()
         answer.n_encounters, answer.n_detections = len(encounters), len(detections)
         answer.encounters_per_class.update(encounters["decision"].tolist())
+        trust = Trust.from_json(classifier.trust)
         answer.files = files.finish(
             {
                 "encounter": encounters,
-                "hour": effort.table(detections, per="hour"),
-                "day": effort.table(detections, per="day"),
-                "detection": detections,
+                "hour": with_trust(effort.table(detections, per="hour"), trust),
+                "day": with_trust(effort.table(detections, per="day"), trust),
+                "detection": with_trust(detections, trust),
                 "gap": find_gaps(recordings, line=line),
                 "problem": answer.problems,
             }

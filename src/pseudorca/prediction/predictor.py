@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pseudorca.embedding.gate import Gate
 from pseudorca.embedding.stream import Workers, embed_by_each
+from pseudorca.evaluation.trust import Trust
 from pseudorca.learning.calibration import Prior, make_prior
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.base import mean_said
@@ -28,6 +29,7 @@ PORTION_CLIPS = 4096
 """Approximate number of clips that are scored, decided and written together; recordings stay whole."""
 
 _SCORED_TOGETHER = 1024
+_TRUST_TYPES = dict.fromkeys(("held_out_accuracy", "held_out_low", "held_out_high"), "float64")
 
 
 @dataclass
@@ -203,6 +205,7 @@ class Predictor:
         )  # fmt: skip
         trained_on = {key: set(training.get(key, ())) for key in ("moments", "encounters")}
         table = _readable(units, decided, probabilities, recordings, classifier.classes, trained_on)
+        table = with_trust(table, Trust.from_json(classifier.trust))
         return table, decided[list(TABLES["decisions"])]
 
 
@@ -292,7 +295,33 @@ def answer_columns(classes: Sequence[str]) -> list[str]:
         "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision", "reason",
         "most_probable", "probability", "prior", "depends_on_prior", "novelty",
         *[f"p_{label}" for label in classes], "in_training", "recording_id", "classifier_id",
+        *Trust().columns(),
     ]  # fmt: skip
+
+
+def with_trust(table: pd.DataFrame, trust: Trust) -> pd.DataFrame:
+    """Add to a table of answers what is known of the classifier that gave them.
+
+    Parameters
+    ----------
+    table : DataFrame
+    trust : Trust
+
+    Returns
+    -------
+    DataFrame, with the columns of :meth:`Trust.columns`
+
+    Examples
+    --------
+    >>> with_trust(pd.DataFrame({"decision": ["A"]}), Trust(verdict="recorder"))["audit"].tolist()
+    ['recorder']
+    """
+    return table.assign(
+        **{
+            name: pd.Series(value, index=table.index, dtype=_TRUST_TYPES.get(name, "string"))
+            for name, value in trust.columns().items()
+        }
+    )
 
 
 def _readable(

@@ -7,16 +7,19 @@ when they are first asked for, and files in other formats.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
 
 from pseudorca.errors import PseudorcaError
+from pseudorca.evaluation.trust import Trust
+from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import DETECTION_COLUMNS
 from pseudorca.prediction.files import TABLE_FORMATS, check_formats, read_table
 from pseudorca.prediction.predictor import answer_columns
 from pseudorca.progress import ProgressChoice, shown_progress
+from pseudorca.recordings.folds import OTHER
 from pseudorca.results import Result, attention, counted
 from pseudorca.values import plural
 
@@ -37,6 +40,8 @@ class PredictionResult(Result):
     classes: list[str]
     prior: str
     calibrated: bool
+    trust: Trust
+    """What is known of the classifier's answers on encounters that it never heard."""
     thresholds: dict[str, Any]
     """By kind of unit: the probability from which it is named, and what can be claimed."""
     n_files: int
@@ -112,6 +117,31 @@ class PredictionResult(Result):
             self._stamps.update(table_stamps(written))
         return [path for kind in asked for path in written.get(kind, [])]
 
+    def sentences(self) -> list[str]:
+        """One sentence per recording: what it sounds like, how probable that is, how far to trust it.
+
+        Returns
+        -------
+        list of str, in the order of :attr:`recordings`
+        """
+        known = f"prior {self.prior}; {self.trust.sentence()}"
+        sentences = []
+        for row in self.recordings.itertuples():
+            name = PurePath(str(row.path)).name
+            if row.decision == UNDECIDED:
+                sentences.append(f"{name} is undecided: {row.reason} ({known}).")
+            elif row.decision == OTHER:
+                sentences.append(
+                    f"{name} is none of the classes, with a probability of "
+                    f"{100 * row.probability:.1f} % ({known})."
+                )
+            else:
+                sentences.append(
+                    f"There is a {100 * row.probability:.1f} % chance that {name} is {row.decision} "
+                    f"({known})."
+                )
+        return sentences
+
     def as_json(self) -> dict[str, Any]:
         return {
             "n_files": self.n_files,
@@ -130,6 +160,7 @@ class PredictionResult(Result):
             "classifier_id": self.classifier_id,
             "prior": self.prior,
             "calibrated": self.calibrated,
+            "trust": self.trust.as_json(),
             "thresholds": self.thresholds,
             "notices": self.notices,
         }
@@ -141,7 +172,7 @@ class PredictionResult(Result):
             f"probabilities are {worth} and presuppose a {self.prior} prior.",
             f"{plural(self.n_files, 'file')}, {plural(self.n_clips, 'clip')}, "
             f"{plural(self.n_detections, 'detection')}; tables are in {self.output}.",
-            attention(len(self.problems), self.notices),
+            f"Classifier: {self.trust.sentence()}. {attention(len(self.problems), self.notices)}",
         ]
 
     def main_table(self) -> pd.DataFrame | None:
