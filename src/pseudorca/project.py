@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pseudorca.learning.train import TrainResult
     from pseudorca.prediction.predict import AnyClassifier
     from pseudorca.prediction.result import PredictionResult
+    from pseudorca.prediction.sets import PredictionSetsResult
     from pseudorca.recordings.clips import ClipsResult
     from pseudorca.recordings.folds import FoldsResult, Split
     from pseudorca.recordings.options import Pad, ScanOptions
@@ -745,6 +746,34 @@ class Project:
                 formats=with_tables(formats), max_gap_s=max_gap_s,
                 computing=Computing(n_threads=n_threads), progress=update,
             )  # fmt: skip
+
+    def predictions(self) -> "PredictionSetsResult":
+        """List the sets of predictions of the project.
+
+        Returns
+        -------
+        PredictionSetsResult
+        """
+        from pseudorca.prediction.sets import prediction_sets
+
+        return prediction_sets(self.store)
+
+    def remove_predictions(self, set_name: str) -> None:
+        """Remove a set of predictions, with its tables inside the project; embeddings stay.
+
+        Parameters
+        ----------
+        set_name : name of the set
+
+        Raises
+        ------
+        StoreError
+            If there is no such set.
+        """
+        from pseudorca.prediction.sets import remove_prediction_set
+
+        with self.locked():
+            remove_prediction_set(self.store, set_name)
 
     def report(
         self, out: Location | None = None, *, progress: ProgressChoice = None

@@ -11,7 +11,8 @@ from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
 from pseudorca.prediction.options import DecisionOptions
-from pseudorca.prediction.predict import _set_name, decide_project, predict_project
+from pseudorca.prediction.predict import decide_project, predict_project
+from pseudorca.prediction.sets import name_of_paths, prediction_sets, remove_prediction_set
 from pseudorca.report.report import report_project
 from pseudorca.store import Store
 
@@ -61,23 +62,48 @@ def test_deciding_takes_the_last_set_or_the_one_named(predicted: Store) -> None:
         decide_project(predicted, decision=undecided, set_name="unlabeled")
 
 
-def test_another_folder_of_the_same_name_is_said_to_replace_the_first(
+def test_another_folder_of_the_same_name_is_another_set(
     predicted: Store, survey: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(survey / "Pelagic", tmp_path / "other" / "Insular")
-    again = predict_project(predicted, [survey / "Insular"])
-    assert not any("--set-name" in notice for notice in again.notices)
+    assert predict_project(predicted, [survey / "Insular"]).set_name == "Insular"
+    first = of_set(predicted, "Insular")
     other = predict_project(predicted, [tmp_path / "other" / "Insular"])
-    assert any("--set-name" in notice for notice in other.notices)
+    assert other.set_name == "Insular 2"
+    for table, rows in of_set(predicted, "Insular").items():
+        pd.testing.assert_frame_equal(rows, first[table])
+    named = predict_project(predicted, [tmp_path / "other" / "Insular"], set_name="Insular")
+    assert any("--as" in notice for notice in named.notices)
+
+
+def test_each_set_has_tables_of_its_own(predicted: Store) -> None:
+    folder = predicted.folder / "predictions"
+    assert {path.name for path in folder.iterdir()} == {"unlabelled", "Insular"}
+    table = pd.read_csv(folder / "unlabelled" / "encounters.csv")
+    assert set(table["decision"]) == encounters(predicted, "unlabelled")
+
+
+def test_sets_are_listed_and_removed(predicted: Store) -> None:
+    sets = prediction_sets(predicted).sets.set_index("set_name")
+    assert list(sets.index) == ["Insular", "unlabelled"]
+    assert sets.loc["Insular", "encounters_per_class"] == {"Insular": 4}
+    assert sets.loc["Insular", "n_recordings"] == 12
+    remove_prediction_set(predicted, "Insular")
+    assert all(rows.empty for rows in of_set(predicted, "Insular").values())
+    assert not (predicted.folder / "predictions" / "Insular").exists()
+    assert not of_set(predicted, "unlabelled")["scores"].empty
+    assert decide_project(predicted).set_name == "unlabelled"
+    with pytest.raises(StoreError, match="unknown set of predictions 'Insular'"):
+        remove_prediction_set(predicted, "Insular")
 
 
 def test_the_name_of_a_set_holds_no_password_of_an_address() -> None:
-    assert _set_name(["s3://sea/2021/mooring/"]) == "mooring"
-    assert _set_name(["https://sea.org/a.wav?token=secret", "https://sea.org/b.wav"]) == (
+    assert name_of_paths(["s3://sea/2021/mooring/"]) == "mooring"
+    assert name_of_paths(["https://sea.org/a.wav?token=secret", "https://sea.org/b.wav"]) == (
         "a.wav + b.wav"
     )
-    assert _set_name([f"{k}.wav" for k in range(5)]) == "0.wav and 4 more"
-    assert _set_name([]) == "unlabelled"
+    assert name_of_paths([f"{k}.wav" for k in range(5)]) == "0.wav and 4 more"
+    assert name_of_paths([]) == "unlabelled"
 
 
 def test_report_shows_the_last_set_and_names_the_others(predicted: Store, tmp_path: Path) -> None:

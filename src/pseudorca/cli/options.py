@@ -115,9 +115,9 @@ GateDb = Annotated[
 SetName = Annotated[
     str | None,
     option(
-        "--set-name",
-        "Name of the set of predictions. Without: in predict that of the folder, in decide the "
-        "last one.",
+        "--as",
+        "Name of the set of predictions, such as mooring_2021. Without: in predict that of the "
+        "folder, in decide the last one.",
     ),
 ]
 Formats = Annotated[

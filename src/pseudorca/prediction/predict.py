@@ -1,6 +1,5 @@
 """Recordings to scores and decisions by a saved classifier."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -23,16 +22,15 @@ from pseudorca.prediction.files import PredictionFiles, check_formats
 from pseudorca.prediction.options import DecisionOptions, check_gap
 from pseudorca.prediction.predictor import Predictions, Predictor, with_trust
 from pseudorca.prediction.result import PredictionResult, table_stamps
+from pseudorca.prediction.sets import default_folder, last_settings, name_for, roots_of
 from pseudorca.prediction.suitability import heard_hz, suitability_notices
 from pseudorca.progress import Progress
-from pseudorca.recordings import places
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.manifest import project_recordings, scan_files
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.timeline import timeline
 from pseudorca.store import (
     CLASSIFIER_FOLDER,
-    PREDICTION_FOLDER,
     Store,
     condition,
     problem_table,
@@ -41,8 +39,6 @@ from pseudorca.store import (
 
 CLASSIFIER = "classifier"
 """The default name of a classifier."""
-
-_MOST_NAMES = 3  # of files and folders in the name of their set
 
 
 class SavedClassifier(Protocol):
@@ -103,11 +99,12 @@ def predict_project(
     classifier : name in the project, folder, Classifier, or the result of ``train``
     set_name : str or None
         The name of the set. New predictions replace those of the same set and classifier only. None:
-        the name of the files or folders, or ``unlabelled``
+        the name of the files or folders, with a number if a set of other recordings has that name
+        already; or ``unlabelled``
     decision : DecisionOptions or None
     gate_db : float or None
         Windows whose loudest sound exceeds the background by less are left out, and counted
-    output : path or None, folder of the tables; None: in the project
+    output : path or None, folder of the tables; None: ``predictions/SET`` in the project
     formats : names from :data:`pseudorca.formats.registry.FORMATS`
     max_gap_s : float, seconds
         Greatest gap between clips of one detection
@@ -142,15 +139,14 @@ def predict_project(
         Gate.for_front_end(gate_db, loaded.embedder.front_end)
     recordings, problems, cut_short = _task_recordings(store, paths, options, computing)
     task = _Task(
-        name, set_name or _set_name(paths), loaded, recordings, problems, decision, rules,
-        thresholds, gate_db, max_gap_s,
-        cut_short + notices,
+        name, set_name or name_for(store, paths, recordings), loaded, recordings, problems,
+        decision, rules, thresholds, gate_db, max_gap_s, cut_short + notices,
     )  # fmt: skip
     how: dict[str, Any] = {"formats": formats, "computing": computing, "progress": progress}
     if working_folder is None:
-        return _predict(store, task, output or store.folder / PREDICTION_FOLDER, **how)
+        return _predict(store, task, output or default_folder(store, task.set_name), **how)
     with created(working_folder) as kept:
-        return _predict(kept, task, output or kept.folder / PREDICTION_FOLDER, **how)
+        return _predict(kept, task, output or default_folder(kept, task.set_name), **how)
 
 
 def decide_project(
@@ -185,18 +181,14 @@ def decide_project(
     check_formats(formats)
     check_gap(max_gap_s)
     _check_output(output)
-    runs = store.read("runs", where="verb = 'predict'")
-    if runs.empty:
+    by_set = last_settings(store)
+    if not by_set:
         raise StoreError(
             f"nothing was predicted in {store.folder}. Run: pseudorca predict --project {store.folder}"
         )
-    runs_settings = [
-        json.loads(text) for text in runs.sort_values("time_utc", kind="stable")["settings"]
-    ]
-    by_set = {settings["set_name"]: settings for settings in runs_settings}
     if set_name is not None and set_name not in by_set:
         raise StoreError(unknown_name("set of predictions", set_name, by_set))
-    last = runs_settings[-1] if set_name is None else by_set[set_name]
+    last = by_set[set_name or list(by_set)[-1]]
     of_set = condition({"set_name": last["set_name"]})
     recordings, problems = (
         store.read(table, where=of_set).drop(columns="set_name")
@@ -211,35 +203,19 @@ def decide_project(
         last["gate_db"], max_gap_s, notices,
     )  # fmt: skip
     return _predict(
-        store, task, output or store.folder / PREDICTION_FOLDER, formats=formats,
+        store, task, output or default_folder(store, task.set_name), formats=formats,
         computing=computing, progress=progress,
     )  # fmt: skip
 
 
-def _set_name(paths: Sequence[str | Path]) -> str:
-    """The name of a set of files and folders."""
-    names = list(dict.fromkeys(_name_of(path) for path in paths))
-    if len(names) > _MOST_NAMES:
-        return f"{names[0]} and {len(names) - 1} more"
-    return " + ".join(names) or "unlabelled"
-
-
-def _name_of(path: str | Path) -> str:
-    place = places.absolute(path)
-    if places.is_remote(place):  # the query may hold a password
-        place = place.partition("?")[0]
-    return places.name_of(place)
-
-
 def _replaced_notices(store: Store, set_name: str, roots: list[str]) -> list[str]:
     """A notice if the set replaced one of the same name, of other recordings."""
-    key = condition({"set_name": set_name})
-    before = sorted(set(store.read("predicted", where=key, columns=["root"])["root"]))
+    before = sorted(roots_of(store, set_name))
     if not before or before == roots:
         return []
     return [
         f"The set {set_name!r} held predictions on recordings of {', '.join(before)}; they were "
-        "replaced. To keep both, give each a name with --set-name."
+        "replaced. To keep both, give each a name of its own with --as."
     ]
 
 
@@ -326,7 +302,6 @@ def _predict(
             "last prediction, if there was one, are as they were."
         )
     else:
-        store.keep_setting(PREDICTION_FOLDER, str(folder.resolve()))
         roots = sorted(set(recordings["root"]))
         notices += _replaced_notices(store, task.set_name, roots)
         for table, rows in (("predicted", recordings), ("predicted_problems", task.problems)):
@@ -337,6 +312,7 @@ def _predict(
             "gate_db": task.gate_db,
             "set_name": task.set_name,
             "roots": roots,
+            "output": str(folder.resolve()),
             "classifier_id": classifier.classifier_id,
             "decision": asdict(task.decision),
             "thresholds": task.thresholds,

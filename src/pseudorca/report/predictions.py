@@ -36,9 +36,9 @@ from pseudorca.pages.plots import (
     stacked_bars,
 )
 from pseudorca.prediction.decisions import UNDECIDED
+from pseudorca.prediction.sets import last_settings
 from pseudorca.report.contents import Contents, headline, typed
 from pseudorca.report.over_time import timeline
-from pseudorca.store import PREDICTION_FOLDER
 from pseudorca.values import plural
 
 MOST_ROWS = 100
@@ -115,7 +115,7 @@ def _other_sets(project: Contents, decisions: pd.DataFrame, set_name: str) -> li
     return [
         f"Shown is the set {set_name}. Predictions on {plural(len(names), 'other set')} are kept: "
         f"{', '.join(names)}. To see one, run: pseudorca decide --project {project.argument} "
-        f'--set-name "{names[0]}", then this report again.'
+        f'--as "{names[0]}", then this report again.'
     ]
 
 
@@ -339,9 +339,8 @@ def _paths(project: Contents) -> dict[str, tuple[str, str]]:
 
 def _folder(project: Contents) -> Path:
     """Where ``predict`` wrote its tables last."""
-    return Path(
-        project.store.setting(PREDICTION_FOLDER) or project.store.folder / PREDICTION_FOLDER
-    )
+    *_, last = last_settings(project.store).values()
+    return Path(last["output"])
 
 
 def _written(project: Contents, unit: str, classifier_id: str) -> pd.DataFrame | None:
