@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pseudorca.errors import StoreError
+from pseudorca.errors import ClassifierError, StoreError
+from pseudorca.learning.classifier import saved_id
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
@@ -112,3 +113,17 @@ def test_report_shows_the_last_set_and_names_the_others(predicted: Store, tmp_pa
     assert "Shown is the set Insular" in page
     n_recordings = len(of_set(predicted, "Insular")["decisions"].query("unit == 'recording'"))
     assert f"was asked about {n_recordings} recordings of 4 encounters" in page
+
+
+def test_a_classifier_that_is_trained_anew_leaves_the_earlier_one(predicted: Store) -> None:
+    first = saved_id(predicted.folder / "classifiers" / "classifier")
+    again = train_project(predicted, Recipe(LogisticHead(c=0.01)))
+    assert again.classifier_id == first
+    assert not any("is kept as" in notice for notice in again.notices)
+    other = train_project(predicted, Recipe(LogisticHead(c=1.0)))
+    assert any("'classifier 1'" in notice for notice in other.notices)
+    assert saved_id(predicted.folder / "classifiers" / "classifier 1") == first
+    assert decide_project(predicted).classifier_id == first  # who predicted decides
+    shutil.rmtree(predicted.folder / "classifiers" / "classifier 1")
+    with pytest.raises(ClassifierError, match="no longer in"):
+        decide_project(predicted)

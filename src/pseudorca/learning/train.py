@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pseudorca.embedding.augmentation.copies import view_set
 from pseudorca.errors import ClassifierError, FoldError
 from pseudorca.learning.calibration import carried_prior
-from pseudorca.learning.classifier import Classifier, is_name
+from pseudorca.learning.classifier import Classifier, is_name, saved_id
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
@@ -154,12 +154,25 @@ def train_project(
         notices.append(f"Probabilities are not calibrated, since {error}")
     classifier = _classifier(labelled, head, trained, folds if units else None, units)
     folder = store.folder / CLASSIFIER_FOLDER / name
+    notices += _keep_earlier(folder, classifier.classifier_id)
     classifier.save(folder)
     labelled.forget_trainings()
     settings = recipe.settings()["head"]
     settings |= {"name": name, "preparation": recipe.preparation.settings()}
     store.record_run("train", settings, ("recordings", "clips"))
     return TrainResult(classifier, folder, recipe, notices, trained.details)
+
+
+def _keep_earlier(folder: Path, classifier_id: str) -> list[str]:
+    """Give another name to a classifier that the new one would replace, and say so."""
+    earlier = saved_id(folder)
+    if earlier is None or earlier == classifier_id:
+        return []
+    number = 1
+    while (kept := folder.with_name(f"{folder.name} {number}")).exists():
+        number += 1
+    folder.rename(kept)
+    return [f"The classifier that was called {folder.name} before is kept as {kept.name!r}."]
 
 
 def _classifier(

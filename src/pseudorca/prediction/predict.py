@@ -12,7 +12,13 @@ import pandas as pd
 from pseudorca.access import created, locked
 from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
-from pseudorca.errors import ManifestError, PseudorcaError, StoreError, unknown_name
+from pseudorca.errors import (
+    ClassifierError,
+    ManifestError,
+    PseudorcaError,
+    StoreError,
+    unknown_name,
+)
 from pseudorca.evaluation.trust import Trust
 from pseudorca.learning.classifier import Classifier, is_name, saved_id
 from pseudorca.prediction.decisions import Rule, decision_rules
@@ -195,7 +201,13 @@ def decide_project(
         for table in ("predicted", "predicted_problems")
     )
     computing = computing or Computing()
-    name, classifier = _find_classifier(store, last["name"], computing)
+    name = _name_by_id(store).get(last["classifier_id"])
+    if name is None:
+        raise ClassifierError(
+            f"the classifier {last['name']!r} that predicted the set {last['set_name']!r} "
+            f"({last['classifier_id']}) is no longer in {store.folder}. Predict again: pseudorca predict"
+        )
+    _, classifier = _find_classifier(store, name, computing)
     decision = decision or DecisionOptions()
     rules, thresholds, notices = decision_rules(classifier, decision)
     task = _Task(
@@ -242,16 +254,20 @@ def _find_classifier(
 def _kept_name(store: Store, task: _Task) -> str:
     """The name of the classifier in the project; a classifier from elsewhere is saved first."""
     folder, classifier_id = store.folder / CLASSIFIER_FOLDER, task.classifier.classifier_id
-    ids = {
-        path.parent.name: saved_id(path.parent) for path in sorted(folder.glob("*/classifier.json"))
-    }
-    if task.name is not None and ids.get(task.name) == classifier_id:
+    if task.name is not None and saved_id(folder / task.name) == classifier_id:
         return task.name
-    if known := [name for name, each in ids.items() if each == classifier_id]:
-        return known[0]
-    name = task.name if task.name and task.name not in ids else classifier_id
+    names = _name_by_id(store)
+    if classifier_id in names:
+        return names[classifier_id]
+    name = task.name if task.name and task.name not in names.values() else classifier_id
     task.classifier.save(folder / name)
     return name
+
+
+def _name_by_id(store: Store) -> dict[str | None, str]:
+    """The names of the classifiers of a project, by their ids."""
+    paths = sorted((store.folder / CLASSIFIER_FOLDER).glob("*/classifier.json"), reverse=True)
+    return {saved_id(path.parent): path.parent.name for path in paths}
 
 
 def _task_recordings(
