@@ -205,7 +205,8 @@ def decide_project(
     if name is None:
         raise ClassifierError(
             f"the classifier {last['name']!r} that predicted the set {last['set_name']!r} "
-            f"({last['classifier_id']}) is no longer in {store.folder}. Predict again: pseudorca predict"
+            f"({last['classifier_id']}) is no longer in {store.folder}. "
+            "Predict again: pseudorca predict"
         )
     _, classifier = _find_classifier(store, name, computing)
     decision = decision or DecisionOptions()
