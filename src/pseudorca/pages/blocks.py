@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 import xxhash
 from markupsafe import Markup, escape
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
@@ -277,7 +278,8 @@ def inline_svg(drawn: Figure, *, description: str) -> Markup:
     Markup('<svg role="img" aria-label="Nothing."')
     """
     buffer = io.BytesIO()
-    drawn.savefig(buffer, format="svg", metadata={"Date": None})
+    # ``savefig`` would draw twice: once for the layout, which the canvas does itself.
+    FigureCanvasSVG(drawn).print_svg(buffer, metadata={"Date": None})
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # styles apply to the whole page
