@@ -73,7 +73,13 @@ class Text:
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading inside a section."""
+    """A heading inside a section.
+
+    Examples
+    --------
+    >>> Heading("Would more encounters help?").kind
+    'heading'
+    """
 
     kind: ClassVar[str] = "heading"
     text: str
@@ -81,7 +87,13 @@ class Heading:
 
 @dataclass(frozen=True)
 class Notices:
-    """Important sentences."""
+    """Important sentences.
+
+    Examples
+    --------
+    >>> Notices(["Too few encounters to conclude."]).kind
+    'notices'
+    """
 
     kind: ClassVar[str] = "notices"
     sentences: Sequence[str]
@@ -89,7 +101,13 @@ class Notices:
 
 @dataclass(frozen=True)
 class Commands:
-    """Commands to run next."""
+    """Commands to run next.
+
+    Examples
+    --------
+    >>> Commands("To find out, run:", ["pseudorca evaluate"]).lines
+    ['pseudorca evaluate']
+    """
 
     kind: ClassVar[str] = "commands"
     why: str
@@ -98,7 +116,13 @@ class Commands:
 
 @dataclass(frozen=True)
 class Headline:
-    """The main number, with the interval, the method and the baseline that belong to the number."""
+    """The main number, with the interval, the method and the baseline that belong to the number.
+
+    Examples
+    --------
+    >>> str(Headline(verdict="", value=Number(0.8), low=Number(0.6), high=Number(0.9)).value)
+    '0.80'
+    """
 
     kind: ClassVar[str] = "headline"
     verdict: str
@@ -116,7 +140,13 @@ class Headline:
 
 @dataclass(frozen=True)
 class Facts:
-    """A few numbers with their names."""
+    """A few numbers with their names.
+
+    Examples
+    --------
+    >>> dict(Facts([("recordings", 12), ("hours", Number(3.25, 1))]).facts)["recordings"]
+    12
+    """
 
     kind: ClassVar[str] = "facts"
     facts: Sequence[tuple[str, Cell]]
@@ -124,7 +154,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Settings:
-    """Names with their values, in a compact list."""
+    """Names with their values, in a compact list.
+
+    Examples
+    --------
+    >>> Settings([("window_s", "3.0")]).kind
+    'settings'
+    """
 
     kind: ClassVar[str] = "settings"
     settings: Sequence[tuple[str, str]]
@@ -161,7 +197,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure as inline SVG."""
+    """A figure as inline SVG; :func:`chart` makes one.
+
+    Examples
+    --------
+    >>> Chart(Markup("<svg></svg>"), "An empty figure.").kind
+    'chart'
+    """
 
     kind: ClassVar[str] = "chart"
     svg: Markup
@@ -170,7 +212,13 @@ class Chart:
 
 @dataclass(frozen=True)
 class Fold:
-    """Blocks that open on a click."""
+    """Blocks that open on a click.
+
+    Examples
+    --------
+    >>> Fold("All runs", [Text("No runs.")]).is_open
+    False
+    """
 
     kind: ClassVar[str] = "fold"
     title: str
@@ -208,7 +256,15 @@ def folded(table: Table, *, most: int = 30) -> Table | Fold:
 
 @dataclass
 class Section:
-    """One section of a page. ``anchor`` is the id of the section in links."""
+    """One section of a page. ``anchor`` is the id of the section in links.
+
+    Examples
+    --------
+    >>> section = Section("data", "The data")
+    >>> section.blocks.append(Text("12 recordings."))
+    >>> len(section.blocks)
+    1
+    """
 
     anchor: str
     title: str
@@ -236,14 +292,14 @@ def figure(height_in: float, *, width_in: float = WIDTH_IN) -> Figure:
     return new
 
 
-def chart(drawn: Figure, *, description: str, caption: str | Markup) -> Chart:
+def chart(drawn: Figure, *, caption: str | Markup, description: str = "") -> Chart:
     """Draw a figure as inline SVG.
 
     Parameters
     ----------
     drawn : Figure
-    description : str, the text for readers who cannot see the figure
     caption : str
+    description : str, the text for readers who cannot see the figure; empty: the caption
 
     Returns
     -------
@@ -251,10 +307,10 @@ def chart(drawn: Figure, *, description: str, caption: str | Markup) -> Chart:
 
     Examples
     --------
-    >>> chart(figure(1.0), description="Nothing.", caption="An empty figure.").caption
+    >>> chart(figure(1.0), caption="An empty figure.").caption
     'An empty figure.'
     """
-    return Chart(inline_svg(drawn, description=description), caption)
+    return Chart(inline_svg(drawn, description=description or str(caption)), caption)
 
 
 def inline_svg(drawn: Figure, *, description: str) -> Markup:
