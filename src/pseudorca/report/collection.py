@@ -143,8 +143,9 @@ def _class_table(project: Contents) -> Table:
 
 def _clip_charts(project: Contents) -> list[Block]:
     recordings, clips, classes = project.recordings, project.labelled_clips, project.classes
-    platform_of = dict(zip(recordings["recording_id"], recordings["platform"], strict=True))
-    platforms = clips["recording_id"].map(platform_of).fillna("not known").astype(str)
+    known = recordings[recordings["platform"].notna()]
+    platform_of = dict(zip(known["recording_id"], known["platform"], strict=True))
+    platforms = clips["recording_id"].map(lambda key: str(platform_of.get(key, "not known")))
     labels = clips["label"].astype(str)
     by_encounter = pd.crosstab(clips["encounter"].astype(str), labels)
     by_encounter = by_encounter.reindex(columns=classes, fill_value=0)
