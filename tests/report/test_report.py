@@ -18,7 +18,7 @@ from pseudorca.report import collection
 from pseudorca.report.answer import answer_section
 from pseudorca.report.contents import headline, read_project
 from pseudorca.report.evaluated import evaluation_section, recording_scores
-from pseudorca.report.predictions import _counted_once, _what_was_wished
+from pseudorca.report.predictions import _counted_once, _latest_classifier, _what_was_asked
 from pseudorca.report.report import ReportResult, report_project
 from pseudorca.store import Store
 
@@ -394,18 +394,25 @@ def test_folder_as_target_is_refused(tmp_path: Path) -> None:
 def test_what_was_wished_of_the_names_is_said_of_each_kind_of_unit() -> None:
     chosen = {"wanted": 0.2, "chosen": {"probability": 0.9}, "smallest_that_can_be_claimed": 0.1}
     refused = {"wanted": 0.2, "chosen": None, "smallest_that_can_be_claimed": 0.53}
-    settings = [
+    settings: list[dict[str, Any]] = [
         {"classifier_id": "mine", "thresholds": {"encounter": chosen, "recording": refused}},
         {"classifier_id": "other", "thresholds": {}, "gate_db": None},
         {"classifier_id": "gated", "thresholds": {}, "gate_db": 12.0},
     ]
     runs = pd.DataFrame({"verb": "predict", "settings": [json.dumps(one) for one in settings]})
     project: Any = SimpleNamespace(runs=runs)
-    first, second = _what_was_wished(project, "mine")
+
+    def asked(*classifier_ids: str) -> list[str]:
+        decisions = pd.DataFrame({"classifier_id": classifier_ids})
+        classifier_id, used = _latest_classifier(project, decisions)
+        assert classifier_id == classifier_ids[-1]
+        return _what_was_asked(used)
+
+    first, second = asked("mine")
     assert "encounters" in first
     assert "0.90" in first
     assert "recordings" in second
     assert "53 %" in second
-    assert _what_was_wished(project, "other") == []
-    assert _what_was_wished(project, "a third") == []
-    assert "--gate 12" in _what_was_wished(project, "gated")[0]
+    assert asked("mine", "other") == []
+    assert asked("a third") == []
+    assert "--gate 12" in asked("other", "gated")[0]
