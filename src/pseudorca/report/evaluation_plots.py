@@ -278,9 +278,7 @@ def reliability_diagram(ax: Axes, bins: Sequence[Mapping[str, float]]) -> Axes:
 
 
 def risk_coverage_curve(
-    ax: Axes,
-    curve: Sequence[Mapping[str, float]],
-    candidates: Sequence[Mapping[str, float]],
+    ax: Axes, curve: Sequence[Mapping[str, float]], candidates: Sequence[Mapping[str, float]]
 ) -> Axes:
     """Draw the error among what is named, from the surest only to everything.
 
@@ -298,10 +296,7 @@ def risk_coverage_curve(
     ax.plot(shares, [p["error"] for p in curve], color=BLUE, linewidth=1.8)
     for row in candidates:
         ax.plot(
-            [row["coverage"]] * 2,
-            [row["error"], row["max_error"]],
-            color=ORANGE,
-            linewidth=1.6,
+            [row["coverage"]] * 2, [row["error"], row["max_error"]], color=ORANGE, linewidth=1.6
         )
         ax.plot(row["coverage"], row["max_error"], "_", color=ORANGE, markersize=11,
                 markeredgewidth=1.8)  # fmt: skip
