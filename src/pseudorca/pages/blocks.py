@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 import xxhash
 from markupsafe import Markup, escape
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -292,6 +293,36 @@ def figure(height_in: float, *, width_in: float = WIDTH_IN) -> Figure:
     return new
 
 
+def panels(
+    n: int, *, n_columns: int, row_in: float, margin_in: float, width_in: float = WIDTH_IN
+) -> tuple[Figure, list[Axes]]:
+    """Make a figure with panels in rows and columns. Places without a panel stay empty.
+
+    Parameters
+    ----------
+    n, n_columns : int, how many panels there are, and how many side by side
+    row_in, margin_in, width_in : float, inches
+        Height of a row, what is added to the height of the rows, and width of the figure
+
+    Returns
+    -------
+    drawn : Figure
+    axes : list of Axes, one per panel, row by row
+
+    Examples
+    --------
+    >>> drawn, axes = panels(3, n_columns=2, row_in=2.0, margin_in=0.5)
+    >>> len(axes), float(drawn.get_figheight())
+    (3, 4.5)
+    """
+    n_rows = -(-n // n_columns)
+    drawn = figure(row_in * n_rows + margin_in, width_in=width_in)
+    axes = drawn.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for ax in axes[n:]:
+        ax.set_axis_off()
+    return drawn, list(axes[:n])
+
+
 def chart(drawn: Figure, *, caption: str | Markup, description: str = "") -> Chart:
     """Draw a figure as inline SVG.
 
@@ -394,15 +425,12 @@ def _smaller_png(encoded: str) -> str:
     """Store a picture of at most 256 colours with a palette. No pixel changes."""
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
         pixels = np.asarray(picture.convert("RGBA"))
-    if (pixels[..., 3] == 255).all():
-        codes = pixels[..., :3].astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
-        colours, index = np.unique(codes, return_inverse=True)
-        if len(colours) <= 256:
-            bytes_ = index.astype(np.uint8).tobytes()
-            small = Image.frombytes("P", (codes.shape[1], codes.shape[0]), bytes_)
-            palette = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1)
-            small.putpalette(palette.astype(np.uint8).tobytes())
-            buffer = io.BytesIO()
-            small.save(buffer, format="PNG", optimize=True)
-            return base64.b64encode(buffer.getvalue()).decode()
-    return encoded.replace("\n", "")
+    codes, index = np.unique(pixels.view(">u4"), return_inverse=True)
+    colours = codes.view(np.uint8).reshape(-1, 4)
+    if len(colours) > 256 or (colours[:, 3] < 255).any():
+        return encoded.replace("\n", "")
+    small = Image.fromarray(index.reshape(pixels.shape[:2]).astype(np.uint8))
+    small.putpalette(colours[:, :3].tobytes())
+    buffer = io.BytesIO()
+    small.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -28,8 +27,9 @@ from pseudorca.pages.blocks import (
     chart,
     figure,
     folded,
+    panels,
 )
-from pseudorca.pages.plots import BLUE, INK, SMALL_PT, VERMILLION, class_colours
+from pseudorca.pages.plots import BLUE, INK, SMALL_PT, VERMILLION, class_colours, keep_outer_labels
 from pseudorca.report.contents import Contents, Evaluation, headline, minute, network_of
 from pseudorca.report.evaluation_plots import (
     confusion_matrix,
@@ -195,12 +195,12 @@ def _details(project: Contents, evaluation: Evaluation) -> list[Block]:
 
 def _confusions(split: str, results: Sequence[Mapping[str, Any]]) -> list[Block]:
     n = len(results[0]["classes"])
-    side_by_side = n <= 8
-    size = float(
-        np.clip(2.2 + 0.45 * n, 3.0, 4.9) if side_by_side else np.clip(1.6 + 0.42 * n, 5.5, 9.5)
-    )
+    if n <= 8:  # side by side
+        size, groups = float(np.clip(2.2 + 0.45 * n, 3.0, 4.9)), [results]
+    else:
+        size, groups = float(np.clip(1.6 + 0.42 * n, 5.5, 9.5)), [[result] for result in results]
     blocks: list[Block] = []
-    for shown in [results] if side_by_side else [[result] for result in results]:
+    for shown in groups:
         chart_figure = figure(size, width_in=10.4 if len(shown) == 2 else max(5.2, size + 0.6))
         axes = chart_figure.subplots(1, len(shown), squeeze=False)[0]
         for ax, result in zip(axes, shown, strict=True):
@@ -311,9 +311,14 @@ def _curves(project: Contents, evaluation: Evaluation) -> list[Block]:
         return []
     colours = class_colours(classes)
     probabilities = np.exp(truth.log_probabilities)
-    by_recall, recall_axes = _grid(len(chosen))
-    by_threshold, threshold_axes = _grid(len(chosen))
-    for label, left, right in zip(chosen, recall_axes, threshold_axes, strict=True):
+    n_columns = min(len(chosen), 3)
+    by_recall, by_threshold = (
+        panels(
+            len(chosen), n_columns=n_columns, row_in=2.35, margin_in=0.2, width_in=3.45 * n_columns
+        )
+        for _ in range(2)
+    )
+    for label, left, right in zip(chosen, by_recall[1], by_threshold[1], strict=True):
         is_class = truth.labels == label
         of_class = list(probabilities[:, :, classes.index(label)])
         precision_recall(left, is_class, of_class, colour=colours[label], title=label)
@@ -321,9 +326,9 @@ def _curves(project: Contents, evaluation: Evaluation) -> list[Block]:
         if value is not None:
             left.set_title(f"AP {value:.2f}", fontsize=SMALL_PT, color=INK, loc="right", pad=6)
         threshold_curves(right, is_class, of_class, title=label)
-    _outer_labels(recall_axes)
-    _outer_labels(threshold_axes)
-    _legend(by_threshold, first="precision", second="recall")
+    for _, axes in (by_recall, by_threshold):
+        keep_outer_labels(axes, n_columns=n_columns, tick_labels=False)
+    _legend(by_threshold[0], first="precision", second="recall")
     where = f"split {evaluation.split}, {result['n_units']} recordings"
     several = len(probabilities) > 1
     which = (
@@ -331,14 +336,14 @@ def _curves(project: Contents, evaluation: Evaluation) -> list[Block]:
     )
     return [
         chart(
-            by_recall,
+            by_recall[0],
             description=f"Precision against recall per class, {where}.",
             caption=f"Precision against recall, {where};{' a line per repeat;' if several else ''} "
             "AP: average precision; dotted: the class's share of all recordings, which guessing would "
             f"reach.{which}",
         ),
         chart(
-            by_threshold,
+            by_threshold[0],
             description=f"Precision and recall per class against the threshold, {where}.",
             caption="Precision (solid) and recall (dashed) when every recording at or above a "
             f"probability is called the class, {where}{', means over repeats' if several else ''}. "
@@ -346,27 +351,6 @@ def _curves(project: Contents, evaluation: Evaluation) -> list[Block]:
             f"them, not calibrated.{which}",
         ),
     ]
-
-
-def _grid(n: int) -> tuple[Figure, list[Axes]]:
-    n_columns = min(n, 3)
-    n_rows = -(-n // n_columns)
-    chart_figure = figure(2.35 * n_rows + 0.2, width_in=3.45 * n_columns)
-    axes = chart_figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for ax in axes[n:]:
-        ax.set_axis_off()
-    return chart_figure, list(axes[:n])
-
-
-def _outer_labels(axes: Sequence[Axes]) -> None:
-    """Keep the labels of a grid of axes at its left and below the last panel of each column."""
-    for k, ax in enumerate(axes):
-        if k % 3:
-            ax.set_ylabel("")
-            ax.tick_params(labelleft=False)
-        if k + 3 < len(axes):
-            ax.set_xlabel("")
-            ax.tick_params(labelbottom=False)
 
 
 def _legend(chart_figure: Figure, *, first: str, second: str) -> None:

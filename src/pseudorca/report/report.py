@@ -63,14 +63,8 @@ class ReportResult(Result):
 
     def as_json(self) -> dict[str, Any]:
         """The result as JSON values; ``problems`` is a list of rows."""
-        return {
-            "output": str(self.output),
-            "n_sections": self.n_sections,
-            "n_figures": self.n_figures,
-            "n_bytes": self.n_bytes,
-            "problems": self.problems.to_dict("records"),
-            "notices": self.notices,
-        }
+        problems = self.problems.to_dict("records")
+        return vars(self) | {"output": str(self.output), "problems": problems}
 
     def summary(self) -> Sequence[str]:
         """Where the report is, its size, and what needs attention."""

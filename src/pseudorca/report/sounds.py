@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -19,8 +18,18 @@ from pseudorca.errors import AudioError
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.common import CommonFrontEnd, filter_weights
 from pseudorca.frontends.study_picture import StudyFrontEnd
-from pseudorca.pages.blocks import Block, Chart, Notices, Section, Table, Text, chart, figure
-from pseudorca.pages.plots import COLOURS, FONT_PT, INK, SMALL_PT
+from pseudorca.pages.blocks import (
+    Block,
+    Chart,
+    Notices,
+    Section,
+    Table,
+    Text,
+    chart,
+    figure,
+    panels,
+)
+from pseudorca.pages.plots import COLOURS, FONT_PT, INK, SMALL_PT, keep_outer_labels
 from pseudorca.recordings import audio
 from pseudorca.recordings.manifest import full_path
 from pseudorca.report.contents import Contents
@@ -210,19 +219,17 @@ def _examples_chart(project: Contents, drawn: list[tuple[Any, Levels]]) -> Chart
     high = 0.0
     if is_pcen:
         low, high = 0.0, float(np.quantile([np.quantile(v.db, 0.999) for _, v in drawn], 0.9))
-    n_rows = -(-len(drawn) // 2)
-    chart_figure = figure(1.78 * n_rows + 0.4)
-    axes = chart_figure.subplots(n_rows, 2, squeeze=False).ravel()
-    for number, (ax, (clip, levels)) in enumerate(zip(axes, drawn, strict=False), 1):
+    chart_figure, axes = panels(len(drawn), n_columns=2, row_in=1.78, margin_in=0.4)
+    for number, (ax, (clip, levels)) in enumerate(zip(axes, drawn, strict=True), 1):
         if not is_pcen:
             levels = levels._replace(db=levels.db - levels.db[: levels.n_reached].max())
         image = spectrogram(ax, levels, low=low, high=high, start_s=clip.start_s,
                             title=f"{number}  {_named(clip)}")  # fmt: skip
         if clip.padded_s > 0:
             ax.axvline(clip.end_s, color="#fefefe", linestyle="--", linewidth=1.2)
-    _outer_labels(axes, n_columns=2, n_used=len(drawn))
+    keep_outer_labels(axes, n_columns=2)
     label = "PCEN level" if is_pcen else "level (dB re loudest cell of the clip)"
-    _colour_bar(chart_figure, image, axes, label, n_rows)
+    _colour_bar(chart_figure, image, label)
     caption = (
         f"{_in_words(front_end, is_joint='members' in (project.embedder or {}))} Chosen by rule: the "
         "middle clip of each class's largest encounters, clips that fill the window first."
@@ -316,12 +323,11 @@ def _spectrograms(
 ) -> Chart:
     n = len(samples)
     n_columns = 1 if n == 1 else 2 if n in (2, 4) else 3
-    n_rows = -(-n // n_columns)
-    chart_figure = figure((2.6 if n == 1 else 2.0) * n_rows + 0.3)
-    axes = chart_figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    row_in = 2.6 if n == 1 else 2.0
+    chart_figure, axes = panels(n, n_columns=n_columns, row_in=row_in, margin_in=0.3)
     of_channel = [native_levels(channel, sample_rate=rate) for channel in samples]
     high = max(float(levels.db.max()) for levels in of_channel)
-    for k, (ax, levels) in enumerate(zip(axes, of_channel, strict=False)):
+    for k, (ax, levels) in enumerate(zip(axes, of_channel, strict=True)):
         title = f"channel {k + 1}" if n > 1 else ""
         image = spectrogram(
             ax, levels, low=high - _RANGE_DB, high=high, title=title, title_colour=colours[k],
@@ -330,8 +336,8 @@ def _spectrograms(
         if n > 1:
             for spine in ax.spines.values():
                 spine.set(visible=True, color=colours[k], linewidth=2)
-    _outer_labels(axes, n_columns=n_columns, n_used=n)
-    _colour_bar(chart_figure, image, axes, "level (dB re full scale)", n_rows)
+    keep_outer_labels(axes, n_columns=n_columns)
+    _colour_bar(chart_figure, image, "level (dB re full scale)")
     return chart(
         chart_figure,
         description=f"Spectrograms of {where}.",
@@ -341,22 +347,11 @@ def _spectrograms(
     )
 
 
-def _outer_labels(axes: Sequence[Axes], *, n_columns: int, n_used: int) -> None:
-    """Hide unused axes, and keep the labels at the left and below the last panel of each column."""
-    for k, ax in enumerate(axes):
-        if k >= n_used:
-            ax.set_axis_off()
-        if k % n_columns:
-            ax.set_ylabel("")
-        if k + n_columns < n_used:
-            ax.set_xlabel("")
-
-
-def _colour_bar(
-    chart_figure: Figure, image: AxesImage, axes: Sequence[Axes], label: str, n_rows: int
-) -> None:
-    shrink = min(1.0, 2.4 / n_rows)
-    bar = chart_figure.colorbar(image, ax=list(axes), shrink=shrink, aspect=24, pad=0.015)
+def _colour_bar(chart_figure: Figure, image: AxesImage, label: str) -> None:
+    """Add a colour bar at the right of all panels."""
+    axes = list(chart_figure.axes)
+    shrink = min(1.0, 2.4 / axes[0].get_gridspec().nrows)
+    bar = chart_figure.colorbar(image, ax=axes, shrink=shrink, aspect=24, pad=0.015)
     if bar.solids is not None:
         bar.solids.set_rasterized(True)
     bar.outline.set_visible(False)
