@@ -91,6 +91,7 @@ def predict(store: Store) -> None:
     for unit in ("recording", "encounter"):
         units = aggregate(clips, unknown, scores, unit)
         about = {"unit": unit, "classifier_id": "madeupclassifier", "trained": UNIFORM}
+        about["set_name"] = "unlabelled"
         decided, _ = decide(units, Calibrator(list(CLASSES)), Rule(UNIFORM), **about)
         tables.append(decided[list(TABLES["decisions"])])
         written = units.table.assign(
@@ -101,7 +102,13 @@ def predict(store: Store) -> None:
         (store.folder / "predictions").mkdir(exist_ok=True)
         written.to_csv(store.folder / "predictions" / f"{unit}s.csv", index=False)
     store.write("decisions", pd.concat(tables, ignore_index=True))
-    store.record_run("predict", {"classifier_id": "madeupclassifier"}, ("decisions",))
+    named = pd.Series("unlabelled", index=unknown.index, dtype="string")
+    store.append("predicted", unknown.assign(set_name=named))
+    settings = {
+        "classifier_id": "madeupclassifier", "name": "mine", "set_name": "unlabelled",
+        "roots": sorted(set(unknown["root"])), "output": str(store.folder / "predictions"),
+    }  # fmt: skip
+    store.record_run("predict", settings, ("decisions",))
     folder = store.folder / "classifiers" / "mine"
     folder.mkdir(parents=True)
     history = [{"epoch": e, "loss": 1 / e, "accuracy": 0.5 + 0.1 * e} for e in (1, 2, 3)]

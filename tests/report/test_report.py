@@ -14,16 +14,17 @@ import pytest
 from pseudorca.errors import PseudorcaError
 from pseudorca.pages.blocks import Fold, Section, Table, folded
 from pseudorca.pages.writing import render
-from pseudorca.report import collection
+from pseudorca.report import collection, summary
 from pseudorca.report.answer import answer_section
 from pseudorca.report.contents import headline, read_project
 from pseudorca.report.evaluated import evaluation_section, recording_scores
 from pseudorca.report.predictions import _counted_once, _latest_classifier, _what_was_asked
 from pseudorca.report.report import ReportResult, report_project
+from pseudorca.report.summary import summary_section
 from pseudorca.store import Store
 
 SECTIONS = (
-    "answer", "data", "examples", "recording", "balance", "evaluation", "trust", "audit",
+    "summary", "examples", "answer", "data", "recording", "balance", "evaluation", "trust", "audit",
     "predictions", "provenance",
 )  # fmt: skip
 
@@ -37,10 +38,18 @@ class Page(HTMLParser):
         self.values: list[float] = []
         self.text = ""
         self._skip = False
+        self._starts: dict[str, int] = {}
         self.feed(html)
+
+    def section(self, anchor: str) -> str:
+        """The text of a section."""
+        later = [start for start in self._starts.values() if start > self._starts[anchor]]
+        return self.text[self._starts[anchor] : min(later, default=None)]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        if (anchor := dict(attrs).get("id")) in SECTIONS:
+            self._starts[str(anchor)] = len(self.text)
         self._skip = tag == "style"
         if tag == "data":
             self.values.append(float(dict(attrs)["value"] or "nan"))
@@ -77,7 +86,7 @@ def text_of(section: Section) -> str:
 
 
 def test_report_has_every_section(page: Page, full_report: SimpleNamespace) -> None:
-    anchors = [attrs.get("id") for tag, attrs in page.elements if tag == "section"]
+    anchors = [anchor for anchor in page.attribute("id") if anchor in SECTIONS]
     assert anchors == list(SECTIONS)
     assert full_report.result.n_sections == len(SECTIONS)
     n_svg = sum(tag == "svg" for tag, _ in page.elements)
@@ -130,7 +139,7 @@ def test_honest_number_stands_first(page: Page, full_project: Store) -> None:
         honest[key] for key in ("balanced_accuracy", "ci_low", "ci_high", "majority_baseline")
     ]
     assert page.values[:4] == expected
-    answer = page.text[: page.text.index(". The data")]
+    answer = page.section("answer")
     for words in (
         "encounters never heard", "95 % interval", honest["interval_method"], "split encounter",
         "always naming one class: 0.50", "10 encounters of 2 classes", "Optimistic, not to be quoted",
@@ -154,7 +163,7 @@ def test_numbers_are_those_of_the_table(page: Page, full_project: Store) -> None
 
 def test_data_section_tells_counts_and_problems(page: Page, full_project: Store) -> None:
     clips = full_project.read("clips")
-    data = page.text[page.text.index(". The data") : page.text.index(". Example")]
+    data = page.section("data")
     for number in clips[clips["label"].notna()]["label"].value_counts():
         assert str(number) in data
     for words in ("Sette", "Lasker", "not audio", "8 kHz", "Mixed channel counts"):
@@ -162,13 +171,13 @@ def test_data_section_tells_counts_and_problems(page: Page, full_project: Store)
 
 
 def test_predictions_say_what_they_presuppose(page: Page) -> None:
-    text = page.text[page.text.index(". Predictions") : page.text.index(". Provenance")]
+    text = page.section("predictions")
     for words in ("“mine”", "madeupclassifier", "not calibrated", "prior uniform", "0.70"):
         assert words in text, words
 
 
 def test_provenance_names_weights_versions_and_runs(page: Page) -> None:
-    text = page.text[page.text.index(". Provenance") :]
+    text = page.section("provenance")
     for words in ("c0ffee", "madeup", "torch", "scan", "evaluate", "recordings", "seed"):
         assert words in text, words
 
@@ -182,7 +191,7 @@ def test_project_without_evaluation_says_what_to_run(
 ) -> None:
     store = making.project(tmp_path, n_encounters=2, n_each=1)
     result, page = report_of(store)
-    answer = page.text[: page.text.index(". The data")]
+    answer = page.section("summary") + page.section("answer")
     assert "Not evaluated" in answer
     assert "pseudorca evaluate" in answer
     assert "pseudorca predict" in page.text
@@ -416,3 +425,45 @@ def test_what_was_wished_of_the_names_is_said_of_each_kind_of_unit() -> None:
     assert asked("mine", "other") == []
     assert asked("a third") == []
     assert "--gate 12" in asked("other", "gated")[0]
+
+
+def test_first_screen_says_what_was_found_how_good_and_whether_it_is_animals(
+    page: Page, full_project: Store
+) -> None:
+    summary = page.section("summary")
+    honest = next(r for r in results(full_project) if (r["split"], r["unit"]) == ("encounter",) * 2)
+    n_encounters = len(full_project.read("decisions", where="unit = 'encounter'"))
+    for words in (
+        f"{n_encounters} of {n_encounters} encounter", "Pelagic, 0.70", "In the set unlabelled",
+        f"{honest['balanced_accuracy']:.2f}", f"{honest['ci_low']:.2f} to {honest['ci_high']:.2f}",
+        "Not to be quoted", "Not audited", "pseudorca audit",
+    ):  # fmt: skip
+        assert words in summary, words
+
+
+def test_no_number_is_green_without_an_audit_that_says_animals(
+    full_project: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tones(verdict: str | None) -> list[str]:
+        contents = read_project(full_project)
+        recipe = headline(contents).about["recipe"]
+        if verdict is not None:
+            audit = {"recipe": recipe, "verdict": verdict}
+            row = {"audit_id": "a", "time_utc": "2026-01-01", "result": json.dumps(audit)}
+            full_project.write("audits", pd.DataFrame([row]))
+        (cards,) = summary_section(contents).blocks
+        return [card.tone for card in cards.cards]
+
+    try:
+        assert tones(None) == ["plain", "unsure", "unsure"]
+        assert tones("recorder") == ["plain", "bad", "bad"]
+        assert tones("cannot tell") == ["plain", "unsure", "unsure"]
+        assert tones("animals") == ["plain", "unsure", "good"]  # five encounters are too few
+        monkeypatch.setattr(summary, "MIN_ENCOUNTERS", 2)
+        assert tones("animals") == ["plain", "good", "good"]
+    finally:
+        full_project.delete("audits", audit_id="a")
+
+
+def test_sections_that_go_into_detail_are_folded(full_report: SimpleNamespace) -> None:
+    assert full_report.html.count('<details class="section">') == len(SECTIONS) - 2

@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import xxhash
@@ -227,7 +227,51 @@ class Fold:
     is_open: bool = False
 
 
-Block = Text | Headline | Heading | Notices | Commands | Facts | Settings | Table | Chart | Fold
+Tone = Literal["plain", "good", "unsure", "bad"]
+"""What a colour says; the words beside it say the same."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One answer of the first screen: a number or a word, and a line or two about it.
+
+    Examples
+    --------
+    >>> Card("Animals or recorders?", "Not audited", tone="unsure").rows
+    ()
+    """
+
+    title: str
+    value: str
+    tone: Tone = "plain"
+    lines: Sequence[str] = ()
+    rows: Sequence[tuple[str, str]] = ()
+    """Names and what is said of each."""
+    more: Sequence[tuple[str, Sequence[tuple[str, str]]]] = ()
+    """Titles and rows that open on a click."""
+    command: str = ""
+    """What to run, where the answer is not known."""
+    link: tuple[str, str] | None = None
+    """A text and the anchor of the section with the details."""
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards side by side.
+
+    Examples
+    --------
+    >>> Cards([Card("Found", "3 of 4 encounters named")]).kind
+    'cards'
+    """
+
+    kind: ClassVar[str] = "cards"
+    cards: Sequence[Card]
+
+
+Block = (
+    Text | Headline | Cards | Heading | Notices | Commands | Facts | Settings | Table | Chart | Fold
+)
 
 
 def folded(table: Table, *, most: int = 30) -> Table | Fold:
@@ -270,6 +314,8 @@ class Section:
     anchor: str
     title: str
     blocks: list[Block] = field(default_factory=list)
+    is_folded: bool = False
+    """Whether the section opens on a click."""
 
 
 def figure(height_in: float, *, width_in: float = WIDTH_IN) -> Figure:

@@ -24,6 +24,7 @@ from pseudorca.recordings.notices import MIN_ENCOUNTERS
 from pseudorca.report.contents import (
     Contents,
     Evaluation,
+    counterpart,
     headline,
     is_saved,
     last_asked,
@@ -38,9 +39,6 @@ from pseudorca.values import plural
 
 _MOST_NAMES = 8
 _MOST_ROWS = 8
-
-_OPTIMISTIC_FIRST = ("random", "stratified", "recording", "recording_id", "study")
-"""Optimistic splits; the first that was evaluated is compared with the honest one."""
 
 
 def answer_section(project: Contents) -> Section:
@@ -230,13 +228,7 @@ def _lower(project: Contents, honest: Evaluation) -> list[str]:
 
 def _optimistic(project: Contents, honest: Evaluation) -> list[str]:
     """The optimistic number, in a sentence that cannot be quoted without its warning."""
-    like_honest = [
-        e
-        for e in project.evaluations
-        if e.optimistic and "encounter" in e.results and e.is_comparable(honest)
-    ]
-    order = {name: place for place, name in enumerate(_OPTIMISTIC_FIRST)}
-    optimistic = min(like_honest, key=lambda e: order.get(e.split, len(order)), default=None)
+    optimistic = counterpart(project, honest)
     if optimistic is None:
         return []
     value, result = (

@@ -25,6 +25,10 @@ from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store, shown_pro
 _UNREADABLE = "cannot be read"
 
 
+_OPTIMISTIC_FIRST = ("random", "stratified", "recording", "recording_id", "study")
+"""Optimistic splits; the first that was evaluated is compared with the honest one."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One row of the table ``evaluations``: a recipe under a split, with its results per unit.
@@ -239,6 +243,17 @@ def headline(project: Contents) -> Evaluation | None:
         return recipe == wanted, saved, by_encounter == "encounter", evaluation.time_utc
 
     return max(honest, key=rank, default=None)
+
+
+def counterpart(project: Contents, honest: Evaluation) -> Evaluation | None:
+    """Give the optimistic evaluation of the same recipe and clips: what a random split would say."""
+    like_honest = [
+        other
+        for other in project.evaluations
+        if other.optimistic and other.is_comparable(honest) and "encounter" in other.results
+    ]
+    order = {name: place for place, name in enumerate(_OPTIMISTIC_FIRST)}
+    return min(like_honest, key=lambda other: order.get(other.split, len(order)), default=None)
 
 
 def predict_settings(project: Contents) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ paper, in light mode and in dark mode. The honest number comes first.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,19 @@ from pseudorca.report.evaluated import evaluation_section
 from pseudorca.report.predictions import prediction_section
 from pseudorca.report.provenance import provenance_section
 from pseudorca.report.sounds import examples_section, three_sides_section
+from pseudorca.report.summary import summary_section
 from pseudorca.report.trust import audit_section, trust_section
 from pseudorca.results import Result, attention
 from pseudorca.store import Store
 from pseudorca.values import plural
 
+_OPEN = (summary_section, examples_section)
+"""Sections that are seen at once; all others open on a click."""
+
 _SECTIONS = (
+    *_OPEN,
     answer_section,
     data_section,
-    examples_section,
     three_sides_section,
     balance_section,
     evaluation_section,
@@ -105,7 +109,7 @@ def report_project(store: Store, target: Path, *, progress: Progress | None = No
     ...     store = Store(f"{folder}/project", create=True)
     ...     result = report_project(store, Path(folder, "report.html"))
     >>> result.n_sections, len(result.problems)
-    (10, 0)
+    (11, 0)
     """
     target = Path(target)
     if target.is_dir():
@@ -115,7 +119,7 @@ def report_project(store: Store, target: Path, *, progress: Progress | None = No
     project = read_project(store)
     sections = []
     for n_done, make in enumerate(_SECTIONS, 1):
-        sections.append(make(project))
+        sections.append(replace(make(project), is_folded=make not in _OPEN))
         if progress:
             progress(n_done, len(_SECTIONS))
     title = store.folder.resolve().name

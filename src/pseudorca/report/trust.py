@@ -25,7 +25,7 @@ from pseudorca.pages.blocks import (
     chart,
     figure,
 )
-from pseudorca.report.contents import Contents, headline, is_saved, typed
+from pseudorca.report.contents import Contents, Evaluation, headline, is_saved, typed
 from pseudorca.report.evaluation_plots import (
     learning_curve_plot,
     reliability_diagram,
@@ -245,6 +245,29 @@ def latest_audit(project: Contents) -> tuple[dict[str, Any] | None, int]:
         except ValueError as error:
             project.note_trouble("audits", error)
     return None, 0
+
+
+def audit_of(project: Contents, evaluation: Evaluation | None) -> dict[str, Any] | None:
+    """Read the latest audit of the recipe and the clips of an evaluation.
+
+    Parameters
+    ----------
+    project : Contents
+    evaluation : Evaluation or None; None: the latest audit of any recipe
+
+    Returns
+    -------
+    dict, the parsed column ``result``; None if there is no such audit
+    """
+    if evaluation is None:
+        return latest_audit(project)[0]
+    rows = project.store.read("audits").sort_values("time_utc", ascending=False)
+    for text in rows["result"]:
+        audit = dict(json.loads(str(text)))
+        is_about = audit["recipe"] == evaluation.about["recipe"]
+        if is_about and audit.get("data", evaluation.data_id) == evaluation.data_id:
+            return audit
+    return None
 
 
 def _audit_warnings(project: Contents, findings: Mapping[str, Any]) -> list[Block]:

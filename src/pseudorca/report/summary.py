@@ -1,0 +1,179 @@
+"""The first screen of the report: what was found, how good that is, and whether it is the animals.
+
+Three cards, each with one number or word, and a link to the details. No number is green unless the
+audit says that the classifier hears animals.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from pseudorca.pages.blocks import Card, Cards, Section, Tone
+from pseudorca.prediction.decisions import UNDECIDED
+from pseudorca.prediction.detections import is_named
+from pseudorca.prediction.sets import last_settings
+from pseudorca.recordings.notices import MIN_ENCOUNTERS
+from pseudorca.report.contents import Contents, Evaluation, counterpart, headline, typed
+from pseudorca.report.trust import audit_of
+from pseudorca.values import plural
+
+_MOST_ROWS = 6
+
+_VERDICTS: dict[str, tuple[Tone, str, str]] = {
+    "animals": (
+        "good",
+        "Animals",
+        "The classifier does better than anything that hears no animal.",
+    ),
+    "recorder": (
+        "bad",
+        "Recorder",
+        "Noise and recorder alone tell the classes as well: its answers must not be taken for the "
+        "animals' own.",
+    ),
+    "cannot tell": (
+        "unsure",
+        "Cannot tell",
+        "These recordings cannot show whether it hears the animals or the recorders.",
+    ),
+}
+
+
+def summary_section(project: Contents) -> Section:
+    """Show the three cards of the first screen.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Section
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.report.contents import read_project
+    >>> from pseudorca.store import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     section = summary_section(read_project(Store(f"{folder}/project", create=True)))
+    >>> [card.value for card in section.blocks[0].cards]
+    ['Nothing predicted yet', 'Not evaluated', 'Not audited']
+    """
+    honest = headline(project)
+    audit = audit_of(project, honest)
+    verdict = None if audit is None else str(audit["verdict"])
+    cards = [_found(project), _how_good(project, honest, verdict), _animals(project, verdict)]
+    return Section("summary", "In a minute", [Cards(cards)])
+
+
+def _found(project: Contents) -> Card:
+    """What was said of the unknown encounters, set by set."""
+    sets = last_settings(project.store)
+    if not sets:
+        return Card(
+            "Found",
+            "Nothing predicted yet",
+            lines=["Put recordings without a label into a folder Unknown, or name files."],
+            command=f"pseudorca predict --project {project.argument}",
+        )
+    decisions = project.store.read("decisions", where="split_id = '' AND unit = 'encounter'")
+    shown = [(name, _of_set(decisions, settings)) for name, settings in reversed(sets.items())]
+    name, encounters = shown[0]
+    n_named = int(is_named(encounters["decision"]).sum())
+    return Card(
+        "Found",
+        f"{n_named} of {plural(len(encounters), 'encounter')} named",
+        lines=[f"In the set {name}."],
+        rows=_rows(encounters),
+        more=[(f"{other}: {_counts(rows)}", _rows(rows)) for other, rows in shown[1:]],
+        link=("All predictions", "predictions"),
+    )
+
+
+def _of_set(decisions: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """The decisions on the encounters of a set by the classifier that was asked last."""
+    key = ["set_name", "classifier_id"]
+    is_of_set = (decisions[key] == [settings[name] for name in key]).all(axis=1)
+    return decisions[is_of_set].sort_values("probability", ascending=False, kind="stable")
+
+
+def _rows(encounters: pd.DataFrame) -> list[tuple[str, str]]:
+    """Encounter, and what is said of it; the undecided last."""
+    ordered = encounters.sort_values(
+        "decision", key=lambda column: column == UNDECIDED, kind="stable"
+    )
+    rows = [
+        (
+            str(row.unit_id),
+            f"undecided: {row.reason}"
+            if row.decision == UNDECIDED
+            else f"{row.decision}, {row.probability:.2f}",
+        )
+        for row in ordered.head(_MOST_ROWS).itertuples()
+    ]
+    if len(encounters) > _MOST_ROWS:
+        rows.append((f"and {len(encounters) - _MOST_ROWS} more", _counts(encounters)))
+    return rows
+
+
+def _counts(encounters: pd.DataFrame) -> str:
+    counts = encounters["decision"].value_counts().sort_index()
+    return ", ".join(f"{label} {n}" for label, n in counts.items()) or "no encounters"
+
+
+def _how_good(project: Contents, honest: Evaluation | None, verdict: str | None) -> Card:
+    """The headline, its interval and chance; the random split as a warning."""
+    if honest is None:
+        return Card(
+            "How good is it?",
+            "Not evaluated",
+            tone="unsure",
+            lines=["Nobody has measured how often the classifier is right."],
+            command=f"pseudorca evaluate --project {project.argument} --split encounter --split "
+            f"random{typed(project)}",
+        )
+    result = honest.results["encounter"]
+    lines = [
+        f"of encounters never heard are named rightly (balanced accuracy); 95 % interval "
+        f"{result['ci_low']:.2f} to {result['ci_high']:.2f}.",
+        f"Always naming one class: {result['majority_baseline']:.2f}. "
+        f"{plural(result['n_units'], 'encounter')}.",
+    ]
+    if tempting := counterpart(project, honest):
+        value = tempting.results["encounter"]["balanced_accuracy"]
+        lines.append(f"Not to be quoted: {value:.2f} with the {tempting.split} split.")
+    is_above = result["ci_low"] > result["majority_baseline"]
+    few = [
+        row["n_groups"] for row in result["per_class"].values() if row["n_groups"] < MIN_ENCOUNTERS
+    ]
+    if not is_above:
+        lines.append("The interval includes guessing: nothing was shown.")
+    elif few:
+        lines.append(f"Too few encounters to conclude: a class has {min(few)}.")
+    good = verdict == "animals" and is_above and not few
+    tone: Tone = "good" if good else "bad" if verdict == "recorder" else "unsure"
+    return Card(
+        "How good is it?",
+        f"{result['balanced_accuracy']:.2f}",
+        tone=tone,
+        lines=lines,
+        link=("How far to trust it", "answer"),
+    )
+
+
+def _animals(project: Contents, verdict: str | None) -> Card:
+    """The verdict of the audit as a light, with one sentence."""
+    if verdict is None:
+        return Card(
+            "Animals or recorders?",
+            "Not audited",
+            tone="unsure",
+            lines=["Nobody has asked whether it hears the animals or the recorders."],
+            command=f"pseudorca audit --project {project.argument}{typed(project, for_audit=True)}",
+        )
+    tone, word, sentence = _VERDICTS[verdict]
+    return Card(
+        "Animals or recorders?", word, tone=tone, lines=[sentence], link=("The audit", "audit")
+    )
