@@ -48,9 +48,10 @@ def read_selection_table(path: Path) -> pd.DataFrame:
     Examples
     --------
     >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "x.txt"
-    >>> _ = path.write_text("Begin Time (s)\\tEnd Time (s)\\n0.5\\t2.0\\n")
-    >>> read_selection_table(path).to_dict("index")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x.txt"
+    ...     _ = path.write_text("Begin Time (s)\\tEnd Time (s)\\n0.5\\t2.0\\n")
+    ...     read_selection_table(path).to_dict("index")
     {2: {'Begin Time (s)': 0.5, 'End Time (s)': 2.0}}
     """
     try:
@@ -91,6 +92,7 @@ class Raven(Writer):
         self.by_file: dict[Any, list[Any]] = {}
 
     def add(self, portion: Portion) -> None:
+        """Write a table for every recording, also for one without detections."""
         by_file = grouped_by_file(portion.selections, portion.recordings)
         self.by_file |= by_file
         recordings: list[Any] = list(portion.recordings.itertuples())
@@ -101,6 +103,7 @@ class Raven(Writer):
             self.written.append(write_text(_raven_lines(rows, self.about), path))
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
+        """Write a table for every deployment: a recorder, sample rate and number of channels."""
         recordings: list[Any] = list(self.about.recordings.itertuples())
         by_id = {recording.recording_id: recording for recording in recordings}
         line = self.about.line
