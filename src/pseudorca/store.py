@@ -172,7 +172,7 @@ class Store:
         DataFrame, without rows if the table was never written
         """
         if not self._has(table):
-            return _frame(_schema(table).empty_table()).loc[:, list(columns or TABLES[table])]
+            return as_table(table, []).loc[:, list(columns or TABLES[table])]
         query = self._database.open_table(table).search()
         if where is not None:
             query = query.where(where)
@@ -446,8 +446,6 @@ class Store:
 
     def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
         """Add a row to ``runs``: settings, package versions, and versions of the written tables."""
-        import pandas as pd
-
         provenance = {
             "versions": package_versions(),
             "tables": {table: self.version(table) for table in tables},
@@ -458,7 +456,7 @@ class Store:
             "settings": json.dumps(settings, sort_keys=True, default=str),
             "provenance": json.dumps(provenance, sort_keys=True),
         }
-        self.append("runs", pd.DataFrame([row]))
+        self.append("runs", as_table("runs", [row]))
 
     def _has(self, name: str) -> bool:
         if not (self.folder / _DATABASE).is_dir():  # connecting would create the folder
@@ -504,6 +502,29 @@ def member_ids(embedder_id: str) -> list[str]:
     return embedder_id.split(_JOINT)
 
 
+def as_table(name: str, rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Lay rows out as one of the tables, with the columns and types that :data:`TABLES` states.
+
+    Parameters
+    ----------
+    name : str, name of the table
+    rows : iterable of dict from column to value
+        Missing values are null. Entries that are no columns are left out.
+
+    Returns
+    -------
+    DataFrame
+
+    Examples
+    --------
+    >>> as_table("runs", [{"verb": "scan", "n_files": 3}])[["verb", "settings"]].values.tolist()
+    [['scan', <NA>]]
+    """
+    import pyarrow as pa
+
+    return _frame(pa.Table.from_pylist(list(rows), schema=_schema(name)))
+
+
 def problem_table(
     rows: Iterable[Sequence[str]], *, embedder_id: str | None = None
 ) -> "pd.DataFrame":
@@ -523,14 +544,9 @@ def problem_table(
     >>> problem_table([("a.wav", "clips", "no such channel", "channel 3")])["clip_id"].isna().all()
     np.True_
     """
-    import pandas as pd
-
-    columns = [*_SHOWN, "clip_id"]
-    table = pd.DataFrame(
-        [[*row, None][: len(columns)] for row in rows], columns=columns, dtype="string"
-    )
-    table["embedder_id"] = pd.Series(embedder_id, index=table.index, dtype="string")
-    return table[list(TABLES["problems"])]
+    columns = (*_SHOWN, "clip_id")
+    fields = [dict(zip(columns, row, strict=False)) | {"embedder_id": embedder_id} for row in rows]
+    return as_table("problems", fields)
 
 
 def shown_problems(problems: "pd.DataFrame") -> "pd.DataFrame":
@@ -636,14 +652,8 @@ def _vector_table(embedder_id: str) -> str:
 def _schema(table: str) -> "pa.Schema":
     import pyarrow as pa
 
-    types = {
-        _TEXT: pa.string(),
-        _REAL: pa.float64(),
-        _WHOLE: pa.int64(),
-        _FLAG: pa.bool_(),
-        "time": pa.timestamp("us", tz="UTC"),
-    }
-    return pa.schema([(name, types[kind]) for name, kind in TABLES[table].items()])
+    types = {"time": pa.timestamp("us", tz="UTC")}  # other types have the names of PyArrow
+    return pa.schema([(name, types.get(kind, kind)) for name, kind in TABLES[table].items()])
 
 
 def _arrow(table: str, rows: "pd.DataFrame") -> "pa.Table":
