@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import ClipError
 from pseudorca.recordings.audio import MIN_FRAMES, Samples
-from pseudorca.recordings.encounters import moment_id
 from pseudorca.recordings.manifest import project_recordings
+from pseudorca.recordings.naming import moment_id
 from pseudorca.recordings.options import ClipOptions
 from pseudorca.recordings.selections import read_raven
 from pseudorca.results import Result, attention, counted

@@ -20,8 +20,8 @@ import pandas as pd
 
 from pseudorca.errors import AudioError, ManifestError, unknown_name
 from pseudorca.recordings import audio, naming, places
-from pseudorca.recordings.encounters import cut_at_gaps, moment_of, name_encounter, read_names
 from pseudorca.recordings.metadata import Metadata, check_joins, join_metadata, read_metadata
+from pseudorca.recordings.naming import cut_at_gaps, moment_of, name_encounter, read_names
 from pseudorca.recordings.notices import collection_notices
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place

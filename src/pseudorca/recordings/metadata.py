@@ -92,7 +92,7 @@ def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
     Parameters
     ----------
     rows : sequence of dict
-        ``path``, and the entries of :func:`~pseudorca.recordings.encounters.read_names`
+        ``path``, and the entries of :func:`~pseudorca.recordings.naming.read_names`
     table : Metadata
 
     Raises
