@@ -22,9 +22,8 @@ from pseudorca.prediction.detections import find_detections
 from pseudorca.prediction.effort import summarise_effort
 from pseudorca.prediction.files import PredictionFiles, write_predictions
 from pseudorca.prediction.predictor import _readable
-from pseudorca.recordings.clips import ClipOptions, cut
+from pseudorca.recordings.clips import ClipOptions, cut, read_raven
 from pseudorca.recordings.manifest import scan_files
-from pseudorca.recordings.selections import read_raven
 from pseudorca.store import problem_table, shown_problems
 
 Make = Callable[..., pd.DataFrame]

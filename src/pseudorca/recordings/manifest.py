@@ -19,19 +19,23 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from pseudorca.errors import AudioError, ManifestError, unknown_name
-from pseudorca.recordings import audio, naming, places
+from pseudorca.progress import Progress
+from pseudorca.recordings import audio, places
 from pseudorca.recordings.metadata import Metadata, check_joins, join_metadata, read_metadata
-from pseudorca.recordings.naming import cut_at_gaps, moment_of, name_encounter, read_names
+from pseudorca.recordings.naming import (
+    compile_pattern,
+    cut_at_gaps,
+    moment_of,
+    name_encounter,
+    read_names,
+)  # fmt: skip
 from pseudorca.recordings.notices import collection_notices
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place
-from pseudorca.store import TABLES, Store
+from pseudorca.store import Store, as_table
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 _REMOTE_WORKERS = 16
 _FILES_AHEAD = 8  # per worker
@@ -41,16 +45,22 @@ _FILES_AHEAD = 8  # per worker
 class Manifest:
     """The result of a scan.
 
-    ``recordings`` has a row per usable file, ``problems`` a row per file that cannot be used.
-    ``notices`` are sentences about the whole collection.
+    Examples
+    --------
+    >>> manifest = Manifest(as_table("recordings", []), as_table("problems", []), ["Empty."], 3, [])
+    >>> len(manifest.recordings), manifest.n_other_files
+    (0, 3)
     """
 
     recordings: pd.DataFrame
+    """A row per usable file."""
     problems: pd.DataFrame
-    notices: list[str] = field(default_factory=list)
-    n_other_files: int = 0
+    """A row per file that cannot be used."""
+    notices: list[str]
+    """Sentences about the whole collection."""
+    n_other_files: int
     """Files that are not audio by their names (tables, pictures, notes)."""
-    cut_short: list[str] = field(default_factory=list)
+    cut_short: list[str]
     """The notices about files that end earlier than their headers say."""
 
 
@@ -80,6 +90,21 @@ def scan(
     ManifestError
         If the folder does not exist or cannot be reached, the metadata cannot be joined, or one
         sound stands under two labels (unless ``options.on_conflict`` is ``drop``).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import soundfile as sf
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "Insular").mkdir()
+    ...     sf.write(Path(folder, "Insular", "a.wav"), np.linspace(-0.5, 0.5, 8_000), 16_000)
+    ...     Path(folder, "b.wav").touch()
+    ...     manifest = scan(folder)
+    >>> manifest.recordings[["path", "label", "duration_s"]].values.tolist()
+    [['Insular/a.wav', 'Insular', 0.5]]
+    >>> manifest.problems[["path", "reason"]].values.tolist()
+    [['b.wav', 'empty file']]
     """
     options = options or ScanOptions()
     if not places.is_remote(folder) and not places.is_folder(folder):
@@ -112,14 +137,22 @@ def scan_files(
     ------
     ManifestError
         If a path does not exist, or a folder at a URL cannot be reached.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.wav")
+    ...     path.touch()
+    ...     scan_files([path]).problems[["path", "reason"]].values.tolist()
+    [['a.wav', 'empty file']]
     """
     options = options or ScanOptions()
     sources = []
     for path in paths:
         is_remote = places.is_remote(path)
-        if not (is_remote and _is_audio_name(str(path).partition("?")[0])) and places.is_folder(
-            path
-        ):
+        is_remote_file = is_remote and _is_audio_name(str(path).partition("?")[0])
+        if not is_remote_file and places.is_folder(path):
             sources.append(_walk(path))
         elif is_remote or os.path.lexists(path):
             root, name = places.split(path)
@@ -173,6 +206,14 @@ def check_unchanged(recording: Any, *, fingerprint: str | None = None) -> None:
     ------
     AudioError
         With reason ``changed since the scan``, or as :func:`audio.inspect` if the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.wav").write_bytes(b"RIFF")
+    ...     now = audio.fingerprint(Path(folder, "a.wav"))
+    ...     check_unchanged(pd.Series({"root": folder, "path": "a.wav", "fingerprint": now}))
     """
     place = full_path(recording)
     now = audio.fingerprint(place) if fingerprint is None else fingerprint
@@ -275,9 +316,10 @@ def _build(
     rows: list[dict[str, Any]] = []
     files = [(source, path) for source in sources for path in source.files]
     # Names and tables are read and checked before any sound: contradictions are errors at once.
-    pattern = None if options.name_pattern is None else naming.compile_pattern(options.name_pattern)
+    pattern = None if options.name_pattern is None else compile_pattern(options.name_pattern)
     names = [
-        read_names(
+        {"path": path}
+        | read_names(
             path,
             labels=options.all_labels,
             pattern=pattern,
@@ -290,10 +332,7 @@ def _build(
     _check_other(options, names, metadata)
     _check_labels(options.all_labels, files)
     if metadata is not None:
-        paths = [path for _, path in files]
-        check_joins(
-            [{"path": path} | name for path, name in zip(paths, names, strict=True)], metadata
-        )
+        check_joins(names, metadata)
 
     def inspect_file(file: tuple[_Source, str]) -> audio.Inspection | AudioError:
         try:
@@ -305,13 +344,13 @@ def _build(
     n_threads = n_threads or (_REMOTE_WORKERS if is_remote else os.cpu_count() or 1)
     with ThreadPoolExecutor(n_threads) as pool:
         inspections = _ahead(pool, inspect_file, files, n_threads * _FILES_AHEAD)
-        for n_done, (((source, path), inspection), name) in enumerate(
-            zip(inspections, names, strict=True), 1
+        for n_done, ((source, path), name, inspection) in enumerate(
+            zip(files, names, inspections, strict=True), 1
         ):
             if isinstance(inspection, AudioError):
                 problems.append(_problem(path, inspection.reason, inspection.detail))
             else:
-                rows.append(_row(source.root, path, inspection) | name)
+                rows.append(_row(source.root, inspection) | name)
                 if inspection.info.n_missing_frames:
                     missing_s = inspection.info.n_missing_frames / inspection.info.sample_rate
                     cut_short.append(
@@ -334,40 +373,37 @@ def _build(
     for row in rows:
         row["moment_id"] = moment_of(row)
         row["metadata"] = json.dumps(row["metadata"], sort_keys=True)
-    recordings = _recording_table(rows)
+    recordings = as_table("recordings", rows)
     notices += collection_notices(recordings)
     n_other = sum(source.n_other for source in sources)
-    return Manifest(recordings, _problem_table(problems), notices, n_other, cut_short)
+    return Manifest(recordings, as_table("problems", problems), notices, n_other, cut_short)
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, look: Callable[[_T], _R], items: Iterable[_T], n_ahead: int
-) -> Iterator[tuple[_T, _R]]:
-    """Yield each item with its result, in order, with at most ``n_ahead`` items in work."""
-    waiting: deque[tuple[_T, Future[_R]]] = deque()
+    pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], n_ahead: int
+) -> Iterator[_R]:
+    """Yield the result for each item, in order, with at most ``n_ahead`` items in work."""
+    waiting: deque[Future[_R]] = deque()
     for item in items:
-        waiting.append((item, pool.submit(look, item)))
+        waiting.append(pool.submit(function, item))
         if len(waiting) >= n_ahead:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for item, future in waiting:
-        yield item, future.result()
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _check_other(
     options: ScanOptions, names: Sequence[dict[str, Any]], metadata: Metadata | None
 ) -> None:
     """Check that a folder or the metadata has every name of ``--other``."""
-    if not options.other:
-        return
-    folders = {part for name in names for part in (name["label"], *name["below"]) if part}
     known = {name["label"] for name in names if name["label"]}
     known |= set() if metadata is None else metadata.labels
     spelt = {label.casefold() for label in known}
-    for name in options.other:
-        if name.casefold() not in spelt:
+    for other in options.other:
+        if other.casefold() not in spelt:
+            folders = {folder for name in names for folder in name["below"]}
             raise ManifestError(
-                unknown_name("folder of other sounds in --other", name, known or folders)
+                unknown_name("folder of other sounds in --other", other, known or folders)
             )
 
 
@@ -390,20 +426,14 @@ def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection:
     return audio.inspect(places.join(root, path), full_hash=full_hash)
 
 
-def _row(root: str, path: str, inspection: audio.Inspection) -> dict[str, Any]:
+def _row(root: str, inspection: audio.Inspection) -> dict[str, Any]:
+    """Begin the row of a recording. The fields of an inspection have the names of columns."""
     return {
+        **vars(inspection.info),
+        **vars(inspection),
         "recording_id": inspection.content_hash[:20],
         "root": root,
-        "path": path,
-        "content_hash": inspection.content_hash,
-        "hash_kind": inspection.hash_kind,
-        "format": inspection.info.format,
-        "sample_rate": inspection.info.sample_rate,
-        "n_channels": inspection.info.n_channels,
-        "n_frames": inspection.info.n_frames,
         "duration_s": inspection.info.duration_s,
-        "peak": inspection.peak,
-        "fingerprint": inspection.fingerprint,
         "encounter": None,  # metadata may give the encounter
         "metadata": {},
     }
@@ -467,27 +497,9 @@ def _drop_duplicates(
     return [row for row in rows if id(row) not in dropped]
 
 
-def _recording_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(list(rows), columns=list(TABLES["recordings"]))
-    for column in ("sample_rate", "n_channels", "n_frames"):
-        table[column] = table[column].astype("int64")
-    for column in ("duration_s", "peak"):
-        table[column] = table[column].astype("float64")
-    table["channel"] = table["channel"].astype("Int64")
-    table["start_utc"] = pd.to_datetime(table["start_utc"], utc=True).astype("datetime64[us, UTC]")
-    for column in TABLES["recordings"]:
-        if table[column].dtype == object or str(table[column].dtype) == "str":
-            table[column] = table[column].astype("string")
-    return table
-
-
-def _problem(path: str, reason: str, detail: str, stage: str = "scan") -> dict[str, str]:
+def _problem(path: str, reason: str, detail: str) -> dict[str, str]:
     shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return {"path": shown, "stage": stage, "reason": reason, "detail": detail}
-
-
-def _problem_table(rows: list[dict[str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(TABLES["problems"]), dtype="string")
+    return {"path": shown, "stage": "scan", "reason": reason, "detail": detail}
 
 
 def project_recordings(store: Store) -> pd.DataFrame:
@@ -505,6 +517,14 @@ def project_recordings(store: Store) -> pd.DataFrame:
     ------
     ManifestError
         If the project has no recordings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     project_recordings(Store(folder, create=True))
+    Traceback (most recent call last):
+    pseudorca.errors.ManifestError: ... holds no recordings. Run: pseudorca scan ...
     """
     recordings = store.read("recordings")
     if recordings.empty:
@@ -525,5 +545,15 @@ def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame, rows of ``recordings``
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> recordings = pd.DataFrame({"label": ["Insular", "Noise"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.keep_setting("other", ["Noise"])
+    ...     populations(store, recordings)["label"].tolist()
+    ['Insular']
     """
     return recordings[~recordings["label"].isin(store.setting("other") or [])]
