@@ -4,7 +4,7 @@ So the command line can list names, and refuse a wrong one, without importing wh
 """
 
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 
@@ -30,5 +30,4 @@ class Entry:
 
     def load(self) -> Any:
         """Import the thing."""
-        module, _, name = self.where.partition(":")
-        return getattr(import_module(module), name)
+        return resolve_name(self.where)

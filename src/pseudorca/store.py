@@ -545,7 +545,7 @@ def problem_table(
     np.True_
     """
     columns = (*_SHOWN, "clip_id")
-    fields = [dict(zip(columns, row, strict=False)) | {"embedder_id": embedder_id} for row in rows]
+    fields = [{**dict(zip(columns, row, strict=False)), "embedder_id": embedder_id} for row in rows]
     return as_table("problems", fields)
 
 

@@ -85,7 +85,21 @@ def _line_numbers(path: Path, table: pd.DataFrame) -> NDArray[np.int64]:
 
 
 class Raven(Writer):
-    """A selection table per recording, and one per deployment for all files of the deployment."""
+    """A selection table per recording, and one per deployment for all files of the deployment.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": ["r1"], "path": ["day1/a.wav"], "file": ["/data/day1/a.wav"],
+    ...      "recorder": ["Sette"], "sample_rate": [96_000], "n_channels": [1], "duration_s": [9.0]}
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = Raven(About(Path(folder), recordings, None, 1, recordings))
+    ...     writer.add(Portion({}, recordings, pd.DataFrame(), pd.DataFrame()))
+    ...     [path.name for path in writer.finish({}, pd.DataFrame())]
+    ['a.Table.1.selections.txt', 'Sette.Table.1.selections.txt']
+    """
 
     def __init__(self, about: About) -> None:
         super().__init__(about)

@@ -13,7 +13,21 @@ from pseudorca.formats.whole import Format, write_tables, write_text
 
 
 class CsvTables(Writer):
-    """A CSV file per table: clips, recordings, encounters, problems and others."""
+    """A CSV file per table: clips, recordings, encounters, problems and others.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.formats.base import About
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["a.wav"]})
+    >>> clips = pd.DataFrame({"clip_id": ["c1"], "decision": ["Insular"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = CsvTables(About(Path(folder), recordings, None, 1, recordings))
+    ...     writer.add(Portion({"clip": clips}, recordings, clips[:0], clips))
+    ...     (path,) = writer.finish({}, clips)
+    ...     path.read_text()
+    'clip_id,decision\\nc1,Insular\\n'
+    """
 
     kind: Format = "csv"
 
@@ -30,13 +44,41 @@ class CsvTables(Writer):
 
 
 class ParquetTables(CsvTables):
-    """A Parquet file per table."""
+    """A Parquet file per table.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.formats.base import About
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["a.wav"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = ParquetTables(About(Path(folder), recordings, None, 1, recordings))
+    ...     [path.name for path in writer.finish({"encounter": recordings}, recordings)]
+    ['encounters.parquet']
+    """
 
     kind = "parquet"
 
 
 class Audacity(Writer):
-    """A label track per recording: start, end and decision, separated by tabs."""
+    """A label track per recording: start, end and decision, separated by tabs.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.formats.base import About
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": ["r1"], "path": ["a.wav"], "moment_id": ["m"], "duration_s": [9.0]}
+    ... )
+    >>> columns = ["recording_id", "start_s", "end_s", "duration_s", "decision"]
+    >>> selections = pd.DataFrame([["r1", 3.0, 6.0, 9.0, "Insular"]], columns=columns)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = Audacity(About(Path(folder), recordings, None, 1, recordings))
+    ...     writer.add(Portion({}, recordings, selections, selections))
+    ...     (path,) = writer.finish({}, selections)
+    ...     path.read_text()
+    '3.000000\\t6.000000\\tInsular\\n'
+    """
 
     def add(self, portion: Portion) -> None:
         """Write a label track for every recording, also for one without detections."""
@@ -56,6 +98,18 @@ class Banter(Writer):
     BANTER reads a third column as a predictor, so the table has two columns. BANTER refuses events
     without a species, so undecided encounters are left out. R reads ``NA`` as a missing value, so a
     population of that name is written as ``NA_``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.formats.base import About
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["a.wav"]})
+    >>> decided = pd.DataFrame({"encounter": ["Sette_44"], "decision": ["Insular"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = Banter(About(Path(folder), recordings, None, 1, recordings))
+    ...     (path,) = writer.finish({}, decided)
+    ...     path.read_text()
+    'event.id,species\\nSette_44,Insular\\n'
     """
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
@@ -67,7 +121,24 @@ class Banter(Writer):
 
 
 class BirdNet(Writer):
-    """A CSV of clips with a decision. The label is written as scientific and as common name."""
+    """A CSV of clips with a decision. The label is written as scientific and as common name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.formats.base import About
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["a.wav"], "file": ["/data/a.wav"]})
+    >>> columns = ["recording_id", "start_s", "end_s", "decision", "probability", "p_Insular"]
+    >>> clips = pd.DataFrame([["r1", 0.0, 3.0, "Insular", 0.9, 0.9]], columns=columns)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = BirdNet(About(Path(folder), recordings, None, 1, recordings))
+    ...     writer.add(Portion({"clip": clips}, recordings, clips[:0], clips))
+    ...     (path,) = writer.finish({}, clips)
+    ...     print(path.read_text())
+    Start (s),End (s),Scientific name,Common name,Confidence,File
+    0.0,3.0,Insular,Insular,0.9,/data/a.wav
+    <BLANKLINE>
+    """
 
     def add(self, portion: Portion) -> None:
         """Append the clips whose decision is a population."""
@@ -89,6 +160,20 @@ class OpenSoundscape(Writer):
 
     A file with a problem has one row without times and scores. OpenSoundscape writes such a row for a
     file that it cannot read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.formats.base import About
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["a.wav"], "file": ["/data/a.wav"]})
+    >>> columns = ["recording_id", "start_s", "end_s", "decision", "probability", "p_Insular"]
+    >>> clips = pd.DataFrame([["r1", 0.0, 3.0, "Insular", 0.9, 0.9]], columns=columns)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = OpenSoundscape(About(Path(folder), recordings, None, 1, recordings))
+    ...     writer.add(Portion({"clip": clips}, recordings, clips[:0], clips))
+    ...     (path,) = writer.finish({}, clips)
+    ...     path.read_text()
+    'file,start_time,end_time,Insular\\n/data/a.wav,0.0,3.0,0.9\\n'
     """
 
     name = "opensoundscape.csv"

@@ -518,8 +518,7 @@ def project_clips(store: Store) -> pd.DataFrame:
     clips = store.read("clips")
     if clips.empty:
         options, selections = _clip_settings(store)
-        clips_project(store, options, selections=selections)
-        clips = store.read("clips")
+        clips = clips_project(store, options, selections=selections).clips
     return clips
 
 
