@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -37,9 +37,10 @@ PREDICTION_FOLDER = "predictions"
 LABEL_FOLDER = "labels"
 """Folders inside a project beside its tables."""
 
+SETTINGS_FILE, LOCK_FILE = "project.json", ".lock"
+"""Files of a project: the settings that verbs keep, and the lock of the project."""
+
 _DATABASE = "tables"
-_SETTINGS = "project.json"
-_LOCK = ".lock"
 _SETTINGS_LOCK = ".settings.lock"
 _COMMITS_PER_INDEX = 64  # every commit adds a fragment, and each query reads all fragments
 _IDS_PER_QUERY = 1024
@@ -123,7 +124,7 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = False) -> None:
         self.folder = Path(folder)
-        settings = self.folder / _SETTINGS
+        settings = self.folder / SETTINGS_FILE
         if not settings.exists():
             if not create:
                 raise StoreError(
@@ -145,9 +146,9 @@ class Store:
 
     def is_untouched(self) -> bool:
         """Return whether nothing was ever written in the project."""
-        names = {path.name for path in self.folder.iterdir()} - {_LOCK, _SETTINGS_LOCK}
-        settings = _read_settings(self.folder / _SETTINGS)
-        return names == {_SETTINGS} and settings.keys() == {"format", "pseudorca"}
+        names = {path.name for path in self.folder.iterdir()} - {LOCK_FILE, _SETTINGS_LOCK}
+        settings = _read_settings(self.folder / SETTINGS_FILE)
+        return names == {SETTINGS_FILE} and settings.keys() == {"format", "pseudorca"}
 
     @cached_property
     def _database(self) -> Any:
@@ -179,45 +180,6 @@ class Store:
         if columns is not None:
             query = query.select(list(columns))
         return _frame(query.to_arrow())
-
-    @contextmanager
-    def lock(self, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Lock the project against other processes.
-
-        Parameters
-        ----------
-        waiting : callable without arguments, called once if another process holds the lock
-
-        Raises
-        ------
-        StoreError
-            If the folder cannot be written to, or was removed while this waited for it.
-        """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.folder / _LOCK, is_singleton=True)
-        removed = (
-            f"{self.folder} was removed by the program that worked on it. Run the command again."
-        )
-        try:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                waiting()
-                lock.acquire()
-        except FileNotFoundError as error:
-            raise StoreError(removed) from error
-        except OSError as error:
-            raise StoreError(
-                f"{self.folder} cannot be locked: {error.strerror or error}. Copy the project to where "
-                "you may write."
-            ) from error
-        try:
-            if not (self.folder / _SETTINGS).exists():
-                raise StoreError(removed)
-            yield
-        finally:
-            lock.release()
 
     def write(self, table: str, rows: "pd.DataFrame") -> None:
         """Replace a table in one commit."""
@@ -287,16 +249,16 @@ class Store:
 
     def setting(self, name: str) -> Any:
         """Return a setting that an earlier verb kept, or None."""
-        return _read_settings(self.folder / _SETTINGS).get(name)
+        return _read_settings(self.folder / SETTINGS_FILE).get(name)
 
     def keep_setting(self, name: str, value: Any) -> None:
         """Keep a JSON value for later verbs."""
         from filelock import FileLock
 
-        path = self.folder / _SETTINGS
+        path = self.folder / SETTINGS_FILE
         partial = path.with_suffix(".partial")
         # The settings have their own lock, because another verb may hold the project lock for hours.
-        with self._writing(_SETTINGS), FileLock(self.folder / _SETTINGS_LOCK):
+        with self._writing(SETTINGS_FILE), FileLock(self.folder / _SETTINGS_LOCK):
             settings = _read_settings(path) | {name: value}
             partial.write_text(json.dumps(settings, indent=2) + "\n")
             partial.replace(path)
@@ -594,7 +556,10 @@ def _refusal(folder: Path, made_as: object) -> str:
     """Write the message for a project of another format, with the parts that can be kept."""
     text = f"{folder} is a project of format {made_as}, this version reads format {FORMAT}."
     if not isinstance(made_as, int) or made_as > FORMAT:
-        return f"{text} A newer version made it, or the file {_SETTINGS} was changed. Update pseudorca."
+        return (
+            f"{text} A newer version made it, or the file {SETTINGS_FILE} was changed. "
+            "Update pseudorca."
+        )
     kept = [name for name in (CLASSIFIER_FOLDER, LABEL_FOLDER) if (folder / name).is_dir()]
     copied = "".join(f"; cp -r {folder / name} NEW/" for name in kept)
     use = f" Kept are: {' and '.join(f'{name}/' for name in kept)}." if kept else ""

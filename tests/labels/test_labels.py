@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pseudorca.access import locked
 from pseudorca.errors import PseudorcaError, StoreError
 from pseudorca.labels.annotation import Annotation, answers_in_force, labels_in_force
 from pseudorca.labels.labels import Labels, append_lines, journal_path, read_journal
@@ -205,7 +206,7 @@ def _add_many(folder: Path, annotator: str) -> None:
 
 def test_two_processes_lose_no_label_while_the_project_is_locked(labels: Labels) -> None:
     context = multiprocessing.get_context("spawn")
-    with labels.store.lock():
+    with locked(labels.store):
         people = [
             context.Process(target=_add_many, args=(labels.store.folder, name))
             for name in PEOPLE[:2]

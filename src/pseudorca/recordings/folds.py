@@ -287,8 +287,6 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     if not split.is_optimistic:  # no column, such as the sample rate, splits an encounter
         units = _joined(units, clips["encounter"].to_numpy(dtype=object))
     always_train = _sole_carriers(units, labels)
-    if len(always_train) == len(set(units)):
-        raise FoldError(_nothing_to_test(split))
     test_fold = np.full((split.n_repeats, len(clips)), -1, dtype=np.int64)
     strata = labels if split.name != "random" else np.full(len(labels), "", dtype=object)
     for repeat in range(split.n_repeats):
@@ -381,7 +379,10 @@ def verify(folds: Folds, clips: pd.DataFrame) -> None:
     if len(set(folds.clip_ids)) < len(folds.clip_ids):
         raise FoldError(f"split {name!r}: a clip stands in the table twice.")
     if not (folds.test_fold >= 0).any(axis=1).all():
-        raise FoldError(_nothing_to_test(folds.split))
+        raise FoldError(
+            f"the split {name!r} has nothing to test: no {folds.split.group_by} can be left out "
+            "without emptying a class. Record more, or use a finer split (recording, random)."
+        )
     tested = set(folds.labels[(folds.test_fold >= 0).any(axis=0)]) - {OTHER}
     if len(tested) < 2:
         raise FoldError(
@@ -484,13 +485,6 @@ def _deal(
     raise FoldError(
         "no assignment of the groups keeps every class in training: encounters of mixed labels leave a "
         "class to too few. Use a leave-one-...-out split, or fewer folds."
-    )
-
-
-def _nothing_to_test(split: Split) -> str:
-    return (
-        f"the split {split.name!r} has nothing to test: no {split.group_by} can be left out without "
-        "emptying a class. Record more, or use a finer split (recording, random)."
     )
 
 
