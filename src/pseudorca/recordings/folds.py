@@ -529,7 +529,7 @@ def describe_split(split: Mapping[str, Any]) -> str:
     text = f"split {name}"
     if name == "study":
         text += ", 60 % training, 20 % validation, 20 % test"
-    elif not name.startswith("leave-one-"):
+    elif not name.startswith(_LEAVE_ONE):
         text += f", {split['n_folds']} folds"
     if n_repeats > 1:
         text += f", {n_repeats} repeats"

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -220,46 +221,33 @@ def check_unchanged(recording: Any, *, fingerprint: str | None = None) -> None:
     if now == recording.fingerprint:
         return
     key = (str(place), now, recording.content_hash, recording.hash_kind)
-    with _answers_lock:
-        answer = _answers.setdefault(key, _Answer())
-        while len(_answers) > _MOST_ANSWERS:
-            del _answers[next(iter(_answers))]
-    with answer.lock:  # other threads wait for the thread that hashes this file
-        if not answer.is_known:
-            answer.problem = _what_changed(place, recording)
-            answer.is_known = True
-    if answer.problem is not None:
-        raise AudioError(*answer.problem)
+    with _HASH_LOCKS[
+        hash(key) % len(_HASH_LOCKS)
+    ]:  # others wait for the thread that hashes this file
+        problem = _what_changed(*key)
+    if problem is not None:
+        raise AudioError(*problem)
 
 
-@dataclass
-class _Answer:
-    """The result of hashing one version of a file again."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    is_known: bool = False
-    problem: tuple[str, str] | None = None
-    """Reason and detail; None: the sound is the same."""
+_HASH_LOCKS = tuple(threading.Lock() for _ in range(256))
 
 
-_MOST_ANSWERS = 1 << 16
-_answers: dict[tuple[str, str, str, str], _Answer] = {}
-_answers_lock = threading.Lock()
-
-
-def _what_changed(place: Place, recording: Any) -> tuple[str, str] | None:
-    """Hash a file again -> reason and detail of the problem, or None."""
+@lru_cache(maxsize=1 << 16)
+def _what_changed(
+    place: str, fingerprint: str, content_hash: str, hash_kind: str
+) -> tuple[str, str] | None:
+    """Hash a version of a file again -> reason and detail of the problem, or None."""
     try:
-        inspection = audio.inspect(place, full_hash=recording.hash_kind == "samples")
+        inspection = audio.inspect(place, full_hash=hash_kind == "samples")
     except AudioError as error:
         if places.is_remote(place) or error.reason == "cannot be opened":
             raise  # the error may be temporary, so the answer is not kept
         return error.reason, error.detail
-    if inspection.content_hash == recording.content_hash:
+    if inspection.content_hash == content_hash:
         return None
     return (
         "changed since the scan",
-        f"the hash {recording.content_hash[:12]} is now {inspection.content_hash[:12]}; scan again",
+        f"the hash {content_hash[:12]} is now {inspection.content_hash[:12]}; scan again",
     )
 
 
@@ -333,17 +321,15 @@ def _build(
     _check_labels(options.all_labels, files)
     if metadata is not None:
         check_joins(names, metadata)
-
-    def inspect_file(file: tuple[_Source, str]) -> audio.Inspection | AudioError:
-        try:
-            return _inspect(file[0].root, file[1], full_hash=options.full_hash)
-        except AudioError as error:
-            return error
-
     is_remote = any(places.is_remote(source.root) for source in sources)
     n_threads = n_threads or (_REMOTE_WORKERS if is_remote else os.cpu_count() or 1)
     with ThreadPoolExecutor(n_threads) as pool:
-        inspections = _ahead(pool, inspect_file, files, n_threads * _FILES_AHEAD)
+        inspections = _ahead(
+            pool,
+            lambda file: _inspect(file[0].root, file[1], full_hash=options.full_hash),
+            files,
+            n_threads * _FILES_AHEAD,
+        )
         for n_done, ((source, path), name, inspection) in enumerate(
             zip(files, names, inspections, strict=True), 1
         ):
@@ -416,14 +402,16 @@ def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source,
             raise ManifestError(unknown_name("class folder in --labels", label, folders))
 
 
-def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection:
+def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection | AudioError:
     try:
         f"{root}/{path}".encode()
-    except UnicodeEncodeError as error:
-        raise AudioError("name is not UTF-8", "rename the file or its folder") from error
-    if PurePosixPath(path).suffix.lower() in audio.UNSUPPORTED_SUFFIXES:
-        raise AudioError("format not supported", "convert it to WAV or FLAC")
-    return audio.inspect(places.join(root, path), full_hash=full_hash)
+        if PurePosixPath(path).suffix.lower() in audio.UNSUPPORTED_SUFFIXES:
+            return AudioError("format not supported", "convert it to WAV or FLAC")
+        return audio.inspect(places.join(root, path), full_hash=full_hash)
+    except UnicodeEncodeError:
+        return AudioError("name is not UTF-8", "rename the file or its folder")
+    except AudioError as error:
+        return error
 
 
 def _row(root: str, inspection: audio.Inspection) -> dict[str, Any]:
