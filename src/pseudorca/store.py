@@ -324,7 +324,8 @@ class Store:
             every = table.search().select(["clip_id"]).to_arrow()
             return set(every["clip_id"].to_pylist())
         embedded_ids: set[str] = set()
-        for ids in _queries(clip_ids):
+        for start in range(0, len(clip_ids), _IDS_PER_QUERY):
+            ids = clip_ids[start : start + _IDS_PER_QUERY]
             query = table.search().where(_among(ids)).select(["clip_id"])
             embedded_ids.update(query.to_arrow()["clip_id"].to_pylist())
         return embedded_ids
@@ -382,9 +383,8 @@ class Store:
         width = table.schema.field("vector").type.list_size
         vectors = np.empty((len(clip_ids), width), dtype=np.float32)
         missing: list[str] = []
-        for start, ids in zip(
-            range(0, len(clip_ids), _IDS_PER_QUERY), _queries(clip_ids), strict=True
-        ):
+        for start in range(0, len(clip_ids), _IDS_PER_QUERY):
+            ids = clip_ids[start : start + _IDS_PER_QUERY]
             rows = table.search().where(_among(ids)).to_arrow()
             row_of = {clip_id: row for row, clip_id in enumerate(rows["clip_id"].to_pylist())}
             missing += [clip_id for clip_id in ids if clip_id not in row_of]
@@ -603,11 +603,6 @@ def _among(clip_ids: Sequence[str]) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _queries(clip_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(clip_ids), _IDS_PER_QUERY):
-        yield clip_ids[start : start + _IDS_PER_QUERY]
 
 
 def _vector_table(embedder_id: str) -> str:

@@ -436,10 +436,9 @@ def _read_lookalikes(
     kept = []
     for row in rows:
         if row["hash_kind"] == "blocks" and n_alike[row["content_hash"]] > 1:
-            try:
-                inspection = audio.inspect(places.join(row["root"], row["path"]), full_hash=True)
-            except AudioError as error:
-                problems.append(_problem(row["path"], error.reason, error.detail))
+            inspection = _inspect(row["root"], row["path"], full_hash=True)
+            if isinstance(inspection, AudioError):
+                problems.append(_problem(row["path"], inspection.reason, inspection.detail))
                 continue
             row["full_hash"] = inspection.content_hash
             full_hashes[row["content_hash"]].add(inspection.content_hash)
@@ -455,33 +454,33 @@ def _read_lookalikes(
 def _drop_duplicates(
     rows: list[dict[str, Any]], problems: list[dict[str, str]], on_conflict: str
 ) -> list[dict[str, Any]]:
+    """Leave out files with the sound of another file; ManifestError if their labels contradict."""
     by_hash = defaultdict(list)
     for row in rows:
         by_hash[row["content_hash"]].append(row)
     dropped = set()
     for content_hash, same in by_hash.items():
         labels = sorted({row["label"] for row in same if row["label"] is not None})
-        if len(labels) > 1:
+        if len(labels) > 1 and on_conflict == "error":
             first, other = (
                 next(row["path"] for row in same if row["label"] == label) for label in labels[:2]
             )
-            if on_conflict == "error":
-                raise ManifestError(
-                    f"{len(labels)} classes hold the same recording (hash {content_hash[:12]}…): "
-                    f"{first} and {other}. Remove one, or pass --on-conflict drop to leave out both."
-                )
-            for row in same:
-                others = ", ".join(r["path"] for r in same if r is not row)
-                problems.append(_problem(row["path"], "same sound under two labels", others))
-                dropped.add(id(row))
-            continue
+            raise ManifestError(
+                f"{len(labels)} classes hold the same recording (hash {content_hash[:12]}…): "
+                f"{first} and {other}. Remove one, or pass --on-conflict drop to leave out both."
+            )
         keep = min(same, key=lambda row: (row["label"] is None, row["path"]))
         for row in same:
-            if row is not keep:
-                problems.append(
-                    _problem(row["path"], f"duplicate of {keep['path']}", "same decoded samples")
-                )
-                dropped.add(id(row))
+            if len(labels) > 1:
+                others = ", ".join(r["path"] for r in same if r is not row)
+                problem = _problem(row["path"], "same sound under two labels", others)
+            elif row is not keep:
+                reason = f"duplicate of {keep['path']}"
+                problem = _problem(row["path"], reason, "same decoded samples")
+            else:
+                continue
+            problems.append(problem)
+            dropped.add(id(row))
     return [row for row in rows if id(row) not in dropped]
 
 

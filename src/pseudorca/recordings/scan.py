@@ -200,8 +200,7 @@ def _proposed_band(recordings: pd.DataFrame) -> tuple[str | None, list[str]]:
     band = widest_band(rates)
     fmax_hz = top_hz(band, min(map(min, rates.values())))
     left_out = sounds_left_out(fmax_hz)
-    text = f"Widest band that 95 % of every class reaches: {band}"
-    text += f" (to {fmax_hz / 1000:.1f} kHz)."
+    text = f"Widest band that 95 % of every class reaches: {band} (to {fmax_hz / 1000:.1f} kHz)."
     if left_out:
         text += f" It leaves out {'; '.join(left_out)}."
     return band, [text]
