@@ -1,7 +1,7 @@
-"""What a user wishes of a scan and of clips, checked before any table or sound is read.
+"""The settings of a scan and of clips, checked before any table or sound is read.
 
-In: numbers and names as they are typed. Out: options that make sense. This module imports neither
-pandas nor NumPy, so that a wrong option is refused at once.
+In: numbers and names as a user types them. Out: valid options. This module imports neither pandas nor
+NumPy, so a wrong option is refused at once.
 """
 
 import math
