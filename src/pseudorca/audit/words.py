@@ -7,7 +7,7 @@ verdict is ``animals``.
 from collections.abc import Mapping
 from typing import Any
 
-from pseudorca.audit.verdict import LEVEL
+from pseudorca.audit.controls import LEVEL
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 
 NO_CONTROL = "all facts of the files are the same, and no clip has frames without signal."
