@@ -10,7 +10,7 @@ theirs. :func:`precision_at` gives the precision at another prevalence.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,6 @@ from pseudorca.evaluation.intervals import lower_bound, lower_bounds, upper_boun
 from pseudorca.evaluation.risk_coverage import surest_first
 
 Method = Literal["auto", "platt", "temperature", "isotonic"]
-METHODS = ("auto", "platt", "temperature", "isotonic")
 
 MIN_EVENTS_ISOTONIC = 50
 """Events per class from which ``auto`` is isotonic: below, it follows single events."""
@@ -153,7 +152,7 @@ def rates(
 
 def precision_at(
     counted: dict[str, Any], prevalences: Sequence[float], *, confidence: float = 0.95
-) -> list[dict[str, float | None]]:
+) -> list[dict[str, Any]]:
     """Say what precision would be at other prevalences, by Bayes.
 
     ``recall * p / (recall * p + false_call_rate * (1 - p))``, if the species is found and other
@@ -230,8 +229,8 @@ def fit_calibration(
     >>> fit_calibration(scores, positive).method
     'platt'
     """
-    if method not in METHODS:
-        raise PseudorcaError(unknown_name("calibration", method, METHODS))
+    if method not in get_args(Method):
+        raise PseudorcaError(unknown_name("calibration", method, get_args(Method)))
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     share = n_positive / len(positive)
     if method == "auto":
@@ -345,11 +344,7 @@ def leave_one_survey_out(
     positive: NDArray[np.bool_],
     surveys: NDArray[np.object_],
     passes: NDArray[np.bool_],
-    *,
-    wanted: float | None = None,
-    confidence: float = 0.95,
-    method: Method = "auto",
-    log_odds: bool = True,
+    **how: Any,
 ) -> OutOfSurvey:
     """Fit an operating point without each survey in turn, and ask it about that survey.
 
@@ -357,8 +352,7 @@ def leave_one_survey_out(
     ----------
     scores, positive, surveys, passes : ndarray [shape=(n_events,)]
         Verified events; those that do not pass the filter are undecided and fit nothing
-    wanted, confidence, method, log_odds
-        As in :func:`fit_operating_point`
+    how : ``wanted, confidence, method, log_odds`` of :func:`fit_operating_point`
 
     Returns
     -------
@@ -380,10 +374,7 @@ def leave_one_survey_out(
         if positive[others].all() or not positive[others].any():
             untestable.append(str(survey))
             continue
-        point = fit_operating_point(
-            scores[others], positive[others], wanted=wanted, confidence=confidence, method=method,
-            log_odds=log_odds,
-        )  # fmt: skip
+        point = fit_operating_point(scores[others], positive[others], **how)
         points[str(survey)] = point
         tested |= in_survey
         tested_here = in_survey & passes
@@ -425,12 +416,14 @@ def risk_coverage(
         (of all that are the species).
     """
     sure = np.maximum(probabilities, 1 - probabilities)
-    cases = [("calls", scores, positive, np.ones(len(positive), dtype=bool))]
-    cases.append(("answers", sure, (probabilities >= 0.5) == positive, probabilities >= 0.5))
+    calls_all, answers_species = np.ones(len(positive), dtype=bool), probabilities >= 0.5
     tables = []
-    for kind, order_by, right, says in cases:
+    for kind, order_by, called in (
+        ("calls", scores, calls_all),
+        ("answers", sure, answers_species),
+    ):
         known = np.isfinite(order_by)
-        counts = {"n": known, "n_wrong": ~right, "found": says & positive}
+        counts = {"n": known, "n_wrong": called != positive, "n_found": called & positive}
         table = surest_first(
             order_by[known], {name: count[known].astype(np.int64) for name, count in counts.items()}
         )
@@ -438,7 +431,7 @@ def risk_coverage(
         table.insert(2, "coverage", n / len(positive))
         table["risk"] = n_wrong / n
         table["risk_high"] = 1 - lower_bounds(n - n_wrong, n, confidence=confidence)
-        table["recall"] = table.pop("found") / max(int(positive.sum()), 1)
+        table["recall"] = table.pop("n_found") / max(int(positive.sum()), 1)
         table.insert(0, "kind", kind)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -466,31 +459,26 @@ def calibration_quality(
     rng = np.random.default_rng(_SEED)
     rows = rng.integers(len(positive), size=(_N_RESAMPLES, len(positive)))
     quality: dict[str, Any] = {"n": len(positive)}
-    for name, loss in (("brier", _brier), ("log_loss", _log_loss)):
-        values = loss(probabilities, positive)
+    losses, of_baseline = _losses(probabilities, positive), _losses(baseline, positive)
+    for name, values in losses.items():
         low, high = np.quantile(values[rows].mean(axis=1), [0.025, 0.975])
         quality |= {
             name: float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high),
-            f"{name}_baseline": float(loss(baseline, positive).mean()),
+            f"{name}_baseline": float(of_baseline[name].mean()),
         }  # fmt: skip
-    place = np.clip(np.searchsorted(_BINS, probabilities, side="right") - 1, 0, len(_BINS) - 2)
-    bins = []
-    for k in sorted(set(place.tolist())):
-        in_bin = place == k
+    bin_of = np.clip(np.searchsorted(_BINS, probabilities, side="right") - 1, 0, len(_BINS) - 2)
+    quality["bins"] = []
+    for k in np.unique(bin_of):
+        in_bin = bin_of == k
         n, n_positive = int(in_bin.sum()), int(positive[in_bin].sum())
-        bins.append(
-            {
-                "low": float(_BINS[k]),
-                "high": float(_BINS[k + 1]),
-                "n": n,
-                "n_positive": n_positive,
-                "claimed": float(probabilities[in_bin].mean()),
-                "happened": n_positive / n,
-                "happened_low": lower_bound(n_positive, n, confidence=0.975),
-                "happened_high": upper_bound(n_positive, n, confidence=0.975),
-            }
-        )
-    return quality | {"bins": bins}
+        row = {
+            "low": float(_BINS[k]), "high": float(_BINS[k + 1]), "n": n, "n_positive": n_positive,
+            "claimed": float(probabilities[in_bin].mean()), "happened": n_positive / n,
+            "happened_low": lower_bound(n_positive, n, confidence=0.975),
+            "happened_high": upper_bound(n_positive, n, confidence=0.975),
+        }  # fmt: skip
+        quality["bins"].append(row)
+    return quality
 
 
 def log_odds_shift(wanted: float, fitted: float) -> float:
@@ -518,14 +506,13 @@ def _evidence(scores: NDArray[np.float64], log_odds: bool) -> NDArray[np.float64
     return np.asarray(scipy.special.logit(np.clip(scores, _SMALLEST, 1 - _SMALLEST)))
 
 
-def _brier(probabilities: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.asarray((probabilities - positive) ** 2)
-
-
-def _log_loss(
+def _losses(
     probabilities: NDArray[np.float64], positive: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    return -np.log(np.where(positive, probabilities, 1 - probabilities))
+) -> dict[str, NDArray[np.float64]]:
+    return {
+        "brier": (probabilities - positive) ** 2,
+        "log_loss": -np.log(np.where(positive, probabilities, 1 - probabilities)),
+    }
 
 
 def _share(part: int, whole: int) -> float | None:

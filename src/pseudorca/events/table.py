@@ -196,14 +196,17 @@ def read_events(
                 f"{path}: {what}: {unknown_name('column', name, raw.columns.astype(str))}"
             )
     events = pd.DataFrame({"row": np.arange(1, len(raw) + 1), "event": raw[columns.event]})
-    troubles: dict[int, tuple[str, str]] = dict(torn)
+    troubles = torn
+
+    def is_missing(name: str) -> NDArray[np.bool_]:
+        return raw[name].str.casefold().isin(MISSING).to_numpy()
 
     def number(name: str, *, required: bool = False) -> pd.Series:
-        values = _numbers(raw[name]).where(lambda found: np.isfinite(found))
-        absent = raw[name].str.casefold().isin(MISSING)
-        for row in np.flatnonzero(values.isna() & (~absent | required)):
-            reason = "missing number" if absent[row] else "not a number"
-            troubles.setdefault(int(row), (reason, f"{name}: {raw[name][row]!r}"))
+        values = _numbers(raw[name]).where(np.isfinite)
+        missing = is_missing(name)
+        for row in np.flatnonzero(values.isna() & (~missing | required)).tolist():
+            reason = "missing number" if missing[row] else "not a number"
+            troubles.setdefault(row, (reason, f"{name}: {raw[name][row]!r}"))
         return values
 
     events["survey"] = raw[columns.survey]
@@ -216,38 +219,38 @@ def read_events(
     events["called"] = columns.called.holds(raw[columns.called.column]) if columns.called else False
     counts = pd.DataFrame({name: number(name).fillna(0) for name in rules.signals})
     measured = {limit.column: number(limit.column) for limit in rules.limits}
-    for row in np.flatnonzero(events["event"].duplicated()):
-        troubles.setdefault(
-            int(row), ("event occurs twice", f"{columns.event}: {raw[columns.event][row]!r}")
-        )
+    for row in np.flatnonzero(events["event"].duplicated()).tolist():
+        detail = f"{columns.event}: {raw[columns.event][row]!r}"
+        troubles.setdefault(row, ("event occurs twice", detail))
 
     verified = np.ones(len(raw), dtype=bool)
     for condition in columns.verified:
-        blank = raw[condition.column].str.casefold().isin(MISSING).to_numpy()
-        verified &= condition.holds(raw[condition.column]) & ~(blank & (condition.operator == "!="))
-    unknown = raw[columns.truth].str.casefold().isin(MISSING).to_numpy()
-    no_survey = raw[columns.survey].str.casefold().isin(MISSING).to_numpy()
+        verified &= condition.holds(raw[condition.column])
+        if condition.operator == "!=":
+            verified &= ~is_missing(condition.column)
+    unknown, no_survey = is_missing(columns.truth), is_missing(columns.survey)
     whole = np.ones(len(raw), dtype=bool)
     whole[list(troubles)] = False
     lost = verified & whole & (no_survey | (unknown & bool(columns.verified)))
     lacking = {}  # rows that are decided, but prove nothing
-    for row in np.flatnonzero(lost):
+    for row in np.flatnonzero(lost).tolist():
         name = columns.survey if no_survey[row] else columns.truth
-        lacking[int(row)] = ("proves nothing", f"verified, but {name} is missing")
+        lacking[row] = ("proves nothing", f"verified, but {name} is missing")
     events["called"] &= whole
     events["verified"] = verified & ~unknown & ~no_survey & whole
-    right = np.zeros(len(raw), dtype=bool)
-    for value in columns.positive:
-        right |= Condition(columns.truth, "=", value).holds(raw[columns.truth])
-    events["positive"] = right & events["verified"]
+    is_species = [
+        Condition(columns.truth, "=", value).holds(raw[columns.truth]) for value in columns.positive
+    ]
+    events["positive"] = np.any(is_species, axis=0) & events["verified"]
 
     _apply(rules, events, counts, measured)
-    events["problem"] = ""
-    for k, (reason, detail) in troubles.items():
-        events.loc[k, ["problem", "passes", "score"]] = f"{reason} ({detail})", False, np.nan
+    events["passes"] &= whole
+    events["score"] = events["score"].where(whole)
+    described = {row: f"{reason} ({detail})" for row, (reason, detail) in troubles.items()}
+    events["problem"] = [described.get(row, "") for row in events.index]
     rows = [
-        (f"{path.name}, row {k + 1}, event {raw[columns.event][k]}", "events", *why)
-        for k, why in sorted([*troubles.items(), *lacking.items()])
+        (f"{path.name}, row {row + 1}, event {raw[columns.event][row]}", "events", *why)
+        for row, why in sorted((troubles | lacking).items())
     ]
     problems = shown_problems(problem_table(rows))
     return EventTable(events, problems, _agreement(rules, events, raw, whole))
@@ -285,18 +288,13 @@ def _agreement(
     ours = {"signals": "enough_signals", "sound": "right_sound"}
     rows: list[dict[str, str | int]] = []
     for rule, condition in rules.compare:
-        own_rule = events[ours[rule]].to_numpy(dtype=bool)[whole]
+        own_rule = events[ours[rule]].to_numpy()[whole]
         theirs = condition.holds(raw[condition.column])[whole]
-        rows.append(
-            {
-                "rule": rule,
-                "column": condition.column,
-                "n": len(own_rule),
-                "n_agree": int((own_rule == theirs).sum()),
-                "n_only_ours": int((own_rule & ~theirs).sum()),
-                "n_only_theirs": int((theirs & ~own_rule).sum()),
-            }
-        )
+        row: dict[str, str | int] = {"rule": rule, "column": condition.column, "n": len(own_rule)}
+        row["n_agree"] = int((own_rule == theirs).sum())
+        row["n_only_ours"] = int((own_rule & ~theirs).sum())
+        row["n_only_theirs"] = int((theirs & ~own_rule).sum())
+        rows.append(row)
     return rows
 
 
@@ -315,8 +313,8 @@ def _needed(columns: EventColumns, rules: EventFilter) -> list[tuple[str, str]]:
     needed += [(name, f"signals counted by the filter{known}") for name in rules.signals]
     needed += [(limit.column, f"limit of the filter ({limit}{known})") for limit in rules.limits]
     return needed + [
-        (one.column, f"what the table says of the filter ({one}{known})")
-        for _, one in rules.compare
+        (condition.column, f"what the table says of the filter ({condition}{known})")
+        for _, condition in rules.compare
     ]
 
 
