@@ -280,7 +280,7 @@ def _settings(audit: Mapping[str, Any], n_audits: int) -> Fold:
         "encounters. Cannot tell: everything else. By the background alone, without the facts of the "
         f"files: {by_background['verdict']}."
     )
-    return Fold("How this was audit", [Text(text), Settings(settings)])
+    return Fold("How this was found", [Text(text), Settings(settings)])
 
 
 def _between(row: Mapping[str, float]) -> str:
