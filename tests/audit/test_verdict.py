@@ -156,13 +156,13 @@ def test_leakage_gap_compares_the_same_encounters():
 
 
 def test_swap_partners_are_of_another_label_and_empty_no_class():
-    clips, _ = survey(3)
+    clips, _ = survey(3, 6)
     units = clips["encounter"].to_numpy(object)
-    pairs = swap_partners(clips, units, np.ones(len(clips), bool), n_partners=2, n_clips=3)
+    pairs = swap_partners(clips, units, np.ones(len(clips), bool))
     labels = clips["label"].to_numpy(object)
     assert (labels[pairs["signal_row"]] != labels[pairs["background_row"]]).all()
     assert pairs.groupby("encounter")["partner"].nunique().eq(2).all()
-    assert pairs.groupby(["encounter", "partner"]).size().le(3).all()
+    assert pairs.groupby(["encounter", "partner"]).size().eq(4).all()
     for _, one in pairs.iterrows():
         kept = ~np.isin(units, [one["encounter"], one["partner"]])
         assert set(labels[kept]) == set(labels)

@@ -9,21 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pseudorca.audit.controls import (
-    FACTS,
-    SHOWN_FACTS,
-    AuditedClips,
-    Features,
-    answerable,
-    associations,
-    band_levels,
-    decide_verdict,
-    fact_features,
-    filled_in,
-    knows_recorder,
-    leakage_gap,
-    recorder_signature,
-)
+from pseudorca.audit import controls
+from pseudorca.audit.controls import AuditedClips, Features
 from pseudorca.audit.sounds import AuditSounds
 from pseudorca.audit.words import sentences
 from pseudorca.embedding.augmentation.apart import N_BANDS
@@ -49,6 +36,10 @@ MODEL = "model"
 class AuditOptions:
     """Options of an audit.
 
+    ``within``: labels are permuted only between units of equal value in this column, such as platform.
+    ``clips_per_encounter``: greatest number of clips per encounter, spread evenly over the encounter.
+    ``quick``: compute only what the verdict needs: the model, the facts and the background.
+
     Raises
     ------
     PseudorcaError
@@ -63,11 +54,8 @@ class AuditOptions:
     n_permutations: int = 199
     seed: int = 0
     within: str | None = None
-    """Labels are permuted only between units of equal value in this column, such as platform."""
     clips_per_encounter: int = 20
-    """Greatest number of clips per encounter, spread evenly over the encounter."""
     quick: bool = False
-    """Compute only what the verdict needs: the model, the facts and the background."""
 
     def __post_init__(self) -> None:
         if self.n_permutations < 1 or self.clips_per_encounter < 1:
@@ -79,11 +67,23 @@ class AuditOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AuditResult(Result):
-    """Animals or recorders? The verdict, and the numbers behind it."""
+    """Animals or recorders? The verdict, and the numbers behind it.
+
+    ``findings``: the row of the table ``audits``, as JSON values.
+
+    Examples
+    --------
+    >>> findings = {"verdict": "animals", "summary": "Animals: the classifier tells more.",
+    ...             "notices": [], "controls": [{"name": "model", "kind": "model", "value": 0.9}]}
+    >>> result = AuditResult("5f1c", findings)
+    >>> print(result)
+    Animals: the classifier tells more.
+    >>> result.verdict, result.controls["value"].tolist()
+    ('animals', [0.9])
+    """
 
     audit_id: str
     findings: dict[str, Any]
-    """The row of the table ``audits``, as JSON values."""
 
     @property
     def verdict(self) -> str:
@@ -92,6 +92,7 @@ class AuditResult(Result):
 
     @property
     def notices(self) -> list[str]:
+        """Warnings on the clips and on the result."""
         return list(self.findings["notices"])
 
     @property
@@ -100,12 +101,15 @@ class AuditResult(Result):
         return pd.DataFrame(self.findings["controls"])
 
     def as_json(self) -> dict[str, Any]:
+        """The audit as JSON values: its id, and the row of the table ``audits``."""
         return {"audit_id": self.audit_id} | self.findings
 
     def summary(self) -> list[str]:
+        """The verdict and its numbers, as one text that can be quoted."""
         return [str(self.findings["summary"])]
 
     def main_table(self) -> pd.DataFrame:
+        """The model and every control, as :attr:`controls`."""
         return self.controls
 
 
@@ -145,6 +149,14 @@ def audit_project(
         If the split puts clips of one encounter on both sides.
     HeadError
         If the head trains the network itself.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     audit_project(Store(f"{folder}/whales", create=True), Recipe(), Split("random"))
+    Traceback (most recent call last):
+    pseudorca.errors.FoldError: the split 'random' leaves clips of one encounter on both sides: ...
     """
     options, computing = options or AuditOptions(), computing or Computing()
     recipe.check_learns_from_embeddings()
@@ -167,9 +179,9 @@ def audit_project(
         "n_clips": len(audited.clips),
         "n_labelled_clips": n_labelled,
         "background": without_background,
-        "associations": associations(audited.clips, audited.recordings),
+        "associations": controls.associations(audited.clips, audited.recordings),
     }
-    findings["answerable"], findings["why"] = answerable(findings["associations"])
+    findings["answerable"], findings["why"] = controls.answerable(findings["associations"])
     if not options.quick:
         rows, more_findings = _beyond_verdict(sounds, recipe, options)
         findings["controls"] += rows
@@ -243,24 +255,24 @@ def _voting_sets(
     audited: AuditedClips, measured: Features, background: Features
 ) -> dict[str, Features]:
     """The feature sets of the voting controls: the animals have no part in them."""
-    features_of = fact_features(audited.clips, audited.recordings)
-    alone = {name: features_of[name] for name in FACTS if name in features_of}
+    features_of = controls.fact_features(audited.clips, audited.recordings)
+    alone = {name: features_of[name] for name in controls.FACTS if name in features_of}
     sets = dict(alone)
     if len(alone) > 1:
         sets = {"all facts": np.concatenate(list(alone.values()), axis=1)} | sets
     if (measured[:, 0] > 0).any():
-        levels = band_levels(measured[:, 2 : 2 + N_BANDS])
-        sets["background level and spectrum"] = filled_in(levels, audited.encounters)
-        sets["background through the network"] = filled_in(background, audited.encounters)
+        levels = controls.band_levels(measured[:, 2 : 2 + N_BANDS])
+        sets["background level and spectrum"] = controls.filled_in(levels, audited.encounters)
+        sets["background through the network"] = controls.filled_in(background, audited.encounters)
     return sets
 
 
 def _shown_rows(audited: AuditedClips, measured: Features) -> list[dict[str, Any]]:
     """Controls in which the animals may have a part: shown, without a vote."""
-    features_of = fact_features(audited.clips, audited.recordings)
-    sets = {name: features_of[name] for name in SHOWN_FACTS if name in features_of}
-    whole = band_levels(measured[:, 2 + N_BANDS : 2 + 2 * N_BANDS])
-    sets["mean spectrum of the whole clip"] = filled_in(whole, audited.encounters)
+    features_of = controls.fact_features(audited.clips, audited.recordings)
+    sets = {name: features_of[name] for name in controls.SHOWN_FACTS if name in features_of}
+    whole = controls.band_levels(measured[:, 2 + N_BANDS : 2 + 2 * N_BANDS])
+    sets["mean spectrum of the whole clip"] = controls.filled_in(whole, audited.encounters)
     return [
         _row(name, "shown", audited.right(audited.with_features(features)))
         for name, features in sets.items()
@@ -316,7 +328,7 @@ def _judged(
         tested.right, tested.labels, tested.units, model=MODEL, controls=names, seed=seed
     )
     p_nuisance = tested.p_value_max(names)
-    verdict = decide_verdict(
+    verdict = controls.decide_verdict(
         p_nuisance=p_nuisance, difference=difference, p_model=tested.p_value(MODEL),
         units_per_class=units_per_class,
     )  # fmt: skip
@@ -339,7 +351,7 @@ def _beyond_verdict(
     random = audited.right(audited.data, replace(audited.split, name="random"))
     rows.append(_row("random split", "optimistic", random))
     findings: dict[str, Any] = {
-        "leakage_gap": leakage_gap(random, honest, seed=options.seed).as_dict()
+        "leakage_gap": controls.leakage_gap(random, honest, seed=options.seed).as_dict()
     }
     if recipe.preparation.reference == "none" and recipe.preparation.centre == "none":
         findings["swap"] = sounds.swap(options.seed)
@@ -411,9 +423,9 @@ def _recorder_in_embeddings(audited: AuditedClips) -> list[dict[str, Any]]:
     rows = audited.recordings.set_index("recording_id").loc[audited.clips["recording_id"]]
     platform = rows["platform"].astype(object).fillna("")
     known = []
-    for name, values in (("platform", platform), ("recorder", recorder_signature(rows))):
+    for name, values in (("platform", platform), ("recorder", controls.recorder_signature(rows))):
         # A value that changes within an encounter is not a property of the recorder.
         by_encounter = values.astype(object).groupby(audited.encounters)
         usual = by_encounter.transform(lambda v: v.mode().iloc[0]).to_numpy(dtype=object)
-        known += [{"what": name} | row for row in knows_recorder(audited, usual)]
+        known += [{"what": name} | row for row in controls.knows_recorder(audited, usual)]
     return known

@@ -87,6 +87,18 @@ def fact_features(clips: pd.DataFrame, recordings: pd.DataFrame) -> dict[str, Fe
         The facts of ``FACTS`` and ``SHOWN_FACTS`` that differ between clips. A fact of few values has
         a column per value. The date has columns for the day, the time of year and the time of day.
         A sample rate also has a column for its logarithm.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"recording_id": ["r1", "r2"], "label": ["A", "B"],
+    ...                       "encounter": ["e1", "e2"]})
+    >>> recordings = pd.DataFrame({
+    ...     "recording_id": ["r1", "r2"], "sample_rate": [96_000, 48_000], "n_channels": 1,
+    ...     "format": "WAV/PCM_16", "platform": "Sette", "duration_s": 2.0, "peak": 0.5,
+    ...     "start_utc": pd.to_datetime(["2017-07-10", "2017-07-10"], utc=True), "metadata": "{}",
+    ... })
+    >>> {name: columns.shape for name, columns in fact_features(clips, recordings).items()}
+    {'sample rate': (2, 3)}
     """
     rows = _recording_rows(clips, recordings)
     features_of = {
@@ -117,6 +129,12 @@ def recorder_signature(recordings: pd.DataFrame) -> pd.Series:
     Returns
     -------
     Series of str, with the index of ``recordings``
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"sample_rate": [44_100], "n_channels": 2, "format": "WAV/PCM_24"})
+    >>> recorder_signature(recordings).tolist()
+    ['44.1 kHz, 2 ch, PCM_24']
     """
     rate = (recordings["sample_rate"].astype(float) / 1000).map("{:g} kHz".format)
     channels = recordings["n_channels"].astype(str)
@@ -226,6 +244,19 @@ def associations(clips: pd.DataFrame, recordings: pd.DataFrame) -> list[dict[str
         a single value; ``n_values``; ``n_shared``, the number of values that occur with two labels or
         more; ``labels``; ``encounters``, per value the number of encounters of each label. An
         encounter with several values counts in each.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"recording_id": ["r1", "r2"], "label": ["A", "B"],
+    ...                       "encounter": ["e1", "e2"]})
+    >>> recordings = pd.DataFrame({
+    ...     "recording_id": ["r1", "r2"], "sample_rate": [96_000, 48_000], "n_channels": 1,
+    ...     "format": "WAV/PCM_16", "platform": "Sette", "duration_s": 2.0, "peak": 0.5,
+    ...     "start_utc": pd.to_datetime(["2017-07-10", "2017-07-10"], utc=True), "metadata": "{}",
+    ... })
+    >>> recorder = associations(clips, recordings)[1]
+    >>> recorder["name"], recorder["encounters"]
+    ('recorder', {'48 kHz, 1 ch, PCM_16': [0, 1], '96 kHz, 1 ch, PCM_16': [1, 0]})
     """
     rows = _recording_rows(clips, recordings)
     values = {

@@ -84,6 +84,26 @@ def verdict_blocks(
     Returns
     -------
     list of Block
+
+    Examples
+    --------
+    >>> row = {"p": 0.01, "value": 0.9, "low": 0.7, "high": 1.0, "interval_method": "binomial"}
+    >>> judged = {"verdict": "animals", "best_control": "platform", "p_nuisance": 0.4,
+    ...           "difference": {"value": 0.3, "low": 0.1, "high": 0.5}}
+    >>> blocks = verdict_blocks(judged | {
+    ...     "controls": [row | {"name": "model", "kind": "model"},
+    ...                  row | {"name": "platform", "kind": "nuisance"}],
+    ...     "by_background_alone": judged, "p_model": 0.01, "smallest_p": 0.005,
+    ...     "n_permutations": 199, "enumerated": False, "chance": 0.5, "classes": ["A", "B"],
+    ...     "n_encounters": 20, "n_clips": 40, "summary": "Animals: ...", "associations": [],
+    ...     "explained": dict.fromkeys(["facts and background", "beside evaluate", "association"], ""),
+    ...     "split": {"name": "encounter", "n_folds": 5, "n_repeats": 1},
+    ...     "recipe": Recipe().settings() | {"embedder_id": "5f1c"}, "background_settings": {},
+    ...     "options": {"within": None, "seed": 0, "clips_per_encounter": 20}, "versions": {},
+    ...     "time_utc": "2026-01-01T00:00:00",
+    ... }, 1, [])
+    >>> blocks[0].value, blocks[-1].title
+    (Number(value=0.9, digits=2, unit=''), 'How this was found')
     """
     blocks: list[Block] = [
         _headline(audit),
@@ -451,12 +471,11 @@ def band_intervals(
     ax.set_xlim(bands[0]["low_hz"] / 1000, bands[-1]["high_hz"] / 1000)
     ax.set_ylim(0, 1.02)
     handles = [
-        Line2D([], [], color=colour, linewidth=width, linestyle=dash, label=label)
-        for label, colour, width, dash in (
-            ("this band alone", BLUE, 2.6, "-"), ("all but this band", ORANGE, 2.6, ":"),
-            ("all bands", INK, 0.9, "-"), ("chance", SOFT, 1.1, "--"),
-        )
-    ]  # fmt: skip
+        Line2D([], [], color=BLUE, linewidth=2.6, label="this band alone"),
+        Line2D([], [], color=ORANGE, linewidth=2.6, linestyle=":", label="all but this band"),
+        Line2D([], [], color=INK, linewidth=0.9, label="all bands"),
+        Line2D([], [], color=SOFT, linewidth=1.1, linestyle="--", label="chance"),
+    ]
     ax.legend(handles=handles, ncols=4,
               loc="upper center", bbox_to_anchor=(0.5, -0.22), frameon=False, fontsize=SMALL_PT,
               labelcolor=INK, handlelength=1.6, columnspacing=1.2)  # fmt: skip

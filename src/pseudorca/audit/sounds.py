@@ -50,6 +50,9 @@ from pseudorca.values import hash_of
 N_PICTURE_BANDS = 5
 """Number of bands of the picture; each is tested alone and left out."""
 
+_N_PARTNERS = 2  # of each encounter
+_N_SWAPPED = 4  # most clips of an encounter with one partner
+
 
 @dataclass(frozen=True)
 class AuditSounds:
@@ -238,13 +241,12 @@ def swap_partners(
     units: NDArray[np.object_],
     usable: NDArray[np.bool_],
     *,
-    n_partners: int = 2,
-    n_clips: int = 4,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Choose pairs of clips: the signals of one, the background of the other.
 
-    Every encounter gets partners of other labels. Both encounters of a pair can be left out of training
+    Every encounter gets two partners of other labels, and at most four of its clips swap with each.
+    Both encounters of a pair can be left out of training
     without emptying a class.
 
     Parameters
@@ -252,8 +254,6 @@ def swap_partners(
     clips : DataFrame, the table ``clips``
     units : ndarray [shape=(n_clips,)], what must be left out together
     usable : ndarray [shape=(n_clips,)], bool: clips with signals and with free frames
-    n_partners : int, per encounter
-    n_clips : int, per encounter and partner
     seed : int
 
     Returns
@@ -265,9 +265,9 @@ def swap_partners(
     --------
     >>> clips = pd.DataFrame({"label": list("AABB"), "encounter": ["e1", "e2", "e3", "e4"]})
     >>> units = clips["encounter"].to_numpy(dtype=object)
-    >>> pairs = swap_partners(clips, units, np.ones(4, dtype=bool), n_partners=1)
+    >>> pairs = swap_partners(clips, units, np.ones(4, dtype=bool))
     >>> len(pairs), set(pairs["partner"]) <= set(units)
-    (4, True)
+    (8, True)
     """
     rng = np.random.default_rng(seed)
     labels = clips["label"].to_numpy(dtype=object)
@@ -282,10 +282,10 @@ def swap_partners(
         partners: list[str] = []
         for k in rng.permutation(len(others)):
             kept = ~np.isin(units, [unit_of[name], unit_of[others[k]]])
-            if len(partners) < n_partners and set(labels[kept]) == set(labels):
+            if len(partners) < _N_PARTNERS and set(labels[kept]) == set(labels):
                 partners.append(others[k])
         for partner in partners:
-            signal_rows = rng.permutation(rows_of[name])[:n_clips].tolist()
+            signal_rows = rng.permutation(rows_of[name])[:_N_SWAPPED].tolist()
             background_rows = rng.choice(rows_of[partner], len(signal_rows)).tolist()
             both = zip(signal_rows, background_rows, strict=True)
             pairs += [(name, partner, *rows) for rows in both]
@@ -363,6 +363,14 @@ def signal_sound(parts: SoundParts) -> Samples:
     Returns
     -------
     ndarray [shape=(n_samples,)], float32
+
+    Examples
+    --------
+    >>> from pseudorca.embedding.augmentation.apart import take_apart
+    >>> noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    >>> parts = take_apart(noise, sample_rate=32_000, band_hz=(100.0, 15_000.0))
+    >>> bool(np.std(signal_sound(parts)) < 0.2 * np.std(noise))
+    True
     """
     sound = parts.transform.istft(parts.spectrum * parts.mask, k1=len(parts.waveform))
     return np.asarray(sound, dtype=np.float32)
@@ -390,6 +398,15 @@ def swap_background(signals: SoundParts, background: SoundParts, *, seed: int) -
     .. [1] Stowell, Petruskova, Salek and Linhart 2019, "Automatic acoustic identification of
        individuals in multiple species: improving identification across recording conditions",
        J. R. Soc. Interface 16:20180940.
+
+    Examples
+    --------
+    >>> from pseudorca.embedding.augmentation.apart import take_apart
+    >>> noise = np.random.default_rng(0).standard_normal((2, 64_000)).astype(np.float32)
+    >>> signals = take_apart(noise[0], sample_rate=64_000, band_hz=(100.0, 15_000.0))
+    >>> background = take_apart(noise[1], sample_rate=32_000, band_hz=(100.0, 15_000.0))
+    >>> swap_background(signals, background, seed=0).shape  # one second at the background's rate
+    (32000,)
     """
     sound = resample(signal_sound(signals), signals.sample_rate, background.sample_rate)
     below = background_sound(background, len(sound), seed=seed)

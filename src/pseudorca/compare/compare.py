@@ -58,6 +58,12 @@ class CompareOptions:
     None: the network in the box if it is there, else the first. ``splits``: honest ones, the first is
     the headline; a random split is always beside them. ``choose_among``: embedders, of which (alone
     or together) inner folds may choose; empty: all that may be used commercially; ``("all",)``: all.
+    ``prepare``: preparations to compare, beside embeddings without preparation.
+
+    Examples
+    --------
+    >>> CompareOptions(ensembles=("pseudorca_small+logmel",)).splits[0].name
+    'encounter'
     """
 
     classic: tuple[str, ...] = ()
@@ -69,18 +75,28 @@ class CompareOptions:
     choose_among: tuple[str, ...] = ()
     seed: int = 0
     prepare: tuple[Preparation, ...] = ()
-    """Preparations to compare, beside embeddings without preparation."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CompareResult(Result):
-    """Embedders, heads and ensembles on the same encounters."""
+    """Embedders, heads and ensembles on the same encounters.
+
+    ``findings``: the content of ``comparison.json``. ``files``: paths of ``csv``, ``json``, ``page``
+    and ``figure``.
+
+    Examples
+    --------
+    >>> findings = {"summary": "Letting inner folds choose among 2: ...", "notices": []}
+    >>> result = CompareResult(findings, Path("comparison"), {"csv": "comparison/comparison.csv"})
+    >>> print(result)
+    Letting inner folds choose among 2: ...
+    >>> result.as_json()["output"]
+    'comparison'
+    """
 
     findings: dict[str, Any]
-    """The content of ``comparison.json``."""
     folder: Path
     files: dict[str, str]
-    """``csv``, ``json``, ``page`` and ``figure``."""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -89,15 +105,19 @@ class CompareResult(Result):
 
     @property
     def notices(self) -> list[str]:
+        """Warnings on the clips, the embedders and the splits."""
         return list(self.findings["notices"])
 
     def as_json(self) -> dict[str, Any]:
+        """The content of ``comparison.json``, the folder and the files."""
         return self.findings | {"output": str(self.folder), "files": self.files}
 
     def summary(self) -> list[str]:
+        """The accuracy to expect of a choice, and the differences that are shown."""
         return [str(self.findings["summary"])]
 
     def main_table(self) -> pd.DataFrame:
+        """The rows of the first split by encounter, the most accurate variant first."""
         table = self.table
         of_split = table["split"] == self.findings["headline_split"]
         headline: pd.DataFrame = table[of_split & (table["unit"] == "encounter")]
@@ -141,6 +161,15 @@ def compare_project(
     ------
     PseudorcaError
         If a name is unknown, or there is nothing to compare.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> options = CompareOptions(splits=(Split("random"),))
+    >>> with TemporaryDirectory() as folder:
+    ...     compare_project(Store(f"{folder}/whales", create=True), options, Path(folder))
+    Traceback (most recent call last):
+    pseudorca.errors.PseudorcaError: the split 'random' leaves clips of one encounter on both sides; ...
     """
     refuse_same_names(options.splits)
     for split in options.splits:

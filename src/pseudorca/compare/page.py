@@ -62,7 +62,7 @@ def write_comparison(result: Mapping[str, Any], target: Path) -> dict[str, Any]:
     return written | {"figure": str(picture)}
 
 
-def accuracy_speed(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> Axes:
+def _accuracy_speed(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> Axes:
     """Draw balanced accuracy, with its interval, against clips per second.
 
     Variants are numbered from the best. Round: networks. Square: no network. Diamond: side by side.
@@ -115,7 +115,7 @@ def _rows(result: Mapping[str, Any], split: str, unit: str) -> list[dict[str, An
 
 def _headline_figure(result: Mapping[str, Any]) -> Figure:
     chart_figure = figure(4.2)
-    accuracy_speed(chart_figure.subplots(), _rows(result, result["headline_split"], "encounter"))
+    _accuracy_speed(chart_figure.subplots(), _rows(result, result["headline_split"], "encounter"))
     return chart_figure
 
 

@@ -96,22 +96,33 @@ class EventOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EventsResult(Result):
-    """Events that somebody else's classifier scored: decided, with what can be claimed."""
+    """Events that somebody else's classifier scored: decided, with what can be claimed.
+
+    ``details``: the content of ``summary.json``: ``n_*`` counts, ``fixed`` (rows: a rule that is not
+    chosen here, and its counts), ``agreement`` (of the filter with the table's own columns),
+    ``operating_point`` (with ``label`` and ``not``: rates on surveys left out, and ``claim``, the share
+    of right decisions that can be claimed for events to come), ``surveys``, ``calibration``,
+    ``prevalences``, ``decisions``, ``settings``, ``versions``, ``problems``, ``notices``, ``output``
+    and ``files``. ``events``: a row per event: probability, decision and reason.
+    ``operating_points``: risk and coverage at every threshold. ``page``: the HTML page about it.
+
+    Examples
+    --------
+    >>> details = {"label": "Pseudorca", "decisions": {"Pseudorca": 1}, "notices": [],
+    ...            "operating_point": {"confidence": 0.95, "label": {"claim": 0.895}}}
+    >>> events = pd.DataFrame({"event": ["E1"], "decision": ["Pseudorca"]})
+    >>> result = EventsResult(details, events, events, events.iloc[:0], Path("events.html"))
+    >>> result.claim
+    0.895
+    >>> print(result.summary()[1])
+    1 event: Pseudorca 1; open events.html in a browser.
+    """
 
     details: dict[str, Any]
-    """The content of ``summary.json``: ``n_*`` counts, ``fixed`` (rows: a rule that is not chosen here,
-    and what it finds), ``agreement`` (of the filter with the table's own columns),
-    ``operating_point`` (with ``label`` and ``not``: rates on surveys left out, and ``claim``, the
-    share of right decisions that can be claimed for events to come), ``surveys``, ``calibration``,
-    ``prevalences``, ``decisions``, ``settings``, ``versions``, ``problems``, ``notices``, ``output``
-    and ``files``."""
     events: pd.DataFrame
-    """A row per event: probability, decision and reason."""
     operating_points: pd.DataFrame
-    """Risk and coverage at every threshold."""
     problems: pd.DataFrame
     page: Path
-    """The HTML page about it."""
 
     @property
     def label(self) -> str:
@@ -135,12 +146,15 @@ class EventsResult(Result):
 
     @property
     def notices(self) -> list[str]:
+        """What the numbers do not cover, and what is odd about the table."""
         return list(self.details["notices"])
 
     def as_json(self) -> dict[str, Any]:
+        """The content of ``summary.json``, and the path of the page."""
         return self.details | {"page": str(self.page)}
 
     def summary(self) -> Sequence[str]:
+        """The claim, the number of events by decision, and the number of problems."""
         percent = 100 * self.operating_point["confidence"]
         return [
             f"More than {self.claim:.3f} of the events called {self.label} are right, as far as "
@@ -151,6 +165,7 @@ class EventsResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """A row per event, as :attr:`events`."""
         return self.events
 
 
@@ -177,8 +192,24 @@ def decide_events(
     Raises
     ------
     PseudorcaError
-        If the table cannot be read, options make no sense, or verified events are too few to leave
-        a survey out.
+        If the table cannot be read, or verified events are too few to leave a survey out.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> columns = EventColumns(event="id", score="p", truth="seen", positive=("whale",),
+    ...                        survey="cruise", verified=(), called=None)
+    >>> rows = [f"{cruise}{k},{k / 10},{'whale' if k > 5 else 'other'},{cruise}"
+    ...         for cruise in "ABC" for k in range(10)]
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "events.csv"
+    ...     _ = path.write_text("\\n".join(["id,p,seen,cruise", *rows]))
+    ...     options = EventOptions(columns, EventFilter(), label="whale", at=())
+    ...     result = decide_events(path, Path(folder) / "decided", options=options)
+    >>> result.decisions
+    {'whale': 12, 'undecided': 0, 'not whale': 18}
+    >>> round(result.claim, 3)  # 12 of 12 calls right, on surveys left out
+    0.779
     """
     path, output = Path(path), Path(output)
     options = options or EventOptions()

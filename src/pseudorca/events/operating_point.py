@@ -38,7 +38,8 @@ _SEED = 0
 class Calibration:
     """Turns scores into probabilities, at the prevalence it was fitted at or another.
 
-    ``log_odds``: scores are probabilities, and their log-odds are what is scaled.
+    ``log_odds``: scores are probabilities, and their log-odds are what is scaled. ``steps``: of an
+    isotonic calibration, scores and the probabilities at them.
 
     Examples
     --------
@@ -53,7 +54,6 @@ class Calibration:
     slope: float = 1.0
     intercept: float = 0.0
     steps: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    """Isotonic: scores and the probabilities at them."""
 
     def probabilities(self, scores: NDArray[np.float64], shift: float = 0.0) -> NDArray[np.float64]:
         """Say how probable the species is.
@@ -98,6 +98,12 @@ class OutOfSurvey:
     of the other surveys), NaN where the filter is not passed or the survey cannot be tested;
     ``tested``. ``points``: the operating point per survey; ``untestable``: surveys without which a
     class has no event.
+
+    Examples
+    --------
+    >>> nothing = np.full(2, np.nan)
+    >>> OutOfSurvey(np.zeros(2, int), nothing, nothing, np.zeros(2, bool), {}, ["2017"]).untestable
+    ['2017']
     """
 
     answers: NDArray[np.int64]
@@ -362,6 +368,14 @@ def leave_one_survey_out(
     ------
     PseudorcaError
         If no survey can be left out: the others must hold both what is the species and what is not.
+
+    Examples
+    --------
+    >>> scores = np.array([0.1, 0.2, 0.8, 0.9, 0.3, 0.7])
+    >>> surveys = np.array(["2017", "2017", "2017", "2017", "2023", "2023"], dtype=object)
+    >>> held_out = leave_one_survey_out(scores, scores > 0.5, surveys, np.ones(6, dtype=bool))
+    >>> held_out.answers.tolist()
+    [-1, -1, 1, 1, -1, 1]
     """
     n = len(scores)
     answers, tested = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
@@ -414,6 +428,13 @@ def risk_coverage(
         ``threshold`` get it). ``n, coverage`` (share of all events), ``n_wrong, risk, risk_high`` (one
         sided, for this row by itself: the best of many rows is better than it deserves), ``recall``
         (of all that are the species).
+
+    Examples
+    --------
+    >>> probabilities, positive = np.array([0.9, 0.6]), np.array([True, False])
+    >>> curve = risk_coverage(probabilities, probabilities, positive)
+    >>> curve.loc[curve["kind"] == "calls", ["threshold", "coverage", "risk"]].to_numpy().tolist()
+    [[0.9, 0.5, 0.0], [0.6, 1.0, 0.5]]
     """
     sure = np.maximum(probabilities, 1 - probabilities)
     calls_all, answers_species = np.ones(len(positive), dtype=bool), probabilities >= 0.5
@@ -455,6 +476,12 @@ def calibration_quality(
         ``n``; ``brier`` and ``log_loss`` (nats), each with ``_low`` and ``_high`` (95 %, events
         resampled) and ``_baseline``; ``bins``: rows ``low, high, n, n_positive, claimed, happened,
         happened_low, happened_high`` (exact, 95 % two-sided).
+
+    Examples
+    --------
+    >>> probabilities, positive = np.array([0.9, 0.1]), np.array([True, False])
+    >>> round(calibration_quality(probabilities, positive, np.array([0.5, 0.5]))["brier"], 3)
+    0.01
     """
     rng = np.random.default_rng(_SEED)
     rows = rng.integers(len(positive), size=(_N_RESAMPLES, len(positive)))

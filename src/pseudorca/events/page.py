@@ -132,7 +132,7 @@ def _truth(result: Mapping[str, Any], events: pd.DataFrame) -> Section:
     point, label = result["operating_point"], result["label"]
     label_from, not_below = point["label_from"], point["not_below"]
     chart_figure = figure(0.9 + 0.42 * verified.groupby(["survey", "positive"]).ngroups)
-    score_dots(chart_figure.subplots(), verified, label_from=label_from, not_below=not_below)
+    _score_dots(chart_figure.subplots(), verified, label_from=label_from, not_below=not_below)
     handles = [
         Line2D([], [], marker="o", color=BLUE, linestyle="", label=shown(label)),
         Line2D([], [], marker="o", color=ORANGE, markerfacecolor="none", linestyle="",
@@ -175,7 +175,7 @@ def _truth(result: Mapping[str, Any], events: pd.DataFrame) -> Section:
     return Section("truth", title, [scores, Table(columns, rows, caption=caption)])
 
 
-def score_dots(ax: Axes, events: pd.DataFrame, *, label_from: float, not_below: float) -> Axes:
+def _score_dots(ax: Axes, events: pd.DataFrame, *, label_from: float, not_below: float) -> Axes:
     """Draw the scores of verified events, a line per survey and truth.
 
     Filled: the species; open: something else; small and grey: left undecided by the filter. Solid
@@ -238,7 +238,7 @@ def _surveys(result: Mapping[str, Any], curve: pd.DataFrame) -> Section:
         (f"called {result['label']}", "either answer"), ("called", "answered"), strict=True,
     ):  # fmt: skip
         x = f"share of verified events {verb}"
-        risk_curve(ax, curve[curve["kind"] == kind], title=title, x=x)
+        _risk_curve(ax, curve[curve["kind"] == kind], title=title, x=x)
     text = (
         "Risk and coverage. Left: the events of highest score are called, from few to all that pass "
         "the filter; right: either answer is given, the surest first, by probabilities that the other "
@@ -255,7 +255,7 @@ def _surveys(result: Mapping[str, Any], curve: pd.DataFrame) -> Section:
     )
 
 
-def risk_curve(ax: Axes, curve: pd.DataFrame, *, title: str, x: str) -> Axes:
+def _risk_curve(ax: Axes, curve: pd.DataFrame, *, title: str, x: str) -> Axes:
     """Draw the share of wrong answers, and its upper bound, against the share of events answered.
 
     Parameters
@@ -279,7 +279,7 @@ def risk_curve(ax: Axes, curve: pd.DataFrame, *, title: str, x: str) -> Axes:
 def _prevalence(result: Mapping[str, Any]) -> Section:
     own = result["operating_point"]["label"]["prevalence"]
     chart_figure = figure(2.9, width_in=7.0)
-    prevalence_curve(chart_figure.subplots(), result["prevalences"], own=own)
+    _prevalence_curve(chart_figure.subplots(), result["prevalences"], own=own)
     precision = chart(
         chart_figure,
         description="Lower bound of precision against the share of the species.",
@@ -300,7 +300,7 @@ def _prevalence(result: Mapping[str, Any]) -> Section:
     return Section("prevalence", title, [precision, Table(columns, rows)])
 
 
-def prevalence_curve(ax: Axes, rows: list[dict[str, Any]], *, own: float) -> Axes:
+def _prevalence_curve(ax: Axes, rows: list[dict[str, Any]], *, own: float) -> Axes:
     """Draw what precision is shown at which share of the species.
 
     Parameters
@@ -334,7 +334,7 @@ def prevalence_curve(ax: Axes, rows: list[dict[str, Any]], *, own: float) -> Axe
 def _calibration(result: Mapping[str, Any]) -> Section:
     quality = result["calibration"]["out_of_survey"]
     chart_figure = figure(3.4, width_in=4.6)
-    reliability_dots(chart_figure.subplots(), quality["bins"])
+    _reliability_dots(chart_figure.subplots(), quality["bins"])
     reliability = chart(
         chart_figure,
         description="Share of events that were the species against the probability claimed.",
@@ -359,7 +359,7 @@ def _calibration(result: Mapping[str, Any]) -> Section:
     return Section("calibration", "Are the probabilities true?", [reliability, table])
 
 
-def reliability_dots(ax: Axes, bins: list[dict[str, Any]]) -> Axes:
+def _reliability_dots(ax: Axes, bins: list[dict[str, Any]]) -> Axes:
     """Draw how often events of about one probability were the species, with exact intervals.
 
     Parameters

@@ -11,9 +11,9 @@ around Hawaii of 2017, 2023 and 2024, in which ``X33`` is the score and the code
 import csv
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -159,11 +159,16 @@ class EventTable:
     ``problem`` (why the row cannot be used, or empty). ``problems``: the table of that name.
     ``agreement``: per rule that the table has an own column for, ``rule, column, n, n_agree,
     n_only_ours, n_only_theirs``.
+
+    Examples
+    --------
+    >>> EventTable(pd.DataFrame({"event": ["E1"]}), pd.DataFrame(), []).events["event"].tolist()
+    ['E1']
     """
 
     events: pd.DataFrame
     problems: pd.DataFrame
-    agreement: list[dict[str, str | int]] = field(default_factory=list)
+    agreement: list[dict[str, Any]]
 
 
 def read_events(
@@ -185,6 +190,18 @@ def read_events(
     ------
     PseudorcaError
         If the file cannot be read, holds no event, lacks a column, or no score is a number.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> columns = EventColumns(event="id", score="p", truth="seen", positive=("whale",),
+    ...                        survey="cruise", verified=(), called=None)
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "events.csv"
+    ...     _ = path.write_text("id,p,seen,cruise\\nE1,0.9,whale,A\\nE2,0.2,other,B\\n")
+    ...     table = read_events(path, columns, EventFilter())
+    >>> table.events["positive"].tolist(), len(table.problems)
+    ([True, False], 0)
     """
     columns = columns or EventColumns()
     rules = rules or NOAA_FILTER
@@ -284,17 +301,16 @@ def _apply(
 
 def _agreement(
     rules: EventFilter, events: pd.DataFrame, raw: pd.DataFrame, whole: NDArray[np.bool_]
-) -> list[dict[str, str | int]]:
+) -> list[dict[str, Any]]:
     ours = {"signals": "enough_signals", "sound": "right_sound"}
-    rows: list[dict[str, str | int]] = []
+    rows = []
     for rule, condition in rules.compare:
         own_rule = events[ours[rule]].to_numpy()[whole]
         theirs = condition.holds(raw[condition.column])[whole]
-        row: dict[str, str | int] = {"rule": rule, "column": condition.column, "n": len(own_rule)}
-        row["n_agree"] = int((own_rule == theirs).sum())
-        row["n_only_ours"] = int((own_rule & ~theirs).sum())
-        row["n_only_theirs"] = int((theirs & ~own_rule).sum())
-        rows.append(row)
+        counts = {"n_agree": own_rule == theirs, "n_only_ours": own_rule & ~theirs}
+        counts["n_only_theirs"] = theirs & ~own_rule
+        row = {"rule": rule, "column": condition.column, "n": len(own_rule)}
+        rows.append(row | {name: int(is_so.sum()) for name, is_so in counts.items()})
     return rows
 
 
