@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pseudorca.audit.audio_controls import swap_outcome, swap_partners
 from pseudorca.audit.controls import AuditedClips, decide_verdict, knows_recorder, leakage_gap
-from pseudorca.audit.sounds import swap_outcome, swap_partners
 from pseudorca.audit.words import sentences, title
 from pseudorca.errors import FoldError
 from pseudorca.evaluation.encounter_accuracy import rightness

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pseudorca.audit.sounds import BandFrontEnd, signal_sound, swap_background
+from pseudorca.audit.audio_controls import BandFrontEnd, signal_sound, swap_background
 from pseudorca.embedding.augmentation.apart import (
     N_BANDS,
     BackgroundFrontEnd,

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from pseudorca.audit import controls
+from pseudorca.audit.audio_controls import AuditSounds
 from pseudorca.audit.controls import AuditedClips, Features
-from pseudorca.audit.sounds import AuditSounds
 from pseudorca.audit.words import sentences
 from pseudorca.embedding.augmentation.apart import N_BANDS
 from pseudorca.embedding.computing import Computing
@@ -240,11 +240,11 @@ def _clip_notices(
     if recipe.preparation != PLAIN:
         notices.append(
             f"The classifier's embeddings are {recipe.preparation.name}; the controls are as they are "
-            "without that, and single bands are not heard."
+            "without that, and single bands are not tested."
         )
     if len(clips) < n_labelled:
         notices.append(
-            f"{len(clips)} of {n_labelled} labelled clips were heard: at most "
+            f"{len(clips)} of {n_labelled} labelled clips were used: at most "
             f"{options.clips_per_encounter} of an encounter, spread evenly over it."
         )
     notices += few_encounters(recordings[recordings["label"].isin(clips["label"])])
@@ -296,7 +296,7 @@ def _tested(sounds: AuditSounds, background: Features, options: AuditOptions) ->
     units = pd.DataFrame({"label": tested.labels, "unit": tested.units})
     counts = units.groupby("label")["unit"].nunique()
     units_per_class = {str(label): int(n) for label, n in counts.items()}
-    heard_only = [name for name in voting if name.startswith("background")]
+    background_only = [name for name in voting if name.startswith("background")]
     rows = []
     for name in (MODEL, *voting):
         right = units.assign(right=tested.right[name])
@@ -304,7 +304,7 @@ def _tested(sounds: AuditSounds, background: Features, options: AuditOptions) ->
         rows.append(row | {"p": tested.p_value(name)})
     return {
         **_judged(tested, list(voting), units_per_class, options.seed),
-        "by_background_alone": _judged(tested, heard_only, units_per_class, options.seed),
+        "by_background_alone": _judged(tested, background_only, units_per_class, options.seed),
         "p_model": tested.p_value(MODEL),
         "smallest_p": tested.smallest_p,
         "n_permutations": len(tested.null[MODEL]),

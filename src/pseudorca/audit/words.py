@@ -229,11 +229,11 @@ def _association(audit: Mapping[str, Any]) -> str:
 
 def _beside_evaluate(audit: Mapping[str, Any]) -> str:
     """The reason why the number differs from that of ``evaluate``, and which number to quote."""
-    heard = audit["heard"]
-    here = f"{_draws(heard)}, {audit['n_clips']} of {audit['n_labelled_clips']} labelled clips"
+    used = audit["heard"]
+    here = f"{_draws(used)}, {audit['n_clips']} of {audit['n_labelled_clips']} labelled clips"
     if audit["n_clips"] < audit["n_labelled_clips"]:
-        here += f" (at most {heard['clips_per_encounter']} of an encounter)"
-    if heard["without_others"]:
+        here += f" (at most {used['clips_per_encounter']} of an encounter)"
+    if used["without_others"]:
         here += ", without the folders of other sounds"
     model = next(row for row in audit["controls"] if row["kind"] == "model")
     evaluated = audit["evaluated"]

@@ -184,11 +184,11 @@ def _how(result: Mapping[str, Any]) -> Section:
     columns = ("", "kind", "numbers", "licence", "inner folds may choose it", "embedder")
     rows = [
         (
-            name, about["kind"], about["embedding_size"], about["licence"],
-            "yes" if about["may_be_chosen"] else "no",
-            ", ".join(about.get("embedder_ids", ())),
+            name, variant["kind"], variant["embedding_size"], variant["licence"],
+            "yes" if variant["may_be_chosen"] else "no",
+            ", ".join(variant.get("embedder_ids", ())),
         )
-        for name, about in result["variants"].items()
+        for name, variant in result["variants"].items()
     ]  # fmt: skip
     text = (
         "Differences are paired: the same encounters, resampled within class 2,000 times. "

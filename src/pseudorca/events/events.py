@@ -30,7 +30,7 @@ from pseudorca.events.operating_point import (
     risk_coverage,
 )
 from pseudorca.events.page import write_events_page
-from pseudorca.events.table import NOAA_FILTER, EventColumns, EventFilter, read_events
+from pseudorca.events.table import NOAA_FILTER, EventColumns, EventFilter, EventTable, read_events
 from pseudorca.formats.whole import Format, write_tables, write_text
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import package_versions
@@ -243,24 +243,13 @@ def decide_events(
     tables = {"event": decided, "operating_point": curve, "problem": table.problems}
     write_tables(tables, output, kind=kind)
 
-    counts = decided["decision"].value_counts()
     label = options.species
     details: dict[str, Any] = {
         "input": str(path),
         "output": str(output),
         "files": {name: str(output / f"{name}s.{kind}") for name in tables},
         "label": label,
-        "n_events": len(events),
-        "n_problems": len(table.problems),
-        "n_scored": int(events["score"].notna().sum()),
-        "n_called": int(events["called"].sum()),
-        "n_verified": len(verified),
-        "n_positive": int(positive.sum()),
-        "n_pass": int(events["passes"].sum()),
-        "n_pass_unmeasured": int((events["passes"] & ~events["measured"]).sum()),
-        "n_verified_pass": int(passes.sum()),
-        "n_positive_pass": int((positive & passes).sum()),
-        "prevalence": float(positive.mean()),
+        **_counts(table),
         "fixed": _fixed_points(events, options),
         "agreement": table.agreement,
         "operating_point": point,
@@ -268,7 +257,8 @@ def decide_events(
         "calibration": _calibration(final, held_out, scores, positive),
         "prevalences": _at_prevalences(point["label"], options),
         "decisions": {
-            name: int(counts.get(name, 0)) for name in (label, UNDECIDED, f"not {label}")
+            name: int((decided["decision"] == name).sum())
+            for name in (label, UNDECIDED, f"not {label}")
         },
         "settings": _settings(options),
         "versions": package_versions(),
@@ -279,6 +269,24 @@ def decide_events(
     page = output / "events.html"
     write_events_page(details, decided, curve, page)
     return EventsResult(details, decided, curve, table.problems, page)
+
+
+def _counts(table: EventTable) -> dict[str, Any]:
+    events = table.events
+    verified = events[events["verified"]]
+    return {
+        "n_events": len(events),
+        "n_problems": len(table.problems),
+        "n_scored": int(events["score"].notna().sum()),
+        "n_called": int(events["called"].sum()),
+        "n_verified": len(verified),
+        "n_positive": int(events["positive"].sum()),
+        "n_pass": int(events["passes"].sum()),
+        "n_pass_unmeasured": int((events["passes"] & ~events["measured"]).sum()),
+        "n_verified_pass": int(verified["passes"].sum()),
+        "n_positive_pass": int((verified["positive"] & verified["passes"]).sum()),
+        "prevalence": float(verified["positive"].mean()),
+    }
 
 
 def _calibration(
