@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from pseudorca.audit.controls import AuditedClips
 from pseudorca.embedding.augmentation.apart import (
-    N_BANDS,
     PARTS_VERSION,
     BackgroundFrontEnd,
     SoundParts,
@@ -84,6 +83,14 @@ class AuditSounds:
         )  # fmt: skip
 
     @property
+    def levels_db(self) -> list[NDArray[np.float32]]:
+        """Levels of the background and of the whole clip, and the excess of signals over background.
+
+        Each [shape=(n_clips, N_BANDS)], decibels, NaN above the reach of a recording.
+        """
+        return np.split(self.measured[:, 2:], 3, axis=1)
+
+    @property
     def has_background(self) -> NDArray[np.bool_]:
         """Clips with frames without signal [shape=(n_clips,)]."""
         return self.measured[:, 0] > 0
@@ -145,7 +152,7 @@ class AuditSounds:
                 estimate, _ = balanced_accuracy(audited.right(audited.with_features(features)))
                 row[name] = estimate.as_dict()
             rows.append(row)
-        excess = pd.DataFrame(self.measured[:, -N_BANDS:]).groupby(audited.data.labels).median()
+        excess = pd.DataFrame(self.levels_db[2]).groupby(audited.data.labels).median()
         return {
             "bands": rows,
             "signal_edges_hz": band_edges_hz(self.front_end.band_hz).tolist(),
@@ -158,7 +165,7 @@ class AuditSounds:
     def swap(self, seed: int) -> dict[str, Any] | None:
         """Answers on swapped clips, by heads that trained on neither encounter; None without pairs."""
         audited = self.audited
-        has_signals = np.isfinite(self.measured[:, -N_BANDS:]).any(axis=1)
+        has_signals = np.isfinite(self.levels_db[2]).any(axis=1)
         pairs = swap_partners(
             audited.clips, audited.units, self.has_background & has_signals, seed=seed
         )

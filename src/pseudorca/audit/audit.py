@@ -13,7 +13,6 @@ from pseudorca.audit import controls
 from pseudorca.audit.audio_controls import AuditSounds
 from pseudorca.audit.controls import AuditedClips, Features
 from pseudorca.audit.words import sentences
-from pseudorca.embedding.augmentation.apart import N_BANDS
 from pseudorca.embedding.computing import Computing
 from pseudorca.errors import FoldError, PseudorcaError
 from pseudorca.evaluation.inference import Permutations, mixed_encounters, permutation_test
@@ -171,7 +170,8 @@ def audit_project(
             group_values(clips, recordings, options.within)
 
     labelled = LabelledProject.read(store, recipe, device=computing.device, check=check)
-    audited, n_labelled = _sampled(labelled, split, options)
+    audited = _sampled(labelled, split, options)
+    n_labelled = int((labelled.clips["label"] != OTHER).sum())
     notices = labelled.notices + _clip_notices(audited, n_labelled, recipe, options)
     sounds = AuditSounds(store, labelled.embedder, audited, computing, progress, stage)
     background, without_background, more_notices = sounds.background()
@@ -212,24 +212,18 @@ def audit_project(
     return AuditResult(audit_id, findings | record)
 
 
-def _sampled(
-    labelled: LabelledProject, split: Split, options: AuditOptions
-) -> tuple[AuditedClips, int]:
-    """The sampled clips of the audit, and the number of labelled clips."""
-    is_population = (labelled.clips["label"] != OTHER).to_numpy()
-    clips = labelled.clips[is_population].reset_index(drop=True)
-    n_labelled = len(clips)
-    clips = sample_clips(clips, labelled.recordings, options.clips_per_encounter)
-    folds = make_folds(clips, labelled.recordings, split)
+def _sampled(labelled: LabelledProject, split: Split, options: AuditOptions) -> AuditedClips:
+    """The sampled clips of the audit, without other sounds."""
+    recordings = labelled.recordings
+    clips = labelled.clips[(labelled.clips["label"] != OTHER).to_numpy()].reset_index(drop=True)
+    clips = sample_clips(clips, recordings, options.clips_per_encounter)
+    folds = make_folds(clips, recordings, split)
     rows = np.flatnonzero(labelled.clips["clip_id"].isin(clips["clip_id"]))
     data = replace(labelled.data.take(rows), groups=folds.units)
     embedder_id = labelled.embedder.embedder_id
-    plain = make_training_set(clips, labelled.recordings, labelled.store, embedder_id)
-    audited = AuditedClips(
-        clips, labelled.recordings, data, replace(plain, groups=folds.units), folds.units, split,
-        labelled.trainer(split),
-    )  # fmt: skip
-    return audited, n_labelled
+    plain = make_training_set(clips, recordings, labelled.store, embedder_id)
+    plain, head = replace(plain, groups=folds.units), labelled.trainer(split)
+    return AuditedClips(clips, recordings, data, plain, folds.units, split, head)
 
 
 def _clip_notices(
@@ -251,39 +245,24 @@ def _clip_notices(
     return notices + mixed_encounters(clips)
 
 
-def _voting_sets(
-    audited: AuditedClips, measured: Features, background: Features
-) -> dict[str, Features]:
+def _voting_sets(sounds: AuditSounds, background: Features) -> dict[str, Features]:
     """The feature sets of the voting controls: the animals have no part in them."""
-    features_of = controls.fact_features(audited.clips, audited.recordings)
-    alone = {name: features_of[name] for name in controls.FACTS if name in features_of}
-    sets = dict(alone)
-    if len(alone) > 1:
-        sets = {"all facts": np.concatenate(list(alone.values()), axis=1)} | sets
-    if (measured[:, 0] > 0).any():
-        levels = controls.band_levels(measured[:, 2 : 2 + N_BANDS])
-        sets["background level and spectrum"] = controls.filled_in(levels, audited.encounters)
-        sets["background through the network"] = controls.filled_in(background, audited.encounters)
+    facts, encounters = sounds.audited.facts, sounds.audited.encounters
+    sets = {name: facts[name] for name in controls.FACTS if name in facts}
+    if len(sets) > 1:
+        sets = {"all facts": np.concatenate(list(sets.values()), axis=1)} | sets
+    if sounds.has_background.any():
+        levels = controls.band_levels(sounds.levels_db[0])
+        sets["background level and spectrum"] = controls.filled_in(levels, encounters)
+        sets["background through the network"] = controls.filled_in(background, encounters)
     return sets
-
-
-def _shown_rows(audited: AuditedClips, measured: Features) -> list[dict[str, Any]]:
-    """Controls in which the animals may have a part: shown, without a vote."""
-    features_of = controls.fact_features(audited.clips, audited.recordings)
-    sets = {name: features_of[name] for name in controls.SHOWN_FACTS if name in features_of}
-    whole = controls.band_levels(measured[:, 2 + N_BANDS : 2 + 2 * N_BANDS])
-    sets["mean spectrum of the whole clip"] = controls.filled_in(whole, audited.encounters)
-    return [
-        _row(name, "shown", audited.right(audited.with_features(features)))
-        for name, features in sets.items()
-    ]
 
 
 def _tested(sounds: AuditSounds, background: Features, options: AuditOptions) -> dict[str, Any]:
     """Test the model and the voting controls with permuted labels, and derive the verdict."""
     audited, within = sounds.audited, None
     clips, recordings = audited.clips, audited.recordings
-    voting = _voting_sets(audited, sounds.measured, background)
+    voting = _voting_sets(sounds, background)
     sets = {name: audited.with_features(features) for name, features in voting.items()}
     if options.within:
         within = group_values(clips, recordings, options.within).to_numpy(dtype=object)
@@ -344,8 +323,15 @@ def _beyond_verdict(
     sounds: AuditSounds, recipe: Recipe, options: AuditOptions
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of more controls, and findings that the verdict does not need."""
-    audited = sounds.audited
-    rows = _shown_rows(audited, sounds.measured)
+    audited, facts = sounds.audited, sounds.audited.facts
+    # The animals may have a part in these controls: they are shown, and do not vote.
+    shown = {name: facts[name] for name in controls.SHOWN_FACTS if name in facts}
+    levels = controls.band_levels(sounds.levels_db[1])
+    shown["mean spectrum of the whole clip"] = controls.filled_in(levels, audited.encounters)
+    rows = [
+        _row(name, "shown", audited.right(audited.with_features(features)))
+        for name, features in shown.items()
+    ]
     sounds.stage("Random split beside the honest one")
     honest = audited.right(audited.data)
     random = audited.right(audited.data, replace(audited.split, name="random"))

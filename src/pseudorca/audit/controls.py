@@ -8,6 +8,7 @@ a random split; whether the embeddings know the recorder; and a verdict that a r
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -60,6 +61,11 @@ class AuditedClips:
     def encounters(self) -> NDArray[np.object_]:
         """The encounter of each clip [shape=(n_clips,)]."""
         return self.clips["encounter"].to_numpy(dtype=object)
+
+    @cached_property
+    def facts(self) -> dict[str, Features]:
+        """The facts of each clip's file (:func:`fact_features`)."""
+        return fact_features(self.clips, self.recordings)
 
     def with_features(self, features: Features) -> TrainingSet:
         """The training set with other vectors [shape=(n_clips, n_columns)]."""

@@ -7,7 +7,6 @@ plain values, and returns the axes (as in :mod:`pseudorca.pages.plots`).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -105,18 +104,16 @@ def verdict_blocks(
     >>> blocks[0].value, blocks[-1].title
     (Number(value=0.9, digits=2, unit=''), 'How this was found')
     """
+    explained = audit["explained"]
     blocks: list[Block] = [
         _headline(audit),
         Text(f"{audit['summary'].partition(' On encounters')[0]} {_IN_WORDS[audit['verdict']]}"),
         *warnings,
         _forest(audit),
         _numbers(audit),
-        Text(audit["explained"]["facts and background"]),
-        Text(audit["explained"]["beside evaluate"]),
     ]
-    for name in ("leakage gap", "recorder in the embeddings"):
-        if name in audit["explained"]:
-            blocks.append(Text(audit["explained"][name]))
+    parts = ("facts and background", "beside evaluate", "leakage gap", "recorder in the embeddings")
+    blocks += [Text(explained[part]) for part in parts if part in explained]
     if "swap" in audit:
         blocks += [Heading("Backgrounds swapped"), *_swap(audit)]
     if "bands" in audit:
@@ -265,9 +262,7 @@ def _association(audit: Mapping[str, Any]) -> list[Block]:
     ]
     for fact in audit["associations"]:
         if fact["name"] in ("platform", "recorder"):
-            cells: list[tuple[Cell, ...]] = [
-                (value, *counts) for value, counts in fact["encounters"].items()
-            ]
+            cells = [(value, *counts) for value, counts in fact["encounters"].items()]
             caption = f"Encounters per {fact['name']} and label."
             blocks.append(folded(Table((fact["name"], *fact["labels"]), cells, caption=caption)))
     return blocks
@@ -304,8 +299,6 @@ def _settings(audit: Mapping[str, Any], n_audits: int) -> Fold:
 
 
 def _between(row: Mapping[str, float]) -> str:
-    if not np.isfinite(row["value"]):
-        return "–"
     return f"{row['low']:.2f} to {row['high']:.2f}"
 
 
