@@ -55,9 +55,10 @@ _N_SWAPPED = 4  # most clips of an encounter with one partner
 
 @dataclass(frozen=True)
 class AuditSounds:
-    """The sounds of the audited clips; all results are kept in the store.
+    """Feature sets and answers that need the audio of the audited clips, kept in the store.
 
-    ``stage`` takes a sentence on the current step.
+    ``progress``: callable (done, total) or None, over clips. ``stage``: callable, takes a sentence on
+    the current step.
     """
 
     store: Store

@@ -239,7 +239,7 @@ def word(difference: Estimate, n_groups: int) -> Word:
 class _Judged(WrappingHead):
     """A head that records its log loss in inner folds of its training side.
 
-    What it is judged by, with the settings that training on the whole side chose, is the log loss.
+    The inner folds use the settings that training on the whole side chose.
     """
 
     name: ClassVar[str] = "judged"

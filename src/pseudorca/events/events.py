@@ -50,8 +50,8 @@ class EventOptions:
     """The options of reading and deciding a table of events.
 
     ``label``: the species' name in decisions (empty: as in the column of the truth). ``at``: scores
-    at which calls are counted, beside the classifier's own. ``wanted``: share of decisions that shall
-    be right; where this is not shown by other surveys, events stay undecided (None: the thresholds
+    at which calls are counted, beside the classifier's own. ``wanted``: share of decisions that must
+    be right; events stay undecided if other surveys do not show this share (None: the thresholds
     with the highest lower bounds). ``confidence``: of one-sided bounds. ``prevalence``: share of the
     species among all events that probabilities and claims are for (None: that of the verified ones).
 
@@ -176,7 +176,7 @@ def decide_events(
     options: EventOptions | None = None,
     kind: Format = "csv",
 ) -> EventsResult:
-    """Decide the events of a table, say what can be claimed, and write tables and a page.
+    """Decide the events of a table, bound the share of right decisions, and write tables and a page.
 
     Parameters
     ----------

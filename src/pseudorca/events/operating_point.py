@@ -38,8 +38,8 @@ _SEED = 0
 class Calibration:
     """Turns scores into probabilities, at the prevalence it was fitted at or another.
 
-    ``log_odds``: scores are probabilities, and their log-odds are what is scaled. ``steps``: of an
-    isotonic calibration, scores and the probabilities at them.
+    ``log_odds``: scores are probabilities, and their log-odds are scaled. ``steps``: for an isotonic
+    calibration, scores and the probabilities at these scores.
 
     Examples
     --------
@@ -56,12 +56,12 @@ class Calibration:
     steps: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     def probabilities(self, scores: NDArray[np.float64], shift: float = 0.0) -> NDArray[np.float64]:
-        """Say how probable the species is.
+        """Turn scores into probabilities of the species.
 
         Parameters
         ----------
         scores : ndarray [shape=(n_events,)]
-        shift : float, difference of the log-odds of the prevalence meant and that of the fit
+        shift : float, log-odds of the wanted prevalence minus those of the prevalence of the fit
         """
         if self.steps is not None:
             evidence = scipy.special.logit(np.interp(scores, *self.steps))
@@ -92,7 +92,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class OutOfSurvey:
-    """What operating points say of the survey they were not fitted on.
+    """Answers of operating points on surveys that they were not fitted on.
 
     All [shape=(n_events,)]: ``answers`` 1, 0 or -1; ``probabilities`` and ``baseline`` (the prevalence
     of the other surveys), NaN where the filter is not passed or the survey cannot be tested;
@@ -159,7 +159,7 @@ def rates(
 def precision_at(
     counted: dict[str, Any], prevalences: Sequence[float], *, confidence: float = 0.95
 ) -> list[dict[str, Any]]:
-    """Say what precision would be at other prevalences, by Bayes.
+    """Precision at other prevalences, by Bayes' rule.
 
     ``recall * p / (recall * p + false_call_rate * (1 - p))``, if the species is found and other
     sounds are mistaken for it as often as among the events counted.
@@ -352,7 +352,7 @@ def leave_one_survey_out(
     passes: NDArray[np.bool_],
     **how: Any,
 ) -> OutOfSurvey:
-    """Fit an operating point without each survey in turn, and ask it about that survey.
+    """Fit an operating point without each survey in turn, and apply it to that survey.
 
     Parameters
     ----------
@@ -411,7 +411,7 @@ def risk_coverage(
     *,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Follow errors as more and more events are decided, the surest first.
+    """Count errors as more and more events are decided, the surest first.
 
     Parameters
     ----------

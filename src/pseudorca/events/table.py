@@ -69,7 +69,7 @@ class Condition:
         return f"{self.column}{self.operator}{self.value}"
 
     def holds(self, values: Iterable[str]) -> NDArray[np.bool_]:
-        """Say for each value whether the comparison holds; never where an order has no number.
+        """Whether the comparison holds for each value; ``<`` and the like never hold for a text.
 
         Parameters
         ----------
