@@ -9,6 +9,7 @@ from typing import Any
 
 from pseudorca.audit.controls import LEVEL
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
+from pseudorca.values import plural
 
 NO_CONTROL = "all facts of the files are the same, and no clip has frames without signal."
 
@@ -229,36 +230,29 @@ def _association(audit: Mapping[str, Any]) -> str:
 
 def _beside_evaluate(audit: Mapping[str, Any]) -> str:
     """The reason why the number differs from that of ``evaluate``, and which number to quote."""
-    used = audit["heard"]
-    here = f"{_draws(used)}, {audit['n_clips']} of {audit['n_labelled_clips']} labelled clips"
-    if audit["n_clips"] < audit["n_labelled_clips"]:
+    used, evaluated, n_labelled = audit["heard"], audit["evaluated"], audit["n_labelled_clips"]
+    draws = plural(used["n_repeats"], "draw")
+    here = f"{draws} of the folds, {audit['n_clips']} of {n_labelled} labelled clips"
+    if audit["n_clips"] < n_labelled:
         here += f" (at most {used['clips_per_encounter']} of an encounter)"
     if used["without_others"]:
         here += ", without the folders of other sounds"
     model = next(row for row in audit["controls"] if row["kind"] == "model")
-    evaluated = audit["evaluated"]
     if evaluated is None:
         return (
             f"The audit's {_interval(model)} for the classifier is of {here}; every control got the "
             "same. evaluate hears all clips and draws the folds more often, so its number may differ: "
             "quote that one for how good the classifier is, the audit's only beside the controls."
         )
-    other = {
-        "value": evaluated["balanced_accuracy"],
-        "low": evaluated["ci_low"],
-        "high": evaluated["ci_high"],
-    }
+    low, high = evaluated["ci_low"], evaluated["ci_high"]
+    other = {"value": evaluated["balanced_accuracy"], "low": low, "high": high}
     return (
         f"The audit's {_interval(model)} for the classifier and evaluate's {_interval(other)} are of "
-        f"the same recipe. The audit: {here}, as every control got. evaluate: {_draws(evaluated)}, all "
-        f"clips of {evaluated['n_units']} encounters. Quote evaluate's for how good the classifier is, "
-        "the audit's only beside the controls."
+        f"the same recipe. The audit: {here}, as every control got. evaluate: "
+        f"{plural(evaluated['n_repeats'], 'draw')} of the folds, all clips of {evaluated['n_units']} "
+        "encounters. Quote evaluate's for how good the classifier is, the audit's only beside the "
+        "controls."
     )
-
-
-def _draws(drawn: Mapping[str, Any]) -> str:
-    n = drawn["n_repeats"]
-    return f"{n} draw{'s' * (n > 1)} of the folds"
 
 
 def _joint(audit: Mapping[str, Any]) -> str:
