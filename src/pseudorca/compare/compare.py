@@ -124,6 +124,33 @@ class CompareResult(Result):
         return headline.sort_values("balanced_accuracy", ascending=False)
 
 
+@dataclass(frozen=True)
+class _Project:
+    """A project with its recordings and clips, read once."""
+
+    store: Store
+    recordings: pd.DataFrame
+    clips: pd.DataFrame
+
+    def speed(self, known: KnownEmbedder) -> float:
+        """Clips per second of an embedder's runs, or of a few clips if its runs tell nothing."""
+        if known.clips_per_s:
+            return known.clips_per_s
+        embedder, n = load_embedder(known.folder), len(self.clips)
+        rows = np.linspace(0, n - 1, min(_TIMED_CLIPS, n)).round().astype(int)
+
+        def embed(clips: pd.DataFrame) -> int:
+            drawn = [picture for _, picture in clip_pictures(clips, self.recordings, embedder)]
+            inputs = [picture for picture in drawn if picture is not None]
+            if inputs:
+                embedder.embed(inputs)
+            return len(inputs)
+
+        embed(self.clips.iloc[rows[:1]])  # the first clip also loads and compiles
+        begun = time.monotonic()
+        return max(embed(self.clips.iloc[np.unique(rows)]), 1) / (time.monotonic() - begun)
+
+
 @dataclass
 class _Material:
     """The clips with an embedding by every embedder, and all that is compared on them."""
@@ -179,7 +206,7 @@ def compare_project(
                 "is shown beside the others anyway. Compare by encounter, or something coarser."
             )
     started = time.monotonic()
-    recordings, clips = project_recordings(store), project_clips(store)
+    project = _Project(store, project_recordings(store), project_clips(store))
     for name in options.classic:
         if name not in CLASSIC:
             raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
@@ -187,10 +214,10 @@ def compare_project(
     for head in heads.values():
         Recipe(head).check_learns_from_embeddings()
     for name in options.classic:
-        _embed_classic(store, name, recordings, clips, progress, stage)
+        _embed_classic(project, name, progress, stage)
     computed = time.monotonic()
-    embedders, absent = _with_embeddings(store, clips)
-    material = _material(store, recordings, clips, _named(embedders, options), heads, options)
+    embedders, absent = _with_embeddings(project)
+    material = _material(project, _named(embedders, options), heads, options)
     names = [variant.name for variant in material.variants]
     reference = options.against or next(
         (name for name in names if name.startswith(NETWORK_IN_THE_BOX)), names[0]
@@ -198,7 +225,7 @@ def compare_project(
     if reference not in names:
         raise PseudorcaError(unknown_name("variant", reference, names))
     described = {
-        variant.name: _described(variant, material.embedders, recordings, material.clips)
+        variant.name: _described(project, variant, material.embedders)
         for variant in material.variants
     }
     eligible = _eligible(material, described, options.choose_among)
@@ -208,13 +235,14 @@ def compare_project(
     for split in (*options.splits, Split("random")):
         stage(f"Comparing by {split.name}")
         compared[split.name] = compare(
-            material.sets, material.variants, material.clips, recordings, split,
+            material.sets, material.variants, material.clips, project.recordings, split,
             reference=reference, choose_among=eligible, seed=options.seed, progress=progress,
         )  # fmt: skip
     findings = _findings(material, described, compared, options, reference)
     findings["seconds"] = time.monotonic() - computed
     findings["seconds_computing_features"] = computed - started
-    findings["notices"] = material.notices + few_encounters(populations(store, recordings)) + absent
+    findings["notices"] = material.notices + few_encounters(populations(store, project.recordings))
+    findings["notices"] += absent
     findings["notices"] += [
         f"Split {name}: {', '.join(result.not_testable)} cannot be tested, since a class would have "
         "nothing left to train on; the numbers do not cover them."
@@ -227,15 +255,14 @@ def compare_project(
 
 
 def _material(
-    store: Store,
-    recordings: pd.DataFrame,
-    clips: pd.DataFrame,
+    project: _Project,
     embedders: dict[str, KnownEmbedder],
     heads: Mapping[str, Head],
     options: CompareOptions,
 ) -> _Material:
     """The variants that were asked for, with their training sets."""
-    labelled, notices = _shared_clips(embedders, clips, recordings, store)
+    store, recordings = project.store, project.recordings
+    labelled, notices = _shared_clips(project, embedders)
     sets = {
         name: make_training_set(labelled, recordings, store, known.embedder_id)
         for name, known in embedders.items()
@@ -255,15 +282,14 @@ def _material(
         embedder = load_embedder(known.folder)
         try:
             sets[name], more = prepared_set(
-                labelled, recordings, store, embedder, preparation, labelled=clips
+                labelled, recordings, store, embedder, preparation, labelled=project.clips
             )
         except HeadError as error:
             missing.append(error)
             notices.append(f"{name} is left out: {error}")
             continue
         notices += [f"{name}: {text}" for text in more]
-        speed = known.clips_per_s or _timed(known, recordings, clips)
-        embedders[name] = _as_prepared(known, name, preparation, speed, store)
+        embedders[name] = _as_prepared(project, known, name, preparation)
         for ending, head in head_of.items():
             trainer = Recipe(head, preparation=preparation).trainer()
             variants.append(Variant(f"{name}{ending}", (name,), trainer))
@@ -367,13 +393,9 @@ def _summary(result: Mapping[str, Any]) -> str:
 
 
 def _embed_classic(
-    store: Store,
-    name: str,
-    recordings: pd.DataFrame,
-    clips: pd.DataFrame,
-    progress: Progress | None,
-    stage: Callable[[str], Any],
+    project: _Project, name: str, progress: Progress | None, stage: Callable[[str], Any]
 ) -> None:
+    store, clips = project.store, project.clips
     embedder = Embedder(ClassicFrontEnd.in_band("16k", features=name), load_backbone(name))
     missing = len(clips) - len(store.embedded(embedder.embedder_id, clips["clip_id"].tolist()))
     known_ids = {known.embedder_id for known in known_embedders(store)}
@@ -382,16 +404,17 @@ def _embed_classic(
     stage(f"Computing {name}")
     keep_embedder(store, embedder)
     begun = time.monotonic()
-    result = embed_clips(clips, recordings, embedder, store, progress=progress)
+    result = embed_clips(clips, project.recordings, embedder, store, progress=progress)
     store.replace("problems", result.problems, stage="embed", embedder_id=embedder.embedder_id)
     took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
     settings = {"embedder_id": embedder.embedder_id, "device": embedder.device} | took
     store.record_run("embed", settings | embedder.description(), ("recordings", "clips"))
 
 
-def _with_embeddings(store: Store, clips: pd.DataFrame) -> tuple[list[KnownEmbedder], list[str]]:
+def _with_embeddings(project: _Project) -> tuple[list[KnownEmbedder], list[str]]:
     """Embedders with embeddings of nearly all labelled clips, and notices on the others."""
-    labelled = clips[clips["label"].notna()]["clip_id"].tolist()
+    store = project.store
+    labelled = project.clips[project.clips["label"].notna()]["clip_id"].tolist()
     known = known_embedders(store)
     counts = {each.name: len(store.embedded(each.embedder_id, labelled)) for each in known}
     enough = max(1, _COMPLETE * max(counts.values(), default=0))
@@ -409,15 +432,14 @@ def _with_embeddings(store: Store, clips: pd.DataFrame) -> tuple[list[KnownEmbed
 
 
 def _shared_clips(
-    chosen: Mapping[str, KnownEmbedder],
-    clips: pd.DataFrame,
-    recordings: pd.DataFrame,
-    store: Store,
+    project: _Project, embedders: Mapping[str, KnownEmbedder]
 ) -> tuple[pd.DataFrame, list[str]]:
     """The labelled clips with an embedding by every embedder, and notices on the others."""
     tables, notices = [], []
-    for known in chosen.values():
-        table, left_out = labelled_clips(clips, recordings, store, known.embedder_id)
+    for known in embedders.values():
+        table, left_out = labelled_clips(
+            project.clips, project.recordings, project.store, known.embedder_id
+        )
         tables.append(table)
         notices += left_out
     shared = set.intersection(*(set(table["clip_id"]) for table in tables))
@@ -456,15 +478,15 @@ def _variants(
 
 
 def _as_prepared(
-    known: KnownEmbedder, name: str, preparation: Preparation, speed: float, store: Store
+    project: _Project, known: KnownEmbedder, name: str, preparation: Preparation
 ) -> KnownEmbedder:
     """The embedder under the name, and with the size and speed, that preparation gives it."""
     n_parts = 2 if preparation.reference == "beside" else 1
     n_heard = 1 if preparation.reference == "none" else 2
     if preparation.test_views:
-        n_heard *= 1 + view_set(store, known.embedder_id).n_test_views
-    size = known.embedding_size * n_parts
-    return replace(known, name=name, embedding_size=size, clips_per_s=speed / n_heard)
+        n_heard *= 1 + view_set(project.store, known.embedder_id).n_test_views
+    size, speed = known.embedding_size * n_parts, project.speed(known) / n_heard
+    return replace(known, name=name, embedding_size=size, clips_per_s=speed)
 
 
 def _eligible(
@@ -497,13 +519,9 @@ def _eligible(
 
 
 def _described(
-    variant: Variant,
-    embedders: Mapping[str, KnownEmbedder],
-    recordings: pd.DataFrame,
-    clips: pd.DataFrame,
+    project: _Project, variant: Variant, embedders: Mapping[str, KnownEmbedder]
 ) -> dict[str, Any]:
     members = [embedders[name] for name in variant.members]
-    speeds = [member.clips_per_s or _timed(member, recordings, clips) for member in members]
     if len(members) > 1:
         kind = "mean of scores" if variant.mean else "side by side"
     else:
@@ -518,24 +536,5 @@ def _described(
         "licence": "; ".join(dict.fromkeys(member.licence for member in members)),
         "source": [member.source for member in members],
         "front_end": [member.front_end for member in members],
-        "clips_per_s": 1 / sum(1 / speed for speed in speeds),
+        "clips_per_s": 1 / sum(1 / project.speed(member) for member in members),
     }
-
-
-def _timed(known: KnownEmbedder, recordings: pd.DataFrame, clips: pd.DataFrame) -> float:
-    """Clips per second over a few clips, for embedders whose runs tell nothing."""
-    embedder = load_embedder(known.folder)
-    rows = np.linspace(0, len(clips) - 1, min(_TIMED_CLIPS, len(clips))).round().astype(int)
-    timed_clips = clips.iloc[np.unique(rows)]
-
-    def embed(part: pd.DataFrame) -> int:
-        drawn = [
-            input_ for _, input_ in clip_pictures(part, recordings, embedder) if input_ is not None
-        ]
-        if drawn:
-            embedder.embed(drawn)
-        return len(drawn)
-
-    embed(timed_clips.iloc[:1])  # the first clip also loads and compiles
-    begun = time.monotonic()
-    return max(embed(timed_clips), 1) / (time.monotonic() - begun)
