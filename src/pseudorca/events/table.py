@@ -205,15 +205,13 @@ def read_events(
     """
     columns = columns or EventColumns()
     rules = rules or NOAA_FILTER
-    path = Path(path)
-    raw, torn = _read(path)
+    raw, troubles = _read(path)
     for name, what in _needed(columns, rules):
         if name not in raw:
             raise PseudorcaError(
                 f"{path}: {what}: {unknown_name('column', name, raw.columns.astype(str))}"
             )
     events = pd.DataFrame({"row": np.arange(1, len(raw) + 1), "event": raw[columns.event]})
-    troubles = torn
 
     def is_missing(name: str) -> NDArray[np.bool_]:
         return raw[name].str.casefold().isin(MISSING).to_numpy()
