@@ -47,6 +47,16 @@ class AuditedClips:
 
     ``data``: prepared embeddings, as the model learns from them. ``plain``: embeddings without
     preparation. ``units`` [shape=(n_clips,)]: the independent units.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> clips = pd.DataFrame({"encounter": ["e1", "e2"]})
+    >>> names = clips["encounter"].to_numpy(dtype=object)
+    >>> data = TrainingSet(np.zeros((2, 4), np.float32), names, names, names)
+    >>> audited = AuditedClips(clips, clips, data, data, names, Split(), LogisticHead())
+    >>> audited.with_features(np.ones((2, 1), np.float32)).vectors.shape
+    (2, 1)
     """
 
     clips: pd.DataFrame
