@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from pseudorca.study.as_published import Answers
 from pseudorca.study.published import (
     MOMENTUM_ACCURACIES,
     POSITIVE,
@@ -11,12 +10,14 @@ from pseudorca.study.published import (
     RATE_ACCURACIES,
     accuracies_behind,
     balanced_accuracy,
+    contradictions,
     matrices_behind,
     recall_interval,
     scores_of,
+    study_numbers,
 )
-from pseudorca.study.tables import sentence, study_numbers
-from pseudorca.study.words import contradictions
+from pseudorca.study.tables import sentence
+from pseudorca.study.training import Answers
 
 BY_NAME = {row.what: row for row in PRINTED}
 WITH_MATRIX = [row for row in PRINTED if row.confusion is not None]

@@ -5,12 +5,11 @@ in which the study used them. A folder that did not change is not scanned again.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,8 +23,7 @@ from pseudorca.recordings.notices import collection_notices
 from pseudorca.recordings.options import ClipOptions, ScanOptions
 from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
-from pseudorca.study.settings import StudyOptions
-from pseudorca.study.switches import OVERWRITTEN, TORN
+from pseudorca.study.settings import OVERWRITTEN, TORN, StudyOptions
 from pseudorca.values import hash_of
 
 REST = "Rest"
@@ -35,10 +33,8 @@ _SCANNED = "study_scan"
 _DEALS = 30
 
 
-class Stages(Protocol):
-    """Announce a stage of the work; the context takes its progress (done, total)."""
-
-    def __call__(self, text: str, /) -> AbstractContextManager[Progress]: ...
+Stages = Callable[[str], AbstractContextManager[Progress]]
+"""Called with the name of a stage of the work. The context takes the progress (done, total)."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +56,15 @@ class Material:
         column = {label: k for k, label in enumerate(self.classes)}
         return np.array([column[label] for label in self.clips["label"]], dtype=np.int64)
 
+    @property
+    def encounters(self) -> NDArray[np.object_]:
+        """The encounter of each labelled clip [shape=(n_clips,)]."""
+        return self.clips["encounter"].to_numpy(dtype=object)
+
     def paths(self, clips: pd.DataFrame) -> pd.Series:
         """Return the path of the recording of each clip."""
         path_of = dict(zip(self.recordings["recording_id"], self.recordings["path"], strict=True))
         return clips["recording_id"].map(path_of)
-
-    def without(self, clip_ids: set[str]) -> "Material":
-        """Return the material without some clips."""
-        clips = self.clips[~self.clips["clip_id"].isin(clip_ids)].reset_index(drop=True)
-        unknown = self.unknown[~self.unknown["clip_id"].isin(clip_ids)].reset_index(drop=True)
-        return Material(self.recordings, clips, unknown, self.classes, self.notices)
 
 
 @dataclass(frozen=True)
@@ -106,15 +101,10 @@ def read_material(store: Store, data: Path, options: StudyOptions, stages: Stage
         If there are fewer than two classes.
     """
     scan_options = ScanOptions(labels=options.labels, metadata=options.metadata)
-    selection_settings = [options.against_rest, options.max_per_class]
-    mark = hash_of(
-        [
-            str(data.resolve()),
-            asdict(scan_options),
-            selection_settings,
-            _files(data, options.metadata),
-        ]
-    )
+    mark = hash_of([
+        str(data.resolve()), asdict(scan_options), [options.against_rest, options.max_per_class],
+        _files(data, options.metadata),
+    ])  # fmt: skip
     if store.setting(_SCANNED) != mark:
         with stages("Reading recordings") as update:
             scan_project(store, data, scan_options, progress=update)
@@ -165,17 +155,17 @@ def study_parts(material: Material, switches: frozenset[str]) -> Parts:
         part = np.where(folds.test_fold[0] >= 0, 2, np.where(folds.validation, 1, 0))
     else:
         part = _whole_encounters(drawn)
-    torn = {
-        column: int((pd.Series(part).groupby(drawn[column].to_numpy()).nunique() > 1).sum())
-        for column in ("encounter", "moment_id")
-    }
+
+    def n_torn(column: str) -> int:
+        return int((pd.Series(part).groupby(drawn[column].to_numpy()).nunique() > 1).sum())
+
     return Parts(
         training=kept[part == 0],
         validation=kept[part == 1],
         test=kept[part == 2],
         n_overwritten=len(clips) - len(kept),
-        n_torn_encounters=torn["encounter"],
-        n_torn_moments=torn["moment_id"],
+        n_torn_encounters=n_torn("encounter"),
+        n_torn_moments=n_torn("moment_id"),
     )
 
 
@@ -257,17 +247,12 @@ def _fewer(recordings: pd.DataFrame, most: int) -> pd.DataFrame:
     return recordings.loc[recordings.index.isin(kept.index)]
 
 
-def _files(data: Path, metadata: Path | None) -> Sequence[Any]:
+def _files(data: Path, metadata: Path | None) -> list[tuple[str, int, int]]:
     """Return name, size and time of every file. A change in a folder changes this list."""
     if not data.is_dir():
         raise ManifestError(f"{data} is not a folder. Give the folder that holds the recordings.")
-    files = []
-    for folder, _, names in os.walk(data):
-        for name in names:
-            status = os.lstat(Path(folder) / name)
-            files.append(
-                (os.path.relpath(Path(folder, name), data), status.st_size, status.st_mtime_ns)
-            )
+    paths = [Path(folder, name) for folder, _, names in os.walk(data) for name in names]
+    statuses = [(os.path.relpath(path, data), path.lstat()) for path in paths]
     if metadata is not None and metadata.exists():
-        files.append((str(metadata), metadata.stat().st_size, metadata.stat().st_mtime_ns))
-    return sorted(files)
+        statuses.append((str(metadata), metadata.stat()))
+    return sorted((name, status.st_size, status.st_mtime_ns) for name, status in statuses)

@@ -6,8 +6,8 @@ A killed run continues where it stopped, and a second run takes seconds.
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, fields
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,18 @@ import pandas as pd
 
 from pseudorca.access import created
 from pseudorca.backbones import backbone_info, load_backbone
+from pseudorca.formats.whole import write_table
 from pseudorca.progress import Progress
 from pseudorca.results import Result, attention
 from pseudorca.study.as_published import run_published
 from pseudorca.study.figures import Figures
-from pseudorca.study.material import Material, Stages, chosen_unknown, read_material
+from pseudorca.study.material import Stages, chosen_unknown, read_material
 from pseudorca.study.networks import Networks
-from pseudorca.study.page import write_page
-from pseudorca.study.page_parts import Page
-from pseudorca.study.settings import Folders, StudyOptions
+from pseudorca.study.page import Page, write_page
+from pseudorca.study.settings import StudyOptions
 from pseudorca.study.straight import run_straight
-from pseudorca.study.tables import study_tables, write_study_tables
+from pseudorca.study.tables import Study, study_tables
 from pseudorca.study.words import side_by_side, what_changed
-
-_COLUMNS = ["", "as published", "told straight"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,42 +119,49 @@ def reproduce(
     """
     options = options or StudyOptions()
     _check_networks(options)
-    timed = _Timed(stages)
-    folders = Folders(out)
-    with created(folders.project) as store:
+    took: dict[str, float] = {}
+
+    @contextmanager
+    def timed(text: str, /) -> Iterator[Progress]:
+        start = time.perf_counter()
+        with stages(text) as update:
+            yield update
+        took[text] = took.get(text, 0.0) + time.perf_counter() - start
+
+    with created(out / "project") as store:
         material = read_material(store, data, options, timed)
         networks = Networks(
-            store, material, options, folders.kept, timed,
+            store, material, options, out / "kept", timed,
             device=device, batch_size=batch_size, n_threads=n_threads,
         )  # fmt: skip
-        material = _usable(material, networks, options)
+        # Both columns and all networks leave out the clips that have no picture.
+        network = networks.network(options.tuned, "tight", adapted=False)
+        material = replace(material, clips=networks.embed(network, material.clips))
+        networks.material = material
         unknown = chosen_unknown(material, options.n_unknown)
-        straight = run_straight(material, networks, options, unknown, folders.kept, timed)
-        published = None
-        if len(material.classes) == 2:
-            published = run_published(material, networks, options, unknown, folders.kept, timed)
+        straight = run_straight(networks, unknown)
+        published = run_published(networks, unknown) if len(material.classes) == 2 else None
         with timed("Drawing the report"):
-            tables = study_tables(material, options, straight, published)
-            write_study_tables(tables, folders.tables)
-            figures = Figures(folders.figures)
-            page = Page(
-                folders, material, options, networks, straight, published, tables, timed.took,
-                figures,
-            )  # fmt: skip
-            rows = side_by_side(material, straight, published)
-            sentences = what_changed(material, straight, published)
-            n_figures, notices = write_page(page, rows, sentences)
-            took_s = {text: round(seconds, 2) for text, seconds in timed.took.items()}
+            study = Study(networks, straight, published)
+            tables = study_tables(study)
+            for name, table in tables.items():
+                write_table(table, out / "tables" / f"{name}.csv")
+            figures = Figures(study, out / "figures")
+            rows, sentences = side_by_side(study), what_changed(study)
+            n_figures, notices = write_page(
+                Page(study, out, figures, tables, took, rows, sentences)
+            )
+            took_s = {text: round(seconds, 2) for text, seconds in took.items()}
     return ReproduceResult(
-        report=folders.report,
-        tables=folders.tables,
-        figures=folders.figures,
-        project=folders.project,
+        report=out / "report.html",
+        tables=out / "tables",
+        figures=out / "figures",
+        project=out / "project",
         classes=material.classes,
         n_clips=len(material.clips),
         n_figures=n_figures,
         as_published=sorted(published.switches) if published is not None else None,
-        side_by_side=pd.DataFrame(rows, columns=_COLUMNS),
+        side_by_side=pd.DataFrame(rows, columns=["", "as published", "told straight"]),
         sentences=sentences,
         notices=notices,
         n_passes=networks.n_passes,
@@ -170,31 +175,3 @@ def _check_networks(options: StudyOptions) -> None:
         backbone_info(name)
     for name in options.backbones:
         load_backbone(name, weights=options.weights.get(name, "official"))
-
-
-class _Timed:
-    """Stages that measure their times."""
-
-    def __init__(self, stages: Stages) -> None:
-        self._stages = stages
-        self.took: dict[str, float] = {}
-
-    def __call__(self, text: str, /) -> AbstractContextManager[Progress]:
-        return self._timed(text)
-
-    @contextmanager
-    def _timed(self, text: str) -> Iterator[Progress]:
-        start = time.perf_counter()
-        with self._stages(text) as update:
-            yield update
-        self.took[text] = self.took.get(text, 0.0) + time.perf_counter() - start
-
-
-def _usable(material: Material, networks: Networks, options: StudyOptions) -> Material:
-    """Leave out clips without a picture, for both columns and all networks."""
-    network = networks.network(options.tuned, "tight", adapted=False)
-    networks.embed(network, material.clips)
-    done = networks.store.embedded(network.embedder_id)
-    usable = material.without(set(material.clips["clip_id"]) - done)
-    networks.material = usable
-    return usable
