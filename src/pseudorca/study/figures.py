@@ -6,7 +6,6 @@ losses over epochs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,270 +61,264 @@ _FEW = 20
 _PNG_DPI = 150
 
 
-class Figures:
-    """Draws the figures of one study, and writes each figure as PNG.
+def recording(study: Study, label: str) -> Iterator[Chart]:
+    """Draw Figures 1.4 and 1.5: the first recording of a class with the most channels."""
+    recordings = study.material.recordings
+    of_class = recordings[recordings["label"] == label]
+    of_class = of_class.sort_values(["n_channels", "path"], ascending=[False, True])
+    rows: Iterable[Any] = of_class.itertuples()
+    for recording in rows:
+        try:
+            n = min(int(recording.n_frames), round(_STRETCH_S * recording.sample_rate))
+            samples = audio.read_segment(full_path(recording), n_frames=n)
+        except AudioError:  # the file was removed after the scan: the next file is drawn
+            continue
+        yield from _recording(study, recording, samples[:_MOST_CHANNELS])
+        return
 
-    Parameters
-    ----------
-    study : Study
-    folder : path of the folder for the PNG files
-    """
 
-    def __init__(self, study: Study, folder: Path) -> None:
-        self._study, self._folder = study, folder
+def _recording(study: Study, recording: Any, samples: audio.Samples) -> Iterator[Chart]:
+    rate, colours = int(recording.sample_rate), COLOURS[: len(samples)]
+    n = samples.shape[0]
+    which = f"{shown(recording.path, 70)}, {rate / 1000:g} kHz, {n} channel{'s' * (n > 1)}"
+    drawn = figure(3.0)
+    left, right = drawn.subplots(1, 2)
+    waveforms(left, samples, sample_rate=rate, colours=colours)
+    spectra(right, samples, sample_rate=rate, colours=colours)
+    caption = f"Figure 1.4. Waveform and magnitude spectrum, a colour per channel: {which}."
+    yield _chart(study, "figure_1_4", drawn, caption)
+    drawn = figure(3.2)
+    levels = native_levels(samples.mean(axis=0), sample_rate=rate, as_in_study=True)
+    high = float(levels.db.max())
+    image = spectrogram(drawn.subplots(), levels, low=high - _RANGE_DB, high=high)
+    bar = drawn.colorbar(image, pad=0.01, aspect=25)
+    bar.set_label("dB re full scale", fontsize=SMALL_PT, color=INK)
+    bar.ax.tick_params(labelsize=SMALL_PT, colors=INK)
+    caption = (
+        "Figure 1.5. Its spectrogram as the study computed it (256 samples, so rows of "
+        f"{rate / 256:,.0f} Hz), with axes; mean of the channels."
+    )
+    yield _chart(study, "figure_1_5", drawn, caption)
 
-    def _chart(self, name: str, drawn: Figure, caption: str) -> Chart:
-        """Write a figure as PNG, and make a part of the page."""
-        with whole_file(self._folder / f"{name}.png") as part:
-            drawn.savefig(part, format="png", dpi=_PNG_DPI, facecolor="white")
-        drawn.set_layout_engine("none")  # the layout is final after the first drawing
-        return chart(drawn, description=caption, caption=caption)
 
-    def recording(self, label: str) -> Iterator[Chart]:
-        """Draw Figures 1.4 and 1.5: the first recording of a class with the most channels."""
-        recordings = self._study.material.recordings
-        of_class = recordings[recordings["label"] == label]
-        of_class = of_class.sort_values(["n_channels", "path"], ascending=[False, True])
-        rows: Iterable[Any] = of_class.itertuples()
-        for recording in rows:
-            try:
-                n = min(int(recording.n_frames), round(_STRETCH_S * recording.sample_rate))
-                samples = audio.read_segment(full_path(recording), n_frames=n)
-            except AudioError:  # the file was removed after the scan: the next file is drawn
-                continue
-            yield from self._recording(recording, samples[:_MOST_CHANNELS])
-            return
+def first_clips(study: Study) -> Chart:
+    """Draw Figure 4.1: the first clip of each class as the input of the networks."""
+    material, published = study.material, study.published
+    layouts: list[Layout] = ["tight"]
+    below = ""
+    if published is not None and MARGINS in published.switches:
+        layouts.append("wide")
+        below = " Below: the wide picture that it learns from as published; the margin is white."
+    classes = material.classes[:6]
+    drawn = figure(2.35 * len(layouts), width_in=3.3 * min(len(classes), 3))
+    grid = drawn.subplots(len(layouts), len(classes), squeeze=False)
+    clips = material.clips.assign(path=material.paths(material.clips)).sort_values("path")
+    first_ids = clips.drop_duplicates("label").set_index("label")["recording_id"]
+    rows: Iterable[Any] = material.recordings.itertuples()
+    by_id = {row.recording_id: row for row in rows}
+    for axes, label in zip(grid.T, classes, strict=True):
+        first = by_id[first_ids[label]]
+        try:
+            samples = audio.read_segment(full_path(first)).mean(axis=0)
+            for ax, layout in zip(axes, layouts, strict=True):
+                front_end = StudyFrontEnd(layout=layout)
+                picture = front_end.picture(samples, sample_rate=first.sample_rate)
+                ax.imshow(Image.fromarray(picture).reduce(2), interpolation="none")
+            axes[0].set_title(shown(label), fontsize=SMALL_PT, color=INK, loc="left")
+        except AudioError:
+            continue
+    for ax in grid.ravel():
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_color(GRID)
+    caption = f"Figure 4.1. The first clip of each class as the networks get it.{below}"
+    return _chart(study, "figure_4_1", drawn, caption)
 
-    def _recording(self, recording: Any, samples: audio.Samples) -> Iterator[Chart]:
-        rate, colours = int(recording.sample_rate), COLOURS[: len(samples)]
-        n = samples.shape[0]
-        which = f"{shown(recording.path, 70)}, {rate / 1000:g} kHz, {n} channel{'s' * (n > 1)}"
-        drawn = figure(3.0)
-        left, right = drawn.subplots(1, 2)
-        waveforms(left, samples, sample_rate=rate, colours=colours)
-        spectra(right, samples, sample_rate=rate, colours=colours)
-        caption = f"Figure 1.4. Waveform and magnitude spectrum, a colour per channel: {which}."
-        yield self._chart("figure_1_4", drawn, caption)
-        drawn = figure(3.2)
-        levels = native_levels(samples.mean(axis=0), sample_rate=rate, as_in_study=True)
-        high = float(levels.db.max())
-        image = spectrogram(drawn.subplots(), levels, low=high - _RANGE_DB, high=high)
-        bar = drawn.colorbar(image, pad=0.01, aspect=25)
-        bar.set_label("dB re full scale", fontsize=SMALL_PT, color=INK)
-        bar.ax.tick_params(labelsize=SMALL_PT, colors=INK)
-        caption = (
-            "Figure 1.5. Its spectrogram as the study computed it (256 samples, so rows of "
-            f"{rate / 256:,.0f} Hz), with axes; mean of the channels."
-        )
-        yield self._chart("figure_1_5", drawn, caption)
 
-    def first_clips(self) -> Chart:
-        """Draw Figure 4.1: the first clip of each class as the input of the networks."""
-        material, published = self._study.material, self._study.published
-        layouts: list[Layout] = ["tight"]
-        below = ""
-        if published is not None and MARGINS in published.switches:
-            layouts.append("wide")
-            below = (
-                " Below: the wide picture that it learns from as published; the margin is white."
-            )
-        classes = material.classes[:6]
-        drawn = figure(2.35 * len(layouts), width_in=3.3 * min(len(classes), 3))
-        grid = drawn.subplots(len(layouts), len(classes), squeeze=False)
-        clips = material.clips.assign(path=material.paths(material.clips)).sort_values("path")
-        first_ids = clips.drop_duplicates("label").set_index("label")["recording_id"]
-        rows: Iterable[Any] = material.recordings.itertuples()
-        by_id = {row.recording_id: row for row in rows}
-        for axes, label in zip(grid.T, classes, strict=True):
-            first = by_id[first_ids[label]]
-            try:
-                samples = audio.read_segment(full_path(first)).mean(axis=0)
-                for ax, layout in zip(axes, layouts, strict=True):
-                    front_end = StudyFrontEnd(layout=layout)
-                    picture = front_end.picture(samples, sample_rate=first.sample_rate)
-                    ax.imshow(Image.fromarray(picture).reduce(2), interpolation="none")
-                axes[0].set_title(shown(label), fontsize=SMALL_PT, color=INK, loc="left")
-            except AudioError:
-                continue
-        for ax in grid.ravel():
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_color(GRID)
-        caption = f"Figure 4.1. The first clip of each class as the networks get it.{below}"
-        return self._chart("figure_4_1", drawn, caption)
+def batches(study: Study, rows: pd.DataFrame) -> Chart:
+    """Draw Figures 3.2 and 4.3: clips of each class in the batches of the first epoch."""
+    few, colours = few_colours(rows[study.classes])
+    drawn = figure(3.1)
+    axes = drawn.subplots(1, 2, sharey=True)
+    for ax, order, title in zip(
+        axes, ("random", "weighted sampler"),
+        ("3.2: as frequent as they are", "4.3: weighted random sampler"), strict=True,
+    ):  # fmt: skip
+        counts = few[rows["order"] == order].to_numpy()[:40]
+        batch_counts(ax, counts, list(few.columns), colours=colours, title=title)
+    axes[1].set_ylabel("")
+    legend(drawn, colours, loc="outside lower center", ncols=min(6, len(colours)))
+    caption = (
+        "Figures 3.2 and 4.3. Clips of each class in the batches of 64 of the first epoch, before "
+        "and after weighting. The last batch holds what is left over."
+    )
+    return _chart(study, "figures_3_2_and_4_3", drawn, caption)
 
-    def batches(self, rows: pd.DataFrame) -> Chart:
-        """Draw Figures 3.2 and 4.3: clips of each class in the batches of the first epoch."""
-        few, colours = few_colours(rows[self._study.classes])
-        drawn = figure(3.1)
-        axes = drawn.subplots(1, 2, sharey=True)
-        for ax, order, title in zip(
-            axes, ("random", "weighted sampler"),
-            ("3.2: as frequent as they are", "4.3: weighted random sampler"), strict=True,
-        ):  # fmt: skip
-            counts = few[rows["order"] == order].to_numpy()[:40]
-            batch_counts(ax, counts, list(few.columns), colours=colours, title=title)
-        axes[1].set_ylabel("")
-        legend(drawn, colours, loc="outside lower center", ncols=min(6, len(colours)))
-        caption = (
-            "Figures 3.2 and 4.3. Clips of each class in the batches of 64 of the first epoch, before "
-            "and after weighting. The last batch holds what is left over."
-        )
-        return self._chart("figures_3_2_and_4_3", drawn, caption)
 
-    def published_curves(self, published: Published) -> Chart:
-        """Draw Figures 4.2 and 4.4 as published. The axes of a failed training are empty."""
-        label = self._study.classes[published.positive]
-        drawn = figure(4.9, width_in=7.4)
-        models = {
-            "4.2: before weighting": published.networks[self._study.options.tuned],
-            "4.4: after weighting": published.tuning.weighted,
-        }
-        for axes, (title, training) in zip(drawn.subplots(2, 2), models.items(), strict=True):
-            if isinstance(training, str):
-                style(axes[0], title=f"{title}: failed")
-                style(axes[1])
-                continue
-            answers = training.answers
-            p = curve_probabilities(answers, published.positive, published.switches)
-            _curves(axes, answers.truth == published.positive, [p], title=title)
-        _line_legend(drawn, ("precision", "recall"))
-        steps = (
-            " The first clip's probability stands for each batch of 64, so the curves have as many "
-            "steps as there are batches."
-            if FIRST_CLIP in published.switches
-            else ""
-        )
-        caption = (
-            f"Figures 4.2 and 4.4 as published. Precision against recall of {label}, and both over "
-            f"the threshold, on the validation part ({len(published.parts.validation)} clips).{steps} "
-            "Dotted: the share of the class."
-        )
-        return self._chart("figures_4_2_and_4_4_as_published", drawn, caption)
+def published_curves(study: Study, published: Published) -> Chart:
+    """Draw Figures 4.2 and 4.4 as published. The axes of a failed training are empty."""
+    label = study.classes[published.positive]
+    drawn = figure(4.9, width_in=7.4)
+    models = {
+        "4.2: before weighting": published.networks[study.options.tuned],
+        "4.4: after weighting": published.tuning.weighted,
+    }
+    for axes, (title, training) in zip(drawn.subplots(2, 2), models.items(), strict=True):
+        if isinstance(training, str):
+            style(axes[0], title=f"{title}: failed")
+            style(axes[1])
+            continue
+        answers = training.answers
+        p = curve_probabilities(answers, published.positive, published.switches)
+        _curves(axes, answers.truth == published.positive, [p], title=title)
+    _line_legend(drawn, ("precision", "recall"))
+    steps = (
+        " The first clip's probability stands for each batch of 64, so the curves have as many "
+        "steps as there are batches."
+        if FIRST_CLIP in published.switches
+        else ""
+    )
+    caption = (
+        f"Figures 4.2 and 4.4 as published. Precision against recall of {label}, and both over "
+        f"the threshold, on the validation part ({len(published.parts.validation)} clips).{steps} "
+        "Dotted: the share of the class."
+    )
+    return _chart(study, "figures_4_2_and_4_4_as_published", drawn, caption)
 
-    def straight_curves(self) -> Iterator[Chart]:
-        """Draw Figures 4.2 and 4.4 told straight: the own probability of every clip, each class."""
-        material, straight = self._study.material, self._study.straight
-        models = {
-            "before": straight.networks[self._study.options.tuned],
-            "after": straight.tuning.weighted,
-        }
-        trained = {name: h for name, h in models.items() if isinstance(h, Honest)}
-        if not trained:
-            return
-        classes = material.classes[:_MOST_CLASSES]
-        drawn = figure(2.45 * len(trained) + 0.3, width_in=2.8 * 2 * len(classes))
-        grid = drawn.subplots(len(trained), 2 * len(classes), squeeze=False)
-        for row, (name, honest) in zip(grid, trained.items(), strict=True):
-            truth = unit_truth(
-                material.clips, material.recordings, honest.scores, unit="clip",
-                groups=material.encounters,
+
+def straight_curves(study: Study) -> Iterator[Chart]:
+    """Draw Figures 4.2 and 4.4 told straight: the own probability of every clip, each class."""
+    material, straight = study.material, study.straight
+    models = {
+        "before": straight.networks[study.options.tuned],
+        "after": straight.tuning.weighted,
+    }
+    trained = {name: h for name, h in models.items() if isinstance(h, Honest)}
+    if not trained:
+        return
+    classes = material.classes[:_MOST_CLASSES]
+    drawn = figure(2.45 * len(trained) + 0.3, width_in=2.8 * 2 * len(classes))
+    grid = drawn.subplots(len(trained), 2 * len(classes), squeeze=False)
+    for row, (name, honest) in zip(grid, trained.items(), strict=True):
+        truth = unit_truth(
+            material.clips, material.recordings, honest.scores, unit="clip",
+            groups=material.encounters,
+        )  # fmt: skip
+        probabilities = np.exp(truth.log_probabilities)
+        for k, label in enumerate(classes):
+            axes = row[2 * k : 2 * k + 2]
+            _curves(
+                axes, truth.labels == label, list(probabilities[:, :, k]),
+                title=f"{label}, {name}",
             )  # fmt: skip
-            probabilities = np.exp(truth.log_probabilities)
-            for k, label in enumerate(classes):
-                axes = row[2 * k : 2 * k + 2]
-                _curves(
-                    axes, truth.labels == label, list(probabilities[:, :, k]),
-                    title=f"{label}, {name}",
-                )  # fmt: skip
-                axes[1].set_ylabel("")
-        _line_legend(drawn, ("precision", "recall"))
-        caption = (
-            "Figures 4.2 and 4.4 told straight. The same for each class, every clip by its own "
-            "probability, by models that never heard its encounter; a line per repeat, thresholds as "
-            "means."
-        )
-        yield self._chart("figures_4_2_and_4_4_told_straight", drawn, caption)
+            axes[1].set_ylabel("")
+    _line_legend(drawn, ("precision", "recall"))
+    caption = (
+        "Figures 4.2 and 4.4 told straight. The same for each class, every clip by its own "
+        "probability, by models that never heard its encounter; a line per repeat, thresholds as "
+        "means."
+    )
+    yield _chart(study, "figures_4_2_and_4_4_told_straight", drawn, caption)
 
-    def losses(self) -> Chart:
-        """Draw Figure 4.5: losses over epochs at the best learning rate and the best momentum."""
-        tunings = self._study.tunings
-        drawn = figure(2.7 * len(tunings) + 0.2, width_in=8.6)
-        grid = drawn.subplots(len(tunings), 2, squeeze=False)
-        for axes, (column, tuning) in zip(grid, tunings.items(), strict=True):
-            rate, momentum = tuning.best_rate, tuning.best_momentum
-            for ax, result, what in (
-                (axes[0], tuning.rates[rate], f"learning rate {rate:g}"),
-                (axes[1], tuning.momenta[momentum], f"momentum {momentum:g}"),
-            ):
-                _histories(ax, result, title=f"{column}: {what}", y="cross-entropy (nats)")
-        _line_legend(drawn, ("training", "validation"))
-        caption = (
-            "Figure 4.5. Losses over epochs at the best learning rate and the best momentum. Told "
-            "straight: a thin line per training (fold and repeat), thick their mean; validation is "
-            "of encounters kept aside. Dots: the epoch that was kept."
-        )
-        return self._chart("figure_4_5", drawn, caption)
 
-    def all_losses(self) -> Iterator[Chart]:
-        """Draw loss curves of every setting of Table 4.3, for each column."""
-        for column, tuning in self._study.tunings.items():
-            n_rows = -(-len(tuning.settings) // 5)
-            drawn = figure(2.1 * n_rows + 0.2)
-            grid = drawn.subplots(n_rows, 5, squeeze=False).ravel()
-            for ax, (setting, value, result) in zip(grid, tuning.settings, strict=False):
-                what = setting.removeprefix("learning_")
-                _histories(ax, result, title=f"{what} {value:g}", y=" ")
-            for ax in grid[len(tuning.settings) :]:
-                ax.set_axis_off()
-            _line_legend(drawn, ("training", "validation"))
-            caption = (
-                f"Table 4.3, {column}: loss (cross-entropy, nats) over epochs for every setting."
-            )
-            yield self._chart(f"table_4_3_losses_{column.replace(' ', '_')}", drawn, caption)
+def losses(study: Study) -> Chart:
+    """Draw Figure 4.5: losses over epochs at the best learning rate and the best momentum."""
+    tunings = study.tunings
+    drawn = figure(2.7 * len(tunings) + 0.2, width_in=8.6)
+    grid = drawn.subplots(len(tunings), 2, squeeze=False)
+    for axes, (column, tuning) in zip(grid, tunings.items(), strict=True):
+        rate, momentum = tuning.best_rate, tuning.best_momentum
+        for ax, result, what in (
+            (axes[0], tuning.rates[rate], f"learning rate {rate:g}"),
+            (axes[1], tuning.momenta[momentum], f"momentum {momentum:g}"),
+        ):
+            _histories(ax, result, title=f"{column}: {what}", y="cross-entropy (nats)")
+    _line_legend(drawn, ("training", "validation"))
+    caption = (
+        "Figure 4.5. Losses over epochs at the best learning rate and the best momentum. Told "
+        "straight: a thin line per training (fold and repeat), thick their mean; validation is "
+        "of encounters kept aside. Dots: the epoch that was kept."
+    )
+    return _chart(study, "figure_4_5", drawn, caption)
 
-    def confusions(self, name: str, counts: Mapping[str, Any], caption: str) -> Iterator[Chart]:
-        """Draw confusion matrices side by side, if there are any."""
-        if not counts:
-            return
-        classes = self._study.classes
-        size = 2.0 + 0.35 * len(classes)
-        n_columns = max(1, min(len(counts), int(11 / size)))
-        n_rows = -(-len(counts) // n_columns)
-        drawn = figure(size * n_rows, width_in=size * n_columns)
-        axes = drawn.subplots(n_rows, n_columns, squeeze=False).ravel()
-        for ax, (title, table) in zip(axes, counts.items(), strict=False):
-            confusion_matrix(ax, table, classes, title=title, unit="clips")
-        for ax in axes[len(counts) :]:
+
+def all_losses(study: Study) -> Iterator[Chart]:
+    """Draw loss curves of every setting of Table 4.3, for each column."""
+    for column, tuning in study.tunings.items():
+        n_rows = -(-len(tuning.settings) // 5)
+        drawn = figure(2.1 * n_rows + 0.2)
+        grid = drawn.subplots(n_rows, 5, squeeze=False).ravel()
+        for ax, (setting, value, result) in zip(grid, tuning.settings, strict=False):
+            what = setting.removeprefix("learning_")
+            _histories(ax, result, title=f"{what} {value:g}", y=" ")
+        for ax in grid[len(tuning.settings) :]:
             ax.set_axis_off()
-        yield self._chart(name, drawn, caption)
+        _line_legend(drawn, ("training", "validation"))
+        caption = f"Table 4.3, {column}: loss (cross-entropy, nats) over epochs for every setting."
+        yield _chart(study, f"table_4_3_losses_{column.replace(' ', '_')}", drawn, caption)
 
-    def overview(self) -> Chart:
-        """Draw balanced accuracies of both columns with their intervals over encounters."""
-        straight, published = self._study.straight, self._study.published
-        rows = []
-        if published is not None:
-            test = published.tuning.test
-            rows.append(
-                Result(
-                    "as published: final model, test, by file", test.balanced_accuracy,
-                    *published.test_interval, 1 / len(set(test.truth.tolist())), optimistic=True,
-                )
-            )  # fmt: skip
-        models: dict[str, Honest | str] = {
-            "final model": straight.final,
-            **{f"{name}, unweighted": honest for name, honest in straight.networks.items()},
-            "logistic regression": straight.logistic,
-            "without listening": straight.no_sound,
-        }
-        rows += [
+
+def confusions(study: Study, name: str, counts: Mapping[str, Any], caption: str) -> Iterator[Chart]:
+    """Draw confusion matrices side by side, if there are any."""
+    if not counts:
+        return
+    classes = study.classes
+    size = 2.0 + 0.35 * len(classes)
+    n_columns = max(1, min(len(counts), int(11 / size)))
+    n_rows = -(-len(counts) // n_columns)
+    drawn = figure(size * n_rows, width_in=size * n_columns)
+    axes = drawn.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for ax, (title, table) in zip(axes, counts.items(), strict=False):
+        confusion_matrix(ax, table, classes, title=title, unit="clips")
+    for ax in axes[len(counts) :]:
+        ax.set_axis_off()
+    yield _chart(study, name, drawn, caption)
+
+
+def overview(study: Study) -> Chart:
+    """Draw balanced accuracies of both columns with their intervals over encounters."""
+    straight, published = study.straight, study.published
+    rows = []
+    if published is not None:
+        test = published.tuning.test
+        rows.append(
             Result(
-                f"{name}, by {unit}", result["balanced_accuracy"], result["ci_low"],
-                result["ci_high"], result["majority_baseline"],
-                optimistic=not straight.encounters_whole,
+                "as published: final model, test, by file", test.balanced_accuracy,
+                *published.test_interval, 1 / len(set(test.truth.tolist())), optimistic=True,
             )
-            for name, honest in models.items()
-            if isinstance(honest, Honest)
-            for unit, result in honest.results.items()
-        ]  # fmt: skip
-        drawn = figure(0.33 * len(rows) + 0.9, width_in=9.4)
-        intervals(drawn.subplots(), rows)
-        caption = (
-            "Balanced accuracy with its 95 % interval over encounters. Open: the study's split, where "
-            "encounters stand on both sides. Filled: told straight, encounters never heard. Dashes: "
-            f"always naming one class. Without listening: from {NO_SOUND} alone; the animals may have "
-            "a part in the last two."
+        )  # fmt: skip
+    models: dict[str, Honest | str] = {
+        "final model": straight.final,
+        **{f"{name}, unweighted": honest for name, honest in straight.networks.items()},
+        "logistic regression": straight.logistic,
+        "without listening": straight.no_sound,
+    }
+    rows += [
+        Result(
+            f"{name}, by {unit}", result["balanced_accuracy"], result["ci_low"],
+            result["ci_high"], result["majority_baseline"],
+            optimistic=not straight.encounters_whole,
         )
-        return self._chart("overview", drawn, caption)
+        for name, honest in models.items()
+        if isinstance(honest, Honest)
+        for unit, result in honest.results.items()
+    ]  # fmt: skip
+    drawn = figure(0.33 * len(rows) + 0.9, width_in=9.4)
+    intervals(drawn.subplots(), rows)
+    caption = (
+        "Balanced accuracy with its 95 % interval over encounters. Open: the study's split, where "
+        "encounters stand on both sides. Filled: told straight, encounters never heard. Dashes: "
+        f"always naming one class. Without listening: from {NO_SOUND} alone; the animals may have "
+        "a part in the last two."
+    )
+    return _chart(study, "overview", drawn, caption)
+
+
+def _chart(study: Study, name: str, drawn: Figure, caption: str) -> Chart:
+    """Write a figure as PNG, and make a part of the page."""
+    with whole_file(study.out / "figures" / f"{name}.png") as part:
+        drawn.savefig(part, format="png", dpi=_PNG_DPI, facecolor="white")
+    drawn.set_layout_engine("none")  # the layout is final after the first drawing
+    return chart(drawn, description=caption, caption=caption)
 
 
 def _histories(ax: Axes, result: Any, *, title: str, y: str) -> None:

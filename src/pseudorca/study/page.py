@@ -3,9 +3,7 @@
 Each section is a generator of the blocks of the section.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,7 @@ from pseudorca.pages.blocks import (
 )
 from pseudorca.pages.writing import write_page as write_html
 from pseudorca.store import package_versions
-from pseudorca.study.figures import Figures
+from pseudorca.study import figures
 from pseudorca.study.published import (
     MOMENTA,
     MOMENTUM_ACCURACIES,
@@ -39,7 +37,7 @@ from pseudorca.study.settings import NAMES
 from pseudorca.study.straight import Honest
 from pseudorca.study.tables import KEYS, Study
 from pseudorca.study.training import Training
-from pseudorca.study.words import Row
+from pseudorca.study.words import side_by_side, what_changed
 
 _MOST_RECALLS = 4
 """Most classes for which tables have a recall of each class."""
@@ -47,45 +45,28 @@ _PUBLISHED = (("accuracy", 4), ("precision", 4), ("recall", 4), ("balanced_accur
 """Columns of the as-published column, and the digits that are shown."""
 
 
-@dataclass(frozen=True)
-class Page:
-    """The data of all sections, beside the study itself."""
-
-    study: Study
-    out: Path
-    """The folder of the report, with ``tables``, ``figures`` and ``project``."""
-    figures: Figures
-    tables: Mapping[str, pd.DataFrame]
-    took: Mapping[str, float]
-    """Seconds of each stage."""
-    rows: Sequence[Row]
-    """Both columns side by side."""
-    sentences: Sequence[str]
-    """What changed from one column to the other."""
-
-
-def write_page(page: Page) -> tuple[int, list[str]]:
+def write_page(study: Study) -> tuple[int, list[str]]:
     """Draw the figures and write the report to ``report.html``.
 
     Parameters
     ----------
-    page : Page
+    study : Study
 
     Returns
     -------
     n_figures : int
     notices : list of str
     """
-    notices = list(_notices(page.study))
+    notices = list(_notices(study))
     sections = [
-        Section(anchor, title, list(blocks(page)))
+        Section(anchor, title, list(blocks(study)))
         for anchor, title, blocks in _SECTIONS
-        if page.study.published is not None or blocks is not _switches
+        if study.published is not None or blocks is not _switches
     ]
     if notices:
         sections[0].blocks.append(Notices(notices))
     title = "The original study, repeated"
-    written = write_html(sections, page.out / "report.html", title=title, notices=notices)
+    written = write_html(sections, study.out / "report.html", title=title, notices=notices)
     return int(written["n_figures"]), notices
 
 
@@ -114,26 +95,26 @@ def _notices(study: Study) -> Iterator[str]:
     yield from study.material.notices
 
 
-def _answer(page: Page) -> Iterator[Block]:
-    for sentence in page.sentences:
+def _answer(study: Study) -> Iterator[Block]:
+    for sentence in what_changed(study):
         yield Text(sentence)
     yield Table(
-        ("final model", "as published", "told straight"), page.rows,
+        ("final model", "as published", "told straight"), side_by_side(study),
         caption="The final model in both columns. In brackets: 95 % interval over encounters.",
     )  # fmt: skip
-    yield page.figures.overview()
+    yield figures.overview(study)
 
 
-def _switches(page: Page) -> Iterator[Block]:
-    published = page.study.published
+def _switches(study: Study) -> Iterator[Block]:
+    published = study.published
     assert published is not None
     approximated = ", training mode by its fast approximation" if published.exact else ""
     yield Text(
         "Each switch repeats something that the study's scripts did and that shaped its numbers. "
         f"On in this run: {_listed(published.switches)}. The second table is the test of the "
-        f"final model ({page.study.options.tuned}) with one switch alone turned off{approximated}."
+        f"final model ({study.options.tuned}) with one switch alone turned off{approximated}."
     )
-    table = page.tables["switches"]
+    table = study.tables["switches"]
     columns = ["switch", "what_the_scripts_did", "what_it_does_to_the_result"]
     yield Table(
         [column.replace("_", " ") for column in columns],
@@ -181,8 +162,8 @@ def _switches(page: Page) -> Iterator[Block]:
     )
 
 
-def _data(page: Page) -> Iterator[Block]:
-    material, published = page.study.material, page.study.published
+def _data(study: Study) -> Iterator[Block]:
+    material, published = study.material, study.published
     facts: list[tuple[str, Cell]] = []
     for label, of_class in material.clips.groupby("label"):
         facts.append((f"{label} files", len(of_class)))
@@ -196,87 +177,91 @@ def _data(page: Page) -> Iterator[Block]:
         yield Table(
             ("part", "files", *material.classes), rows, caption="The study's split, as published."
         )
-    yield from page.figures.recording(
-        material.classes[published.positive if published is not None else 0]
+    yield from figures.recording(
+        study, material.classes[published.positive if published is not None else 0]
     )
-    yield page.figures.first_clips()
+    yield figures.first_clips(study)
     yield Text(
         "All pictures as PNG files, none overwriting another: pseudorca spectrograms --project "
-        f"{page.out / 'project'} --out FOLDER"
+        f"{study.out / 'project'} --out FOLDER"
     )
 
 
-def _networks(page: Page) -> Iterator[Block]:
-    straight, published = page.study.straight, page.study.published
+def _networks(study: Study) -> Iterator[Block]:
+    straight, published = study.straight, study.published
     split = straight.split
     kept = "encounters whole" if straight.encounters_whole else "moments whole, encounters torn"
     again = f", {split.n_repeats} times" if split.n_repeats > 1 else ""
     yield Text(
         "Each network as a fixed feature extractor under one new layer (SGD, learning rate "
-        f"0.001, momentum 0.9, a tenth every 7 epochs, batches of 64, {page.study.options.n_epochs} "
+        f"0.001, momentum 0.9, a tenth every 7 epochs, batches of 64, {study.options.n_epochs} "
         "epochs, the epoch of the best validation accuracy). Here and below, as published: on "
         "the validation part; in brackets the balanced accuracy of the same answers, which was "
         f"not printed. Told straight: {split.n_folds} folds{again}, {kept}, every setting from a "
         "fresh start; 95 % intervals over encounters."
     )
-    yield from _both_columns(page, "table_4_1")
+    yield from _both_columns(study, "table_4_1")
     if published is not None:
-        yield from page.figures.confusions(
+        yield from figures.confusions(
+            study,
             "table_5_1_as_published",
             _confusions(published.networks),
             "Table 5.1. Confusion on the validation part, as published. Rows: truth.",
         )
-    yield from page.figures.confusions(
+    yield from figures.confusions(
+        study,
         "table_5_1_told_straight",
         _confusions(straight.networks),
         "The same told straight, by clip (channels of a moment count once), mean over repeats.",
     )
 
 
-def _imbalance(page: Page) -> Iterator[Block]:
-    yield page.figures.batches(page.tables["figures_3_2_and_4_3"])
-    yield from _both_columns(page, "table_4_2")
-    if page.study.published is not None:
-        yield page.figures.published_curves(page.study.published)
-    yield from page.figures.straight_curves()
+def _imbalance(study: Study) -> Iterator[Block]:
+    yield figures.batches(study, study.tables["figures_3_2_and_4_3"])
+    yield from _both_columns(study, "table_4_2")
+    if study.published is not None:
+        yield figures.published_curves(study, study.published)
+    yield from figures.straight_curves(study)
 
 
-def _settings(page: Page) -> Iterator[Block]:
+def _settings(study: Study) -> Iterator[Block]:
     yield Heading("Learning rates")
-    yield from _both_columns(page, "table_4_3_rates")
+    yield from _both_columns(study, "table_4_3_rates")
     yield Heading("Momenta at the best rate")
-    yield from _both_columns(page, "table_4_3_momenta")
-    yield page.figures.losses()
-    yield Fold("Loss curves of every setting", list(page.figures.all_losses()))
+    yield from _both_columns(study, "table_4_3_momenta")
+    yield figures.losses(study)
+    yield Fold("Loss curves of every setting", list(figures.all_losses(study)))
 
 
-def _final(page: Page) -> Iterator[Block]:
-    straight, published = page.study.straight, page.study.published
+def _final(study: Study) -> Iterator[Block]:
+    straight, published = study.straight, study.published
     yield Text(
         "As published: the best setting on the test part. Told straight: rate and momentum are "
         "chosen inside each training side, so that what is tested was not chosen on it; below it "
         "pseudorca's own head on the same embeddings, and a classifier that hears nothing."
     )
-    yield from _both_columns(page, "table_4_4")
+    yield from _both_columns(study, "table_4_4")
     if published is not None:
         weighted = _confusions({"weighted, validation": published.tuning.weighted})
-        yield from page.figures.confusions(
+        yield from figures.confusions(
+            study,
             "table_5_2_as_published",
             weighted | {"final model, test": published.tuning.test.confusion},
             "Table 5.2 and the confusion of Table 4.4, as published. Rows: truth.",
         )
     models = {"weighted sampler": straight.tuning.weighted, "final model": straight.final}
-    yield from page.figures.confusions(
+    yield from figures.confusions(
+        study,
         "table_5_2_told_straight",
         _confusions(models),
         "The same told straight, by clip, mean over repeats.",
     )
     yield Heading("Table 4.5: row by row")
-    yield from _both_columns(page, "table_4_5")
+    yield from _both_columns(study, "table_4_5")
 
 
-def _unknown(page: Page) -> Iterator[Block]:
-    table = page.tables["table_4_6"]
+def _unknown(study: Study) -> Iterator[Block]:
+    table = study.tables["table_4_6"]
     if table.empty:
         yield Text("There are no unknown recordings.")
         return
@@ -286,7 +271,7 @@ def _unknown(page: Page) -> Iterator[Block]:
         "encounter, calibrated on encounters it had not heard, with classes taken as equally "
         "frequent. Neither model knows an answer other than these classes."
     )
-    has_published = page.study.published is not None
+    has_published = study.published is not None
     rows = [
         (
             str(row["path"]),
@@ -305,8 +290,8 @@ def _unknown(page: Page) -> Iterator[Block]:
         yield Text(f"Both columns name {int(same.sum())} of {len(table)} alike.")
 
 
-def _own_numbers(page: Page) -> Iterator[Block]:
-    rows = page.tables["the_study_itself"].to_dict("records")
+def _own_numbers(study: Study) -> Iterator[Block]:
+    rows = study.tables["the_study_itself"].to_dict("records")
     yield Text(
         "What the study of 2024 printed (564 clips in validation, 564 in the test), beside what "
         "follows from its confusion matrices by the arithmetic that this report uses."
@@ -347,8 +332,8 @@ def _own_numbers(page: Page) -> Iterator[Block]:
     )
 
 
-def _provenance(page: Page) -> Iterator[Block]:
-    networks, options, split = page.study.networks, page.study.options, page.study.straight.split
+def _provenance(study: Study) -> Iterator[Block]:
+    networks, options, split = study.networks, study.options, study.straight.split
     rows = []
     for name in options.backbones:
         network = networks.network(name, "tight", adapted=False)
@@ -376,19 +361,19 @@ def _provenance(page: Page) -> Iterator[Block]:
     yield Heading("Packages")
     yield Settings(list(package_versions().items()))
     yield Heading("Time")
-    took = sorted(page.took.items(), key=lambda item: -item[1])
+    took = sorted(study.took.items(), key=lambda item: -item[1])
     yield Table(
         ("stage", "seconds"),
         [(stage, Number(seconds, 1)) for stage, seconds in took[:20]],
         caption="Of this run; what was kept from an earlier one took no time.",
     )
     yield Text(
-        f"Tables as CSV: {page.out / 'tables'}. Figures as PNG: {page.out / 'figures'}. The "
-        f"project, for every other verb: {page.out / 'project'}."
+        f"Tables as CSV: {study.out / 'tables'}. Figures as PNG: {study.out / 'figures'}. The "
+        f"project, for every other verb: {study.out / 'project'}."
     )
 
 
-_SECTIONS: tuple[tuple[str, str, Callable[[Page], Iterator[Block]]], ...] = (
+_SECTIONS: tuple[tuple[str, str, Callable[[Study], Iterator[Block]]], ...] = (
     ("answer", "What the study says, and what holds", _answer),
     ("switches", "What the scripts did: the switches", _switches),
     ("data", "Recordings and pictures", _data),
@@ -402,10 +387,10 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Page], Iterator[Block]]], ...] = (
 )
 
 
-def _both_columns(page: Page, name: str) -> Iterator[Block]:
+def _both_columns(study: Study, name: str) -> Iterator[Block]:
     """Make a table of both columns side by side, and list the failures below it."""
-    frame, key, published = page.tables[name], KEYS[name], page.study.published
-    classes = page.study.classes
+    frame, key, published = study.tables[name], KEYS[name], study.published
+    classes = study.classes
     columns = [key.replace("_", " ")]
     majority = ""
     if published is not None:
@@ -435,7 +420,7 @@ def _both_columns(page: Page, name: str) -> Iterator[Block]:
         cells.append(Number(row.get("straight_clip_accuracy"), 3))
         cells += [Number(row.get(f"straight_clip_recall_{label}"), 2) for label in recalls]
         rows.append(cells)
-    control = page.study.straight.no_sound.clip
+    control = study.straight.no_sound.clip
     yield Table(
         columns, rows,
         caption=f"Always naming the most frequent class: accuracy {majority}"

@@ -13,7 +13,6 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
-CLASSES = ("Insular", "Pelagic")
 POSITIVE = 1
 """The class of the printed precision and recall: Pelagic."""
 

@@ -19,13 +19,12 @@ from pseudorca.formats.whole import write_table
 from pseudorca.progress import Progress
 from pseudorca.results import Result, attention
 from pseudorca.study.as_published import run_published
-from pseudorca.study.figures import Figures
 from pseudorca.study.material import Stages, chosen_unknown, read_material
 from pseudorca.study.networks import Networks
-from pseudorca.study.page import Page, write_page
+from pseudorca.study.page import write_page
 from pseudorca.study.settings import StudyOptions
 from pseudorca.study.straight import run_straight
-from pseudorca.study.tables import Study, study_tables
+from pseudorca.study.tables import Study
 from pseudorca.study.words import side_by_side, what_changed
 
 
@@ -142,15 +141,10 @@ def reproduce(
         straight = run_straight(networks, unknown)
         published = run_published(networks, unknown) if len(material.classes) == 2 else None
         with timed("Drawing the report"):
-            study = Study(networks, straight, published)
-            tables = study_tables(study)
-            for name, table in tables.items():
+            study = Study(networks, straight, published, out, took)
+            for name, table in study.tables.items():
                 write_table(table, out / "tables" / f"{name}.csv")
-            figures = Figures(study, out / "figures")
-            rows, sentences = side_by_side(study), what_changed(study)
-            n_figures, notices = write_page(
-                Page(study, out, figures, tables, took, rows, sentences)
-            )
+            n_figures, notices = write_page(study)
             took_s = {text: round(seconds, 2) for text, seconds in took.items()}
     return ReproduceResult(
         report=out / "report.html",
@@ -161,8 +155,10 @@ def reproduce(
         n_clips=len(material.clips),
         n_figures=n_figures,
         as_published=sorted(published.switches) if published is not None else None,
-        side_by_side=pd.DataFrame(rows, columns=["", "as published", "told straight"]),
-        sentences=sentences,
+        side_by_side=pd.DataFrame(
+            side_by_side(study), columns=["", "as published", "told straight"]
+        ),
+        sentences=what_changed(study),
         notices=notices,
         n_passes=networks.n_passes,
         took_s=took_s,

@@ -4,7 +4,10 @@ Names with ``published_`` belong to the as-published column, and are empty witho
 with ``straight_`` belong to the told-straight column. Shares are 0 to 1.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +44,10 @@ class Study:
     straight: Straight
     published: Published | None
     """None if there are more than two classes."""
+    out: Path
+    """The folder of the report, with the folders ``tables``, ``figures`` and ``project``."""
+    took: Mapping[str, float]
+    """Seconds of each stage."""
 
     @property
     def material(self) -> Material:
@@ -63,9 +70,13 @@ class Study:
         published = {"as published": self.published.tuning} if self.published is not None else {}
         return {**published, "told straight": self.straight.tuning}
 
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables, by the names of their files."""
+        return _tables(self)
 
-def study_tables(study: Study) -> dict[str, pd.DataFrame]:
-    """Make all tables of the study, by the names of their files."""
+
+def _tables(study: Study) -> dict[str, pd.DataFrame]:
     straight, published = study.straight, study.published
     after = _models(straight, straight.final, study.options.tuned)
     after["table_4_4"] |= {
