@@ -70,11 +70,11 @@ def test_rows_without_a_matrix_leave_one_or_none():
     best = BY_NAME["ResNet-18, learning rate 0.01"]
     assert matrices_behind(best) == []
     assert accuracies_behind(best) == pytest.approx([533 / 564])
-    assert round(533 / 564, 4) == RATE_ACCURACIES[2]
+    assert round(533 / 564, 4) == RATE_ACCURACIES[0.005]
 
 
 def test_accuracies_of_the_settings_are_whole_clips_of_564():
-    for accuracy in (*RATE_ACCURACIES, *MOMENTUM_ACCURACIES):
+    for accuracy in (*RATE_ACCURACIES.values(), *MOMENTUM_ACCURACIES.values()):
         n_right = round(accuracy * 564)
         assert n_right / 564 == pytest.approx(accuracy, abs=0.5e-4)
 

@@ -95,7 +95,7 @@ def test_wide_margins_learns_from_wide_pictures_and_predicts_from_tight_ones(run
     parts = study_parts(runner.material, frozenset())
     final = runner.tune(runner.frozen(NET, on), parts, on).final
     unknown = chosen_unknown(runner.material, 2)
-    told = runner.predict(NET, runner.frozen(NET, on), final, unknown, on)
+    told = runner.predict(runner.frozen(NET, on), final, unknown, on)
     _, seen = runner.networks.embedded(tight, unknown)
     np.testing.assert_allclose(
         told["probability"], np.exp(final.log_probabilities(seen).max(axis=1))

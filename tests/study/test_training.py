@@ -35,7 +35,7 @@ def test_a_fresh_training_on_kept_embeddings_is_the_head_s_own(data, balance):
     assert found.batches == expected.details["batches"]
     assert found.history == expected.details["history"]
     scores = expected.log_probabilities(vectors[judged])
-    np.testing.assert_allclose(found.answers.scores, scores, atol=1e-6)
+    np.testing.assert_allclose(found.scores, scores, atol=1e-6)
 
 
 def test_a_kept_training_is_read_and_not_made_again(data, tmp_path, monkeypatch):
@@ -48,7 +48,7 @@ def test_a_kept_training_is_read_and_not_made_again(data, tmp_path, monkeypatch)
     assert again.key == first.key
     assert again.history == first.history
     assert torch.equal(again.layer["weight"], first.layer["weight"])
-    np.testing.assert_array_equal(again.answers.scores, first.answers.scores)
+    np.testing.assert_array_equal(again.scores, first.scores)
     assert train(source, truth, 2, rows, judged, HEAD, start=again, kept=tmp_path).key == after.key
 
 
@@ -82,7 +82,7 @@ def test_a_class_may_be_missing_in_training(data):
         judged,
         SoftmaxHead(n_epochs=1, balance="sampler"),
     )
-    assert found.answers.scores.shape == (30, 2)
+    assert found.scores.shape == (30, 2)
 
 
 def test_a_training_that_diverges_or_has_nothing_to_learn_says_so(data):

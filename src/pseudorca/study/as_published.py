@@ -166,8 +166,8 @@ def run_published(networks: Networks, unknown: pd.DataFrame) -> Published:
         (tuning.test.scores.argmax(axis=1) == tuning.test.truth).astype(np.float64),
         tuning.test.truth, material.encounters[parts.test], len(material.classes),
     )  # fmt: skip
-    predicted = runner.predict(tuned, source, tuning.final, unknown, switches)
-    without = {name: runner.without(tuned, switches, name) for name in NAMES if name in switches}
+    predicted = runner.predict(source, tuning.final, unknown, switches)
+    without = {name: runner.without(name) for name in NAMES if name in switches}
     baseline = tuning
     if isinstance(source, NetworkInTrainingMode):
         baseline = runner.tune(runner.frozen(tuned, switches), parts, switches)
@@ -260,18 +260,18 @@ class _Runner:
         test = Answers(self.material.truth[parts.test], scores)
         return PublishedTuning(**vars(tuning), final=final, test=test)
 
-    def without(self, name: str, switches: frozenset[str], switch: str) -> PublishedTuning | str:
+    def without(self, switch: str) -> PublishedTuning | str:
         """Compute Tables 4.2 to 4.4 with one switch turned off."""
-        others = switches - {switch}
+        others = self.options.as_published - {switch}
         try:
             parts = study_parts(self.material, others)
-            return self.tune(self.frozen(name, others), parts, others, text=f", without {switch}")
+            frozen = self.frozen(self.options.tuned, others)
+            return self.tune(frozen, parts, others, text=f", without {switch}")
         except (FoldError, HeadError) as error:
             return str(error)
 
     def predict(
         self,
-        name: str,
         source: FrozenNetwork,
         final: Training,
         unknown: pd.DataFrame,
@@ -281,7 +281,7 @@ class _Runner:
         if unknown.empty:
             return unknown.assign(decision="", probability=np.nan)
         exact = isinstance(source, NetworkInTrainingMode)
-        network = self.network(name, switches, exact=exact).seeing("tight")
+        network = self.network(self.options.tuned, switches, exact=exact).seeing("tight")
         if isinstance(source, NetworkInTrainingMode):
             pictures = self._pictures(network, unknown)
             unknown = unknown[unknown["clip_id"].isin(set(pictures))]
@@ -299,15 +299,15 @@ class _Runner:
         self, name: str, exact: Training, parts: Parts, head: SoftmaxHead
     ) -> dict[str, Any]:
         """Compare training mode with its fast approximation and with the pretrained network."""
-        switches, answers = self.options.as_published, exact.answers
+        switches = self.options.as_published
         row: dict[str, Any] = {"network": name, "training mode": exact.score}
         for what, switches_of_row in (
             ("adapted once", switches),
             ("as pretrained", switches - {TRAINING_MODE}),
         ):
             other = self.train(self.frozen(name, switches_of_row), parts, head)
-            is_equal = other.answers.scores.argmax(axis=1) == answers.scores.argmax(axis=1)
-            gap = np.abs(np.exp(other.answers.scores) - np.exp(answers.scores)).max(axis=1)
+            is_equal = other.scores.argmax(axis=1) == exact.scores.argmax(axis=1)
+            gap = np.abs(np.exp(other.scores) - np.exp(exact.scores)).max(axis=1)
             row |= {
                 what: other.score,
                 f"{what}: named alike": float(is_equal.mean()),

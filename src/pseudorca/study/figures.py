@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -134,8 +133,9 @@ def first_clips(study: Study) -> Chart:
     return _chart(study, "figure_4_1", drawn, caption)
 
 
-def batches(study: Study, rows: pd.DataFrame) -> Chart:
+def batches(study: Study) -> Chart:
     """Draw Figures 3.2 and 4.3: clips of each class in the batches of the first epoch."""
+    rows = study.tables["figures_3_2_and_4_3"]
     few, colours = few_colours(rows[study.classes])
     drawn = figure(3.1)
     axes = drawn.subplots(1, 2, sharey=True)
@@ -167,9 +167,8 @@ def published_curves(study: Study, published: Published) -> Chart:
             style(axes[0], title=f"{title}: failed")
             style(axes[1])
             continue
-        answers = training.answers
-        p = curve_probabilities(answers, published.positive, published.switches)
-        _curves(axes, answers.truth == published.positive, [p], title=title)
+        p = curve_probabilities(training, published.positive, published.switches)
+        _curves(axes, training.truth == published.positive, [p], title=title)
     _line_legend(drawn, ("precision", "recall"))
     steps = (
         " The first clip's probability stands for each batch of 64, so the curves have as many "
@@ -222,17 +221,13 @@ def straight_curves(study: Study) -> Iterator[Chart]:
 
 def losses(study: Study) -> Chart:
     """Draw Figure 4.5: losses over epochs at the best learning rate and the best momentum."""
-    tunings = study.tunings
-    drawn = figure(2.7 * len(tunings) + 0.2, width_in=8.6)
-    grid = drawn.subplots(len(tunings), 2, squeeze=False)
-    for axes, (column, tuning) in zip(grid, tunings.items(), strict=True):
+    panels = {}
+    for column, tuning in study.tunings.items():
         rate, momentum = tuning.best_rate, tuning.best_momentum
-        for ax, result, what in (
-            (axes[0], tuning.rates[rate], f"learning rate {rate:g}"),
-            (axes[1], tuning.momenta[momentum], f"momentum {momentum:g}"),
-        ):
-            _histories(ax, result, title=f"{column}: {what}", y="cross-entropy (nats)")
-    _line_legend(drawn, ("training", "validation"))
+        panels[f"{column}: learning rate {rate:g}"] = tuning.rates[rate]
+        panels[f"{column}: momentum {momentum:g}"] = tuning.momenta[momentum]
+    drawn = figure(2.7 * len(study.tunings) + 0.2, width_in=8.6)
+    _histories(drawn, panels, n_columns=2, y="cross-entropy (nats)")
     caption = (
         "Figure 4.5. Losses over epochs at the best learning rate and the best momentum. Told "
         "straight: a thin line per training (fold and repeat), thick their mean; validation is "
@@ -244,33 +239,27 @@ def losses(study: Study) -> Chart:
 def all_losses(study: Study) -> Iterator[Chart]:
     """Draw loss curves of every setting of Table 4.3, for each column."""
     for column, tuning in study.tunings.items():
-        n_rows = -(-len(tuning.settings) // 5)
-        drawn = figure(2.1 * n_rows + 0.2)
-        grid = drawn.subplots(n_rows, 5, squeeze=False).ravel()
-        for ax, (setting, value, result) in zip(grid, tuning.settings, strict=False):
-            what = setting.removeprefix("learning_")
-            _histories(ax, result, title=f"{what} {value:g}", y=" ")
-        for ax in grid[len(tuning.settings) :]:
-            ax.set_axis_off()
-        _line_legend(drawn, ("training", "validation"))
+        panels = {
+            f"{setting.removeprefix('learning_')} {value:g}": result
+            for setting, value, result in tuning.settings
+        }
+        drawn = figure(2.1 * -(-len(panels) // 5) + 0.2)
+        _histories(drawn, panels, n_columns=5, y=" ")
         caption = f"Table 4.3, {column}: loss (cross-entropy, nats) over epochs for every setting."
         yield _chart(study, f"table_4_3_losses_{column.replace(' ', '_')}", drawn, caption)
 
 
-def confusions(study: Study, name: str, counts: Mapping[str, Any], caption: str) -> Iterator[Chart]:
-    """Draw confusion matrices side by side, if there are any."""
+def confusions(study: Study, name: str, models: Mapping[str, Any], caption: str) -> Iterator[Chart]:
+    """Draw the confusion matrices of models side by side, if at least one did not fail."""
+    counts = {title: m.confusion for title, m in models.items() if not isinstance(m, str)}
     if not counts:
         return
-    classes = study.classes
-    size = 2.0 + 0.35 * len(classes)
+    size = 2.0 + 0.35 * len(study.classes)
     n_columns = max(1, min(len(counts), int(11 / size)))
-    n_rows = -(-len(counts) // n_columns)
-    drawn = figure(size * n_rows, width_in=size * n_columns)
-    axes = drawn.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for ax, (title, table) in zip(axes, counts.items(), strict=False):
-        confusion_matrix(ax, table, classes, title=title, unit="clips")
-    for ax in axes[len(counts) :]:
-        ax.set_axis_off()
+    drawn = figure(size * -(-len(counts) // n_columns), width_in=size * n_columns)
+    axes = _panels(drawn, len(counts), n_columns)
+    for ax, (title, table) in zip(axes, counts.items(), strict=True):
+        confusion_matrix(ax, table, study.classes, title=title, unit="clips")
     yield _chart(study, name, drawn, caption)
 
 
@@ -321,13 +310,24 @@ def _chart(study: Study, name: str, drawn: Figure, caption: str) -> Chart:
     return chart(drawn, description=caption, caption=caption)
 
 
-def _histories(ax: Axes, result: Any, *, title: str, y: str) -> None:
-    """Draw the losses of a result over epochs; of a failed training, the axes only."""
-    trainings = [] if isinstance(result, str) else result.trainings
-    history_curves(
-        ax, [training["history"] for training in trainings],
-        best_epochs=[training["best_epoch"] for training in trainings], title=title, y=y,
-    )  # fmt: skip
+def _panels(drawn: Figure, n: int, n_columns: int) -> Sequence[Axes]:
+    """Fill a figure with the axes of n panels, row by row."""
+    axes = drawn.subplots(-(-n // n_columns), n_columns, squeeze=False).ravel()
+    for ax in axes[n:]:
+        ax.set_axis_off()
+    return list(axes[:n])
+
+
+def _histories(drawn: Figure, panels: Mapping[str, Any], *, n_columns: int, y: str) -> None:
+    """Draw the losses of results over epochs; of a failed training, the axes only."""
+    axes = _panels(drawn, len(panels), n_columns)
+    for ax, (title, result) in zip(axes, panels.items(), strict=True):
+        trainings = [] if isinstance(result, str) else result.trainings
+        history_curves(
+            ax, [training["history"] for training in trainings],
+            best_epochs=[training["best_epoch"] for training in trainings], title=title, y=y,
+        )  # fmt: skip
+    _line_legend(drawn, ("training", "validation"))
 
 
 def _curves(

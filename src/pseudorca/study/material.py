@@ -42,6 +42,14 @@ class Material:
     """The recordings and clips of the study, a clip per recording.
 
     ``clips`` are the labelled ones, ``unknown`` the others; ``classes`` in alphabetical order.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["Pelagic/a.wav"]})
+    >>> clips = pd.DataFrame({"recording_id": ["r1"], "label": "Pelagic", "encounter": "e1"})
+    >>> material = Material(recordings, clips, clips[:0], ["Insular", "Pelagic"], [])
+    >>> material.truth.tolist(), material.paths(clips).tolist()
+    ([1], ['Pelagic/a.wav'])
     """
 
     recordings: pd.DataFrame
@@ -69,7 +77,14 @@ class Material:
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of the labelled clips in each part of the study's split. A clip may be in no part."""
+    """Rows of the labelled clips in each part of the study's split. A clip may be in no part.
+
+    Examples
+    --------
+    >>> training, validation, test = np.arange(3), np.array([3]), np.array([4])
+    >>> Parts(training, validation, test, 0, 1, 2).n_torn_encounters
+    1
+    """
 
     training: NDArray[np.int64]
     validation: NDArray[np.int64]
@@ -180,6 +195,15 @@ def chosen_unknown(material: Material, n: int | None) -> pd.DataFrame:
     Returns
     -------
     DataFrame, rows of ``material.unknown``, in order of their paths
+
+    Examples
+    --------
+    >>> ids = ["r1", "r2"]
+    >>> recordings = pd.DataFrame({"recording_id": ids, "path": ["Unknown/b.wav", "Unknown/a.wav"]})
+    >>> clips = pd.DataFrame({"recording_id": ids})
+    >>> material = Material(recordings, clips[:0], clips, ["Insular", "Pelagic"], [])
+    >>> chosen_unknown(material, None)["recording_id"].tolist()
+    ['r2', 'r1']
     """
     ordered = material.unknown.assign(path=material.paths(material.unknown)).sort_values("path")
     if n is not None and n < len(ordered):
@@ -190,13 +214,10 @@ def chosen_unknown(material: Material, n: int | None) -> pd.DataFrame:
 
 def _not_overwritten(material: Material) -> NDArray[np.int64]:
     """Return the rows whose picture is the last picture of its name in its class."""
-    paths = material.paths(material.clips)
-    names = pd.DataFrame({
-        "path": paths,
-        "label": material.clips["label"],
-        "name": [PurePosixPath(path).stem for path in paths],
-    }).sort_values("path", kind="stable")  # fmt: skip
-    last = names.drop_duplicates(["label", "name"], keep="last")
+    paths = material.paths(material.clips).sort_values(kind="stable")
+    names = paths.map(lambda path: PurePosixPath(path).stem)
+    pictures = pd.DataFrame({"label": material.clips["label"].loc[paths.index], "name": names})
+    last = pictures.drop_duplicates(keep="last")
     return np.sort(last.index.to_numpy(dtype=np.int64))
 
 

@@ -5,7 +5,7 @@ statistics can be adapted once to the recordings. This approximates training mod
 :mod:`pseudorca.study.training` for the slow original).
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -54,6 +54,7 @@ class Network:
         return Network(self.embedder.hearing(lambda _: StudyFrontEnd(layout=layout)))
 
 
+@dataclass
 class Networks:
     """The networks of one study and their embeddings, with all that a column of the study needs.
 
@@ -67,26 +68,20 @@ class Networks:
     device, batch_size, n_threads : see :func:`pseudorca.embedding.stream.embed_clips`
     """
 
-    def __init__(
-        self,
-        store: Store,
-        material: Material,
-        options: StudyOptions,
-        kept: Path,
-        stages: Stages,
-        *,
-        device: str = "auto",
-        batch_size: int | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.store, self.material, self.options, self.kept = store, material, options, kept
-        self.stages, self.device = stages, device
-        self.batch_size, self.n_threads = batch_size, n_threads
-        self._networks: dict[tuple[str, Layout, bool], Network] = {}
-        self.not_adapted: dict[str, str] = {}
-        """Networks that cannot be adapted, with reasons."""
-        self.n_passes: dict[str, int] = {}
-        """Pictures that went through each network in this run."""
+    store: Store
+    material: Material
+    options: StudyOptions
+    kept: Path
+    stages: Stages
+    _: KW_ONLY
+    device: str = "auto"
+    batch_size: int | None = None
+    n_threads: int | None = None
+    not_adapted: dict[str, str] = field(default_factory=dict, init=False)
+    """Networks that cannot be adapted, with reasons."""
+    n_passes: dict[str, int] = field(default_factory=dict, init=False)
+    """Pictures that went through each network in this run."""
+    _networks: dict[tuple[str, Layout, bool], Network] = field(default_factory=dict, init=False)
 
     def network(self, name: str, layout: Layout, *, adapted: bool) -> Network:
         """Return a network with its pictures, as pretrained or adapted to the labelled clips.

@@ -26,17 +26,13 @@ from pseudorca.pages.writing import write_page as write_html
 from pseudorca.store import package_versions
 from pseudorca.study import figures
 from pseudorca.study.published import (
-    MOMENTA,
     MOMENTUM_ACCURACIES,
     RATE_ACCURACIES,
-    RATES,
     contradictions,
     recall_interval,
 )
 from pseudorca.study.settings import NAMES
-from pseudorca.study.straight import Honest
 from pseudorca.study.tables import KEYS, Study
-from pseudorca.study.training import Training
 from pseudorca.study.words import side_by_side, what_changed
 
 _MOST_RECALLS = 4
@@ -59,9 +55,9 @@ def write_page(study: Study) -> tuple[int, list[str]]:
     """
     notices = list(_notices(study))
     sections = [
-        Section(anchor, title, list(blocks(study)))
-        for anchor, title, blocks in _SECTIONS
-        if study.published is not None or blocks is not _switches
+        Section(anchor, title, blocks)
+        for anchor, title, section in _SECTIONS
+        if (blocks := list(section(study)))
     ]
     if notices:
         sections[0].blocks.append(Notices(notices))
@@ -107,7 +103,8 @@ def _answer(study: Study) -> Iterator[Block]:
 
 def _switches(study: Study) -> Iterator[Block]:
     published = study.published
-    assert published is not None
+    if published is None:
+        return
     approximated = ", training mode by its fast approximation" if published.exact else ""
     yield Text(
         "Each switch repeats something that the study's scripts did and that shaped its numbers. "
@@ -202,22 +199,16 @@ def _networks(study: Study) -> Iterator[Block]:
     )
     yield from _both_columns(study, "table_4_1")
     if published is not None:
-        yield from figures.confusions(
-            study,
-            "table_5_1_as_published",
-            _confusions(published.networks),
-            "Table 5.1. Confusion on the validation part, as published. Rows: truth.",
-        )
-    yield from figures.confusions(
-        study,
-        "table_5_1_told_straight",
-        _confusions(straight.networks),
-        "The same told straight, by clip (channels of a moment count once), mean over repeats.",
+        caption = "Table 5.1. Confusion on the validation part, as published. Rows: truth."
+        yield from figures.confusions(study, "table_5_1_as_published", published.networks, caption)
+    caption = (
+        "The same told straight, by clip (channels of a moment count once), mean over repeats."
     )
+    yield from figures.confusions(study, "table_5_1_told_straight", straight.networks, caption)
 
 
 def _imbalance(study: Study) -> Iterator[Block]:
-    yield figures.batches(study, study.tables["figures_3_2_and_4_3"])
+    yield figures.batches(study)
     yield from _both_columns(study, "table_4_2")
     if study.published is not None:
         yield figures.published_curves(study, study.published)
@@ -242,20 +233,13 @@ def _final(study: Study) -> Iterator[Block]:
     )
     yield from _both_columns(study, "table_4_4")
     if published is not None:
-        weighted = _confusions({"weighted, validation": published.tuning.weighted})
-        yield from figures.confusions(
-            study,
-            "table_5_2_as_published",
-            weighted | {"final model, test": published.tuning.test.confusion},
-            "Table 5.2 and the confusion of Table 4.4, as published. Rows: truth.",
-        )
+        tuning = published.tuning
+        tested = {"weighted, validation": tuning.weighted, "final model, test": tuning.test}
+        caption = "Table 5.2 and the confusion of Table 4.4, as published. Rows: truth."
+        yield from figures.confusions(study, "table_5_2_as_published", tested, caption)
     models = {"weighted sampler": straight.tuning.weighted, "final model": straight.final}
-    yield from figures.confusions(
-        study,
-        "table_5_2_told_straight",
-        _confusions(models),
-        "The same told straight, by clip, mean over repeats.",
-    )
+    caption = "The same told straight, by clip, mean over repeats."
+    yield from figures.confusions(study, "table_5_2_told_straight", models, caption)
     yield Heading("Table 4.5: row by row")
     yield from _both_columns(study, "table_4_5")
 
@@ -300,12 +284,10 @@ def _own_numbers(study: Study) -> Iterator[Block]:
         ("table", "model", "printed: accuracy", "precision", "recall", "from the matrix: accuracy",
          "precision", "recall", "recall of Insular", "balanced accuracy", "majority"),
         [
-            (row["table"], row["model"],
-             *(Number(row[key], 4) for key in (
-                 "printed_accuracy", "printed_precision", "printed_recall", "accuracy",
-                 "precision", "recall")),
-             Number(row["insular_recall"], 2), Number(row["balanced_accuracy"], 2),
-             Number(row["majority_accuracy"], 3))
+            (row["table"], row["model"], *(Number(row[key], digits) for key, digits in (
+                ("printed_accuracy", 4), ("printed_precision", 4), ("printed_recall", 4),
+                ("accuracy", 4), ("precision", 4), ("recall", 4), ("insular_recall", 2),
+                ("balanced_accuracy", 2), ("majority_accuracy", 3))))
             for row in rows
         ],
         caption="A matrix that the study does not print is filled in where its row leaves only "
@@ -318,11 +300,8 @@ def _own_numbers(study: Study) -> Iterator[Block]:
         f"{high:.2f} if clips are taken as independent, which those of an encounter are not."
     )
     printed = [
-        *((f"learning rate {s:g}", value) for s, value in zip(RATES, RATE_ACCURACIES, strict=True)),
-        *(
-            (f"momentum {s:g}", value)
-            for s, value in zip(MOMENTA, MOMENTUM_ACCURACIES, strict=True)
-        ),
+        *((f"learning rate {rate:g}", value) for rate, value in RATE_ACCURACIES.items()),
+        *((f"momentum {momentum:g}", value) for momentum, value in MOMENTUM_ACCURACIES.items()),
     ]
     yield Table(
         ("setting", "accuracy printed", "clips of 564"),
@@ -407,7 +386,6 @@ def _both_columns(study: Study, name: str) -> Iterator[Block]:
     recalls = classes if len(classes) <= _MOST_RECALLS else []
     columns += [f"recall of {label}" for label in recalls]
     rows: list[list[Cell]] = []
-    failures = []
     for row in frame.to_dict("records"):
         cells: list[Cell] = [_shown(row[key])]
         if published is not None:
@@ -427,13 +405,13 @@ def _both_columns(study: Study, name: str) -> Iterator[Block]:
         f"{control['majority_accuracy']:.3f} told straight, balanced accuracy "
         f"{control['majority_baseline']:.2f}.",
     )  # fmt: skip
-    for column, side in (
-        ("published_failed", "as published"), ("straight_failed", "told straight"),
-    ):  # fmt: skip
-        failed = frame[frame[column].notna()] if column in frame else frame.iloc[:0]
-        failures += [
-            f"{_shown(row[key])}, {side}: {row[column]}" for row in failed.to_dict("records")
-        ]
+    sides = {"published_failed": "as published", "straight_failed": "told straight"}
+    failures = [
+        f"{_shown(row[key])}, {side}: {row[column]}"
+        for column, side in sides.items()
+        for row in frame.to_dict("records")
+        if pd.notna(row.get(column))
+    ]
     if failures:
         yield Notices(failures)
 
@@ -446,15 +424,6 @@ def _interval(row: Mapping[Any, Any], unit: str) -> Cell:
         for key in ("balanced_accuracy", "ci_low", "ci_high")
     )
     return "–" if np.isnan(value) else f"{value:.3f} [{low:.2f}, {high:.2f}]"
-
-
-def _confusions(models: Mapping[str, Training | Honest | str]) -> dict[str, Any]:
-    """Return the confusion matrices of models, without those that failed; told straight: by clip."""
-    return {
-        name: model.answers.confusion if isinstance(model, Training) else model.clip["confusion"]
-        for name, model in models.items()
-        if not isinstance(model, str)
-    }
 
 
 def _listed(switches: frozenset[str]) -> str:

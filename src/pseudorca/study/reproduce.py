@@ -27,10 +27,26 @@ from pseudorca.study.straight import run_straight
 from pseudorca.study.tables import Study
 from pseudorca.study.words import side_by_side, what_changed
 
+_COLUMNS = ["", "as published", "told straight"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReproduceResult(Result):
-    """The repeated study: the paths of its files, and both columns side by side."""
+    """The repeated study: the paths of its files, and both columns side by side.
+
+    Examples
+    --------
+    >>> out = Path("study")
+    >>> table = pd.DataFrame([("accuracy", "0.931", "0.840")], columns=_COLUMNS)
+    >>> result = ReproduceResult(
+    ...     report=out / "report.html", tables=out / "tables", figures=out / "figures",
+    ...     project=out / "project", classes=["Insular", "Pelagic"], n_clips=240, n_figures=15,
+    ...     as_published=["first-clip"], side_by_side=table, sentences=[], notices=[], n_passes={},
+    ...     took_s={},
+    ... )
+    >>> result.as_json()["side_by_side"]
+    [['accuracy', '0.931', '0.840']]
+    """
 
     report: Path
     tables: Path
@@ -52,11 +68,13 @@ class ReproduceResult(Result):
     """Seconds of each stage."""
 
     def as_json(self) -> dict[str, Any]:
+        """All fields as JSON values, the paths as text."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         paths = {name: str(path) for name, path in values.items() if isinstance(path, Path)}
         return values | paths | {"side_by_side": self.side_by_side.to_numpy().tolist()}
 
     def summary(self) -> Sequence[str]:
+        """The first sentence about the final model, and the place of the report."""
         return [
             *self.sentences[:1],
             f"Open {self.report} in a browser; tables and figures are beside it.",
@@ -64,6 +82,7 @@ class ReproduceResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """Both columns side by side."""
         return self.side_by_side
 
 
@@ -115,6 +134,12 @@ def reproduce(
     ------
     PseudorcaError
         If there are fewer than two classes, or a network or its weights are not available.
+
+    Examples
+    --------
+    >>> reproduce(Path("recordings"), Path("study"), StudyOptions(backbones=("resnet81",)))
+    Traceback (most recent call last):
+    pseudorca.errors.BackboneError: unknown backbone 'resnet81'. Did you mean 'resnet18'? ...
     """
     options = options or StudyOptions()
     _check_networks(options)
@@ -155,9 +180,7 @@ def reproduce(
         n_clips=len(material.clips),
         n_figures=n_figures,
         as_published=sorted(published.switches) if published is not None else None,
-        side_by_side=pd.DataFrame(
-            side_by_side(study), columns=["", "as published", "told straight"]
-        ),
+        side_by_side=pd.DataFrame(side_by_side(study), columns=_COLUMNS),
         sentences=what_changed(study),
         notices=notices,
         n_passes=networks.n_passes,

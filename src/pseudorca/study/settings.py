@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pseudorca.errors import PseudorcaError, unknown_name
-from pseudorca.study.published import MOMENTA, NETWORKS, RATES
+from pseudorca.study.published import MOMENTUM_ACCURACIES, NETWORKS, RATE_ACCURACIES
 
 
 class Switch(NamedTuple):
-    """A practice of the scripts, and its effect on the result, a sentence each."""
+    """A practice of the scripts, and its effect on the result, a sentence each.
+
+    Examples
+    --------
+    >>> SWITCHES[4].name, SWITCHES[4].done
+    ('first-clip', 'Curves take the probability of the first clip of each batch for the whole batch.')
+    """
 
     name: str
     done: str
@@ -149,8 +155,8 @@ class StudyOptions:
     n_unknown: int | None = 10
     """Number of unknown recordings to predict; None: all."""
     n_epochs: int = 24
-    rates: tuple[float, ...] = RATES
-    momenta: tuple[float, ...] = MOMENTA
+    rates: tuple[float, ...] = tuple(RATE_ACCURACIES)
+    momenta: tuple[float, ...] = tuple(MOMENTUM_ACCURACIES)
     n_folds: int = 5
     n_repeats: int = 3
 

@@ -48,6 +48,15 @@ class ChosenSoftmaxHead(SoftmaxHead):
 
     The rate with the best balanced accuracy on the validation clips is chosen first, then the best
     momentum at this rate.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> head = ChosenSoftmaxHead(n_epochs=3, rates=(1e-9, 1.0), momenta=(0.9,))
+    >>> head.fit(data).details["learning_rate"]
+    1.0
     """
 
     name: ClassVar[str] = "softmax, chosen"
@@ -101,6 +110,12 @@ class Honest:
 
     ``results`` by unit (see :func:`pseudorca.evaluation.metrics.measure`); ``scores``
     [shape=(n_repeats, n_clips, n_classes)], natural logarithms, NaN for clips that are never tested.
+    ``trainings``: a dict per trained head (see :class:`pseudorca.learning.crossval.OutOfFold`).
+
+    Examples
+    --------
+    >>> Honest({"clip": {"balanced_accuracy": 0.75}}, np.log([[[0.9, 0.1]]]), []).score
+    0.75
     """
 
     results: dict[str, dict[str, Any]]
@@ -116,6 +131,11 @@ class Honest:
     def encounter(self) -> dict[str, Any]:
         """Results by encounter."""
         return self.results["encounter"]
+
+    @property
+    def confusion(self) -> list[list[float]]:
+        """Mean counts of clips over the repeats; rows are the truth."""
+        return self.clip["confusion"]  # type: ignore[no-any-return]
 
     @property
     def score(self) -> float:
@@ -162,8 +182,8 @@ def run_straight(networks: Networks, unknown: pd.DataFrame) -> Straight:
         If no setting can be trained.
     """
     options = networks.options
-    split, folds, notices = _folds(networks.material, options)
-    runner = _Runner(networks, split, folds)
+    folds, notices = _folds(networks.material, options)
+    runner = _Runner(networks, folds)
     plain = SoftmaxHead(n_epochs=options.n_epochs)
     balanced = replace(plain, balance="sampler")
     by_network = {
@@ -186,23 +206,25 @@ def run_straight(networks: Networks, unknown: pd.DataFrame) -> Straight:
     assert isinstance(no_sound, Honest)
     head = replace(balanced, learning_rate=tuning.best_rate, momentum=tuning.best_momentum)
     predicted = runner.predict(data, head, final, unknown)
-    return Straight(split, by_network, tuning, final, logistic, no_sound, predicted, notices)
+    return Straight(folds.split, by_network, tuning, final, logistic, no_sound, predicted, notices)
 
 
-def _folds(material: Material, options: StudyOptions) -> tuple[Split, Folds, list[str]]:
+def _folds(material: Material, options: StudyOptions) -> tuple[Folds, list[str]]:
     """Split by whole encounters. If this is not possible, split by moments, with a warning."""
-    clips, recordings = material.clips, material.recordings
-    split = Split("encounter", options.n_folds, options.n_repeats)
+
+    def by(name: str) -> Folds:
+        split = Split(name, options.n_folds, options.n_repeats)
+        return make_folds(material.clips, material.recordings, split)
+
     try:
-        return split, make_folds(clips, recordings, split), []
+        return by("encounter"), []
     except FoldError as error:
-        moments = Split("stratified", options.n_folds, options.n_repeats)
         why = (
             f"Encounters cannot be kept whole ({error}) So the told-straight column splits by moment: "
             "clips of one encounter stand on both sides there, too, and it is not what encounters "
             "never heard would give."
         )
-        return moments, make_folds(clips, recordings, moments), [why]
+        return by("stratified"), [why]
 
 
 def _header_values(material: Material) -> NDArray[np.float32]:
@@ -216,9 +238,9 @@ def _header_values(material: Material) -> NDArray[np.float32]:
 
 
 class _Runner:
-    def __init__(self, networks: Networks, split: Split, folds: Folds) -> None:
-        self.networks, self.material, self.split = networks, networks.material, split
-        self.folds, self.folder = folds, networks.kept / "straight"
+    def __init__(self, networks: Networks, folds: Folds) -> None:
+        self.networks, self.material, self.folds = networks, networks.material, folds
+        self.folder = networks.kept / "straight"
 
     def data(self, name: str) -> tuple[TrainingSet, str]:
         """Return embeddings of tight pictures by the pretrained network, and their id."""
@@ -228,14 +250,14 @@ class _Runner:
             self.material.clips, self.material.recordings, self.networks.store, network.embedder_id
         )
         # The groups of inner folds are the groups of the split.
-        groups = data.recordings if self.split.is_optimistic else self.folds.units
+        groups = data.recordings if self.folds.split.is_optimistic else self.folds.units
         return replace(data, groups=groups), network.embedder_id
 
     def run(self, data: TrainingSet, identity: str, head: Head, what: str) -> Honest | str:
         """Cross-validate a head, or read kept results. A failure returns its reason."""
         folds = self.folds
         key = hash_of([
-            identity, head.settings(), asdict(self.split), folds.clip_ids.tolist(),
+            identity, head.settings(), asdict(folds.split), folds.clip_ids.tolist(),
             folds.labels.tolist(), folds.units.tolist(),
         ])  # fmt: skip
         if (kept_results := _read(self.folder, key)) is not None:
@@ -245,11 +267,11 @@ class _Runner:
                 scored = cross_validate(data, folds, head, progress=update)
             except HeadError as error:
                 return str(error)
-        groups = self.material.encounters if self.split.is_optimistic else folds.units
+        groups = self.material.encounters if folds.split.is_optimistic else folds.units
         results = {
             unit: measure(
                 self.material.clips, self.material.recordings, scored.log_probabilities,
-                scored.classes, unit=unit, split=self.split.name, groups=groups,
+                scored.classes, unit=unit, split=folds.split.name, groups=groups,
             )
             for unit in UNITS
         }  # fmt: skip

@@ -77,16 +77,13 @@ class Study:
 
 
 def _tables(study: Study) -> dict[str, pd.DataFrame]:
-    straight, published = study.straight, study.published
-    after = _models(straight, straight.final, study.options.tuned)
+    straight, published, tuned = study.straight, study.published, study.options.tuned
+    positive = 0 if published is None else published.positive
+    before = {} if published is None else _models(published, published.tuning.test, tuned)
+    after = _models(straight, straight.final, tuned)
     after["table_4_4"] |= {
         "logistic regression": straight.logistic, "without listening": straight.no_sound
     }  # fmt: skip
-    before: dict[str, dict[Any, Any]] = {}
-    positive = 0
-    if published is not None:
-        before = _models(published, published.tuning.test, study.options.tuned)
-        positive = published.positive
     rows = {
         name: [
             {KEYS[name]: key}
@@ -159,16 +156,15 @@ def _models(
     }
 
 
-def _published(result: Training | Answers | str | None, positive: int) -> dict[str, Any]:
+def _published(result: Answers | str | None, positive: int) -> dict[str, Any]:
     if result is None:
         return {}
     if isinstance(result, str):
         return {"published_failed": result}
-    answers = result.answers if isinstance(result, Training) else result
-    columns = answers.published(positive)._asdict() | {
-        "n": len(answers.truth),
-        "majority_accuracy": answers.majority,
-        "balanced_accuracy": answers.balanced_accuracy,
+    columns = result.published(positive)._asdict() | {
+        "n": len(result.truth),
+        "majority_accuracy": result.majority,
+        "balanced_accuracy": result.balanced_accuracy,
     }
     if isinstance(result, Training):
         columns["best_epoch"] = result.best_epoch
@@ -221,26 +217,29 @@ def _unknown(study: Study) -> list[dict[str, Any]]:
 
 def _batches(study: Study) -> list[dict[str, Any]]:
     """Make the data of Figures 3.2 and 4.3: clips of each class in the batches of the first epoch."""
-    published, classes = study.published, study.classes
+    published = study.published
+    trainings: dict[str, Training | str] = {}
+    if published is not None:
+        trainings["random"] = published.networks[study.options.tuned]
+        trainings["weighted sampler"] = published.tuning.weighted
     truth = torch.from_numpy(study.material.truth)
-
-    def counts(training: Training | str, balance: Balance) -> list[list[int]]:
+    balances: dict[str, Balance] = {"random": "none", "weighted sampler": "sampler"}
+    rows: list[dict[str, Any]] = []
+    for order, balance in balances.items():
+        training = trainings.get(order)
         if isinstance(training, Training):
-            return training.batches
-        order = batch_order(truth, balance, torch.Generator().manual_seed(STUDY_SEED))
-        return [
-            torch.bincount(truth[rows], minlength=len(classes)).tolist()
-            for rows in torch.split(order, BATCH)
+            batches = training.batches
+        else:
+            drawn = batch_order(truth, balance, torch.Generator().manual_seed(STUDY_SEED))
+            batches = [
+                torch.bincount(truth[batch], minlength=len(study.classes)).tolist()
+                for batch in torch.split(drawn, BATCH)
+            ]
+        rows += [
+            {"order": order, "batch": number} | dict(zip(study.classes, counts, strict=True))
+            for number, counts in enumerate(batches, 1)
         ]
-
-    before = published.networks[study.options.tuned] if published is not None else ""
-    after = published.tuning.weighted if published is not None else ""
-    batches = {"random": counts(before, "none"), "weighted sampler": counts(after, "sampler")}
-    return [
-        {"order": order, "batch": number} | dict(zip(classes, batch, strict=True))
-        for order, of_order in batches.items()
-        for number, batch in enumerate(of_order, 1)
-    ]
+    return rows
 
 
 def _switches(published: Published, material: Material) -> list[dict[str, Any]]:
@@ -290,7 +289,7 @@ def _confusions(study: Study) -> list[dict[str, Any]]:
         trainings = {**published.networks, "weighted sampler": published.tuning.weighted}
         for name, training in trainings.items():
             if isinstance(training, Training):
-                add("as published", f"{name}, validation", "clip", training.answers.confusion)
+                add("as published", f"{name}, validation", "clip", training.confusion)
         add("as published", "final model, test", "clip", published.tuning.test.confusion)
     models = {
         **straight.networks, "weighted sampler": straight.tuning.weighted,

@@ -88,9 +88,11 @@ class NetworkInTrainingMode(FrozenNetwork):
         self._pictures = _stacked(pictures)
 
     def learn(self, rows: Tensor) -> Tensor:
+        """Return embeddings of a training batch, and move the statistics."""
         return self._embed(self._pictures[rows], training=True)
 
     def judge(self, rows: Tensor) -> Tensor:
+        """Return embeddings of other clips, with the present statistics."""
         batches = torch.split(rows, 64)
         return torch.cat([self._embed(self._pictures[b], training=False) for b in batches])
 
@@ -100,6 +102,7 @@ class NetworkInTrainingMode(FrozenNetwork):
         return torch.cat([self._embed(batch, training=False) for batch in batches])
 
     def statistics(self) -> dict[str, Tensor]:
+        """Return the statistics that training has changed."""
         return {
             name: value.clone()
             for name, value in self._backbone.named_buffers()
@@ -107,6 +110,7 @@ class NetworkInTrainingMode(FrozenNetwork):
         }
 
     def restore(self, statistics: dict[str, Tensor], seed: int) -> None:
+        """Set the statistics, the pretrained ones where none are given, and the seed of dropout."""
         torch.manual_seed(seed)
         for name, value in self._backbone.named_buffers():
             value.copy_(statistics.get(name, self._fresh[name]))
@@ -158,12 +162,11 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Training:
-    """The result of one training of the study, from its best epoch on the validation side.
+class Training(Answers):
+    """One training of the study: the answers for the validation clips in its best epoch.
 
-    ``layer``: ``weight`` [shape=(n_classes, n_dimensions)] and ``bias``. ``answers``: those for the
-    validation clips. ``history``: a row per epoch. ``batches``: class counts of each batch of the
-    first epoch.
+    ``history``: a row per epoch. ``batches``: class counts of each batch of the first epoch.
+    ``layer``: ``weight`` [shape=(n_classes, n_dimensions)] and ``bias``.
     """
 
     key: str
@@ -171,7 +174,6 @@ class Training:
     best_epoch: int
     history: list[dict[str, float]]
     batches: list[list[int]]
-    answers: Answers
     layer: dict[str, Tensor]
     statistics: dict[str, Tensor]
 
@@ -209,7 +211,14 @@ R = TypeVar("R", bound=Result)
 
 @dataclass(frozen=True)
 class Tuning(Generic[R]):
-    """The results of Tables 4.2 and 4.3 in one column, or the reasons why a training failed."""
+    """The results of Tables 4.2 and 4.3 in one column, or the reasons why a training failed.
+
+    Examples
+    --------
+    >>> tuning = Tuning("failed", {0.01: "failed"}, {0.9: "failed"}, 0.01, 0.9)
+    >>> tuning.settings
+    [('learning_rate', 0.01, 'failed'), ('momentum', 0.9, 'failed')]
+    """
 
     weighted: R | str
     rates: dict[float, R | str]
@@ -246,6 +255,15 @@ def tune(
     ------
     HeadError
         If no rate, or no momentum, could be trained.
+
+    Examples
+    --------
+    >>> source, rows = FrozenNetwork(np.eye(4, dtype=np.float32), "toy"), np.arange(4)
+    >>> def run(head, name):
+    ...     return train(source, np.array([0, 0, 1, 1]), 2, rows, rows, head)
+    >>> options = StudyOptions(rates=(1e-9, 1.0), momenta=(0.9,))
+    >>> tune(options, SoftmaxHead(n_epochs=3, balance="sampler"), run).best_rate
+    1.0
     """
     weighted = run(head, "Table 4.2")
     rates = {
@@ -311,7 +329,7 @@ def train(
     >>> source = FrozenNetwork(np.eye(4, dtype=np.float32), "toy")
     >>> rows = np.arange(4)
     >>> head = SoftmaxHead(n_epochs=2)
-    >>> train(source, np.array([0, 0, 1, 1]), 2, rows, rows, head).answers.scores.shape
+    >>> train(source, np.array([0, 0, 1, 1]), 2, rows, rows, head).scores.shape
     (4, 2)
     """
     if not len(training) or not len(validation):
@@ -392,7 +410,7 @@ def _train(
         if best is None or accuracy > best.score:
             scores = np.asarray(torch.log_softmax(logits.double(), dim=1).numpy())
             best = Training(
-                key, settings, epoch, history, batches, Answers(truth[validation], scores),
+                truth[validation], scores, key, settings, epoch, history, batches,
                 {name: value.clone() for name, value in layer.state_dict().items()},
                 source.statistics(),
             )  # fmt: skip
@@ -406,7 +424,7 @@ def _write(folder: Path, training: Training) -> None:
     """Write a training. The JSON is written last, so an incomplete training is not read."""
     tensors = {f"{_LAYER}{name}": value for name, value in training.layer.items()}
     tensors |= {f"{_STATISTICS}{name}": value for name, value in training.statistics.items()}
-    tensors[_SCORES] = torch.from_numpy(training.answers.scores)
+    tensors[_SCORES] = torch.from_numpy(training.scores)
     plain = {name: value.contiguous().clone() for name, value in tensors.items()}
     with whole_file(folder / f"{training.key}.safetensors") as part:
         save_file(plain, part)
@@ -427,9 +445,9 @@ def _read(folder: Path, key: str, truth: NDArray[np.int64]) -> Training | None:
     def under(prefix: str) -> dict[str, Tensor]:
         return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
-    answers = Answers(truth, tensors[_SCORES].numpy())
+    scores = tensors[_SCORES].numpy()
     return Training(
-        key, answers=answers, layer=under(_LAYER), statistics=under(_STATISTICS), **values
+        truth, scores, key, layer=under(_LAYER), statistics=under(_STATISTICS), **values
     )
 
 

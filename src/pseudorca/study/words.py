@@ -18,17 +18,8 @@ def side_by_side(study: Study) -> list[Row]:
     """Compare the final model in both columns: what, as published, told straight."""
     before = _before(study, study.published) if study.published is not None else {}
     after = _after(study.straight)
-    order = ["tested on", "accuracy", "always naming the most frequent class"]
-    order += [f"{what} of {label}" for label in study.classes for what in ("recall", "precision")]
-    order += [
-        "balanced accuracy, by clip", "balanced accuracy, by encounter",
-        "always naming one class, balanced", "without listening, by clip",
-    ]  # fmt: skip
-    return [
-        (what, before.get(what, "–"), after.get(what, "–"))
-        for what in order
-        if what in before or what in after
-    ]
+    rows = [(what, before.get(what, "–"), value) for what, value in after.items()]
+    return [row for row in rows if row[1:] != ("–", "–")]
 
 
 def _before(study: Study, published: Published) -> dict[str, str]:
@@ -56,20 +47,20 @@ def _after(straight: Straight) -> dict[str, str]:
     kept = (
         "encounters never heard" if straight.encounters_whole else "encounters torn, moments whole"
     )
-    values = {
+    return {
         "tested on": f"{clip['n_units']} clips of {encounter['n_units']} encounters; {kept}",
         "accuracy": f"{clip['accuracy']:.3f}",
         "always naming the most frequent class": f"{clip['majority_accuracy']:.3f}",
+        **{
+            f"{what} of {label}": "–" if row[what] is None else f"{row[what]:.3f}"
+            for label, row in clip["per_class"].items()
+            for what in ("recall", "precision")
+        },
         "balanced accuracy, by clip": _with_interval(clip),
         "balanced accuracy, by encounter": _with_interval(encounter),
         "always naming one class, balanced": f"{clip['majority_baseline']:.3f}",
         "without listening, by clip": _with_interval(straight.no_sound.clip),
     }
-    for label, row in clip["per_class"].items():
-        for what in ("recall", "precision"):
-            if row[what] is not None:
-                values[f"{what} of {label}"] = f"{row[what]:.3f}"
-    return values
 
 
 def _with_interval(result: Mapping[str, Any]) -> str:
