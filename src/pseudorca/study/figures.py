@@ -49,6 +49,7 @@ from pseudorca.study.networks import Layout
 from pseudorca.study.settings import FIRST_CLIP, MARGINS
 from pseudorca.study.straight import NO_SOUND, Honest
 from pseudorca.study.tables import Study
+from pseudorca.values import plural
 
 _STRETCH_S = 10.0
 _MOST_CHANNELS = 8
@@ -66,20 +67,19 @@ def recording(study: Study, label: str) -> Iterator[Chart]:
     of_class = recordings[recordings["label"] == label]
     of_class = of_class.sort_values(["n_channels", "path"], ascending=[False, True])
     rows: Iterable[Any] = of_class.itertuples()
-    for recording in rows:
+    for row in rows:
+        rate = int(row.sample_rate)
         try:
-            n = min(int(recording.n_frames), round(_STRETCH_S * recording.sample_rate))
-            samples = audio.read_segment(full_path(recording), n_frames=n)
+            n_frames = min(int(row.n_frames), round(_STRETCH_S * rate))
+            samples = audio.read_segment(full_path(row), n_frames=n_frames)[:_MOST_CHANNELS]
         except AudioError:  # the file was removed after the scan: the next file is drawn
             continue
-        yield from _recording(study, recording, samples[:_MOST_CHANNELS])
+        break
+    else:
         return
-
-
-def _recording(study: Study, recording: Any, samples: audio.Samples) -> Iterator[Chart]:
-    rate, colours = int(recording.sample_rate), COLOURS[: len(samples)]
-    n = samples.shape[0]
-    which = f"{shown(recording.path, 70)}, {rate / 1000:g} kHz, {n} channel{'s' * (n > 1)}"
+    colours = COLOURS[: len(samples)]
+    channels = plural(len(samples), "channel")
+    which = f"{shown(row.path, 70)}, {rate / 1000:g} kHz, {channels}"
     drawn = figure(3.0)
     left, right = drawn.subplots(1, 2)
     waveforms(left, samples, sample_rate=rate, colours=colours)

@@ -61,8 +61,7 @@ class Material:
     @property
     def truth(self) -> NDArray[np.int64]:
         """The column of each labelled clip's class [shape=(n_clips,)]."""
-        column = {label: k for k, label in enumerate(self.classes)}
-        return np.array([column[label] for label in self.clips["label"]], dtype=np.int64)
+        return pd.Categorical(self.clips["label"], self.classes).codes.astype(np.int64)
 
     @property
     def encounters(self) -> NDArray[np.object_]:

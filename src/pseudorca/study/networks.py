@@ -170,8 +170,8 @@ class Networks:
 
     def _adapted(self, plain: Network) -> Network:
         clips = self.material.clips
-        n = min(len(clips), BATCH * ADAPTING_BATCHES)
-        sample = clips.iloc[np.random.default_rng(STUDY_SEED).permutation(len(clips))[:n]]
+        order = np.random.default_rng(STUDY_SEED).permutation(len(clips))
+        sample = clips.iloc[order[: BATCH * ADAPTING_BATCHES]]
         key = hash_of([plain.embedder_id, sample["clip_id"].tolist(), BATCH])
         folder = self.kept / "adapted" / key
         if (folder / "embedder.json").exists():
@@ -181,7 +181,7 @@ class Networks:
                 sample, self.material.recordings, plain.embedder, batch_size=BATCH, progress=update
             )
             backbone = adapt_batch_norm(plain.embedder.backbone, batches)
-        self._count_passes(plain, n)
+        self._count_passes(plain, len(sample))
         embedder = Embedder(plain.embedder.front_end, backbone, self.device)
         save_embedder(embedder, folder)
         return Network(embedder)

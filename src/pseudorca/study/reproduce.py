@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pandas as pd
 from pseudorca.access import created
 from pseudorca.backbones import backbone_info, load_backbone
 from pseudorca.formats.whole import write_table
-from pseudorca.progress import Progress
+from pseudorca.progress import Progress, shown_progress
 from pseudorca.results import Result, attention
 from pseudorca.study.as_published import run_published
 from pseudorca.study.material import Stages, chosen_unknown, read_material
@@ -86,24 +87,8 @@ class ReproduceResult(Result):
         return self.side_by_side
 
 
-@contextmanager
-def silent(text: str, /) -> Iterator[Progress]:
-    """Report no progress.
-
-    Parameters
-    ----------
-    text : str, name of the stage
-
-    Yields
-    ------
-    callable (done, total)
-
-    Examples
-    --------
-    >>> with silent("Reading") as update:
-    ...     update(1, 2)
-    """
-    yield lambda done, total: None
+silent: Stages = partial(shown_progress, False)
+"""Stages without any report of progress."""
 
 
 def reproduce(
@@ -142,7 +127,10 @@ def reproduce(
     pseudorca.errors.BackboneError: unknown backbone 'resnet81'. Did you mean 'resnet18'? ...
     """
     options = options or StudyOptions()
-    _check_networks(options)
+    for name in options.backbones:
+        backbone_info(name)
+    for name in options.backbones:  # the weights are available, too, before any sound is read
+        load_backbone(name, weights=options.weights.get(name, "official"))
     took: dict[str, float] = {}
 
     @contextmanager
@@ -160,8 +148,7 @@ def reproduce(
         )  # fmt: skip
         # Both columns and all networks leave out the clips that have no picture.
         network = networks.network(options.tuned, "tight", adapted=False)
-        material = replace(material, clips=networks.embed(network, material.clips))
-        networks.material = material
+        networks.material = replace(material, clips=networks.embed(network, material.clips))
         unknown = chosen_unknown(material, options.n_unknown)
         straight = run_straight(networks, unknown)
         published = run_published(networks, unknown) if len(material.classes) == 2 else None
@@ -177,7 +164,7 @@ def reproduce(
         figures=out / "figures",
         project=out / "project",
         classes=material.classes,
-        n_clips=len(material.clips),
+        n_clips=len(study.material.clips),
         n_figures=n_figures,
         as_published=sorted(published.switches) if published is not None else None,
         side_by_side=pd.DataFrame(side_by_side(study), columns=_COLUMNS),
@@ -186,11 +173,3 @@ def reproduce(
         n_passes=networks.n_passes,
         took_s=took_s,
     )
-
-
-def _check_networks(options: StudyOptions) -> None:
-    """Check that all networks and their weights are available, before any sound is read."""
-    for name in options.backbones:
-        backbone_info(name)
-    for name in options.backbones:
-        load_backbone(name, weights=options.weights.get(name, "official"))

@@ -11,10 +11,8 @@ from pseudorca.study.straight import NO_SOUND, Honest, Straight
 from pseudorca.study.tables import Study
 from pseudorca.study.training import Tuning
 
-Row = tuple[str, str, str]
 
-
-def side_by_side(study: Study) -> list[Row]:
+def side_by_side(study: Study) -> list[tuple[str, str, str]]:
     """Compare the final model in both columns: what, as published, told straight."""
     before = _before(study, study.published) if study.published is not None else {}
     after = _after(study.straight)
