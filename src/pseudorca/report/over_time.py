@@ -72,8 +72,8 @@ def detections_over_time(
     >>> ax = detections_over_time(
     ...     Figure().add_subplot(), effort, counts, colours={"Pelagic": SOFT}
     ... )
-    >>> ax.patches[0].get_height()
-    3.0
+    >>> int(ax.patches[0].get_height())
+    3
     """
     left = mdates.date2num(effort["start_utc"])  # type: ignore[no-untyped-call]
     width = effort["days"].to_numpy(dtype=np.float64)

@@ -350,7 +350,9 @@ def _spectrograms(
 def _colour_bar(chart_figure: Figure, image: AxesImage, label: str) -> None:
     """Add a colour bar at the right of all panels."""
     axes = list(chart_figure.axes)
-    shrink = min(1.0, 2.4 / axes[0].get_gridspec().nrows)
+    grid = axes[0].get_gridspec()
+    assert grid is not None
+    shrink = min(1.0, 2.4 / grid.nrows)
     bar = chart_figure.colorbar(image, ax=axes, shrink=shrink, aspect=24, pad=0.015)
     if bar.solids is not None:
         bar.solids.set_rasterized(True)
