@@ -274,6 +274,11 @@ def recording_scores(project: Contents, evaluation: Evaluation) -> UnitTruth | N
     -------
     UnitTruth, with log-probabilities [shape=(n_repeats, n_recordings, n_classes)]
         None if the scores are gone, or labels or clips have changed since.
+
+    Examples
+    --------
+    >>> recording_scores(None, Evaluation("split", "recipe", "2026", {"results": []})) is None
+    True
     """
     result = evaluation.results.get("recording")
     if result is None:

@@ -117,7 +117,12 @@ def timeline(project: Contents, folder: Path, classes: Sequence[str]) -> list[Bl
 
     Returns
     -------
-    list of Block, empty where there are no such tables
+    list of Block, empty if there are no such tables
+
+    Examples
+    --------
+    >>> timeline(None, Path("no such folder"), ["Insular", "Pelagic"])
+    []
     """
     hours, days = (
         next(written_tables(project, folder / name, prepared=_with_times), None)
@@ -232,6 +237,11 @@ def written_tables(
     Yields
     ------
     DataFrame, of each file that is there and can be read
+
+    Examples
+    --------
+    >>> list(written_tables(None, Path("no such folder", "hours")))
+    []
     """
     for file in (path.with_suffix(".csv"), path.with_suffix(".parquet")):
         if file.exists():

@@ -145,6 +145,18 @@ def example_clips(
     Returns
     -------
     iterator of rows, the best first; a few more than ``n``, since some may not be readable
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame(
+    ...     {"clip_id": ["c0", "c1", "c2"], "recording_id": "r", "label": "Pelagic",
+    ...      "encounter": "e", "channel": "1", "start_s": [0.0, 3.0, 6.0], "padded_s": 0.0}
+    ... )
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": ["r"], "root": "/survey", "path": "a.wav", "sample_rate": 48_000}
+    ... )
+    >>> next(example_clips(clips, recordings, "Pelagic", 1)).clip_id
+    'c1'
     """
     candidates = clips[clips["label"] == label].merge(
         recordings[["recording_id", "root", "path", "sample_rate"]], on="recording_id"
