@@ -127,7 +127,7 @@ def test_evaluate_and_train_through_the_network_and_predict(embedded: Store, sur
     assert embedder_of(embedded).embedder_id == frozen.embedder_id
     assert np.isfinite(list(classifier.novelty.usual.values())).all()
     project = read_project(embedded)
-    assert is_saved(project, project.evaluations[0])
+    assert is_saved(project, project.evaluations[0].about["recipe"])
     assert "fine-tuned (the last 2 of its stages" in project.evaluations[0].head
     assert not (embedded.folder / "finetuning").exists()
     predict_project(embedded, [survey / "Unknown"])

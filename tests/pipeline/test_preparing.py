@@ -253,24 +253,26 @@ def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> 
     before = read_project(prepared)
     (step,) = [
         line
-        for block in answer_section(before, []).blocks
+        for block in answer_section(before).blocks
         if isinstance(block, Commands)
         for line in block.lines
     ]
     assert step.endswith("--split encounter --split random --c 0.1 --prepare views,centre=platform")
     evaluate_project(prepared, Recipe(HEAD), split)
     (plain,) = read_project(prepared).evaluations
-    assert not is_saved(read_project(prepared), plain)
+    assert not is_saved(read_project(prepared), plain.about["recipe"])
     evaluate_project(prepared, Recipe(HEAD, preparation=made), split)
     project = read_project(prepared)
     honest = headline(project)
     assert honest is not None
     assert honest.recipe_id != plain.recipe_id
-    assert is_saved(project, honest)
+    assert is_saved(project, honest.about["recipe"])
     assert "learned from views, centred by platform" in honest.head
     embed_project(prepared, replace(OPTIONS, n_views=3))  # other copies, another recipe
     evaluate_project(prepared, Recipe(HEAD, preparation=made), split)
-    others = [e for e in read_project(prepared).evaluations if not is_saved(project, e)]
+    others = [
+        e for e in read_project(prepared).evaluations if not is_saved(project, e.about["recipe"])
+    ]
     assert len(others) == 2
 
 

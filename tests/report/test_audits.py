@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from pseudorca.audit.section import answers_bar, band_intervals, excess_lines, forest
 from pseudorca.pages.blocks import Chart, Commands, Headline, Notices, Text, count_figures
 from pseudorca.pages.writing import render
-from pseudorca.report.audits import audit_section
 from pseudorca.report.contents import read_project
+from pseudorca.report.trust import audit_section
 from pseudorca.store import Store
 
 ODD = 'Insular <b>&"$x$'

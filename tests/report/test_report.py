@@ -16,11 +16,9 @@ from pseudorca.pages.blocks import Fold, Section, Table, folded
 from pseudorca.pages.writing import render
 from pseudorca.report import collection
 from pseudorca.report.answer import answer_section
-from pseudorca.report.balance import balance_section
 from pseudorca.report.contents import headline, read_project
-from pseudorca.report.curves import recording_scores
-from pseudorca.report.evaluated import evaluation_section
-from pseudorca.report.predictions import _counted_once, _what_was_wished
+from pseudorca.report.evaluated import evaluation_section, recording_scores
+from pseudorca.report.predictions import _counted_once, _latest_classifier, _what_was_asked
 from pseudorca.report.report import ReportResult, report_project
 from pseudorca.store import Store
 
@@ -197,7 +195,7 @@ def test_optimistic_evaluation_alone_is_no_headline(
 ) -> None:
     store = making.project(tmp_path, n_encounters=3, n_each=2)
     making.evaluate(store, "random")
-    answer = text_of(answer_section(read_project(store), []))
+    answer = text_of(answer_section(read_project(store)))
     assert "optimistic splits only" in answer
     assert not re.search(r"0\.\d\d", answer)
 
@@ -205,7 +203,7 @@ def test_optimistic_evaluation_alone_is_no_headline(
 def test_class_of_three_encounters_is_too_few(tmp_path: Path, making: SimpleNamespace) -> None:
     store = making.project(tmp_path, n_encounters=3, n_each=2)
     making.evaluate(store, "encounter")
-    answer = text_of(answer_section(read_project(store), []))
+    answer = text_of(answer_section(read_project(store)))
     assert answer.index("Too few encounters") < answer.index("balanced accuracy")
     assert "Pelagic has 3" in answer
 
@@ -222,7 +220,7 @@ def test_lower_honest_split_stands_beside_the_headline(
             unit["balanced_accuracy"] = 0.7 if unit["split"] == "encounter" else 0.4
     rows["result"] = [json.dumps(about[split_id]) for split_id in rows["split_id"]]
     store.write("evaluations", rows)
-    answer = text_of(answer_section(read_project(store), []))
+    answer = text_of(answer_section(read_project(store)))
     assert answer.index("0.70") < answer.index("0.40")
 
 
@@ -242,7 +240,7 @@ def test_results_of_other_clips_are_not_compared_with_the_headline(
     rows["result"] = list(map(json.dumps, about))
     store.write("evaluations", rows)
     project = read_project(store)
-    answer = text_of(answer_section(project, []))
+    answer = text_of(answer_section(project))
     assert "0.70" in answer
     assert "0.40" not in answer
     tables = [b for b in evaluation_section(project).blocks if isinstance(b, Table)]
@@ -262,10 +260,10 @@ def test_predictions_of_a_classifier_that_was_not_evaluated_are_said(
         json.dumps(about | {"classifier_id": "another"})
     )
     words = "by the classifier mine, which was not evaluated"
-    assert words not in text_of(answer_section(read_project(store), []))
+    assert words not in text_of(answer_section(read_project(store)))
     about["training"]["head"]["learning_rate"] = 0.5
     (folder / "mine" / "classifier.json").write_text(json.dumps(about))
-    assert words in text_of(answer_section(read_project(store), []))
+    assert words in text_of(answer_section(read_project(store)))
 
 
 def test_headline_is_about_the_classifier_that_predicted(
@@ -327,7 +325,7 @@ def test_changed_labels_cost_the_curves_and_are_said(
     store.write("clips", clips)
     project = read_project(store)
     assert recording_scores(project, project.evaluations[0]) is None
-    assert "after this evaluation" in text_of(answer_section(project, []))
+    assert "after this evaluation" in text_of(answer_section(project))
 
 
 def test_recordings_that_are_gone_are_problems_not_the_end(
@@ -370,10 +368,10 @@ def test_more_classes_and_encounters_than_can_be_drawn(
     store.write("clips", pd.concat(clips))
     monkeypatch.setattr(collection, "_MOST_BARS", 4)
     project = read_project(store)
-    data = text_of(collection.data_section(project, []))
+    data = text_of(collection.data_section(project))
     assert "All 12 encounters" in data
     assert "4 of 12 classes" in data
-    assert "species 011" in text_of(balance_section(project))
+    assert "species 011" in text_of(collection.balance_section(project))
 
 
 def test_long_tables_are_folded_and_lose_no_row() -> None:
@@ -396,18 +394,25 @@ def test_folder_as_target_is_refused(tmp_path: Path) -> None:
 def test_what_was_wished_of_the_names_is_said_of_each_kind_of_unit() -> None:
     chosen = {"wanted": 0.2, "chosen": {"probability": 0.9}, "smallest_that_can_be_claimed": 0.1}
     refused = {"wanted": 0.2, "chosen": None, "smallest_that_can_be_claimed": 0.53}
-    settings = [
+    settings: list[dict[str, Any]] = [
         {"classifier_id": "mine", "thresholds": {"encounter": chosen, "recording": refused}},
         {"classifier_id": "other", "thresholds": {}, "gate_db": None},
         {"classifier_id": "gated", "thresholds": {}, "gate_db": 12.0},
     ]
     runs = pd.DataFrame({"verb": "predict", "settings": [json.dumps(one) for one in settings]})
     project: Any = SimpleNamespace(runs=runs)
-    first, second = _what_was_wished(project, "mine")
+
+    def asked(*classifier_ids: str) -> list[str]:
+        decisions = pd.DataFrame({"classifier_id": classifier_ids})
+        classifier_id, used = _latest_classifier(project, decisions)
+        assert classifier_id == classifier_ids[-1]
+        return _what_was_asked(used)
+
+    first, second = asked("mine")
     assert "encounters" in first
     assert "0.90" in first
     assert "recordings" in second
     assert "53 %" in second
-    assert _what_was_wished(project, "other") == []
-    assert _what_was_wished(project, "a third") == []
-    assert "--gate 12" in _what_was_wished(project, "gated")[0]
+    assert asked("mine", "other") == []
+    assert asked("a third") == []
+    assert "--gate 12" in asked("other", "gated")[0]

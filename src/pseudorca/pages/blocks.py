@@ -15,6 +15,8 @@ from typing import ClassVar
 import numpy as np
 import xxhash
 from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
@@ -72,7 +74,13 @@ class Text:
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading inside a section."""
+    """A heading inside a section.
+
+    Examples
+    --------
+    >>> Heading("Would more encounters help?").kind
+    'heading'
+    """
 
     kind: ClassVar[str] = "heading"
     text: str
@@ -80,7 +88,13 @@ class Heading:
 
 @dataclass(frozen=True)
 class Notices:
-    """Important sentences."""
+    """Important sentences.
+
+    Examples
+    --------
+    >>> Notices(["Too few encounters to conclude."]).kind
+    'notices'
+    """
 
     kind: ClassVar[str] = "notices"
     sentences: Sequence[str]
@@ -88,7 +102,13 @@ class Notices:
 
 @dataclass(frozen=True)
 class Commands:
-    """Commands to run next."""
+    """Commands to run next.
+
+    Examples
+    --------
+    >>> Commands("To find out, run:", ["pseudorca evaluate"]).lines
+    ['pseudorca evaluate']
+    """
 
     kind: ClassVar[str] = "commands"
     why: str
@@ -97,7 +117,13 @@ class Commands:
 
 @dataclass(frozen=True)
 class Headline:
-    """The main number, with the interval, the method and the baseline that belong to the number."""
+    """The main number, with the interval, the method and the baseline that belong to the number.
+
+    Examples
+    --------
+    >>> str(Headline(verdict="", value=Number(0.8), low=Number(0.6), high=Number(0.9)).value)
+    '0.80'
+    """
 
     kind: ClassVar[str] = "headline"
     verdict: str
@@ -115,7 +141,13 @@ class Headline:
 
 @dataclass(frozen=True)
 class Facts:
-    """A few numbers with their names."""
+    """A few numbers with their names.
+
+    Examples
+    --------
+    >>> dict(Facts([("recordings", 12), ("hours", Number(3.25, 1))]).facts)["recordings"]
+    12
+    """
 
     kind: ClassVar[str] = "facts"
     facts: Sequence[tuple[str, Cell]]
@@ -123,7 +155,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Settings:
-    """Names with their values, in a compact list."""
+    """Names with their values, in a compact list.
+
+    Examples
+    --------
+    >>> Settings([("window_s", "3.0")]).kind
+    'settings'
+    """
 
     kind: ClassVar[str] = "settings"
     settings: Sequence[tuple[str, str]]
@@ -160,7 +198,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure as inline SVG."""
+    """A figure as inline SVG; :func:`chart` makes one.
+
+    Examples
+    --------
+    >>> Chart(Markup("<svg></svg>"), "An empty figure.").kind
+    'chart'
+    """
 
     kind: ClassVar[str] = "chart"
     svg: Markup
@@ -169,7 +213,13 @@ class Chart:
 
 @dataclass(frozen=True)
 class Fold:
-    """Blocks that open on a click."""
+    """Blocks that open on a click.
+
+    Examples
+    --------
+    >>> Fold("All runs", [Text("No runs.")]).is_open
+    False
+    """
 
     kind: ClassVar[str] = "fold"
     title: str
@@ -207,7 +257,15 @@ def folded(table: Table, *, most: int = 30) -> Table | Fold:
 
 @dataclass
 class Section:
-    """One section of a page. ``anchor`` is the id of the section in links."""
+    """One section of a page. ``anchor`` is the id of the section in links.
+
+    Examples
+    --------
+    >>> section = Section("data", "The data")
+    >>> section.blocks.append(Text("12 recordings."))
+    >>> len(section.blocks)
+    1
+    """
 
     anchor: str
     title: str
@@ -235,14 +293,44 @@ def figure(height_in: float, *, width_in: float = WIDTH_IN) -> Figure:
     return new
 
 
-def chart(drawn: Figure, *, description: str, caption: str | Markup) -> Chart:
+def panels(
+    n: int, *, n_columns: int, row_in: float, margin_in: float, width_in: float = WIDTH_IN
+) -> tuple[Figure, list[Axes]]:
+    """Make a figure with panels in rows and columns. Places without a panel stay empty.
+
+    Parameters
+    ----------
+    n, n_columns : int, how many panels there are, and how many side by side
+    row_in, margin_in, width_in : float, inches
+        Height of a row, what is added to the height of the rows, and width of the figure
+
+    Returns
+    -------
+    drawn : Figure
+    axes : list of Axes, one per panel, row by row
+
+    Examples
+    --------
+    >>> drawn, axes = panels(3, n_columns=2, row_in=2.0, margin_in=0.5)
+    >>> len(axes), float(drawn.get_figheight())
+    (3, 4.5)
+    """
+    n_rows = -(-n // n_columns)
+    drawn = figure(row_in * n_rows + margin_in, width_in=width_in)
+    axes = drawn.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for ax in axes[n:]:
+        ax.set_axis_off()
+    return drawn, list(axes[:n])
+
+
+def chart(drawn: Figure, *, caption: str | Markup, description: str = "") -> Chart:
     """Draw a figure as inline SVG.
 
     Parameters
     ----------
     drawn : Figure
-    description : str, the text for readers who cannot see the figure
     caption : str
+    description : str, the text for readers who cannot see the figure; empty: the caption
 
     Returns
     -------
@@ -250,10 +338,10 @@ def chart(drawn: Figure, *, description: str, caption: str | Markup) -> Chart:
 
     Examples
     --------
-    >>> chart(figure(1.0), description="Nothing.", caption="An empty figure.").caption
+    >>> chart(figure(1.0), caption="An empty figure.").caption
     'An empty figure.'
     """
-    return Chart(inline_svg(drawn, description=description), caption)
+    return Chart(inline_svg(drawn, description=description or str(caption)), caption)
 
 
 def inline_svg(drawn: Figure, *, description: str) -> Markup:
@@ -277,7 +365,9 @@ def inline_svg(drawn: Figure, *, description: str) -> Markup:
     Markup('<svg role="img" aria-label="Nothing."')
     """
     buffer = io.BytesIO()
-    drawn.savefig(buffer, format="svg", metadata={"Date": None})
+    # ``savefig`` would draw twice: once for the layout, which the canvas does itself.
+    canvas = FigureCanvasSVG(drawn)
+    canvas.print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # styles apply to the whole page
@@ -336,15 +426,12 @@ def _smaller_png(encoded: str) -> str:
     """Store a picture of at most 256 colours with a palette. No pixel changes."""
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
         pixels = np.asarray(picture.convert("RGBA"))
-    if (pixels[..., 3] == 255).all():
-        codes = pixels[..., :3].astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
-        colours, index = np.unique(codes, return_inverse=True)
-        if len(colours) <= 256:
-            bytes_ = index.astype(np.uint8).tobytes()
-            small = Image.frombytes("P", (codes.shape[1], codes.shape[0]), bytes_)
-            palette = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1)
-            small.putpalette(palette.astype(np.uint8).tobytes())
-            buffer = io.BytesIO()
-            small.save(buffer, format="PNG", optimize=True)
-            return base64.b64encode(buffer.getvalue()).decode()
-    return encoded.replace("\n", "")
+    codes, index = np.unique(pixels.view(">u4"), return_inverse=True)
+    colours = codes.view(np.uint8).reshape(-1, 4)
+    if len(colours) > 256 or (colours[:, 3] < 255).any():
+        return encoded.replace("\n", "")
+    small = Image.fromarray(index.reshape(pixels.shape[:2]).astype(np.uint8))
+    small.putpalette(colours[:, :3].tobytes())
+    buffer = io.BytesIO()
+    small.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

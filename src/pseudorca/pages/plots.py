@@ -153,6 +153,32 @@ def style(
     return ax
 
 
+def keep_outer_labels(axes: Sequence[Axes], *, n_columns: int, tick_labels: bool = True) -> None:
+    """Remove the labels of axes except at the left and below the last panel of each column.
+
+    Parameters
+    ----------
+    axes : sequence of Axes, panels row by row
+    n_columns : int
+    tick_labels : bool, False removes the numbers at the marks, too
+
+    Examples
+    --------
+    >>> axes = Figure().subplots(1, 2)
+    >>> _ = [style(ax, x="recall", y="precision") for ax in axes]
+    >>> keep_outer_labels(axes, n_columns=2)
+    >>> [(ax.get_xlabel(), ax.get_ylabel()) for ax in axes]
+    [('recall', 'precision'), ('recall', '')]
+    """
+    for k, ax in enumerate(axes):
+        if k % n_columns:
+            ax.set_ylabel("")
+            ax.tick_params(labelleft=tick_labels)
+        if k + n_columns < len(axes):
+            ax.set_xlabel("")
+            ax.tick_params(labelbottom=tick_labels)
+
+
 def legend(target: Axes | Figure, entries: Mapping[str, str], **placing: Any) -> None:
     """Add a legend of coloured squares.
 
@@ -171,9 +197,8 @@ def legend(target: Axes | Figure, entries: Mapping[str, str], **placing: Any) ->
     """
     target.legend(
         handles=[Patch(facecolor=colour) for colour in entries.values()],
-        labels=[
-            f" {shown(label)}" for label in entries
-        ],  # Matplotlib hides labels that begin with _
+        # The space: Matplotlib hides labels that begin with _
+        labels=[f" {shown(label)}" for label in entries],
         fontsize=SMALL_PT,
         frameon=False,
         labelcolor=INK,

@@ -1,8 +1,7 @@
-"""The first section of the report: the honest number, beside the optimistic one.
+"""The first section of the report: the honest number, and beside it the optimistic one.
 
-The honest number is balanced accuracy on encounters that were never heard, with its interval and
-baseline; the optimistic one follows, named as such. The module computes nothing: all numbers
-come from the table ``evaluations``.
+The honest number is the balanced accuracy on encounters never heard, with its interval and baseline.
+The optimistic number follows, with its warning. All numbers come from the table ``evaluations``.
 """
 
 from collections.abc import Mapping
@@ -22,32 +21,55 @@ from pseudorca.pages.blocks import (
 )
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
-from pseudorca.report.audits import latest_audit
 from pseudorca.report.contents import (
     Contents,
     Evaluation,
-    are_alike,
-    asked_classifier,
-    counterpart,
     headline,
-    is_asked,
     is_saved,
+    last_asked,
+    listed,
     network_of,
+    recipe_of,
     typed,
 )
 from pseudorca.report.evaluation_plots import Result, intervals
+from pseudorca.report.trust import latest_audit
 from pseudorca.values import plural
 
+_MOST_NAMES = 8
+_MOST_ROWS = 8
 
-def answer_section(project: Contents, notices: list[str]) -> Section:
-    """Say how far the classifier can be trusted, or what to run to know it."""
+_OPTIMISTIC_FIRST = ("random", "stratified", "recording", "recording_id", "study")
+"""Optimistic splits; the first that was evaluated is compared with the honest one."""
+
+
+def answer_section(project: Contents) -> Section:
+    """Say how far the classifier can be trusted, or what to run to find out.
+
+    Parameters
+    ----------
+    project : Contents; gets the warnings of this section among its notices
+
+    Returns
+    -------
+    Section
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.report.contents import read_project
+    >>> from pseudorca.store import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     section = answer_section(read_project(Store(f"{folder}/project", create=True)))
+    >>> section.blocks[0].verdict
+    'Not evaluated on encounters never heard'
+    """
     section = Section("answer", "How far can the answer be trusted?")
     honest = headline(project)
     if honest is None:
-        section.blocks += _nothing_known(project, notices)
+        section.blocks += _nothing_known(project)
         return section
     result = honest.results["encounter"]
-    tempting = counterpart(project, honest)
     section.blocks.append(
         Headline(
             verdict=_verdict(honest),
@@ -59,7 +81,7 @@ def answer_section(project: Contents, notices: list[str]) -> Section:
             baseline=Number(result["majority_baseline"]),
             about=f"{honest.method}; {plural(result['n_units'], 'encounter')} of "
             f"{plural(len(result['classes']), 'class')}; {network_of(project, honest)}; {honest.head}",
-            compared=[*_harder(project, honest), *_tempting(honest, tempting)],
+            compared=[*_lower(project, honest), *_optimistic(project, honest)],
         )
     )
     section.blocks.append(Text(_in_words(honest)))
@@ -67,20 +89,20 @@ def answer_section(project: Contents, notices: list[str]) -> Section:
         section.blocks.append(Text(inference))
     if audit := latest_audit(project)[0]:
         section.blocks += [Text(audit["summary"]), Text(audit["explained"]["beside evaluate"])]
-    warnings = warnings_about(project, honest)
-    notices += warnings
+    warnings = _warnings(project, honest)
+    project.notices += warnings
     if warnings:
         section.blocks.append(Notices(warnings))
     section.blocks.append(_overview(project, honest))
     return section
 
 
-def warnings_about(project: Contents, evaluation: Evaluation) -> list[str]:
+def _warnings(project: Contents, evaluation: Evaluation) -> list[str]:
     """What a reader must know before quoting an evaluation."""
-    result, record = evaluation.results["encounter"], evaluation.about
+    record, recipe = evaluation.about, evaluation.about["recipe"]
+    per_class = evaluation.results["encounter"]["per_class"]
     warnings = []
-    few = _too_few(evaluation)
-    if few:
+    if few := _too_few(evaluation):
         warnings.append(
             f"Too few encounters to conclude: {few} (at least {MIN_ENCOUNTERS} are needed, and "
             "that is the least, not enough). What one pod, one day or one recorder did cannot be "
@@ -89,36 +111,28 @@ def warnings_about(project: Contents, evaluation: Evaluation) -> list[str]:
     if missing := record.get("not_testable"):
         warnings.append(
             f"The number does not cover {plural(len(missing), 'group')} that could not be tested, "
-            f"since a class would have had nothing left to train on: {_some(missing)}."
+            f"since a class would have had nothing left to train on: {listed(missing, _MOST_NAMES)}."
         )
-    absent = [
-        label
-        for label, row in result["per_class"].items()
-        if row["recall"] is None and label != OTHER
-    ]
-    if result["per_class"].get(OTHER, {"recall": 1})["recall"] is None:
+    absent = [label for label, row in per_class.items() if row["recall"] is None and label != OTHER]
+    if per_class.get(OTHER, {"recall": 1})["recall"] is None:
         warnings.append(
             "How well other sounds are told from the populations was not tested: all of them are one "
             "encounter. Put each source of noise in a folder of its own."
         )
     if absent:
-        warnings.append(f"No encounter of {_some(absent)} was tested; the mean is over the others.")
-    for table, version in record.get("tables", {}).items():
-        if (now := project.store.version(table)) != version:
-            warnings.append(
-                f"The table of {table} was written anew after this evaluation (version {version} "
-                f"then, {now} now). If it changed, evaluate again."
-            )
-    if project.classifiers and not is_saved(project, evaluation):
+        names = listed(absent, _MOST_NAMES)
+        warnings.append(f"No encounter of {names} was tested; the mean is over the others.")
+    warnings += project.changed_tables(record.get("tables", {}), "evaluation", "evaluate")
+    asked = last_asked(project)
+    if project.classifiers and not is_saved(project, recipe):
         warnings.append(
             f"No saved classifier was trained the way that was evaluated ({evaluation.head}, "
             f"{network_of(project, evaluation)}): this number is not about it."
         )
-    elif not is_asked(project, evaluation):
+    elif asked is not None and recipe_of(project.classifiers[asked]) != dict(recipe):
         warnings.append(
-            f"The predictions below are by the classifier {asked_classifier(project)}, which was not "
-            f"evaluated; this number is about another ({network_of(project, evaluation)}, "
-            f"{evaluation.head})."
+            f"The predictions below are by the classifier {asked}, which was not evaluated; this "
+            f"number is about another ({network_of(project, evaluation)}, {evaluation.head})."
         )
     return warnings
 
@@ -145,7 +159,7 @@ def _too_few(evaluation: Evaluation) -> str:
         for name, row in rows
         if row["n_groups"] < MIN_ENCOUNTERS and name != OTHER
     ]
-    return _some(few)
+    return listed(few, _MOST_NAMES)
 
 
 def _in_words(evaluation: Evaluation) -> str:
@@ -195,38 +209,46 @@ def _inference(evaluation: Evaluation) -> str:
     return " ".join(sentences)
 
 
-def _harder(project: Contents, honest: Evaluation) -> list[str]:
-    """Other honest evaluations of the same recipe that came out lower: those hold out more."""
-    lower = []
+def _lower(project: Contents, honest: Evaluation) -> list[str]:
+    """Other honest evaluations of the same recipe with a lower number: they hold out more."""
+    value = honest.results["encounter"]["balanced_accuracy"]
+    sentences = []
     for other in project.evaluations:
-        if other.optimistic or not are_alike(other, honest):
+        result = other.results.get("encounter")
+        if other.optimistic or result is None or not other.is_comparable(honest):
             continue
-        result = other.results.get("encounter", honest.results["encounter"])
-        if result["balanced_accuracy"] < honest.results["encounter"]["balanced_accuracy"]:
-            lower.append(
+        if result["balanced_accuracy"] < value:
+            better = _is_better(result)
+            sentences.append(
                 f"Lower where other things are held out: {result['balanced_accuracy']:.2f}, 95 % "
                 f"interval {result['ci_low']:.2f} to {result['ci_high']:.2f}, with the split "
                 f"{other.split} ({result['n_groups']} groups)"
-                + (
-                    "."
-                    if _is_better(result)
-                    else ": not shown to be better than always naming one class."
-                )
+                + ("." if better else ": not shown to be better than always naming one class.")
             )
-    return lower
+    return sentences
 
 
-def _tempting(honest: Evaluation, tempting: Evaluation | None) -> list[str]:
-    """The optimistic number in a sentence that cannot be quoted without its warning."""
-    if tempting is None:
+def _optimistic(project: Contents, honest: Evaluation) -> list[str]:
+    """The optimistic number, in a sentence that cannot be quoted without its warning."""
+    like_honest = [
+        e
+        for e in project.evaluations
+        if e.optimistic and "encounter" in e.results and e.is_comparable(honest)
+    ]
+    order = {name: place for place, name in enumerate(_OPTIMISTIC_FIRST)}
+    optimistic = min(like_honest, key=lambda e: order.get(e.split, len(order)), default=None)
+    if optimistic is None:
         return []
-    value = tempting.results["encounter"]["balanced_accuracy"]
-    gap = value - honest.results["encounter"]["balanced_accuracy"]
-    text = (
-        f"Optimistic, not to be quoted as performance: {value:.2f} with the {tempting.split} split, "
-        f"where clips of one encounter stand on both sides. The gap: {gap:+.2f}"
+    value, result = (
+        optimistic.results["encounter"]["balanced_accuracy"],
+        honest.results["encounter"],
     )
-    if value <= honest.results["encounter"]["ci_high"]:
+    text = (
+        f"Optimistic, not to be quoted as performance: {value:.2f} with the {optimistic.split} split, "
+        "where clips of one encounter stand on both sides. The gap: "
+        f"{value - result['balanced_accuracy']:+.2f}"
+    )
+    if value <= result["ci_high"]:
         return [f"{text}, no more than these encounters can tell from none."]
     return [
         f"{text}. That much is gained by knowing the encounter, and would be gone on the next voyage."
@@ -235,15 +257,16 @@ def _tempting(honest: Evaluation, tempting: Evaluation | None) -> list[str]:
 
 def _overview(project: Contents, honest: Evaluation) -> Chart:
     chosen = [honest] + [e for e in project.evaluations if e is not honest]
-    chosen = [e for e in chosen if are_alike(e, honest) and "encounter" in e.results][:8]
     rows = []
     for evaluation in chosen:
-        result = evaluation.results["encounter"]
-        kind = "optimistic" if evaluation.optimistic else "never heard"
-        name = f"{evaluation.split} split ({kind})"
-        value, low, high = (result[key] for key in ("balanced_accuracy", "ci_low", "ci_high"))
-        baseline = result["majority_baseline"]
-        rows.append(Result(name, value, low, high, baseline, evaluation.optimistic))
+        result = evaluation.results.get("encounter")
+        if result is not None and evaluation.is_comparable(honest):
+            kind = "optimistic" if evaluation.optimistic else "never heard"
+            keys = ("balanced_accuracy", "ci_low", "ci_high", "majority_baseline")
+            value, low, high, baseline = (result[key] for key in keys)
+            name = f"{evaluation.split} split ({kind})"
+            rows.append(Result(name, value, low, high, baseline, evaluation.optimistic))
+    rows = rows[:_MOST_ROWS]
     chart_figure = figure(0.62 + 0.3 * len(rows), width_in=8.2)
     intervals(chart_figure.subplots(), rows)
     spoken = "; ".join(f"{r.name}: {r.value:.2f}, {r.low:.2f} to {r.high:.2f}" for r in rows)
@@ -256,7 +279,7 @@ def _overview(project: Contents, honest: Evaluation) -> Chart:
     )
 
 
-def _nothing_known(project: Contents, notices: list[str]) -> list[Block]:
+def _nothing_known(project: Contents) -> list[Block]:
     folder = project.argument
     how = typed(project)
     steps = [f"pseudorca evaluate --project {folder} --split encounter --split random{how}"]
@@ -280,14 +303,9 @@ def _nothing_known(project: Contents, notices: list[str]) -> list[Block]:
             "Not known: nothing was evaluated in this project. Whatever a classifier says of a "
             "recording, nobody has measured how often it is right."
         )
-    notices.append(text)
+    project.notices.append(text)
     return [
         Headline(verdict="Not evaluated on encounters never heard"),
         Text(text),
         Commands("To find out, run:", steps),
     ]
-
-
-def _some(names: list[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(str, names[:most])) + more

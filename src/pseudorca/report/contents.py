@@ -1,12 +1,12 @@
-"""Everything that a report is made of, read from a project once.
+"""Everything that a report shows, read from a project once.
 
-In: a store. Out: :class:`Contents`, with the tables, the evaluations (parsed), the embedder's and the
-classifiers' descriptions. What is missing is empty; what cannot be read becomes a problem of the
-report, not its end.
+In: a store. Out: :class:`Contents`, with the tables, the parsed evaluations, and the descriptions of
+the embedder and the classifiers. What is missing is empty. What cannot be read becomes a problem of
+the report, and the report goes on.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,28 +22,36 @@ from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.folds import describe_split
 from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store, shown_problems
 
-_RECIPE = ("embedder_id", "head", "preparation", "views")
-
-OPTIMISTIC_FIRST = ("random", "stratified", "recording", "recording_id", "study")
-"""Optimistic splits, the one that is compared with the honest one first."""
+_UNREADABLE = "cannot be read"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One row of ``evaluations``: a head under a split, with its results per unit."""
+    """One row of the table ``evaluations``: a recipe under a split, with its results per unit.
+
+    Examples
+    --------
+    >>> results = [{"unit": "encounter", "balanced_accuracy": 0.8}]
+    >>> about = {"split": {"name": "encounter"}, "optimistic": False, "results": results}
+    >>> evaluation = Evaluation("split id", "recipe id", "2026-01-01T00:00:00", about)
+    >>> evaluation.split, evaluation.results["encounter"]["balanced_accuracy"]
+    ('encounter', 0.8)
+    """
 
     split_id: str
     recipe_id: str
     time_utc: str
     about: Mapping[str, Any]
+    """The parsed column ``result``."""
 
     @property
     def split(self) -> str:
+        """The name of the split."""
         return str(self.about["split"]["name"])
 
     @property
     def optimistic(self) -> bool:
-        """Whether clips of one encounter may stand on both sides."""
+        """Whether training and test may share encounters."""
         return bool(self.about["optimistic"])
 
     @property
@@ -53,40 +61,60 @@ class Evaluation:
 
     @property
     def data_id(self) -> str:
-        """Which clips were learned from and tested, with which labels and encounters."""
+        """An id of the clips that were used, with their labels and encounters."""
         return str(self.about.get("data"))
 
     @property
     def trainings(self) -> list[dict[str, Any]]:
+        """What each training reported, a dict per training."""
         return list(self.about.get("trainings", ()))
 
     @property
     def head(self) -> str:
+        """The recipe in words."""
         return Recipe.from_settings(self.about["recipe"]).describe()
 
     @property
     def method(self) -> str:
-        """How the split was drawn, such as ``split encounter, 5 folds, 3 repeats``."""
+        """The split in words, such as ``split encounter, 5 folds, 3 repeats``."""
         return describe_split(self.about["split"])
+
+    def is_comparable(self, other: "Evaluation") -> bool:
+        """Whether the recipe and the labelled clips are the same, so that only the split differs."""
+        return self.recipe_id == other.recipe_id and self.data_id == other.data_id
 
 
 @dataclass
 class Contents:
-    """The tables and descriptions of one project, as far as there are any."""
+    """The tables and descriptions of one project, and what the report has to say about itself.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"label": ["Pelagic", None, "Insular"]})
+    >>> project = Contents(
+    ...     store=None, recordings=recordings, clips=recordings, problems=None, runs=None
+    ... )
+    >>> project.classes, len(project.labelled)
+    (['Insular', 'Pelagic'], 2)
+    """
 
     store: Store
     recordings: pd.DataFrame
     clips: pd.DataFrame
     problems: pd.DataFrame
     runs: pd.DataFrame
-    evaluations: list[Evaluation]
-    embedder: dict[str, Any] | None
-    front_end: FrontEnd | None
-    classifiers: dict[str, dict[str, Any]]
+    classifiers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Descriptions of the saved classifiers, by name."""
+    embedder: dict[str, Any] | None = None
+    front_end: FrontEnd | None = None
+    evaluations: list[Evaluation] = field(default_factory=list)
+    """Honest ones first, each kind from the latest to the oldest."""
     networks: dict[str, str] = field(default_factory=dict)
     """Names of the networks that the project used, by embedder id."""
     trouble: list[dict[str, str]] = field(default_factory=list)
-    """Problems met while reporting, rows like those of ``problems``."""
+    """Problems of the report itself, rows like those of ``problems``."""
+    notices: list[str] = field(default_factory=list)
+    """Warnings of the sections, in the order in which sections are made."""
 
     @cached_property
     def labelled(self) -> pd.DataFrame:
@@ -95,10 +123,12 @@ class Contents:
 
     @cached_property
     def labelled_clips(self) -> pd.DataFrame:
+        """The labelled clips."""
         return self.clips[self.clips["label"].notna()].reset_index(drop=True)
 
     @cached_property
     def classes(self) -> list[str]:
+        """The labels of recordings, sorted."""
         return sorted(map(str, self.labelled["label"].unique()))
 
     @property
@@ -107,118 +137,229 @@ class Contents:
         folder = str(self.store.folder)
         return f'"{folder}"' if " " in folder else folder
 
-    def note_trouble(self, path: object, error: Exception) -> None:
-        """Keep a problem that cost a figure or a paragraph."""
-        reason = getattr(error, "reason", "") or type(error).__name__
-        detail = getattr(error, "detail", "") or str(error)
+    def note_trouble(
+        self, path: object, error: Exception, *, reason: str = "", detail: str = ""
+    ) -> None:
+        """Keep an error that cost a figure or a paragraph, once.
+
+        Parameters
+        ----------
+        path : path or str, the file or table that cannot be used
+        error : Exception
+        reason, detail : str; empty: those of the error
+        """
+        reason = reason or getattr(error, "reason", "") or type(error).__name__
+        detail = detail or getattr(error, "detail", "") or str(error)
         row = {"path": str(path), "stage": "report", "reason": reason, "detail": detail}
         if row not in self.trouble:
             self.trouble.append(row)
 
+    def changed_tables(self, versions: Mapping[str, int], noun: str, verb: str) -> list[str]:
+        """Name the tables that have another version than an evaluation or audit used.
+
+        Parameters
+        ----------
+        versions : mapping from table to its version then
+        noun, verb : str, such as ``evaluation`` and ``evaluate``
+
+        Returns
+        -------
+        list of str, a sentence per table
+        """
+        return [
+            f"The table of {table} was written anew after this {noun} (version {version} then, {now} "
+            f"now). If it changed, {verb} again."
+            for table, version in versions.items()
+            if (now := self.store.version(table)) != version
+        ]
+
 
 def read_project(store: Store) -> Contents:
-    """Read what a report needs; only the tables of scores and decisions are left for later."""
-    trouble: list[dict[str, str]] = []
-    classifiers = {}
-    for path in sorted((store.folder / CLASSIFIER_FOLDER).glob("*/classifier.json")):
-        if record := _read_json(path, trouble):
-            used = _read_json(path.with_name("embedder.json"), trouble) or {}
-            classifiers[path.parent.name] = {"training": {}} | record | {"embedder": used}
-    embedder = None
-    if (path := store.folder / EMBEDDER_FOLDER / "embedder.json").exists():
-        embedder = _read_json(path, trouble)
+    """Read what a report needs, except the large tables of scores and decisions.
+
+    Parameters
+    ----------
+    store : Store
+
+    Returns
+    -------
+    Contents
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     project = read_project(Store(f"{folder}/project", create=True))
+    >>> project.classes, project.evaluations, project.trouble
+    ([], [], [])
+    """
     project = Contents(
-        store=store,
+        store,
         recordings=store.read("recordings"),
         clips=store.read("clips"),
         problems=shown_problems(store.read("problems")),
         runs=store.read("runs"),
-        evaluations=_evaluations(store, trouble),
-        embedder=embedder,
-        front_end=None,
-        classifiers=classifiers,
-        trouble=trouble,
     )
+    for path in sorted((store.folder / CLASSIFIER_FOLDER).glob("*/classifier.json")):
+        if record := _read_json(project, path):
+            used = _read_json(project, path.with_name("embedder.json")) or {}
+            project.classifiers[path.parent.name] = {"training": {}} | record | {"embedder": used}
+    if (path := store.folder / EMBEDDER_FOLDER / "embedder.json").exists():
+        project.embedder = _read_json(project, path)
+    project.evaluations = _evaluations(project)
     try:
         project.networks = {each.embedder_id: each.name for each in known_embedders(store)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         project.note_trouble(store.folder / EMBEDDERS_FOLDER, error)
-    for record in (embedder or {}, *(each["embedder"] for each in classifiers.values())):
+    used_embedders = [about["embedder"] for about in project.classifiers.values()]
+    for record in (project.embedder or {}, *used_embedders):
         if members := record.get("members"):
             names = [str(member["backbone"]["name"]) for member in members]
             project.networks[str(record["embedder_id"])] = "+".join(names)
-    if embedder is not None:
+    if project.embedder is not None:
         try:
-            project.front_end = front_end_from_settings(embedder["front_end"])
+            project.front_end = front_end_from_settings(project.embedder["front_end"])
         except (PseudorcaError, KeyError, TypeError) as error:
             project.note_trouble(path, error)
     return project
 
 
 def headline(project: Contents) -> Evaluation | None:
-    """The evaluation that is named first: encounters never heard.
+    """Choose the evaluation that the report gives first, of those on encounters never heard.
 
-    Of those whose recipe (embedder and head) is that of the classifier that predicted last, else of
-    any saved classifier, else of all: the one that splits by encounter before other groups, then the
-    latest.
+    An evaluation with the recipe (embedder and head) of the classifier that predicted last comes
+    first, then one of any saved classifier, then one that splits by encounter rather than by other
+    groups, then the latest.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Evaluation, or None if no evaluation kept encounters apart
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     project = read_project(Store(f"{folder}/project", create=True))
+    >>> about = {"optimistic": False, "results": [{"unit": "encounter"}]}
+    >>> about |= {"recipe": {"head": {"head": "svm"}}, "group_by": "encounter"}
+    >>> project.evaluations = [Evaluation("a", "r", "2025", about), Evaluation("b", "r", "2026", about)]
+    >>> headline(project).split_id
+    'b'
     """
     honest = [e for e in project.evaluations if not e.optimistic and "encounter" in e.results]
-
-    last = asked_classifier(project)
-    wanted = _recipe(project.classifiers[last]) if last is not None else None
+    last = last_asked(project)
+    wanted = recipe_of(project.classifiers[last]) if last is not None else None
 
     def rank(evaluation: Evaluation) -> tuple[bool, bool, bool, str]:
         recipe, by_encounter = evaluation.about["recipe"], evaluation.about["group_by"]
-        saved = is_saved(project, evaluation)
+        saved = is_saved(project, recipe)
         return recipe == wanted, saved, by_encounter == "encounter", evaluation.time_utc
 
     return max(honest, key=rank, default=None)
 
 
-def asked_classifier(project: Contents) -> str | None:
-    """The name of the saved classifier that ``predict`` asked last; None where there is none."""
+def predict_settings(project: Contents) -> Iterator[dict[str, Any]]:
+    """Give the settings of every run of ``predict``, the last run first.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> runs = pd.DataFrame({"verb": ["predict", "scan"], "settings": ['{"gate_db": 12}', "{}"]})
+    >>> list(predict_settings(SimpleNamespace(runs=runs)))
+    [{'gate_db': 12}]
+    """
     for run in reversed(list(project.runs.itertuples())):
         if run.verb == "predict":
-            classifier_id = json.loads(str(run.settings)).get("classifier_id")
-            names = (
-                k for k, v in project.classifiers.items() if v.get("classifier_id") == classifier_id
-            )
-            return next(names, None)
-    return None
+            yield dict(json.loads(str(run.settings)))
 
 
-def is_asked(project: Contents, evaluation: Evaluation) -> bool:
-    """Whether an evaluation is about the classifier that predicted last, as far as there is one."""
-    name = asked_classifier(project)
-    return name is None or _recipe(project.classifiers[name]) == dict(evaluation.about["recipe"])
+def name_of(project: Contents, classifier_id: object) -> str | None:
+    """Give the name of the saved classifier with an id; None if it is no longer saved.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> project = SimpleNamespace(classifiers={"mine": {"classifier_id": "c0ffee"}})
+    >>> name_of(project, "c0ffee"), name_of(project, "a1b2c3")
+    ('mine', None)
+    """
+    classifiers = project.classifiers.items()
+    return next((k for k, v in classifiers if v.get("classifier_id") == classifier_id), None)
+
+
+def last_asked(project: Contents) -> str | None:
+    """Give the name of the saved classifier that the last ``predict`` used; None if there is none.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> runs = pd.DataFrame({"verb": ["predict"], "settings": ['{"classifier_id": "c0ffee"}']})
+    >>> classifiers = {"mine": {"classifier_id": "c0ffee"}}
+    >>> last_asked(SimpleNamespace(runs=runs, classifiers=classifiers))
+    'mine'
+    """
+    settings = next(predict_settings(project), None)
+    return None if settings is None else name_of(project, settings.get("classifier_id"))
 
 
 def network_of(project: Contents, evaluation: Evaluation) -> str:
-    """The name of the network under an evaluation; its id where no name is known."""
+    """Give the name of the network under an evaluation; its id if no name is known.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> evaluation = SimpleNamespace(about={"recipe": {"embedder_id": "5f1c"}})
+    >>> network_of(SimpleNamespace(networks={"5f1c": "resnet50"}), evaluation)
+    'resnet50'
+    """
     embedder_id = str(evaluation.about["recipe"]["embedder_id"])
     return project.networks.get(embedder_id, f"embedder {embedder_id}")
 
 
-def is_saved(project: Contents, evaluation: Evaluation) -> bool:
-    """Whether a saved classifier was made by the evaluated recipe."""
-    return was_made_by(project, evaluation.about["recipe"])
+def is_saved(project: Contents, recipe: Mapping[str, Any]) -> bool:
+    """Check whether a saved classifier has the embedder, head and preparation of a recipe.
 
-
-def was_made_by(project: Contents, recipe: Mapping[str, Any]) -> bool:
-    """Whether a saved classifier has this embedder, head and preparation."""
-    return any(_recipe(about) == dict(recipe) for about in project.classifiers.values())
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> training = {"head": {"head": "svm"}, "time_utc": "2026-01-01"}
+    >>> saved = {"mine": {"embedder": {"embedder_id": "5f1c"}, "training": training}}
+    >>> is_saved(
+    ...     SimpleNamespace(classifiers=saved), {"embedder_id": "5f1c", "head": {"head": "svm"}}
+    ... )
+    True
+    """
+    return any(recipe_of(about) == dict(recipe) for about in project.classifiers.values())
 
 
 def typed(project: Contents, recipe: Mapping[str, Any] | None = None, **how: bool) -> str:
-    """The options that a verb needs for a recipe; None: the latest saved classifier's.
+    """Give the command line options for a recipe.
 
-    ``how`` as in :meth:`pseudorca.learning.recipe.Recipe.arguments`.
+    Parameters
+    ----------
+    project : Contents
+    recipe : mapping, the settings of the recipe; None: those of the latest saved classifier
+    how : as in :meth:`pseudorca.learning.recipe.Recipe.arguments`
+
+    Returns
+    -------
+    str, begins with a space; empty if there is no recipe or it cannot be read
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> typed(SimpleNamespace(classifiers={}))
+    ''
     """
     if recipe is None:
         saved = [about for about in project.classifiers.values() if "head" in about["training"]]
         if not saved:
             return ""
-        recipe = _recipe(max(saved, key=lambda about: str(about["training"].get("time_utc"))))
+        recipe = recipe_of(max(saved, key=lambda about: str(about["training"].get("time_utc"))))
     try:
         return Recipe.from_settings(recipe).arguments(**how)
     except (PseudorcaError, KeyError, TypeError) as error:
@@ -226,65 +367,66 @@ def typed(project: Contents, recipe: Mapping[str, Any] | None = None, **how: boo
         return ""
 
 
-def _recipe(classifier: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``evaluate`` would note of this classifier, as ``train`` noted it."""
+def recipe_of(classifier: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the recipe of a saved classifier, as ``evaluate`` would store it.
+
+    Examples
+    --------
+    >>> training = {"head": {"head": "svm"}, "time_utc": "2026-01-01"}
+    >>> recipe_of({"embedder": {"embedder_id": "5f1c"}, "training": training})
+    {'embedder_id': '5f1c', 'head': {'head': 'svm'}}
+    """
     training = {"embedder_id": classifier["embedder"].get("embedder_id")} | classifier["training"]
-    return {key: training[key] for key in _RECIPE if key in training}
+    names = ("embedder_id", "head", "preparation", "views")
+    return {name: training[name] for name in names if name in training}
 
 
-def counterpart(project: Contents, honest: Evaluation) -> Evaluation | None:
-    """The optimistic evaluation made alike, to show what a random split would have said."""
-    same = [
-        e
-        for e in project.evaluations
-        if e.optimistic and are_alike(e, honest) and "encounter" in e.results
-    ]
-    order = {name: place for place, name in enumerate(OPTIMISTIC_FIRST)}
-    return min(same, key=lambda e: order.get(e.split, len(order)), default=None)
+def minute(time_utc: str) -> str:
+    """Shorten an ISO time to minutes.
+
+    Examples
+    --------
+    >>> minute("2026-01-02T03:04:05+00:00")
+    '2026-01-02 03:04'
+    """
+    return time_utc[:16].replace("T", " ")
 
 
-def are_alike(one: Evaluation, other: Evaluation) -> bool:
-    """Whether two evaluations differ in the split alone: one recipe, the same labelled clips."""
-    return one.recipe_id == other.recipe_id and one.data_id == other.data_id
+def listed(names: Iterable[object], most: int) -> str:
+    """List the first names, and say how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    texts = list(map(str, names))
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
 
 
-def _evaluations(store: Store, trouble: list[dict[str, str]]) -> list[Evaluation]:
-    """The evaluations, honest ones first, each kind from the latest to the oldest."""
+def _evaluations(project: Contents) -> list[Evaluation]:
+    """Parse the table of evaluations: honest ones first, each kind from the latest to the oldest."""
     evaluations = []
-    for row in store.read("evaluations").itertuples():
+    for row in project.store.read("evaluations").itertuples():
         try:
+            about = json.loads(str(row.result))
             evaluation = Evaluation(
-                str(row.split_id),
-                str(row.classifier_id),
-                str(row.time_utc),
-                json.loads(str(row.result)),
+                str(row.split_id), str(row.classifier_id), str(row.time_utc), about
             )
             _ = evaluation.split, evaluation.optimistic, evaluation.results, evaluation.head
             evaluations.append(evaluation)
         except (ValueError, KeyError, TypeError) as error:
-            detail = f"{row.split_id}: {error}"
-            trouble.append(
-                {
-                    "path": "evaluations",
-                    "stage": "report",
-                    "reason": "cannot be read",
-                    "detail": detail,
-                }
+            project.note_trouble(
+                "evaluations", error, reason=_UNREADABLE, detail=f"{row.split_id}: {error}"
             )
     evaluations.sort(key=lambda evaluation: evaluation.time_utc, reverse=True)
-    evaluations.sort(key=lambda evaluation: evaluation.optimistic)
-    return evaluations
+    return sorted(evaluations, key=lambda evaluation: evaluation.optimistic)
 
 
-def _read_json(path: Path, trouble: list[dict[str, str]]) -> dict[str, Any] | None:
+def _read_json(project: Contents, path: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
-        row = {
-            "path": str(path),
-            "stage": "report",
-            "reason": "cannot be read",
-            "detail": str(error),
-        }
-        trouble.append(row)
+        project.note_trouble(path, error, reason=_UNREADABLE, detail=str(error))
         return None

@@ -4,8 +4,9 @@ In: the tables ``hours`` and ``days`` that ``predict`` wrote. Out: a figure with
 so that silence is not taken for absence.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.dates as mdates
 import numpy as np
@@ -27,7 +28,10 @@ from pseudorca.pages.plots import (
 from pseudorca.report.contents import Contents
 
 _LISTENED_ALPHA = 0.28  # of the second grey, which must show by day and in the dark
-_SLIVER = 0.04  # as high as the grey of a few seconds in a day stands, to be seen at all
+_SLIVER = 0.04  # the least height of grey, so that a few seconds in a day can be seen
+_MOST_DAYS_BY_HOUR = 3
+_MOST_DAYS_BY_DAY = 400
+_MOST_RECORDERS = 6
 
 
 def detections_over_time(
@@ -38,10 +42,10 @@ def detections_over_time(
     colours: Mapping[str, str],
     title: str = "",
 ) -> Axes:
-    """Draw what was detected in each period in front of how much of it was recorded.
+    """Draw the detections of each period in front of the share of it that was recorded.
 
-    Grey reaches as high as the share of the period that was recorded, darker as the share that was
-    listened to; where nobody recorded, the ground stays blank. Coloured bars are detections.
+    Light grey is as high as the share of the period that was recorded, dark grey as high as the share
+    that was listened to. Periods without a recording stay blank. Coloured bars are detections.
 
     Parameters
     ----------
@@ -56,6 +60,20 @@ def detections_over_time(
     Returns
     -------
     Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> hour = pd.Timestamp("2017-07-01", tz="UTC")
+    >>> effort = pd.DataFrame(
+    ...     {"start_utc": [hour], "days": 1 / 24, "recorded": 0.5, "listened": 0.2}
+    ... )
+    >>> counts = pd.DataFrame({"Pelagic": [3]})
+    >>> ax = detections_over_time(
+    ...     Figure().add_subplot(), effort, counts, colours={"Pelagic": SOFT}
+    ... )
+    >>> int(ax.patches[0].get_height())
+    3
     """
     left = mdates.date2num(effort["start_utc"])  # type: ignore[no-untyped-call]
     width = effort["days"].to_numpy(dtype=np.float64)
@@ -88,11 +106,6 @@ def detections_over_time(
     return ax
 
 
-_MOST_DAYS_BY_HOUR = 3
-_MOST_DAYS_BY_DAY = 400
-_MOST_RECORDERS = 6
-
-
 def timeline(project: Contents, folder: Path, classes: Sequence[str]) -> list[Block]:
     """Show when each population was detected, and when there was anything to detect it in.
 
@@ -104,20 +117,27 @@ def timeline(project: Contents, folder: Path, classes: Sequence[str]) -> list[Bl
 
     Returns
     -------
-    list of Block, empty where there are no such tables
+    list of Block, empty if there are no such tables
+
+    Examples
+    --------
+    >>> timeline(None, Path("no such folder"), ["Insular", "Pelagic"])
+    []
     """
-    hours, days = (_written(project, folder, name) for name in ("hours", "days"))
+    hours, days = (
+        next(written_tables(project, folder / name, prepared=_with_times), None)
+        for name in ("hours", "days")
+    )
     if hours is None or days is None or days.empty:
         return []
     lost_s = float(days.loc[days["start_utc"].isna(), "recorded_s"].sum())
     hours, days = (table[table["start_utc"].notna()] for table in (hours, days))
     if days.empty:
-        return [
-            Text(
-                "When the sounds were is not known: no file has a time in its name. --name-pattern "
-                "tells how to read it."
-            )
-        ]
+        text = (
+            "When the sounds were is not known: no file has a time in its name. --name-pattern tells "
+            "how to read it."
+        )
+        return [Text(text)]
     period, table = _by_period(hours, days)
     prefix = "detections_"
     labels = [n.removeprefix(prefix) for n in map(str, table.columns) if n.startswith(prefix)]
@@ -126,19 +146,14 @@ def timeline(project: Contents, folder: Path, classes: Sequence[str]) -> list[Bl
     if len(labels) == len(counts.columns):  # the colours of the other figures
         colours = {label: class_colours(list(classes))[label] for label in labels}
     by_recorder = counts.sum(axis=1).groupby(table["recorder"]).sum()
-    order = by_recorder.sort_values(ascending=False, kind="stable").index
-    shown = order[:_MOST_RECORDERS]
+    recorders = by_recorder.sort_values(ascending=False, kind="stable").index
+    shown = recorders[:_MOST_RECORDERS]
     chart_figure = figure(1.75 * len(shown) + 0.5)
     axes = chart_figure.subplots(len(shown), 1, squeeze=False, sharex=True)[:, 0]
     for ax, recorder in zip(axes, shown, strict=True):
-        of_recorder = (table["recorder"] == recorder).to_numpy()
-        detections_over_time(
-            ax,
-            table[of_recorder],
-            counts[of_recorder],
-            colours=colours,
-            title=str(recorder) or "recorder",
-        )
+        own = (table["recorder"] == recorder).to_numpy()
+        title = str(recorder) or "recorder"
+        detections_over_time(ax, table[own], counts[own], colours=colours, title=title)
     legend(chart_figure, colours, loc="outside upper left", ncols=6)
     noun, second = ("hours", 3600) if table["recorded_s"].sum() >= 1800 else ("minutes", 60)
     listened, recorded, quiet = (
@@ -152,33 +167,27 @@ def timeline(project: Contents, folder: Path, classes: Sequence[str]) -> list[Bl
     )
     if quiet:
         caption += f" {quiet:,.1f} {noun} without signal were listened to by the gate alone."
-    if len(order) > len(shown):
-        caption += f" The {len(shown)} recorders with most detections of {len(order)}."
+    if len(recorders) > len(shown):
+        caption += f" The {len(shown)} recorders with most detections of {len(recorders)}."
     if lost_s:
         caption += f" {lost_s / second:,.1f} {noun} in files without a time are not shown."
     spoken = ", ".join(f"{label} {int(n)}" for label, n in counts.sum().items())
-    shown_chart = chart(
-        chart_figure, description=f"Detections over time: {spoken}. {caption}", caption=caption
-    )
-    return [shown_chart, folded(_time_named(table, labels))]
+    description = f"Detections over time: {spoken}. {caption}"
+    return [
+        chart(chart_figure, description=description, caption=caption),
+        folded(_time_named(table, labels)),
+    ]
 
 
 def _time_named(table: pd.DataFrame, labels: Sequence[str]) -> Table:
     """Detections and seconds of sound that were named, per recorder and population."""
-    sums = table.drop(columns="start_utc").groupby("recorder", sort=True).sum()
-    rows: list[tuple[Cell, ...]] = [
-        (
-            str(recorder) or "recorder",
-            label,
-            int(total[f"detections_{label}"]),
-            Number(float(total[f"seconds_{label}"]), 0),
-            Number(
-                100 * float(total[f"seconds_{label}"]) / max(float(total["listened_s"]), 1e-9), 1
-            ),
-        )
-        for recorder, total in sums.iterrows()
-        for label in labels
-    ]
+    rows: list[tuple[Cell, ...]] = []
+    for recorder, total in table.drop(columns="start_utc").groupby("recorder").sum().iterrows():
+        for label in labels:
+            n, seconds = int(total[f"detections_{label}"]), float(total[f"seconds_{label}"])
+            percent = 100 * seconds / max(float(total["listened_s"]), 1e-9)
+            name = str(recorder) or "recorder"
+            rows.append((name, label, n, Number(seconds, 0), Number(percent, 1)))
     return Table(
         ("recorder", "population", "detections", "seconds", "% of what was listened to"),
         rows,
@@ -209,16 +218,42 @@ def _by_period(hours: pd.DataFrame, days: pd.DataFrame) -> tuple[str, pd.DataFra
     return period, table.assign(**shares).reset_index(drop=True)
 
 
-def _written(project: Contents, folder: Path, name: str) -> pd.DataFrame | None:
-    """A table that ``predict`` wrote, if it is there and can be read."""
-    for path in (folder / f"{name}.csv", folder / f"{name}.parquet"):
-        if path.exists():
+def written_tables(
+    project: Contents,
+    path: Path,
+    *,
+    prepared: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
+    **csv: Any,
+) -> Iterator[pd.DataFrame]:
+    """Read a table that ``predict`` wrote, as CSV and then as Parquet.
+
+    Parameters
+    ----------
+    project : Contents, which notes what cannot be read
+    path : path without a suffix
+    prepared : callable, what is done to the table
+    csv : options of ``pandas.read_csv``
+
+    Yields
+    ------
+    DataFrame, of each file that is there and can be read
+
+    Examples
+    --------
+    >>> list(written_tables(None, Path("no such folder", "hours")))
+    []
+    """
+    for file in (path.with_suffix(".csv"), path.with_suffix(".parquet")):
+        if file.exists():
             try:
-                table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-                start = pd.to_datetime(table["start_utc"], utc=True)
-                return table.assign(
-                    start_utc=start, recorder=table["recorder"].fillna("").astype(str)
-                )
+                is_csv = file.suffix == ".csv"
+                table = prepared(pd.read_csv(file, **csv) if is_csv else pd.read_parquet(file))
             except (OSError, ValueError, KeyError) as error:
-                project.note_trouble(path, error)
-    return None
+                project.note_trouble(file, error)
+            else:
+                yield table
+
+
+def _with_times(table: pd.DataFrame) -> pd.DataFrame:
+    start = pd.to_datetime(table["start_utc"], utc=True)
+    return table.assign(start_utc=start, recorder=table["recorder"].fillna("").astype(str))

@@ -1,11 +1,10 @@
 """The predictions of a classifier on recordings without a label.
 
 In: the table ``decisions`` and the files that ``predict`` wrote. Out: counts, probabilities and
-tables, beside what they presuppose.
+tables, with the assumptions behind them.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +35,19 @@ from pseudorca.pages.plots import (
     stacked_bars,
 )
 from pseudorca.prediction.decisions import UNDECIDED
-from pseudorca.report.contents import Contents, headline, typed
-from pseudorca.report.over_time import timeline
+from pseudorca.report.contents import Contents, headline, name_of, predict_settings, typed
+from pseudorca.report.over_time import timeline, written_tables
 from pseudorca.store import PREDICTION_FOLDER
 from pseudorca.values import plural
 
-MOST_ROWS = 100
+_MOST_ROWS = 100
 _MOST_CLASSES = 40
 _MOST_BARS = 40
+_UNITS = ("encounter", "recording")
 
 
 def prediction_section(project: Contents) -> Section:
-    """Show what the latest classifier that was asked said of recordings and encounters.
+    """Show what the classifier that was used last said of recordings and encounters.
 
     Parameters
     ----------
@@ -56,6 +56,16 @@ def prediction_section(project: Contents) -> Section:
     Returns
     -------
     Section
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.report.contents import read_project
+    >>> from pseudorca.store import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     section = prediction_section(read_project(Store(f"{folder}/project", create=True)))
+    >>> section.blocks[0].text
+    'Nothing was predicted. The project holds 0 unlabelled recordings.'
     """
     section = Section("predictions", "Predictions on unknown recordings")
     # The table of decisions holds a row per clip too; those are never needed here.
@@ -63,60 +73,56 @@ def prediction_section(project: Contents) -> Section:
     if decisions.empty:
         section.blocks += _nothing_predicted(project)
         return section
-    classifier_id = _latest_classifier(project, decisions)
-    set_name = str(_latest_settings(project, classifier_id).get("set_name", ""))
-    more = _other_sets(project, decisions, set_name)
+    classifier_id, settings = _latest_classifier(project, decisions)
+    set_name = str(settings.get("set_name", ""))
+    other_sets = sorted(set(map(str, decisions["set_name"])) - {set_name})
     decisions = decisions[decisions["set_name"] == set_name]
-    others = decisions["classifier_id"].nunique() - 1
+    n_others = decisions["classifier_id"].nunique() - 1
     decisions = decisions[decisions["classifier_id"] == classifier_id]
-    name, record = _classifier(project, classifier_id)
-    files = {unit: _written(project, unit, classifier_id) for unit in ("encounter", "recording")}
-    classes = [str(label) for label in record.get("classes", [])]
-    n_classes = len(classes)
-    classes += sorted(set(map(str, decisions["decision"])) - set(classes))
+    saved_name = name_of(project, classifier_id)
+    record = project.classifiers.get(saved_name or "", {})
+    title = "A classifier that is no longer saved"
+    if saved_name is not None:
+        title = f"Classifier “{saved_name}”"
+    files = {unit: _written(project, unit, classifier_id) for unit in _UNITS}
+    trained = [str(label) for label in record.get("classes", [])]
+    classes = trained + sorted(set(map(str, decisions["decision"])) - set(trained))
     prior = ", ".join(sorted(set(map(str, decisions["prior"]))))
-    calibrated = bool(record.get("calibration"))
-    sentences = _what_it_means(prior, calibrated, n_classes) + _what_was_wished(
-        project, classifier_id
-    )
+    sentences = [
+        *_what_it_means(prior, bool(record.get("calibration")), len(trained)),
+        *_what_was_asked(settings),
+    ]
     if n_known := _n_known(files["recording"]):
         sentences.append(
             f"{n_known} of these recordings trained the classifier: what it says of them proves "
             "nothing."
         )
-    if others:
+    if n_others:
         sentences.append(
-            f"Answers of {plural(others, 'other classifier')} are in the table decisions."
+            f"Answers of {plural(n_others, 'other classifier')} are in the table decisions."
         )
-    sentences += more
-    by_unit = {unit: decisions[decisions["unit"] == unit] for unit in ("encounter", "recording")}
+    if other_sets:
+        sentences.append(
+            f"Shown is the set {set_name}. Predictions on {plural(len(other_sets), 'other set')} are "
+            f"kept: {', '.join(other_sets)}. To see one, run: pseudorca decide --project "
+            f'{project.argument} --set-name "{other_sets[0]}", then this report again.'
+        )
+    by_unit = {unit: decisions[decisions["unit"] == unit] for unit in _UNITS}
     counted = " of ".join(plural(len(by_unit[unit]), unit) for unit in ("recording", "encounter"))
     section.blocks += [
-        Text(f"{name} ({classifier_id}) was asked about {counted}.{_counted_once(files)}"),
+        Text(f"{title} ({classifier_id}) was asked about {counted}.{_counted_once(files)}"),
         Notices(sentences),
         folded(_count_table(by_unit, classes)),
     ]
     if len(by_unit["recording"]):
-        section.blocks.append(_dots(by_unit["recording"], classes, n_classes))
+        section.blocks.append(_dots(by_unit["recording"], classes, len(trained)))
     if (encounters := files["encounter"]) is not None and len(encounters) <= _MOST_BARS:
         section.blocks.append(_bars(encounters, classes))
     if any(table is not None for table in files.values()):  # written with those by ``predict``
         section.blocks += timeline(project, _folder(project), classes)
-    for unit in ("encounter", "recording"):
+    for unit in _UNITS:
         section.blocks.append(_answers(unit, by_unit[unit], files[unit], classes, project))
     return section
-
-
-def _other_sets(project: Contents, decisions: pd.DataFrame, set_name: str) -> list[str]:
-    """Say which other sets of recordings were predicted, and how to see them."""
-    names = sorted(set(map(str, decisions["set_name"])) - {set_name})
-    if not names:
-        return []
-    return [
-        f"Shown is the set {set_name}. Predictions on {plural(len(names), 'other set')} are kept: "
-        f"{', '.join(names)}. To see one, run: pseudorca decide --project {project.argument} "
-        f'--set-name "{names[0]}", then this report again.'
-    ]
 
 
 def _n_known(written: pd.DataFrame | None) -> int:
@@ -158,9 +164,8 @@ def _counted_once(files: Mapping[str, pd.DataFrame | None]) -> str:
     )
 
 
-def _what_was_wished(project: Contents, classifier_id: str) -> list[str]:
-    """What was listened to, and what it took to be named, when these recordings were asked about."""
-    settings = _latest_settings(project, classifier_id)
+def _what_was_asked(settings: Mapping[str, Any]) -> list[str]:
+    """What the run of ``predict`` listened to, and the error rate that names had to keep."""
     thresholds = settings.get("thresholds") or {}
     sentences = []
     if (gate_db := settings.get("gate_db")) is not None:
@@ -168,21 +173,19 @@ def _what_was_wished(project: Contents, classifier_id: str) -> list[str]:
             f"Windows in which nothing stands out from their background by {gate_db:g} dB were passed "
             f"over (--gate {gate_db:g}): nothing is said of what is in them."
         )
-    for unit in ("encounter", "recording"):
-        if unit not in thresholds:
+    for unit in _UNITS:
+        if (threshold := thresholds.get(unit)) is None:
             continue
-        wanted, threshold = thresholds[unit]["wanted"], thresholds[unit]["chosen"]
-        if threshold:
-            sentences.append(
-                f"At most {100 * wanted:.0f} % wrong names were wished for: {unit}s are named from a "
-                f"probability of {threshold['probability']:.2f} on."
-            )
+        text = f"At most {100 * threshold['wanted']:.0f} % wrong names were wished for: "
+        if chosen := threshold["chosen"]:
+            text += f"{unit}s are named from a probability of {chosen['probability']:.2f} on."
         else:
-            least = thresholds[unit]["smallest_that_can_be_claimed"]
-            sentences.append(
-                f"At most {100 * wanted:.0f} % wrong names were wished for: of {unit}s nobody can "
-                f"claim less than {100 * least:.0f} %, so all of them stay undecided, however probable."
+            least = threshold["smallest_that_can_be_claimed"]
+            text += (
+                f"of {unit}s nobody can claim less than {100 * least:.0f} %, so all of them stay "
+                "undecided, however probable."
             )
+        sentences.append(text)
     return sentences
 
 
@@ -197,43 +200,24 @@ def _nothing_predicted(project: Contents) -> list[Block]:
     return [Text(text), Commands("To predict, run:", steps)]
 
 
-def _latest_classifier(project: Contents, decisions: pd.DataFrame) -> str:
-    there = set(map(str, decisions["classifier_id"]))
-    for settings in _predict_runs(project):
-        if (name := str(settings.get("classifier_id"))) in there:
-            return name
-    return sorted(there)[0]
-
-
-def _latest_settings(project: Contents, classifier_id: str) -> dict[str, Any]:
-    """The settings of the last run that asked this classifier."""
-    runs = (run for run in _predict_runs(project) if run.get("classifier_id") == classifier_id)
-    return next(runs, {})
-
-
-def _predict_runs(project: Contents) -> Iterator[dict[str, Any]]:
-    """Settings of the runs of ``predict``, the last one first."""
-    for run in reversed(list(project.runs.itertuples())):
-        if run.verb == "predict":
-            yield dict(json.loads(str(run.settings)))
-
-
-def _classifier(project: Contents, classifier_id: str) -> tuple[str, dict[str, Any]]:
-    for name, record in project.classifiers.items():
-        if record.get("classifier_id") == classifier_id:
-            return f"Classifier “{name}”", record
-    return "A classifier that is no longer saved", {}
+def _latest_classifier(project: Contents, decisions: pd.DataFrame) -> tuple[str, dict[str, Any]]:
+    """The classifier with decisions that was used last, and the settings of its last run."""
+    known = set(map(str, decisions["classifier_id"]))
+    for settings in predict_settings(project):
+        if (classifier_id := str(settings.get("classifier_id"))) in known:
+            return classifier_id, settings
+    return min(known), {}
 
 
 def _count_table(by_unit: dict[str, pd.DataFrame], classes: list[str]) -> Table:
-    rows: list[tuple[Cell, ...]] = []
+    rows = []
     for label in classes:
         cells: list[Cell] = [label]
         for table in by_unit.values():
-            of_class = table[table["decision"] == label]
-            mean = float(of_class["probability"].mean()) if len(of_class) else None
-            cells += [len(of_class), Number(mean)]
-        rows.append(tuple(cells))
+            probabilities = table.loc[table["decision"] == label, "probability"]
+            mean = float(probabilities.mean()) if len(probabilities) else None
+            cells += [len(probabilities), Number(mean)]
+        rows.append(cells)
     return Table(
         ("decision", "encounters", "mean probability", "recordings", "mean probability"),
         rows,
@@ -285,56 +269,48 @@ def _answers(
     classes: list[str],
     project: Contents,
 ) -> Table:
-    """A row per unit; from the file that ``predict`` wrote where there is one, for its paths."""
-    if written is not None:
-        rows = [
-            _written_row(unit, row, classes) for row in written.head(MOST_ROWS).to_dict("records")
-        ]
-        n_all, where = len(written), str(_folder(project))
+    """A row per unit; from the file that ``predict`` wrote if there is one, for its paths."""
+    caption = f"What was said of each {unit}, and why nothing where it is undecided."
+    if written is None:
+        table, where = decisions, "the table decisions"
+        rows = _like_written(unit, table.head(_MOST_ROWS), project.recordings)
     else:
-        paths = _paths(project)
-        rows = [
-            _stored_row(unit, row, paths) for row in decisions.head(MOST_ROWS).to_dict("records")
-        ]
-        n_all, where = len(decisions), "the table decisions"
+        table, where = written, str(_folder(project))
+        rows = table.head(_MOST_ROWS)
+        caption += f" Those of every class are in {where}."
+    cells = [_cells(unit, row, classes) for row in rows.to_dict("records")]
     columns = ["encounter", "moments", "decision", "most probable", "probability", "next", "why"]
     if unit == "recording":
         columns.insert(0, "recording")
-    caption = f"What was said of each {unit}, and why nothing where it is undecided."
-    if written is not None:
-        caption += f" Those of every class are in {where}."
-    return Table(columns, rows, caption=caption, n_more=n_all - len(rows), more=where)
+    return Table(columns, cells, caption=caption, n_more=len(table) - len(cells), more=where)
 
 
-def _written_row(unit: str, row: dict[Any, Any], classes: list[str]) -> tuple[Cell, ...]:
+def _like_written(unit: str, decisions: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
+    """Decisions with the columns of the files that ``predict`` writes, as far as they are known."""
+    units = list(map(str, decisions["unit_id"]))
+    if unit == "encounter":
+        return decisions.assign(encounter=units, most_probable="")
+    columns = (map(str, recordings[name]) for name in ("moment_id", "path", "encounter"))
+    known = {moment: (path, encounter) for moment, path, encounter in zip(*columns, strict=True)}
+    answered = [known.get(moment, (moment, "")) for moment in units]
+    paths, encounters = ([pair[k] for pair in answered] for k in (0, 1))
+    return decisions.assign(path=paths, encounter=encounters, most_probable="")
+
+
+def _cells(unit: str, row: dict[Any, Any], classes: list[str]) -> list[Cell]:
+    cells: list[Cell] = []
+    if unit == "recording":
+        cells.append(str(row["path"]) + " (was in training)" * (row.get("in_training") is True))
     others = {
         label: float(row[f"p_{label}"])
         for label in classes
         if f"p_{label}" in row and label != row["most_probable"]
     }
-    second = max(others, key=lambda label: others[label], default="")
-    known = " (was in training)" if unit == "recording" and row.get("in_training") is True else ""
-    cells: list[Cell] = [str(row["path"]) + known] if unit == "recording" else []
-    cells += [str(row["encounter"]), int(row["n_moments"])]
-    cells += [str(row["decision"]), str(row["most_probable"])]
+    second = max(others, key=lambda label: others[label], default=None)
     following = f"{second} {others[second]:.2f}" if second else ""
-    return (*cells, Number(float(row["probability"])), following, str(row["reason"]))
-
-
-def _stored_row(
-    unit: str, row: dict[Any, Any], paths: dict[str, tuple[str, str]]
-) -> tuple[Cell, ...]:
-    name = str(row["unit_id"])
-    cells: list[Cell] = list(paths.get(name, (name, ""))) if unit == "recording" else [name]
-    cells += [int(row["n_moments"]), str(row["decision"]), ""]
-    return (*cells, Number(float(row["probability"])), "", str(row["reason"]))
-
-
-def _paths(project: Contents) -> dict[str, tuple[str, str]]:
-    """Path and encounter by what decisions on recordings are keyed by, their moment."""
-    recordings = project.recordings
-    columns = (recordings[name] for name in ("moment_id", "path", "encounter"))
-    return {str(m): (str(p), str(e)) for m, p, e in zip(*columns, strict=True)}
+    cells += [str(row["encounter"]), int(row["n_moments"]), str(row["decision"])]
+    cells += [str(row["most_probable"]), Number(float(row["probability"]))]
+    return [*cells, following, str(row["reason"])]
 
 
 def _folder(project: Contents) -> Path:
@@ -345,24 +321,12 @@ def _folder(project: Contents) -> Path:
 
 
 def _written(project: Contents, unit: str, classifier_id: str) -> pd.DataFrame | None:
-    """The table that ``predict`` wrote beside the store, if it is this classifier's."""
-    folder = _folder(project)
-    for path in (folder / f"{unit}s.csv", folder / f"{unit}s.parquet"):
-        if not path.exists():
-            continue
-        try:
-            if path.suffix == ".csv":
-                text = dict.fromkeys(
-                    ("encounter", "decision", "most_probable", "reason", "path"), str
-                )
-                table = pd.read_csv(
-                    path, dtype=text, keep_default_na=False, na_values={"start_utc": ""}
-                )
-            else:
-                table = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            project.note_trouble(path, error)
-            continue
+    """The table of units that ``predict`` wrote beside the store, if it is of this classifier."""
+    texts = dict.fromkeys(("encounter", "decision", "most_probable", "reason", "path"), str)
+    for table in written_tables(
+        project, _folder(project) / f"{unit}s", dtype=texts, keep_default_na=False,
+        na_values={"start_utc": ""},
+    ):  # fmt: skip
         if len(table) and set(map(str, table["classifier_id"])) == {classifier_id}:
             return table
     return None

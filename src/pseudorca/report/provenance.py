@@ -6,8 +6,7 @@ from typing import Any
 
 from pseudorca.learning.recipe import Recipe
 from pseudorca.pages.blocks import Block, Cell, Fold, Heading, Section, Settings, Table, Text
-from pseudorca.recordings.folds import describe_split
-from pseudorca.report.contents import Contents, Evaluation
+from pseudorca.report.contents import Contents, Evaluation, minute
 from pseudorca.store import package_versions
 from pseudorca.values import plain
 
@@ -16,7 +15,7 @@ _MOST_RUNS = 200
 
 
 def provenance_section(project: Contents) -> Section:
-    """List everything somebody would need to make the same numbers again.
+    """List everything that is needed to compute the same numbers again.
 
     Parameters
     ----------
@@ -25,6 +24,16 @@ def provenance_section(project: Contents) -> Section:
     Returns
     -------
     Section
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.report.contents import read_project
+    >>> from pseudorca.store import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     section = provenance_section(read_project(Store(f"{folder}/project", create=True)))
+    >>> section.blocks[1].text
+    'Packages'
     """
     section = Section("provenance", "Provenance")
     versions = package_versions()
@@ -58,12 +67,9 @@ def _trouble(project: Contents) -> list[Block]:
     if not project.trouble:
         return []
     rows = [(row["path"], row["reason"], row["detail"]) for row in project.trouble]
-    return [
-        Heading("Problems of this report"),
-        Table(
-            ("file", "reason", "detail"), rows, caption="What could not be read for this report."
-        ),
-    ]
+    caption = "What could not be read for this report."
+    table = Table(("file", "reason", "detail"), rows, caption=caption)
+    return [Heading("Problems of this report"), table]
 
 
 def _settings(settings: Mapping[str, Any]) -> Settings:
@@ -73,53 +79,52 @@ def _settings(settings: Mapping[str, Any]) -> Settings:
 def _embedder(about: Mapping[str, Any]) -> list[Block]:
     if members := about.get("members"):
         return [block for member in members for block in _embedder(member)]
-    backbone = dict(about.get("backbone", {}))
-    rows = [("embedder id", plain(about.get("embedder_id")))]
-    rows += [(f"front end: {name}", plain(v)) for name, v in about.get("front_end", {}).items()]
-    rows += [("resize", plain(about.get("resize")))]
-    rows += [(f"backbone: {name}", plain(value)) for name, value in backbone.items()]
-    return [Settings(rows)]
+    values = {
+        "embedder id": about.get("embedder_id"),
+        **{f"front end: {name}": value for name, value in about.get("front_end", {}).items()},
+        "resize": about.get("resize"),
+        **{f"backbone: {name}": value for name, value in about.get("backbone", {}).items()},
+    }
+    return [_settings(values)]
 
 
 def _classifier(about: Mapping[str, Any]) -> Settings:
-    training = about.get("training", {})
-    details = about.get("head", {})
-    rows = [
-        ("classifier id", plain(about.get("classifier_id"))),
-        ("embedder id", plain(about.get("embedder", {}).get("embedder_id"))),
-        ("made from embedder", plain(training.get("embedder_id"))),
-        ("altered copies", plain(training.get("views"))),
-        ("trained (UTC)", plain(training.get("time_utc"))),
-        ("head", Recipe.from_settings(training).describe() if "head" in training else "not known"),
-        ("seed", plain(training.get("head", {}).get("seed"))),
-        ("calibrated", _calibration(about.get("calibration", {}))),
-    ]
-    rows += [(name, plain(details[name])) for name in ("c", "best_epoch") if name in details]
-    for name, title in (("n_clips", "clips"), ("n_encounters", "encounters")):
-        counts = training.get(name, {})
-        rows.append((f"training {title}", ", ".join(f"{k} {counts[k]}" for k in sorted(counts))))
-    rows.append(("versions", plain(training.get("versions"))))
-    rows.append(("versions of the tables", plain(training.get("tables"))))
-    return Settings(rows)
+    training, details = about.get("training", {}), about.get("head", {})
+    values = {
+        "classifier id": about.get("classifier_id"),
+        "embedder id": about.get("embedder", {}).get("embedder_id"),
+        "made from embedder": training.get("embedder_id"),
+        "altered copies": training.get("views"),
+        "trained (UTC)": training.get("time_utc"),
+        "head": Recipe.from_settings(training).describe() if "head" in training else "not known",
+        "seed": training.get("head", {}).get("seed"),
+        "calibrated": _calibration(about.get("calibration", {})),
+        **{name: details[name] for name in ("c", "best_epoch") if name in details},
+    }
+    for name in ("clips", "encounters"):
+        counts = training.get(f"n_{name}", {})
+        values[f"training {name}"] = ", ".join(f"{k} {counts[k]}" for k in sorted(counts))
+    values["versions"] = training.get("versions")
+    values["versions of the tables"] = training.get("tables")
+    return _settings(values)
 
 
 def _calibration(calibrators: Mapping[str, Any]) -> str:
-    if not calibrators:
-        return "no"
-    return ", ".join(
+    texts = [
         f"{unit}: temperature {calibrator['temperature']:.2f}, dependence {calibrator['dependence']:g}"
         + (", isotonic" if calibrator["isotonic"] else "")
         for unit, calibrator in calibrators.items()
-    )
+    ]
+    return ", ".join(texts) or "no"
 
 
 def _evaluation(evaluation: Evaluation) -> tuple[Cell, ...]:
-    split, recipe = evaluation.about["split"], evaluation.about["recipe"]
+    seed = str(evaluation.about["split"]["seed"])
     return (
-        _minute(evaluation.time_utc),
-        describe_split(split),
-        str(split["seed"]),
-        Recipe.from_settings(recipe).describe(),
+        minute(evaluation.time_utc),
+        evaluation.method,
+        seed,
+        evaluation.head,
         evaluation.recipe_id,
         evaluation.split_id,
     )
@@ -129,12 +134,11 @@ def _runs(project: Contents) -> list[Block]:
     runs = project.runs.iloc[::-1]
     rows = []
     for run in runs.head(_MOST_RUNS).itertuples():
-        try:
-            tables = json.loads(str(run.provenance)).get("tables", {})
-        except ValueError:
-            tables = {}
-        left = ", ".join(f"{table} {version}" for table, version in tables.items())
-        rows.append((_minute(str(run.time_utc)), str(run.verb), left, _readable(str(run.settings))))
+        tables = (_parsed(run.provenance) or {}).get("tables", {})
+        versions = ", ".join(f"{table} {version}" for table, version in tables.items())
+        settings = _parsed(run.settings)
+        text = str(run.settings) if settings is None else plain(settings)
+        rows.append((minute(str(run.time_utc)), str(run.verb), versions, text))
     table = Table(
         ("time (UTC)", "verb", "tables and versions", "settings"),
         rows,
@@ -144,26 +148,25 @@ def _runs(project: Contents) -> list[Block]:
     return [Heading("Runs"), Fold(f"{len(runs)} runs, the latest first", [table])]
 
 
+def _parsed(text: object) -> Any:
+    """The value of a JSON text; None if the text is no JSON."""
+    try:
+        return json.loads(str(text))
+    except ValueError:
+        return None
+
+
 def _other_versions(project: Contents, now: Mapping[str, str]) -> str:
-    """Name the packages with which an evaluation was made by another version."""
+    """Name the packages that had another version when an evaluation was made."""
     other = {
         f"{package} {version}"
         for evaluation in project.evaluations
         for package, version in evaluation.about.get("versions", {}).items()
         if now.get(package) != version
     }
-    if not other:
-        same = "The evaluations were made with the same versions."
-        return same if project.evaluations else "The versions that this report was written with."
-    return f"Some evaluations were made with other versions: {', '.join(sorted(other))}."
-
-
-def _readable(settings: str) -> str:
-    try:
-        return plain(json.loads(settings))
-    except ValueError:
-        return settings
-
-
-def _minute(time_utc: str) -> str:
-    return time_utc[:16].replace("T", " ")
+    if other:
+        names = ", ".join(sorted(other))
+        return f"Some evaluations were made with other versions: {names}."
+    if project.evaluations:
+        return "The evaluations were made with the same versions."
+    return "The versions that this report was written with."

@@ -1,10 +1,10 @@
-"""The report: everything a project knows, in one HTML file that needs nothing else.
+"""The report: everything that a project knows, in one HTML file that needs no other file.
 
-In: a project. Out: a page with its figures inside it, that loads nothing, runs nothing, and shows on
-paper, by day and in the dark. The honest number stands first.
+In: a project. Out: a page with its figures inside. It loads nothing, runs nothing, and is readable on
+paper, in light mode and in dark mode. The honest number comes first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,45 @@ from typing import Any
 import pandas as pd
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.pages.blocks import Section
 from pseudorca.pages.writing import write_page
 from pseudorca.progress import Progress
 from pseudorca.report.answer import answer_section
-from pseudorca.report.audits import audit_section
-from pseudorca.report.balance import balance_section
-from pseudorca.report.collection import data_section
-from pseudorca.report.contents import Contents, read_project
+from pseudorca.report.collection import balance_section, data_section
+from pseudorca.report.contents import read_project
 from pseudorca.report.evaluated import evaluation_section
 from pseudorca.report.predictions import prediction_section
 from pseudorca.report.provenance import provenance_section
 from pseudorca.report.sounds import examples_section, three_sides_section
-from pseudorca.report.trust import trust_section
+from pseudorca.report.trust import audit_section, trust_section
 from pseudorca.results import Result, attention
 from pseudorca.store import Store
 from pseudorca.values import plural
 
+_SECTIONS = (
+    answer_section,
+    data_section,
+    examples_section,
+    three_sides_section,
+    balance_section,
+    evaluation_section,
+    trust_section,
+    audit_section,
+    prediction_section,
+    provenance_section,
+)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReportResult(Result):
-    """A report that was written."""
+    """A report that was written.
+
+    Examples
+    --------
+    >>> no_problems = pd.DataFrame(columns=["path", "stage", "reason", "detail"])
+    >>> result = ReportResult(Path("report.html"), 10, 12, 1_500_000, no_problems, [])
+    >>> print(result.summary()[1])
+    10 sections, 12 figures, 1.5 MB.
+    """
 
     output: Path
     """The HTML file."""
@@ -44,16 +62,12 @@ class ReportResult(Result):
     notices: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "output": str(self.output),
-            "n_sections": self.n_sections,
-            "n_figures": self.n_figures,
-            "n_bytes": self.n_bytes,
-            "problems": self.problems.to_dict("records"),
-            "notices": self.notices,
-        }
+        """The result as JSON values; ``problems`` is a list of rows."""
+        problems = self.problems.to_dict("records")
+        return vars(self) | {"output": str(self.output), "problems": problems}
 
     def summary(self) -> Sequence[str]:
+        """Where the report is, its size, and what needs attention."""
         return [
             f"Open {self.output} in a browser.",
             f"{plural(self.n_sections, 'section')}, {plural(self.n_figures, 'figure')}, "
@@ -67,12 +81,12 @@ class ReportResult(Result):
 
 
 def report_project(store: Store, target: Path, *, progress: Progress | None = None) -> ReportResult:
-    """Write a project's report.
+    """Write the report of a project.
 
     Parameters
     ----------
     store : Store
-    target : path of the HTML file; it appears whole or not at all
+    target : path of the HTML file; the file is complete or not there at all
     progress : callable (done, total) or None, over sections
 
     Returns
@@ -82,7 +96,16 @@ def report_project(store: Store, target: Path, *, progress: Progress | None = No
     Raises
     ------
     PseudorcaError
-        If ``target`` is a folder.
+        If ``target`` is a folder, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(f"{folder}/project", create=True)
+    ...     result = report_project(store, Path(folder, "report.html"))
+    >>> result.n_sections, len(result.problems)
+    (10, 0)
     """
     target = Path(target)
     if target.is_dir():
@@ -90,32 +113,14 @@ def report_project(store: Store, target: Path, *, progress: Progress | None = No
             f"{target} is a folder. Give a file, such as {target / 'report.html'}."
         )
     project = read_project(store)
-    notices: list[str] = []
-    makers: list[Callable[[Contents], Section]] = [
-        lambda p: answer_section(p, notices),
-        lambda p: data_section(p, notices),
-        examples_section,
-        three_sides_section,
-        balance_section,
-        evaluation_section,
-        trust_section,
-        audit_section,
-        prediction_section,
-        provenance_section,
-    ]
     sections = []
-    for n_done, make in enumerate(makers, 1):
+    for n_done, make in enumerate(_SECTIONS, 1):
         sections.append(make(project))
         if progress:
-            progress(n_done, len(makers))
-    written = write_page(sections, target, title=store.folder.resolve().name, notices=notices)
-    return ReportResult(
-        target,
-        written["n_sections"],
-        written["n_figures"],
-        written["n_bytes"],
-        pd.DataFrame(
-            project.trouble, columns=["path", "stage", "reason", "detail"], dtype="string"
-        ),
-        list(dict.fromkeys(notices)),
-    )
+            progress(n_done, len(_SECTIONS))
+    title = store.folder.resolve().name
+    page = write_page(sections, target, title=title, notices=project.notices)
+    columns = ["path", "stage", "reason", "detail"]
+    problems = pd.DataFrame(project.trouble, columns=columns, dtype="string")
+    notices = list(dict.fromkeys(project.notices))
+    return ReportResult(**page | {"output": target}, problems=problems, notices=notices)

@@ -1,42 +1,51 @@
 """Pictures of the sound itself: examples of every class, and one recording from three sides.
 
-Reads a few seconds of a few files; a file that cannot be read any more costs its picture, and is
-said. What is shown is chosen by rule, never by looks: the same project gives the same examples.
+Reads a few seconds of a few files. A file that can no longer be read has no picture, and becomes a
+problem of the report. A rule chooses what is shown, so the same project gives the same examples.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from pseudorca.embedding.drawing import read_clip
 from pseudorca.errors import AudioError
+from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.common import CommonFrontEnd, filter_weights
 from pseudorca.frontends.study_picture import StudyFrontEnd
-from pseudorca.pages.blocks import Block, Chart, Notices, Section, Table, Text, chart, figure
-from pseudorca.pages.plots import COLOURS, FONT_PT, INK, SMALL_PT
+from pseudorca.pages.blocks import (
+    Block,
+    Chart,
+    Notices,
+    Section,
+    Table,
+    Text,
+    chart,
+    figure,
+    panels,
+)
+from pseudorca.pages.plots import COLOURS, FONT_PT, INK, SMALL_PT, keep_outer_labels
 from pseudorca.recordings import audio
 from pseudorca.recordings.manifest import full_path
 from pseudorca.report.contents import Contents
 from pseudorca.report.sound_plots import Levels, native_levels, spectra, spectrogram, waveforms
 from pseudorca.values import plural
 
-MOST_CLASSES = 12
-"""Classes of which examples are drawn."""
-
-MOST_CHANNELS = 8
-
+_MOST_CLASSES = 12
+_MOST_CHANNELS = 8
+_MOST_TRIED = 5  # recordings that are opened to find one that can be read
 _RANGE_DB = 80.0
 _STRETCH_S = 3.0
 _MOST_SAMPLES = 6_000_000  # of all channels of the stretch
 
 
 def examples_section(project: Contents) -> Section:
-    """Example spectrograms of every class, with axes and one scale of colours.
+    """Show example spectrograms of every class, with axes and one colour scale.
 
     Parameters
     ----------
@@ -45,29 +54,33 @@ def examples_section(project: Contents) -> Section:
     Returns
     -------
     Section
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.report.contents import read_project
+    >>> from pseudorca.store import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     section = examples_section(read_project(Store(f"{folder}/project", create=True)))
+    >>> section.blocks[0].text
+    'No labelled clips: nothing to draw.'
     """
     section = Section("examples", "Example spectrograms")
-    if project.labelled_clips.empty:
+    clips = project.labelled_clips
+    if clips.empty:
         section.blocks.append(Text("No labelled clips: nothing to draw."))
         return section
-    classes = project.classes[:MOST_CLASSES]
+    classes = project.classes[:_MOST_CLASSES]
     per_class = 2 if len(classes) <= 6 else 1
-    drawn = []
+    drawn: list[tuple[Any, Levels]] = []
     for label in classes:
-        n_drawn = 0
-        for clip in example_clips(project.labelled_clips, project.recordings, label, per_class):
-            levels = _levels_of(project, clip)
-            if levels is not None:
-                drawn.append((clip, levels))
-                n_drawn += 1
-            if n_drawn == per_class:
-                break
+        candidates = example_clips(clips, project.recordings, label, per_class)
+        with_levels = ((clip, _levels_of(project, clip)) for clip in candidates)
+        readable = ((clip, levels) for clip, levels in with_levels if levels is not None)
+        drawn += islice(readable, per_class)
     if not drawn:
-        section.blocks.append(
-            Notices(
-                ["None of the recordings can be read any more; see the problems of this report."]
-            )
-        )
+        text = "None of the recordings can be read any more; see the problems of this report."
+        section.blocks.append(Notices([text]))
         return section
     section.blocks.append(_examples_chart(project, drawn))
     if len(project.classes) > len(classes):
@@ -77,7 +90,9 @@ def examples_section(project: Contents) -> Section:
 
 
 def three_sides_section(project: Contents) -> Section:
-    """One recording in time, in frequency and as a spectrogram, a colour per channel.
+    """Show one recording in time, in frequency and as a spectrogram, a colour per channel.
+
+    The recording with most channels is shown, a labelled one rather than another.
 
     Parameters
     ----------
@@ -86,9 +101,23 @@ def three_sides_section(project: Contents) -> Section:
     Returns
     -------
     Section
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.report.contents import read_project
+    >>> from pseudorca.store import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     section = three_sides_section(read_project(Store(f"{folder}/project", create=True)))
+    >>> section.blocks[0].text
+    'No recording can be read.'
     """
     section = Section("recording", "One recording from three sides")
-    for recording in _by_channels(project.recordings):
+    recordings = project.recordings
+    ranked = recordings.assign(unlabelled=recordings["label"].isna()).sort_values(
+        ["n_channels", "unlabelled", "path"], ascending=[False, True, True]
+    )
+    for recording in ranked.head(_MOST_TRIED).itertuples():
         try:
             section.blocks += _three_sides(recording)
         except AudioError as error:
@@ -102,36 +131,57 @@ def three_sides_section(project: Contents) -> Section:
 def example_clips(
     clips: pd.DataFrame, recordings: pd.DataFrame, label: str, n: int
 ) -> Iterator[Any]:
-    """Rows of clips to show for a class, best first: from its largest encounters in turn.
+    """Choose clips to show for a class, from its largest encounters in turn.
 
-    Of each encounter the clip in the middle (by path and time) comes first; clips that were filled
+    Of each encounter the clip in the middle (by path and time) comes first. Clips that were filled
     up come last.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the labelled clips and the recordings of a project
+    label : str
+    n : int, how many clips are wanted
+
+    Returns
+    -------
+    iterator of rows, the best first; a few more than ``n``, since some may not be readable
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame(
+    ...     {"clip_id": ["c0", "c1", "c2"], "recording_id": "r", "label": "Pelagic",
+    ...      "encounter": "e", "channel": "1", "start_s": [0.0, 3.0, 6.0], "padded_s": 0.0}
+    ... )
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": ["r"], "root": "/survey", "path": "a.wav", "sample_rate": 48_000}
+    ... )
+    >>> next(example_clips(clips, recordings, "Pelagic", 1)).clip_id
+    'c1'
     """
     candidates = clips[clips["label"] == label].merge(
         recordings[["recording_id", "root", "path", "sample_rate"]], on="recording_id"
     )
     candidates = candidates.sort_values(["path", "start_s", "channel"], ignore_index=True)
-    size = candidates.groupby("encounter")["clip_id"].transform("size")
-    place = candidates.groupby("encounter").cumcount()
-    candidates["turn"] = (place - size // 2).abs()
-    candidates["filled"] = candidates["padded_s"] > 0
-    candidates["size"] = size
+    of_encounter = candidates.groupby("encounter")
+    size = of_encounter["clip_id"].transform("size")
+    from_middle = (of_encounter.cumcount() - size // 2).abs()
+    candidates = candidates.assign(turn=from_middle, filled=candidates["padded_s"] > 0, size=size)
     # The best of each encounter first, then the second best of each, ...
     candidates = candidates.sort_values(["filled", "turn"], kind="stable")
     candidates["turn"] = candidates.groupby("encounter").cumcount()
     candidates = candidates.sort_values(
         ["turn", "filled", "size", "encounter"], ascending=[True, True, False, True]
     )
-    yield from candidates.head(n + 4).itertuples()
+    return candidates.head(n + 4).itertuples()
 
 
 def _levels_of(project: Contents, clip: Any) -> Levels | None:
-    """The levels of a clip by the project's front end; None where it cannot be read or used."""
+    """The levels of a clip by the project's front end; None if the clip cannot be read or used."""
+    front_end = project.front_end
     try:
         with audio.Reader(full_path(clip)) as reader:
             waveform = read_clip(reader, clip)
             rate = reader.info.sample_rate
-        front_end = project.front_end
         if isinstance(front_end, CommonFrontEnd):
             return common_levels(front_end, waveform, sample_rate=rate)
         as_in_study = isinstance(front_end, StudyFrontEnd)
@@ -144,13 +194,25 @@ def _levels_of(project: Contents, clip: Any) -> Levels | None:
 def common_levels(
     front_end: CommonFrontEnd, waveform: audio.Samples, *, sample_rate: int
 ) -> Levels:
-    """The levels behind the common front end's picture, with their axes.
+    """Compute the levels behind the picture of the common front end, with their axes.
 
     Parameters
     ----------
     front_end : CommonFrontEnd
     waveform : ndarray [shape=(n_samples,)], full scale = 1
     sample_rate : int, Hz
+
+    Returns
+    -------
+    Levels
+
+    Examples
+    --------
+    >>> front_end = CommonFrontEnd.in_band("16k")
+    >>> noise = np.random.default_rng(0).standard_normal(8_000).astype(np.float32)
+    >>> levels = common_levels(front_end, noise, sample_rate=8_000)
+    >>> levels.rows_hz[levels.n_reached - 1] < 4_000
+    np.True_
     """
     levels, n_reached = front_end.levels_db(waveform, sample_rate=sample_rate)
     rate = front_end.sample_rate
@@ -165,33 +227,25 @@ def common_levels(
 def _examples_chart(project: Contents, drawn: list[tuple[Any, Levels]]) -> Chart:
     front_end = project.front_end
     is_pcen = isinstance(front_end, CommonFrontEnd) and front_end.levels == "pcen"
-    range_db = front_end.range_db if isinstance(front_end, CommonFrontEnd) else _RANGE_DB
-    low, high = -range_db, 0.0
+    low = -(front_end.range_db if isinstance(front_end, CommonFrontEnd) else _RANGE_DB)
+    high = 0.0
     if is_pcen:
         low, high = 0.0, float(np.quantile([np.quantile(v.db, 0.999) for _, v in drawn], 0.9))
-    n_columns = 2
-    n_rows = -(-len(drawn) // n_columns)
-    chart_figure = figure(1.78 * n_rows + 0.4)
-    axes = chart_figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for ax in axes[len(drawn) :]:
-        ax.set_axis_off()
-    for number, (ax, (clip, levels)) in enumerate(zip(axes, drawn, strict=False), 1):
+    chart_figure, axes = panels(len(drawn), n_columns=2, row_in=1.78, margin_in=0.4)
+    for number, (ax, (clip, levels)) in enumerate(zip(axes, drawn, strict=True), 1):
         if not is_pcen:
             levels = levels._replace(db=levels.db - levels.db[: levels.n_reached].max())
         image = spectrogram(ax, levels, low=low, high=high, start_s=clip.start_s,
                             title=f"{number}  {_named(clip)}")  # fmt: skip
         if clip.padded_s > 0:
             ax.axvline(clip.end_s, color="#fefefe", linestyle="--", linewidth=1.2)
-        if (number - 1) % n_columns:
-            ax.set_ylabel("")
-        if number + n_columns <= len(drawn):
-            ax.set_xlabel("")
+    keep_outer_labels(axes, n_columns=2)
     label = "PCEN level" if is_pcen else "level (dB re loudest cell of the clip)"
-    _colour_bar(chart_figure, image, list(axes), label, n_rows)
+    _colour_bar(chart_figure, image, label)
     caption = (
-        f"{_front_end_words(project)} Chosen by rule: the middle clip of each class's largest "
+        f"{_in_words(front_end, is_joint='members' in (project.embedder or {}))} Chosen by rule: the "
+        "middle clip of each class's largest encounters, clips that fill the window first."
     )
-    caption += "encounters, clips that fill the window first."
     if any(levels.n_reached < len(levels.rows_hz) for _, levels in drawn):
         caption += " Grey: above what the recording's sample rate reaches."
     if any(clip.padded_s > 0 for clip, _ in drawn):
@@ -205,23 +259,18 @@ def _named(clip: Any) -> str:
     return encounter if encounter.startswith(f"{clip.label}/") else f"{clip.label}, {encounter}"
 
 
-_REMOVED = {
-    "keep": "",
-    "median": ", each row's median removed",
-    "quartile": ", each row's lower quartile removed",
-}
-
-
-def _front_end_words(project: Contents) -> str:
-    front_end = project.front_end
+def _in_words(front_end: FrontEnd | None, *, is_joint: bool) -> str:
     if isinstance(front_end, CommonFrontEnd):
-        background = _REMOVED[front_end.background]
-        who = "first network" if "members" in (project.embedder or {}) else "network"
+        removed = {
+            "keep": "",
+            "median": ", each row's median removed",
+            "quartile": ", each row's lower quartile removed",
+        }
         return (
-            f"What the {who} hears: the common front end's own levels ({front_end.n_rows} rows on a "
-            f"{front_end.scale} scale from {front_end.fmin_hz / 1000:g} to "
-            f"{front_end.fmax_hz / 1000:g} kHz, windows of {front_end.window_ms:g} ms every "
-            f"{front_end.hop_ms:g} ms{background})."
+            f"What the {'first ' * is_joint}network hears: the common front end's own levels "
+            f"({front_end.n_rows} rows on a {front_end.scale} scale from "
+            f"{front_end.fmin_hz / 1000:g} to {front_end.fmax_hz / 1000:g} kHz, windows of "
+            f"{front_end.window_ms:g} ms every {front_end.hop_ms:g} ms{removed[front_end.background]})."
         )
     if isinstance(front_end, StudyFrontEnd):
         return (
@@ -231,28 +280,13 @@ def _front_end_words(project: Contents) -> str:
     return "Spectrograms at each recording's own sample rate (Hann windows of about 16 ms)."
 
 
-def _examples_table(drawn: list[tuple[Any, Levels]]) -> Block:
-    rows = [
-        (
-            number,
-            str(clip.label),
-            str(clip.path),
-            f"{clip.start_s:.2f} to {clip.end_s:.2f} s",
-            str(clip.channel),
-            f"{clip.sample_rate / 1000:g} kHz",
-        )
-        for number, (clip, _) in enumerate(drawn, 1)
-    ]
+def _examples_table(drawn: list[tuple[Any, Levels]]) -> Table:
+    rows = []
+    for number, (clip, _) in enumerate(drawn, 1):
+        when, rate = f"{clip.start_s:.2f} to {clip.end_s:.2f} s", f"{clip.sample_rate / 1000:g} kHz"
+        rows.append((number, str(clip.label), str(clip.path), when, str(clip.channel), rate))
     columns = ("", "class", "recording", "clip", "channel", "sample rate")
     return Table(columns, rows, caption="The clips that are shown.")
-
-
-def _by_channels(recordings: pd.DataFrame, most: int = 5) -> Iterator[Any]:
-    """Recordings to show, the one with most channels first; labelled ones before others."""
-    ranked = recordings.assign(unlabelled=recordings["label"].isna()).sort_values(
-        ["n_channels", "unlabelled", "path"], ascending=[False, True, True]
-    )
-    yield from ranked.head(most).itertuples()
 
 
 def _three_sides(recording: Any) -> list[Block]:
@@ -263,11 +297,10 @@ def _three_sides(recording: Any) -> list[Block]:
         )
         n_frames = max(n_frames, min(info.n_frames, audio.MIN_FRAMES))
         first = (info.n_frames - n_frames) // 2
-        samples = reader.read(first, n_frames)[:MOST_CHANNELS]
+        samples = reader.read(first, n_frames)[:_MOST_CHANNELS]
     audio.check_finite(samples, offset_s=first / info.sample_rate, sample_rate=info.sample_rate)
     rate, start_s = info.sample_rate, first / info.sample_rate
-    colours = [COLOURS[k] for k in range(len(samples))]
-    n = len(samples)
+    n, colours = len(samples), COLOURS[: len(samples)]
     shown = plural(n, "channel") if n == info.n_channels else f"{n} of {info.n_channels} channels"
     stretch = f"{start_s:.2f} to {start_s + n_frames / rate:.2f} s of {info.duration_s:.2f} s"
     where = f"{recording.path} ({shown}, {rate / 1000:g} kHz, {info.format}; {stretch})"
@@ -278,10 +311,9 @@ def _three_sides(recording: Any) -> list[Block]:
     spectra(in_frequency.subplots(), samples, sample_rate=rate, colours=colours)
     one_below = "Channels stand one below the other, at one scale. " if n > 1 else ""
     per_channel = " of each channel, in the channel's colour" if n > 1 else ""
+    title = "The recording with most channels" if info.n_channels > 1 else "Recording"
     return [
-        Text(
-            f"{'The recording with most channels' if info.n_channels > 1 else 'Recording'}: {where}."
-        ),
+        Text(f"{title}: {where}."),
         chart(
             in_time,
             description=f"Waveforms of {where}.",
@@ -299,32 +331,25 @@ def _three_sides(recording: Any) -> list[Block]:
 
 
 def _spectrograms(
-    samples: audio.Samples, rate: int, start_s: float, colours: list[str], where: str
+    samples: audio.Samples, rate: int, start_s: float, colours: Sequence[str], where: str
 ) -> Chart:
     n = len(samples)
     n_columns = 1 if n == 1 else 2 if n in (2, 4) else 3
-    n_rows = -(-n // n_columns)
-    chart_figure = figure((2.6 if n == 1 else 2.0) * n_rows + 0.3)
-    axes = chart_figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    found = [native_levels(channel, sample_rate=rate) for channel in samples]
-    high = max(float(levels.db.max()) for levels in found)
-    for k, ax in enumerate(axes):
-        if k >= n:
-            ax.set_axis_off()
-            continue
+    row_in = 2.6 if n == 1 else 2.0
+    chart_figure, axes = panels(n, n_columns=n_columns, row_in=row_in, margin_in=0.3)
+    of_channel = [native_levels(channel, sample_rate=rate) for channel in samples]
+    high = max(float(levels.db.max()) for levels in of_channel)
+    for k, (ax, levels) in enumerate(zip(axes, of_channel, strict=True)):
         title = f"channel {k + 1}" if n > 1 else ""
         image = spectrogram(
-            ax, found[k], low=high - _RANGE_DB, high=high, title=title, title_colour=colours[k],
+            ax, levels, low=high - _RANGE_DB, high=high, title=title, title_colour=colours[k],
             start_s=start_s,
         )  # fmt: skip
         if n > 1:
             for spine in ax.spines.values():
                 spine.set(visible=True, color=colours[k], linewidth=2)
-        if k % n_columns:
-            ax.set_ylabel("")
-        if k + n_columns < n:
-            ax.set_xlabel("")
-    _colour_bar(chart_figure, image, list(axes), "level (dB re full scale)", n_rows)
+    keep_outer_labels(axes, n_columns=n_columns)
+    _colour_bar(chart_figure, image, "level (dB re full scale)")
     return chart(
         chart_figure,
         description=f"Spectrograms of {where}.",
@@ -334,8 +359,13 @@ def _spectrograms(
     )
 
 
-def _colour_bar(made: Figure, image: AxesImage, axes: list[Axes], label: str, n_rows: int) -> None:
-    bar = made.colorbar(image, ax=axes, shrink=min(1.0, 2.4 / n_rows), aspect=24, pad=0.015)
+def _colour_bar(chart_figure: Figure, image: AxesImage, label: str) -> None:
+    """Add a colour bar at the right of all panels."""
+    axes = list(chart_figure.axes)
+    grid = axes[0].get_gridspec()
+    assert grid is not None
+    shrink = min(1.0, 2.4 / grid.nrows)
+    bar = chart_figure.colorbar(image, ax=axes, shrink=shrink, aspect=24, pad=0.015)
     if bar.solids is not None:
         bar.solids.set_rasterized(True)
     bar.outline.set_visible(False)

@@ -1,17 +1,23 @@
-"""Are the probabilities true, and when is it better to abstain?
+"""How far to trust a probability, and whether the animals or the recorders were learned.
 
-In: the evaluation that is named first, with its calibrated probabilities out of fold. Out: the
-reliability diagram, the risk-coverage curve, and what a wanted error rate would leave undecided.
+In: the calibrated probabilities of the headline evaluation, out of fold, and the latest audit. Out: the
+reliability diagram, the risk-coverage curve, what a wanted error rate would leave undecided, and the
+verdict of the audit with its warnings.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pseudorca.audit.section import verdict_blocks
+from pseudorca.learning.recipe import Recipe
 from pseudorca.pages.blocks import (
+    Block,
     Cell,
     Chart,
     Commands,
     Heading,
+    Notices,
     Number,
     Section,
     Table,
@@ -19,14 +25,12 @@ from pseudorca.pages.blocks import (
     chart,
     figure,
 )
-from pseudorca.report.contents import Contents, headline, typed
-from pseudorca.report.trust_plots import (
+from pseudorca.report.contents import Contents, headline, is_saved, typed
+from pseudorca.report.evaluation_plots import (
     learning_curve_plot,
     reliability_diagram,
     risk_coverage_curve,
 )
-
-_UNITS = ("encounter", "recording")
 
 
 def trust_section(project: Contents) -> Section:
@@ -39,12 +43,22 @@ def trust_section(project: Contents) -> Section:
     Returns
     -------
     Section
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.report.contents import read_project
+    >>> from pseudorca.store import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     section = trust_section(read_project(Store(f"{folder}/project", create=True)))
+    >>> section.blocks[0].text
+    'Not known yet.'
     """
     section = Section("trust", "What a probability is worth, and when to say nothing")
     honest = headline(project)
     by_unit = {
         unit: honest.results[unit]
-        for unit in _UNITS
+        for unit in ("encounter", "recording")
         if honest and "reliability" in honest.results.get(unit, {})
     }
     if not by_unit:
@@ -60,8 +74,8 @@ def trust_section(project: Contents) -> Section:
     return section
 
 
-def _in_words(found: Mapping[str, Mapping[str, Any]]) -> str:
-    unit, result = next(iter(found.items()))
+def _in_words(by_unit: Mapping[str, Mapping[str, Any]]) -> str:
+    unit, result = next(iter(by_unit.items()))
     true, kept = result["reliability"], result["abstention"]
     text = (
         "Each encounter's probabilities were calibrated on other encounters, every class and every "
@@ -117,24 +131,19 @@ def _figures(unit: str, result: Mapping[str, Any]) -> Chart:
     )
 
 
-def _table_of_scores(found: Mapping[str, Mapping[str, Any]]) -> Table:
+def _table_of_scores(by_unit: Mapping[str, Mapping[str, Any]]) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    for unit, result in found.items():
+    for unit, result in by_unit.items():
         true = result["reliability"]
         for name, key in (("Brier score", "brier"), ("log loss", "log_loss")):
-            rows.append(
-                (
-                    unit,
-                    name,
-                    Number(true[key], 3),
-                    _between(true, key),
-                    Number(true[f"{key}_baseline"], 3),
-                )
-            )
+            low, high = true[f"{key}_low"], true[f"{key}_high"]
+            between = "too few encounters" if low is None else f"{low:.2f} to {high:.2f}"
+            baseline = Number(true[f"{key}_baseline"], 3)
+            rows.append((unit, name, Number(true[key], 3), between, baseline))
         error = true["expected_calibration_error"]
         if error is not None:
             rows.append((unit, "expected calibration error", Number(error, 3), "", Number(0, 0)))
-    unit, result = next(iter(found.items()))
+    unit, result = next(iter(by_unit.items()))
     true = result["reliability"]
     return Table(
         ("unit", "what", "value", "95 % interval", "knowing nothing"),
@@ -144,12 +153,6 @@ def _table_of_scores(found: Mapping[str, Mapping[str, Any]]) -> Table:
         f"takes the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each "
         "is news; 1: all say the same).",
     )
-
-
-def _between(true: Mapping[str, Any], key: str) -> str:
-    if true[f"{key}_low"] is None:
-        return "too few encounters"
-    return f"{true[f'{key}_low']:.2f} to {true[f'{key}_high']:.2f}"
 
 
 def _learning_curve(curve: Sequence[Mapping[str, float]]) -> Chart:
@@ -167,21 +170,16 @@ def _learning_curve(curve: Sequence[Mapping[str, float]]) -> Chart:
 
 def _thresholds(unit: str, result: Mapping[str, Any]) -> Table:
     kept = result["abstention"]
-    rows = [
-        (
-            Number(100 * candidate["coverage"], 0, " %"),
-            Number(candidate["probability"]),
-            candidate["n_encounters"],
-            Number(100 * candidate["error"], 0, " %"),
-            Number(100 * candidate["max_error"], 0, " %"),
-        )
-        for candidate in kept["candidates"]
-    ]
-    held_out = kept["held_out"]
+    rows = []
+    for candidate in kept["candidates"]:
+        shares = (candidate[key] for key in ("coverage", "error", "max_error"))
+        named, wrong, at_most = (Number(100 * share, 0, " %") for share in shares)
+        probability = Number(candidate["probability"])
+        rows.append((named, probability, candidate["n_encounters"], wrong, at_most))
     caption = (
         f"What is wrong among the {unit}s that are named, and the upper bound that can be claimed."
     )
-    if held_out:
+    if held_out := kept["held_out"]:
         caption += (
             f" Where each fold's threshold was chosen on the other folds for at most "
             f"{100 * kept['max_error']:.0f} % wrong, {100 * held_out['coverage']:.0f} % were named and "
@@ -189,3 +187,84 @@ def _thresholds(unit: str, result: Mapping[str, Any]) -> Table:
         )
     columns = ("named", "probability at least", "encounters", "wrong", "wrong at most")
     return Table(columns, rows, caption=caption)
+
+
+def audit_section(project: Contents) -> Section:
+    """Show the latest audit and what has changed since, or how to make one.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    Section
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.report.contents import read_project
+    >>> from pseudorca.store import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     section = audit_section(read_project(Store(f"{folder}/project", create=True)))
+    >>> section.blocks[1].why
+    'To find out, run:'
+    """
+    section = Section("audit", "Animals or recorders?")
+    findings, n_audits = latest_audit(project)
+    if findings is None:
+        line = f"pseudorca audit --project {project.argument}{typed(project, for_audit=True)}"
+        section.blocks += [
+            Text(
+                "Not known: nobody has asked how well the classes can be told apart without hearing "
+                "the animals, by the facts of the files and the noise between the sounds alone."
+            ),
+            Commands("To find out, run:", [line]),
+        ]
+        return section
+    section.blocks += verdict_blocks(findings, n_audits, _audit_warnings(project, findings))
+    return section
+
+
+def latest_audit(project: Contents) -> tuple[dict[str, Any] | None, int]:
+    """Read the latest audit.
+
+    Parameters
+    ----------
+    project : Contents
+
+    Returns
+    -------
+    audit : dict, the parsed column ``result`` with ``time_utc``; None if no audit can be read
+    n_audits : int, how many audits there are; 0 if none can be read
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.report.contents import read_project
+    >>> from pseudorca.store import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     latest_audit(read_project(Store(f"{folder}/project", create=True)))
+    (None, 0)
+    """
+    rows = project.store.read("audits").sort_values("time_utc", ascending=False)
+    for row in rows.itertuples():
+        try:
+            return {"time_utc": str(row.time_utc)} | dict(json.loads(str(row.result))), len(rows)
+        except ValueError as error:
+            project.note_trouble("audits", error)
+    return None, 0
+
+
+def _audit_warnings(project: Contents, findings: Mapping[str, Any]) -> list[Block]:
+    sentences, recipe = list(findings["notices"]), findings["recipe"]
+    if project.classifiers and not is_saved(project, recipe):
+        sentences.append(
+            f"No saved classifier was trained the way that was audited "
+            f"({Recipe.from_settings(recipe).describe()}): this is not about it."
+        )
+    sentences += project.changed_tables(findings["tables"], "audit", "audit")
+    embedder = (project.embedder or {}).get("embedder_id")
+    if embedder is not None and embedder != recipe["embedder_id"]:
+        sentences.append("The embeddings were made anew after this audit: audit again.")
+    return [Notices(sentences)] if sentences else []
