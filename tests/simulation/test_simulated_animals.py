@@ -14,7 +14,7 @@ from pseudorca.simulation import (
     population,
 )
 from pseudorca.simulation.animals import blend_groups, draw_parameters
-from pseudorca.simulation.species import SHIFTING_TRAITS, TRAIT_NAMES, VIRTUAL_CENTRES
+from pseudorca.simulation.species import SHIFTING_TRAITS
 
 
 def _parameters(name: str, effect: float, kind: str = "whistle", seed: int = 3) -> dict[str, float]:
@@ -112,8 +112,8 @@ def test_virtual_species_stay_in_their_ranges_and_make_some_sound() -> None:
     species = [draw_virtual_species(rng) for _ in range(200)]
     for one in species:
         assert any(rate > 0 for rate in one.rates.values())
-        for name in TRAIT_NAMES:
-            low, high = VIRTUAL_CENTRES[name]
+        for name, trait in PSEUDORCA.traits.items():
+            low, high = trait.virtual_range
             assert low <= one.traits[name].centre <= high
     for kind in KINDS:
         assert 0.3 < np.mean([one.rates[kind] > 0 for one in species]) < 0.8

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import SimulationError
 from pseudorca.simulation.animals import Group, Signal, draw_group, draw_scene
-from pseudorca.simulation.noise import Noise, band_power, noise_levels
-from pseudorca.simulation.receive import add, band, power, receive
+from pseudorca.simulation.noise import background_noise, band_power, noise_levels
+from pseudorca.simulation.propagation import add, receive
 from pseudorca.simulation.recorders import Recorder
 from pseudorca.simulation.signals import PULSED, Floats, Pulses, Tone, pulses, tone
 from pseudorca.simulation.species import KINDS, TRAIT_NAMES, Species
@@ -155,7 +155,8 @@ def record_scene(
                 f"channel {channel}: recorder {recorder.name!r} has channels 1 to "
                 f"{recorder.n_channels}."
             )
-    n_samples = round(duration_s * recorder.sample_rate)
+    sample_rate = recorder.sample_rate
+    n_samples = round(duration_s * sample_rate)
     places = [
         (
             world.range_m * float(np.exp(rng.normal(0.0, RANGE_SPREAD))),
@@ -163,17 +164,16 @@ def record_scene(
         )
         for _ in scene
     ]
-    background = Noise(rng, world, recorder, n_samples, noise)
-    pressure = np.stack([background.channel(channel) for channel in channels])
-    levels = noise_levels(world, recorder, background.mixed_db)
+    pressure = background_noise(rng, world, recorder, n_samples, channels, noise)
+    levels = noise_levels(world, recorder, None if noise is None else world.noise_db)
     rows: list[dict[str, Any]] = []
     contours: dict[int, tuple[Floats, Floats]] = {}
     for number, (signal, (range_m, bearing_cos)) in enumerate(zip(scene, places, strict=True)):
-        sound = pulses(signal) if signal.kind in PULSED else tone(signal, recorder.sample_rate)
+        sound = pulses(signal) if signal.kind in PULSED else tone(signal, sample_rate)
         received = receive(sound, world, recorder, range_m)
-        low_hz, high_hz = band(sound, received, recorder.sample_rate)
-        received_db = 10.0 * float(np.log10(max(power(sound, received), 1e-30)))
-        natural_db = received_db - band_power(levels, low_hz, high_hz, recorder.sample_rate)
+        received_db = 10.0 * float(np.log10(max(received.power, 1e-30)))
+        low_hz, high_hz = received.low_hz, received.high_hz
+        natural_db = received_db - band_power(levels, low_hz, high_hz, sample_rate)
         gain_db = 0.0 if snr_db is None else snr_db - natural_db
         if isinstance(sound, Tone):
             contours[number] = (signal.start_s + sound.contour_s, sound.contour_hz)
@@ -189,10 +189,16 @@ def record_scene(
             **signal.parameters,
             "level_db": signal.parameters["level_db"] + gain_db,
         }
-        for row_number, channel in enumerate(channels):
+        for channel, channel_pressure in zip(channels, pressure, strict=True):
             delay_s = recorder.delay_s(channel, bearing_cos)
             start_s, end_s = signal.start_s + delay_s, signal.end_s + delay_s
-            add(pressure[row_number], received, sound, start_s, recorder.sample_rate, gain_db)
+            add(
+                channel_pressure,
+                received,
+                start_s=start_s,
+                sample_rate=sample_rate,
+                gain_db=gain_db,
+            )
             rows.append(
                 {
                     "signal": number,
@@ -205,26 +211,18 @@ def record_scene(
                     **measured,
                 }
             )
-    waveform, n_clipped = _digitised(pressure, world, recorder, channels)
+    digitised = [
+        recorder.digitise(channel_pressure, world, channel)
+        for channel, channel_pressure in zip(channels, pressure, strict=True)
+    ]
     truth = ClipTruth(
         signals=rows,
         contours=contours,
         presence={kind: any(signal.kind == kind for signal in scene) for kind in KINDS},
         parameters=_mean_parameters(scene),
-        n_clipped=n_clipped,
+        n_clipped={channel: n for channel, (_, n) in zip(channels, digitised, strict=True)},
     )
-    return waveform, truth
-
-
-def _digitised(
-    pressure: NDArray[np.float32], world: World, recorder: Recorder, channels: Sequence[int]
-) -> tuple[NDArray[np.float32], dict[int, int]]:
-    """Digitise the pressure of each channel -> samples, number of clipped samples by channel."""
-    waveform = np.empty(pressure.shape, dtype=np.float32)
-    n_clipped = {}
-    for row, channel in enumerate(channels):
-        waveform[row], n_clipped[channel] = recorder.digitise(pressure[row], world, channel)
-    return waveform, n_clipped
+    return np.stack([samples for samples, _ in digitised]), truth
 
 
 def _check_duration(duration_s: float, recorder: Recorder) -> None:
@@ -237,10 +235,7 @@ def _check_duration(duration_s: float, recorder: Recorder) -> None:
 def _shape(sound: Tone | Pulses) -> dict[str, float]:
     """Measurements of a contour (Oswald et al. 2007), or of a train of pulses."""
     if isinstance(sound, Pulses):
-        return {
-            "n_pulses": len(sound.times_s),
-            "angle_deg": float(np.rad2deg(sound.angle_rad)),
-        }
+        return {"n_pulses": len(sound.times_s), "angle_deg": float(np.rad2deg(sound.angle_rad))}
     hz = sound.contour_hz
     return {
         "end_hz": float(hz[-1]),

@@ -20,6 +20,7 @@ BEAM_RADIUS_M: Final = 0.04  # circular piston as a model of the melon; chosen, 
 BEAM_FLOOR_DB: Final = 42.0  # sound also leaves the head on other paths: chosen
 MAX_HARMONICS: Final = 40
 HARMONIC_FLOOR_DB: Final = 60.0
+DECAYS_IN_35_DB: Final = 4.03  # ln(10) * 35 / 20
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +41,7 @@ class Pulses:
     times_s: Floats  # [shape=(n_pulses,)], from the signal's start
     gains: Floats  # [shape=(n_pulses,)], relative to the loudest
     peak_hz: float
-    bandwidth_hz: float  # at -3 dB
+    decay_per_s: float  # of the envelope
     peak_upa: float  # peak pressure on the axis
     angle_rad: float  # between the animal's axis and the hydrophone
     echo_s: float  # delay of a reflection inside the head, off the axis
@@ -49,7 +50,7 @@ class Pulses:
     @property
     def half_length_s(self) -> float:
         """Seconds in which the envelope of a pulse falls by 35 dB."""
-        return half_length_s(self.bandwidth_hz)
+        return DECAYS_IN_35_DB / self.decay_per_s
 
     def spectrum(self, frequency_hz: Floats) -> NDArray[np.complex128]:
         """Compute the Fourier transform of a pulse that is centred on time 0.
@@ -72,7 +73,7 @@ class Pulses:
         ----------
         .. [1] W. W. L. Au, The Sonar of Dolphins, Springer 1993 (piston model of the beam).
         """
-        rate = decay_per_s(self.bandwidth_hz)
+        rate = self.decay_per_s
         turn = 2.0 * np.pi * (frequency_hz - self.peak_hz)
         pulse = self.peak_upa * rate / (rate**2 + turn**2)
         pulse *= frequency_hz**2 / (frequency_hz**2 + (0.1 * self.peak_hz) ** 2)
@@ -80,44 +81,6 @@ class Pulses:
         beam = np.maximum(np.exp(-(ka**2) / 8.0), 10.0 ** (-BEAM_FLOOR_DB / 20.0))
         echo = 1.0 + self.echo_gain * np.exp(-2j * np.pi * self.echo_s * frequency_hz)
         return np.asarray(pulse * beam * echo, dtype=np.complex128)
-
-
-def decay_per_s(bandwidth_hz: float) -> float:
-    """Return the decay rate of the envelope of a pulse.
-
-    Parameters
-    ----------
-    bandwidth_hz : float, at -3 dB
-
-    Returns
-    -------
-    float, 1/s
-
-    Examples
-    --------
-    >>> round(decay_per_s(16_000.0))
-    78101
-    """
-    return float(np.pi * bandwidth_hz / np.sqrt(np.sqrt(2.0) - 1.0))
-
-
-def half_length_s(bandwidth_hz: float) -> float:
-    """Return the time in which the envelope of a pulse falls by 35 dB from its middle.
-
-    Parameters
-    ----------
-    bandwidth_hz : float, at -3 dB
-
-    Returns
-    -------
-    float, seconds
-
-    Examples
-    --------
-    >>> half_length_s(16_000.0) < 1e-4
-    True
-    """
-    return 4.03 / decay_per_s(bandwidth_hz)
 
 
 def contour(signal: Signal) -> tuple[Floats, Floats]:
@@ -250,8 +213,9 @@ def pulses(signal: Signal) -> Pulses:
     texture = np.random.default_rng([signal.texture, 2])
     interval_s = parameters["interval_s"]
     duration_s = parameters["duration_s"]
-    bandwidth_hz = parameters["peak_hz"] / parameters["q"]
-    half_s = half_length_s(bandwidth_hz)
+    bandwidth_hz = parameters["peak_hz"] / parameters["q"]  # at -3 dB
+    decay_per_s = float(np.pi * bandwidth_hz / np.sqrt(np.sqrt(2.0) - 1.0))
+    half_s = DECAYS_IN_35_DB / decay_per_s
     room_s = max(duration_s - 2.0 * half_s, 0.0)
     n_most = int(1.6 * room_s / interval_s) + 2
     wander = np.cumsum(texture.normal(0.0, 0.04, n_most))
@@ -263,12 +227,12 @@ def pulses(signal: Signal) -> Pulses:
     gains_db = -swing_db * (2.0 * (times_s / duration_s - peak_at)) ** 2
     gains_db += texture.normal(0.0, 1.2, len(times_s))
     # The minimum is half an oscillation after the peak, so peak to peak is 1 + trough.
-    trough = np.exp(-decay_per_s(bandwidth_hz) / (2.0 * parameters["peak_hz"]))
+    trough = np.exp(-decay_per_s / (2.0 * parameters["peak_hz"]))
     return Pulses(
         times_s=times_s,
         gains=10.0 ** ((gains_db - gains_db.max()) / 20.0),
         peak_hz=parameters["peak_hz"],
-        bandwidth_hz=bandwidth_hz,
+        decay_per_s=decay_per_s,
         peak_upa=10.0 ** (parameters["level_db"] / 20.0) / (1.0 + trough),
         angle_rad=float(np.deg2rad(min(abs(texture.normal(0.0, 60.0)), 90.0))),
         echo_s=float(texture.uniform(60e-6, 250e-6)),
