@@ -8,7 +8,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from pseudorca.evaluation.calibration_quality import reliability
+from pseudorca.evaluation.metrics import reliability
 from pseudorca.evaluation.risk_coverage import (
     abstention,
     outcomes,

@@ -25,8 +25,7 @@ from pseudorca.embedding.augmentation.apart import (
 from pseudorca.embedding.augmentation.measured import measure_sounds
 from pseudorca.embedding.joint import AnyEmbedder
 from pseudorca.embedding.stream import embed_by_each
-from pseudorca.evaluation.encounter_accuracy import rightness
-from pseudorca.evaluation.paired import balanced_accuracy
+from pseudorca.evaluation.encounter_accuracy import balanced_accuracy, rightness
 from pseudorca.frontends.base import FrontEnd, Picture
 from pseudorca.frontends.common import CommonFrontEnd, colour_table
 from pseudorca.frontends.study_picture import StudyFrontEnd

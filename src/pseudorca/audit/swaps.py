@@ -15,7 +15,7 @@ from pseudorca.embedding.augmentation.apart import (
 )
 from pseudorca.embedding.augmentation.measured import clip_parts, keep_measured, rows_by_id
 from pseudorca.embedding.embedder import Embedder
-from pseudorca.evaluation.paired import resampled_statistics
+from pseudorca.evaluation.encounter_accuracy import resampled_statistics
 from pseudorca.frontends.base import resample
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head, fit_head

@@ -11,14 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
-from pseudorca.evaluation.calibration_quality import reliability
 from pseudorca.evaluation.inference import (
     detectable,
     learning_curve,
     mixed_encounters,
     permutation_test,
 )
-from pseudorca.evaluation.metrics import measure
+from pseudorca.evaluation.metrics import measure, reliability
 from pseudorca.evaluation.risk_coverage import abstention, outcomes
 from pseudorca.frontends.reach import band_notices
 from pseudorca.learning.calibration import carried_prior

@@ -15,14 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from pseudorca.evaluation.intervals import upper_bound
+from pseudorca.evaluation.intervals import CONFIDENCE, upper_bound
 from pseudorca.learning.held_out import CalibratedUnits
 from pseudorca.recordings.folds import OTHER
 
 COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)
 """Shares of the units that a threshold may leave decided: few, since each trial costs confidence."""
-
-_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def thresholds(outcome: pd.DataFrame) -> list[Threshold]:
     curve = risk_coverage(outcome)
     if curve.empty:  # nothing is ever named
         return [Threshold(0.0, 0.0, 0.0, 1.0, 0)]
-    alpha = (1 - _CONFIDENCE) / len(COVERAGES)
+    alpha = (1 - CONFIDENCE) / len(COVERAGES)
     bounded = []
     for coverage in COVERAGES:
         reached = curve[curve["coverage"] >= coverage - 1e-9]

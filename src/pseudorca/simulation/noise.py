@@ -185,7 +185,7 @@ def background_noise(
         added = np.resize(mixed, n_samples) * np.float32(level)
         shared = added if shared is None else shared + added
     power = _recorded_power(world, recorder, with_vessel=False)
-    number = np.arange(world.n_tones)
+    number = np.arange(world.n_tones, dtype=np.float64)
     below = world.tone_hz * (number + 1.0) < 0.49 * sample_rate
     tones_db = (world.tone_db - 4.0 * number)[below]
     pressure = np.empty((len(channels), n_samples), dtype=np.float32)
