@@ -139,6 +139,22 @@ def permutation_test(
     .. [1] Phipson and Smyth 2010, "Permutation p-values should never be zero", Statistical
        Applications in Genetics and Molecular Biology 9:39.
     .. [2] Westfall and Young 1993, "Resampling-based multiple testing": the maximum as statistic.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> names = ["e1", "e2", "e3", "e4"]
+    >>> clips = pd.DataFrame({
+    ...     "clip_id": names, "recording_id": names, "moment_id": names, "encounter": names,
+    ...     "label": ["A", "A", "B", "B"],
+    ... })
+    >>> recordings = clips[["recording_id", "moment_id", "encounter"]].assign(metadata="{}")
+    >>> units, split = np.array(names, dtype=object), Split("encounter", n_folds=2)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, clips["label"].to_numpy(dtype=object), units, units)
+    >>> test = permutation_test({"model": data}, clips, recordings, split, LogisticHead(c=1.0))
+    >>> test.observed["model"], test.n_assignments
+    (1.0, 6)
     """
     labels = clips["label"].to_numpy(dtype=object)
     for name, feature_set in data.items():
@@ -282,6 +298,22 @@ def learning_curve(
     ------
     FoldError
         If the split cannot be made.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> names = ["e1", "e2", "e3", "e4"]
+    >>> clips = pd.DataFrame({
+    ...     "clip_id": names, "recording_id": names, "moment_id": names, "encounter": names,
+    ...     "label": ["A", "A", "B", "B"],
+    ... })
+    >>> recordings = clips[["recording_id", "moment_id", "encounter"]].assign(metadata="{}")
+    >>> units, split = np.array(names, dtype=object), Split("encounter", n_folds=2)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, clips["label"].to_numpy(dtype=object), units, units)
+    >>> curve = learning_curve(data, clips, recordings, split, LogisticHead(c=1.0), n_draws=2)
+    >>> curve["balanced_accuracy"].tolist()
+    [1.0, 1.0]
     """
     folds = make_folds(clips, recordings, split)
     labels = folds.labels
@@ -383,7 +415,7 @@ def _blocks(
     for unit, unit_clips in clips.groupby("unit", sort=True):
         unit_clips = unit_clips[unit_clips["label"] != OTHER]
         whole = unit_clips["label"].nunique() == 1
-        # A unit of one label moves as a whole, its encounters by themselves otherwise.
+        # A unit of one label moves as a whole; in a unit of several labels, its encounters move.
         by_carrier = unit_clips.groupby("unit" if whole else "encounter", sort=True)
         for _, carrier in by_carrier:
             if carrier["label"].nunique() != 1:

@@ -29,6 +29,11 @@ class ClipTruth(TypedDict):
     signal, times in s from the start of the clip on channel 1, and frequencies in Hz. ``presence``: by
     kind, whether the clip has a signal of the kind. ``parameters``: by trait, the mean over the signals
     of the kind (NaN without signals). ``n_clipped``: by channel, number of samples at full scale.
+
+    Examples
+    --------
+    >>> ClipTruth(signals=[], contours={}, presence={}, parameters={}, n_clipped={1: 0})["n_clipped"]
+    {1: 0}
     """
 
     signals: list[dict[str, Any]]
@@ -147,6 +152,16 @@ def record_scene(
     ------
     SimulationError
         If the recorder has no such channel, or the clip has no sample.
+
+    Examples
+    --------
+    >>> from pseudorca import simulation as sim
+    >>> rng = np.random.default_rng(0)
+    >>> scene = sim.draw_scene(rng, sim.PSEUDORCA, sim.draw_group(rng), 1.0, require=("whistle",))
+    >>> recorder = sim.RECORDERS["drifter_96k"]
+    >>> waveform, truth = record_scene(rng, scene, sim.draw_world(rng), recorder, 1.0)
+    >>> waveform.shape, truth["presence"]["whistle"]
+    ((1, 96000), True)
     """
     _check_duration(duration_s, recorder)
     for channel in channels:

@@ -52,7 +52,7 @@ def ambient_noise_db(world: World, frequency_hz: Floats) -> Floats:
     --------
     >>> from pseudorca.simulation import draw_world
     >>> ambient_noise_db(draw_world(np.random.default_rng(0)), np.array([1_000.0])).round().tolist()
-    [60.0]
+    [63.0]
     """
     khz = np.maximum(frequency_hz, 1.0) / 1000.0
     log = np.log10(khz)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -164,6 +164,16 @@ class SurveyConfig:
             )
 
 
+class _Draft(NamedTuple):
+    """An encounter before it has a recorder, a day and a name."""
+
+    label: str
+    population: str
+    stream: tuple[int, int]
+    n_clips: int
+    long_s: float
+
+
 @dataclass(frozen=True)
 class Encounter:
     """One encounter with one group: the names of its files, and its random stream.
@@ -175,21 +185,17 @@ class Encounter:
     True
     """
 
-    name: str  # Sette_AC_12
     label: str  # the folder
     population: str  # the truth
+    stream: tuple[int, int]
+    n_clips: int
+    long_s: float  # 0: clips
+    name: str  # Sette_AC_12
     platform: str
     recorder: str
     own_recorder: bool  # chosen for the population (confound), not at random
     start: datetime
-    stream: tuple[int, int]
-    n_clips: int
     slots: tuple[int, ...]  # start of each moment, in s from the start of the encounter
-    long_s: float  # 0: clips
-
-
-# Label, population, stream, number of clips and length in s of an encounter.
-_Draft = tuple[str, str, tuple[int, int], int, float]
 
 
 def encounter_rng(config: SurveyConfig, stream: tuple[int, ...]) -> np.random.Generator:
@@ -236,18 +242,20 @@ def plan_survey(config: SurveyConfig) -> list[Encounter]:
     >>> sum(encounter.n_clips for encounter in encounters if encounter.label != UNKNOWN)
     20
     """
-    shares = {
-        "Insular": (config.insular_encounters, config.insular_clips),
-        "Northwestern": (config.northwestern, config.northwestern),
-    }
-    left_encounters, left_clips = config.n_encounters, config.n_clips
-    numbers: dict[str, tuple[int, int]] = {}
-    for name, (encounter_share, clip_share) in shares.items():
-        wanted = round(encounter_share * config.n_encounters)
-        n_encounters = max(wanted, 1) if encounter_share > 0 and clip_share > 0 else 0
-        n_clips = max(round(clip_share * config.n_clips), n_encounters) if n_encounters else 0
+    numbers = {}
+    for name, encounter_share, clip_share in (
+        ("Insular", config.insular_encounters, config.insular_clips),
+        ("Northwestern", config.northwestern, config.northwestern),
+    ):
+        n_encounters = n_clips = 0
+        if encounter_share > 0 and clip_share > 0:
+            n_encounters = max(round(encounter_share * config.n_encounters), 1)
+            n_clips = max(round(clip_share * config.n_clips), n_encounters)
         numbers[name] = (n_encounters, n_clips)
-        left_encounters, left_clips = left_encounters - n_encounters, left_clips - n_clips
+    left_encounters = config.n_encounters - sum(
+        n_encounters for n_encounters, _ in numbers.values()
+    )
+    left_clips = config.n_clips - sum(n_clips for _, n_clips in numbers.values())
     if left_encounters < 0 or left_clips < left_encounters or (left_encounters == 0 < left_clips):
         taken = ", ".join(
             f"{name} {n_encounters} with {n_clips} clips"
@@ -267,10 +275,10 @@ def plan_survey(config: SurveyConfig) -> list[Encounter]:
         streams = [(number, k) for k in range(n_encounters)]
         for stream, part in zip(streams, _clip_counts(config, streams, n_clips), strict=True):
             population = _hidden(config, stream) if label == UNKNOWN else label
-            drafts.append((label, population, stream, part, 0.0))
+            drafts.append(_Draft(label, population, stream, part, 0.0))
     for k in range(config.n_long):
         stream = (_STREAM_LONG, k)
-        drafts.append((UNKNOWN, _hidden(config, stream), stream, 1, config.long_s))
+        drafts.append(_Draft(UNKNOWN, _hidden(config, stream), stream, 1, config.long_s))
     return _schedule(config, drafts)
 
 
@@ -303,34 +311,30 @@ def _schedule(config: SurveyConfig, drafts: Sequence[_Draft]) -> list[Encounter]
     slot_s = math.ceil(config.max_clip_s) + 2
     encounters = []
     for position, (day, which) in enumerate(zip(days, plan.permutation(len(drafts)), strict=True)):
-        label, population, stream, n_clips, long_s = drafts[which]
-        rng = encounter_rng(config, (*stream, 0, 2))
-        by_confound, any_recorder = rng.random(), int(rng.integers(len(config.recorders)))
-        own = by_confound < config.confound and population in POPULATIONS
+        draft = drafts[which]
+        rng = encounter_rng(config, (*draft.stream, 0, 2))
+        by_confound, recorder_number = rng.random(), int(rng.integers(len(config.recorders)))
+        own = by_confound < config.confound and draft.population in POPULATIONS
         if own:
-            any_recorder = list(POPULATIONS).index(population) % len(config.recorders)
-        platform = config.platforms[any_recorder % len(config.platforms)]
+            recorder_number = list(POPULATIONS).index(draft.population) % len(config.recorders)
+        platform = config.platforms[recorder_number % len(config.platforms)]
         numbers[platform] += int(np.random.default_rng([config.seed, position]).integers(1, 12))
-        start_s = int(rng.integers(24 * 3600 - ENCOUNTER_S - math.ceil(long_s) - 1))
+        start_s = int(rng.integers(24 * 3600 - ENCOUNTER_S - math.ceil(draft.long_s) - 1))
         slots = rng.permutation(ENCOUNTER_S // slot_s) * slot_s
-        if n_clips > len(slots):
+        if draft.n_clips > len(slots):
             raise SimulationError(
-                f"{n_clips} clips in one encounter: two hours hold {len(slots)} of "
+                f"{draft.n_clips} clips in one encounter: two hours hold {len(slots)} of "
                 f"{config.max_clip_s:g} s. Ask for more encounters."
             )
         encounters.append(
             Encounter(
+                **draft._asdict(),
                 name=f"{platform}_AC_{numbers[platform]}",
-                label=label,
-                population=population,
                 platform=platform,
-                recorder=config.recorders[any_recorder],
+                recorder=config.recorders[recorder_number],
                 own_recorder=own,
                 start=SURVEY_START + timedelta(days=int(day), seconds=start_s),
-                stream=stream,
-                n_clips=n_clips,
-                slots=tuple(int(slot) for slot in slots[:n_clips]),
-                long_s=long_s,
+                slots=tuple(slots[: draft.n_clips].tolist()),
             )
         )
     return encounters

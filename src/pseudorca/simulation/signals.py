@@ -27,7 +27,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tone:
-    """A tonal signal: waveform at 1 m, and the contour of the fundamental."""
+    """A tonal signal: waveform at 1 m, and the contour of the fundamental.
+
+    Examples
+    --------
+    >>> Tone(np.zeros(4, np.float32), np.array([0.0, 1.0]), np.array([5_000.0, 5_100.0])).contour_hz
+    array([5000., 5100.])
+    """
 
     waveform: NDArray[np.float32]  # [shape=(n,)], uPa
     contour_s: Floats  # [shape=(k,)], from the signal's start
@@ -36,7 +42,18 @@ class Tone:
 
 @dataclass(frozen=True)
 class Pulses:
-    """A pulsed signal: one pulse, as a spectrum, repeated at given times and with given gains."""
+    """A pulsed signal: one pulse, as a spectrum, repeated at given times and with given gains.
+
+    Examples
+    --------
+    >>> pulse = Pulses(
+    ...     times_s=np.zeros(1), gains=np.ones(1), peak_hz=40_000.0, decay_per_s=78_000.0,
+    ...     peak_upa=1.0, angle_rad=0.0, echo_s=0.0, echo_gain=0.0,
+    ... )
+    >>> hz = np.array([20_000.0, 40_000.0, 60_000.0])
+    >>> int(np.abs(pulse.spectrum(hz)).argmax())
+    1
+    """
 
     times_s: Floats  # [shape=(n_pulses,)], from the signal's start
     gains: Floats  # [shape=(n_pulses,)], relative to the loudest
@@ -99,6 +116,16 @@ def contour(signal: Signal) -> tuple[Floats, Floats]:
     -------
     times_s, frequency_hz : ndarray [shape=(k,)], s from the signal's start and Hz, in steps of
         2 ms, the end included.
+
+    Examples
+    --------
+    >>> whistle = Signal(
+    ...     "whistle", 0, 0.0, {"duration_s": 0.5, "start_hz": 6_000.0, "sweep": 0.3,
+    ...     "rolloff_db": 20.0, "level_db": 150.0}, texture=7,
+    ... )
+    >>> times_s, frequency_hz = contour(whistle)
+    >>> float(times_s[-1]), round(float(frequency_hz[0]))
+    (0.5, 6000)
     """
     parameters = signal.parameters
     texture = np.random.default_rng([signal.texture, 0])
@@ -146,6 +173,16 @@ def tone(signal: Signal, sample_rate: int) -> Tone:
     Returns
     -------
     Tone
+
+    Examples
+    --------
+    >>> whistle = Signal(
+    ...     "whistle", 0, 0.0, {"duration_s": 0.5, "start_hz": 6_000.0, "sweep": 0.3,
+    ...     "rolloff_db": 20.0, "level_db": 150.0}, texture=7,
+    ... )
+    >>> waveform = tone(whistle, 48_000).waveform
+    >>> waveform.shape, round(20 * float(np.log10(np.sqrt(np.mean(waveform**2)))))
+    ((24000,), 150)
     """
     contour_s, contour_hz = contour(signal)
     n_samples = max(1, round(signal.parameters["duration_s"] * sample_rate))
@@ -208,6 +245,15 @@ def pulses(signal: Signal) -> Pulses:
     Returns
     -------
     Pulses
+
+    Examples
+    --------
+    >>> train = Signal(
+    ...     "click_train", 0, 0.0, {"peak_hz": 40_000.0, "q": 2.5, "interval_s": 0.05,
+    ...     "duration_s": 1.0, "level_db": 210.0}, texture=1,
+    ... )
+    >>> 10 < len(pulses(train).times_s) < 40
+    True
     """
     parameters = signal.parameters
     texture = np.random.default_rng([signal.texture, 2])

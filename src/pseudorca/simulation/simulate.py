@@ -59,10 +59,12 @@ class SimulateResult(Result):
         return self.out / "truth"
 
     def as_json(self) -> dict[str, Any]:
+        """The two folders and the counts, as JSON values."""
         numbers = {name: value for name, value in vars(self).items() if name != "out"}
         return {"recordings": str(self.recordings), "truth": str(self.truth), **numbers}
 
     def summary(self) -> Sequence[str]:
+        """Three sentences: files and encounters, files by class, and where the truth is."""
         return [
             f"{plural(self.n_files, 'file')} ({self.duration_s / 60:.1f} min) of "
             f"{plural(self.n_encounters, 'encounter')} in {self.recordings}.",
