@@ -9,7 +9,7 @@ that every choice that looks at the labels is part of the test.
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from pseudorca.evaluation.encounter_accuracy import EncounterMean
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head
-from pseudorca.recordings.folds import OTHER, Split, make_folds
+from pseudorca.recordings.folds import OTHER, Folds, Split, make_folds
 
 _LEVEL, _POWER = 0.05, 0.8
 _TIE = 1e-9
@@ -109,8 +109,7 @@ def permutation_test(
     Labels of whole units are permuted. A unit is what the split keeps whole, or the encounter if
     the split is optimistic. A unit of several labels (a ship that met both populations) has no single
     label: the labels of its encounters are permuted inside the unit. An encounter of several labels
-    keeps its labels, and so do other sounds. For each permutation the folds are drawn anew and the
-    head is trained anew.
+    keeps its labels, and so do other sounds. Each permutation draws the folds and trains anew.
 
     Parameters
     ----------
@@ -118,11 +117,9 @@ def permutation_test(
     clips, recordings : DataFrame, the tables of these names; labelled clips only
     split : Split
     head : Head
-    n_permutations : int
-        Drawn at random, unless there are no more than this many: then each is taken once
+    n_permutations : int, drawn at random; if there are no more than this many, each is taken once
     seed : int
-    within : ndarray [shape=(n_clips,)] or None
-        Labels are permuted only between units of equal value, such as the platform
+    within : ndarray [shape=(n_clips,)] or None; permute only between units of equal value (platform)
     progress : callable (done, total) or None, over permutations
 
     Returns
@@ -143,15 +140,11 @@ def permutation_test(
     Examples
     --------
     >>> from pseudorca.learning.heads.logistic import LogisticHead
-    >>> names = ["e1", "e2", "e3", "e4"]
-    >>> clips = pd.DataFrame({
-    ...     "clip_id": names, "recording_id": names, "moment_id": names, "encounter": names,
-    ...     "label": ["A", "A", "B", "B"],
-    ... })
-    >>> recordings = clips[["recording_id", "moment_id", "encounter"]].assign(metadata="{}")
-    >>> units, split = np.array(names, dtype=object), Split("encounter", n_folds=2)
-    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
-    >>> data = TrainingSet(vectors, clips["label"].to_numpy(dtype=object), units, units)
+    >>> names, labels = np.array([list("abcd"), list("AABB")], dtype=object)
+    >>> columns = ["clip_id", "recording_id", "moment_id", "encounter"]
+    >>> clips = pd.DataFrame({**dict.fromkeys(columns, names), "label": labels})
+    >>> recordings, split = clips.assign(metadata="{}"), Split("encounter", n_folds=2)
+    >>> data = TrainingSet(np.array([[0.0], [0.1], [1.0], [1.1]], np.float32), labels, names, names)
     >>> test = permutation_test({"model": data}, clips, recordings, split, LogisticHead(c=1.0))
     >>> test.observed["model"], test.n_assignments
     (1.0, 6)
@@ -161,14 +154,9 @@ def permutation_test(
         if not np.array_equal(feature_set.labels, labels):
             raise FoldError(f"feature set {name!r} was made for other clips, or other labels.")
     folds = make_folds(clips, recordings, split)
-    encounters = clips["encounter"].to_numpy(dtype=object)
-    averager = EncounterMean(clips, units := encounters if split.is_optimistic else folds.units)
-    sets = {
-        name: replace(
-            feature_set, groups=feature_set.recordings if split.is_optimistic else folds.units
-        )
-        for name, feature_set in data.items()
-    }
+    units = _independent_units(clips, folds)
+    averager = EncounterMean(clips, units)
+    sets = {name: _kept_whole(feature_set, folds) for name, feature_set in data.items()}
 
     def statistic(permuted: NDArray[np.object_]) -> tuple[dict[str, float], dict[str, Any]]:
         folds_of_labels = make_folds(clips.assign(label=permuted), recordings, split)
@@ -180,26 +168,22 @@ def permutation_test(
         return balanced_accuracy, right
 
     observed, right = statistic(labels)
-    blocks = _blocks(labels, units, encounters, within)
+    blocks = _blocks(labels, units, clips["encounter"].to_numpy(dtype=object), within)
     n_assignments = math.prod(block.n_assignments for block in blocks)
     enumerated = n_assignments <= n_permutations
-    rng = np.random.default_rng(seed)
-    shuffles = _all(blocks, labels) if enumerated else _drawn(blocks, labels, rng, n_permutations)
-    total = n_assignments if enumerated else n_permutations
-    null: dict[str, list[float]] = {name: [] for name in sets}
-    for done, permuted in enumerate(shuffles, 1):
+    shuffles = _all(blocks, labels) if enumerated else _drawn(blocks, labels, n_permutations, seed)
+    null: list[dict[str, float]] = []
+    for permuted in shuffles:
         try:
-            accuracy_of, _ = statistic(permuted)
+            null.append(statistic(permuted)[0])
         except FoldError:  # a permutation that cannot be tested counts as good: the safe side
-            accuracy_of = dict.fromkeys(sets, np.inf)
-        for name, value in accuracy_of.items():
-            null[name].append(value)
+            null.append(dict.fromkeys(sets, np.inf))
         if progress:
-            progress(done, total)
+            progress(len(null), min(n_assignments, n_permutations))
     tested = averager.counted(next(iter(right.values())), labels)
     return Permutations(
         observed,
-        {name: np.array(values) for name, values in null.items()},
+        {name: np.array([accuracy_of[name] for accuracy_of in null]) for name in sets},
         {name: values[tested] for name, values in right.items()},
         averager.encounters[tested],
         labels[averager.first_clip][tested],
@@ -208,6 +192,16 @@ def permutation_test(
         enumerated,
         _n_alike(blocks, labels),
     )
+
+
+def _independent_units(clips: pd.DataFrame, folds: Folds) -> NDArray[np.object_]:
+    """The independent unit of each clip: what the split keeps whole, at least the encounter."""
+    return clips["encounter"].to_numpy(object) if folds.split.is_optimistic else folds.units
+
+
+def _kept_whole(data: TrainingSet, folds: Folds) -> TrainingSet:
+    """The training set with the groups that inner folds must keep whole, as the outer split does."""
+    return replace(data, groups=data.recordings if folds.split.is_optimistic else folds.units)
 
 
 def detectable(n_groups_per_class: Sequence[int]) -> dict[str, Any]:
@@ -302,25 +296,20 @@ def learning_curve(
     Examples
     --------
     >>> from pseudorca.learning.heads.logistic import LogisticHead
-    >>> names = ["e1", "e2", "e3", "e4"]
-    >>> clips = pd.DataFrame({
-    ...     "clip_id": names, "recording_id": names, "moment_id": names, "encounter": names,
-    ...     "label": ["A", "A", "B", "B"],
-    ... })
-    >>> recordings = clips[["recording_id", "moment_id", "encounter"]].assign(metadata="{}")
-    >>> units, split = np.array(names, dtype=object), Split("encounter", n_folds=2)
-    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
-    >>> data = TrainingSet(vectors, clips["label"].to_numpy(dtype=object), units, units)
+    >>> names, labels = np.array([list("abcd"), list("AABB")], dtype=object)
+    >>> columns = ["clip_id", "recording_id", "moment_id", "encounter"]
+    >>> clips = pd.DataFrame({**dict.fromkeys(columns, names), "label": labels})
+    >>> recordings, split = clips.assign(metadata="{}"), Split("encounter", n_folds=2)
+    >>> data = TrainingSet(np.array([[0.0], [0.1], [1.0], [1.1]], np.float32), labels, names, names)
     >>> curve = learning_curve(data, clips, recordings, split, LogisticHead(c=1.0), n_draws=2)
     >>> curve["balanced_accuracy"].tolist()
     [1.0, 1.0]
     """
     folds = make_folds(clips, recordings, split)
     labels = folds.labels
-    encounters = clips["encounter"].to_numpy(dtype=object)
-    units = encounters if split.is_optimistic else folds.units
+    units = _independent_units(clips, folds)
     averager = EncounterMean(clips, units)
-    data = replace(data, groups=data.recordings if split.is_optimistic else folds.units)
+    data = _kept_whole(data, folds)
     populations = sorted(set(labels) - {OTHER})
     most = min(
         len(set(units[train][labels[train] == label]))
@@ -441,7 +430,7 @@ def _n_alike(blocks: Sequence[_Block], labels: NDArray[np.object_]) -> int:
 
 
 def _assigned(
-    labels: NDArray[np.object_], blocks: Sequence[_Block], names: Sequence[Sequence[str]]
+    labels: NDArray[np.object_], blocks: Sequence[_Block], names: Iterable[Iterable[str]]
 ) -> NDArray[np.object_]:
     """The labels of all clips when the carriers of each block get new names."""
     permuted = labels.copy()
@@ -469,9 +458,10 @@ def _arrangements(left: Counter[str]) -> Iterator[list[str]]:
 
 
 def _drawn(
-    blocks: Sequence[_Block], labels: NDArray[np.object_], rng: np.random.Generator, n: int
+    blocks: Sequence[_Block], labels: NDArray[np.object_], n: int, seed: int
 ) -> Iterator[NDArray[np.object_]]:
     """Random assignments of the labels."""
+    rng = np.random.default_rng(seed)
     for _ in range(n):
         names = [rng.permutation(np.array(block.labels, dtype=object)) for block in blocks]
         yield _assigned(labels, blocks, names)

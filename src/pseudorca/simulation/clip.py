@@ -106,7 +106,7 @@ def simulate_clip(
     >>> waveform.shape
     (1, 96000)
     """
-    _check_duration(duration_s, recorder)
+    _check(recorder, duration_s, channels)
     group = draw_group(rng) if group is None else group
     scene = draw_scene(rng, species, group, duration_s, activity=activity, require=require)
     return record_scene(
@@ -156,27 +156,17 @@ def record_scene(
     Examples
     --------
     >>> from pseudorca import simulation as sim
-    >>> rng = np.random.default_rng(0)
+    >>> rng, recorder = np.random.default_rng(0), sim.RECORDERS["drifter_96k"]
     >>> scene = sim.draw_scene(rng, sim.PSEUDORCA, sim.draw_group(rng), 1.0, require=("whistle",))
-    >>> recorder = sim.RECORDERS["drifter_96k"]
     >>> waveform, truth = record_scene(rng, scene, sim.draw_world(rng), recorder, 1.0)
     >>> waveform.shape, truth["presence"]["whistle"]
     ((1, 96000), True)
     """
-    _check_duration(duration_s, recorder)
-    for channel in channels:
-        if not 1 <= channel <= recorder.n_channels:
-            raise SimulationError(
-                f"channel {channel}: recorder {recorder.name!r} has channels 1 to "
-                f"{recorder.n_channels}."
-            )
+    _check(recorder, duration_s, channels)
     sample_rate = recorder.sample_rate
     n_samples = round(duration_s * sample_rate)
     places = [
-        (
-            world.range_m * float(np.exp(rng.normal(0.0, RANGE_SPREAD))),
-            float(rng.uniform(-1.0, 1.0)),
-        )
+        (world.range_m * float(np.exp(rng.normal(0.0, RANGE_SPREAD))), rng.uniform(-1.0, 1.0))
         for _ in scene
     ]
     pressure = background_noise(rng, world, recorder, n_samples, channels, noise)
@@ -207,13 +197,7 @@ def record_scene(
         for channel, channel_pressure in zip(channels, pressure, strict=True):
             delay_s = recorder.delay_s(channel, bearing_cos)
             start_s, end_s = signal.start_s + delay_s, signal.end_s + delay_s
-            add(
-                channel_pressure,
-                received,
-                start_s=start_s,
-                sample_rate=sample_rate,
-                gain_db=gain_db,
-            )
+            add(channel_pressure, received, start_s=start_s, gain_db=gain_db)
             rows.append(
                 {
                     "signal": number,
@@ -240,11 +224,17 @@ def record_scene(
     return np.stack([samples for samples, _ in digitised]), truth
 
 
-def _check_duration(duration_s: float, recorder: Recorder) -> None:
+def _check(recorder: Recorder, duration_s: float, channels: Sequence[int]) -> None:
     if not (np.isfinite(duration_s) and duration_s * recorder.sample_rate >= 1.0):
         raise SimulationError(
             f"a clip of {duration_s} s has no sample at {recorder.sample_rate} Hz."
         )
+    for channel in channels:
+        if not 1 <= channel <= recorder.n_channels:
+            raise SimulationError(
+                f"channel {channel}: recorder {recorder.name!r} has channels 1 to "
+                f"{recorder.n_channels}."
+            )
 
 
 def _shape(sound: Tone | Pulses) -> dict[str, float]:

@@ -181,11 +181,12 @@ class Received(NamedTuple):
     Examples
     --------
     >>> once = np.zeros(1), np.ones(1)
-    >>> Received(np.ones(4, np.float32), 0, *once, low_hz=900.0, high_hz=950.0, power=1.0).lead
-    0
+    >>> Received(np.ones(4, np.float32), 8_000, 0, *once, 900.0, 950.0, power=1.0).sample_rate
+    8000
     """
 
     waveform: NDArray[np.float32]
+    sample_rate: int
     lead: int
     times_s: Floats
     gains: Floats
@@ -242,7 +243,7 @@ def receive(sound: Tone | Pulses, world: World, recorder: Recorder, range_m: flo
         power = 0.5 * float(np.max(np.abs(waveform))) ** 2
     nyquist = sample_rate / 2.0
     low_hz, high_hz = min(low_hz, nyquist), min(max(high_hz, low_hz + 10.0), nyquist)
-    return Received(waveform, lead, times_s, gains, low_hz, high_hz, power)
+    return Received(waveform, sample_rate, lead, times_s, gains, low_hz, high_hz, power)
 
 
 def _through(
@@ -266,12 +267,7 @@ def _pulse_band(waveform: NDArray[np.float32], sample_rate: int) -> tuple[float,
 
 
 def add(
-    pressure: NDArray[np.float32],
-    received: Received,
-    *,
-    start_s: float,
-    sample_rate: int,
-    gain_db: float,
+    pressure: NDArray[np.float32], received: Received, *, start_s: float, gain_db: float
 ) -> None:
     """Add a received sound to a channel, in place. Samples outside the channel are left out.
 
@@ -279,22 +275,21 @@ def add(
     ----------
     pressure : ndarray [shape=(n_samples,)], float32, uPa, changed in place
     received : Received
-    start_s : float, seconds
-    sample_rate : int, Hz
+    start_s : float, start of the signal in seconds
     gain_db : float, dB
 
     Examples
     --------
     >>> once = np.zeros(1), np.ones(1)
-    >>> received = Received(np.ones(2, np.float32), 0, *once, low_hz=0.0, high_hz=2.0, power=1.0)
+    >>> received = Received(np.ones(2, np.float32), 4, 0, *once, low_hz=0.0, high_hz=2.0, power=1.0)
     >>> pressure = np.zeros(4, np.float32)
-    >>> add(pressure, received, start_s=0.75, sample_rate=4, gain_db=20.0)
+    >>> add(pressure, received, start_s=0.75, gain_db=20.0)
     >>> pressure.tolist()
     [0.0, 0.0, 0.0, 10.0]
     """
     wave = received.waveform * np.float32(10.0 ** (gain_db / 20.0))
     for at_s, gain in zip(start_s + received.times_s, received.gains, strict=True):
-        first = round(float(at_s) * sample_rate) - received.lead
+        first = round(float(at_s) * received.sample_rate) - received.lead
         low, high = max(first, 0), min(first + len(wave), len(pressure))
         if low < high:
             pressure[low:high] += wave[low - first : high - first] * np.float32(gain)
