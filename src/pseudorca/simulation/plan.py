@@ -188,7 +188,7 @@ class Encounter:
     label: str  # the folder
     population: str  # the truth
     stream: tuple[int, int]
-    n_clips: int
+    n_clips: int  # its files: 1 if it is a long recording
     long_s: float  # 0: clips
     name: str  # Sette_AC_12
     platform: str

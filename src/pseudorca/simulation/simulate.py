@@ -127,7 +127,7 @@ def simulate_survey(
     settings = json.loads(json.dumps(values, default=str))  # tuples as lists, paths as text
     truth.begin(out, settings)
     tasks = [task for encounter in encounters for task in moments_of(out, config, encounter)]
-    n_files = sum(1 if e.long_s else e.n_clips for e in encounters)
+    n_files = sum(encounter.n_clips for encounter in encounters)
     rows = truth.Rows([], [], [])
     for moment in _run(tasks, n_workers):
         rows.clips.extend(moment.clips)
@@ -135,9 +135,8 @@ def simulate_survey(
         rows.contours.extend(moment.contours)
         if progress is not None:
             progress(len(rows.clips), n_files)
-    truth.write(
-        out, settings, [_encounter_row(config, encounter) for encounter in encounters], rows
-    )
+    encounter_rows = [_encounter_row(config, encounter) for encounter in encounters]
+    truth.write(out, settings, encounter_rows, rows)
     return SimulateResult(
         out=out,
         n_encounters=len(encounters),
@@ -149,6 +148,7 @@ def simulate_survey(
 
 
 def _run(tasks: list[Task], n_workers: int) -> Iterator[truth.Rows]:
+    """Simulate the moments in order, in this process or in several."""
     if n_workers == 1:
         yield from map(simulate_moment, tasks)
         return
@@ -163,6 +163,7 @@ def _run(tasks: list[Task], n_workers: int) -> Iterator[truth.Rows]:
 
 
 def _encounter_row(config: SurveyConfig, encounter: Encounter) -> dict[str, Any]:
+    """The row of an encounter in ``encounters.csv``."""
     _, latents, group = shared_by_encounter(config, encounter)
     deviations = zip(TRAIT_NAMES, group.deviation.tolist(), strict=True)
     return {
@@ -173,7 +174,7 @@ def _encounter_row(config: SurveyConfig, encounter: Encounter) -> dict[str, Any]
         "recorder": encounter.recorder,
         "own_recorder": encounter.own_recorder,
         "start_utc": encounter.start.isoformat(timespec="seconds"),
-        "n_files": 1 if encounter.long_s else encounter.n_clips,
+        "n_files": encounter.n_clips,
         **world_row(world_from_latents(latents)),
         **{f"group.{name}": z for name, z in deviations},
     }
