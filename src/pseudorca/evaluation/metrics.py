@@ -6,6 +6,7 @@ the split are part of every result. The independent group is the encounter, or w
 whole if that is coarser. Intervals come from the number of groups, not from the number of clips.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +144,7 @@ def measure(
     }
 
 
-def _columns(labels: Any, classes: list[str]) -> NDArray[np.int64]:
+def _columns(labels: Iterable[str], classes: list[str]) -> NDArray[np.int64]:
     """The place of each label among the classes."""
     return np.array([classes.index(label) for label in labels], dtype=np.int64)
 
@@ -264,14 +265,13 @@ def reliability(units: CalibratedUnits) -> dict[str, Any]:
     dict
         ``log_loss, brier`` (multi-class: sum of squared errors, 0 to 2), each with ``_low`` and
         ``_high`` (95 %, see :func:`pseudorca.evaluation.intervals.loss_interval`; None where there
-        are too few encounters for one) and ``_baseline`` (saying the prior); ``interval_method``;
-        ``bins``: rows ``low, high, claimed, happened, n_encounters`` over all classes' claims;
-        ``expected_calibration_error`` from 50 encounters on, else None; ``temperature``,
+        are too few encounters for one) and ``_baseline`` (claiming the prior); ``interval_method``;
+        ``bins``: rows ``low, high, claimed, happened, weight, n_encounters`` over all classes'
+        claims; ``expected_calibration_error`` from 50 encounters on, else None; ``temperature``,
         ``dependence``, ``kind`` and ``n_encounters``.
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from pseudorca.learning.calibration import Calibrator
     >>> table = pd.DataFrame({
     ...     "unit_id": ["e1", "e2", "e3", "e4"], "label": ["A", "A", "B", "B"],
@@ -292,21 +292,19 @@ def reliability(units: CalibratedUnits) -> dict[str, Any]:
     weights, n_encounters = encounter_weights(labels, encounters)
     claimed = np.exp(log_probabilities)
     is_class = np.eye(len(classes))[actual]
-    losses = {
-        "log_loss": -log_probabilities[np.arange(len(actual)), actual],
-        "brier": ((claimed - is_class) ** 2).sum(axis=1),
-    }
-    n, n_folds = len(classes), table["fold"].nunique()
-    baseline = {"log_loss": float(np.log(n)), "brier": 1 - 1 / n}
-    highest = {"log_loss": np.inf, "brier": 2.0}
+    n = len(classes)
+    losses = (  # name, loss of each unit, loss of claiming the prior, highest possible loss
+        ("log_loss", -log_probabilities[np.arange(len(actual)), actual], float(np.log(n)), np.inf),
+        ("brier", ((claimed - is_class) ** 2).sum(axis=1), 1 - 1 / n, 2.0),
+    )
     measures: dict[str, Any] = {}
-    for name, values in losses.items():
+    for name, values, baseline, highest in losses:
         low, high, method = loss_interval(
-            values, labels, encounters, n_folds=n_folds, highest=highest[name]
+            values, labels, encounters, n_folds=table["fold"].nunique(), highest=highest
         )
         measures |= {
             name: float(weights @ values), f"{name}_low": low, f"{name}_high": high,
-            f"{name}_baseline": baseline[name], "interval_method": method,
+            f"{name}_baseline": baseline, "interval_method": method,
         }  # fmt: skip
     bins = _bins(claimed, is_class, weights, encounters)
     total = sum(n_encounters.values())

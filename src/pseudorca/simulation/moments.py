@@ -206,7 +206,7 @@ def simulate_moment(task: Task) -> truth.Rows:
                     truth.Contour(path.as_posix(), number, channel, times_s, frequency_hz)
                 )
         if encounter.long_s:
-            truth.write_raven(task.out, path, signals, encounter, device.sample_rate)
+            truth.write_raven(task.out, path, signals, encounter)
     return rows
 
 

@@ -138,11 +138,7 @@ def write(
 
 
 def write_raven(
-    out: Path,
-    path: Path,
-    signals: Sequence[Mapping[str, Any]],
-    encounter: Encounter,
-    sample_rate: int,
+    out: Path, path: Path, signals: Sequence[Mapping[str, Any]], encounter: Encounter
 ) -> None:
     """Write the signals of a long recording as a Raven selection table, under ``truth/raven``.
 
@@ -152,7 +148,6 @@ def write_raven(
     path : path of the recording below ``out``
     signals : sequence of rows, as mappings
     encounter : Encounter
-    sample_rate : int, Hz
 
     Examples
     --------
@@ -160,7 +155,7 @@ def write_raven(
     >>> from pseudorca.simulation.plan import SurveyConfig, plan_survey
     >>> encounter = plan_survey(SurveyConfig(n_encounters=4, n_clips=20))[0]
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_raven(Path(folder), Path("a.wav"), [], encounter, 96_000)
+    ...     write_raven(Path(folder), Path("a.wav"), [], encounter)
     ...     [path.name for path in Path(folder).rglob("*.txt")]
     ['a.Table.1.selections.txt']
     """
@@ -172,7 +167,7 @@ def write_raven(
             "Begin Time (s)": f"{signal['start_s']:.6f}",
             "End Time (s)": f"{signal['end_s']:.6f}",
             "Low Freq (Hz)": f"{signal['low_hz']:.1f}",
-            "High Freq (Hz)": f"{min(signal['high_hz'], sample_rate / 2):.1f}",
+            "High Freq (Hz)": f"{signal['high_hz']:.1f}",
             "Begin File": path.name,
             "Begin Path": path.as_posix(),
             "File Offset (s)": f"{signal['start_s']:.6f}",
