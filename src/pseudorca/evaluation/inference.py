@@ -405,8 +405,7 @@ def _blocks(
         unit_clips = unit_clips[unit_clips["label"] != OTHER]
         whole = unit_clips["label"].nunique() == 1
         # A unit of one label moves as a whole; in a unit of several labels, its encounters move.
-        by_carrier = unit_clips.groupby("unit" if whole else "encounter", sort=True)
-        for _, carrier in by_carrier:
+        for _, carrier in unit_clips.groupby("unit" if whole else "encounter", sort=True):
             if carrier["label"].nunique() != 1:
                 continue
             strata = sorted(set(carrier["stratum"]))
