@@ -210,18 +210,18 @@ def record_scene(
                     **measured,
                 }
             )
-    digitised = [
-        recorder.digitise(channel_pressure, world, channel)
-        for channel, channel_pressure in zip(channels, pressure, strict=True)
-    ]
+    waveform = pressure  # digitised in place, since a long recording needs much memory
+    n_clipped = {}
+    for channel, samples in zip(channels, waveform, strict=True):
+        samples[:], n_clipped[channel] = recorder.digitise(samples, world, channel)
     truth = ClipTruth(
         signals=rows,
         contours=contours,
         presence={kind: any(signal.kind == kind for signal in scene) for kind in KINDS},
         parameters=_mean_parameters(scene),
-        n_clipped={channel: n for channel, (_, n) in zip(channels, digitised, strict=True)},
+        n_clipped=n_clipped,
     )
-    return np.stack([samples for samples, _ in digitised]), truth
+    return waveform, truth
 
 
 def _check(recorder: Recorder, duration_s: float, channels: Sequence[int]) -> None:

@@ -110,7 +110,8 @@ def simulate_survey(
     ...     n_encounters=2, n_clips=2, n_unknown_encounters=0, n_unknown_clips=0, max_channels=1,
     ...     sample_rate=16_000,
     ... )
-    >>> simulate_survey(tempfile.mkdtemp(), config).n_files
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     simulate_survey(folder, config).n_files
     2
     """
     config = SurveyConfig() if config is None else config

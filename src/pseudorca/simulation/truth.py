@@ -74,9 +74,9 @@ def begin(out: Path, settings: Mapping[str, Any]) -> None:
     Examples
     --------
     >>> import tempfile
-    >>> out = Path(tempfile.mkdtemp())
-    >>> begin(out, {"seed": 0})
-    >>> sorted(path.name for path in out.iterdir())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     begin(Path(folder), {"seed": 0})
+    ...     sorted(path.name for path in Path(folder).iterdir())
     ['recordings', 'truth']
     """
     marker = out / "truth" / "survey.json"
