@@ -188,15 +188,17 @@ def background_noise(
     number = np.arange(world.n_tones, dtype=np.float64)
     below = world.tone_hz * (number + 1.0) < 0.49 * sample_rate
     tones_db = (world.tone_db - 4.0 * number)[below]
-    pressure = np.empty((len(channels), n_samples), dtype=np.float32)
-    for row, channel in zip(pressure, channels, strict=True):
+    pressures = []
+    for channel in channels:
         channel_rng = np.random.default_rng(seeds[channel - 1])
-        row[:] = coloured_noise(channel_rng, power, n_samples, sample_rate)
+        pressure = coloured_noise(channel_rng, power, n_samples, sample_rate)
         if shared is not None:
-            row += np.roll(shared, round(recorder.delay_s(channel, bearing_cos) * sample_rate))
+            delay = round(recorder.delay_s(channel, bearing_cos) * sample_rate)
+            pressure += np.roll(shared, delay)
         if world.n_tones:
-            row += periodic(channel_rng, world.tone_hz, tones_db, n_samples, sample_rate)
-    return pressure
+            pressure += periodic(channel_rng, world.tone_hz, tones_db, n_samples, sample_rate)
+        pressures.append(pressure)
+    return np.stack(pressures)
 
 
 def _ship_noise(
