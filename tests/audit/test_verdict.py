@@ -8,8 +8,12 @@ from pseudorca.audit.audio_controls import swap_outcome, swap_partners
 from pseudorca.audit.controls import AuditedClips, decide_verdict, knows_recorder, leakage_gap
 from pseudorca.audit.words import sentences, title
 from pseudorca.errors import FoldError
-from pseudorca.evaluation.encounter_accuracy import rightness
-from pseudorca.evaluation.paired import Estimate, balanced_accuracy, paired_difference
+from pseudorca.evaluation.encounter_accuracy import (
+    Estimate,
+    balanced_accuracy,
+    paired_difference,
+    rightness,
+)
 from pseudorca.learning.crossval import OutOfFold
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.logistic import LogisticHead

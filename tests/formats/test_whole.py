@@ -91,7 +91,7 @@ def test_truth_tables_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Mo
     truth.begin(tmp_path / "s", {"seed": 0})
     monkeypatch.setattr(pd.DataFrame, "to_csv", half)
     with pytest.raises(PseudorcaError, match="No space left"):
-        truth.write(tmp_path / "s", {"seed": 0}, encounters=[], clips=[], signals=[], contours=[])
+        truth.write(tmp_path / "s", {"seed": 0}, [], truth.Rows([], [], []))
     assert [path.name for path in (tmp_path / "s" / "truth").iterdir()] == ["survey.json"]
 
 

@@ -35,7 +35,7 @@ from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.joint import AnyEmbedder
 from pseudorca.embedding.stream import embed_by_each
-from pseudorca.evaluation.paired import balanced_accuracy, resampled_statistics
+from pseudorca.evaluation.encounter_accuracy import balanced_accuracy, resampled_statistics
 from pseudorca.frontends.base import FrontEnd, Picture, resample
 from pseudorca.frontends.common import CommonFrontEnd, colour_table
 from pseudorca.frontends.study_picture import StudyFrontEnd

@@ -15,8 +15,8 @@ from pseudorca.audit.controls import AuditedClips, Features
 from pseudorca.audit.words import sentences
 from pseudorca.embedding.computing import Computing
 from pseudorca.errors import FoldError, PseudorcaError
+from pseudorca.evaluation.encounter_accuracy import balanced_accuracy, paired_difference
 from pseudorca.evaluation.inference import Permutations, mixed_encounters, permutation_test
-from pseudorca.evaluation.paired import balanced_accuracy, paired_difference
 from pseudorca.learning.dataset import make_training_set
 from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.preparation import PLAIN

@@ -17,8 +17,12 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
-from pseudorca.evaluation.encounter_accuracy import rightness
-from pseudorca.evaluation.paired import Estimate, balanced_accuracy, paired_difference
+from pseudorca.evaluation.encounter_accuracy import (
+    Estimate,
+    balanced_accuracy,
+    paired_difference,
+    rightness,
+)
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head

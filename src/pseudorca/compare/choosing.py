@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from pseudorca.errors import FoldError
+from pseudorca.evaluation.encounter_accuracy import Estimate, paired_difference
 from pseudorca.evaluation.metrics import UnitTruth, measure, unit_truth
-from pseudorca.evaluation.paired import Estimate, paired_difference
 from pseudorca.learning.crossval import OutOfFold, cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import (
