@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pseudorca import cli
-from pseudorca.audit.audit import AuditOptions, audit_project
+from pseudorca.audit.audit import audit_project
+from pseudorca.audit.options import AuditOptions
 from pseudorca.embedding.drawing import read_clip
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.joint import JointEmbedder, load_embedders

@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pseudorca import cli
-from pseudorca.audit.audit import AuditOptions, audit_project
+from pseudorca.audit.audit import audit_project
+from pseudorca.audit.options import AuditOptions
 from pseudorca.compare.compare import CompareOptions, compare_project
 from pseudorca.embedding.augmentation.copies import referring
 from pseudorca.embedding.computing import Computing

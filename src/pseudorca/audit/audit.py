@@ -12,9 +12,10 @@ import pandas as pd
 from pseudorca.audit import controls
 from pseudorca.audit.audio_controls import AuditSounds
 from pseudorca.audit.controls import AuditedClips, Features
+from pseudorca.audit.options import AuditOptions
 from pseudorca.audit.words import sentences
 from pseudorca.embedding.computing import Computing
-from pseudorca.errors import FoldError, PseudorcaError
+from pseudorca.errors import FoldError
 from pseudorca.evaluation.encounter_accuracy import balanced_accuracy, paired_difference
 from pseudorca.evaluation.inference import Permutations, mixed_encounters, permutation_test
 from pseudorca.learning.dataset import make_training_set
@@ -29,39 +30,6 @@ from pseudorca.store import Store, package_versions
 from pseudorca.values import hash_of, plain_value
 
 MODEL = "model"
-
-
-@dataclass(frozen=True)
-class AuditOptions:
-    """Options of an audit.
-
-    ``within``: labels are permuted only between units of equal value in this column, such as platform.
-    ``clips_per_encounter``: greatest number of clips per encounter, spread evenly over the encounter.
-    ``quick``: compute only what the verdict needs: the model, the facts and the background.
-
-    Raises
-    ------
-    PseudorcaError
-        If a number is less than 1.
-
-    Examples
-    --------
-    >>> AuditOptions(n_permutations=99).clips_per_encounter
-    20
-    """
-
-    n_permutations: int = 199
-    seed: int = 0
-    within: str | None = None
-    clips_per_encounter: int = 20
-    quick: bool = False
-
-    def __post_init__(self) -> None:
-        if self.n_permutations < 1 or self.clips_per_encounter < 1:
-            raise PseudorcaError(
-                f"--permutations {self.n_permutations}, --clips-per-encounter "
-                f"{self.clips_per_encounter}: expected at least 1 of each."
-            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

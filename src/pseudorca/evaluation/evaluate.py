@@ -18,6 +18,7 @@ from pseudorca.evaluation.inference import (
     permutation_test,
 )
 from pseudorca.evaluation.metrics import measure, reliability
+from pseudorca.evaluation.options import EvaluateOptions
 from pseudorca.evaluation.risk_coverage import abstention, outcomes
 from pseudorca.frontends.reach import band_notices
 from pseudorca.learning.calibration import carried_prior
@@ -42,37 +43,6 @@ from pseudorca.recordings.notices import few_encounters
 from pseudorca.results import Result
 from pseudorca.store import Store, package_versions
 from pseudorca.values import hash_of, plain_value
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """Options of an evaluation besides the metrics.
-
-    Raises
-    ------
-    PseudorcaError
-        If ``max_error`` is not more than 0 and less than 1.
-
-    Examples
-    --------
-    >>> EvaluateOptions(max_error=0.05).n_permutations
-    0
-    """
-
-    max_error: float = 0.1
-    """The wanted share of wrong names: the evaluation shows what this wish costs in coverage."""
-    n_permutations: int = 0
-    """Number of permutations of the labels between encounters; 0: no permutation test."""
-    within: str | None = None
-    """Permute only within the values of this column."""
-    learning_curve: bool = False
-    """Whether to measure how the result grows with the number of encounters."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.max_error < 1:
-            raise PseudorcaError(
-                f"--max-error {self.max_error:g}: expected a share, more than 0 and less than 1."
-            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

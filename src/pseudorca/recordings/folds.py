@@ -22,7 +22,7 @@ from pseudorca.recordings.clips import read_clips
 from pseudorca.recordings.manifest import project_recordings
 from pseudorca.results import Result
 from pseudorca.store import Store
-from pseudorca.values import plural
+from pseudorca.values import check_types, plural
 
 OTHER = "none of the classes"
 """The class of folders that ``--other`` names: sounds of none of the populations."""
@@ -59,6 +59,7 @@ class Split:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self, FoldError)
         if self.n_folds < 2:
             raise FoldError(f"{self.n_folds} folds: a split needs at least 2.")
         if self.n_repeats < 1:
