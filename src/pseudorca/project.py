@@ -390,8 +390,7 @@ class Project:
         BackboneError, FrontEndError
             If the network or its input cannot be had.
         """
-        from pseudorca.embedding.computing import Computing
-        from pseudorca.embedding.options import EmbedderOptions
+        from pseudorca.embedding.options import Computing, EmbedderOptions
 
         options = EmbedderOptions(
             backbone,
@@ -583,7 +582,7 @@ class Project:
             If the head trains the network itself.
         """
         from pseudorca.audit.audit import AuditOptions, audit_project
-        from pseudorca.embedding.computing import Computing
+        from pseudorca.embedding.options import Computing
         from pseudorca.learning.recipe import Recipe
 
         options = AuditOptions(n_permutations, seed or 0, within, clips_per_encounter, quick)
@@ -657,8 +656,7 @@ class Project:
         StoreError
             If the project cannot be written to, and ``out`` is not given.
         """
-        from pseudorca.embedding.computing import Computing
-        from pseudorca.embedding.options import check_gate
+        from pseudorca.embedding.options import Computing, check_gate
         from pseudorca.prediction.options import DecisionOptions, check_gap
         from pseudorca.recordings.options import ScanOptions
 
@@ -723,7 +721,7 @@ class Project:
         StoreError
             If nothing was predicted yet, or nothing under this name.
         """
-        from pseudorca.embedding.computing import Computing
+        from pseudorca.embedding.options import Computing
         from pseudorca.prediction.options import DecisionOptions, check_gap
 
         decision = DecisionOptions(

@@ -21,7 +21,7 @@ from pseudorca.embedding.embedder import Embedder, load_embedder, save_embedder
 from pseudorca.errors import BackboneError
 from pseudorca.frontends.registry import make_front_end
 
-SMALL = WaveformConfig(n_filters=16, kernel=64, stride=16, average=10, widths=(16, 24), n_blocks=1)
+SMALL = WaveformConfig(n_filters=16, kernel=64, stride=16, average=10, widths=(16, 24))
 
 
 def tone(hz: float, n: int = N_SAMPLES) -> np.ndarray:

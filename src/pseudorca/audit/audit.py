@@ -15,7 +15,7 @@ from pseudorca.audit.listening import Heard, Listening
 from pseudorca.audit.verdict import decide_verdict, knows_recorder, leakage_gap
 from pseudorca.audit.words import sentences
 from pseudorca.embedding.augmentation.apart import N_BANDS
-from pseudorca.embedding.computing import Computing
+from pseudorca.embedding.options import Computing
 from pseudorca.errors import FoldError, PseudorcaError
 from pseudorca.evaluation.inference import Permutations, mixed_encounters, permutation_test
 from pseudorca.evaluation.paired import balanced_accuracy, paired_difference

@@ -23,7 +23,7 @@ from pseudorca.embedding.augmentation.apart import (
     heard_band,
 )
 from pseudorca.embedding.augmentation.measured import measure_sounds
-from pseudorca.embedding.joint import AnyEmbedder
+from pseudorca.embedding.embedder import AnyEmbedder
 from pseudorca.embedding.stream import embed_by_each
 from pseudorca.evaluation.encounter_accuracy import rightness
 from pseudorca.evaluation.paired import balanced_accuracy

@@ -4,8 +4,7 @@ from dataclasses import dataclass, fields
 from importlib.util import find_spec
 
 from pseudorca.backbones.info import TIMM, TRANSFORMERS, BackboneInfo
-from pseudorca.backbones.known_networks import known_networks
-from pseudorca.backbones.registry import backbone_info, backbone_names
+from pseudorca.backbones.registry import backbone_info, backbone_names, known_networks
 from pseudorca.frontends.registry import FRONT_ENDS
 
 _PACKAGES = {

@@ -5,7 +5,6 @@ References
 .. [1] Hershey et al., "CNN architectures for large-scale audio classification", ICASSP 2017.
 """
 
-from dataclasses import replace
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -74,12 +73,13 @@ def specs() -> list[TorchSpec]:
         weights=(_FILE,),
         front_end="vggish",
     )
-    spec = TorchSpec(
-        info=info,
-        local=replace(_FILE, name="local", sha256=None),
-        build=lambda size: VGGishNetwork(),
-        unused=("pproc.",),
-        has_head=False,
-        window_shape=(N_FRAMES, N_MELS),
-    )
-    return [spec]
+    return [
+        TorchSpec(
+            info=info,
+            local=_FILE,
+            build=lambda size: VGGishNetwork(),
+            unused=("pproc.",),
+            has_head=False,
+            window_shape=(N_FRAMES, N_MELS),
+        )
+    ]

@@ -18,7 +18,7 @@ References
    classification", ICLR: initial Gabor filters on the mel scale.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pseudorca.backbones.info import UNTRAINED, BackboneInfo, OfficialWeights, StateDict
+from pseudorca.backbones.info import UNTRAINED, BackboneInfo, OfficialWeights
 from pseudorca.backbones.torch_spec import TorchSpec
 
 RATE: Final = 32_000  # Hz
@@ -52,8 +52,6 @@ class WaveformConfig:
     """Outputs whose power is averaged: 5 ms."""
     widths: tuple[int, ...] = (64, 96, 128, 192)
     """Channels; time is halved from each to the next."""
-    n_blocks: int = 1
-    """Residual blocks of each width."""
 
     @property
     def embedding_size(self) -> int:
@@ -79,10 +77,9 @@ class WaveformNetwork(nn.Module):
         self.filters = nn.Conv1d(1, shape.n_filters, shape.kernel, shape.stride, bias=False)
         self.norm = nn.GroupNorm(1, shape.n_filters)
         blocks: list[nn.Module] = [_convolution(shape.n_filters, shape.widths[0], stride=1)]
-        blocks += [_Residual(shape.widths[0]) for _ in range(shape.n_blocks)]
+        blocks.append(_Residual(shape.widths[0]))
         for before, after in pairwise(shape.widths):
-            blocks.append(_convolution(before, after, stride=2))
-            blocks += [_Residual(after) for _ in range(shape.n_blocks)]
+            blocks += [_convolution(before, after, stride=2), _Residual(after)]
         self.trunk = nn.Sequential(*blocks)
 
     def bands(self, windows: Tensor) -> Tensor:
@@ -174,22 +171,16 @@ def specs() -> list[TorchSpec]:
             "sample_rate": RATE, "window_s": N_SAMPLES / RATE, "hop_s": 1.0, "fmax_hz": _HIGHEST_HZ,
         },
     )  # fmt: skip
-    local = replace(_BEGINNING, name="local", licence="unknown (local weights file)")
-    spec = TorchSpec(
-        info=info,
-        local=local,
-        build=lambda size: WaveformNetwork(),
-        fetch=_begin,
-        has_layers=False,
-        has_head=False,
-        window_shape=(N_SAMPLES,),
-    )
-    return [spec]
-
-
-def _begin(known: OfficialWeights) -> StateDict:
-    state: StateDict = untrained().state_dict()
-    return state
+    return [
+        TorchSpec(
+            info=info,
+            build=lambda size: WaveformNetwork(),
+            fetch=lambda known: untrained().state_dict(),
+            has_layers=False,
+            has_head=False,
+            window_shape=(N_SAMPLES,),
+        )
+    ]
 
 
 def _convolution(before: int, after: int, *, stride: int) -> nn.Sequential:

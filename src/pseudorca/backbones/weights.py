@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -20,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
-from pseudorca.backbones.network import NOT_WEIGHTS
+from pseudorca.backbones.network import NOT_WEIGHTS, Backbone
 from pseudorca.errors import BackboneError, unknown_name
 
 # Names of tensors in older files, such as the official downloads, and names in present networks.
@@ -41,7 +42,7 @@ TENSOR_FILES = tuple(_READERS)
 def choose_weights(
     info: BackboneInfo,
     weights: str | Path,
-    local: OfficialWeights,
+    local: OfficialWeights | None = None,
     kinds: tuple[str, ...] = TENSOR_FILES,
 ) -> tuple[OfficialWeights, Path | None]:
     """Find the chosen set of weights.
@@ -50,7 +51,9 @@ def choose_weights(
     ----------
     info : BackboneInfo
     weights : "official", the name of an official set, or a path
-    local : OfficialWeights, the facts about a file without the name of an official file
+    local : OfficialWeights or None
+        The facts about a file without the name of an official file. None: those of the default
+        weights, but for the licence, which is unknown
     kinds : tuple of str, endings of files
 
     Returns
@@ -71,7 +74,8 @@ def choose_weights(
         return official[str(weights)], None
     if path.suffix in kinds:
         by_file = {Path(known.url).name: known for known in info.weights}
-        return by_file.get(path.name, local), path
+        unknown = "unknown (local weights file)"
+        return by_file.get(path.name) or local or replace(info.weights[0], licence=unknown), path
     if not official:
         raise BackboneError(
             f"{info.name} has no official download. Give a local file of its weights with "
@@ -327,3 +331,38 @@ def check_fit(
             f"{where}: {', '.join(messages)}. Check that these are weights of this network; if they "
             "are complete only up to some layer, cut the network after that one (--layer)."
         )
+
+
+def restore(backbone: Backbone, state: StateDict) -> Backbone:
+    """Load saved tensors into a backbone that was built from its description.
+
+    Parameters
+    ----------
+    backbone : Backbone, changed in place
+    state : mapping from name to Tensor, as ``state_dict()`` of the saved backbone
+
+    Returns
+    -------
+    Backbone, the same object
+
+    Raises
+    ------
+    BackboneError
+        If a tensor is missing, unknown, not finite or of another shape.
+
+    Examples
+    --------
+    >>> description = {
+    ...     "name": "toy", "version": 1, "layer": None, "embedding_size": 4, "pooled_axes": [2, 3],
+    ...     "weights_source": "random", "licence": "MIT", "source": "here", "input_size": 8,
+    ...     "mean": [0.5] * 3, "std": [0.5] * 3,
+    ... }
+    >>> saved = Backbone(nn.Conv2d(3, 4, 1), description)
+    >>> restored = restore(Backbone(nn.Conv2d(3, 4, 1), description), saved.state_dict())
+    >>> restored.weights_hash == saved.weights_hash
+    True
+    """
+    expected = fill(backbone, state)
+    where = f"the saved tensors do not fit {backbone.name} as described"
+    check_fit(state, expected, list(expected), (), where)
+    return backbone

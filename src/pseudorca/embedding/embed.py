@@ -19,12 +19,11 @@ from pseudorca.backbones import (
 )
 from pseudorca.embedding.augmentation.alterations import ViewOptions
 from pseudorca.embedding.augmentation.copies import ViewSet, embed_views, referring
-from pseudorca.embedding.computing import Computing
+from pseudorca.embedding.cluster import workers_of
 from pseudorca.embedding.drawing import picture_batches
-from pseudorca.embedding.embedder import Embedder
-from pseudorca.embedding.joint import AnyEmbedder, JointEmbedder, save_embedders
+from pseudorca.embedding.embedder import AnyEmbedder, Embedder, JointEmbedder, save_embedders
 from pseudorca.embedding.known_embedders import keep_embedder
-from pseudorca.embedding.options import EmbedderOptions
+from pseudorca.embedding.options import Computing, EmbedderOptions
 from pseudorca.embedding.stream import embed_by_each, embed_clips, together
 from pseudorca.errors import BackboneError, FrontEndError, unknown_name
 from pseudorca.frontends.base import FrontEnd
@@ -132,14 +131,15 @@ def embed_project(
     embedder: AnyEmbedder = members[0] if len(members) == 1 else JointEmbedder(tuple(members))
     save_embedders(embedder, store.folder / EMBEDDER_FOLDER)
     results = []
-    with computing.workers() as workers:
+    with workers_of(computing) as workers:
+        how: dict[str, Any] = {
+            "batch_size": computing.batch_size, "n_threads": computing.n_threads,
+            "workers": workers, "progress": progress,
+        }  # fmt: skip
         for of_network, member in zip(networks, members, strict=True):
             keep_embedder(store, member)
             start_s = time.monotonic()
-            result = embed_clips(
-                clips, recordings, member, store, batch_size=computing.batch_size,
-                n_threads=computing.n_threads, workers=workers, progress=progress,
-            )  # fmt: skip
+            result = embed_clips(clips, recordings, member, store, **how)
             store.replace(
                 "problems", result.problems, stage="embed", embedder_id=member.embedder_id
             )
@@ -148,25 +148,14 @@ def embed_project(
             settings |= {"embedder_id": member.embedder_id} | took
             store.record_run("embed", settings | member.description(), ("recordings", "clips"))
             results.append(result)
-        more = _embed_more(
-            store, options, views, recordings, clips, embedder, batch_size=computing.batch_size,
-            n_threads=computing.n_threads, workers=workers, progress=progress,
-        )  # fmt: skip
+        more = _embed_more(store, options, views, recordings, clips, embedder, **how)
     result = together(results)
     described = embedder.description()
     backbone = described["backbone"]
     notices = [
         text
         for of_network, member in zip(networks, members, strict=True)
-        for text in (
-            *resampling_notices(recordings, member.front_end.sample_rate),
-            *band_notices(recordings, member.front_end),
-            *_trained_band_notices(of_network),
-            *_slow_notices(of_network),
-            *_view_notices(of_network, store),
-            *_untrained_notices(member.backbone),
-            *_licence_notices(member.backbone),
-        )
+        for text in _notices(of_network, member, recordings, store)
     ]
     return EmbedResult(
         embedder_id=embedder.embedder_id,
@@ -207,15 +196,15 @@ def _embed_more(
 ) -> dict[str, int]:
     """Embed altered copies and backgrounds of the labelled clips -> number of new ones by kind."""
     labelled = clips[clips["label"].notna()].reset_index(drop=True)
-    done = {"n_new_views": 0, "n_new_backgrounds": 0}
+    n_views = n_backgrounds = 0
     if options.reference:
         backgrounds = embed_by_each(labelled, recordings, referring(embedder), store, **how)
-        done["n_new_backgrounds"] = backgrounds.n_new
+        n_backgrounds = backgrounds.n_new
     if views is not None:
-        done["n_new_views"] = embed_views(
+        n_views = embed_views(
             labelled, recordings, embedder, store, views, with_backgrounds=options.reference, **how
         )
-    return done
+    return {"n_new_views": n_views, "n_new_backgrounds": n_backgrounds}
 
 
 def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
@@ -253,52 +242,42 @@ def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
     ]
 
 
-def _trained_band_notices(options: EmbedderOptions) -> list[str]:
+def _notices(
+    options: EmbedderOptions, embedder: Embedder, recordings: pd.DataFrame, store: Store
+) -> list[str]:
+    """What to know about the embeddings of one network."""
+    backbone, front_end = embedder.backbone, embedder.front_end
+    notices = resampling_notices(recordings, front_end.sample_rate)
+    notices += band_notices(recordings, front_end)
     trained_on = backbone_info(options.backbone).front_end
-    if options.band in (None, _BAND, COMMON) or trained_on != CommonFrontEnd.name:
-        return []
-    return [
-        f"{options.backbone} was trained on pictures of the band {_BAND}; those of {options.band} are "
-        "unlike any that it knows. Compare with another backbone before trusting it."
-    ]
-
-
-def _slow_notices(options: EmbedderOptions) -> list[str]:
-    if options.slow == 1:
-        return []
-    return [
-        f"every clip is slowed {options.slow:g} times: the network hears {options.slow:g} kHz as "
-        f"1 kHz, and a clip lasts {options.slow:g} times as long to it."
-    ]
-
-
-def _view_notices(options: EmbedderOptions, store: Store) -> list[str]:
+    if options.band not in (None, _BAND, COMMON) and trained_on == CommonFrontEnd.name:
+        notices.append(
+            f"{options.backbone} was trained on pictures of the band {_BAND}; those of {options.band} "
+            "are unlike any that it knows. Compare with another backbone before trusting it."
+        )
+    if options.slow != 1:
+        notices.append(
+            f"every clip is slowed {options.slow:g} times: the network hears {options.slow:g} kHz as "
+            f"1 kHz, and a clip lasts {options.slow:g} times as long to it."
+        )
     is_shifted = dict(options.view_settings).get("shift", True)
-    if not (options.n_views and is_shifted and store.setting("selections")):
-        return []
-    return [
-        "altered copies are cut up to half a clip before or after a selection, where something else "
-        "may be heard. If that is likely here: --augment-set shift=false."
-    ]
-
-
-def _untrained_notices(backbone: Backbone) -> list[str]:
-    if backbone.weights_source != UNTRAINED:
-        return []
-    return [
-        f"{backbone.name} was never trained: its weights are random numbers, drawn from a fixed seed. "
-        "It is a network to train (docs/backbones.md); without training, its embeddings are those of "
-        "random filters."
-    ]
-
-
-def _licence_notices(backbone: Backbone) -> list[str]:
-    if not is_non_commercial(backbone.licence):
-        return []
-    return [
-        f"the weights of {backbone.name} are under {backbone.licence}: for non-commercial use only. "
-        "They are part of every classifier trained on these embeddings."
-    ]
+    if options.n_views and is_shifted and store.setting("selections"):
+        notices.append(
+            "altered copies are cut up to half a clip before or after a selection, where something "
+            "else may be heard. If that is likely here: --augment-set shift=false."
+        )
+    if backbone.weights_source == UNTRAINED:
+        notices.append(
+            f"{backbone.name} was never trained: its weights are random numbers, drawn from a fixed "
+            "seed. It is a network to train (docs/backbones.md); without training, its embeddings "
+            "are those of random filters."
+        )
+    if is_non_commercial(backbone.licence):
+        notices.append(
+            f"the weights of {backbone.name} are under {backbone.licence}: for non-commercial use "
+            "only. They are part of every classifier trained on these embeddings."
+        )
+    return notices
 
 
 def _make_embedder(

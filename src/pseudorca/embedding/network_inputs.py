@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import xxhash
 from numpy.typing import NDArray
 
 from pseudorca.backbones import SoundBackbone
@@ -24,6 +23,7 @@ from pseudorca.embedding.drawing import clip_pictures
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.errors import AudioError, StoreError
 from pseudorca.formats.whole import write_text
+from pseudorca.values import hash_of
 
 _DATA, _INDEX = "inputs.bin", "inputs.jsonl"
 _COMMIT_CLIPS = 64
@@ -90,8 +90,7 @@ def inputs_id(embedder: Embedder) -> str:
     """
     described = embedder.description()
     size = {key: described["backbone"].get(key) for key in ("input_size", "window_shape")}
-    text = json.dumps([described["front_end"], size, described.get("resize")], sort_keys=True)
-    return str(xxhash.xxh3_128(text.encode()).hexdigest()[:20])
+    return hash_of([described["front_end"], size, described.get("resize")])
 
 
 def keep_inputs(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -31,9 +32,8 @@ from pseudorca.embedding.drawing import (
     one_core_each,
     units_of,
 )
-from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.embedder import AnyEmbedder, Embedder
 from pseudorca.embedding.gate import Gate
-from pseudorca.embedding.joint import AnyEmbedder
 from pseudorca.store import Store, problem_table
 
 _BATCH_CPU, _BATCH_GPU = 8, 64
@@ -49,13 +49,27 @@ class Outcome:
     of clips that were tried.
     """
 
-    clip_ids: list[str]
-    vectors: NDArray[np.float32]
+    clip_ids: list[str] = field(default_factory=list)
+    vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     excess_db: dict[str, float] = field(default_factory=dict)
     """Excess over the background in decibels, of all clips that the gate measured."""
     problems: list[tuple[str, str, str, str, str]] = field(default_factory=list)
     """Rows (path, stage, reason, detail, clip_id)."""
     n_clips: int = 0
+
+    @classmethod
+    def joined(cls, parts: Sequence["Outcome"]) -> "Outcome":
+        """Join the outcomes of parts of the clips, in their order."""
+        vectors = [part.vectors for part in parts if part.clip_ids]
+        together = cls(
+            clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],
+            excess_db={key: excess for part in parts for key, excess in part.excess_db.items()},
+            problems=[row for part in parts for row in part.problems],
+            n_clips=sum(part.n_clips for part in parts),
+        )
+        if vectors:
+            together.vectors = np.concatenate(vectors)
+        return together
 
 
 class Workers(Protocol):
@@ -128,18 +142,23 @@ def embed_clips(
     units = units_of(clips, recordings, done, frozenset(embedded))
     n_todo = int((~clips["clip_id"].isin(done)).sum())
     problems: list[tuple[str, str, str, str, str]] = []
-    new: list[Outcome] = []
+    new: list[Outcome] = []  # not committed yet
     last_commit = time.monotonic()
     n_seen = n_new = 0
 
     def commit() -> None:
         nonlocal last_commit
-        _keep(new, embedder_id, gate_id, store)
+        outcome = Outcome.joined(new)
+        if outcome.clip_ids:
+            store.append_vectors(embedder_id, outcome.clip_ids, outcome.vectors)
+        if outcome.excess_db:
+            excesses = np.array(list(outcome.excess_db.values()), dtype=np.float32)[:, None]
+            store.append_vectors(gate_id, list(outcome.excess_db), excesses)
         new.clear()
         last_commit = time.monotonic()
 
-    here = Here(n_threads)
-    outcomes = (workers or here).outcomes(units, embedder, gate=gate, batch_size=batch_size)
+    embed = workers.outcomes if workers else partial(embed_units, n_threads=n_threads)
+    outcomes = embed(units, embedder, gate=gate, batch_size=batch_size)
     try:
         for outcome in outcomes:
             new.append(outcome)
@@ -167,50 +186,47 @@ def _measured(ids: list[str], gate_id: str, store: Store) -> dict[str, float]:
     return dict(zip(known, store.vectors(gate_id, known)[:, 0].tolist(), strict=True))
 
 
-def _keep(new: Sequence[Outcome], embedder_id: str, gate_id: str, store: Store) -> None:
-    """Commit vectors and excesses of the gate."""
-    if ids := [clip_id for outcome in new for clip_id in outcome.clip_ids]:
-        vectors = [outcome.vectors for outcome in new if outcome.clip_ids]
-        store.append_vectors(embedder_id, ids, np.concatenate(vectors))
-    if measured := {key: excess for outcome in new for key, excess in outcome.excess_db.items()}:
-        excess_db = np.array(list(measured.values()), dtype=np.float32)[:, None]
-        store.append_vectors(gate_id, list(measured), excess_db)
+def embed_units(
+    units: Iterable[Unit],
+    embedder: Embedder,
+    *,
+    gate: Gate | None,
+    batch_size: int | None,
+    n_threads: int | None,
+) -> Iterator[Outcome]:
+    """Embed units in this process: threads read and draw ahead of the network.
 
+    Parameters
+    ----------
+    units : iterable of Unit
+    embedder : Embedder
+    gate, batch_size, n_threads : see :func:`embed_clips`
 
-class Here:
-    """Units embedded in this process: threads read and draw ahead of the network."""
-
-    def __init__(self, n_threads: int | None = None) -> None:
-        self.n_threads = n_threads
-
-    def outcomes(
-        self,
-        units: Iterable[Unit],
-        embedder: Embedder,
-        *,
-        gate: Gate | None,
-        batch_size: int | None,
-    ) -> Iterator[Outcome]:
-        n_threads = self.n_threads or os.cpu_count() or 1
-        batch_size = batch_size or (_BATCH_GPU if embedder.on_gpu else _BATCH_CPU)
-        ahead: deque[Future[Outcome]] = deque()
-        with ExitStack() as stack:
-            files = stack.enter_context(OpenFiles())  # closed once no thread reads any more
-            # Each thread takes the next task, sound to read or a batch for the network, and keeps to
-            # one core: layers that are split over cores would wait for one another.
-            pool = stack.enter_context(one_core_each(n_threads))
-            network = stack.enter_context(ThreadPoolExecutor(1)) if embedder.on_gpu else pool
-            stack.callback(lambda: [outcome.cancel() for outcome in ahead])
-            drawn = stack.enter_context(
-                closing(draw_ahead(units, embedder, gate, files, pool, n_threads * TASKS_AHEAD))
-            )
-            for _, of_unit in groupby(drawn, key=lambda pair: pair[0]):
-                for batch in _batches((drawn_clip for _, drawn_clip in of_unit), batch_size):
-                    ahead.append(network.submit(_embed_batch, batch, embedder))
-                    if len(ahead) > n_threads:
-                        yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+    Yields
+    ------
+    Outcome
+        One per batch, in the order of the clips
+    """
+    n_threads = n_threads or os.cpu_count() or 1
+    batch_size = batch_size or (_BATCH_GPU if embedder.on_gpu else _BATCH_CPU)
+    ahead: deque[Future[Outcome]] = deque()
+    with ExitStack() as stack:
+        files = stack.enter_context(OpenFiles())  # closed once no thread reads any more
+        # Each thread takes the next task, sound to read or a batch for the network, and keeps to
+        # one core: layers that are split over cores would wait for one another.
+        pool = stack.enter_context(one_core_each(n_threads))
+        network = stack.enter_context(ThreadPoolExecutor(1)) if embedder.on_gpu else pool
+        stack.callback(lambda: [outcome.cancel() for outcome in ahead])
+        drawn = stack.enter_context(
+            closing(draw_ahead(units, embedder, gate, files, pool, n_threads * TASKS_AHEAD))
+        )
+        for _, of_unit in groupby(drawn, key=lambda pair: pair[0]):
+            for batch in _batches((drawn_clip for _, drawn_clip in of_unit), batch_size):
+                ahead.append(network.submit(_embed_batch, batch, embedder))
+                if len(ahead) > n_threads:
+                    yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _batches(drawn: Iterable[Drawn], batch_size: int) -> Iterator[list[Drawn]]:
@@ -229,7 +245,7 @@ def _batches(drawn: Iterable[Drawn], batch_size: int) -> Iterator[list[Drawn]]:
 
 def _embed_batch(drawn: Sequence[Drawn], embedder: Embedder) -> Outcome:
     """Run the network over drawn clips."""
-    outcome = Outcome([], np.empty((0, 0), dtype=np.float32), n_clips=len(drawn))
+    outcome = Outcome(n_clips=len(drawn))
     outcome.problems = [(*clip.problem, clip.clip_id) for clip in drawn if clip.problem is not None]
     outcome.excess_db = {
         clip.clip_id: clip.excess_db for clip in drawn if clip.excess_db is not None

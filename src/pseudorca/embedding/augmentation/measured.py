@@ -70,28 +70,24 @@ def measure_sounds(
     def measure(clip: Any) -> NDArray[np.float32] | None:
         recording = by_id[clip.recording_id]
         try:
-            reader = audio.Reader(full_path(recording))
-        except AudioError:
-            return None
-        with reader:
-            try:
+            with audio.Reader(full_path(recording)) as reader:
                 check_unchanged(recording, fingerprint=reader.fingerprint)
-            except AudioError:
-                return None
-            try:
-                return describe_sound(_apart(reader, clip, front_end), front_end.band_hz)
-            except AudioError:
-                return unmeasured
+                try:
+                    return describe_sound(_apart(reader, clip, front_end), front_end.band_hz)
+                except AudioError:
+                    return unmeasured
+        except AudioError:  # the file cannot be opened, or has changed
+            return None
 
     by_id = rows_by_id(recordings)
     ids = clips["clip_id"].to_numpy(dtype=object)
     todo = clips[~clips["clip_id"].isin(store.embedded(sound_id, ids.tolist()))]
 
-    def join(drawn: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        stacked: NDArray[np.float32] = np.nan_to_num(np.stack(drawn), nan=_MISSING)
-        return stacked
-
-    keep_measured(list(todo.itertuples()), measure, join, store, sound_id, n_threads, progress)
+    keep_measured(
+        list(todo.itertuples()), measure,
+        lambda values: np.nan_to_num(np.stack(values), nan=_MISSING),
+        store, sound_id, n_threads, progress,
+    )  # fmt: skip
     there = np.isin(ids, list(store.embedded(sound_id, ids.tolist())))
     measured = np.tile(unmeasured, (len(ids), 1))
     if there.any():
