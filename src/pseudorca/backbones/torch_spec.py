@@ -36,7 +36,7 @@ from pseudorca.errors import BackboneError, unknown_name
 _FRAMES = 300  # frames of a probe, for a network of any number of frames
 
 
-def download_tensors(known: OfficialWeights) -> StateDict:
+def _download_tensors(known: OfficialWeights) -> StateDict:
     """Download official weights into the cache of torch, and read them.
 
     Parameters
@@ -64,7 +64,7 @@ class TorchSpec:
     local: OfficialWeights | None = None
     """The facts about a local file without an official name; None: those of the default weights,
     under an unknown licence."""
-    fetch: Callable[[OfficialWeights], StateDict] = download_tensors
+    fetch: Callable[[OfficialWeights], StateDict] = _download_tensors
     sized_by: Callable[[StateDict], int | None] = lambda state: None  # tensors -> input size
     rename: Callable[[str], str] = str  # name of a tensor in the file -> name in the network
     unused: tuple[str, ...] = ()  # prefixes of tensors for training only
@@ -85,7 +85,7 @@ class TorchSpec:
         size = self.sized_by(state) or preset.input_size
         network, head = self.skeleton(size)
         expected = fill(network, state)
-        trunk = cut_after(network, head, layer, name)
+        trunk = _cut_after(network, head, layer, name)
         where = f"{origin} does not fit {name}" + (f" up to {layer}" if layer else "")
         unused = (*self.unused, f"{head}.") if head else self.unused
         check_fit(state, expected, list(trunk.state_dict()), unused, where)
@@ -104,14 +104,14 @@ class TorchSpec:
         takes_sound = self.window_shape is not None
         size = None if takes_sound else input_size_of(description["input_size"])
         network, head = self.skeleton(size)
-        trunk = cut_after(network, head, description["layer"], self.info.name)
+        trunk = _cut_after(network, head, description["layer"], self.info.name)
         return restore((SoundBackbone if takes_sound else Backbone)(trunk, description), state)
 
     def skeleton(self, size: InputSize | None) -> tuple[nn.Module, str | None]:
         """Build the empty network without its last layer -> network, name of the last layer."""
         with _NoInitialisation():
             network = self.build(size).eval()
-        return network, take_head(network) if self.has_head else None
+        return network, _take_head(network) if self.has_head else None
 
     def probe(
         self, trunk: nn.Module, size: InputSize | None, layer: str | None
@@ -119,10 +119,10 @@ class TorchSpec:
         """Return the axes to average over and the size of the embedding."""
         if self.window_shape is not None:
             shape = tuple(n or _FRAMES for n in self.window_shape)
-            return probe(trunk, shape, layer, self.info.name, square=False)
+            return _probe(trunk, shape, layer, self.info.name, square=False)
         assert size is not None
         height, width = shape_of(size)
-        return probe(trunk, (3, height, width or height), layer, self.info.name, square=True)
+        return _probe(trunk, (3, height, width or height), layer, self.info.name, square=True)
 
 
 class _NoInitialisation(TorchFunctionMode):
@@ -144,7 +144,7 @@ class _NoInitialisation(TorchFunctionMode):
         return func(*args, **(kwargs or {}) | hollow)
 
 
-def take_head(network: nn.Module) -> str:
+def _take_head(network: nn.Module) -> str:
     """Replace the last layer of a network by identity.
 
     Parameters
@@ -157,7 +157,7 @@ def take_head(network: nn.Module) -> str:
 
     Examples
     --------
-    >>> take_head(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(4, 2)))
+    >>> _take_head(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(4, 2)))
     '2'
     """
     learned = (nn.Linear, nn.Conv2d)  # SqueezeNet classifies by convolution, then pools
@@ -166,13 +166,13 @@ def take_head(network: nn.Module) -> str:
     return str(heads[-1])
 
 
-def cut_after(network: nn.Module, head: str | None, layer: str | None, name: str) -> nn.Module:
+def _cut_after(network: nn.Module, head: str | None, layer: str | None, name: str) -> nn.Module:
     """Keep the part of a network up to a layer. The tensors keep their names.
 
     Parameters
     ----------
     network : nn.Module
-    head : str or None, name of the last layer, see :func:`take_head`
+    head : str or None, name of the last layer, see :func:`_take_head`
     layer : str or None, the layer to cut after; None returns the network unchanged
     name : str, name of the network, for the message
 
@@ -188,7 +188,7 @@ def cut_after(network: nn.Module, head: str | None, layer: str | None, name: str
     Examples
     --------
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).eval()
-    >>> cut_after(network, "2", "1", "toy")(torch.ones(1, 2))["features"].shape
+    >>> _cut_after(network, "2", "1", "toy")(torch.ones(1, 2))["features"].shape
     torch.Size([1, 3])
     """
     if layer is None:
@@ -211,7 +211,7 @@ def cut_after(network: nn.Module, head: str | None, layer: str | None, name: str
     return fx.GraphModule(extractor, graph)
 
 
-def probe(
+def _probe(
     trunk: nn.Module, input_shape: tuple[int, ...], layer: str | None, name: str, *, square: bool
 ) -> tuple[list[int], int]:
     """Run a network with shapes only, to find its output.
@@ -237,7 +237,7 @@ def probe(
 
     Examples
     --------
-    >>> probe(nn.Conv2d(3, 4, 1), (3, 8, 8), None, "toy", square=True)
+    >>> _probe(nn.Conv2d(3, 4, 1), (3, 8, 8), None, "toy", square=True)
     ([2, 3], 4)
     """
     tensors = dict(trunk.named_parameters()) | dict(trunk.named_buffers())

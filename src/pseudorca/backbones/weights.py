@@ -30,11 +30,10 @@ _RENAMED = (
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_1\."), r"\1.0."),
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_2\."), r"\1.3."),
 )
-_torch_load = partial(
-    torch.load, map_location="cpu", weights_only=True
-)  # no code in the file is run
-_READERS: dict[str, Callable[[Path], Any]]
-_READERS = {".safetensors": load_file, ".pt": _torch_load, ".pth": _torch_load}
+_torch_load = partial(torch.load, map_location="cpu", weights_only=True)  # runs no code of the file
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".safetensors": load_file, ".pt": _torch_load, ".pth": _torch_load,
+}  # fmt: skip
 TENSOR_FILES = tuple(_READERS)
 """Endings of files of tensors."""
 
@@ -140,20 +139,6 @@ def check_file(path: Path) -> None:
         raise BackboneError(f"no such weights file: {path}.")
 
 
-def cached_path(known: OfficialWeights) -> Path:
-    """Return the path of a download in the cache of torch. ``TORCH_HOME`` moves the cache.
-
-    Parameters
-    ----------
-    known : OfficialWeights
-
-    Returns
-    -------
-    Path
-    """
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(known.url).name
-
-
 def check_hash(path: Path, expected: str, what_to_do: str) -> None:
     """Check the SHA-256 of a file.
 
@@ -187,6 +172,8 @@ def check_hash(path: Path, expected: str, what_to_do: str) -> None:
 def download(known: OfficialWeights, fetch: Callable[[Path], Any] | None = None) -> Any:
     """Download official weights into the cache of torch, or find them there. Check the SHA-256.
 
+    ``TORCH_HOME`` moves the cache.
+
     Parameters
     ----------
     known : OfficialWeights
@@ -201,7 +188,7 @@ def download(known: OfficialWeights, fetch: Callable[[Path], Any] | None = None)
     BackboneError
         If the download fails, or the file differs from the published file.
     """
-    cached = cached_path(known)
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(known.url).name
     if cached.is_file() and known.sha256:  # torch checks a download but not its cache
         again = f"Delete it, and it is downloaded again from {known.url}."
         check_hash(cached, known.sha256, again)

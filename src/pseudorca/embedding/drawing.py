@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
+from collections.abc import Generator, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.gate import Gate
 from pseudorca.errors import AudioError
 from pseudorca.frontends.base import Picture
+from pseudorca.progress import Progress
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import clip_samples
 from pseudorca.recordings.manifest import check_unchanged, full_path
@@ -164,7 +165,7 @@ def picture_batches(
     *,
     batch_size: int = 32,
     n_threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator["torch.Tensor"]:
     """Yield the network input of usable clips, uint8 [shape=(n, 3, height, width)], on the device."""
     import torch

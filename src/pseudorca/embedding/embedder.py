@@ -293,10 +293,10 @@ def save_embedder(embedder: Embedder, folder: Path) -> None:
     }
     with whole_file(folder / f"{_FILE}.safetensors") as part:
         save_file(state, part)
-    write_description(embedder.embedder_id, embedder.description(), folder)
+    _write_description(embedder.embedder_id, embedder.description(), folder)
 
 
-def write_description(embedder_id: str, description: Mapping[str, Any], folder: Path) -> None:
+def _write_description(embedder_id: str, description: Mapping[str, Any], folder: Path) -> None:
     """Write the description of an embedder as ``embedder.json``.
 
     Parameters
@@ -309,15 +309,15 @@ def write_description(embedder_id: str, description: Mapping[str, Any], folder: 
     --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     write_description("a1b2", {"backbone": {}}, Path(folder))
-    ...     read_description(Path(folder))
+    ...     _write_description("a1b2", {"backbone": {}}, Path(folder))
+    ...     _read_description(Path(folder))
     {'embedder_id': 'a1b2', 'backbone': {}}
     """
     record = {"embedder_id": embedder_id} | dict(description)
     write_text([json.dumps(record, indent=2), "\n"], folder / f"{_FILE}.json")
 
 
-def read_description(folder: Path) -> dict[str, Any]:
+def _read_description(folder: Path) -> dict[str, Any]:
     """Read ``embedder.json``.
 
     Parameters
@@ -326,7 +326,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
     Returns
     -------
-    dict, JSON values; see :func:`write_description` for an example
+    dict, JSON values; see :func:`_write_description` for an example
 
     Raises
     ------
@@ -378,7 +378,7 @@ def load_embedder(folder: Path, *, device: str = "auto", precision: Precision = 
 
     from pseudorca.backbones.registry import backbone_from_description
 
-    record = read_description(folder)
+    record = _read_description(folder)
     if "members" in record:
         raise BackboneError(
             f"{folder} holds {len(record['members'])} networks side by side "
@@ -426,7 +426,7 @@ def save_embedders(embedder: AnyEmbedder, folder: Path) -> None:
         return
     for k, member in enumerate(embedder.members):
         save_embedder(member, folder / _MEMBER.format(k))
-    write_description(embedder.embedder_id, embedder.description(), folder)
+    _write_description(embedder.embedder_id, embedder.description(), folder)
 
 
 def remove_embedders(folder: Path) -> None:
@@ -482,7 +482,7 @@ def load_embedders(
     ...     load_embedders(Path(folder), device="cpu").embedder_id == embedder.embedder_id
     True
     """
-    record = read_description(folder)
+    record = _read_description(folder)
     if "members" not in record:
         return load_embedder(folder, device=device, precision=precision)
     members = [

@@ -23,6 +23,7 @@ from pseudorca.embedding.drawing import clip_pictures
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.errors import AudioError, StoreError
 from pseudorca.formats.whole import write_text
+from pseudorca.progress import Progress
 from pseudorca.values import hash_of
 
 _DATA, _INDEX = "inputs.bin", "inputs.jsonl"
@@ -100,7 +101,7 @@ def keep_inputs(
     folder: Path,
     *,
     tell: Callable[[str], object] = lambda text: None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ClipInputs:
     """Draw the clips without a kept network input, and give access to all inputs.
 
@@ -158,7 +159,7 @@ def _draw(
     folder: Path,
     is_grey: bool,
     tell: Callable[[str], object],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     """Append missing inputs: first the data, then the index entry that makes them valid."""
     waiting: list[tuple[str, NDArray[np.generic]]] = []

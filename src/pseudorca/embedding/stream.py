@@ -11,7 +11,7 @@ resumed run gives the same numbers to the last digit.
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -34,6 +34,7 @@ from pseudorca.embedding.drawing import (
 )
 from pseudorca.embedding.embedder import AnyEmbedder, Embedder
 from pseudorca.embedding.gate import Gate
+from pseudorca.progress import Progress
 from pseudorca.store import Store, problem_table
 
 _BATCH_CPU, _BATCH_GPU = 8, 64
@@ -108,7 +109,7 @@ def embed_clips(
     n_threads: int | None = None,
     gate: Gate | None = None,
     workers: Workers | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Embedded:
     """Embed every clip that the store does not hold yet.
 
@@ -270,7 +271,7 @@ def embed_by_each(
     embedder: AnyEmbedder,
     store: Store,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     **how: Any,
 ) -> Embedded:
     """Embed clips by every member, one after the other; each member reads the recordings itself.

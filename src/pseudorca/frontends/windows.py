@@ -43,29 +43,7 @@ _AST_FRAME_S = 0.01
 _EXTRACTOR_WINDOW_S = 10.0  # for an extractor that takes any length
 
 
-def check_windows(window_s: float, hop_s: float) -> None:
-    """Check the length and the hop of windows.
-
-    Parameters
-    ----------
-    window_s, hop_s : float, seconds
-
-    Raises
-    ------
-    FrontEndError
-        If the hop is not above 0, or is longer than the window.
-
-    Examples
-    --------
-    >>> check_windows(3.0, 1.5)
-    """
-    if not 0 < hop_s <= window_s:
-        raise FrontEndError(
-            f"windows of {window_s:g} s every {hop_s:g} s: expected 0 < hop <= window."
-        )
-
-
-def at_rate(waveform: Samples, sample_rate: int, to_rate: int) -> Samples:
+def _at_rate(waveform: Samples, sample_rate: int, to_rate: int) -> Samples:
     """Resample one channel and subtract its mean.
 
     Parameters
@@ -84,7 +62,7 @@ def at_rate(waveform: Samples, sample_rate: int, to_rate: int) -> Samples:
 
     Examples
     --------
-    >>> at_rate(np.array([1, 3], dtype=np.float32), 16_000, 16_000).tolist()
+    >>> _at_rate(np.array([1, 3], dtype=np.float32), 16_000, 16_000).tolist()
     [-1.0, 1.0]
     """
     if waveform.ndim != 1:
@@ -142,7 +120,10 @@ class _WindowFrontEnd:
     """The highest frequency that the network uses."""
 
     def __post_init__(self) -> None:
-        check_windows(self.window_s, self.hop_s)
+        if not 0 < self.hop_s <= self.window_s:
+            raise FrontEndError(
+                f"windows of {self.window_s:g} s every {self.hop_s:g} s: expected 0 < hop <= window."
+            )
 
     def settings(self) -> dict[str, Any]:
         """Return all settings that determine the result, as JSON values."""
@@ -150,7 +131,7 @@ class _WindowFrontEnd:
 
     def _cut(self, waveform: Samples, sample_rate: int, *, fills_up: bool = True) -> Windows:
         """Cut a clip into windows; without ``fills_up`` a shorter clip is one window as it is."""
-        samples = at_rate(waveform, sample_rate, self.sample_rate)
+        samples = _at_rate(waveform, sample_rate, self.sample_rate)
         n_window, n_hop = (round(s * self.sample_rate) for s in (self.window_s, self.hop_s))
         return cut_windows(samples, n_window if fills_up else min(n_window, len(samples)), n_hop)
 

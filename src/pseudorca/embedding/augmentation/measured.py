@@ -23,6 +23,7 @@ from pseudorca.embedding.augmentation.apart import (
 )
 from pseudorca.embedding.drawing import read_clip
 from pseudorca.errors import AudioError
+from pseudorca.progress import Progress
 from pseudorca.recordings import audio
 from pseudorca.recordings.manifest import check_unchanged, full_path
 from pseudorca.store import Store
@@ -32,8 +33,7 @@ _COMMIT_S = 10.0
 
 _MISSING = -1e9  # replaces NaN in the store, which takes finite numbers only
 
-SOUND_WIDTH = 2 + 3 * N_BANDS
-"""Numbers that :func:`pseudorca.embedding.augmentation.apart.describe_sound` gives per clip."""
+_SOUND_WIDTH = 2 + 3 * N_BANDS  # numbers of describe_sound
 
 
 def measure_sounds(
@@ -44,14 +44,14 @@ def measure_sounds(
     sound_id: str,
     *,
     n_threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Describe the background, the whole and the signals of every clip.
 
     Parameters
     ----------
     clips, recordings : DataFrame, the tables of these names
-    front_end : BackgroundFrontEnd, with band and options
+    front_end : BackgroundFrontEnd, with the band
     store : Store
     sound_id : str, the id of the numbers in the store
     n_threads : int or None, threads that read and measure; None takes one per core
@@ -59,12 +59,12 @@ def measure_sounds(
 
     Returns
     -------
-    ndarray [shape=(n_clips, SOUND_WIDTH)]
+    ndarray [shape=(n_clips, 2 + 3 * N_BANDS)]
         See :func:`pseudorca.embedding.augmentation.apart.describe_sound`. A clip that cannot be
         taken apart has 0 free frames and NaN elsewhere. This is not kept if the file of the clip
         cannot be opened, or has changed since the scan.
     """
-    unmeasured = np.full(SOUND_WIDTH, np.nan, dtype=np.float32)
+    unmeasured = np.full(_SOUND_WIDTH, np.nan, dtype=np.float32)
     unmeasured[:2] = 0.0
 
     def measure(clip: Any) -> NDArray[np.float32] | None:
@@ -103,7 +103,7 @@ def keep_measured(
     store: Store,
     name: str,
     n_threads: int | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     """Compute rows in threads, join them in batches, and commit every ten seconds.
 
@@ -157,7 +157,7 @@ def clip_parts(clip: Any, recording: Any, front_end: BackgroundFrontEnd) -> Soun
     ----------
     clip : row of ``clips``
     recording : row of ``recordings``
-    front_end : BackgroundFrontEnd, with band and options
+    front_end : BackgroundFrontEnd, with the band
 
     Returns
     -------
@@ -179,7 +179,6 @@ def _apart(reader: audio.Reader, clip: Any, front_end: BackgroundFrontEnd) -> So
         read_clip(reader, clip),
         sample_rate=reader.info.sample_rate,
         band_hz=front_end.band_hz,
-        options=front_end.options,
     )
 
 
