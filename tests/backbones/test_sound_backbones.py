@@ -319,7 +319,7 @@ def test_vggish_is_the_published_network(tmp_path, monkeypatch):
     assert sum(p.numel() for p in network.parameters()) == spec.info.n_parameters
     monkeypatch.setattr(vggish, "_HIDDEN", 16)  # 1 MB in place of 288
     torch.manual_seed(0)
-    original = vggish.VGGishNetwork()
+    original = vggish._VGGishNetwork()
     torch.save(original.state_dict(), tmp_path / "vggish.pth")
     backbone = load_backbone("vggish", weights=tmp_path / "vggish.pth")
     inputs = embedder_of(backbone).network_input(clip(), sample_rate=RATE)

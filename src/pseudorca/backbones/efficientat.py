@@ -81,6 +81,11 @@ def specs() -> list[TorchSpec]:
     Returns
     -------
     list of TorchSpec
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()][:2]
+    ['mn04_as', 'mn05_as']
     """
     return [_spec(name) for name in _NETWORKS]
 

@@ -22,6 +22,12 @@ class Family:
 
     ``networks`` may end in a pattern such as ``timm:NAME``. ``takes`` describes the input in words.
     ``extra`` is the extra of pseudorca that installs the packages, or None.
+
+    Examples
+    --------
+    >>> family = next(family for family in backbone_families() if family.name == "VGGish")
+    >>> family.networks, family.embedding_sizes, family.is_installed
+    (('vggish',), (128,), True)
     """
 
     name: str

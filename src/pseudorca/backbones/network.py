@@ -175,7 +175,18 @@ class Backbone(nn.Module):
 
 
 class SoundBackbone(Backbone):
-    """A network on sound. The vector of a clip is the mean over the windows of the clip."""
+    """A network on sound. The vector of a clip is the mean over the windows of the clip.
+
+    Examples
+    --------
+    >>> description = {
+    ...     "name": "toy", "version": 1, "layer": None, "embedding_size": 4, "pooled_axes": [],
+    ...     "weights_source": "random", "licence": "MIT", "source": "here", "window_shape": [8],
+    ... }
+    >>> backbone = SoundBackbone(nn.Linear(8, 4), description)
+    >>> backbone(torch.zeros(2, 3, 8)).shape
+    torch.Size([2, 4])
+    """
 
     def _describe_input(self, description: Mapping[str, Any]) -> None:
         self.window_shape: list[int | None] = list(description["window_shape"])

@@ -46,6 +46,11 @@ def specs() -> list[_ClassicSpec]:
     Returns
     -------
     list of registry entries
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()][:2]
+    ['logmel', 'mean_spectrum']
     """
     return [
         _ClassicSpec(

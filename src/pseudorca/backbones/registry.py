@@ -40,7 +40,13 @@ _LIBRARIES = {TIMM: "timm_networks", TRANSFORMERS: "transformers_networks"}
 
 @dataclass(frozen=True)
 class KnownNetwork:
-    """A network that is known by name, before the module that builds it is imported."""
+    """A network that is known by name, before the module that builds it is imported.
+
+    Examples
+    --------
+    >>> known_networks()["vggish"].module
+    'vggish'
+    """
 
     module: str
     """Of this package."""
@@ -81,7 +87,13 @@ def known_networks() -> Mapping[str, KnownNetwork]:
 
 
 def described_networks() -> dict[str, KnownNetwork]:
-    """What the modules themselves say; imports torch, and builds networks without memory."""
+    """What the modules themselves say; imports torch, and builds networks without memory.
+
+    Examples
+    --------
+    >>> described_networks()["resnet18"].embedding_size  # doctest: +SKIP
+    512
+    """
     return {
         name: KnownNetwork(module, _size(spec), spec.info)
         for module in _MODULES
@@ -90,7 +102,12 @@ def described_networks() -> dict[str, KnownNetwork]:
 
 
 def write_known_networks() -> None:
-    """Write what the modules say to ``known_networks.json``."""
+    """Write what the modules say to ``known_networks.json``.
+
+    Examples
+    --------
+    >>> write_known_networks()  # doctest: +SKIP
+    """
     rows = {name: asdict(network) for name, network in described_networks().items()}
     lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items()]
     _FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
@@ -131,7 +148,13 @@ def backbone_names() -> list[str]:
 
 
 def family_names() -> set[str]:
-    """The families of networks; that of timm has networks by prefix alone."""
+    """The families of networks; that of timm has networks by prefix alone.
+
+    Examples
+    --------
+    >>> "VGGish" in family_names()
+    True
+    """
     return {known.info.family for known in known_networks().values()} | {TIMM}
 
 
@@ -266,6 +289,10 @@ def check_name(name: str) -> None:
     ------
     BackboneError
         If it is unknown.
+
+    Examples
+    --------
+    >>> check_name("vggish")
     """
     library, colon, _ = name.partition(":")
     if name not in known_networks() and not (colon and library in _LIBRARIES):
@@ -277,7 +304,13 @@ def check_name(name: str) -> None:
 
 
 def find(name: str) -> Spec:
-    """The entry of a network; imports what builds it."""
+    """The entry of a network; imports what builds it.
+
+    Examples
+    --------
+    >>> find("vggish").info.embedding_size
+    128
+    """
     check_name(name)
     if name in known_networks():
         return known_networks()[name].spec()

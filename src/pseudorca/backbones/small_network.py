@@ -48,7 +48,13 @@ _SHIPPED = OfficialWeights(
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The shape of one network."""
+    """The shape of one network.
+
+    Examples
+    --------
+    >>> NetworkConfig().embedding_size
+    1024
+    """
 
     widths: tuple[int, ...] = (16, 32, 64, 128)
     """Channels after each halving of both axes."""
@@ -111,6 +117,7 @@ class SmallNetwork(nn.Module):
         return (bands.mean((3, 4)) + 1e-6).sqrt().flatten(1)
 
     def forward(self, pictures: Tensor) -> Tensor:
+        """Return the outputs of the head [shape=(n, n_outputs)]."""
         output: Tensor = self.head(self.pool(self.maps(pictures)))
         return output
 
@@ -122,6 +129,12 @@ class SideBySide(nn.Module):
     ----------
     config : NetworkConfig
     n_members : int
+
+    Examples
+    --------
+    >>> network = SideBySide(NetworkConfig(), n_members=2).eval()
+    >>> network(torch.zeros(1, 3, 128, 64)).shape
+    torch.Size([1, 1])
     """
 
     def __init__(self, config: NetworkConfig, n_members: int) -> None:
@@ -132,6 +145,7 @@ class SideBySide(nn.Module):
         self.head = nn.Linear(n_members * config.embedding_size, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
+        """Return the output of the last layer [shape=(n, 1)]."""
         output: Tensor = self.head(torch.cat([member(pictures) for member in self.members], 1))
         return output
 
@@ -195,6 +209,11 @@ def specs() -> list[TorchSpec]:
     Returns
     -------
     list of registry entries
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()]
+    ['pseudorca_small']
     """
     info = BackboneInfo(
         name="pseudorca_small",

@@ -47,6 +47,11 @@ def spec(name: str) -> "_TimmSpec":
         If timm is not installed.
     BackboneError
         If timm has no such network.
+
+    Examples
+    --------
+    >>> spec("resnet18").info.input_size  # doctest: +SKIP
+    224
     """
     if find_spec("timm") is None:
         raise MissingExtraError("timm", PREFIX)

@@ -57,7 +57,18 @@ def _download_tensors(known: OfficialWeights) -> StateDict:
 
 @dataclass(frozen=True, kw_only=True)
 class TorchSpec:
-    """A registry entry for a network built by a function."""
+    """A registry entry for a network built by a function.
+
+    Examples
+    --------
+    >>> info = BackboneInfo(
+    ...     name="toy", family="toys", licence="MIT", source="here", n_parameters=9, weights=()
+    ... )
+    >>> spec = TorchSpec(info=info, build=lambda size: nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)))
+    >>> network, last_layer = spec.skeleton(None)
+    >>> last_layer
+    '1'
+    """
 
     info: BackboneInfo
     build: Callable[[InputSize | None], nn.Module]  # input size -> the network

@@ -49,6 +49,11 @@ def specs() -> list["_TransformersSpec"]:
     Returns
     -------
     list of _TransformersSpec
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()]
+    ['ast']
     """
     info = BackboneInfo(
         name="ast",
@@ -78,6 +83,11 @@ def spec(name: str) -> "_TransformersSpec":
     Returns
     -------
     registry entry
+
+    Examples
+    --------
+    >>> spec("facebook/wav2vec2-base").info.name
+    'transformers:facebook/wav2vec2-base'
     """
     folder = Path(name).expanduser()
     url = f"https://huggingface.co/{name}" if not folder.is_dir() else "a local folder"

@@ -20,6 +20,11 @@ def specs() -> list[TorchSpec]:
     Returns
     -------
     list of TorchSpec
+
+    Examples
+    --------
+    >>> specs()[0].info.name
+    'alexnet'
     """
     names = torchvision.models.list_models(torchvision.models)
     return [_spec(name) for name in names]

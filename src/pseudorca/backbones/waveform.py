@@ -52,7 +52,7 @@ class WaveformNetwork(nn.Module):
 
     Examples
     --------
-    >>> WaveformNetwork()(torch.zeros(1, N_SAMPLES)).shape
+    >>> WaveformNetwork()(torch.zeros(1, 4_000)).shape
     torch.Size([1, 384])
     """
 
@@ -140,6 +140,11 @@ def specs() -> list[TorchSpec]:
     Returns
     -------
     list of registry entries
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()]
+    ['waveform_small']
     """
     info = BackboneInfo(
         name="waveform_small",

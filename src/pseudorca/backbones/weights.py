@@ -64,6 +64,17 @@ def choose_weights(
     ------
     BackboneError
         If the network has no such weights.
+
+    Examples
+    --------
+    >>> known = OfficialWeights(name="V1", url="https://example.org/a.pt", licence="MIT")
+    >>> info = BackboneInfo(
+    ...     name="toy", family="toys", licence="MIT", source="here", n_parameters=9, weights=(known,)
+    ... )
+    >>> choose_weights(info, "official") == (known, None)
+    True
+    >>> choose_weights(info, "mine.pt")[0].licence
+    'unknown (local weights file)'
     """
     path = Path(weights).expanduser()
     official = {known.name: known for known in info.weights}
@@ -134,6 +145,10 @@ def check_file(path: Path) -> None:
     ------
     BackboneError
         If the file does not exist.
+
+    Examples
+    --------
+    >>> check_file(Path(__file__))
     """
     if not path.is_file():
         raise BackboneError(f"no such weights file: {path}.")
@@ -187,6 +202,12 @@ def download(known: OfficialWeights, fetch: Callable[[Path], Any] | None = None)
     ------
     BackboneError
         If the download fails, or the file differs from the published file.
+
+    Examples
+    --------
+    >>> known = OfficialWeights(name="V1", url="https://example.org/a.pt", licence="MIT")
+    >>> download(known, fetch=lambda path: path.name)
+    'a.pt'
     """
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(known.url).name
     if cached.is_file() and known.sha256:  # torch checks a download but not its cache

@@ -77,6 +77,11 @@ class Cluster:
     ------
     PseudorcaError
         If Dask distributed is not installed, or the scheduler or its workers cannot be reached.
+
+    Examples
+    --------
+    >>> with Cluster(n_workers=2) as workers:  # doctest: +SKIP
+    ...     embed_clips(clips, recordings, embedder, store, workers=workers)
     """
 
     def __init__(

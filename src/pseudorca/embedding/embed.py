@@ -9,8 +9,6 @@ import pandas as pd
 
 from pseudorca.backbones import (
     UNTRAINED,
-    Backbone,
-    BackboneInfo,
     SoundBackbone,
     adapt_batch_norm,
     backbone_info,
@@ -26,7 +24,6 @@ from pseudorca.embedding.known_embedders import keep_embedder
 from pseudorca.embedding.options import Computing, EmbedderOptions
 from pseudorca.embedding.stream import embed_by_each, embed_clips, together
 from pseudorca.errors import BackboneError, FrontEndError, unknown_name
-from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.reach import band_notices, resampling_notices
 from pseudorca.frontends.registry import IN_BANDS, PICTURES, make_front_end
@@ -44,7 +41,17 @@ _BAND = "16k"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EmbedResult(Result):
-    """An embedder, and the clips of the project that it embedded."""
+    """An embedder, and the clips of the project that it embedded.
+
+    Examples
+    --------
+    >>> result = EmbedResult(
+    ...     "a1b2", "toy", None, "random", "c3d4", "MIT", 8, {}, [], "cpu", n_clips=2, n_new=1,
+    ...     n_new_views=0, n_new_backgrounds=0, problems=pd.DataFrame(), notices=[],
+    ... )
+    >>> print(result.summary()[0])
+    2 clips, 1 newly embedded by toy (8 numbers each; MIT).
+    """
 
     embedder_id: str
     backbone: str
@@ -69,6 +76,7 @@ class EmbedResult(Result):
     notices: list[str]
 
     def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         problems, notices = values.pop("problems"), values.pop("notices")
         return values | {
@@ -78,6 +86,7 @@ class EmbedResult(Result):
         }
 
     def summary(self) -> Sequence[str]:
+        """Return the sentences of the summary."""
         after = f" after {self.layer}" if self.layer else ""
         return [
             f"{plural(self.n_clips, 'clip')}, {self.n_new:,} newly embedded by "
@@ -116,17 +125,32 @@ def embed_project(
         If a network is unknown, or its weights are missing or do not fit.
     FrontEndError
         If the network does not take the output of the front end, or a setting is not valid.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from pseudorca.recordings.scan import scan_project
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     _ = scan_project(store, folder)
+    ...     result = embed_project(store, EmbedderOptions("logmel"))
+    >>> result.n_new, result.embedding_size
+    (1, 256)
     """
     options = options or EmbedderOptions()
     computing = computing or Computing()
     recordings, clips = project_recordings(store), project_clips(store)
     networks = _of_each(options)
     views = _views(options, recordings)
-    for of_network in networks:  # all names before the weights of any are loaded
-        _front_end_name(of_network, backbone_info(of_network.backbone))
+    names = [_front_end_name(of_network) for of_network in networks]  # before any is loaded
     members = [
-        _make_embedder(of_network, recordings, clips, computing, progress)
-        for of_network in networks
+        _make_embedder(name, of_network, recordings, clips, computing, progress)
+        for name, of_network in zip(names, networks, strict=True)
     ]
     embedder: AnyEmbedder = members[0] if len(members) == 1 else JointEmbedder(tuple(members))
     save_embedders(embedder, store.folder / EMBEDDER_FOLDER)
@@ -143,9 +167,11 @@ def embed_project(
             store.replace(
                 "problems", result.problems, stage="embed", embedder_id=member.embedder_id
             )
-            took = {"n_new": result.n_new, "seconds": time.monotonic() - start_s}
-            settings = asdict(of_network) | {"device": member.device, "precision": member.precision}
-            settings |= {"embedder_id": member.embedder_id} | took
+            settings = asdict(of_network) | {
+                "device": member.device, "precision": member.precision,
+                "embedder_id": member.embedder_id, "n_new": result.n_new,
+                "seconds": time.monotonic() - start_s,
+            }  # fmt: skip
             store.record_run("embed", settings | member.description(), ("recordings", "clips"))
             results.append(result)
         more = _embed_more(store, options, views, recordings, clips, embedder, **how)
@@ -160,11 +186,10 @@ def embed_project(
     return EmbedResult(
         embedder_id=embedder.embedder_id,
         backbone=backbone["name"],
-        layer=backbone.get("layer"),
         weights=backbone["weights_source"],
-        weights_hash=backbone.get("weights_hash"),
-        licence=backbone["licence"],
-        embedding_size=backbone["embedding_size"],
+        **{
+            key: backbone.get(key) for key in ("layer", "weights_hash", "licence", "embedding_size")
+        },
         front_end=described["front_end"],
         members=described.get("members", []),
         device=embedder.device,
@@ -281,6 +306,7 @@ def _notices(
 
 
 def _make_embedder(
+    front_end_name: str,
     options: EmbedderOptions,
     recordings: pd.DataFrame,
     clips: pd.DataFrame,
@@ -288,9 +314,22 @@ def _make_embedder(
     progress: Progress | None,
 ) -> Embedder:
     info = backbone_info(options.backbone)
-    name = _front_end_name(options, info)
     backbone = load_backbone(options.backbone, weights=options.weights, layer=options.layer)
-    front_end = _front_end(name, options, backbone, info, recordings)
+    settings = dict(options.settings)
+    fixed = sorted(settings.keys() - {"hop_s"})
+    if fixed and front_end_name not in (*PICTURES, *IN_BANDS):
+        raise FrontEndError(
+            f"{', '.join(fixed)}: {info.name} was trained on one kind of input. What can be set is "
+            "hop_s, the seconds from window to window in a clip that is longer than one."
+        )
+    labelled = recordings[recordings["label"].notna()]
+    front_end = make_front_end(
+        front_end_name,
+        band=options.band or _BAND,
+        lowest_rate=int((labelled if len(labelled) else recordings)["sample_rate"].min()),
+        settings=dict(backbone.front_end_settings or info.front_end_settings) | settings,
+        slow=options.slow,
+    )
     embedder = Embedder(front_end, backbone, computing.device, computing.precision)
     if not options.adapt_batch_norm:
         return embedder
@@ -305,8 +344,9 @@ def _make_embedder(
     return replace(embedder, backbone=adapt_batch_norm(embedder.backbone, batches))
 
 
-def _front_end_name(options: EmbedderOptions, info: BackboneInfo) -> str:
+def _front_end_name(options: EmbedderOptions) -> str:
     """The chosen front end, or the network's own; FrontEndError if the two do not fit."""
+    info = backbone_info(options.backbone)
     name = options.front_end or info.front_end or CommonFrontEnd.name
     if info.front_end is None and name not in PICTURES:
         raise FrontEndError(
@@ -330,29 +370,3 @@ def _front_end_name(options: EmbedderOptions, info: BackboneInfo) -> str:
             "slow them down with --slow."
         )
     return name
-
-
-def _front_end(
-    name: str,
-    options: EmbedderOptions,
-    backbone: Backbone,
-    info: BackboneInfo,
-    recordings: pd.DataFrame,
-) -> FrontEnd:
-    labelled = recordings[recordings["label"].notna()]
-    rates = (labelled if len(labelled) else recordings)["sample_rate"]
-    settings = dict(options.settings)
-    fixed = sorted(settings.keys() - {"hop_s"})
-    if fixed and name not in (*PICTURES, *IN_BANDS):
-        raise FrontEndError(
-            f"{', '.join(fixed)}: {info.name} was trained on one kind of input. What can be set is "
-            "hop_s, the seconds from window to window in a clip that is longer than one."
-        )
-    trained_with = backbone.front_end_settings or info.front_end_settings
-    return make_front_end(
-        name,
-        band=options.band or _BAND,
-        lowest_rate=int(rates.min()),
-        settings=dict(trained_with) | settings,
-        slow=options.slow,
-    )

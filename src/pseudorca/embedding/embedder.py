@@ -92,6 +92,7 @@ class Embedder:
 
     @property
     def on_gpu(self) -> bool:
+        """Whether the network runs on a GPU."""
         return self.device.startswith("cuda")
 
     @property

@@ -33,7 +33,19 @@ _SPARE = 1.05  # free disk space needed, relative to the size
 
 @dataclass(frozen=True)
 class ClipInputs:
-    """The kept network inputs of clips, in the order of the clips."""
+    """The kept network inputs of clips, in the order of the clips.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "inputs.bin"
+    ...     _ = path.write_bytes(bytes(12))
+    ...     shapes = ((2, 3, 1), (2, 3, 1))
+    ...     inputs = ClipInputs(path, "uint8", np.array([0, 6]), shapes, is_picture=True, is_grey=True)
+    ...     inputs.batch([0, 1]).shape
+    torch.Size([2, 3, 2, 3])
+    """
 
     path: Path
     dtype: str
@@ -124,6 +136,24 @@ def keep_inputs(
         If a clip cannot be drawn.
     StoreError
         If there is too little room on the disk.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     inputs = keep_inputs(clips, recordings, embedder, Path(folder) / "inputs")
+    ...     inputs.batch([0]).shape
+    torch.Size([1, 1, 256])
     """
     own = folder / inputs_id(embedder)
     own.mkdir(parents=True, exist_ok=True)

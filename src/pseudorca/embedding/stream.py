@@ -48,6 +48,14 @@ class Outcome:
 
     ``vectors`` [shape=(n, embedding_size)] has a row per id in ``clip_ids``. ``n_clips`` is the number
     of clips that were tried.
+
+    Examples
+    --------
+    >>> first = Outcome(["c1"], np.zeros((1, 4), dtype=np.float32), n_clips=1)
+    >>> second = Outcome(problems=[("a.wav", "embed", "silent", "", "c2")], n_clips=1)
+    >>> joined = Outcome.joined([first, second])
+    >>> joined.n_clips, joined.vectors.shape
+    (2, (1, 4))
     """
 
     clip_ids: list[str] = field(default_factory=list)
@@ -74,7 +82,15 @@ class Outcome:
 
 
 class Workers(Protocol):
-    """Other processes that embed units (see :mod:`pseudorca.embedding.cluster`)."""
+    """Other processes that embed units (see :mod:`pseudorca.embedding.cluster`).
+
+    Examples
+    --------
+    >>> class Nobody:
+    ...     def outcomes(self, units, embedder, *, gate, batch_size):
+    ...         yield from ()
+    >>> workers: Workers = Nobody()
+    """
 
     def outcomes(
         self,
@@ -83,12 +99,19 @@ class Workers(Protocol):
         *,
         gate: Gate | None,
         batch_size: int | None,
-    ) -> Iterator[Outcome]: ...
+    ) -> Iterator[Outcome]:
+        """Embed units, and yield their outcomes in the order of completion."""
 
 
 @dataclass
 class Embedded:
-    """The result of embedding clips, by one embedder or a joint one."""
+    """The result of embedding clips, by one embedder or a joint one.
+
+    Examples
+    --------
+    >>> Embedded(2, 1, problem_table([], embedder_id="a1b2"), {"c1", "c2"}, set()).n_new
+    1
+    """
 
     n_clips: int
     n_new: int
@@ -131,6 +154,28 @@ def embed_clips(
     -------
     Embedded
         ``problems`` has one row per clip without an embedding.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     result = embed_clips(clips, recordings, embedder, store)
+    ...     store.vectors(embedder.embedder_id, clips["clip_id"].tolist()).shape
+    (1, 256)
+    >>> result.n_new
+    1
     """
     embedder_id = embedder.embedder_id
     gate_id = f"gate_{gate.gate_id}" if gate else ""
@@ -207,6 +252,25 @@ def embed_units(
     ------
     Outcome
         One per batch, in the order of the clips
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     units = units_of(clips, recordings, set(), set())
+    ...     parts = embed_units(units, embedder, gate=None, batch_size=None, n_threads=2)
+    ...     [outcome.vectors.shape for outcome in parts]
+    [(1, 256)]
     """
     n_threads = n_threads or os.cpu_count() or 1
     batch_size = batch_size or (_BATCH_GPU if embedder.on_gpu else _BATCH_CPU)
@@ -285,6 +349,25 @@ def embed_by_each(
     -------
     Embedded
         ``embedded`` holds the clips that every member could embed.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     embed_by_each(clips, recordings, embedder, store).n_new
+    1
     """
     n_members = len(embedder.members)
     results = []

@@ -30,7 +30,16 @@ _AHEAD = 64
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SpectrogramsResult(Result):
-    """The pictures of the study, as files."""
+    """The pictures of the study, as files.
+
+    Examples
+    --------
+    >>> problems = pd.DataFrame({"path": [], "reason": []})
+    >>> print(SpectrogramsResult(Path("pictures"), "tight", {"Insular": 2}, 1, problems))
+    2 pictures in pictures, 1 of them new.
+    Pictures by class: Insular 2.
+    No problems.
+    """
 
     output: Path
     layout: str
@@ -45,6 +54,7 @@ class SpectrogramsResult(Result):
         return sum(self.pictures_per_class.values())
 
     def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
         return {
             "output": str(self.output),
             "layout": self.layout,
@@ -56,6 +66,7 @@ class SpectrogramsResult(Result):
         }
 
     def summary(self) -> Sequence[str]:
+        """Return the sentences of the summary."""
         return [
             f"{plural(self.n_pictures, 'picture')} in {self.output}, {self.n_new} of them new.",
             f"Pictures by class: {counted(self.pictures_per_class)}.",
@@ -63,6 +74,7 @@ class SpectrogramsResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """Return the number of pictures of each class."""
         return pd.DataFrame(self.pictures_per_class.items(), columns=["class", "pictures"])
 
 
@@ -97,6 +109,22 @@ def spectrograms_project(
     ------
     ManifestError
         If the project holds no recordings.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from pseudorca.recordings.scan import scan_project
+    >>> noise = np.random.default_rng(0).standard_normal(8_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "sound").mkdir()
+    ...     soundfile.write(f"{folder}/sound/a.wav", noise, 16_000)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     _ = scan_project(store, f"{folder}/sound")
+    ...     result = spectrograms_project(store, Path(folder) / "pictures", unlabelled=True)
+    >>> result.pictures_per_class
+    {'Unknown': 1}
     """
     front_end = StudyFrontEnd(layout=layout)
     recordings = project_recordings(store)

@@ -108,7 +108,13 @@ class ViewOptions:
 
 @dataclass(frozen=True)
 class OtherBackground:
-    """Background of another encounter: ``waveform`` [shape=(n_samples,)] at ``sample_rate`` Hz."""
+    """Background of another encounter: ``waveform`` [shape=(n_samples,)] at ``sample_rate`` Hz.
+
+    Examples
+    --------
+    >>> OtherBackground(np.zeros(8, dtype=np.float32), sample_rate=48_000).sample_rate
+    48000
+    """
 
     waveform: Samples
     sample_rate: int
@@ -138,9 +144,11 @@ class ViewFrontEnd:
 
     @property
     def sample_rate(self) -> int | None:
+        """Rate in Hz to which clips are resampled; None: clips are not resampled."""
         return self.front_end.sample_rate
 
     def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
         view = {"version": _VERSION, "number": self.view} | asdict(self.options)
         return self.front_end.settings() | {"view": view}
 
@@ -273,6 +281,23 @@ def read_backgrounds(
     Returns
     -------
     tuple of OtherBackground, one per clip id
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     ids = clips["clip_id"].tolist()
+    ...     (background,) = read_backgrounds(ids, clips, recordings, CommonFrontEnd())
+    >>> len(background.waveform) / background.sample_rate
+    5.0
     """
     of_background = background_front_end(front_end)
     rows = clips.set_index("clip_id", drop=False).loc[list(clip_ids)]

@@ -49,6 +49,13 @@ class SoundParts:
     ``spectrum`` [shape=(n_bins, n_frames)], complex. ``mask`` of the same shape, bool: the signals.
     ``is_free`` [shape=(n_frames,)]: frames without a signal. ``is_signal`` [shape=(n_frames,)]: frames
     with a signal. Frames beside a signal are neither. ``bins_hz`` [shape=(n_bins,)].
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    >>> parts = take_apart(noise, sample_rate=32_000, band_hz=(100.0, 15_000.0))
+    >>> parts.spectrum.shape == parts.mask.shape == (len(parts.bins_hz), len(parts.is_free))
+    True
     """
 
     waveform: Samples
@@ -62,6 +69,7 @@ class SoundParts:
 
     @property
     def has_background(self) -> bool:
+        """Whether the clip has free frames."""
         return bool(self.is_free.any())
 
 
@@ -303,7 +311,15 @@ def band_edges_hz(band_hz: tuple[float, float], n_bands: int = N_BANDS) -> NDArr
 
 @dataclass(frozen=True)
 class BackgroundFrontEnd:
-    """A front end that draws only the background of a clip, in the length of the clip."""
+    """A front end that draws only the background of a clip, in the length of the clip.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(64_000).astype(np.float32)
+    >>> front_end = BackgroundFrontEnd(CommonFrontEnd(), band_hz=(100.0, 15_040.0))
+    >>> front_end.picture(noise, sample_rate=32_000).shape
+    (128, 247, 3)
+    """
 
     front_end: FrontEnd
     band_hz: tuple[float, float]
@@ -313,9 +329,11 @@ class BackgroundFrontEnd:
 
     @property
     def sample_rate(self) -> int | None:
+        """Rate in Hz to which clips are resampled; None: clips are not resampled."""
         return self.front_end.sample_rate
 
     def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
         background: dict[str, Any] = {
             "version": PARTS_VERSION, "band_hz": list(self.band_hz), "frame_ms": _FRAME_MS,
             "quiet_share": _QUIET_SHARE, "line_db": _LINE_DB, "wide_db": _WIDE_DB,

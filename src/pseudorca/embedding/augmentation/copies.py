@@ -130,6 +130,29 @@ def embed_views(
     Returns
     -------
     int, the number of new embeddings
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "Insular").mkdir()
+    ...     soundfile.write(f"{folder}/Insular/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     views = ViewSet(ViewOptions(rates=(32_000,)), n_views=2)
+    ...     embed_views(clips, recordings, embedder, store, views)
+    2
     """
     labelled = clips[clips["label"].notna()].reset_index(drop=True)
     hearings = [embedder, referring(embedder)] if with_backgrounds else [embedder]
@@ -175,6 +198,28 @@ def embed_test_view(
     Returns
     -------
     int, the number of new embeddings
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     options = ViewOptions(rates=(32_000,))
+    ...     embed_test_view(clips, recordings, embedder, store, options, number=1)
+    1
     """
     plan = plan_views(clips, recordings, options.alone(), number)
     return _embed_view(plan, clips, recordings, embedder, store, options.alone(), number, **how)
@@ -190,6 +235,15 @@ def referring(embedder: AnyEmbedder) -> AnyEmbedder:
     Returns
     -------
     Embedder or JointEmbedder
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> referring(embedder).front_end.quietest
+    True
     """
     return embedder.hearing(partial(background_front_end, quietest=True))
 
@@ -236,6 +290,28 @@ def background_clips(
     Returns
     -------
     dict from encounter to list of clip ids
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     counts = background_clips(clips, recordings, embedder, store)
+    >>> [len(ids) for ids in counts.values()]
+    [1]
     """
     front_end = background_front_end(embedder.front_end)
     sound_id = f"sounds_{hash_of(front_end.settings()['background_only'])}"

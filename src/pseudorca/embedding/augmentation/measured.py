@@ -63,6 +63,24 @@ def measure_sounds(
         See :func:`pseudorca.embedding.augmentation.apart.describe_sound`. A clip that cannot be
         taken apart has 0 free frames and NaN elsewhere. This is not kept if the file of the clip
         cannot be opened, or has changed since the scan.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> front_end = BackgroundFrontEnd(CommonFrontEnd(), band_hz=(100.0, 15_040.0))
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     measure_sounds(clips, recordings, front_end, store, "sounds").shape
+    (1, 74)
     """
     unmeasured = np.full(_SOUND_WIDTH, np.nan, dtype=np.float32)
     unmeasured[:2] = 0.0
@@ -116,6 +134,19 @@ def keep_measured(
     name : str, the id of the rows in the store
     n_threads : int or None; None: one per core
     progress : callable (done, total) or None, over items
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from types import SimpleNamespace
+    >>> items = [SimpleNamespace(clip_id=f"c{k}", level=float(k)) for k in range(3)]
+    >>> with TemporaryDirectory() as folder:
+    ...     store = Store(Path(folder), create=True)
+    ...     levels = lambda values: np.array(values, dtype=np.float32)[:, None]
+    ...     keep_measured(items, lambda item: item.level, levels, store, "levels", 1, None)
+    ...     store.vectors("levels", ["c2", "c0"]).tolist()
+    [[2.0], [0.0]]
     """
     ids: list[str] = []
     vectors: list[NDArray[np.float32]] = []
@@ -168,6 +199,24 @@ def clip_parts(clip: Any, recording: Any, front_end: BackgroundFrontEnd) -> Soun
     AudioError
         If the clip cannot be read, the file has changed since the scan, or the clip is too short or
         silent.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> front_end = BackgroundFrontEnd(CommonFrontEnd(), band_hz=(100.0, 15_040.0))
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     recording = rows_by_id(recordings)[clips["recording_id"][0]]
+    ...     parts = clip_parts(next(clips.itertuples()), recording, front_end)
+    >>> parts.has_background
+    True
     """
     with audio.Reader(full_path(recording)) as reader:
         check_unchanged(recording, fingerprint=reader.fingerprint)
