@@ -80,9 +80,9 @@ def sound_input(info: BackboneInfo) -> tuple[int, float] | None:
     """
     if info.input_size is not None or info.front_end is None:
         return None
-    own = {field.name: field.default for field in fields(FRONT_ENDS[info.front_end].load())}
-    known = own | dict(info.front_end_settings)
-    rate, window_s = known.get("sample_rate"), known.get("window_s")
+    defaults = {field.name: field.default for field in fields(FRONT_ENDS[info.front_end].load())}
+    settings = defaults | dict(info.front_end_settings)
+    rate, window_s = settings.get("sample_rate"), settings.get("window_s")
     return (rate, window_s) if isinstance(rate, int) and isinstance(window_s, float) else None
 
 

@@ -87,7 +87,7 @@ class _TFLiteSpec:
     def n_samples(self) -> int:
         """Samples of one window."""
         settings = self.info.front_end_settings
-        return round(settings["window_s"] * settings["sample_rate"])
+        return round(float(settings["window_s"]) * int(settings["sample_rate"]))
 
     def load(self, weights: str | Path, layer: str | None) -> Backbone:
         """Read the file. See :func:`load_backbone`."""

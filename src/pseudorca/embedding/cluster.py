@@ -151,14 +151,36 @@ class Cluster:
         batch_size: int | None,
     ) -> Iterator[Outcome]:
         """Embed units -> their outcomes, as they are done."""
+        from distributed import KilledWorker
+
         network = self._network(embedder)
         # Some inputs of a front end, such as backgrounds of other encounters, are in no id.
         hearing = f"pseudorca-{uuid4()}"
-        pending: dict[Any, tuple[Unit, int]] = {}
+        waiting = iter(units)
+        pending: dict[Any, tuple[Unit, int]] = {}  # units that are not done, and their failed tries
+
+        def submit(unit: Unit, n_tries: int = 0) -> None:
+            future = self._client.submit(_embed, hearing, unit, pure=False)
+            pending[future] = (unit, n_tries)
+
         try:
             plugin = _hearing(network, embedder.front_end, gate, batch_size)
             self._client.register_plugin(plugin, name=hearing)
-            yield from self._outcomes(units, hearing, pending)
+            for unit in islice(waiting, _UNITS_AHEAD * max(1, len(self._client.nthreads()))):
+                submit(unit)
+            while pending:
+                for future in self._done(pending):
+                    unit, n_tries = pending.pop(future)
+                    try:
+                        outcome = future.result()
+                    except KilledWorker:
+                        if n_tries + 1 < _TRIES:
+                            submit(unit, n_tries + 1)
+                            continue
+                        outcome = _lost(unit)
+                    for following in islice(waiting, 1):
+                        submit(following)
+                    yield outcome
         finally:
             self._forget([hearing], list(pending))
 
@@ -172,34 +194,6 @@ class Cluster:
             self._networks.add(network)
             self._client.register_plugin(self._setup(embedder), name=network)
         return network
-
-    def _outcomes(
-        self, units: Iterable[Unit], hearing: str, pending: dict[Any, tuple[Unit, int]]
-    ) -> Iterator[Outcome]:
-        """Hand out units -> their outcomes; ``pending`` holds those that are not done."""
-        from distributed import KilledWorker
-
-        waiting = iter(units)
-
-        def submit(unit: Unit, n_tries: int = 0) -> None:
-            future = self._client.submit(_embed, hearing, unit, pure=False)
-            pending[future] = (unit, n_tries)
-
-        for unit in islice(waiting, _UNITS_AHEAD * max(1, len(self._client.nthreads()))):
-            submit(unit)
-        while pending:
-            for future in self._done(pending):
-                unit, n_tries = pending.pop(future)
-                try:
-                    outcome = future.result()
-                except KilledWorker:
-                    if n_tries + 1 < _TRIES:
-                        submit(unit, n_tries + 1)
-                        continue
-                    outcome = _lost(unit)
-                for following in islice(waiting, 1):
-                    submit(following)
-                yield outcome
 
     def _forget(self, plugins: Iterable[str], pending: Sequence[Any] = ()) -> None:
         """Take plugins and unfinished work off the scheduler, which others may share."""

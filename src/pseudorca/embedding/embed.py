@@ -237,11 +237,11 @@ def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
     names = options.backbone.split("+")
     if len(names) == 1:
         return [options]
-    own = {
+    single_only = {
         "--layer": options.layer, "--front-end": options.front_end, "--band": options.band,
         "--set": options.settings, "--adapt-batch-norm": options.adapt_batch_norm,
     }  # fmt: skip
-    if extra := [option for option, value in own.items() if value]:
+    if extra := [option for option, value in single_only.items() if value]:
         raise BackboneError(
             f"{', '.join(extra)} with {len(names)} networks: each takes its own input. Leave it out, "
             "or embed with one network."

@@ -155,25 +155,25 @@ def keep_inputs(
     ...     inputs.batch([0]).shape
     torch.Size([1, 1, 256])
     """
-    own = folder / inputs_id(embedder)
-    own.mkdir(parents=True, exist_ok=True)
+    inputs_folder = folder / inputs_id(embedder)
+    inputs_folder.mkdir(parents=True, exist_ok=True)
     is_picture = not isinstance(embedder.backbone, SoundBackbone)
     is_grey = is_picture and embedder.front_end.settings().get("colours") == "grey"
     dtype = "uint8" if is_picture else "float32"
-    kept = _read_index(own)
+    kept = _read_index(inputs_folder)
     todo = clips[~clips["clip_id"].isin(kept)]
     if len(todo):
         try:  # a full disk raises again when the file is closed
-            _draw(todo, recordings, embedder, own, is_grey, tell, progress)
+            _draw(todo, recordings, embedder, inputs_folder, is_grey, tell, progress)
         except OSError as error:
             raise StoreError(
-                f"network inputs cannot be written to {own}: {error.strerror}. Make room, then run "
-                "the same command again: it goes on from there."
+                f"network inputs cannot be written to {inputs_folder}: {error.strerror}. Make room, "
+                "then run the same command again: it goes on from there."
             ) from error
-        kept = _read_index(own)
+        kept = _read_index(inputs_folder)
     places = [kept[clip_id] for clip_id in clips["clip_id"]]
     return ClipInputs(
-        own / _DATA,
+        inputs_folder / _DATA,
         dtype,
         np.array([offset for offset, _ in places], dtype=np.int64),
         tuple(shape for _, shape in places),

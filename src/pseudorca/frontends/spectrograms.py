@@ -1,7 +1,7 @@
 """The stage ``spectrograms``: the pictures of the study as PNG files."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -135,7 +135,7 @@ def spectrograms_project(
     counts: Counter[str] = Counter()
     n_new = n_done = 0
     with ThreadPoolExecutor(n_threads or cpu_count()) as pool:
-        waiting = recordings.itertuples()
+        waiting: Iterator[Any] = recordings.itertuples()
         while portion := list(islice(waiting, _AHEAD)):
             for row, is_new in zip(portion, pool.map(write, portion), strict=True):
                 n_done += 1

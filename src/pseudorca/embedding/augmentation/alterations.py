@@ -8,7 +8,7 @@ from views cannot rely on what the views change.
 All random numbers depend on the clip itself, the number of the view and the seed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
@@ -257,12 +257,13 @@ def plan_views(
         ",".join(_chosen(clips_of.get(donor, ()), options, view)) for donor in plan["donor"]
     ]
     band = None if front_end is None else _band(front_end)
+    rows: Iterable[Any] = plan.itertuples()
     plan["clip_id"] = [
         _digest(
             row.of_clip, f"{row.start_s:.9f}", row.is_rolled,
             f"{row.background_clips} in {band}" if row.background_clips else "",
         )
-        for row in plan.itertuples()
+        for row in rows
     ]  # fmt: skip
     return plan
 
@@ -392,10 +393,10 @@ def _donors(
         return dict.fromkeys(encounters, "")
     platform = clips["recording_id"].map(recordings.set_index("recording_id")["platform"])
     platforms = platform.astype(object).fillna("").groupby(clips["encounter"]).agg(set)
-    there = sorted(name for name, clip_ids in background_clips.items() if len(clip_ids))
+    with_background = sorted(name for name, clip_ids in background_clips.items() if len(clip_ids))
     donor_of = {}
     for encounter in encounters:
-        others = [name for name in there if name != encounter]
+        others = [name for name in with_background if name != encounter]
         elsewhere = [
             name for name in others
             if name in platforms and not platforms[name] & platforms[encounter]

@@ -106,10 +106,10 @@ def measure_sounds(
         lambda values: np.nan_to_num(np.stack(values), nan=_MISSING),
         store, sound_id, n_threads, progress,
     )  # fmt: skip
-    there = np.isin(ids, list(store.embedded(sound_id, ids.tolist())))
+    is_kept = np.isin(ids, list(store.embedded(sound_id, ids.tolist())))
     measured = np.tile(unmeasured, (len(ids), 1))
-    if there.any():
-        measured[there] = store.vectors(sound_id, ids[there].tolist())
+    if is_kept.any():
+        measured[is_kept] = store.vectors(sound_id, ids[is_kept].tolist())
     measured[measured == np.float32(_MISSING)] = np.nan
     return measured
 
