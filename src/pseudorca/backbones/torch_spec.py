@@ -36,25 +36,6 @@ from pseudorca.errors import BackboneError, unknown_name
 _FRAMES = 300  # frames of a probe, for a network of any number of frames
 
 
-def _download_tensors(known: OfficialWeights) -> StateDict:
-    """Download official weights into the cache of torch, and read them.
-
-    Parameters
-    ----------
-    known : OfficialWeights
-
-    Returns
-    -------
-    dict from name to Tensor
-
-    Raises
-    ------
-    BackboneError
-        If the download fails, or the file cannot be read.
-    """
-    return read_tensors(download(known))
-
-
 @dataclass(frozen=True, kw_only=True)
 class TorchSpec:
     """A registry entry for a network built by a function.
@@ -75,7 +56,7 @@ class TorchSpec:
     local: OfficialWeights | None = None
     """The facts about a local file without an official name; None: those of the default weights,
     under an unknown licence."""
-    fetch: Callable[[OfficialWeights], StateDict] = _download_tensors
+    fetch: Callable[[OfficialWeights], StateDict] = lambda known: read_tensors(download(known))
     sized_by: Callable[[StateDict], int | None] = lambda state: None  # tensors -> input size
     rename: Callable[[str], str] = str  # name of a tensor in the file -> name in the network
     unused: tuple[str, ...] = ()  # prefixes of tensors for training only

@@ -289,6 +289,7 @@ class ExtractorFrontEnd(_WindowFrontEnd):
 
     def settings(self) -> dict[str, Any]:
         """Return all settings that determine the result, as JSON values."""
+        # Saved descriptions have the extractor first.
         first = {"name": self.name, "version": self.version, "extractor": {}}
         return first | super().settings()
 
