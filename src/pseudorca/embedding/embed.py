@@ -174,7 +174,9 @@ def embed_project(
             }  # fmt: skip
             store.record_run("embed", settings | member.description(), ("recordings", "clips"))
             results.append(result)
-        more = _embed_more(store, options, views, recordings, clips, embedder, **how)
+        n_new_views, n_new_backgrounds = _embed_more(
+            store, options, views, recordings, clips, embedder, **how
+        )
     result = together(results)
     described = embedder.description()
     backbone = described["backbone"]
@@ -195,7 +197,8 @@ def embed_project(
         device=embedder.device,
         n_clips=result.n_clips,
         n_new=result.n_new,
-        **more,
+        n_new_views=n_new_views,
+        n_new_backgrounds=n_new_backgrounds,
         problems=shown_problems(result.problems),
         notices=list(dict.fromkeys(notices)),
     )
@@ -218,8 +221,8 @@ def _embed_more(
     clips: pd.DataFrame,
     embedder: AnyEmbedder,
     **how: Any,
-) -> dict[str, int]:
-    """Embed altered copies and backgrounds of the labelled clips -> number of new ones by kind."""
+) -> tuple[int, int]:
+    """Embed altered copies and backgrounds of the labelled clips -> numbers of new ones."""
     labelled = clips[clips["label"].notna()].reset_index(drop=True)
     n_views = n_backgrounds = 0
     if options.reference:
@@ -229,7 +232,7 @@ def _embed_more(
         n_views = embed_views(
             labelled, recordings, embedder, store, views, with_backgrounds=options.reference, **how
         )
-    return {"n_new_views": n_views, "n_new_backgrounds": n_backgrounds}
+    return n_views, n_backgrounds
 
 
 def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
