@@ -102,7 +102,7 @@ def test_it_can_be_trained_to_tell_tones_apart():
     hz = np.r_[rng.uniform(1_000, 2_000, 12), rng.uniform(6_000, 9_000, 12)]
     sounds = windows(*(tone(f, 4_000) for f in hz)) + 0.3 * torch.randn(24, 4_000)
     labels = torch.tensor([0] * 12 + [1] * 12)
-    optimiser = torch.optim.AdamW([*network.parameters(), *head.parameters()], lr=3e-3)
+    optimiser = torch.optim.AdamW([*network.parameters(), *head.parameters()], lr=5e-4)
     for _ in range(15):
         loss = torch.nn.functional.cross_entropy(head(network(sounds)), labels)
         optimiser.zero_grad()
