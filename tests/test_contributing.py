@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from pseudorca.backbones import load_backbone
-from pseudorca.backbones.known_networks import KnownNetwork, known_networks
+from pseudorca.backbones.registry import KnownNetwork, known_networks
 from pseudorca.catalogue import Entry
 from pseudorca.formats.registry import FORMATS
 from pseudorca.learning.dataset import TrainingSet

@@ -384,8 +384,7 @@ class Project:
         BackboneError, FrontEndError
             If the network or its input cannot be had.
         """
-        from pseudorca.embedding.computing import Computing
-        from pseudorca.embedding.options import EmbedderOptions
+        from pseudorca.embedding.options import Computing, EmbedderOptions
 
         options = EmbedderOptions(
             backbone,
@@ -579,7 +578,7 @@ class Project:
             If the head trains the network itself.
         """
         from pseudorca.audit.options import AuditOptions
-        from pseudorca.embedding.computing import Computing
+        from pseudorca.embedding.options import Computing
 
         options = AuditOptions(n_permutations, seed or 0, within, clips_per_encounter, quick)
         asked = _split(split, n_folds, n_repeats, seed)
@@ -654,8 +653,7 @@ class Project:
         StoreError
             If the project cannot be written to, and ``out`` is not given.
         """
-        from pseudorca.embedding.computing import Computing
-        from pseudorca.embedding.options import check_gate
+        from pseudorca.embedding.options import Computing, check_gate
         from pseudorca.prediction.options import DecisionOptions, check_gap
         from pseudorca.recordings.options import ScanOptions
 
@@ -720,7 +718,7 @@ class Project:
         StoreError
             If nothing was predicted yet, or nothing under this name.
         """
-        from pseudorca.embedding.computing import Computing
+        from pseudorca.embedding.options import Computing
         from pseudorca.prediction.options import DecisionOptions, check_gap
 
         decision = DecisionOptions(

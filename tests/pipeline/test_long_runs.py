@@ -18,8 +18,8 @@ import soundfile as sf
 from pseudorca.access import locked
 from pseudorca.embedding import cluster, drawing
 from pseudorca.embedding import stream as embedding
-from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
+from pseudorca.embedding.options import Computing
 from pseudorca.errors import FrontEndError, PseudorcaError, StoreError
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.slowed import SlowFrontEnd

@@ -31,9 +31,8 @@ from pseudorca.embedding.augmentation.measured import (
     measure_sounds,
     rows_by_id,
 )
-from pseudorca.embedding.computing import Computing
-from pseudorca.embedding.embedder import Embedder
-from pseudorca.embedding.joint import AnyEmbedder
+from pseudorca.embedding.embedder import AnyEmbedder, Embedder
+from pseudorca.embedding.options import Computing
 from pseudorca.embedding.stream import embed_by_each
 from pseudorca.evaluation.encounter_accuracy import balanced_accuracy, resampled_statistics
 from pseudorca.frontends.base import FrontEnd, Picture, resample

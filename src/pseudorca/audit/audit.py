@@ -14,7 +14,7 @@ from pseudorca.audit.audio_controls import AuditSounds
 from pseudorca.audit.controls import AuditedClips, Features
 from pseudorca.audit.options import AuditOptions
 from pseudorca.audit.words import sentences
-from pseudorca.embedding.computing import Computing
+from pseudorca.embedding.options import Computing
 from pseudorca.errors import FoldError
 from pseudorca.evaluation.encounter_accuracy import balanced_accuracy, paired_difference
 from pseudorca.evaluation.inference import Permutations, mixed_encounters, permutation_test

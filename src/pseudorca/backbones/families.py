@@ -4,8 +4,7 @@ from dataclasses import dataclass, fields
 from importlib.util import find_spec
 
 from pseudorca.backbones.info import TIMM, TRANSFORMERS, BackboneInfo
-from pseudorca.backbones.known_networks import known_networks
-from pseudorca.backbones.registry import backbone_info, backbone_names
+from pseudorca.backbones.registry import backbone_info, backbone_names, known_networks
 from pseudorca.frontends.registry import FRONT_ENDS
 
 _PACKAGES = {
@@ -23,6 +22,12 @@ class Family:
 
     ``networks`` may end in a pattern such as ``timm:NAME``. ``takes`` describes the input in words.
     ``extra`` is the extra of pseudorca that installs the packages, or None.
+
+    Examples
+    --------
+    >>> family = next(family for family in backbone_families() if family.name == "VGGish")
+    >>> family.networks, family.embedding_sizes, family.is_installed
+    (('vggish',), (128,), True)
     """
 
     name: str
@@ -75,9 +80,9 @@ def sound_input(info: BackboneInfo) -> tuple[int, float] | None:
     """
     if info.input_size is not None or info.front_end is None:
         return None
-    own = {field.name: field.default for field in fields(FRONT_ENDS[info.front_end].load())}
-    known = own | dict(info.front_end_settings)
-    rate, window_s = known.get("sample_rate"), known.get("window_s")
+    defaults = {field.name: field.default for field in fields(FRONT_ENDS[info.front_end].load())}
+    settings = defaults | dict(info.front_end_settings)
+    rate, window_s = settings.get("sample_rate"), settings.get("window_s")
     return (rate, window_s) if isinstance(rate, int) and isinstance(window_s, float) else None
 
 

@@ -21,7 +21,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from pseudorca.embedding.augmentation.copies import ViewSet, referring
-from pseudorca.embedding.joint import AnyEmbedder, load_embedders, remove_embedders, save_embedders
+from pseudorca.embedding.embedder import (
+    AnyEmbedder,
+    load_embedders,
+    remove_embedders,
+    save_embedders,
+)
 from pseudorca.embedding.options import Precision
 from pseudorca.errors import ClassifierError, MissingExtraError, PseudorcaError
 from pseudorca.learning.calibration import Calibrator

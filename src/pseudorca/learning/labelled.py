@@ -11,8 +11,13 @@ from typing import Any, Self
 import pandas as pd
 
 from pseudorca.embedding.augmentation.copies import view_set
-from pseudorca.embedding.embedder import Embedder, load_embedder
-from pseudorca.embedding.joint import AnyEmbedder, JointEmbedder, load_embedders
+from pseudorca.embedding.embedder import (
+    AnyEmbedder,
+    Embedder,
+    JointEmbedder,
+    load_embedder,
+    load_embedders,
+)
 from pseudorca.embedding.known_embedders import known_embedders
 from pseudorca.embedding.network_inputs import keep_inputs
 from pseudorca.errors import HeadError, unknown_name

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from pseudorca.embedding.augmentation.alterations import ViewFrontEnd, ViewOptions, plan_views
 from pseudorca.embedding.augmentation.copies import (
     ViewSet,
+    background_clips,
     embed_test_view,
-    project_seas,
     referring,
     view_set,
 )
-from pseudorca.embedding.joint import AnyEmbedder
+from pseudorca.embedding.embedder import AnyEmbedder
 from pseudorca.embedding.stream import embed_by_each
 from pseudorca.errors import FoldError, HeadError, unknown_name
 from pseudorca.learning.dataset import TrainingSet, Vectors, Views, make_training_set
@@ -249,11 +249,11 @@ def prepared_set(
     views = test_copies = None
     if preparation.views:
         known = view_set(store, embedder.embedder_id)
-        seas = project_seas(donors_from, recordings, embedder, store)
+        backgrounds = background_clips(donors_from, recordings, embedder, store)
         copies, donors = [], []
         for number in range(1, known.n_views + 1):
             plan = plan_views(
-                donors_from, recordings, known.options, number, seas, embedder.front_end
+                donors_from, recordings, known.options, number, backgrounds, embedder.front_end
             )
             plan = plan.set_index("of_clip").loc[clips["clip_id"]].reset_index()
             copies.append(reader.view(plan, known.options, number, data.vectors))

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import pandas as pd
 
 from pseudorca.access import created, locked
-from pseudorca.embedding.computing import Computing
+from pseudorca.embedding.cluster import workers_of
 from pseudorca.embedding.gate import Gate
+from pseudorca.embedding.options import Computing
 from pseudorca.errors import ManifestError, PseudorcaError, StoreError, unknown_name
 from pseudorca.learning.classifier import Classifier, is_name, saved_id
 from pseudorca.prediction.decisions import Rule, decision_rules
@@ -418,7 +419,7 @@ def _answer(
     small: set[str] = set()
     channels = classifier.clip_options.channels
     with (
-        computing.workers() as workers,
+        workers_of(computing) as workers,
         PredictionFiles(
             folder, recordings, kinds=formats, max_gap_s=task.max_gap_s, band_hz=heard_hz(front_end),
             channel=int(channels) if channels.isdecimal() else 1, line=line,
