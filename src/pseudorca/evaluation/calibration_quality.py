@@ -11,8 +11,7 @@ import scipy.special
 from numpy.typing import NDArray
 
 from pseudorca.evaluation.intervals import loss_interval
-from pseudorca.learning.calibration import encounter_weights
-from pseudorca.learning.held_out import CalibratedUnits
+from pseudorca.learning.calibration import CalibratedUnits, encounter_weights
 from pseudorca.recordings.folds import OTHER
 
 MIN_ENCOUNTERS_ECE = 50

@@ -2,7 +2,8 @@
 
 In: log-probabilities of units (mean over the moments), the number of moments, and the labels. All
 scores are out of fold: the classifier never trained on the encounters that it scores. Out: a
-:class:`Calibrator` per kind of unit, a few numbers that the classifier keeps.
+:class:`Calibrator` per kind of unit, a few numbers that the classifier keeps; and calibrated
+probabilities of units that neither head nor calibrator has seen.
 
 The moments of an encounter are not independent. The log-probabilities of independent moments would add
 up; identical moments are worth their mean. The design effect stands between the two:
@@ -10,11 +11,13 @@ up; identical moments are worth their mean. The design effect stands between the
 temperature.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import scipy.optimize
 import scipy.special
 from numpy.typing import NDArray
@@ -22,8 +25,9 @@ from sklearn.isotonic import IsotonicRegression
 
 from pseudorca.errors import PseudorcaError
 from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.heads.base import Head
-from pseudorca.recordings.folds import OTHER
+from pseudorca.learning.heads.base import Head, class_numbers
+from pseudorca.learning.units import aggregate
+from pseudorca.recordings.folds import OTHER, Folds
 
 MIN_ENCOUNTERS_ISOTONIC = 50
 """Encounters per class from which isotonic regression is used; with fewer it fits single encounters."""
@@ -67,6 +71,7 @@ class Calibrator:
 
     @property
     def kind(self) -> Kind:
+        """What was fitted: ``temperature`` alone, or ``isotonic`` regression, too."""
         return "isotonic" if self.isotonic else "temperature"
 
     def log_probabilities(
@@ -102,12 +107,8 @@ class Calibrator:
         return np.asarray(scipy.special.log_softmax(calibrated, axis=1))
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON values, for :meth:`from_dict`."""
+        """The arguments of the calibrator, as JSON values."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Calibrator":
-        return cls(**dict(values))
 
     def _evidence(
         self, scores: NDArray[np.float64], n_moments: NDArray[np.int64]
@@ -160,8 +161,7 @@ def fit_calibrator(
     'temperature'
     """
     classes = list(classes)
-    column = {label: k for k, label in enumerate(classes)}
-    actual = np.array([column[label] for label in labels])
+    actual = class_numbers(labels, classes)
     weights, n_encounters = encounter_weights(labels, encounters)
     # As if one more encounter, of unknown class, had been recorded.
     n = sum(n_encounters.values())
@@ -190,9 +190,118 @@ def fit_calibrator(
         curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
         curve.fit(before[:, k], (actual == k).astype(float), sample_weight=weights)
         curves.append((curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()))
-    return Calibrator(
-        classes, by_temperature.temperature, dependence, carried, curves, by_temperature.n_encounters
-    )  # fmt: skip
+    return replace(by_temperature, isotonic=curves)
+
+
+@dataclass(frozen=True)
+class CalibratedUnits:
+    """Units of one kind with their calibrated probabilities, one row per repeat and unit.
+
+    ``table``: ``unit_id, label, encounter, n_moments, repeat, fold``.
+    ``log_probabilities`` [shape=(n_rows, n_classes)], at the uniform prior.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"unit_id": ["e1"], "label": "A", "encounter": "e1", "n_moments": 1})
+    >>> units = CalibratedUnits(table, np.log([[0.75, 0.25]]), ["A", "B"], Calibrator(["A", "B"]))
+    >>> units.as_table().columns[-2:].tolist()
+    ['log_p A', 'log_p B']
+    """
+
+    table: pd.DataFrame
+    log_probabilities: NDArray[np.float64]
+    classes: list[str]
+    calibrator: Calibrator
+    """Fitted on all units, for new recordings."""
+
+    def as_table(self) -> pd.DataFrame:
+        """One table, with a column per class."""
+        names = [f"log_p {label}" for label in self.classes]
+        scores = pd.DataFrame(self.log_probabilities, columns=names, index=self.table.index)
+        return pd.concat([self.table, scores], axis=1)
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame, calibrator: Calibrator) -> "CalibratedUnits":
+        """Rebuild the units from the table of :meth:`as_table`."""
+        names = [f"log_p {label}" for label in calibrator.classes]
+        scores = table[names].to_numpy(dtype=np.float64)
+        return cls(table.drop(columns=names), scores, calibrator.classes, calibrator)
+
+
+def calibrate_out_of_fold(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    log_probabilities: NDArray[np.float64],
+    folds: Folds,
+    classes: Sequence[str],
+    *,
+    unit: str,
+    presupposed: NDArray[np.float64] | None = None,
+) -> CalibratedUnits:
+    """Calibrate each fold's units with a calibrator that is fitted on the other folds.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    log_probabilities : ndarray [shape=(n_repeats, n_clips, n_classes)], out of fold
+    folds : Folds, of the scores
+    classes : list of str
+    unit : ``clip``, ``recording`` or ``encounter``
+    presupposed : ndarray [shape=(n_classes,)], the prior that the scores carry; None: uniform
+
+    Returns
+    -------
+    CalibratedUnits, of all repeats
+
+    Examples
+    --------
+    >>> from pseudorca.recordings.folds import Split, make_folds
+    >>> names = [f"e{k}" for k in range(4)]
+    >>> clips = pd.DataFrame({
+    ...     "clip_id": names, "recording_id": names, "moment_id": names, "encounter": names,
+    ...     "label": ["A", "A", "B", "B"], "start_s": 0.0, "end_s": 2.0,
+    ... })
+    >>> recordings = pd.DataFrame({"recording_id": names, "moment_id": names, "encounter": names,
+    ...                            "metadata": "{}"})
+    >>> folds = make_folds(clips, recordings, Split("encounter", n_folds=2, n_repeats=1))
+    >>> scores = np.log([[[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]]])
+    >>> units = calibrate_out_of_fold(clips, recordings, scores, folds, ["A", "B"], unit="encounter")
+    >>> units.table["label"].tolist()
+    ['A', 'A', 'B', 'B']
+    """
+
+    def fit(table: pd.DataFrame, scores: NDArray[np.float64]) -> Calibrator:
+        if table.empty:  # a split that can hold out one unit only
+            carried = [] if presupposed is None else presupposed.tolist()
+            return Calibrator(list(classes), presupposed=carried)
+        return fit_calibrator(
+            scores,
+            table["n_moments"].to_numpy(np.int64),
+            table["label"].to_numpy(dtype=object),
+            table["encounter"].to_numpy(dtype=object),
+            classes,
+            presupposed=presupposed,
+        )
+
+    tables, scores, calibrated_scores = [], [], []
+    for repeat, clip_scores in enumerate(log_probabilities):
+        units = aggregate(clips, recordings, clip_scores, unit)
+        fold_of = dict(zip(clips["encounter"], folds.test_fold[repeat], strict=True))
+        table = units.table[["unit_id", "label", "encounter", "n_moments"]].copy()
+        table["repeat"], table["fold"] = repeat, table["encounter"].map(fold_of)
+        calibrated = np.empty_like(units.log_probabilities)
+        for fold in table["fold"].unique():
+            test = (table["fold"] == fold).to_numpy()
+            fitted = fit(table[~test], units.log_probabilities[~test])
+            calibrated[test] = fitted.log_probabilities(
+                units.log_probabilities[test], table.loc[test, "n_moments"].to_numpy(np.int64)
+            )
+        tables.append(table)
+        scores.append(units.log_probabilities)
+        calibrated_scores.append(calibrated)
+    table = pd.concat(tables, ignore_index=True)
+    calibrator = fit(table, np.concatenate(scores))
+    return CalibratedUnits(table, np.concatenate(calibrated_scores), list(classes), calibrator)
 
 
 def carried_prior(
@@ -249,12 +358,8 @@ def encounter_weights(
     [0.25, 0.25, 0.5]
     """
     pairs = list(zip(labels, encounters, strict=True))
-    n_units: dict[tuple[str, str], int] = {}
-    for pair in pairs:
-        n_units[pair] = n_units.get(pair, 0) + 1
-    n_encounters: dict[str, int] = {}
-    for label, _ in n_units:
-        n_encounters[label] = n_encounters.get(label, 0) + 1
+    n_units = Counter(pairs)
+    n_encounters = dict(Counter(label for label, _ in n_units))
     weights = np.array([1 / (n_units[pair] * n_encounters[pair[0]]) for pair in pairs])
     return weights / weights.sum(), n_encounters
 

@@ -203,7 +203,7 @@ class Classifier:
             head = load_trained(record["head_kind"], record["classes"], arrays, record["head"])
             embedder = load_embedders(folder, device=device, precision=precision)
             calibrators = {
-                unit: Calibrator.from_dict(values) for unit, values in record["calibration"].items()
+                unit: Calibrator(**values) for unit, values in record["calibration"].items()
             }
             options = ClipOptions(**record["clips"])
             preparation = Preparation(**record["preparation"])

@@ -1,7 +1,6 @@
 """Labelled clips with their embeddings: what a head learns from."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -66,7 +65,7 @@ class TrainingSet:
     blocks: tuple[int, ...] = ()
     """Widths of the embeddings that stand side by side in ``vectors``; empty where there is one."""
     views: Views | None = None
-    """Altered copies to learn from, for :class:`pseudorca.learning.from_copies.CopiesHead`."""
+    """Altered copies to learn from, for :class:`pseudorca.learning.recipe.CopiesHead`."""
     heard_again: Vectors | None = None
     """Altered copies of the clips [shape=(n, n_clips, n_dimensions)]: the scores of a tested clip are
     averaged over its copies."""
@@ -86,6 +85,16 @@ class TrainingSet:
             None if self.heard_again is None else self.heard_again[:, rows],
         )
 
+    def plus(self, other: "TrainingSet") -> "TrainingSet":
+        """The clips of both sets, without altered copies."""
+        return TrainingSet(
+            np.concatenate([self.vectors, other.vectors]),
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.groups, other.groups]),
+            np.concatenate([self.recordings, other.recordings]),
+            self.blocks,
+        )
+
     def with_views(self) -> "TrainingSet":
         """The clips, and below the clips a row for each copy that may be learned from.
 
@@ -95,18 +104,9 @@ class TrainingSet:
         if self.views is None:
             return self
         view, clip = np.nonzero(self.views.may_be_learned)
-
-        def with_copies(values: NDArray[Any]) -> NDArray[Any]:
-            return np.concatenate([values, values[clip]])
-
-        return replace(
-            self,
-            vectors=np.concatenate([self.vectors, self.views.vectors[view, clip]]),
-            labels=with_copies(self.labels),
-            groups=with_copies(self.groups),
-            recordings=with_copies(self.recordings),
-            views=None,
-            heard_again=None,
+        copies = self.views.vectors[view, clip]
+        return self.plus(
+            TrainingSet(copies, self.labels[clip], self.groups[clip], self.recordings[clip])
         )
 
 

@@ -7,14 +7,13 @@ itself in words, gives its command-line arguments, and has an id.
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pseudorca.errors import HeadError, unknown_name
 from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.from_copies import CopiesHead
-from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
+from pseudorca.learning.heads.base import Head, TrainedHead, WrappingHead, fit_head
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.mean import MeanHead
 from pseudorca.learning.heads.registry import make_head
@@ -25,7 +24,7 @@ from pseudorca.values import hash_of
 
 Join = Literal["embeddings", "scores"]
 
-_OPTIONS = {
+_OPTIONS = {  # of the command line, by setting
     "balance": "--balance",
     "c": "--c",
     "learning_rate": "--learning-rate",
@@ -33,6 +32,53 @@ _OPTIONS = {
     "n_epochs": "--epochs",
     "seed": "--seed",
 }
+
+
+_CHOSEN = ("c", "inner_log_loss", "tuned", "trials")
+
+
+@dataclass(frozen=True)
+class CopiesHead(WrappingHead):
+    """A head that learns from clips and from their altered copies.
+
+    Which copies may be learned from depends on the test side, so each training side is put together
+    anew. Settings are chosen on the clips themselves, in inner folds that no copy enters; with the
+    copies each clip then weighs as much against a penalty as before.
+
+    Examples
+    --------
+    >>> CopiesHead(LogisticHead(c=1.0)).settings()["views"]
+    True
+    """
+
+    name: ClassVar[str] = "copies"
+
+    @property
+    def chooses_epoch(self) -> bool:
+        """Whether groups are kept aside to choose an epoch; nothing of them is learned from."""
+        return self.head.chooses_epoch
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of the wrapped head, and ``views``."""
+        return self.head.settings() | {"views": True}
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
+        """Train on :meth:`TrainingSet.with_views`; a validation side has no copies.
+
+        ``details["n_views"]`` is the number of copies in the training.
+        """
+        if self.head.chooses_settings:
+            chosen = fit_head(self.head, replace(data, views=None, heard_again=None)).details
+            trained = fit_head(self.settled(chosen), data, validation=validation)
+            choices = {key: chosen[key] for key in _CHOSEN if key in chosen}
+            return replace(trained, details=trained.details | choices)
+        with_copies = data.with_views()
+        n_clips, n_rows = len(data.labels), len(with_copies.labels)
+        trained = self.head.penalised_as(n_clips, n_rows).fit(with_copies, validation=validation)
+        details = trained.details | {"n_views": n_rows - n_clips}
+        if "c" in details:  # as the recipe names it
+            details["c"] = self.head.settings()["c"]
+        return replace(trained, details=details)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from pseudorca.embedding.augmentation.copies import view_set
 from pseudorca.errors import ClassifierError, FoldError
-from pseudorca.learning.calibration import carried_prior
+from pseudorca.learning.calibration import CalibratedUnits, calibrate_out_of_fold, carried_prior
 from pseudorca.learning.classifier import Classifier, is_name
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
-from pseudorca.learning.held_out import CalibratedUnits, calibrate_out_of_fold
 from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.novelty import Novelty, fit_novelty
 from pseudorca.learning.recipe import Recipe

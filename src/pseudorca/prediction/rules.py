@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from pseudorca.evaluation.risk_coverage import outcomes, threshold_for, thresholds
-from pseudorca.learning.calibration import make_prior
+from pseudorca.learning.calibration import CalibratedUnits, make_prior
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.held_out import CalibratedUnits
 from pseudorca.learning.units import UNITS
 from pseudorca.prediction.decisions import Rule
 from pseudorca.prediction.options import DecisionOptions

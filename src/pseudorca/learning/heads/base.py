@@ -1,15 +1,15 @@
-"""Trained heads: log-probabilities from embeddings. A head is saved as arrays: loading runs no code.
+"""What all heads share: the base classes, and weights of clips, standardisation, inner folds, checks.
 
-The module also holds what all ways of training share: weights of clips, standardisation, checks.
+A :class:`Head` is a way to train with its settings; its result, a :class:`TrainedHead`, gives
+log-probabilities from embeddings. A trained head is saved as arrays: loading runs no code.
 """
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
-from typing import Any, ClassVar, Literal, Protocol, Self, cast
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 import numpy as np
 import pandas as pd
@@ -29,14 +29,30 @@ Arrays = dict[str, NDArray[Any]]
 
 _N_EMBEDDING = 100  # dimensions; classic features and facts of files have fewer, of several kinds
 _LEAST = 0.5  # of the median deviation
-_STILL = 1e-8
-_LINEAR = ("mean", "scale", "weights", "bias")
+_CONSTANT = 1e-8  # deviation below which a dimension counts as constant
+_VALIDATION_FOLDS = 5
 _KINDS: dict[str, type["TrainedHead"]] = {}
+_BALANCES = {
+    "none": "classes as frequent as they are",
+    "weights": "classes weighted equally",
+    "sampler": "weighted random sampler",
+}
 
 
 @dataclass
 class TrainedHead(ABC):
-    """The result of a training. ``kind`` says how the arrays are read."""
+    """The result of a training. ``kind`` says how the arrays are read.
+
+    A new kind is a dataclass with a field per array, and :meth:`log_probabilities`.
+
+    Examples
+    --------
+    >>> head = LinearHead(["A", "B"], np.zeros(1), np.ones(1), np.array([[0.0], [2.0]]), np.zeros(2))
+    >>> sorted(head.arrays())
+    ['bias', 'mean', 'scale', 'weights']
+    >>> LinearHead.from_arrays(["A", "B"], head.arrays()).log_probabilities(np.ones((3, 1))).shape
+    (3, 2)
+    """
 
     kind: ClassVar[str]
 
@@ -76,14 +92,20 @@ class TrainedHead(ABC):
         """
         return None, self, vectors
 
-    @abstractmethod
     def arrays(self) -> Arrays:
         """All arrays that :meth:`log_probabilities` needs; the classes are saved apart."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {
+            name: np.ascontiguousarray(value)
+            for name, value in values.items()
+            if isinstance(value, np.ndarray)
+        }
 
     @classmethod
-    @abstractmethod
     def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
         """Rebuild a head from the arrays of :meth:`arrays`."""
+        values: dict[str, Any] = {**arrays}
+        return cls(classes, **values)
 
 
 def load_trained(
@@ -141,7 +163,7 @@ def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
     return {f"{prefix}.{name}": values for name, values in arrays.items()}
 
 
-def part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+def part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """The arrays that :func:`under` renamed, under their own names.
 
     Parameters
@@ -189,156 +211,145 @@ class LinearHead(TrainedHead):
     """[shape=(n_classes,)]"""
 
     def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+        """Score embeddings; see :meth:`TrainedHead.log_probabilities`."""
         check_width(vectors, len(self.mean))
         logits = ((vectors - self.mean) / self.scale) @ self.weights.T + self.bias
         return np.asarray(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
 
-    def arrays(self) -> Arrays:
-        return {name: np.ascontiguousarray(getattr(self, name)) for name in _LINEAR}
-
-    @classmethod
-    def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
-        return cls(classes, *(arrays[name] for name in _LINEAR))
-
-
-class Head(Protocol):
-    """A way to train a head, with its settings.
-
-    A new head is a frozen dataclass that inherits :class:`PlainHead` and has a ``fit``. A head
-    overrides only the attributes below that differ from those of :class:`PlainHead`.
-    """
-
-    name: ClassVar[str]
-
-    @property
-    def balance(self) -> Balance:
-        """How classes of different size weigh."""
-
-    @property
-    def plain(self) -> "Head":
-        """The innermost head, without wrappers (tuning, copies, pseudo-labels)."""
-
-    @property
-    def space(self) -> Space:
-        """Values that tuning tries, by setting; empty if no setting can be tuned."""
-
-    @property
-    def chooses_epoch(self) -> bool:
-        """Whether groups are kept aside in training to choose an epoch."""
-
-    @property
-    def chooses_settings(self) -> bool:
-        """Whether training chooses settings in inner folds."""
-
-    @property
-    def counts_clips(self) -> bool:
-        """True: every clip weighs once in training. False: every recording weighs once."""
-
-    @property
-    def trains_network(self) -> bool:
-        """Whether training changes the network, and so needs more than embeddings."""
-
-    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
-        """Train on ``data``; ``validation`` chooses the epoch of a head with epochs."""
-
-    def settings(self) -> dict[str, Any]:
-        """Everything that shapes the training, as JSON values."""
-
-    def describe(self) -> str:
-        """How the head is trained, in words."""
-
-    def settled(self, details: Mapping[str, Any]) -> "Head":
-        """The head with the settings that a training chose; ``details`` is of that training."""
-
-    def penalised_as(self, n_clips: int, n_rows: int) -> "Head":
-        """The head with its penalty rescaled from ``n_clips`` to ``n_rows`` training rows."""
-
 
 @dataclass(frozen=True)
-class PlainHead:
-    """Base of a head without wrappers: the default answers of a :class:`Head`."""
+class Head(ABC):
+    """A way to train a head; its fields are its settings.
+
+    A new head is a frozen dataclass with settings, among them ``balance`` and ``seed``, and a
+    :meth:`fit`. It overrides only those attributes below that differ.
+
+    Raises
+    ------
+    HeadError
+        If a setting is not among the values of its ``Literal`` type, or the balance is ``sampler``
+        and the head draws no batches.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> head = LogisticHead(c=0.1)
+    >>> head.settings(), head.trains_network
+    ({'head': 'logistic', 'c': 0.1, 'balance': 'weights', 'seed': 0}, False)
+    """
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
     """The name of the head in a sentence."""
     space: ClassVar[Space] = {}
+    """Values that tuning tries, by setting; empty if no setting can be tuned."""
     counts_clips: ClassVar[bool] = False
+    """True: every clip weighs once in training. False: every recording weighs once."""
+    draws_batches: ClassVar[bool] = False
+    """Whether training draws batches, so that a sampler can balance the classes."""
     trains_network: ClassVar[bool] = False
+    """Whether training changes the network, and so needs more than embeddings."""
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            valid, value = get_args(entry.type), getattr(self, entry.name)
+            if get_origin(entry.type) is Literal and value not in valid:
+                raise HeadError(unknown_name(entry.name, str(value), valid))
+        if self.balance == "sampler" and not self.plain.draws_batches:
+            raise HeadError(
+                f"the {self.name} head trains on all clips at once and draws no batches: use "
+                "--balance weights or none with it, or --head softmax."
+            )
 
     @property
-    def plain(self) -> Head:
-        return cast(Head, self)
+    @abstractmethod
+    def balance(self) -> Balance:
+        """How classes of different size weigh."""
+
+    @abstractmethod
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
+        """Train on ``data``; ``validation`` chooses the epoch of a head with epochs."""
+
+    @property
+    def plain(self) -> "Head":
+        """The innermost head, without wrappers (tuning, copies, pseudo-labels)."""
+        return self
 
     @property
     def chooses_epoch(self) -> bool:
+        """Whether groups are kept aside in training to choose an epoch."""
         return False
 
     @property
     def chooses_settings(self) -> bool:
+        """Whether training chooses settings in inner folds."""
         return False
 
+    @property
+    def balance_in_words(self) -> str:
+        """How the head balances the classes."""
+        return _BALANCES[self.balance]
+
     def settings(self) -> dict[str, Any]:
+        """Everything that shapes the training, as JSON values."""
         return {"head": self.name} | asdict(self)
 
     def describe(self) -> str:
+        """How the head is trained, in words."""
         shown = {
             key: value
             for key, value in self.settings().items()
             if key not in ("head", "balance", "seed") and value is not None
         }
-        return f"{self.title or self.name} ({', '.join([*in_words(shown), balance_of(self)])})"
+        return f"{self.title or self.name} ({', '.join([*in_words(shown), self.balance_in_words])})"
 
-    def settled(self, details: Mapping[str, Any]) -> Head:
-        return self.plain
+    def settled(self, details: Mapping[str, Any]) -> "Head":
+        """The head with the settings that a training chose; ``details`` is of that training."""
+        return self
 
-    def penalised_as(self, n_clips: int, n_rows: int) -> Head:
-        return self.plain
+    def penalised_as(self, n_clips: int, n_rows: int) -> "Head":
+        """The head with its penalty rescaled from ``n_clips`` to ``n_rows`` training rows."""
+        return self
 
 
 @dataclass(frozen=True)
-class WrappingHead:
-    """Base of a head that wraps the training of another head."""
+class WrappingHead(Head):
+    """Base of a head that wraps the training of another head.
 
-    name: ClassVar[str]
-    space: ClassVar[Space] = {}
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> class Loud(WrappingHead):
+    ...     name = "loud"
+    ...     def fit(self, data, *, validation=None):
+    ...         return self.head.fit(data, validation=validation)
+    >>> Loud(LogisticHead(c=1.0)).describe()
+    'logistic regression (C = 1, classes weighted equally)'
+    """
 
     head: Head
 
     @property
     def balance(self) -> Balance:
+        """The balance of the wrapped head."""
         return self.head.balance
 
     @property
     def plain(self) -> Head:
+        """The innermost head."""
         return self.head.plain
 
-    @property
-    def chooses_epoch(self) -> bool:
-        return False
-
-    @property
-    def chooses_settings(self) -> bool:
-        return self.head.chooses_settings
-
-    @property
-    def counts_clips(self) -> bool:
-        return self.head.counts_clips
-
-    @property
-    def trains_network(self) -> bool:
-        return self.head.trains_network
-
     def settings(self) -> dict[str, Any]:
+        """The settings of the wrapped head."""
         return self.head.settings()
 
     def describe(self) -> str:
+        """The description of the wrapped head."""
         return self.head.describe()
 
     def settled(self, details: Mapping[str, Any]) -> Head:
-        return cast(Head, replace(self, head=self.head.settled(details)))
-
-    def penalised_as(self, n_clips: int, n_rows: int) -> Head:
-        return cast(Head, replace(self, head=self.head.penalised_as(n_clips, n_rows)))
+        """The same wrapper around the settled head."""
+        return replace(self, head=self.head.settled(details))
 
 
 def in_words(settings: Mapping[str, Any]) -> list[str]:
@@ -358,30 +369,6 @@ def in_words(settings: Mapping[str, Any]) -> list[str]:
     ['n trees 500']
     """
     return [f"{name.replace('_', ' ')} {plain(value)}" for name, value in settings.items()]
-
-
-def balance_of(head: Any) -> str:
-    """How a head balances the classes, in words.
-
-    Parameters
-    ----------
-    head : Head, or anything with ``balance``
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> from pseudorca.learning.heads.logistic import LogisticHead
-    >>> balance_of(LogisticHead())
-    'classes weighted equally'
-    """
-    return {
-        "none": "classes as frequent as they are",
-        "weights": "classes weighted equally",
-        "sampler": "weighted random sampler",
-    }[head.balance]
 
 
 def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64]:
@@ -404,30 +391,15 @@ def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64
     >>> recording_weights(data, "weights").tolist()
     [0.75, 0.75, 1.5]
     """
-    weights = shares(data.recordings, np.ones(len(data.recordings)))
+    weights = _shares(data.recordings, np.ones(len(data.recordings)))
     if balance == "weights":
-        weights = shares(data.labels, weights)
+        weights = _shares(data.labels, weights)
     return np.asarray(weights / weights.mean())
 
 
-def shares(names: NDArray[np.object_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scale weights so that the weights of each name sum to 1.
-
-    Parameters
-    ----------
-    names, weights : ndarray [shape=(n,)]
-
-    Returns
-    -------
-    ndarray [shape=(n,)]
-
-    Examples
-    --------
-    >>> shares(np.array(["a", "a", "b"], dtype=object), np.ones(3)).tolist()
-    [0.5, 0.5, 1.0]
-    """
-    code_of: dict[object, int] = {}
-    codes = np.array([code_of.setdefault(name, len(code_of)) for name in names])
+def _shares(names: NDArray[np.object_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale weights so that the weights of each name sum to 1; both [shape=(n,)]."""
+    codes, _ = pd.factorize(names, use_na_sentinel=False)
     return np.asarray(weights / np.bincount(codes, weights=weights)[codes])
 
 
@@ -460,16 +432,13 @@ def standardisation(data: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.
     """
     mean = data.vectors.mean(axis=0, dtype=np.float64)
     scale = data.vectors.std(axis=0, dtype=np.float64)
-    edges = np.cumsum([0, *(data.blocks or (len(scale),))])
-    for start, end in pairwise(edges):
-        if end - start >= _N_EMBEDDING:
-            median = np.median(scale[start:end])
-            if (
-                median < _STILL and (scale[start:end] >= _STILL).any()
-            ):  # most dimensions are constant
-                median = np.median(scale[start:end][scale[start:end] >= _STILL])
-            np.maximum(scale[start:end], _LEAST * median, out=scale[start:end])
-    scale[scale < _STILL] = 1.0  # a constant dimension holds no information
+    for block in np.split(scale, np.cumsum(data.blocks)[:-1]):  # views of the scales
+        varying = block[block >= _CONSTANT]
+        if len(block) >= _N_EMBEDDING:
+            most_are_constant = np.median(block) < _CONSTANT and len(varying)
+            median = np.median(varying if most_are_constant else block)
+            np.maximum(block, _LEAST * median, out=block)
+    scale[scale < _CONSTANT] = 1.0  # a constant dimension holds no information
     if len(data.blocks) > 1:
         share = np.array(data.blocks) * len(data.blocks) / len(mean)
         scale *= np.repeat(np.sqrt(share), data.blocks)
@@ -527,49 +496,113 @@ def classes_of(labels: NDArray[np.object_]) -> list[str]:
     return classes
 
 
-def check_weighing(head: str, balance: str) -> None:
-    """Raise HeadError unless the balance is ``weights`` or ``none``.
+def class_numbers(labels: NDArray[np.object_], classes: Sequence[str]) -> NDArray[np.int64]:
+    """The place of each label among the classes.
 
     Parameters
     ----------
-    head : str, the name of the head
-    balance : str
+    labels : ndarray [shape=(n_clips,)]
+    classes : sequence of str
+
+    Returns
+    -------
+    ndarray [shape=(n_clips,)]
+
+    Raises
+    ------
+    KeyError
+        If a label is not among the classes.
+
+    Examples
+    --------
+    >>> class_numbers(np.array(["b", "a", "b"], dtype=object), ["a", "b"]).tolist()
+    [1, 0, 1]
+    """
+    number_of = {label: k for k, label in enumerate(classes)}
+    return np.array([number_of[label] for label in labels], dtype=np.int64)
+
+
+def check_settings(
+    settings: object, names: Sequence[str], is_valid: Callable[[Any], bool], expected: str
+) -> None:
+    """Raise HeadError if a setting is outside its range.
+
+    Parameters
+    ----------
+    settings : object with an attribute per setting
+    names : sequence of str, the settings to check
+    is_valid : callable, takes a value
+    expected : str, the range in words
 
     Raises
     ------
     HeadError
-        If the balance is ``sampler`` or unknown.
+        If a value is not valid.
 
     Examples
     --------
-    >>> check_weighing("svm", "weights")
+    >>> from pseudorca.learning.heads.forest import ForestHead
+    >>> check_settings(ForestHead(), ("n_trees",), lambda n: n >= 1, "at least 1")
     """
-    check_balance(balance)
-    if balance == "sampler":
-        raise HeadError(
-            f"the {head} head trains on all clips at once and draws no batches: use --balance weights "
-            "or none with it, or --head softmax."
-        )
+    for name in names:
+        value = getattr(settings, name)
+        if not is_valid(value):
+            raise HeadError(f"{name} {value}: expected {expected}.")
 
 
-def check_balance(balance: str) -> None:
-    """Raise HeadError unless the balance is ``none``, ``sampler`` or ``weights``.
+def is_count(value: float) -> bool:
+    """Whether a number is at least 1, and finite.
 
     Parameters
     ----------
-    balance : str
+    value : float
 
-    Raises
-    ------
-    HeadError
-        If the balance is unknown.
+    Returns
+    -------
+    bool
 
     Examples
     --------
-    >>> check_balance("sampler")
+    >>> is_count(2), is_count(0)
+    (True, False)
     """
-    if balance not in ("none", "sampler", "weights"):
-        raise HeadError(unknown_name("balance", balance, ("none", "sampler", "weights")))
+    return 1 <= value < np.inf
+
+
+def inner_sides(
+    data: TrainingSet, n_folds: int, seed: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Split a training side into inner folds that keep groups whole.
+
+    Parameters
+    ----------
+    data : TrainingSet
+    n_folds : int
+    seed : int
+
+    Returns
+    -------
+    list of (train, test), the rows of both sides of each fold
+
+    Raises
+    ------
+    FoldError
+        If no group can be left out without emptying a class.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> groups = np.array(["a1", "a2", "b1", "b2"], dtype=object)
+    >>> data = TrainingSet(np.zeros((4, 1), np.float32), labels, groups, np.arange(4).astype(object))
+    >>> [len(test) for _, test in inner_sides(data, n_folds=2, seed=0)]
+    [2, 2]
+    """
+    rng = np.random.default_rng([seed, 1])
+    folds = assign_folds(data.labels, data.groups, n_folds, rng)
+    return [
+        (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
+        for fold in np.unique(folds[folds >= 0])
+    ]
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
@@ -591,9 +624,6 @@ def one_blas_thread() -> AbstractContextManager[Any]:
 def _blas() -> Any:
     """The BLAS libraries in use, cached: the search takes longer than a small fit."""
     return ThreadpoolController()
-
-
-_VALIDATION_FOLDS = 5
 
 
 def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> NDArray[np.float64]:
@@ -624,20 +654,17 @@ def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> 
 
 
 def fit_head(
-    head: Head,
-    data: TrainingSet,
-    *,
-    validation: NDArray[np.int64] | None = None,
-    whole: TrainingSet | None = None,
+    head: Head, data: TrainingSet, *, validation: TrainingSet | None = None
 ) -> TrainedHead:
-    """Train a head; a head that ``chooses_epoch`` gets a fifth of the groups for validation.
+    """Train a head; one that ``chooses_epoch`` gets a fifth of the groups for validation.
 
     Parameters
     ----------
     head : Head
     data : TrainingSet
-    validation : ndarray [shape=(n,)] or None, rows of ``whole`` that the split keeps for validation
-    whole : TrainingSet or None
+    validation : TrainingSet or None
+        Clips that the split keeps for validation; None: groups of ``data`` are kept aside if the head
+        needs them
 
     Returns
     -------
@@ -657,19 +684,15 @@ def fit_head(
     >>> fit_head(LogisticHead(c=1.0), data).classes
     ['a', 'b']
     """
-    if validation is not None and whole is not None:
-        return head.fit(data, validation=whole.take(validation))
-    if not head.chooses_epoch:
-        return head.fit(data)
+    if validation is not None or not head.chooses_epoch:
+        return head.fit(data, validation=validation)
     # The number of folds is at most the number of groups of the smallest class, so that the
     # validation fold holds each class that has a group to spare.
-    n_groups = pd.DataFrame({"label": data.labels, "group": data.groups}).groupby("label")["group"]
-    spare = [int(n) for n in n_groups.nunique() if n >= 2]
-    if not spare:
-        return head.fit(data)
-    rng = np.random.default_rng([head.settings()["seed"], 2])
+    n_groups = pd.Series(data.groups).groupby(data.labels).nunique()
     try:
-        inner = assign_folds(data.labels, data.groups, min(_VALIDATION_FOLDS, *spare), rng)
+        rng = np.random.default_rng([head.settings()["seed"], 2])
+        n_folds = min([_VALIDATION_FOLDS, *n_groups[n_groups >= 2]])
+        inner = assign_folds(data.labels, data.groups, n_folds, rng)
     except FoldError:
         return head.fit(data)
     kept, aside = np.flatnonzero(inner != 0), np.flatnonzero(inner == 0)

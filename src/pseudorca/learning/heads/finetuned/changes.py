@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pseudorca.errors import HeadError
+from pseudorca.learning.heads.base import check_settings
 
 _QUIET_SHARE = 1 / 6  # of a clip's length: the stretch that is taken as background
 _RANGE_DB = 80.0  # span of 256 grey levels
@@ -63,12 +63,9 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         shares = ("time_shift", "time_mask", "frequency_mask", "band_limit", "background")
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise HeadError(f"{name} {getattr(self, name)}: expected a share from 0 to 1.")
-        for name in ("time_masks", "frequency_masks", "gain_db", "mix_up"):
-            if getattr(self, name) < 0:
-                raise HeadError(f"{name} {getattr(self, name)}: expected 0 or more.")
+        check_settings(self, shares, lambda x: 0 <= x <= 1, "a share from 0 to 1")
+        not_negative = ("time_masks", "frequency_masks", "gain_db", "mix_up")
+        check_settings(self, not_negative, lambda x: x >= 0, "0 or more")
 
 
 @dataclass(frozen=True)
