@@ -4,6 +4,7 @@ The saved classifier is JSON and safetensors. The files hold everything that giv
 the same clip. The files hold no code.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -40,7 +41,6 @@ _HEAD = "head.safetensors"
 _NOVELTY = "novelty.safetensors"
 _HELD_OUT = "held_out.parquet"
 _FRESH = "being written"
-_BLOCK_BYTES = 1 << 22
 _OPTIONAL = (_NOVELTY, _HELD_OUT)
 _TRAINING_IN_ID = ("n_encounters", "moments")
 
@@ -67,6 +67,7 @@ class Classifier:
 
     @property
     def classes(self) -> list[str]:
+        """The classes of the scores, sorted."""
         return self.head.classes
 
     @property
@@ -174,9 +175,7 @@ class Classifier:
             "training": self.training,
             "head_kind": self.head.kind,
             "head": self.head.details,
-            "calibration": {
-                unit: calibrator.as_dict() for unit, calibrator in self.calibrators.items()
-            },
+            "calibration": {unit: c.as_dict() for unit, c in self.calibrators.items()},
             "preparation": self.preparation.settings(),
             "views": self.views and asdict(self.views),
             "files": _hashes_of_files(folder),
@@ -199,24 +198,18 @@ class Classifier:
         record = _read_about(folder)
         _check_files(folder, record)
         try:
-            arrays = load_file(folder / _HEAD)
-            head = load_trained(record["head_kind"], record["classes"], arrays, record["head"])
-            embedder = load_embedders(folder, device=device, precision=precision)
-            calibrators = {
-                unit: Calibrator(**values) for unit, values in record["calibration"].items()
-            }
-            options = ClipOptions(**record["clips"])
-            preparation = Preparation(**record["preparation"])
-            views = record["views"] and ViewSet.from_dict(record["views"])
-            novelty, held_out = None, None
-            if _NOVELTY in record["files"]:
-                novelty = Novelty.from_arrays(load_file(folder / _NOVELTY))
-            if _HELD_OUT in record["files"]:
-                held_out = pd.read_parquet(folder / _HELD_OUT)
+            arrays, files = load_file(folder / _HEAD), record["files"]
             loaded = cls(
-                embedder, options, head, record["training"], calibrators, novelty, held_out,
-                preparation, views,
-            )  # fmt: skip
+                load_embedders(folder, device=device, precision=precision),
+                ClipOptions(**record["clips"]),
+                load_trained(record["head_kind"], record["classes"], arrays, record["head"]),
+                record["training"],
+                {unit: Calibrator(**values) for unit, values in record["calibration"].items()},
+                Novelty.from_arrays(load_file(folder / _NOVELTY)) if _NOVELTY in files else None,
+                pd.read_parquet(folder / _HELD_OUT) if _HELD_OUT in files else None,
+                Preparation(**record["preparation"]),
+                record["views"] and ViewSet.from_dict(record["views"]),
+            )
             loaded_id = loaded.classifier_id
         except MissingExtraError:
             raise
@@ -322,11 +315,8 @@ def _hashes_of_files(folder: Path) -> dict[str, str]:
 
 
 def _hash_of_file(path: Path) -> str:
-    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def _add_arrays(digest: Any, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -94,19 +94,10 @@ class LabelledProject:
         head = recipe.head
         if isinstance(head, FineTunedHead):
             material = _material(store, embedder, clips, recordings, stage, progress)
-            head, data = replace(head, material=material), replace(data, vectors=material.rows())
-            data = replace(data, blocks=())
-        return cls(
-            store,
-            recipe,
-            embedder,
-            recordings,
-            all_clips,
-            clips,
-            data,
-            head,
-            notices + preparation_notices,
-        )
+            head = replace(head, material=material)
+            data = replace(data, vectors=material.rows(), blocks=())
+        notices += preparation_notices
+        return cls(store, recipe, embedder, recordings, all_clips, clips, data, head, notices)
 
     def settings(self) -> dict[str, Any]:
         """Embedder and recipe as JSON values; equal for classifiers that are made in the same way."""

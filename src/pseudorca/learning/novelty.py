@@ -57,6 +57,7 @@ class Novelty:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.float64]]) -> "Novelty":
+        """Rebuild the novelty from the arrays of :meth:`arrays`."""
         usual = {
             name.removeprefix("usual "): float(value[0])
             for name, value in arrays.items()
@@ -71,10 +72,7 @@ class Novelty:
         -------
         ndarray [shape=(n,)], to be averaged over a unit and compared with ``usual``
         """
-        places = (vectors - self.mean) @ self.axes.T
-        k = min(N_NEIGHBOURS, len(self.reference))
-        nearest, _ = NearestNeighbors(n_neighbors=k).fit(self.reference).kneighbors(places)
-        return np.asarray(nearest.mean(axis=1))
+        return _mean_distances((vectors - self.mean) @ self.axes.T, self.reference)
 
 
 def fit_novelty(
@@ -102,7 +100,6 @@ def fit_novelty(
     >>> sorted(novelty.usual)
     ['encounter']
     """
-    names = encounters
     mean = vectors.mean(axis=0, dtype=np.float64)
     scale = vectors.std(axis=0, dtype=np.float64)
     scale[scale < 1e-8] = 1.0
@@ -110,17 +107,24 @@ def fit_novelty(
     n_axes = min(_MAX_DIMENSIONS, *standard.shape)
     axes = PCA(n_axes, random_state=_SEED).fit(standard).components_ / scale
     places = (vectors - mean) @ axes.T
-    kept = _even_sample(names, MAX_REFERENCE)
-    reference, owners = places[kept], names[kept]
+    kept = _even_sample(encounters, MAX_REFERENCE)
+    reference, owners = places[kept], encounters[kept]
     distances = np.full(len(places), np.nan)
     for encounter in np.unique(owners.astype(str)):
-        of_encounter, others = names == encounter, owners != encounter
+        of_encounter, others = encounters == encounter, owners != encounter
         if others.any():
-            k = min(N_NEIGHBOURS, int(others.sum()))
-            near = NearestNeighbors(n_neighbors=k).fit(reference[others])
-            distances[of_encounter] = near.kneighbors(places[of_encounter])[0].mean(axis=1)
-    usual = {kind: _usual(distances, names, unit) for kind, unit in units.items()}
+            distances[of_encounter] = _mean_distances(places[of_encounter], reference[others])
+    usual = {kind: _usual(distances, encounters, unit) for kind, unit in units.items()}
     return Novelty(mean, axes, reference, usual)
+
+
+def _mean_distances(
+    places: NDArray[np.float64], reference: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mean distance of each place to the nearest places of the reference."""
+    k = min(N_NEIGHBOURS, len(reference))
+    nearest, _ = NearestNeighbors(n_neighbors=k).fit(reference).kneighbors(places)
+    return np.asarray(nearest.mean(axis=1))
 
 
 def _usual(
@@ -142,9 +146,7 @@ def _even_sample(encounters: NDArray[np.object_], most: int) -> NDArray[np.int64
     if len(encounters) <= most:
         return np.arange(len(encounters))
     order = np.random.default_rng(_SEED).permutation(len(encounters))
-    seen: dict[object, int] = {}
-    turn = np.empty(len(encounters), dtype=np.int64)
-    for row in order:  # an encounter's first clip comes before any encounter's second
-        turn[row] = seen[encounters[row]] = seen.get(encounters[row], 0) + 1
-    ranked = order[np.argsort(turn[order], kind="stable")]
-    return np.sort(ranked[:most])
+    shuffled = encounters[order]
+    # An encounter's first clip comes before any encounter's second.
+    turn = pd.Series(shuffled).groupby(shuffled).cumcount()
+    return np.sort(order[np.argsort(turn, kind="stable")][:most])

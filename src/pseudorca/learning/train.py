@@ -52,10 +52,12 @@ class TrainResult(Result):
 
     @property
     def classifier_id(self) -> str:
+        """Identifies everything that decides an answer of the classifier."""
         return self.classifier.classifier_id
 
     @property
     def classes(self) -> list[str]:
+        """The classes of the scores, sorted."""
         return self.classifier.classes
 
     @property
@@ -66,6 +68,7 @@ class TrainResult(Result):
         return {name: training[name] for name in names if name in training}
 
     def as_json(self) -> dict[str, Any]:
+        """The result as JSON values: recipe, calibration, counts, choices of the training."""
         training, calibrators = self.classifier.training, self.classifier.calibrators
         counts = {key: training[key] for key in ("n_clips", "n_recordings", "n_encounters")}
         return {
@@ -82,6 +85,7 @@ class TrainResult(Result):
         }
 
     def summary(self) -> list[str]:
+        """The folder, the recipe, and the number of encounters, in sentences."""
         n = self.classifier.training["n_encounters"]
         worth = "calibrated" if self.classifier.calibrators else "not calibrated"
         return [
@@ -91,19 +95,10 @@ class TrainResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """A row per class: its clips, recordings and encounters."""
         training = self.classifier.training
-        return (
-            pd.DataFrame(
-                {
-                    "clips": training["n_clips"],
-                    "recordings": training["n_recordings"],
-                    "encounters": training["n_encounters"],
-                }
-            )
-            .rename_axis("class")
-            .sort_index()
-            .reset_index()
-        )
+        counts = {name: training[f"n_{name}"] for name in ("clips", "recordings", "encounters")}
+        return pd.DataFrame(counts).rename_axis("class").sort_index().reset_index()
 
 
 def train_project(
@@ -198,14 +193,13 @@ def _classifier(
 def _training(labelled: LabelledProject) -> dict[str, Any]:
     """The record of a training, as JSON values."""
     clips, store = labelled.clips, labelled.store
-    n_recordings = clips.groupby("label")["recording_id"].nunique()
-    n_encounters = clips.groupby("label")["encounter"].nunique()
+    by_label = clips.groupby("label")
     return {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         **labelled.settings(),
-        "n_clips": {str(k): int(n) for k, n in clips["label"].value_counts().items()},
-        "n_recordings": {str(k): int(n) for k, n in n_recordings.items()},
-        "n_encounters": {str(k): int(n) for k, n in n_encounters.items()},
+        "n_clips": clips["label"].value_counts().to_dict(),
+        "n_recordings": by_label["recording_id"].nunique().to_dict(),
+        "n_encounters": by_label["encounter"].nunique().to_dict(),
         "recordings": sorted(clips["recording_id"].unique()),
         "moments": sorted(set(labelled.data.recordings)),
         "encounters": sorted(clips["encounter"].unique()),
