@@ -11,12 +11,12 @@ from sklearn.svm import SVC
 from pseudorca.errors import HeadError
 from pseudorca.learning.calibration import carried_prior
 from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.heads.base import load_trained, recording_weights, standardisation
+from pseudorca.learning.heads.base import recording_weights, standardisation
 from pseudorca.learning.heads.forest import ForestHead
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.mean import MeanHead, blocks_of, side_by_side
 from pseudorca.learning.heads.per_class import GmmHead, HmmHead, SvmHead, fit_slope, log_softmax
-from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.heads.registry import load_trained, make_head
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.tuning import TunedHead, Tuning, tune
 

@@ -7,9 +7,9 @@ import pytest
 from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.heads.base import load_trained
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.mean import MeanHead
+from pseudorca.learning.heads.registry import load_trained
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.pseudo_labels import PseudoLabelHead, PseudoLabels, Unlabelled
 from pseudorca.learning.tuning import TunedHead

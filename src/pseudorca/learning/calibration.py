@@ -20,11 +20,10 @@ import numpy as np
 import pandas as pd
 import scipy.optimize
 import scipy.special
-from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet
 from pseudorca.learning.heads.base import Head, class_numbers
 from pseudorca.learning.units import aggregate
 from pseudorca.recordings.folds import OTHER, Folds
@@ -75,11 +74,8 @@ class Calibrator:
         return "isotonic" if self.isotonic else "temperature"
 
     def log_probabilities(
-        self,
-        scores: NDArray[np.float64],
-        n_moments: NDArray[np.int64],
-        prior: NDArray[np.float64] | None = None,
-    ) -> NDArray[np.float64]:
+        self, scores: Floats, n_moments: Ints, prior: Floats | None = None
+    ) -> Floats:
         """Calibrate the scores of units.
 
         Parameters
@@ -110,9 +106,7 @@ class Calibrator:
         """The arguments of the calibrator, as JSON values."""
         return asdict(self)
 
-    def _evidence(
-        self, scores: NDArray[np.float64], n_moments: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def _evidence(self, scores: Floats, n_moments: Ints) -> Floats:
         if self.presupposed:
             scores = scores - np.log(self.presupposed)
         worth = n_moments / (1 + (n_moments - 1) * self.dependence)
@@ -120,13 +114,13 @@ class Calibrator:
 
 
 def fit_calibrator(
-    scores: NDArray[np.float64],
-    n_moments: NDArray[np.int64],
-    labels: NDArray[np.object_],
-    encounters: NDArray[np.object_],
+    scores: Floats,
+    n_moments: Ints,
+    labels: Names,
+    encounters: Names,
     classes: Sequence[str],
     *,
-    presupposed: NDArray[np.float64] | None = None,
+    presupposed: Floats | None = None,
 ) -> Calibrator:
     """Fit a calibrator to out-of-fold scores; classes weigh equally, and encounters within a class.
 
@@ -209,7 +203,7 @@ class CalibratedUnits:
     """
 
     table: pd.DataFrame
-    log_probabilities: NDArray[np.float64]
+    log_probabilities: Floats
     classes: list[str]
     calibrator: Calibrator
     """Fitted on all units, for new recordings."""
@@ -231,12 +225,12 @@ class CalibratedUnits:
 def calibrate_out_of_fold(
     clips: pd.DataFrame,
     recordings: pd.DataFrame,
-    log_probabilities: NDArray[np.float64],
+    log_probabilities: Floats,
     folds: Folds,
     classes: Sequence[str],
     *,
     unit: str,
-    presupposed: NDArray[np.float64] | None = None,
+    presupposed: Floats | None = None,
 ) -> CalibratedUnits:
     """Calibrate each fold's units with a calibrator that is fitted on the other folds.
 
@@ -270,7 +264,7 @@ def calibrate_out_of_fold(
     ['A', 'A', 'B', 'B']
     """
 
-    def fit(table: pd.DataFrame, scores: NDArray[np.float64]) -> Calibrator:
+    def fit(table: pd.DataFrame, scores: Floats) -> Calibrator:
         if table.empty:  # a split that can hold out one unit only
             carried = [] if presupposed is None else presupposed.tolist()
             return Calibrator(list(classes), presupposed=carried)
@@ -304,9 +298,7 @@ def calibrate_out_of_fold(
     return CalibratedUnits(table, np.concatenate(calibrated_scores), list(classes), calibrator)
 
 
-def carried_prior(
-    head: Head, data: TrainingSet, classes: Sequence[str]
-) -> NDArray[np.float64] | None:
+def carried_prior(head: Head, data: TrainingSet, classes: Sequence[str]) -> Floats | None:
     """The class frequencies that a head's scores presuppose; None: every class the same.
 
     Parameters
@@ -336,9 +328,7 @@ def carried_prior(
     return np.asarray(counts / counts.sum())
 
 
-def encounter_weights(
-    labels: NDArray[np.object_], encounters: NDArray[np.object_]
-) -> tuple[NDArray[np.float64], dict[str, int]]:
+def encounter_weights(labels: Names, encounters: Names) -> tuple[Floats, dict[str, int]]:
     """Weigh units so that classes weigh equally, and encounters equally within a class.
 
     Parameters
@@ -377,7 +367,7 @@ class Prior:
     """
 
     name: str
-    shares: NDArray[np.float64]
+    shares: Floats
 
 
 def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) -> Prior:

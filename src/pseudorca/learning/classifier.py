@@ -26,6 +26,7 @@ from pseudorca.embedding.joint import AnyEmbedder, load_embedders, remove_embedd
 from pseudorca.embedding.options import Precision
 from pseudorca.errors import ClassifierError, MissingExtraError, PseudorcaError
 from pseudorca.learning.calibration import Calibrator
+from pseudorca.learning.dataset import Floats
 from pseudorca.learning.heads.base import TrainedHead
 from pseudorca.learning.heads.registry import load_trained
 from pseudorca.learning.novelty import Novelty
@@ -100,9 +101,7 @@ class Classifier:
         """The calibrator of a kind of unit; an identity if training could not fit any."""
         return self.calibrators.get(unit) or Calibrator(self.classes)
 
-    def log_probabilities(
-        self, waveforms: list[Samples], *, sample_rate: int
-    ) -> NDArray[np.float64]:
+    def log_probabilities(self, waveforms: list[Samples], *, sample_rate: int) -> Floats:
         """Score waveforms directly, by the same steps as stored clips; not calibrated.
 
         Parameters

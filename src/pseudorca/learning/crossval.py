@@ -11,14 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
-from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.dataset import Floats, Ints, TrainingSet
 from pseudorca.learning.heads.base import Head, fit_head, mean_said, one_blas_thread
 from pseudorca.recordings.folds import Folds
-
-Rows = NDArray[np.int64]
 
 
 @dataclass
@@ -35,7 +32,7 @@ class OutOfFold:
     """
 
     classes: list[str]
-    log_probabilities: NDArray[np.float64]
+    log_probabilities: Floats
     details: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -44,7 +41,7 @@ def cross_validate(
     folds: Folds,
     head: Head,
     *,
-    choose: Callable[[Rows], Rows] | None = None,
+    choose: Callable[[Ints], Ints] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> OutOfFold:
     """Score every tested clip by a head trained on the other side.
@@ -99,7 +96,7 @@ def cross_validate(
     ]
     validation = data.take(np.flatnonzero(folds.validation)) if folds.validation.any() else None
 
-    def score(split: tuple[int, int, Rows, Rows]) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    def score(split: tuple[int, int, Ints, Ints]) -> tuple[Floats, dict[str, Any]]:
         _, _, train, test = split
         trained = fit_head(head, data.take(train), validation=validation)
         tested = data.take(test)

@@ -11,6 +11,10 @@ from pseudorca.recordings.folds import OTHER
 from pseudorca.store import Store
 
 Vectors = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Names = NDArray[np.object_]
+"""Embeddings; other real numbers; numbers and rows of clips; labels, encounters and other text."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class Views:
     """
 
     vectors: Vectors
-    donors: NDArray[np.object_]
-    encounters: NDArray[np.object_]
+    donors: Names
+    encounters: Names
 
     @property
     def may_be_learned(self) -> NDArray[np.bool_]:
@@ -59,9 +63,9 @@ class TrainingSet:
     """
 
     vectors: Vectors
-    labels: NDArray[np.object_]
-    groups: NDArray[np.object_]
-    recordings: NDArray[np.object_]
+    labels: Names
+    groups: Names
+    recordings: Names
     blocks: tuple[int, ...] = ()
     """Widths of the embeddings that stand side by side in ``vectors``; empty where there is one."""
     views: Views | None = None
@@ -70,7 +74,7 @@ class TrainingSet:
     """Altered copies of the clips [shape=(n, n_clips, n_dimensions)]: the scores of a tested clip are
     averaged over its copies."""
 
-    def take(self, rows: NDArray[np.int64]) -> "TrainingSet":
+    def take(self, rows: Ints) -> "TrainingSet":
         """The training set of these rows [shape=(n,)]."""
         views = self.views and Views(
             self.views.vectors[:, rows], self.views.donors[:, rows], self.views.encounters[rows]
@@ -155,10 +159,7 @@ def labelled_clips(
 
 
 def make_training_set(
-    clips: pd.DataFrame,
-    recordings: pd.DataFrame,
-    store: Store,
-    embedder_id: str,
+    clips: pd.DataFrame, recordings: pd.DataFrame, store: Store, embedder_id: str
 ) -> TrainingSet:
     """Put embeddings and labels side by side.
 

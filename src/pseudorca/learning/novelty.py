@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from pseudorca.learning.dataset import Vectors
+from pseudorca.learning.dataset import Floats, Ints, Names, Vectors
 
 N_NEIGHBOURS = 5
 MAX_REFERENCE = 4000
@@ -44,19 +43,19 @@ class Novelty:
     True
     """
 
-    mean: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    reference: NDArray[np.float64]
+    mean: Floats
+    axes: Floats
+    reference: Floats
     usual: dict[str, float]
 
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
+    def arrays(self) -> dict[str, Floats]:
         """As named arrays, for :meth:`from_arrays`."""
         values = {"mean": self.mean, "axes": self.axes, "reference": self.reference}
         named = {name: np.ascontiguousarray(value) for name, value in values.items()}
         return named | {f"usual {unit}": np.array([far]) for unit, far in self.usual.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float64]]) -> "Novelty":
+    def from_arrays(cls, arrays: Mapping[str, Floats]) -> "Novelty":
         """Rebuild the novelty from the arrays of :meth:`arrays`."""
         usual = {
             name.removeprefix("usual "): float(value[0])
@@ -65,7 +64,7 @@ class Novelty:
         }
         return cls(arrays["mean"], arrays["axes"], arrays["reference"], usual)
 
-    def distances(self, vectors: Vectors) -> NDArray[np.float64]:
+    def distances(self, vectors: Vectors) -> Floats:
         """Mean distances of embeddings [shape=(n, n_dimensions)] to the nearest training clips.
 
         Returns
@@ -75,11 +74,7 @@ class Novelty:
         return _mean_distances((vectors - self.mean) @ self.axes.T, self.reference)
 
 
-def fit_novelty(
-    vectors: Vectors,
-    encounters: NDArray[np.object_],
-    units: Mapping[str, NDArray[np.object_]],
-) -> Novelty:
+def fit_novelty(vectors: Vectors, encounters: Names, units: Mapping[str, Names]) -> Novelty:
     """Keep training clips for comparison, and learn the usual distance.
 
     Parameters
@@ -118,18 +113,14 @@ def fit_novelty(
     return Novelty(mean, axes, reference, usual)
 
 
-def _mean_distances(
-    places: NDArray[np.float64], reference: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _mean_distances(places: Floats, reference: Floats) -> Floats:
     """Mean distance of each place to the nearest places of the reference."""
     k = min(N_NEIGHBOURS, len(reference))
     nearest, _ = NearestNeighbors(n_neighbors=k).fit(reference).kneighbors(places)
     return np.asarray(nearest.mean(axis=1))
 
 
-def _usual(
-    distances: NDArray[np.float64], encounters: NDArray[np.object_], units: NDArray[np.object_]
-) -> float:
+def _usual(distances: Floats, encounters: Names, units: Names) -> float:
     """The quantile of the units' mean distances, every encounter weighing the same."""
     table = pd.DataFrame({"far": distances, "encounter": encounters, "unit": units})
     means = table.groupby(["encounter", "unit"])["far"].mean().dropna()
@@ -141,7 +132,7 @@ def _usual(
     return float(means.iloc[np.searchsorted(share, _QUANTILE - 1e-9)])
 
 
-def _even_sample(encounters: NDArray[np.object_], most: int) -> NDArray[np.int64]:
+def _even_sample(encounters: Names, most: int) -> Ints:
     """Rows of at most ``most`` clips, as many from each encounter as it can give."""
     if len(encounters) <= most:
         return np.arange(len(encounters))

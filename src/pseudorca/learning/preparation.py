@@ -11,7 +11,6 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pseudorca.embedding.augmentation.alterations import ViewFrontEnd, ViewOptions, plan_views
 from pseudorca.embedding.augmentation.copies import (
@@ -24,7 +23,7 @@ from pseudorca.embedding.augmentation.copies import (
 from pseudorca.embedding.joint import AnyEmbedder
 from pseudorca.embedding.stream import embed_by_each
 from pseudorca.errors import FoldError, HeadError, unknown_name
-from pseudorca.learning.dataset import TrainingSet, Vectors, Views, make_training_set
+from pseudorca.learning.dataset import Names, TrainingSet, Vectors, Views, make_training_set
 from pseudorca.recordings.folds import group_values
 from pseudorca.store import Store
 
@@ -154,7 +153,7 @@ def referred(vectors: Vectors, backgrounds: Vectors, reference: Reference) -> Ve
     return vectors
 
 
-def centred(vectors: Vectors, groups: NDArray[np.object_], *, scale: bool = False) -> Vectors:
+def centred(vectors: Vectors, groups: Names, *, scale: bool = False) -> Vectors:
     """Subtract the mean of each group; with ``scale``, divide by the deviation of the group.
 
     Parameters
@@ -184,7 +183,7 @@ def centred(vectors: Vectors, groups: NDArray[np.object_], *, scale: bool = Fals
     return values.astype(np.float32)
 
 
-def small_groups(groups: NDArray[np.object_]) -> list[str]:
+def small_groups(groups: Names) -> list[str]:
     """Names of groups of fewer than :data:`FEW_CLIPS` clips.
 
     Parameters
@@ -303,7 +302,7 @@ def prepared_vectors(
     return reader.clips_themselves(plain), test_copies, small_groups(reader.groups)
 
 
-def _centring_notice(preparation: Preparation, groups: NDArray[np.object_]) -> str:
+def _centring_notice(preparation: Preparation, groups: Names) -> str:
     """A warning on centring: the tested clips are part of the mean, and groups may be small."""
     text = (
         f"Embeddings are {'whitened' if preparation.scale else 'centred'} by {preparation.centre}: "
@@ -393,10 +392,7 @@ class _PreparedReader:
         return self._prepared(self._read(altered(self.embedder), ids, plain), ids, altered)
 
     def _prepared(
-        self,
-        vectors: Vectors,
-        ids: list[str],
-        altered: Callable[[AnyEmbedder], AnyEmbedder],
+        self, vectors: Vectors, ids: list[str], altered: Callable[[AnyEmbedder], AnyEmbedder]
     ) -> Vectors:
         """Embeddings, referred to the backgrounds of the clips and centred."""
         if self.preparation.reference != "none":

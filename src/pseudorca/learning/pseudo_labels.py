@@ -23,10 +23,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import scipy.special
-from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, HeadError
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet, Vectors
 from pseudorca.learning.heads.base import TrainedHead, WrappingHead, fit_head
 from pseudorca.recordings.folds import Split, group_values
 from pseudorca.store import Store
@@ -55,10 +54,10 @@ class Unlabelled:
     """
 
     vectors: Vectors
-    kin: NDArray[np.object_]
-    labelled_kin: NDArray[np.object_]
+    kin: Names
+    labelled_kin: Names
 
-    def allowed(self, data: TrainingSet) -> NDArray[np.int64]:
+    def allowed(self, data: TrainingSet) -> Ints:
         """Rows [shape=(n,)] without kin among the labelled clips outside a training side."""
         trained_on = set(data.recordings)
         outside = [moment not in trained_on for moment in self.labelled_kin[:, _MOMENT]]
@@ -184,9 +183,7 @@ class PseudoLabelHead(WrappingHead):
             )
         return replace(trained, details=details | {"pseudo_labels": counts})
 
-    def _confident(
-        self, classes: list[str], scores: NDArray[np.float64], moments: NDArray[np.object_]
-    ) -> dict[object, str]:
+    def _confident(self, classes: list[str], scores: Floats, moments: Names) -> dict[object, str]:
         """Names of the moments that the head names with enough probability."""
         means = pd.DataFrame(scores).groupby(moments, sort=True).mean()
         named = scipy.special.log_softmax(means.to_numpy(), axis=1)
@@ -198,7 +195,7 @@ class PseudoLabelHead(WrappingHead):
         }
 
     def _joining(
-        self, unlabelled: Unlabelled, rows: NDArray[np.int64], name_of_moment: dict[object, str]
+        self, unlabelled: Unlabelled, rows: Ints, name_of_moment: dict[object, str]
     ) -> TrainingSet:
         """The moments that join the training side, under their names.
 
@@ -260,7 +257,7 @@ def unlabelled_clips(
         )
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
 
-    def kin(of_clips: pd.DataFrame) -> NDArray[np.object_]:
+    def kin(of_clips: pd.DataFrame) -> Names:
         encounters = of_clips["encounter"].to_numpy(dtype=object)
         moments = np.array([moment_of[name] for name in of_clips["recording_id"]], dtype=object)
         try:

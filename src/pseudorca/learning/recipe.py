@@ -140,7 +140,7 @@ class Recipe:
                 "with --join scores the background beside a clip would get a head of its own. Use "
                 "--prepare reference=minus, or --join embeddings."
             )
-        self._judged()  # the heads check, too, which parts go together
+        self.trainer(with_copies=False)  # the heads check, too, which parts go together
 
     def fit(self, data: TrainingSet) -> TrainedHead:
         """Train on labelled clips.
@@ -179,6 +179,7 @@ class Recipe:
         head: Head | None = None,
         unlabelled: Unlabelled | None = None,
         storage: Path | None = None,
+        with_copies: bool = True,
     ) -> Head:
         """Wrap the head in the steps of the recipe.
 
@@ -188,18 +189,27 @@ class Recipe:
             The recipe's head with material of a project; None: the recipe's head
         unlabelled : Unlabelled or None, for pseudo-labels
         storage : Path or None, keeps the trials of a tuning
+        with_copies : bool
+            False: without the step that learns from altered copies, which the preparation describes
 
         Returns
         -------
         Head
         """
-        return self._around(
-            head or self.head, unlabelled, storage, with_copies=self.preparation.views
-        )
+        head = head or self.head
+        if self.tuning:
+            head = TunedHead(head, self.tuning, storage)
+        if with_copies and self.preparation.views:
+            head = CopiesHead(head)
+        if self.join == "scores":
+            head = MeanHead((head,))
+        if self.pseudo_labels:
+            head = PseudoLabelHead(head, self.pseudo_labels, unlabelled)
+        return head
 
     def settings(self) -> dict[str, Any]:
         """Everything that shapes the training, as JSON values; :meth:`from_settings` reads them."""
-        settings: dict[str, Any] = {"head": self._judged().settings()}
+        settings: dict[str, Any] = {"head": self.trainer(with_copies=False).settings()}
         if self.preparation != PLAIN:
             settings["preparation"] = self.preparation.settings()
         return settings
@@ -241,8 +251,8 @@ class Recipe:
 
     def describe(self) -> str:
         """The training of the head and the preparation of the embeddings, in words."""
-        prepared = self.preparation.name
-        return self._judged().describe() + (f"; embeddings {prepared}" if prepared else "")
+        head, prepared = self.trainer(with_copies=False).describe(), self.preparation.name
+        return f"{head}; embeddings {prepared}" if prepared else head
 
     def arguments(self, *, for_audit: bool = False) -> str:
         """The command-line options of ``train`` or ``evaluate`` for this recipe.
@@ -280,23 +290,6 @@ class Recipe:
                 f"--head {self.head.name} works with pseudorca train and evaluate; this command "
                 "would train the network hundreds of times. Use another head."
             )
-
-    def _judged(self) -> Head:
-        """The head as it is saved and described; the preparation describes the copies of clips."""
-        return self._around(self.head, None, None, with_copies=False)
-
-    def _around(
-        self, head: Head, unlabelled: Unlabelled | None, storage: Path | None, *, with_copies: bool
-    ) -> Head:
-        if self.tuning:
-            head = TunedHead(head, self.tuning, storage)
-        if with_copies:
-            head = CopiesHead(head)
-        if self.join == "scores":
-            head = MeanHead((head,))
-        if self.pseudo_labels:
-            head = PseudoLabelHead(head, self.pseudo_labels, unlabelled)
-        return head
 
     def _check_that_network_can_be_trained(self) -> None:
         name = f"--head {self.head.name}"

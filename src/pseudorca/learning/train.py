@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pseudorca.embedding.augmentation.copies import view_set
 from pseudorca.errors import ClassifierError, FoldError
 from pseudorca.learning.calibration import CalibratedUnits, calibrate_out_of_fold, carried_prior
 from pseudorca.learning.classifier import Classifier, is_name
 from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.dataset import Names, TrainingSet
 from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
 from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.novelty import Novelty, fit_novelty
@@ -226,11 +225,7 @@ def _held_out(
 
 
 def _widened(
-    novelty: Novelty,
-    head: Head,
-    data: TrainingSet,
-    folds: Folds,
-    units: Mapping[str, NDArray[np.object_]],
+    novelty: Novelty, head: Head, data: TrainingSet, folds: Folds, units: Mapping[str, Names]
 ) -> Novelty:
     """Novelty with the usual distance of encounters that the network was not tuned on.
 

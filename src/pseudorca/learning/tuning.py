@@ -16,10 +16,9 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import pandas as pd
 import xxhash
-from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, HeadError, MissingExtraError, unknown_name
-from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.dataset import Ints, TrainingSet
 from pseudorca.learning.heads.base import (
     Head,
     Space,
@@ -112,11 +111,7 @@ class Tuning:
 
 
 def tune(
-    data: TrainingSet,
-    head: Head,
-    tuning: Tuning | None = None,
-    *,
-    storage: Path | None = None,
+    data: TrainingSet, head: Head, tuning: Tuning | None = None, *, storage: Path | None = None
 ) -> Tuned:
     """Find the settings with the lowest log loss out of fold.
 
@@ -250,9 +245,7 @@ class TunedHead(WrappingHead):
         return replace(trained, details=details)
 
 
-def _log_loss(
-    data: TrainingSet, sides: list[tuple[NDArray[np.int64], NDArray[np.int64]]], head: Head
-) -> float:
+def _log_loss(data: TrainingSet, sides: list[tuple[Ints, Ints]], head: Head) -> float:
     """Out-of-fold log loss; infinite where training does not converge."""
     truth = class_numbers(data.labels, sorted(set(data.labels)))
     weights = recording_weights(data, "weights")
@@ -299,11 +292,7 @@ def _study(storage: Path | None, name: str) -> Any:
 
 
 def _by_optuna(
-    space: Space,
-    loss: Callable[[Mapping[str, float]], float],
-    n_trials: int,
-    seed: int,
-    study: Any,
+    space: Space, loss: Callable[[Mapping[str, float]], float], n_trials: int, seed: int, study: Any
 ) -> list[dict[str, float]]:
     """Optuna's search; earlier trials of the study count."""
     import optuna

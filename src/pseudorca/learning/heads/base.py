@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from pseudorca.errors import FoldError, HeadError, unknown_name
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet, Vectors
 from pseudorca.recordings.folds import assign_folds
 from pseudorca.values import plain
 
@@ -26,12 +26,13 @@ Balance = Literal["none", "sampler", "weights"]
 Space = Mapping[str, Sequence[float]]
 """Values to try, by setting."""
 Arrays = dict[str, NDArray[Any]]
+KINDS: dict[str, type["TrainedHead"]] = {}
+"""Trained heads by kind, of the modules that are imported."""
 
 _N_EMBEDDING = 100  # dimensions; classic features and facts of files have fewer, of several kinds
 _LEAST = 0.5  # of the median deviation
 _CONSTANT = 1e-8  # deviation below which a dimension counts as constant
 _VALIDATION_FOLDS = 5
-_KINDS: dict[str, type["TrainedHead"]] = {}
 _BALANCES = {
     "none": "classes as frequent as they are",
     "weights": "classes weighted equally",
@@ -61,10 +62,10 @@ class TrainedHead(ABC):
     """Choices and records of the training: C, the best epoch, the history of losses."""
 
     def __init_subclass__(cls) -> None:
-        _KINDS[cls.kind] = cls
+        KINDS[cls.kind] = cls
 
     @abstractmethod
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
         """Score embeddings [shape=(n, n_dimensions)].
 
         Returns
@@ -106,41 +107,6 @@ class TrainedHead(ABC):
         """Rebuild a head from the arrays of :meth:`arrays`."""
         values: dict[str, Any] = {**arrays}
         return cls(classes, **values)
-
-
-def load_trained(
-    kind: str, classes: list[str], arrays: Arrays, details: dict[str, Any]
-) -> TrainedHead:
-    """Rebuild a trained head of a kind.
-
-    Parameters
-    ----------
-    kind : str, as :attr:`TrainedHead.kind`
-    classes : list of str
-    arrays : dict from name to ndarray
-    details : dict, choices and records of the training
-
-    Returns
-    -------
-    TrainedHead
-
-    Raises
-    ------
-    HeadError
-        If this version does not know the kind.
-
-    Examples
-    --------
-    >>> zeros = np.zeros((2, 3))
-    >>> arrays = {"mean": zeros[0], "scale": zeros[0] + 1, "weights": zeros, "bias": zeros[:, 0]}
-    >>> load_trained("linear", ["A", "B"], arrays, {}).classes
-    ['A', 'B']
-    """
-    if kind not in _KINDS:
-        raise HeadError(unknown_name("kind of trained head", kind, _KINDS))
-    head = _KINDS[kind].from_arrays(classes, arrays)
-    head.details = details
-    return head
 
 
 def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
@@ -201,16 +167,16 @@ class LinearHead(TrainedHead):
 
     kind: ClassVar[str] = "linear"
 
-    mean: NDArray[np.float64]
+    mean: Floats
     """[shape=(n_dimensions,)]"""
-    scale: NDArray[np.float64]
+    scale: Floats
     """[shape=(n_dimensions,)]"""
-    weights: NDArray[np.float64]
+    weights: Floats
     """[shape=(n_classes, n_dimensions)]"""
-    bias: NDArray[np.float64]
+    bias: Floats
     """[shape=(n_classes,)]"""
 
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
         """Score embeddings; see :meth:`TrainedHead.log_probabilities`."""
         check_width(vectors, len(self.mean))
         logits = ((vectors - self.mean) / self.scale) @ self.weights.T + self.bias
@@ -371,7 +337,7 @@ def in_words(settings: Mapping[str, Any]) -> list[str]:
     return [f"{name.replace('_', ' ')} {plain(value)}" for name, value in settings.items()]
 
 
-def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64]:
+def recording_weights(data: TrainingSet, balance: Balance) -> Floats:
     """Weigh clips so that each recording weighs once, and with ``weights`` each class the same.
 
     Parameters
@@ -397,13 +363,13 @@ def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64
     return np.asarray(weights / weights.mean())
 
 
-def _shares(names: NDArray[np.object_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shares(names: Names, weights: Floats) -> Floats:
     """Scale weights so that the weights of each name sum to 1; both [shape=(n,)]."""
     codes, _ = pd.factorize(names, use_na_sentinel=False)
     return np.asarray(weights / np.bincount(codes, weights=weights)[codes])
 
 
-def standardisation(data: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def standardisation(data: TrainingSet) -> tuple[Floats, Floats]:
     """Mean and scale of each dimension, for a deviation of 1 over the clips.
 
     A rectifier leaves some outputs of a network at 0 for nearly all clips. Scaled to the deviation
@@ -469,7 +435,7 @@ def check_width(vectors: Vectors, n_dimensions: int) -> None:
         )
 
 
-def classes_of(labels: NDArray[np.object_]) -> list[str]:
+def classes_of(labels: Names) -> list[str]:
     """The classes among labels, sorted.
 
     Parameters
@@ -496,7 +462,7 @@ def classes_of(labels: NDArray[np.object_]) -> list[str]:
     return classes
 
 
-def class_numbers(labels: NDArray[np.object_], classes: Sequence[str]) -> NDArray[np.int64]:
+def class_numbers(labels: Names, classes: Sequence[str]) -> Ints:
     """The place of each label among the classes.
 
     Parameters
@@ -569,9 +535,26 @@ def is_count(value: float) -> bool:
     return 1 <= value < np.inf
 
 
-def inner_sides(
-    data: TrainingSet, n_folds: int, seed: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def is_positive(value: float) -> bool:
+    """Whether a number is more than 0, and finite.
+
+    Parameters
+    ----------
+    value : float
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_positive(0.1), is_positive(0)
+    (True, False)
+    """
+    return 0 < value < np.inf
+
+
+def inner_sides(data: TrainingSet, n_folds: int, seed: int) -> list[tuple[Ints, Ints]]:
     """Split a training side into inner folds that keep groups whole.
 
     Parameters
@@ -626,7 +609,7 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
-def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> NDArray[np.float64]:
+def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> Floats:
     """Score clips: the mean of the scores of each clip and of its altered copies.
 
     Parameters

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, Ints, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
     Balance,
     Head,
@@ -31,19 +31,19 @@ class TrainedForest(TrainedHead):
 
     kind: ClassVar[str] = "forest"
 
-    roots: NDArray[np.int64]
+    roots: Ints
     """[shape=(n_trees,)], the first node of each tree"""
-    left: NDArray[np.int64]
+    left: Ints
     """[shape=(n_nodes,)], the node to the left; a leaf points to itself"""
-    right: NDArray[np.int64]
-    feature: NDArray[np.int64]
-    threshold: NDArray[np.float64]
-    shares: NDArray[np.float64]
+    right: Ints
+    feature: Ints
+    threshold: Floats
+    shares: Floats
     """[shape=(n_nodes, n_classes)], class shares among the training clips at the node"""
-    width: NDArray[np.int64]
+    width: Ints
     """[shape=(1,)], dimensions of an embedding"""
 
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
         """Score embeddings; see :meth:`TrainedHead.log_probabilities`."""
         check_width(vectors, int(self.width[0]))
         x = np.asarray(vectors, dtype=np.float32)  # as scikit-learn compares

@@ -8,18 +8,19 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 import scipy.special
-from numpy.typing import NDArray
 
-from pseudorca.errors import FoldError, HeadError
-from pseudorca.learning.dataset import TrainingSet
+from pseudorca.errors import FoldError
+from pseudorca.learning.dataset import Floats, TrainingSet
 from pseudorca.learning.heads.base import (
     Balance,
     Head,
     LinearHead,
     Space,
+    check_settings,
     class_numbers,
     classes_of,
     inner_sides,
+    is_positive,
     one_blas_thread,
     recording_weights,
     standardisation,
@@ -61,8 +62,8 @@ class LogisticHead(Head):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.c is not None and not 0 < self.c < np.inf:
-            raise HeadError(f"--c {self.c:g}: expected more than 0, and finite.")
+        if self.c is not None:
+            check_settings(self, ("c",), is_positive, "more than 0, and finite")
 
     @property
     def chooses_settings(self) -> bool:
@@ -173,11 +174,8 @@ def logistic_path(
 
 
 def _newton(
-    standard: NDArray[np.float64],
-    is_second: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    grid: Sequence[float],
-) -> list[NDArray[np.float64]] | None:
+    standard: Floats, is_second: Floats, weights: Floats, grid: Sequence[float]
+) -> list[Floats] | None:
     """Fit two classes in few dimensions by Newton steps, all C at once; None if the steps diverge.
 
     Returns
@@ -208,9 +206,7 @@ def _newton(
     return None
 
 
-def _principal_axes(
-    standard: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
+def _principal_axes(standard: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
     """Rotate to uncorrelated axes; the second value takes coefficients back.
 
     An L2 penalty does not see a rotation, and directions in which no clip lies get no coefficient,
@@ -230,13 +226,8 @@ def _principal_axes(
 
 
 def _fit_logistic(
-    features: NDArray[np.float64],
-    is_class: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    c: float,
-    *,
-    start: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    features: Floats, is_class: Floats, weights: Floats, c: float, *, start: Floats
+) -> Floats:
     """Any number of classes and any size: L-BFGS; the bias is free.
 
     Coefficients are scaled by the curvature that they have where all classes are equally probable,
@@ -261,7 +252,7 @@ def _fit_logistic(
     curvature = 1 / 4 if n_rows == 1 else (n_rows - 1) / n_rows**2
     scale = np.sqrt(penalty + curvature * (shares[:, 0] @ features**2))
 
-    def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def objective(flat: Floats) -> tuple[float, Floats]:
         coefficients = flat.reshape(start.shape) / scale
         logits = features @ coefficients.T
         if n_rows == 1:

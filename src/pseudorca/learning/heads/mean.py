@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.special
-from numpy.typing import NDArray
 
 from pseudorca.errors import HeadError
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
+    KINDS,
     Arrays,
     Balance,
     Head,
@@ -24,7 +24,6 @@ from pseudorca.learning.heads.base import (
     check_width,
     classes_of,
     fit_head,
-    load_trained,
     part,
     under,
 )
@@ -111,7 +110,7 @@ class TrainedMean(TrainedHead):
     members: list[TrainedHead]
     blocks: tuple[int, ...]
 
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
         """Score embeddings; see :meth:`TrainedHead.log_probabilities`."""
         check_width(vectors, sum(self.blocks))
         parts = np.split(vectors, np.cumsum(self.blocks)[:-1], axis=1)
@@ -137,7 +136,7 @@ class TrainedMean(TrainedHead):
         for k in range(len(blocks)):
             of_member = part(f"{k}", arrays)
             kind = of_member["kind"].tobytes().decode()
-            members.append(load_trained(kind, classes, part("head", of_member), {}))
+            members.append(KINDS[kind].from_arrays(classes, part("head", of_member)))
         return cls(classes, members, blocks)
 
 

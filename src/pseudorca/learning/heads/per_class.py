@@ -15,13 +15,12 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 import scipy.optimize
 import scipy.special
-from numpy.typing import NDArray
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.mixture import GaussianMixture
 from sklearn.svm import SVC
 
 from pseudorca.errors import FoldError, HeadError, MissingExtraError
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, Ints, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
     Arrays,
     Balance,
@@ -34,6 +33,7 @@ from pseudorca.learning.heads.base import (
     classes_of,
     inner_sides,
     is_count,
+    is_positive,
     one_blas_thread,
     part,
     recording_weights,
@@ -41,7 +41,7 @@ from pseudorca.learning.heads.base import (
     under,
 )
 
-Values = Callable[[Vectors], NDArray[np.float64]]
+Values = Callable[[Vectors], Floats]
 """Embeddings [shape=(n, n_dimensions)] to values [shape=(n, n_classes)], the higher the likelier."""
 
 _INNER_FOLDS = 3
@@ -60,25 +60,25 @@ class TrainedSvm(TrainedHead):
 
     kind: ClassVar[str] = "svm"
 
-    slope: NDArray[np.float64]
+    slope: Floats
     """[shape=(1,)], from values to log-probabilities"""
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    support: NDArray[np.float64]
+    mean: Floats
+    scale: Floats
+    support: Floats
     """[shape=(n_support, n_dimensions)], standardised"""
-    coefficients: NDArray[np.float64]
+    coefficients: Floats
     """[shape=(n_svms, n_support)]"""
-    intercepts: NDArray[np.float64]
+    intercepts: Floats
     """[shape=(n_svms,)]"""
-    gamma: NDArray[np.float64]
+    gamma: Floats
     """[shape=(1,)]"""
 
-    def values(self, vectors: Vectors) -> NDArray[np.float64]:
+    def values(self, vectors: Vectors) -> Floats:
         """Values of embeddings [shape=(n, n_classes)], positive for the clips of the class."""
         kernel = rbf_kernel((vectors - self.mean) / self.scale, self.support, self.gamma[0])
         return np.asarray(kernel @ self.coefficients.T + self.intercepts)
 
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
         """Score embeddings; see :meth:`TrainedHead.log_probabilities`."""
         check_width(vectors, len(self.mean))
         return log_softmax(self.values(vectors), self.slope[0], np.zeros(len(self.classes)))
@@ -122,10 +122,7 @@ class SvmHead(Head):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (0 < self.c < np.inf and 0 < self.width < np.inf):
-            raise HeadError(
-                f"--c {self.c:g}, width {self.width:g}: expected more than 0, and finite."
-            )
+        check_settings(self, ("c", "width"), is_positive, "more than 0, and finite")
 
     def penalised_as(self, n_clips: int, n_rows: int) -> Head:
         """The head with C rescaled, so that the penalty weighs as much against a clip as before."""
@@ -168,27 +165,27 @@ class TrainedDensities(TrainedHead):
 
     kind: ClassVar[str] = "densities"
 
-    slope: NDArray[np.float64]
+    slope: Floats
     """[shape=(1,)], from log densities to log-probabilities"""
-    log_prior: NDArray[np.float64]
+    log_prior: Floats
     """[shape=(n_classes,)]"""
-    width: NDArray[np.int64]
+    width: Ints
     """[shape=(1,)], dimensions of an embedding"""
-    frame_size: NDArray[np.int64]
+    frame_size: Ints
     """[shape=(1,)]; 0: the embedding is not a sequence of frames"""
-    mean: NDArray[np.float64]
-    axes: NDArray[np.float64]
+    mean: Floats
+    axes: Floats
     """[shape=(n_dimensions, n_axes)]: frames or embeddings become ``(x - mean) @ axes``"""
     models: list[Arrays]
     """Per class: ``weights, means, variances``, or ``start, transitions, means, variances``."""
 
-    def values(self, vectors: Vectors) -> NDArray[np.float64]:
+    def values(self, vectors: Vectors) -> Floats:
         """Log density per class, the mean over the frames [shape=(n, n_classes)]."""
         x = _frames(vectors, int(self.frame_size[0]))
         projected = (x - self.mean) @ self.axes
         return np.stack([_log_density(model, projected) for model in self.models], axis=1)
 
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
         """Score embeddings; see :meth:`TrainedHead.log_probabilities`."""
         check_width(vectors, int(self.width[0]))
         return log_softmax(self.values(vectors), self.slope[0], self.log_prior)
@@ -246,7 +243,7 @@ class GmmHead(Head):
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedDensities:
         """Train. HeadError if there are fewer than two classes, or embeddings are not frames."""
 
-        def density(x: NDArray[np.float64]) -> Arrays:
+        def density(x: Floats) -> Arrays:
             frames = x.reshape(-1, x.shape[-1])
             mixture = GaussianMixture(
                 min(round(self.n_components), len(frames)), covariance_type="diag",
@@ -288,7 +285,7 @@ class HmmHead(Head):
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedDensities:
         """Train. HeadError if there are fewer than two classes, or embeddings are not frames."""
 
-        def density(x: NDArray[np.float64]) -> Arrays:
+        def density(x: Floats) -> Arrays:
             n_clips, n_frames, n_dimensions = x.shape
             model = _hmmlearn().GaussianHMM(
                 round(self.n_states), "diag", min_covar=_FLOOR, n_iter=self.n_iterations,
@@ -308,7 +305,7 @@ class HmmHead(Head):
 
 def _fit_densities(
     data: TrainingSet,
-    density: Callable[[NDArray[np.float64]], Arrays],
+    density: Callable[[Floats], Arrays],
     head: Head,
     frame_size: int,
     n_axes: int | None,
@@ -329,7 +326,7 @@ def _fit_densities(
     return _with_slope(fit, data, head, log_prior)
 
 
-def _frames(vectors: Vectors, frame_size: int) -> NDArray[np.float64]:
+def _frames(vectors: Vectors, frame_size: int) -> Floats:
     """[shape=(n_clips, n_frames, frame_size)]; one frame, the embedding itself, if size is 0."""
     width = vectors.shape[1]
     size = frame_size or width
@@ -341,9 +338,7 @@ def _frames(vectors: Vectors, frame_size: int) -> NDArray[np.float64]:
     return vectors.astype(np.float64).reshape(len(vectors), width // size, size)
 
 
-def _axes(
-    x: NDArray[np.float64], data: TrainingSet, n_axes: int | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _axes(x: Floats, data: TrainingSet, n_axes: int | None) -> tuple[Floats, Floats]:
     """Mean, and the axes onto which frames are projected, each varying by 1."""
     if n_axes is None:
         flat = x.reshape(-1, x.shape[-1]).astype(np.float32)
@@ -357,7 +352,7 @@ def _axes(
     return mean, np.ascontiguousarray((rotation[kept] / spread[:, None] / scale).T)
 
 
-def _log_density(model: Arrays, x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_density(model: Arrays, x: Floats) -> Floats:
     """Mean over the frames of x [shape=(n_clips, n_frames, n_axes)] -> [shape=(n_clips,)]."""
     n_clips, n_frames, n_axes = x.shape
     if "start" not in model:
@@ -374,7 +369,7 @@ def _log_density(model: Arrays, x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([chain.score(clip) / n_frames for clip in x])
 
 
-def _shares(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shares(probabilities: Floats) -> Floats:
     """Normalise to a sum of 1, without zeros; a state that no clip visits has NaN or 0."""
     shares = np.nan_to_num(probabilities) + _LEAST_PROBABILITY
     return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
@@ -392,10 +387,7 @@ _Trained = TypeVar("_Trained", TrainedSvm, TrainedDensities)
 
 
 def _with_slope(
-    fit: Callable[[TrainingSet], _Trained],
-    data: TrainingSet,
-    head: Head,
-    offset: NDArray[np.float64],
+    fit: Callable[[TrainingSet], _Trained], data: TrainingSet, head: Head, offset: Floats
 ) -> _Trained:
     """Train on all clips, with the slope of values out of fold."""
     seed: int = head.settings()["seed"]
@@ -413,7 +405,7 @@ def fit_slope(
     data: TrainingSet,
     *,
     balance: Balance,
-    offset: NDArray[np.float64],
+    offset: Floats,
     seed: int,
 ) -> tuple[float, dict[str, Any]]:
     """Fit the slope of a model's values: log probability = log softmax(slope * value + offset).
@@ -474,9 +466,7 @@ def fit_slope(
     return float(np.exp(best.x) / spread), {"linked_out_of_fold": bool(sides)}
 
 
-def log_softmax(
-    values: NDArray[np.float64], slope: float, offset: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def log_softmax(values: Floats, slope: float, offset: Floats) -> Floats:
     """Turn values into log-probabilities, with the slope of :func:`fit_slope`.
 
     Parameters

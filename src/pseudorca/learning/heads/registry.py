@@ -62,7 +62,11 @@ def load_trained(
     if kind != base.LinearHead.kind:  # a module says how its arrays are read when it is imported
         for entry in HEADS.values():
             entry.load()
-    return base.load_trained(kind, classes, arrays, details)
+    if kind not in base.KINDS:
+        raise HeadError(unknown_name("kind of trained head", kind, base.KINDS))
+    head = base.KINDS[kind].from_arrays(classes, arrays)
+    head.details = details
+    return head
 
 
 def make_head(name: str, **settings: Any) -> "Head":

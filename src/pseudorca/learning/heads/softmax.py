@@ -16,6 +16,7 @@ from pseudorca.learning.heads.base import (
     class_numbers,
     classes_of,
     is_count,
+    is_positive,
     standardisation,
 )
 
@@ -62,11 +63,8 @@ class SoftmaxHead(Head):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (0 < self.learning_rate < np.inf and 0 <= self.momentum < 1):
-            raise HeadError(
-                f"--learning-rate {self.learning_rate:g}, --momentum {self.momentum:g}: expected a "
-                "rate of more than 0, and a momentum from 0 up to 1."
-            )
+        check_settings(self, ("learning_rate",), is_positive, "more than 0, and finite")
+        check_settings(self, ("momentum",), lambda x: 0 <= x < 1, "from 0 up to 1")
         check_settings(self, ("n_epochs", "step_epochs", "batch_size"), is_count, "at least 1")
 
     @property

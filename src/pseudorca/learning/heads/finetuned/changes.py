@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pseudorca.learning.dataset import Floats, Ints, Names
 from pseudorca.learning.heads.base import check_settings
 
 _QUIET_SHARE = 1 / 6  # of a clip's length: the stretch that is taken as background
@@ -78,14 +79,14 @@ class Changes:
     ``behind``: row of the clip whose background is laid under the clip, if ``is_laid``.
     """
 
-    shift: NDArray[np.float64]
-    time_masks: NDArray[np.float64]
-    frequency_masks: NDArray[np.float64]
-    top: NDArray[np.float64]
-    gain_db: NDArray[np.float64]
-    partner: NDArray[np.int64]
-    own_share: NDArray[np.float64]
-    behind: NDArray[np.int64]
+    shift: Floats
+    time_masks: Floats
+    frequency_masks: Floats
+    top: Floats
+    gain_db: Floats
+    partner: Ints
+    own_share: Floats
+    behind: Ints
     is_laid: NDArray[np.bool_]
 
     def take(self, which: slice) -> "Changes":
@@ -94,11 +95,7 @@ class Changes:
 
 
 def draw_changes(
-    settings: Augmentation,
-    rows: NDArray[np.int64],
-    pool: NDArray[np.int64],
-    groups: NDArray[np.object_],
-    rng: np.random.Generator,
+    settings: Augmentation, rows: Ints, pool: Ints, groups: Names, rng: np.random.Generator
 ) -> Changes:
     """Draw the changes to the clips of a batch.
 
@@ -146,7 +143,7 @@ def draw_changes(
     )
 
 
-def _masks(n: int, n_masks: int, widest: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def _masks(n: int, n_masks: int, widest: float, rng: np.random.Generator) -> Floats:
     width = rng.uniform(0, widest, (n, n_masks))
     begin = rng.uniform(0, 1, (n, n_masks)) * (1 - width)
     return np.stack([begin, begin + width], axis=2)
@@ -263,7 +260,7 @@ def _change_windows(inputs: Tensor, partners: Tensor | None, changes: Changes) -
     return windows * _column(10 ** (changes.gain_db / 20), windows)
 
 
-def _rolled(inputs: Tensor, shift: NDArray[np.float64]) -> Tensor:
+def _rolled(inputs: Tensor, shift: Floats) -> Tensor:
     """Roll each input along its last axis by a share of that axis."""
     length = inputs.shape[-1]
     steps = torch.from_numpy(np.round(shift * length).astype(np.int64)).to(inputs.device)

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.network_inputs import ClipInputs
 from pseudorca.errors import HeadError
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
     Balance,
     Head,
@@ -26,6 +25,7 @@ from pseudorca.learning.heads.base import (
     class_numbers,
     classes_of,
     in_words,
+    is_positive,
     recording_weights,
     standardisation,
 )
@@ -52,7 +52,7 @@ class Material:
     inputs: ClipInputs
     clip_ids: tuple[str, ...]
     """Ids of the clips, in the order of ``inputs``."""
-    groups: NDArray[np.object_]
+    groups: Names
     """Encounters of the clips; a background comes from another encounter."""
     folder: Path
     """Holds the checkpoints, in a folder per training."""
@@ -77,7 +77,7 @@ class FineTuned(LinearHead):
         """Embeddings by the tuned network [shape=(n, embedding_size)] of row numbers [(n, 1)]."""
         return _vectors(self.embedder, self.inputs, _numbers(rows))
 
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
         """Score row numbers [shape=(n, 1)] of kept network inputs."""
         return super().log_probabilities(self.vectors(vectors))
 
@@ -159,7 +159,7 @@ class FineTunedHead(Augmentation, Head):
         Augmentation.__post_init__(self)
         Head.__post_init__(self)
         positive = ("learning_rate", "layer_decay", "n_epochs", "batch_size", "devices")
-        check_settings(self, positive, lambda x: 0 < x < np.inf, "more than 0, and finite")
+        check_settings(self, positive, is_positive, "more than 0, and finite")
         not_negative = ("weight_decay", "gradient_norm", "focal_gamma", "patience")
         check_settings(self, not_negative, lambda x: 0 <= x < np.inf, "0 or more, and finite")
         shares = ("momentum", "label_smoothing", "dropout", "warm_up")
@@ -323,11 +323,7 @@ class FineTunedHead(Augmentation, Head):
         )  # fmt: skip
 
     def _key(
-        self,
-        material: Material,
-        data: TrainingSet,
-        validation: TrainingSet | None,
-        n_epochs: int,
+        self, material: Material, data: TrainingSet, validation: TrainingSet | None, n_epochs: int
     ) -> str:
         """Identifies the training; ``tuned_share`` is applied after the training."""
         shaping = {k: value for k, value in self.settings().items() if k != "tuned_share"}
@@ -347,7 +343,7 @@ def _side(data: TrainingSet, classes: list[str], balance: Balance) -> Side:
     return Side(_numbers(data.vectors), class_numbers(data.labels, classes), weights)
 
 
-def _numbers(vectors: Vectors) -> NDArray[np.int64]:
+def _numbers(vectors: Vectors) -> Ints:
     """Row numbers, in place of embeddings."""
     if vectors.ndim != 2 or vectors.shape[1] != 1:
         raise HeadError(
@@ -357,5 +353,5 @@ def _numbers(vectors: Vectors) -> NDArray[np.int64]:
     return vectors[:, 0].astype(np.int64)
 
 
-def _vectors(embedder: Embedder, inputs: ClipInputs, rows: NDArray[np.int64]) -> Vectors:
+def _vectors(embedder: Embedder, inputs: ClipInputs, rows: Ints) -> Vectors:
     return np.asarray(embed_rows(embedder.backbone, inputs, rows, embedder.device).numpy())
