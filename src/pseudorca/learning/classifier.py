@@ -48,7 +48,25 @@ _TRAINING_IN_ID = ("n_encounters", "moments")
 
 @dataclass
 class Classifier:
-    """Everything between samples and log-probabilities."""
+    """Everything between samples and log-probabilities.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> from pseudorca.learning.heads.base import LinearHead
+    >>> n = embedder.backbone.embedding_size
+    >>> head = LinearHead(["A", "B"], np.zeros(n), np.ones(n), np.zeros((2, n)), np.zeros(2))
+    >>> classifier = Classifier(embedder, ClipOptions(), head)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     classifier.save(Path(folder))
+    ...     loaded = Classifier.load(folder, device="cpu")
+    >>> loaded.classes, loaded.classifier_id == classifier.classifier_id
+    (['A', 'B'], True)
+    """
 
     embedder: AnyEmbedder
     clip_options: ClipOptions
@@ -252,6 +270,13 @@ def saved_id(folder: Path) -> str | None:
     Returns
     -------
     str or None
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(saved_id(Path(folder)))
+    None
     """
     try:
         return str(_read_about(folder)["classifier_id"])

@@ -136,6 +136,20 @@ def labelled_clips(
     ------
     HeadError
         If a clip has neither an embedding nor a row in ``problems``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> names = ["c1", "c2"]
+    >>> clips = pd.DataFrame({"clip_id": names, "recording_id": names, "encounter": ["e1", "e2"],
+    ...                       "label": ["A", "B"]})
+    >>> recordings = clips.assign(moment_id=names, metadata="{}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.append_vectors("embedder", names, np.zeros((2, 3), np.float32))
+    ...     labelled, notices = labelled_clips(clips, recordings, store, "embedder")
+    >>> labelled["label"].tolist(), notices
+    (['A', 'B'], [])
     """
     labelled = clips[clips["label"].notna()]
     done = labelled["clip_id"].isin(store.embedded(embedder_id, labelled["clip_id"].tolist()))
@@ -178,6 +192,20 @@ def make_training_set(
     ------
     HeadError
         If no labelled clip has an embedding.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> names = ["c1", "c2"]
+    >>> clips = pd.DataFrame({"clip_id": names, "recording_id": names, "encounter": ["e1", "e2"],
+    ...                       "label": ["A", "B"]})
+    >>> recordings = clips.assign(moment_id=names, metadata="{}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.append_vectors("embedder", names, np.zeros((2, 3), np.float32))
+    ...     data = make_training_set(clips, recordings, store, "embedder")
+    >>> data.vectors.shape, data.groups.tolist()
+    ((2, 3), ['e1', 'e2'])
     """
     if clips.empty:
         raise HeadError(

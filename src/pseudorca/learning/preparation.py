@@ -233,6 +233,26 @@ def prepared_set(
     ------
     HeadError
         If embeddings of views or backgrounds are missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> names = ["c1", "c2"]
+    >>> clips = pd.DataFrame({"clip_id": names, "recording_id": names, "encounter": ["e1", "e2"],
+    ...                       "label": ["A", "B"]})
+    >>> recordings = clips.assign(moment_id=names, metadata="{}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     vectors = np.ones((2, embedder.backbone.embedding_size), np.float32)
+    ...     store.append_vectors(embedder.embedder_id, names, vectors)
+    ...     centre = Preparation(centre="encounter")
+    ...     data, notices = prepared_set(clips, recordings, store, embedder, centre)
+    >>> float(np.abs(data.vectors).max()), notices[0].split(":")[0]
+    (0.0, 'Embeddings are centred by encounter')
     """
     data = make_training_set(clips, recordings, store, embedder.embedder_id)
     if preparation == PLAIN:
@@ -284,6 +304,25 @@ def prepared_vectors(
     vectors : ndarray [shape=(n_clips, n)]
     test_copies : ndarray [shape=(n_test_views, n_clips, n)] or None
     small : list of str, groups of few clips whose mean was subtracted
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> names = ["c1", "c2"]
+    >>> clips = pd.DataFrame({"clip_id": names, "recording_id": names, "encounter": ["e1", "e2"],
+    ...                       "label": ["A", "B"]})
+    >>> recordings = clips.assign(moment_id=names, metadata="{}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     vectors = np.ones((2, embedder.backbone.embedding_size), np.float32)
+    ...     store.append_vectors(embedder.embedder_id, names, vectors)
+    ...     prepared = prepared_vectors(clips, recordings, store, embedder, PLAIN, None)
+    >>> prepared[0].shape[0], prepared[1:]
+    (2, (None, []))
     """
     plain = store.vectors(embedder.embedder_id, clips["clip_id"].tolist())
     if preparation == PLAIN:

@@ -35,7 +35,21 @@ _CHOICES = ("c", "best_epoch", "pseudo_labels")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrainResult(Result):
-    """A saved classifier, with its recipe and the choices of the training."""
+    """A saved classifier, with its recipe and the choices of the training.
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> from pseudorca.learning.heads.base import LinearHead
+    >>> n = embedder.backbone.embedding_size
+    >>> head = LinearHead(["A", "B"], np.zeros(n), np.ones(n), np.zeros((2, n)), np.zeros(2))
+    >>> classifier = Classifier(embedder, ClipOptions(), head)
+    >>> TrainResult(classifier, Path("classifiers/first"), Recipe(), [], {}).name
+    'first'
+    """
 
     classifier: Classifier
     folder: Path
@@ -128,6 +142,32 @@ def train_project(
         If the name is not a valid name of a classifier.
     HeadError
         If there is too little to learn from, or embeddings are missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder, save_embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> from pseudorca.store import EMBEDDER_FOLDER, TABLES
+    >>> names = [f"e{k}" for k in range(4)]
+    >>> shared = {"recording_id": names, "moment_id": names, "encounter": names,
+    ...           "label": ["A", "A", "B", "B"]}
+    >>> clips = pd.DataFrame({"clip_id": names, **shared, "start_s": 0.0, "end_s": 3.0})
+    >>> recordings = pd.DataFrame({**shared, "start_utc": pd.NaT, "metadata": "{}"})
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> vectors = np.ones((4, embedder.backbone.embedding_size), np.float32)
+    >>> vectors[2:] = 2.0
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.write("clips", clips.reindex(columns=list(TABLES["clips"])))
+    ...     store.write("recordings", recordings.reindex(columns=list(TABLES["recordings"])))
+    ...     save_embedder(embedder, store.folder / EMBEDDER_FOLDER)
+    ...     store.append_vectors(embedder.embedder_id, names, vectors)
+    ...     result = train_project(store, Recipe(LogisticHead(c=1.0)))
+    >>> result.name, result.classes, sorted(result.classifier.calibrators)
+    ('classifier', ['A', 'B'], ['clip', 'encounter', 'recording'])
     """
     if not is_name(name):
         raise ClassifierError(

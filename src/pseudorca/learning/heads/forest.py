@@ -27,6 +27,15 @@ class TrainedForest(TrainedHead):
     """Trees, one after the other: a clip goes left at a node if ``feature`` is at most ``threshold``.
 
     One more tree of uniform probabilities keeps every probability above 0.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> trained = ForestHead(n_trees=3).fit(data)
+    >>> trained.roots.shape, trained.shares.shape[1]
+    ((3,), 2)
     """
 
     kind: ClassVar[str] = "forest"

@@ -103,7 +103,16 @@ def blocks_of(data: TrainingSet) -> list[TrainingSet]:
 
 @dataclass
 class TrainedMean(TrainedHead):
-    """Heads on embeddings that stand side by side: the normalised mean of their log-probabilities."""
+    """Heads on embeddings that stand side by side: the normalised mean of their log-probabilities.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.base import LinearHead
+    >>> head = LinearHead(["A", "B"], np.zeros(1), np.ones(1), np.array([[0.0], [2.0]]), np.zeros(2))
+    >>> mean = TrainedMean(["A", "B"], [head, head], (1, 1))
+    >>> mean.log_probabilities(np.array([[1.0, 1.0]], dtype=np.float32)).argmax()
+    np.int64(1)
+    """
 
     kind: ClassVar[str] = "mean"
 

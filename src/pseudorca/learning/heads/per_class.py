@@ -56,6 +56,14 @@ class TrainedSvm(TrainedHead):
     """Values per class: f_k(x) = sum_i a_ki exp(-gamma |x - x_i|²) + b_k, one k per class.
 
     With two classes, the value of the second class is minus that of the first.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> SvmHead().fit(data).values(vectors).argmax(axis=1).tolist()
+    [0, 0, 1, 1]
     """
 
     kind: ClassVar[str] = "svm"
@@ -161,6 +169,14 @@ class TrainedDensities(TrainedHead):
     """A density per class over standardised frames, or over the principal axes of embeddings.
 
     The density of a clip under a class is not a probability of the class; the slope makes it one.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> GmmHead(n_components=1).fit(data).values(vectors).argmax(axis=1).tolist()
+    [0, 0, 1, 1]
     """
 
     kind: ClassVar[str] = "densities"

@@ -77,6 +77,14 @@ class Changes:
     end, as shares of length and of rows. ``top``: share of the rows that stay. ``gain_db``: decibels.
     ``partner``: row of the clip that is mixed in. ``own_share``: share of the clip itself in the mix.
     ``behind``: row of the clip whose background is laid under the clip, if ``is_laid``.
+
+    Examples
+    --------
+    >>> rows = np.arange(2)
+    >>> groups = np.array(["e1", "e2"], dtype=object)
+    >>> changes = draw_changes(Augmentation(mix_up=0.4), rows, rows, groups, np.random.default_rng(0))
+    >>> changes.take(slice(0, 1)).own_share.shape
+    (1,)
     """
 
     shift: Floats
@@ -244,6 +252,15 @@ def mix_targets(targets: Tensor, partner_targets: Tensor, changes: Changes) -> T
     Returns
     -------
     Tensor [shape=(n, n_classes)]
+
+    Examples
+    --------
+    >>> rows = np.arange(2)
+    >>> groups = np.array(["e1", "e2"], dtype=object)
+    >>> changes = draw_changes(Augmentation(mix_up=0.4), rows, rows, groups, np.random.default_rng(0))
+    >>> targets = torch.eye(2)
+    >>> mix_targets(targets, targets.flip(0), changes).sum(1).tolist()
+    [1.0, 1.0]
     """
     own = torch.from_numpy(changes.own_share).to(targets)[:, None]
     return own * targets + (1 - own) * partner_targets

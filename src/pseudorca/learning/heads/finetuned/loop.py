@@ -44,6 +44,11 @@ class Side:
 
     ``rows``: places in the inputs; ``classes``: numbers of the classes; ``weights``: of the clips,
     with mean 1. Each [shape=(n_clips,)].
+
+    Examples
+    --------
+    >>> Side(np.arange(2), np.array([0, 1]), np.ones(2)).classes.tolist()
+    [0, 1]
     """
 
     rows: Ints
@@ -69,7 +74,13 @@ class Job:
 
 @dataclass
 class Course:
-    """The progress of a training; the checkpoint holds it beside network and optimiser."""
+    """The progress of a training; the checkpoint holds it beside network and optimiser.
+
+    Examples
+    --------
+    >>> Course([], {}, 0, math.inf).best_epoch
+    0
+    """
 
     history: list[dict[str, float]]
     best: State
