@@ -137,7 +137,7 @@ def fit_calibrator(
     Calibrator
         Temperature and dependence minimise the log loss. The targets are smoothed by one encounter
         of unknown class (after [1]_), so that few encounters without an error do not give certainty.
-        Isotonic regression is used from 50 encounters in every class.
+        Isotonic regression is used from 50 encounters in every class. Without units: no change of scores.
 
     References
     ----------
@@ -155,12 +155,14 @@ def fit_calibrator(
     'temperature'
     """
     classes = list(classes)
+    carried = [] if presupposed is None else [float(value) for value in presupposed]
+    if not len(labels):  # a split that can hold out one unit only
+        return Calibrator(classes, presupposed=carried)
     actual = class_numbers(labels, classes)
     weights, n_encounters = encounter_weights(labels, encounters)
     # As if one more encounter, of unknown class, had been recorded.
     n = sum(n_encounters.values())
     targets = (n * np.eye(len(classes))[actual] + 1 / len(classes)) / (n + 1)
-    carried = [] if presupposed is None else [float(value) for value in presupposed]
 
     def fitted(dependence: float) -> tuple[float, float]:
         evidence = Calibrator(classes, 1.0, dependence, carried)._evidence(scores, n_moments)
@@ -265,17 +267,9 @@ def calibrate_out_of_fold(
     """
 
     def fit(table: pd.DataFrame, scores: Floats) -> Calibrator:
-        if table.empty:  # a split that can hold out one unit only
-            carried = [] if presupposed is None else presupposed.tolist()
-            return Calibrator(list(classes), presupposed=carried)
-        return fit_calibrator(
-            scores,
-            table["n_moments"].to_numpy(np.int64),
-            table["label"].to_numpy(dtype=object),
-            table["encounter"].to_numpy(dtype=object),
-            classes,
-            presupposed=presupposed,
-        )
+        names = (table[column].to_numpy(dtype=object) for column in ("label", "encounter"))
+        n_moments = table["n_moments"].to_numpy(np.int64)
+        return fit_calibrator(scores, n_moments, *names, classes, presupposed=presupposed)
 
     tables, scores, calibrated_scores = [], [], []
     for repeat, clip_scores in enumerate(log_probabilities):
@@ -410,14 +404,12 @@ def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) ->
                 f"({', '.join(classes)})."
             )
         try:
-            share_of[label] = float(value)
+            share_of[label] = float(value if equals else "")
         except ValueError:
-            equals = ""
-        if not equals:
             raise PseudorcaError(
                 f"prior {text!r}: expected uniform, train, or shares such as "
                 f"{','.join(f'{label}={1 / len(classes):.2g}' for label in classes)}."
-            )
+            ) from None
     without_other = OTHER in classes and set(share_of) == set(classes) - {OTHER}
     if set(share_of) != set(classes) and not without_other:
         missing = ", ".join(sorted(set(classes) - set(share_of))) or "none"

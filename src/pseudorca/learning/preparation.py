@@ -394,11 +394,13 @@ class _PreparedReader:
     def views(self, donors_from: pd.DataFrame, plain: Vectors) -> Views:
         """Prepared embeddings of the altered copies that may be learned from."""
         views = view_set(self.store, self.embedder.embedder_id)
-        seas = project_seas(donors_from, self.recordings, self.embedder, self.store)
+        backgrounds = project_seas(donors_from, self.recordings, self.embedder, self.store)
         front_end = self.embedder.front_end
         copies, donors = [], []
         for number in range(1, views.n_views + 1):
-            plan = plan_views(donors_from, self.recordings, views.options, number, seas, front_end)
+            plan = plan_views(
+                donors_from, self.recordings, views.options, number, backgrounds, front_end
+            )
             plan = plan.set_index("of_clip").loc[self.clips["clip_id"]]
             copies.append(self._view(plan, views.options, number, plain))
             donors.append(plan["donor"].to_numpy(dtype=object))

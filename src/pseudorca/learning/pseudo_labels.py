@@ -30,22 +30,22 @@ from pseudorca.learning.heads.base import TrainedHead, WrappingHead, fit_head
 from pseudorca.recordings.folds import Split, group_values
 from pseudorca.store import Store
 
-_ENCOUNTER, _MOMENT = 0, 1  # columns of the kin of clips
+_ENCOUNTER, _MOMENT = 0, 1  # columns of the origins of clips
 
 
 @dataclass(frozen=True)
 class Unlabelled:
     """Unlabelled clips with their embeddings, and their relation to the labelled clips.
 
-    ``vectors`` [shape=(n_clips, n_dimensions)]. ``kin`` [shape=(n_clips, n_kinds)]: the encounter, the
-    moment and the group of each clip; none may be on a test side. ``labelled_kin``: the same for all
-    labelled clips.
+    ``vectors`` [shape=(n_clips, n_dimensions)]. ``origins`` [shape=(n_clips, n_kinds)]: the encounter,
+    the moment and the group of each clip; none may be on a test side. ``labelled_origins``: the same
+    for all labelled clips.
 
     Examples
     --------
-    >>> kin = np.array([["e1", "m1"], ["e2", "m2"]], dtype=object)
-    >>> labelled_kin = np.array([["e8", "m8"], ["e2", "m9"]], dtype=object)
-    >>> unlabelled = Unlabelled(np.zeros((2, 3), np.float32), kin, labelled_kin)
+    >>> origins = np.array([["e1", "m1"], ["e2", "m2"]], dtype=object)
+    >>> labelled_origins = np.array([["e8", "m8"], ["e2", "m9"]], dtype=object)
+    >>> unlabelled = Unlabelled(np.zeros((2, 3), np.float32), origins, labelled_origins)
     >>> labels = np.array(["A"], dtype=object)
     >>> trained_on = TrainingSet(np.zeros((1, 3), np.float32), labels, labels,
     ...                          np.array(["m8"], dtype=object))
@@ -54,15 +54,15 @@ class Unlabelled:
     """
 
     vectors: Vectors
-    kin: Names
-    labelled_kin: Names
+    origins: Names
+    labelled_origins: Names
 
     def allowed(self, data: TrainingSet) -> Ints:
-        """Rows [shape=(n,)] without kin among the labelled clips outside a training side."""
+        """Rows [shape=(n,)] without a common origin with the labelled clips outside a training side."""
         trained_on = set(data.recordings)
-        outside = [moment not in trained_on for moment in self.labelled_kin[:, _MOMENT]]
-        banned = [set(kind) for kind in self.labelled_kin[outside].T]
-        kept = [not any(map(set.__contains__, banned, own_kin)) for own_kin in self.kin]
+        outside = [moment not in trained_on for moment in self.labelled_origins[:, _MOMENT]]
+        banned = [set(kind) for kind in self.labelled_origins[outside].T]
+        kept = [not any(map(set.__contains__, banned, own)) for own in self.origins]
         return np.flatnonzero(kept)
 
 
@@ -170,7 +170,7 @@ class PseudoLabelHead(WrappingHead):
         details = trained.details
         head = self.head.settled(details)
         rows = self.unlabelled.allowed(data)
-        moments = self.unlabelled.kin[rows, _MOMENT]
+        moments = self.unlabelled.origins[rows, _MOMENT]
         counts: dict[str, Any] = {"n_moments": len(set(moments)), "joined": {}}
         for _ in range(self.pseudo_labels.n_rounds if len(rows) else 0):
             scores = trained.log_probabilities(self.unlabelled.vectors[rows])
@@ -202,10 +202,10 @@ class PseudoLabelHead(WrappingHead):
         Every recording weighs once in training. For a lower weight, several moments of one encounter
         and name are joined to one recording.
         """
-        rows = rows[[moment in name_of_moment for moment in unlabelled.kin[rows, _MOMENT]]]
+        rows = rows[[moment in name_of_moment for moment in unlabelled.origins[rows, _MOMENT]]]
         place: dict[tuple[object, str], dict[object, int]] = {}
         labels, groups, recordings = [], [], []
-        for encounter, moment in unlabelled.kin[rows][:, [_ENCOUNTER, _MOMENT]]:
+        for encounter, moment in unlabelled.origins[rows][:, [_ENCOUNTER, _MOMENT]]:
             label = name_of_moment[moment]
             of_kind = place.setdefault((encounter, label), {})
             number = of_kind.setdefault(moment, len(of_kind)) // self.pseudo_labels.n_as_one
@@ -257,7 +257,7 @@ def unlabelled_clips(
         )
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
 
-    def kin(of_clips: pd.DataFrame) -> Names:
+    def origins(of_clips: pd.DataFrame) -> Names:
         encounters = of_clips["encounter"].to_numpy(dtype=object)
         moments = np.array([moment_of[name] for name in of_clips["recording_id"]], dtype=object)
         try:
@@ -267,4 +267,4 @@ def unlabelled_clips(
         return np.stack([encounters, moments, groups], axis=1)
 
     vectors = store.vectors(embedder_id, others["clip_id"].tolist())
-    return Unlabelled(vectors, kin(others), kin(labelled))
+    return Unlabelled(vectors, origins(others), origins(labelled))

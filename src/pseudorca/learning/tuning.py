@@ -25,6 +25,7 @@ from pseudorca.learning.heads.base import (
     TrainedHead,
     WrappingHead,
     class_numbers,
+    classes_of,
     fit_head,
     inner_sides,
     recording_weights,
@@ -152,8 +153,7 @@ def tune(
     """
     tuning = tuning or Tuning()
     space = tuning.tried(head)
-    if len(set(data.labels)) < 2:
-        raise HeadError("only one class to learn from: need 2.")
+    classes_of(data.labels)  # refuses a single class
     settings = head.settings()
     sides = inner_sides(data, tuning.n_folds, settings["seed"])
 
@@ -247,7 +247,7 @@ class TunedHead(WrappingHead):
 
 def _log_loss(data: TrainingSet, sides: list[tuple[Ints, Ints]], head: Head) -> float:
     """Out-of-fold log loss; infinite where training does not converge."""
-    truth = class_numbers(data.labels, sorted(set(data.labels)))
+    truth = class_numbers(data.labels, classes_of(data.labels))
     weights = recording_weights(data, "weights")
     losses = np.zeros(len(truth))
     for train, test in sides:

@@ -92,7 +92,7 @@ class TrainedSvm(TrainedHead):
         return log_softmax(self.values(vectors), self.slope[0], np.zeros(len(self.classes)))
 
     def arrays(self) -> Arrays:
-        """All arrays; those of the machines are called ``svm.`` and their name."""
+        """All arrays; those of the SVMs are called ``svm.`` and their name."""
         arrays = super().arrays()
         return {"slope": arrays.pop("slope")} | under("svm", arrays)
 
@@ -139,11 +139,11 @@ class SvmHead(Head):
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedSvm:
         """Train. HeadError if there are fewer than two classes."""
         offset = np.zeros(len(classes_of(data.labels)))
-        trained = _with_slope(self._machines, data, self, offset)
+        trained = _with_slope(self._svms, data, self, offset)
         trained.details["n_support"] = len(trained.support)
         return trained
 
-    def _machines(self, data: TrainingSet) -> TrainedSvm:
+    def _svms(self, data: TrainingSet) -> TrainedSvm:
         classes = classes_of(data.labels)
         mean, scale = standardisation(data)
         x = (data.vectors - mean) / scale
