@@ -137,7 +137,8 @@ def fit_calibrator(
     Calibrator
         Temperature and dependence minimise the log loss. The targets are smoothed by one encounter
         of unknown class (after [1]_), so that few encounters without an error do not give certainty.
-        Isotonic regression is used from 50 encounters in every class. Without units: no change of scores.
+        Isotonic regression is used from 50 encounters in every class. Without units, the calibrator
+        is an identity.
 
     References
     ----------
@@ -267,9 +268,12 @@ def calibrate_out_of_fold(
     """
 
     def fit(table: pd.DataFrame, scores: Floats) -> Calibrator:
-        names = (table[column].to_numpy(dtype=object) for column in ("label", "encounter"))
         n_moments = table["n_moments"].to_numpy(np.int64)
-        return fit_calibrator(scores, n_moments, *names, classes, presupposed=presupposed)
+        labels = table["label"].to_numpy(dtype=object)
+        encounters = table["encounter"].to_numpy(dtype=object)
+        return fit_calibrator(
+            scores, n_moments, labels, encounters, classes, presupposed=presupposed
+        )
 
     tables, scores, calibrated_scores = [], [], []
     for repeat, clip_scores in enumerate(log_probabilities):
