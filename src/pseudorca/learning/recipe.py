@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 from pseudorca.errors import HeadError, unknown_name
 from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.heads.base import Head, TrainedHead, WrappingHead, fit_head
+from pseudorca.learning.heads.base import OPTIONS, Head, TrainedHead, WrappingHead, fit_head
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.mean import MeanHead
 from pseudorca.learning.heads.registry import make_head
@@ -23,16 +23,6 @@ from pseudorca.learning.tuning import TunedHead, Tuning
 from pseudorca.values import hash_of
 
 Join = Literal["embeddings", "scores"]
-
-_OPTIONS = {  # of the command line, by setting
-    "balance": "--balance",
-    "c": "--c",
-    "learning_rate": "--learning-rate",
-    "momentum": "--momentum",
-    "n_epochs": "--epochs",
-    "seed": "--seed",
-}
-
 
 _CHOSEN = ("c", "inner_log_loss", "tuned", "trials")
 
@@ -314,5 +304,5 @@ class Recipe:
             if key == "head" or key in tuned or (value == defaults[key] and key not in tunable):
                 continue
             text = value if isinstance(value, str) else json.dumps(value)
-            words += [_OPTIONS[key], text] if key in _OPTIONS else ["--head-set", f"{key}={text}"]
+            words += [OPTIONS[key], text] if key in OPTIONS else ["--head-set", f"{key}={text}"]
         return words

@@ -29,6 +29,16 @@ Arrays = dict[str, NDArray[Any]]
 KINDS: dict[str, type["TrainedHead"]] = {}
 """Trained heads by kind, of the modules that are imported."""
 
+OPTIONS = {
+    "balance": "--balance",
+    "c": "--c",
+    "learning_rate": "--learning-rate",
+    "momentum": "--momentum",
+    "n_epochs": "--epochs",
+    "seed": "--seed",
+}
+"""Settings with an option of their own on the command line; others are given by ``--head-set``."""
+
 _N_EMBEDDING = 100  # dimensions; classic features and facts of files have fewer, of several kinds
 _LEAST = 0.5  # of the median deviation
 _CONSTANT = 1e-8  # deviation below which a dimension counts as constant
@@ -513,7 +523,7 @@ def check_settings(
     for name in names:
         value = getattr(settings, name)
         if not is_valid(value):
-            raise HeadError(f"{name} {value}: expected {expected}.")
+            raise HeadError(f"{OPTIONS.get(name, name)} {value:g}: expected {expected}.")
 
 
 def is_count(value: float) -> bool:
