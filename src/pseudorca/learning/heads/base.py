@@ -529,16 +529,6 @@ def check_settings(
 def is_count(value: float) -> bool:
     """Whether a number is at least 1, and finite.
 
-    Parameters
-    ----------
-    value : float
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
     >>> is_count(2), is_count(0)
     (True, False)
     """
@@ -548,16 +538,6 @@ def is_count(value: float) -> bool:
 def is_positive(value: float) -> bool:
     """Whether a number is more than 0, and finite.
 
-    Parameters
-    ----------
-    value : float
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
     >>> is_positive(0.1), is_positive(0)
     (True, False)
     """
