@@ -198,4 +198,4 @@ def _in_words(hint: Any) -> str:
         bool: "true or false", int: "a whole number", float: "a number", str: "text",
         None: "None", NoneType: "None", tuple: "a list", list: "a list", Sequence: "a list",
     }  # fmt: skip
-    return words.get(origin or hint) or getattr(hint, "__name__", str(hint))
+    return words.get(origin or hint) or str(getattr(hint, "__name__", hint))

@@ -16,8 +16,7 @@ from pseudorca.evaluation.risk_coverage import (
     threshold_for,
     thresholds,
 )
-from pseudorca.learning.calibration import Calibrator
-from pseudorca.learning.held_out import CalibratedUnits, calibrate_out_of_fold
+from pseudorca.learning.calibration import CalibratedUnits, Calibrator, calibrate_out_of_fold
 from pseudorca.recordings.folds import OTHER, Split, make_folds
 
 

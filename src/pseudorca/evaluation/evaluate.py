@@ -21,11 +21,10 @@ from pseudorca.evaluation.metrics import measure, reliability
 from pseudorca.evaluation.options import EvaluateOptions
 from pseudorca.evaluation.risk_coverage import abstention, outcomes
 from pseudorca.frontends.reach import band_notices
-from pseudorca.learning.calibration import carried_prior
+from pseudorca.learning.calibration import calibrate_out_of_fold, carried_prior
 from pseudorca.learning.crossval import OutOfFold, cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head
-from pseudorca.learning.held_out import calibrate_out_of_fold
 from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import UNITS, score_table

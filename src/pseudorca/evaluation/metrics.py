@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pseudorca.evaluation.intervals import interval, loss_interval, recall_interval
-from pseudorca.learning.calibration import encounter_weights
-from pseudorca.learning.held_out import CalibratedUnits
+from pseudorca.learning.calibration import CalibratedUnits, encounter_weights
 from pseudorca.learning.units import aggregate
 from pseudorca.recordings.folds import OTHER
 

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from pseudorca.evaluation.intervals import CONFIDENCE, upper_bound
-from pseudorca.learning.held_out import CalibratedUnits
+from pseudorca.learning.calibration import CalibratedUnits
 from pseudorca.recordings.folds import OTHER
 
 COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from pseudorca.errors import FoldError, HeadError
 from pseudorca.evaluation.metrics import measure
 from pseudorca.formats.whole import whole_file, write_text
+from pseudorca.learning.calibration import calibrate_out_of_fold
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet, make_training_set
 from pseudorca.learning.heads.base import Head, LinearHead, fit_head
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.softmax import SoftmaxHead
-from pseudorca.learning.held_out import calibrate_out_of_fold
 from pseudorca.learning.units import aggregate
 from pseudorca.recordings.folds import Folds, Split, make_folds
 from pseudorca.study.material import Material
