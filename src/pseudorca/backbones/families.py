@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 from pseudorca.backbones.info import TIMM, TRANSFORMERS, BackboneInfo
 from pseudorca.backbones.registry import backbone_info, backbone_names, known_networks
+from pseudorca.errors import MissingExtraError
 from pseudorca.frontends.registry import FRONT_ENDS
 
 _PACKAGES = {
@@ -36,6 +37,8 @@ class Family:
     embedding_sizes: tuple[int, ...]
     licences: tuple[str, ...]
     extra: str | None
+    needs_extra: bool = True
+    """Whether all networks of the family need the extra, not only some."""
 
     @property
     def is_installed(self) -> bool:
@@ -60,6 +63,28 @@ def extra_is_installed(extra: str | None) -> bool:
     True
     """
     return all(find_spec(package) is not None for package in _PACKAGES.get(extra or "", ()))
+
+
+def check_extra(name: str) -> None:
+    """Refuse a network whose packages are not installed, before anything is computed with it.
+
+    Parameters
+    ----------
+    name : str, a network of the registry
+
+    Raises
+    ------
+    MissingExtraError
+        If a package is missing.
+
+    Examples
+    --------
+    >>> check_extra("logmel")
+    """
+    extra = backbone_info(name).extra
+    for package in _PACKAGES.get(extra or "", ()):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, str(extra))
 
 
 def sound_input(info: BackboneInfo) -> tuple[int, float] | None:
@@ -175,4 +200,5 @@ def _family(name: str, infos: list[BackboneInfo]) -> Family:
         tuple(sorted(size for size in sizes if size is not None)),
         tuple(sorted(licence.partition(" (")[0] for licence in licences)),
         next((info.extra for info in infos if info.extra), None),
+        len({info.extra for info in infos}) == 1,
     )

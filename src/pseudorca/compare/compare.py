@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pseudorca.backbones import is_non_commercial, load_backbone
+from pseudorca.backbones.families import check_extra
 from pseudorca.compare.choosing import NESTED, Compared, Variant, compare
 from pseudorca.compare.page import write_comparison
 from pseudorca.embedding.augmentation.copies import view_set
@@ -210,6 +211,7 @@ def compare_project(
     for name in options.classic:
         if name not in CLASSIC:
             raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
+        check_extra(name)
     heads = {name: make_head(name, seed=options.seed) for name in options.heads}
     for head in heads.values():
         Recipe(head).check_learns_from_embeddings()

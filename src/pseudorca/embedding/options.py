@@ -11,6 +11,7 @@ from pseudorca.backbones.registry import check_name
 from pseudorca.errors import FrontEndError
 from pseudorca.frontends.slowed import check_slow
 from pseudorca.recordings.bands import check_band
+from pseudorca.values import check_types
 
 Precision = Literal["auto", "float32", "mixed"]
 
@@ -55,6 +56,7 @@ class EmbedderOptions:
     """Embed the background of every labelled clip, too."""
 
     def __post_init__(self) -> None:
+        check_types(self, FrontEndError)
         for name in self.backbone.split("+"):
             check_name(name)
         check_slow(self.slow)

@@ -20,7 +20,7 @@ from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.preparation import PLAIN, Preparation
 from pseudorca.learning.pseudo_labels import PseudoLabelHead, PseudoLabels, Unlabelled
 from pseudorca.learning.tuning import TunedHead, Tuning
-from pseudorca.values import hash_of
+from pseudorca.values import check_types, hash_of
 
 Join = Literal["embeddings", "scores"]
 
@@ -114,6 +114,7 @@ class Recipe:
     embedders: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_types(self, HeadError, name="Recipe:")
         if self.join not in get_args(Join):
             raise HeadError(unknown_name("way to join networks", self.join, get_args(Join)))
         if self.tuning:

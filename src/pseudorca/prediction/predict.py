@@ -14,7 +14,13 @@ from pseudorca.access import created, locked
 from pseudorca.embedding.cluster import workers_of
 from pseudorca.embedding.gate import Gate
 from pseudorca.embedding.options import Computing
-from pseudorca.errors import ManifestError, PseudorcaError, StoreError, unknown_name
+from pseudorca.errors import (
+    ClassifierError,
+    ManifestError,
+    PseudorcaError,
+    StoreError,
+    unknown_name,
+)
 from pseudorca.learning.classifier import Classifier, is_name, saved_id
 from pseudorca.prediction.decisions import Rule, decision_rules
 from pseudorca.prediction.detections import DetectionFinder
@@ -256,10 +262,15 @@ def _find_classifier(
     if isinstance(classifier, Classifier):
         return None, classifier
     name = classifier if isinstance(classifier, str) and is_name(classifier) else None
-    if name is not None:
-        folder = store.folder / CLASSIFIER_FOLDER / name
-    else:
-        folder = Path(classifier if isinstance(classifier, str | Path) else classifier.folder)
+    place = (
+        classifier if isinstance(classifier, str | Path) else getattr(classifier, "folder", None)
+    )
+    if not isinstance(place, str | Path):
+        raise ClassifierError(
+            f"classifier: expected its name, its folder, a Classifier or the result of train, got "
+            f"{classifier!r}."
+        )
+    folder = store.folder / CLASSIFIER_FOLDER / name if name is not None else Path(place)
     return name, Classifier.load(folder, device=computing.device, precision=computing.precision)
 
 

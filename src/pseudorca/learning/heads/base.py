@@ -20,7 +20,7 @@ from threadpoolctl import ThreadpoolController
 from pseudorca.errors import FoldError, HeadError, unknown_name
 from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet, Vectors
 from pseudorca.recordings.folds import assign_folds
-from pseudorca.values import plain
+from pseudorca.values import check_types, plain
 
 Balance = Literal["none", "sampler", "weights"]
 Space = Mapping[str, Sequence[float]]
@@ -54,7 +54,8 @@ _BALANCES = {
 class TrainedHead(ABC):
     """The result of a training. ``kind`` says how the arrays are read.
 
-    A new kind is a dataclass with a field per array, and :meth:`log_probabilities`.
+    A new kind is a dataclass with a ``kind`` that no other has, a field per array of numbers, and
+    :meth:`log_probabilities`.
 
     Examples
     --------
@@ -72,6 +73,14 @@ class TrainedHead(ABC):
     """Choices and records of the training: C, the best epoch, the history of losses."""
 
     def __init_subclass__(cls) -> None:
+        if "kind" not in vars(cls):
+            raise TypeError(f"{cls.__qualname__}: give it a kind of its own, kind: ClassVar[str].")
+        owner = KINDS.setdefault(cls.kind, cls)
+        if (owner.__module__, owner.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(
+                f"{cls.__qualname__}: the kind {cls.kind!r} is that of {owner.__qualname__} "
+                f"({owner.__module__}), which reads what is saved under it. Choose another."
+            )
         KINDS[cls.kind] = cls
 
     @abstractmethod
@@ -203,8 +212,8 @@ class Head(ABC):
     Raises
     ------
     HeadError
-        If a setting is not among the values of its ``Literal`` type, or the balance is ``sampler``
-        and the head draws no batches.
+        If a setting is not of the type that its field states, or not among the values of a
+        ``Literal``, or the balance is ``sampler`` and the head draws no batches.
 
     Examples
     --------
@@ -227,6 +236,7 @@ class Head(ABC):
     """Whether training changes the network, and so needs more than embeddings."""
 
     def __post_init__(self) -> None:
+        check_types(self, HeadError)
         for entry in fields(self):
             valid, value = get_args(entry.type), getattr(self, entry.name)
             if get_origin(entry.type) is Literal and value not in valid:
