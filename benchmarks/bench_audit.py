@@ -21,7 +21,8 @@ from pathlib import Path
 import pandas as pd
 import scipy.stats
 
-from pseudorca.audit.audit import AuditOptions, audit_project
+from pseudorca.audit.audit import audit_project
+from pseudorca.audit.options import AuditOptions
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe

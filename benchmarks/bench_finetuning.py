@@ -29,8 +29,8 @@ import scipy.special
 from numpy.typing import NDArray
 
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
+from pseudorca.evaluation.encounter_accuracy import paired_difference
 from pseudorca.evaluation.metrics import unit_truth
-from pseudorca.evaluation.paired import paired_difference
 from pseudorca.learning.crossval import OutOfFold, cross_validate
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.labelled import LabelledProject

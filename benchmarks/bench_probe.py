@@ -189,7 +189,7 @@ def score(store: Store, embedder_id: str, split_name: str) -> Scored:
 def random_weights(folder: Path, seed: int) -> Path:
     """A file of the same network, untrained."""
     torch.manual_seed(seed)
-    network = small_network.build()
+    network = small_network.SideBySide(small_network.NetworkConfig(), small_network.N_MEMBERS)
     path = folder / f"random_{seed}.safetensors"
     state = {k: v.contiguous() for k, v in network.state_dict().items() if k[:5] != "head."}
     save_file(state, path)

@@ -31,9 +31,9 @@ from pseudorca.embedding.augmentation.alterations import ViewOptions
 from pseudorca.embedding.augmentation.copies import ViewSet, embed_views, keep_view_set, referring
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.stream import embed_clips
+from pseudorca.evaluation.encounter_accuracy import paired_difference
 from pseudorca.evaluation.metrics import measure as unit_metrics
 from pseudorca.evaluation.metrics import unit_truth
-from pseudorca.evaluation.paired import paired_difference
 from pseudorca.frontends.registry import make_front_end
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import labelled_clips

@@ -39,7 +39,7 @@ from pseudorca.study.published import NETWORKS
 from pseudorca.study.reproduce import reproduce
 from pseudorca.study.settings import StudyOptions
 from pseudorca.study.straight import ChosenSoftmaxHead
-from pseudorca.study.training import Kept, train
+from pseudorca.study.training import FrozenNetwork, train
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -172,7 +172,14 @@ def heads(n_clips: int) -> dict[str, float]:
     validation = order[n_training : n_training + n_validation]
     start = time.process_time()
     for _ in range(N_TRAININGS):
-        train(Kept(vectors, "x"), truth, 2, training, validation, SoftmaxHead(balance="sampler"))
+        train(
+            FrozenNetwork(vectors, "x"),
+            truth,
+            2,
+            training,
+            validation,
+            SoftmaxHead(balance="sampler"),
+        )
     published = time.process_time() - start
     ids = np.arange(n_clips).astype(str)
     clips = pd.DataFrame({

@@ -18,7 +18,7 @@ import torch
 from pseudorca.backbones import Backbone, load_backbone
 from pseudorca.embedding.embedder import Embedder, save_embedder
 from pseudorca.embedding.stream import embed_clips
-from pseudorca.evaluation.evaluate import EvaluateOptions, evaluate_project
+from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.learning.heads.logistic import LogisticHead
@@ -114,17 +114,13 @@ def run(folder: Path, data: Path, weights: str, padding: str) -> None:
         embedder = Embedder(front_end, backbone)
         embed_clips(clips, recordings, embedder, store)
         save_embedder(embedder, store.folder / EMBEDDER_FOLDER)
-        found = evaluate_project(
-            store,
-            Recipe(LogisticHead()),
-            list(SPLITS.values()),
-            options=EvaluateOptions(units=("recording",)),
-        ).as_json()["results"]
+        result = evaluate_project(store, Recipe(LogisticHead()), list(SPLITS.values()))
+        rows = [result[split.name].unit("recording") for split in SPLITS.values()]
         cells = [
             f"{row['balanced_accuracy']:.3f} ({'-' if value is None else format(value, '.2f')})"
-            for row, value in zip(found, PUBLISHED[name], strict=True)
+            for row, value in zip(rows, PUBLISHED[name], strict=True)
         ]
-        grouped = found[list(SPLITS).index("grouped")]
+        grouped = rows[list(SPLITS).index("grouped")]
         interval = f"{grouped['ci_low']:.2f} to {grouped['ci_high']:.2f}"
         print(f"| {padding} | {name} | " + " | ".join(cells) + f" | {interval} |", flush=True)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pseudorca.audit.audit import AuditOptions, audit_project
+from pseudorca.audit.audit import audit_project
+from pseudorca.audit.options import AuditOptions
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.heads.logistic import LogisticHead

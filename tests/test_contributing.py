@@ -4,6 +4,7 @@ import importlib
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,14 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 import torch
 from safetensors.torch import save_file
 
 from pseudorca.backbones import load_backbone
-from pseudorca.backbones.known_networks import KnownNetwork, known_networks
+from pseudorca.backbones.registry import KnownNetwork, known_networks
 from pseudorca.catalogue import Entry
 from pseudorca.formats.registry import FORMATS
 from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.heads import base
 from pseudorca.learning.heads.registry import HEADS, make_head
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.tuning import Tuning
@@ -65,6 +68,20 @@ def test_a_head_of_one_module_and_one_line_is_a_head(monkeypatch: pytest.MonkeyP
         assert Recipe.from_settings(recipe.settings()).describe() == recipe.describe()
     assert recipe.arguments() == " --head lda --tune grid"
     assert Recipe(make_head("lda", shrinkage=0.1)).arguments().endswith("shrinkage=0.1")
+
+
+def test_a_trained_head_of_its_own_is_saved_as_its_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "KINDS", dict(base.KINDS))
+    (text,) = [block for block in BLOCKS if "class NearestCentroid" in block]
+    names = vars(base) | {"scipy": scipy, "np": np, "dataclass": dataclass, "__name__": "shown"}
+    exec(text, names)
+    head = names["NearestCentroid"](["a", "b"], np.array([[0.0, 0.0], [3.0, 3.0]]))
+    vectors = np.array([[0.5, 0.0], [2.0, 3.0]], dtype=np.float32)
+    scores = head.log_probabilities(vectors)
+    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1)
+    assert scores.argmax(axis=1).tolist() == [0, 1]
+    again = names["NearestCentroid"].from_arrays(["a", "b"], head.arrays())
+    assert (again.log_probabilities(vectors) == scores).all()
 
 
 def test_a_format_of_one_module_and_one_line_is_written(

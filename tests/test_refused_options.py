@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from pseudorca import cli
 from pseudorca.errors import PseudorcaError
+from pseudorca.project import Project
 from pseudorca.recordings import audio, manifest
 from pseudorca.store import Store
 
@@ -289,3 +290,38 @@ def test_a_seed_is_given_once_by_either_option() -> None:
     for options, seed in ((["seed=3"], 4), (["name=x"], None)):
         with pytest.raises(PseudorcaError, match=r"twice|--head"):
             RecipeGroup("softmax", head_set=options).make(seed)
+
+
+WRONG_CALLS: list[tuple[str, dict[str, object], str]] = [
+    ("evaluate", {"splits": []}, "splits is empty"),
+    ("evaluate", {"recipe": "logistic"}, "expected a Recipe"),
+    ("train", {"recipe": "logistic"}, r"Recipe\(head="),
+    ("audit", {"n_permutations": 3}, "at least 20"),
+    ("audit", {"quick": "yes"}, "quick"),
+    ("embed", {"band": 16}, "band: expected text or None, got 16"),
+    ("embed", {"backbone": None}, "backbone"),
+    ("embed", {"slow": "2"}, "slow"),
+    ("clips", {"window_s": "3"}, "window_s"),
+    ("clips", {"max_per_recording": 1.5}, "max_per_recording"),
+    ("folds", {"n_folds": "5"}, "n_folds"),
+    ("predict", {"classifier": 7}, "classifier: expected its name"),
+    ("predict", {"prior": [0.1, 0.9]}, "prior: expected"),
+    ("predict", {"prior": {"Insular": "a"}}, "prior: expected"),
+    ("predict", {"min_moments": 1.5}, "min_moments"),
+    ("scan", {"recordings": ".", "cut_gaps_h": "1"}, "cut_gaps_h"),
+]
+
+
+@pytest.mark.parametrize(("verb", "arguments", "expected"), WRONG_CALLS)
+def test_a_wrong_argument_in_python_is_refused_in_words(
+    verb: str, arguments: dict[str, object], expected: str, project: Path, no_sound: None
+) -> None:
+    with pytest.raises(PseudorcaError, match=expected):
+        getattr(Project.open(project), verb)(**arguments)
+
+
+def test_one_name_stands_for_a_list_of_one(project: Path, collection: Path, no_sound: None) -> None:
+    with pytest.raises(PseudorcaError, match="'Nose'"):
+        Project.open(project).scan(collection, other="Nose")
+    with pytest.raises(PseudorcaError, match="classifier"):
+        Project.open(project).predict(formats="raven")  # the format is fine, there is no classifier

@@ -17,6 +17,7 @@ import pytest
 import soundfile as sf
 from numpy.typing import NDArray
 
+from pseudorca.access import locked
 from pseudorca.errors import StoreError
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import scan
@@ -474,7 +475,7 @@ def test_an_empty_project_is_read_without_making_a_folder(store: Store) -> None:
 
 def test_a_project_is_read_while_another_process_writes(store: Store) -> None:
     store.write("problems", problems("a"))
-    with store.lock():
+    with locked(store):
         code = "import sys; from pseudorca.store import Store; Store(sys.argv[1]).read('problems')"
         subprocess.run([sys.executable, "-c", code, str(store.folder)], check=True, timeout=60)
 

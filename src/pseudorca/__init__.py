@@ -30,7 +30,7 @@ _HOMES = {
     "StudyFrontEnd": "pseudorca.frontends.study_picture",
     "StudyOptions": "pseudorca.study.settings",
     "SurveyConfig": "pseudorca.simulation",
-    "SvmHead": "pseudorca.learning.heads.svm",
+    "SvmHead": "pseudorca.learning.heads.per_class",
     "Tuning": "pseudorca.learning.tuning",
     "cross_validate": "pseudorca.learning.crossval",
     "cut": "pseudorca.recordings.clips",

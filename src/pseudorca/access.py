@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pseudorca.store import Store
+from pseudorca.errors import StoreError
+from pseudorca.store import LOCK_FILE, SETTINGS_FILE, Store
 
 
 def is_read_only(folder: Path) -> bool:
@@ -52,7 +53,7 @@ def locked(store: Store) -> Iterator[Store]:
     Raises
     ------
     StoreError
-        If the folder cannot be written to.
+        If the folder cannot be written to, or was removed while this process waited for it.
 
     Examples
     --------
@@ -64,13 +65,32 @@ def locked(store: Store) -> Iterator[Store]:
     ['Noise']
     """
 
-    def announce_wait() -> None:
-        sys.stderr.write(
-            f"Another pseudorca works on {store.folder}: waiting until it is done (Ctrl-C to stop).\n"
-        )
+    from filelock import FileLock, Timeout
 
-    with store.lock(announce_wait):
+    lock = FileLock(store.folder / LOCK_FILE, is_singleton=True)
+    removed = f"{store.folder} was removed by the program that worked on it. Run the command again."
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            sys.stderr.write(
+                f"Another pseudorca works on {store.folder}: waiting until it is done "
+                "(Ctrl-C to stop).\n"
+            )
+            lock.acquire()
+    except FileNotFoundError as error:
+        raise StoreError(removed) from error
+    except OSError as error:
+        raise StoreError(
+            f"{store.folder} cannot be locked: {error.strerror or error}. Copy the project to where "
+            "you may write."
+        ) from error
+    try:
+        if not (store.folder / SETTINGS_FILE).exists():
+            raise StoreError(removed)
         yield store
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -1,21 +1,21 @@
-"""What the registries hold: things by name, imported when they are first used.
+"""The entries of registries: objects by name, imported when they are first used.
 
-So the command line can list names, and refuse a wrong one, without importing what stands behind them.
+The command line can list the names, and refuse a wrong name, without importing the objects.
 """
 
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that a registry knows by name.
+    """One object that a registry knows by name.
 
     Parameters
     ----------
     where : str
-        ``package.module:Name`` of the thing itself
+        ``package.module:Name`` of the object
     help : str
         What it is, in a few words
 
@@ -29,6 +29,5 @@ class Entry:
     help: str
 
     def load(self) -> Any:
-        """Import the thing."""
-        module, _, name = self.where.partition(":")
-        return getattr(import_module(module), name)
+        """Import the object."""
+        return resolve_name(self.where)

@@ -57,39 +57,115 @@ class AudioError(PseudorcaError):
 
 
 class ManifestError(PseudorcaError):
-    """Folders, labels, metadata or recordings that contradict each other."""
+    """Folders, labels, metadata or recordings that contradict each other.
+
+    Examples
+    --------
+    >>> from pseudorca.recordings.options import ScanOptions
+    >>> ScanOptions(on_conflict="keep")
+    Traceback (most recent call last):
+    pseudorca.errors.ManifestError: unknown --on-conflict 'keep'. Known: drop, error.
+    """
 
 
 class ClipError(PseudorcaError):
-    """Windows or selection tables that cannot be cut."""
+    """Windows or selection tables that cannot be cut.
+
+    Examples
+    --------
+    >>> from pseudorca.recordings.options import ClipOptions
+    >>> ClipOptions(min_fill=0)
+    Traceback (most recent call last):
+    pseudorca.errors.ClipError: min_fill 0: expected a share above 0, up to 1.
+    """
 
 
 class FoldError(PseudorcaError):
-    """A split that cannot be made, or that does not hold what its name promises."""
+    """A split that cannot be made, or that does not hold what its name promises.
+
+    Examples
+    --------
+    >>> from pseudorca.recordings.folds import Split
+    >>> Split(n_folds=1)
+    Traceback (most recent call last):
+    pseudorca.errors.FoldError: 1 folds: a split needs at least 2.
+    """
 
 
 class FrontEndError(PseudorcaError):
-    """Settings of a spectrogram that make no sense."""
+    """Settings of a spectrogram that make no sense.
+
+    Examples
+    --------
+    >>> from pseudorca.recordings.bands import check_band
+    >>> check_band("16")
+    Traceback (most recent call last):
+    pseudorca.errors.FrontEndError: unknown band '16'. Did you mean '16k'? Known: ...
+    """
 
 
 class BackboneError(PseudorcaError):
-    """An unknown network, or weights that are missing or do not fit."""
+    """An unknown network, or weights that are missing or do not fit.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise BackboneError("unknown network 'resnet19'. Did you mean 'resnet18'?")
+    ... except PseudorcaError as error:
+    ...     print(error)
+    unknown network 'resnet19'. Did you mean 'resnet18'?
+    """
 
 
 class HeadError(PseudorcaError):
-    """A classifier head that cannot be trained or applied."""
+    """A classifier head that cannot be trained or applied.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise HeadError("1 class: a head needs two or more.")
+    ... except PseudorcaError as error:
+    ...     print(error)
+    1 class: a head needs two or more.
+    """
 
 
 class ClassifierError(PseudorcaError):
-    """A saved classifier that is missing, damaged, or does not fit the data."""
+    """A saved classifier that is missing, damaged, or does not fit the data.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise ClassifierError("the classifier has no file head.safetensors.")
+    ... except PseudorcaError as error:
+    ...     print(error)
+    the classifier has no file head.safetensors.
+    """
 
 
 class StoreError(PseudorcaError):
-    """A project folder that is missing, damaged, or of another version."""
+    """A project folder that is missing, damaged, or of another version.
+
+    Examples
+    --------
+    >>> from pseudorca.store import Store
+    >>> Store("no such folder")
+    Traceback (most recent call last):
+    pseudorca.errors.StoreError: no such folder is not a pseudorca project. Begin with: ...
+    """
 
 
 class SimulationError(PseudorcaError):
-    """Settings of a simulated survey that make no sense, or a folder that is already in use."""
+    """Settings of a simulated survey that make no sense, or a folder that is already in use.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise SimulationError("n_encounters is 0: at least 1.")
+    ... except PseudorcaError as error:
+    ...     print(error)
+    n_encounters is 0: at least 1.
+    """
 
 
 class MissingExtraError(PseudorcaError):

@@ -38,7 +38,7 @@ def shown_progress(progress: ProgressChoice, text: str) -> Iterator[Progress]:
         with progress_bar(text) as update:
             yield update
     else:
-        yield progress or _no_progress
+        yield progress or (lambda done, total: None)
 
 
 @contextmanager
@@ -75,12 +75,4 @@ def progress_bar(text: str) -> Iterator[Progress]:
         *columns, console=console, transient=True, disable=is_hidden
     ) as bars:
         task = bars.add_task(text, total=None)
-
-        def update(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
-
-        yield update
-
-
-def _no_progress(done: int, total: int) -> None:
-    """Show nothing."""
+        yield lambda done, total: bars.update(task, completed=done, total=total)

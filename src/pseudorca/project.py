@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pseudorca.errors import ManifestError, StoreError
+from pseudorca.errors import FoldError, HeadError, ManifestError, PseudorcaError, StoreError
 from pseudorca.progress import ProgressChoice, shown_progress
 
 if TYPE_CHECKING:
@@ -385,8 +385,7 @@ class Project:
         BackboneError, FrontEndError
             If the network or its input cannot be had.
         """
-        from pseudorca.embedding.computing import Computing
-        from pseudorca.embedding.options import EmbedderOptions
+        from pseudorca.embedding.options import Computing, EmbedderOptions
 
         options = EmbedderOptions(
             backbone,
@@ -438,12 +437,11 @@ class Project:
         """
         from pseudorca.evaluation.trust import keep_trust
         from pseudorca.learning.classifier import read_trust
-        from pseudorca.learning.recipe import Recipe
         from pseudorca.learning.train import train_project
 
         with self.locked(), shown_progress(progress, "Training and calibrating") as update:
             result = train_project(
-                self.store, recipe or Recipe(), name=name, progress=update, stage=stage
+                self.store, _recipe(recipe), name=name, progress=update, stage=stage
             )
             keep_trust(self.store)
             result.classifier.trust = read_trust(result.folder)
@@ -489,9 +487,7 @@ class Project:
         HeadError
             If there is too little to learn from, or embeddings are missing.
         """
-        from pseudorca.evaluation.evaluate import EvaluateOptions, evaluate_project
-        from pseudorca.evaluation.trust import keep_trust
-        from pseudorca.learning.recipe import Recipe
+        from pseudorca.evaluation.options import EvaluateOptions
 
         options = EvaluateOptions(
             max_error=max_error, n_permutations=n_permutations, within=within,
@@ -499,9 +495,14 @@ class Project:
         )  # fmt: skip
         given = [splits] if isinstance(splits, str) or not isinstance(splits, Sequence) else splits
         asked = [_split(split, n_folds, n_repeats, seed) for split in given]
+        if not asked:
+            raise FoldError("splits is empty: name at least one split, such as encounter.")
+        from pseudorca.evaluation.evaluate import evaluate_project
+        from pseudorca.evaluation.trust import keep_trust
+
         with self.locked(), shown_progress(progress, "Training heads") as update:
             result = evaluate_project(
-                self.store, recipe or Recipe(), asked, options, progress=update, stage=stage
+                self.store, _recipe(recipe), asked, options, progress=update, stage=stage
             )
             keep_trust(self.store)
             return result
@@ -585,17 +586,18 @@ class Project:
         HeadError
             If the head trains the network itself.
         """
-        from pseudorca.audit.audit import AuditOptions, audit_project
-        from pseudorca.embedding.computing import Computing
-        from pseudorca.evaluation.trust import keep_trust
-        from pseudorca.learning.recipe import Recipe
+        from pseudorca.audit.options import AuditOptions
+        from pseudorca.embedding.options import Computing
 
         options = AuditOptions(n_permutations, seed or 0, within, clips_per_encounter, quick)
         asked = _split(split, n_folds, n_repeats, seed)
         computing = Computing(device, batch_size=batch_size, n_threads=n_threads)
+        from pseudorca.audit.audit import audit_project
+        from pseudorca.evaluation.trust import keep_trust
+
         with self.locked(), shown_progress(progress, "Auditing") as update:
             result = audit_project(
-                self.store, recipe or Recipe(), asked, options, computing=computing,
+                self.store, _recipe(recipe), asked, options, computing=computing,
                 progress=update, stage=stage,
             )  # fmt: skip
             keep_trust(self.store)
@@ -663,8 +665,7 @@ class Project:
         StoreError
             If the project cannot be written to, and ``out`` is not given.
         """
-        from pseudorca.embedding.computing import Computing
-        from pseudorca.embedding.options import check_gate
+        from pseudorca.embedding.options import Computing, check_gate
         from pseudorca.prediction.options import DecisionOptions, check_gap
         from pseudorca.recordings.options import ScanOptions
 
@@ -689,8 +690,8 @@ class Project:
         with lock, shown_progress(progress, "Predicting") as update:
             return predict_project(
                 self.store, _places(paths), classifier or CLASSIFIER, set_name=set_name,
-                decision=decision,
-                gate_db=gate_db, output=output, formats=with_tables(formats), max_gap_s=max_gap_s,
+                decision=decision, gate_db=gate_db, output=output,
+                formats=with_tables(_names(formats)), max_gap_s=max_gap_s,
                 options=options, computing=computing, working_folder=working_folder,
                 progress=update,
             )  # fmt: skip
@@ -729,7 +730,7 @@ class Project:
         StoreError
             If nothing was predicted yet, or nothing under this name.
         """
-        from pseudorca.embedding.computing import Computing
+        from pseudorca.embedding.options import Computing
         from pseudorca.prediction.options import DecisionOptions, check_gap
 
         decision = DecisionOptions(
@@ -743,7 +744,7 @@ class Project:
             return decide_project(
                 self.store, set_name=set_name, decision=decision,
                 output=None if out is None else Path(out),
-                formats=with_tables(formats), max_gap_s=max_gap_s,
+                formats=with_tables(_names(formats)), max_gap_s=max_gap_s,
                 computing=Computing(n_threads=n_threads), progress=update,
             )  # fmt: skip
 
@@ -928,8 +929,8 @@ def _scan_options(
     from pseudorca.recordings.options import ScanOptions
 
     return ScanOptions(
-        labels=None if labels is None else tuple(labels),
-        other=tuple(other),
+        labels=None if labels is None else _names(labels),
+        other=_names(other),
         metadata=None if metadata is None else _place(metadata),
         **more,
     )
@@ -954,8 +955,33 @@ def _split(split: "str | Split", n_folds: int, n_repeats: int, seed: int | None)
     return Split.named(split, n_folds=n_folds, n_repeats=n_repeats, seed=seed)
 
 
+def _recipe(recipe: "Recipe | None") -> "Recipe":
+    """The recipe, or the usual one."""
+    from pseudorca.learning.recipe import Recipe
+
+    if recipe is None:
+        return Recipe()
+    if not isinstance(recipe, Recipe):
+        raise HeadError(
+            f"recipe: expected a Recipe, got {recipe!r}. Put a head into one: "
+            "Recipe(head=LogisticHead())."
+        )
+    return recipe
+
+
 def _prior_text(prior: Prior) -> str:
     """A prior as it is typed."""
     if isinstance(prior, str):
         return prior
-    return ",".join(f"{label}={float(share)!r}" for label, share in prior.items())
+    try:
+        return ",".join(f"{label}={float(share)!r}" for label, share in prior.items())
+    except (AttributeError, TypeError, ValueError):
+        raise PseudorcaError(
+            f"prior: expected uniform, train, or a share by class such as "
+            f'{{"Insular": 0.14, "Pelagic": 0.86}}, got {prior!r}.'
+        ) from None
+
+
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    """Several names; one alone counts as a list of one."""
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -37,9 +37,10 @@ PREDICTION_FOLDER = "predictions"
 LABEL_FOLDER = "labels"
 """Folders inside a project beside its tables."""
 
+SETTINGS_FILE, LOCK_FILE = "project.json", ".lock"
+"""Files of a project: the settings that verbs keep, and the lock of the project."""
+
 _DATABASE = "tables"
-_SETTINGS = "project.json"
-_LOCK = ".lock"
 _SETTINGS_LOCK = ".settings.lock"
 _COMMITS_PER_INDEX = 64  # every commit adds a fragment, and each query reads all fragments
 _IDS_PER_QUERY = 1024
@@ -123,7 +124,7 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike[str], *, create: bool = False) -> None:
         self.folder = Path(folder)
-        settings = self.folder / _SETTINGS
+        settings = self.folder / SETTINGS_FILE
         if not settings.exists():
             if not create:
                 raise StoreError(
@@ -145,9 +146,9 @@ class Store:
 
     def is_untouched(self) -> bool:
         """Return whether nothing was ever written in the project."""
-        names = {path.name for path in self.folder.iterdir()} - {_LOCK, _SETTINGS_LOCK}
-        settings = _read_settings(self.folder / _SETTINGS)
-        return names == {_SETTINGS} and settings.keys() == {"format", "pseudorca"}
+        names = {path.name for path in self.folder.iterdir()} - {LOCK_FILE, _SETTINGS_LOCK}
+        settings = _read_settings(self.folder / SETTINGS_FILE)
+        return names == {SETTINGS_FILE} and settings.keys() == {"format", "pseudorca"}
 
     @cached_property
     def _database(self) -> Any:
@@ -172,52 +173,13 @@ class Store:
         DataFrame, without rows if the table was never written
         """
         if not self._has(table):
-            return _frame(_schema(table).empty_table()).loc[:, list(columns or TABLES[table])]
+            return as_table(table, []).loc[:, list(columns or TABLES[table])]
         query = self._database.open_table(table).search()
         if where is not None:
             query = query.where(where)
         if columns is not None:
             query = query.select(list(columns))
         return _frame(query.to_arrow())
-
-    @contextmanager
-    def lock(self, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Lock the project against other processes.
-
-        Parameters
-        ----------
-        waiting : callable without arguments, called once if another process holds the lock
-
-        Raises
-        ------
-        StoreError
-            If the folder cannot be written to, or was removed while this waited for it.
-        """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.folder / _LOCK, is_singleton=True)
-        removed = (
-            f"{self.folder} was removed by the program that worked on it. Run the command again."
-        )
-        try:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                waiting()
-                lock.acquire()
-        except FileNotFoundError as error:
-            raise StoreError(removed) from error
-        except OSError as error:
-            raise StoreError(
-                f"{self.folder} cannot be locked: {error.strerror or error}. Copy the project to where "
-                "you may write."
-            ) from error
-        try:
-            if not (self.folder / _SETTINGS).exists():
-                raise StoreError(removed)
-            yield
-        finally:
-            lock.release()
 
     def write(self, table: str, rows: "pd.DataFrame") -> None:
         """Replace a table in one commit."""
@@ -287,16 +249,16 @@ class Store:
 
     def setting(self, name: str) -> Any:
         """Return a setting that an earlier verb kept, or None."""
-        return _read_settings(self.folder / _SETTINGS).get(name)
+        return _read_settings(self.folder / SETTINGS_FILE).get(name)
 
     def keep_setting(self, name: str, value: Any) -> None:
         """Keep a JSON value for later verbs."""
         from filelock import FileLock
 
-        path = self.folder / _SETTINGS
+        path = self.folder / SETTINGS_FILE
         partial = path.with_suffix(".partial")
         # The settings have their own lock, because another verb may hold the project lock for hours.
-        with self._writing(_SETTINGS), FileLock(self.folder / _SETTINGS_LOCK):
+        with self._writing(SETTINGS_FILE), FileLock(self.folder / _SETTINGS_LOCK):
             settings = _read_settings(path) | {name: value}
             partial.write_text(json.dumps(settings, indent=2) + "\n")
             partial.replace(path)
@@ -362,7 +324,8 @@ class Store:
             every = table.search().select(["clip_id"]).to_arrow()
             return set(every["clip_id"].to_pylist())
         embedded_ids: set[str] = set()
-        for ids in _queries(clip_ids):
+        for start in range(0, len(clip_ids), _IDS_PER_QUERY):
+            ids = clip_ids[start : start + _IDS_PER_QUERY]
             query = table.search().where(_among(ids)).select(["clip_id"])
             embedded_ids.update(query.to_arrow()["clip_id"].to_pylist())
         return embedded_ids
@@ -420,9 +383,8 @@ class Store:
         width = table.schema.field("vector").type.list_size
         vectors = np.empty((len(clip_ids), width), dtype=np.float32)
         missing: list[str] = []
-        for start, ids in zip(
-            range(0, len(clip_ids), _IDS_PER_QUERY), _queries(clip_ids), strict=True
-        ):
+        for start in range(0, len(clip_ids), _IDS_PER_QUERY):
+            ids = clip_ids[start : start + _IDS_PER_QUERY]
             rows = table.search().where(_among(ids)).to_arrow()
             row_of = {clip_id: row for row, clip_id in enumerate(rows["clip_id"].to_pylist())}
             missing += [clip_id for clip_id in ids if clip_id not in row_of]
@@ -446,8 +408,6 @@ class Store:
 
     def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
         """Add a row to ``runs``: settings, package versions, and versions of the written tables."""
-        import pandas as pd
-
         provenance = {
             "versions": package_versions(),
             "tables": {table: self.version(table) for table in tables},
@@ -458,7 +418,7 @@ class Store:
             "settings": json.dumps(settings, sort_keys=True, default=str),
             "provenance": json.dumps(provenance, sort_keys=True),
         }
-        self.append("runs", pd.DataFrame([row]))
+        self.append("runs", as_table("runs", [row]))
 
     def _has(self, name: str) -> bool:
         if not (self.folder / _DATABASE).is_dir():  # connecting would create the folder
@@ -504,6 +464,29 @@ def member_ids(embedder_id: str) -> list[str]:
     return embedder_id.split(_JOINT)
 
 
+def as_table(name: str, rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Lay rows out as one of the tables, with the columns and types that :data:`TABLES` states.
+
+    Parameters
+    ----------
+    name : str, name of the table
+    rows : iterable of dict from column to value
+        Missing values are null. Entries that are no columns are left out.
+
+    Returns
+    -------
+    DataFrame
+
+    Examples
+    --------
+    >>> as_table("runs", [{"verb": "scan", "n_files": 3}])[["verb", "settings"]].values.tolist()
+    [['scan', <NA>]]
+    """
+    import pyarrow as pa
+
+    return _frame(pa.Table.from_pylist(list(rows), schema=_schema(name)))
+
+
 def problem_table(
     rows: Iterable[Sequence[str]], *, embedder_id: str | None = None
 ) -> "pd.DataFrame":
@@ -523,14 +506,9 @@ def problem_table(
     >>> problem_table([("a.wav", "clips", "no such channel", "channel 3")])["clip_id"].isna().all()
     np.True_
     """
-    import pandas as pd
-
-    columns = [*_SHOWN, "clip_id"]
-    table = pd.DataFrame(
-        [[*row, None][: len(columns)] for row in rows], columns=columns, dtype="string"
-    )
-    table["embedder_id"] = pd.Series(embedder_id, index=table.index, dtype="string")
-    return table[list(TABLES["problems"])]
+    columns = (*_SHOWN, "clip_id")
+    fields = [{**dict(zip(columns, row, strict=False)), "embedder_id": embedder_id} for row in rows]
+    return as_table("problems", fields)
 
 
 def shown_problems(problems: "pd.DataFrame") -> "pd.DataFrame":
@@ -578,7 +556,10 @@ def _refusal(folder: Path, made_as: object) -> str:
     """Write the message for a project of another format, with the parts that can be kept."""
     text = f"{folder} is a project of format {made_as}, this version reads format {FORMAT}."
     if not isinstance(made_as, int) or made_as > FORMAT:
-        return f"{text} A newer version made it, or the file {_SETTINGS} was changed. Update pseudorca."
+        return (
+            f"{text} A newer version made it, or the file {SETTINGS_FILE} was changed. "
+            "Update pseudorca."
+        )
     kept = [name for name in (CLASSIFIER_FOLDER, LABEL_FOLDER) if (folder / name).is_dir()]
     copied = "".join(f"; cp -r {folder / name} NEW/" for name in kept)
     use = f" Kept are: {' and '.join(f'{name}/' for name in kept)}." if kept else ""
@@ -624,11 +605,6 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _queries(clip_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(clip_ids), _IDS_PER_QUERY):
-        yield clip_ids[start : start + _IDS_PER_QUERY]
-
-
 def _vector_table(embedder_id: str) -> str:
     return f"embeddings_{embedder_id}"
 
@@ -636,14 +612,8 @@ def _vector_table(embedder_id: str) -> str:
 def _schema(table: str) -> "pa.Schema":
     import pyarrow as pa
 
-    types = {
-        _TEXT: pa.string(),
-        _REAL: pa.float64(),
-        _WHOLE: pa.int64(),
-        _FLAG: pa.bool_(),
-        "time": pa.timestamp("us", tz="UTC"),
-    }
-    return pa.schema([(name, types[kind]) for name, kind in TABLES[table].items()])
+    types = {"time": pa.timestamp("us", tz="UTC")}  # other types have the names of PyArrow
+    return pa.schema([(name, types.get(kind, kind)) for name, kind in TABLES[table].items()])
 
 
 def _arrow(table: str, rows: "pd.DataFrame") -> "pa.Table":

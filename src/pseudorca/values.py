@@ -1,8 +1,12 @@
 """Settings as JSON values, as ids, and in plain words."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 
 def plain(value: Any) -> str:
@@ -105,3 +109,93 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return str(value)
+
+
+def check_types(thing: Any, error: type[Exception], *, name: str = "") -> None:
+    """Refuse a dataclass whose fields are not of the types that they state.
+
+    Text, numbers, yes or no, names of a choice, sequences and classes are checked. Whole numbers
+    pass for real ones, and those of NumPy for those of Python. Other types pass.
+
+    Parameters
+    ----------
+    thing : dataclass
+    error : type of the exception
+    name : str, what stands before the name of a field in a message, such as ``--head-set``
+
+    Raises
+    ------
+    error
+        If a field is of another type.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Window:
+    ...     length_s: float
+    ...     pad: Literal["tile", "zero"] = "tile"
+    >>> check_types(Window(3), ValueError)
+    >>> check_types(Window("3"), ValueError)
+    Traceback (most recent call last):
+    ValueError: length_s: expected a number, got '3' (str).
+    """
+    hints = _hints(type(thing))
+    for field in fields(thing):
+        value, hint = getattr(thing, field.name), hints.get(field.name, Any)
+        if not _is_of(value, hint):
+            label = f"{name} {field.name}".strip()
+            raise error(
+                f"{label}: expected {_in_words(hint)}, got {value!r} ({type(value).__name__})."
+            )
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    """The types of fields; names that stand for type checkers alone are Any."""
+    hints: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        known = vars(sys.modules[base.__module__])
+        for name, hint in vars(base).get("__annotations__", {}).items():
+            try:
+                hints[name] = eval(hint, known) if isinstance(hint, str) else hint
+            except NameError:
+                hints[name] = Any
+    return hints
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_is_of(value, each) for each in arguments)
+    if origin is Literal:
+        return value in arguments or isinstance(value, str)  # names: the owner says which
+    if hint in (None, NoneType):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool) or type(value).__name__ == "bool"
+    if hint in (int, float):
+        number = Integral if hint is int else Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    if hint is str:
+        return isinstance(value, str)
+    if origin in (tuple, list, Sequence):
+        return isinstance(value, Sequence) and not isinstance(value, str)
+    kind = origin or hint
+    return (
+        not isinstance(kind, type)
+        or getattr(kind, "_is_protocol", False)
+        or isinstance(value, kind)
+    )
+
+
+def _in_words(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_in_words(each) for each in arguments))
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    words = {
+        bool: "true or false", int: "a whole number", float: "a number", str: "text",
+        None: "None", NoneType: "None", tuple: "a list", list: "a list", Sequence: "a list",
+    }  # fmt: skip
+    return words.get(origin or hint) or str(getattr(hint, "__name__", hint))

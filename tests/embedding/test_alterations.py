@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pseudorca.embedding.augmentation.alterations import Sea, ViewFrontEnd, ViewOptions, plan_views
+from pseudorca.embedding.augmentation.alterations import (
+    OtherBackground,
+    ViewFrontEnd,
+    ViewOptions,
+    plan_views,
+)
 from pseudorca.errors import FrontEndError
 from pseudorca.frontends.common import CommonFrontEnd
 
@@ -52,11 +57,14 @@ def test_a_view_in_which_nothing_may_change_is_the_clip():
 
 def test_views_are_the_same_every_time_and_differ_from_each_other():
     options = ViewOptions(rates=(16_000, RATE))
-    seas = (Sea(noise(1), RATE),)
-    first, _ = altered(noise(), options, seas=seas)
-    again, _ = altered(noise(), options, seas=seas)
+    backgrounds = (OtherBackground(noise(1), RATE),)
+    first, _ = altered(noise(), options, backgrounds=backgrounds)
+    again, _ = altered(noise(), options, backgrounds=backgrounds)
     np.testing.assert_array_equal(first, again)
-    levels = {level_db(altered(noise(), options, view, seas=seas)[0]) for view in range(1, 6)}
+    levels = {
+        level_db(altered(noise(), options, view, backgrounds=backgrounds)[0])
+        for view in range(1, 6)
+    }
     assert len(levels) == 5
 
 
@@ -93,10 +101,10 @@ def test_bandlimit_takes_a_lower_rate_of_the_collection_or_none():
 
 def test_the_other_sea_lies_as_far_below_the_clip_as_was_asked():
     options = ViewOptions(gain_db=0, shift=False, bandlimit=False, slope_db=0, background_db=6)
-    sea = Sea(noise(7, level=0.5, duration_s=5.0), RATE)
+    other = OtherBackground(noise(7, level=0.5, duration_s=5.0), RATE)
     below = []
     for view in range(20):
-        sound, _ = altered(noise(), options, view, seas=(sea,))
+        sound, _ = altered(noise(), options, view, backgrounds=(other,))
         below.append(level_db(noise()) - level_db(sound - noise()))
     assert min(below) > 5.8
     assert max(below) < 26.2
@@ -120,7 +128,8 @@ def test_all_clips_of_an_encounter_hear_one_other_on_another_platform():
             assert donor != encounter
             assert platform[f"r{donor[1:]}"] != platform[f"r{encounter[1:]}"]
             assert all(
-                one.startswith(f"c{donor[1:]}.") for one in some["sea_clips"].iloc[0].split(",")
+                one.startswith(f"c{donor[1:]}.")
+                for one in some["background_clips"].iloc[0].split(",")
             )
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from pseudorca.audit.listening import BandFrontEnd
-from pseudorca.audit.swaps import signal_sound, swap_background
+from pseudorca.audit.audio_controls import BandFrontEnd, signal_sound, swap_background
 from pseudorca.embedding.augmentation.apart import (
     N_BANDS,
     BackgroundFrontEnd,

@@ -5,8 +5,13 @@ import pytest
 
 from pseudorca.backbones import load_backbone
 from pseudorca.embedding.embed import EmbedderOptions, _of_each
-from pseudorca.embedding.embedder import Embedder, load_embedder
-from pseudorca.embedding.joint import JointEmbedder, load_embedders, save_embedders
+from pseudorca.embedding.embedder import (
+    Embedder,
+    JointEmbedder,
+    load_embedder,
+    load_embedders,
+    save_embedders,
+)
 from pseudorca.errors import BackboneError
 from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.frontends.slowed import SlowFrontEnd

@@ -58,51 +58,51 @@ def test_the_observed_statistic_is_the_one_that_evaluate_reports():
     clips.loc[0:1, "moment_id"] = "m0.0"  # channels of a moment
     recordings["moment_id"] = clips["moment_id"]
     split = Split("encounter", n_folds=4, n_repeats=3)
-    found = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=1)
+    test = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=1)
     folds = make_folds(clips, recordings, split)
     scores = cross_validate(data, folds, QUICK).log_probabilities
     result = measure(
         clips, recordings, scores, ["A", "B"], unit="encounter", split="encounter",
         groups=data.groups,
     )  # fmt: skip
-    assert found.observed["x"] == pytest.approx(result["balanced_accuracy"])
-    recalls = [found.right["x"][found.labels == label].mean() for label in "AB"]
+    assert test.observed["x"] == pytest.approx(result["balanced_accuracy"])
+    recalls = [test.right["x"][test.labels == label].mean() for label in "AB"]
     assert np.mean(recalls) == pytest.approx(result["balanced_accuracy"])
-    assert set(found.encounters) == set(clips["encounter"])
+    assert set(test.encounters) == set(clips["encounter"])
 
 
 def test_labels_that_were_permuted_never_beat_what_is_separable():
     clips, recordings, data = survey("AB" * 6, population=4.0)
     noise = survey("AB" * 6, seed=1)[2]
-    found = permutation_test(
+    test = permutation_test(
         {"signal": data, "noise": noise}, clips, recordings, Split(), QUICK, n_permutations=39
     )
-    assert found.smallest_p == 1 / 40
-    assert found.p_value("signal") <= 2 / 40  # the same labels with their names exchanged may come
-    assert found.p_value("noise") > 0.05
-    assert found.p_value_max(["noise", "signal"]) <= 2 / 40
-    assert found.n_assignments == math.comb(12, 6)
-    assert not found.enumerated
+    assert test.smallest_p == 1 / 40
+    assert test.p_value("signal") <= 2 / 40  # the same labels with their names exchanged may come
+    assert test.p_value("noise") > 0.05
+    assert test.p_value_max(["noise", "signal"]) <= 2 / 40
+    assert test.n_assignments == math.comb(12, 6)
+    assert not test.enumerated
 
 
 def test_the_maximum_is_never_more_significant_than_its_best_member_alone():
     clips, recordings, _ = survey("AB" * 5)
     sets = {f"s{k}": survey("AB" * 5, population=k / 3, seed=k)[2] for k in range(4)}
-    found = permutation_test(sets, clips, recordings, Split(), QUICK, n_permutations=29)
-    best = max(found.observed, key=lambda name: found.observed[name])
-    assert found.p_value_max(list(sets)) >= found.p_value(best)
+    test = permutation_test(sets, clips, recordings, Split(), QUICK, n_permutations=29)
+    best = max(test.observed, key=lambda name: test.observed[name])
+    assert test.p_value_max(list(sets)) >= test.p_value(best)
 
 
 def test_few_assignments_are_enumerated_each_once():
     clips, recordings, data = survey("AABBB", population=4.0, encounter=0.1)
     split = Split("encounter", n_folds=2)
-    found = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=10)
-    assert found.enumerated
-    assert found.n_assignments == len(found.null["x"]) == math.comb(5, 2)
-    assert found.smallest_p == 1 / 10
+    test = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=10)
+    assert test.enumerated
+    assert test.n_assignments == len(test.null["x"]) == math.comb(5, 2)
+    assert test.smallest_p == 1 / 10
     # The observed assignment is among them, and p the share that is at least as good.
-    assert found.observed["x"] in found.null["x"]
-    assert found.p_value("x") == np.mean(found.null["x"] >= found.observed["x"])
+    assert test.observed["x"] in test.null["x"]
+    assert test.p_value("x") == np.mean(test.null["x"] >= test.observed["x"])
 
 
 def test_every_permutation_moves_whole_units(monkeypatch):
@@ -129,10 +129,10 @@ def test_a_unit_of_several_labels_permutes_its_encounters_inside():
     outing = [0, 0, 0, 0, 1, 1, 1, 1]
     clips, recordings, data = survey("AABBABBB", outing=outing)
     split = Split("leave-one-outing-out")
-    found = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=30)
-    assert found.n_assignments == math.comb(4, 2) * 4
-    assert found.enumerated
-    assert set(found.units) == {"day 0", "day 1"}
+    test = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=30)
+    assert test.n_assignments == math.comb(4, 2) * 4
+    assert test.enumerated
+    assert set(test.units) == {"day 0", "day 1"}
 
 
 def test_an_encounter_of_several_labels_keeps_them():
@@ -142,23 +142,23 @@ def test_an_encounter_of_several_labels_keeps_them():
         data.vectors, clips["label"].to_numpy(dtype=object), data.groups, data.recordings
     )
     split = Split("encounter", n_folds=2)
-    found = permutation_test({"x": mixed}, clips, recordings, split, QUICK, n_permutations=10)
-    assert found.n_assignments == math.comb(5, 2)
-    assert len(found.encounters) == 7  # the mixed encounter is a unit per label
+    test = permutation_test({"x": mixed}, clips, recordings, split, QUICK, n_permutations=10)
+    assert test.n_assignments == math.comb(5, 2)
+    assert len(test.encounters) == 7  # the mixed encounter is a unit per label
 
 
 def test_other_sounds_are_learned_but_neither_permuted_nor_counted():
     clips, recordings, data = survey(["A", "A", "B", "B", OTHER, OTHER, OTHER], population=4.0)
     split = Split("encounter", n_folds=2)
-    found = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=10)
-    assert found.n_assignments == math.comb(4, 2)
-    assert sorted(set(found.labels)) == ["A", "B"]
+    test = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=10)
+    assert test.n_assignments == math.comb(4, 2)
+    assert sorted(set(test.labels)) == ["A", "B"]
     scores = cross_validate(data, make_folds(clips, recordings, split), QUICK)
     result = measure(
         clips, recordings, scores.log_probabilities, scores.classes, unit="encounter",
         split="encounter", groups=data.groups,
     )  # fmt: skip
-    assert found.observed["x"] == pytest.approx(result["balanced_accuracy"])
+    assert test.observed["x"] == pytest.approx(result["balanced_accuracy"])
     curve = learning_curve(data, clips, recordings, split, QUICK, n_draws=2)
     assert curve["n_per_class"].unique().tolist() == [1]
 
@@ -167,17 +167,17 @@ def test_within_platforms_only_their_own_labels_are_exchanged():
     clips, recordings, data = survey("AABBAB")
     platform = np.array(["x", "x", "x", "y", "y", "y"], dtype=object).repeat(3)
     split = Split("encounter", n_folds=2)
-    found = permutation_test(
+    test = permutation_test(
         {"x": data}, clips, recordings, split, QUICK, n_permutations=50, within=platform
     )
-    assert found.n_assignments == 3 * 3
+    assert test.n_assignments == 3 * 3
     # A platform that goes with the label leaves nothing to permute, and nothing to conclude.
     confounded = clips["label"].to_numpy(dtype=object)
-    found = permutation_test(
+    test = permutation_test(
         {"x": data}, clips, recordings, split, QUICK, n_permutations=50, within=confounded
     )
-    assert found.n_assignments == 1
-    assert found.p_value("x") == found.smallest_p == 1.0
+    assert test.n_assignments == 1
+    assert test.p_value("x") == test.smallest_p == 1.0
 
 
 def test_the_same_seed_gives_the_same_permutations_to_all_feature_sets():
@@ -197,9 +197,9 @@ def test_optimistic_splits_are_tested_between_encounters_too():
     clips, recordings, data = survey("AB" * 5, n_per=6, d=32, encounter=4.0)
     split = Split("random", n_folds=3)
     head = LogisticHead(c=1.0)
-    found = permutation_test({"x": data}, clips, recordings, split, head, n_permutations=19)
-    assert found.observed["x"] > 0.9
-    assert found.p_value("x") > 0.05  # any labels of the encounters are learned as well
+    test = permutation_test({"x": data}, clips, recordings, split, head, n_permutations=19)
+    assert test.observed["x"] > 0.9
+    assert test.p_value("x") > 0.05  # any labels of the encounters are learned as well
 
 
 def test_other_clips_are_refused():
@@ -224,16 +224,16 @@ def test_the_level_is_kept_without_effect():
     for seed in range(60):
         clips, recordings, data = survey("AB" * 4, seed=seed)
         split = Split("encounter", n_folds=3, seed=seed)
-        found = permutation_test(
+        test = permutation_test(
             {"x": data}, clips, recordings, split, QUICK, n_permutations=19, seed=seed
         )
-        p_values.append(found.p_value("x"))
+        p_values.append(test.p_value("x"))
     assert np.mean(np.array(p_values) <= 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
 
 
 @pytest.mark.parametrize("counts", [(3, 3), (4, 4), (3, 5), (2, 3, 4)])
 def test_detectable_is_what_adding_up_all_outcomes_gives(counts):
-    found = detectable(counts)
+    note = detectable(counts)
 
     def probability_of(threshold, share):
         outcomes = itertools.product(*[range(n + 1) for n in counts])
@@ -244,8 +244,8 @@ def test_detectable_is_what_adding_up_all_outcomes_gives(counts):
         )
 
     chance = 1 / len(counts)
-    assert probability_of(found["critical"], chance) <= 0.05
-    assert probability_of(found["critical"], found["detectable"]) == pytest.approx(0.8, abs=0.01)
+    assert probability_of(note["critical"], chance) <= 0.05
+    assert probability_of(note["critical"], note["detectable"]) == pytest.approx(0.8, abs=0.01)
 
 
 def test_detectable_falls_with_more_encounters_and_says_when_nothing_would_do():
@@ -272,9 +272,9 @@ def test_the_smallest_p_is_that_of_perfect_features():
     """Equally many encounters: exchanging the names of the classes is as good as the truth."""
     split = Split("encounter", n_folds=3)
     clips, recordings, data = survey("AAABBB", population=9.0, encounter=0.01)
-    found = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=20)
-    assert found.enumerated
-    assert found.p_value("x") == pytest.approx(found.smallest_p) == 2 / 20
+    test = permutation_test({"x": data}, clips, recordings, split, QUICK, n_permutations=20)
+    assert test.enumerated
+    assert test.p_value("x") == pytest.approx(test.smallest_p) == 2 / 20
 
 
 def test_other_sounds_on_the_same_ship_do_not_stop_its_label_from_moving():

@@ -17,13 +17,13 @@ def names(groups):
 def test_one_class_lies_midway_between_clopper_pearson_and_jeffreys(case):
     n_right, n = case
     right = np.arange(n) < n_right
-    found = interval(right.astype(float), np.zeros(n, dtype=int), names(range(n)), 1)
+    bounds = interval(right.astype(float), np.zeros(n, dtype=int), names(range(n)), 1)
     exact = scipy.stats.binomtest(n_right, n).proportion_ci(method="exact")
     expected = (exact.low, exact.high)
     if 0 < n_right < n:
         low, high = scipy.stats.beta.ppf([0.025, 0.975], n_right + 0.5, n - n_right + 0.5)
         expected = ((exact.low + low) / 2, (exact.high + high) / 2)
-    assert found[:2] == pytest.approx(expected)
+    assert bounds[:2] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def losses_of(n_first, n_second, seed=0):
 def test_loss_interval_weighs_classes_and_encounters_alike():
     losses, labels, groups = losses_of(4, 8)
     low, high, method = loss_interval(losses, labels, groups, n_folds=5)
-    again = [np.repeat(one, 3) for one in (losses, labels, groups)]
+    again = [np.repeat(values, 3) for values in (losses, labels, groups)]
     assert loss_interval(*again, n_folds=5) == pytest.approx((low, high, method))
     mean = (losses[:4].mean() + losses[4:].mean()) / 2
     assert low < mean < high

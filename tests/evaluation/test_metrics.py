@@ -47,11 +47,11 @@ def random_case(n=60, n_classes=3, seed=0, n_repeats=1):
 def test_metrics_equal_scikit_learn():
     labels, encounters, scores, classes = random_case()
     result = run(labels, encounters, scores, classes=classes)
-    said = np.array(classes)[scores[0].argmax(axis=1)]
-    assert result["accuracy"] == pytest.approx(sk.accuracy_score(labels, said))
-    assert result["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, said))
-    np.testing.assert_allclose(result["confusion"], sk.confusion_matrix(labels, said))
-    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, said)
+    named = np.array(classes)[scores[0].argmax(axis=1)]
+    assert result["accuracy"] == pytest.approx(sk.accuracy_score(labels, named))
+    assert result["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, named))
+    np.testing.assert_allclose(result["confusion"], sk.confusion_matrix(labels, named))
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, named)
     for k, label in enumerate(classes):
         mine = result["per_class"][label]
         assert mine["precision"] == pytest.approx(precision[k])
@@ -70,8 +70,8 @@ def test_the_studys_confusion_matrix_gives_its_printed_numbers_for_pelagic():
     # Table 4.4: [[48, 26], [13, 477]], rows Insular, Pelagic; accuracy .9309, precision .9483,
     # recall .9735. The positive class was Pelagic; Insular, the one that matters, has 48/74.
     labels = ["Insular"] * 74 + ["Pelagic"] * 490
-    said = [0] * 48 + [1] * 26 + [0] * 13 + [1] * 477
-    scores = np.log(np.where(np.eye(2)[said] > 0, 0.9, 0.1))[None]
+    named = [0] * 48 + [1] * 26 + [0] * 13 + [1] * 477
+    scores = np.log(np.where(np.eye(2)[named] > 0, 0.9, 0.1))[None]
     result = run(labels, [f"E{i}" for i in range(564)], scores, classes=("Insular", "Pelagic"))
     assert result["confusion"] == [[48, 26], [13, 477]]
     assert round(result["accuracy"], 4) == 0.9309
@@ -143,9 +143,9 @@ def test_each_class_has_the_interval_of_its_recall():
     labels, encounters = ["A"] * 6 + ["B"] * 4, [f"E{i}" for i in range(10)]
     scores = np.log([[[0.9, 0.1]] * 5 + [[0.1, 0.9]] * 5])
     result = run(labels, encounters, scores, unit="encounter")
-    found = result["per_class"]["A"]
+    of_a = result["per_class"]["A"]
     right, groups = np.array([1, 1, 1, 1, 1, 0.0]), np.array(encounters[:6], dtype=object)
-    assert (found["recall_low"], found["recall_high"]) == recall_interval(right, groups)
+    assert (of_a["recall_low"], of_a["recall_high"]) == recall_interval(right, groups)
 
 
 def test_fewer_than_four_encounters_in_a_class_are_said_to_be_too_few():

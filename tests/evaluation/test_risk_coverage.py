@@ -8,7 +8,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from pseudorca.evaluation.calibration_quality import reliability
+from pseudorca.evaluation.metrics import reliability
 from pseudorca.evaluation.risk_coverage import (
     abstention,
     outcomes,
@@ -16,12 +16,11 @@ from pseudorca.evaluation.risk_coverage import (
     threshold_for,
     thresholds,
 )
-from pseudorca.learning.calibration import Calibrator
-from pseudorca.learning.held_out import CalibratedUnits, calibrate_out_of_fold
+from pseudorca.learning.calibration import CalibratedUnits, Calibrator, calibrate_out_of_fold
 from pseudorca.recordings.folds import OTHER, Split, make_folds
 
 
-def made_up(n: int, *, seed: int = 0, n_repeats: int = 1) -> pd.DataFrame:
+def drawn_units(n: int, *, seed: int = 0, n_repeats: int = 1) -> pd.DataFrame:
     """Units that are right as often as they claim."""
     rng = np.random.default_rng(seed)
     probability = rng.uniform(0.5, 1, n)
@@ -41,7 +40,7 @@ def made_up(n: int, *, seed: int = 0, n_repeats: int = 1) -> pd.DataFrame:
 
 
 def test_the_curve_ends_at_everything_and_its_error():
-    table = made_up(200)
+    table = drawn_units(200)
     curve = risk_coverage(table)
     assert curve["coverage"].iloc[-1] == pytest.approx(1)
     assert curve["error"].iloc[-1] == pytest.approx(1 - table["right"].mean())
@@ -50,21 +49,21 @@ def test_the_curve_ends_at_everything_and_its_error():
 
 
 def test_encounters_count_and_not_their_clips():
-    one = made_up(30)
+    one = drawn_units(30)
     ten = pd.concat([one] * 10, ignore_index=True)
-    for other in (ten, made_up(30, n_repeats=3)):
+    for other in (ten, drawn_units(30, n_repeats=3)):
         for mine, theirs in zip(thresholds(one), thresholds(other), strict=True):
             assert asdict(mine) == pytest.approx(asdict(theirs))
 
 
 def test_27_without_error_show_no_more_than_they_can():
-    table = made_up(27).assign(right=True)
+    table = drawn_units(27).assign(right=True)
     everything = thresholds(table)[0]
     assert everything.n_encounters == 27
     assert everything.max_error == pytest.approx(1 - 0.01 ** (1 / 27))  # five looks at 0.05
-    found = abstention(table, 0.05)
-    assert found["chosen"] is None
-    assert found["smallest_max_error"] == pytest.approx(everything.max_error)
+    result = abstention(table, 0.05)
+    assert result["chosen"] is None
+    assert result["smallest_max_error"] == pytest.approx(everything.max_error)
     assert threshold_for(0.2, thresholds(table)) == everything
 
 
@@ -73,10 +72,10 @@ def test_the_claimed_rate_is_rarely_exceeded():
     wanted, n_surveys = 0.2, 400
     exceeded = chosen = 0
     for seed in range(n_surveys):
-        found = threshold_for(wanted, thresholds(made_up(60, seed=seed)))
-        if found is not None:
+        result = threshold_for(wanted, thresholds(drawn_units(60, seed=seed)))
+        if result is not None:
             chosen += 1
-            lowest = max(found.probability, 0.5)
+            lowest = max(result.probability, 0.5)
             exceeded += 1 - (1 + lowest) / 2 > wanted  # the mean of what is above the threshold
     assert chosen > 40
     assert exceeded <= scipy.stats.binom.ppf(0.999, n_surveys, 0.05)
@@ -125,18 +124,18 @@ def survey():
 @pytest.mark.parametrize("unit", ["clip", "recording", "encounter"])
 def test_calibrating_out_of_fold_improves_the_log_loss(survey, unit):
     clips, recordings, scores, folds = survey
-    made = calibrate_out_of_fold(
+    units = calibrate_out_of_fold(
         clips, recordings, scores, folds, ["Insular", "Pelagic"], unit=unit
     )
-    found = reliability(made)
+    result = reliability(units)
     column = (clips["label"] == "Pelagic").astype(int).to_numpy()
     raw = -scores[0][np.arange(len(clips)), column].mean()
-    assert found["log_loss"] < raw
-    assert found["log_loss_low"] <= found["log_loss"] <= found["log_loss_high"]
-    assert found["brier"] < found["brier_baseline"] == 0.5
-    assert found["expected_calibration_error"] is None  # 24 encounters
-    assert found["n_encounters"] == 24
-    assert sum(b["weight"] for b in found["bins"]) == pytest.approx(1)
+    assert result["log_loss"] < raw
+    assert result["log_loss_low"] <= result["log_loss"] <= result["log_loss_high"]
+    assert result["brier"] < result["brier_baseline"] == 0.5
+    assert result["expected_calibration_error"] is None  # 24 encounters
+    assert result["n_encounters"] == 24
+    assert sum(b["weight"] for b in result["bins"]) == pytest.approx(1)
 
 
 def test_an_encounter_is_calibrated_without_itself(survey):
@@ -162,21 +161,21 @@ def test_an_encounter_is_calibrated_without_itself(survey):
 
 def with_noise(table: pd.DataFrame, n: int) -> pd.DataFrame:
     """The same with encounters of other sounds, all of them surely called so."""
-    noise = made_up(n, seed=99).assign(label=OTHER, named=OTHER, right=True, probability=0.999)
+    noise = drawn_units(n, seed=99).assign(label=OTHER, named=OTHER, right=True, probability=0.999)
     noise["encounter"] = "noise " + noise["encounter"]
     return pd.concat([table, noise], ignore_index=True)
 
 
 def test_other_sounds_called_so_change_no_bound():
     """To say none of the classes is not to name: noise must not dilute the share of wrong names."""
-    table = made_up(40, seed=3)
+    table = drawn_units(40, seed=3)
     for mine, theirs in zip(thresholds(table), thresholds(with_noise(table, 200)), strict=True):
         assert asdict(mine) == pytest.approx(asdict(theirs))
 
 
 def test_other_sounds_named_as_a_population_are_wrong_names():
-    table = made_up(40, seed=3).assign(right=True)
-    strange = made_up(10, seed=4).assign(label=OTHER, right=False)
+    table = drawn_units(40, seed=3).assign(right=True)
+    strange = drawn_units(10, seed=4).assign(label=OTHER, right=False)
     strange["encounter"] = "noise " + strange["encounter"]
     everything = thresholds(pd.concat([table, strange], ignore_index=True))[0]
     assert everything.error == pytest.approx(0.2)
@@ -184,7 +183,7 @@ def test_other_sounds_named_as_a_population_are_wrong_names():
 
 
 def test_where_nothing_is_named_nothing_is_claimed():
-    table = made_up(5).assign(named=OTHER, right=False)
+    table = drawn_units(5).assign(named=OTHER, right=False)
     assert threshold_for(0.9, thresholds(table)) is None
     assert abstention(table, 0.1)["curve"] == []
 
@@ -203,8 +202,8 @@ def test_other_sounds_change_no_score_of_the_populations():
     easy = np.tile([-9.0, -9.0, 0.0], (20, 1))
 
     def judged(table: pd.DataFrame, values: np.ndarray) -> dict:
-        found = scipy.special.log_softmax(values, axis=1)
-        return reliability(CalibratedUnits(table, found, classes, Calibrator(classes)))
+        result = scipy.special.log_softmax(values, axis=1)
+        return reliability(CalibratedUnits(table, result, classes, Calibrator(classes)))
 
     alone = judged(rows, scores)
     both = judged(pd.concat([rows, noise], ignore_index=True), np.concatenate([scores, easy]))
@@ -229,15 +228,19 @@ def test_the_interval_of_the_brier_score_holds_the_truth_of_encounters_to_come()
         clips, scores = encounters_of(rng, 8)
         recordings = clips[["recording_id", "moment_id", "encounter"]].assign(metadata="{}")
         folds = make_folds(clips, recordings, Split("encounter", n_folds=4))
-        made = calibrate_out_of_fold(
+        units = calibrate_out_of_fold(
             clips, recordings, scores[None], folds, classes, unit="encounter"
         )
-        found = reliability(made)
-        fresh, said = encounters_of(rng, 500)
-        claimed = np.exp(made.calibrator.log_probabilities(said, np.ones(1000, dtype=np.int64)))
+        result = reliability(units)
+        fresh, fresh_scores = encounters_of(rng, 500)
+        claimed = np.exp(
+            units.calibrator.log_probabilities(fresh_scores, np.ones(1000, dtype=np.int64))
+        )
         true = np.eye(2)[(fresh["label"] == "Pelagic").astype(int)]
         held += (
-            found["brier_low"] <= ((claimed - true) ** 2).sum(axis=1).mean() <= found["brier_high"]
+            result["brier_low"]
+            <= ((claimed - true) ** 2).sum(axis=1).mean()
+            <= result["brier_high"]
         )
     assert held / n_surveys >= 0.9
 
@@ -249,17 +252,17 @@ def test_a_split_with_one_testable_unit_leaves_probabilities_as_they_are(survey)
     mine = clips["encounter"].isin(["Insular0", "Pelagic0"]).to_numpy()
     only[0] = np.where(mine, 0, -1)
     one = folds.__class__(**{**vars(folds), "test_fold": only})
-    said = np.where(mine[:, None], scores[:1], np.nan)
-    made = calibrate_out_of_fold(
-        clips, recordings, said, one, ["Insular", "Pelagic"], unit="encounter"
+    only_scores = np.where(mine[:, None], scores[:1], np.nan)
+    units = calibrate_out_of_fold(
+        clips, recordings, only_scores, one, ["Insular", "Pelagic"], unit="encounter"
     )
-    assert len(made.table) == 2
+    assert len(units.table) == 2
     raw = np.stack(
         [scores[0][clips["encounter"] == name].mean(axis=0) for name in ("Insular0", "Pelagic0")]
     )
-    np.testing.assert_allclose(made.log_probabilities, scipy.special.log_softmax(raw, axis=1))
-    found = reliability(made)
-    assert np.isfinite(found["brier"])
-    assert (found["brier_low"], found["brier_high"]) == (None, None)
-    assert "too few encounters" in found["interval_method"]
-    assert abstention(outcomes(made), 0.1)["held_out"] is None
+    np.testing.assert_allclose(units.log_probabilities, scipy.special.log_softmax(raw, axis=1))
+    result = reliability(units)
+    assert np.isfinite(result["brier"])
+    assert (result["brier_low"], result["brier_high"]) == (None, None)
+    assert "too few encounters" in result["interval_method"]
+    assert abstention(outcomes(units), 0.1)["held_out"] is None

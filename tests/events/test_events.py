@@ -216,7 +216,7 @@ def test_page_says_the_claim_and_what_it_does_not_cover(decided, tmp_path):
     assert "Which events trained the classifier" in text
     assert "<script" not in html
     assert not re.search(r'(?:src|href)="(?!#|data:)', html)
-    with pytest.raises(PseudorcaError, match="is a folder"):
+    with pytest.raises(PseudorcaError, match="Is a directory"):
         write_events_page(decided.details, decided.events, decided.operating_points, tmp_path)
 
 

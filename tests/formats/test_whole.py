@@ -15,7 +15,6 @@ from pseudorca.formats.rocca import measure_contour_tables
 from pseudorca.formats.whole import whole_file, write_table, write_text
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.simulation import moments, truth
-from pseudorca.study.tables import write_study_tables
 
 
 def contours(folder: Path) -> Path:
@@ -57,7 +56,6 @@ def half(self: Any, path: Any, *_: Any, **__: Any) -> None:
 WRITERS: dict[str, Callable[[Path, Path], object]] = {
     "table": lambda folder, data: write_table(pd.DataFrame({"a": [1]}), folder / "a.csv"),
     "contours": lambda folder, data: measure_contour_tables([data], folder / "a.csv"),
-    "study": lambda folder, data: write_study_tables({"a": pd.DataFrame({"a": [1]})}, folder),
 }
 
 
@@ -93,7 +91,7 @@ def test_truth_tables_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Mo
     truth.begin(tmp_path / "s", {"seed": 0})
     monkeypatch.setattr(pd.DataFrame, "to_csv", half)
     with pytest.raises(PseudorcaError, match="No space left"):
-        truth.write(tmp_path / "s", {"seed": 0}, encounters=[], clips=[], signals=[], contours=[])
+        truth.write(tmp_path / "s", {"seed": 0}, [], truth.Rows([], [], []))
     assert [path.name for path in (tmp_path / "s" / "truth").iterdir()] == ["survey.json"]
 
 

@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pseudorca.access import locked
 from pseudorca.errors import PseudorcaError, StoreError
-from pseudorca.labels.annotation import Annotation
-from pseudorca.labels.fold import answers_in_force, labels_in_force
-from pseudorca.labels.journal import append_lines, journal_path, read_journal
-from pseudorca.labels.labels import Labels
+from pseudorca.labels.annotation import Annotation, answers_in_force, labels_in_force
+from pseudorca.labels.labels import Labels, append_lines, journal_path, read_journal
 from pseudorca.store import TABLES, Store
 
 PEOPLE, ANSWERS, UNITS = ("Ana", "Ben", "Cho"), ("whistle", "click", "ship"), ("c1", "c2")
@@ -142,9 +141,10 @@ def test_log_and_table_hold_what_was_added(labels: Labels) -> None:
     log = labels.log()
     assert log["annotation_id"].tolist() == ids
     assert log["time_utc"].notna().all()
-    assert {name: log[name][0] for name in TABLES["annotations"]} == read_journal(
-        labels.store.folder
-    ).rows[0].values() | dict.fromkeys(("replaces", "basis", "source"), pd.NA)
+    row = asdict(read_journal(labels.store.folder).rows[0])
+    assert {name: log[name][0] for name in TABLES["annotations"]} == row | dict.fromkeys(
+        ("replaces", "basis", "source"), pd.NA
+    )
     assert labels.sync() == 3
     pd.testing.assert_frame_equal(labels.store.read("annotations"), log)
     force = labels.in_force()
@@ -206,7 +206,7 @@ def _add_many(folder: Path, annotator: str) -> None:
 
 def test_two_processes_lose_no_label_while_the_project_is_locked(labels: Labels) -> None:
     context = multiprocessing.get_context("spawn")
-    with labels.store.lock():
+    with locked(labels.store):
         people = [
             context.Process(target=_add_many, args=(labels.store.folder, name))
             for name in PEOPLE[:2]
@@ -288,3 +288,10 @@ def test_a_table_of_ones_own_is_imported_once_and_whole(labels: Labels, tmp_path
     with pytest.raises(PseudorcaError, match="row 4: unknown basis of an annotation 'guess'"):
         labels.import_csv(path, annotator="Ana")
     assert len(labels.log()) == 2
+
+
+def test_a_row_with_more_cells_than_columns_is_refused(labels: Labels, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("annotator,unit,unit_id,question,answer\nAna,clip,c1,content,whistle, loud\n")
+    with pytest.raises(PseudorcaError, match=r"mine\.csv, row 2: more cells than columns"):
+        labels.import_csv(path)

@@ -111,7 +111,7 @@ def test_it_survives_json():
     scores, labels, encounters, classes, _ = overconfident(300)
     ones = np.ones(300, dtype=np.int64)
     made = fit_calibrator(scores, ones, labels, encounters, classes)
-    again = Calibrator.from_dict(json.loads(json.dumps(made.as_dict())))
+    again = Calibrator(**json.loads(json.dumps(made.as_dict())))
     np.testing.assert_array_equal(
         made.log_probabilities(scores, ones), again.log_probabilities(scores, ones)
     )

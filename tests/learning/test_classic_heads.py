@@ -11,15 +11,13 @@ from sklearn.svm import SVC
 from pseudorca.errors import HeadError
 from pseudorca.learning.calibration import carried_prior
 from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.heads.base import load_trained, recording_weights, standardisation
+from pseudorca.learning.heads.base import recording_weights, standardisation
 from pseudorca.learning.heads.forest import ForestHead
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.mean import MeanHead, blocks_of, side_by_side
-from pseudorca.learning.heads.mixtures import GmmHead, HmmHead
-from pseudorca.learning.heads.registry import make_head
-from pseudorca.learning.heads.score_scale import fit_slope, log_softmax
+from pseudorca.learning.heads.per_class import GmmHead, HmmHead, SvmHead, fit_slope, log_softmax
+from pseudorca.learning.heads.registry import load_trained, make_head
 from pseudorca.learning.heads.softmax import SoftmaxHead
-from pseudorca.learning.heads.svm import SvmHead
 from pseudorca.learning.tuning import TunedHead, Tuning, tune
 
 from .conftest import make_set
@@ -104,7 +102,7 @@ def test_the_svms_are_scikit_learns(n_classes):
     for k, label in enumerate(trained.classes):
         machine = SVC(C=2.0, gamma=0.5 / x.shape[1])
         machine.fit(x, data.labels == label, sample_weight=weights)
-        found = trained.svms.values(data.vectors)[:, k]
+        found = trained.values(data.vectors)[:, k]
         np.testing.assert_allclose(found, machine.decision_function(x), atol=1e-3)
 
 

@@ -8,14 +8,13 @@ import pytest
 from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet, Views
-from pseudorca.learning.from_copies import CopiesHead
 from pseudorca.learning.heads.base import fit_head, mean_said, recording_weights
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.mean import side_by_side
-from pseudorca.learning.heads.mixtures import GmmHead
+from pseudorca.learning.heads.per_class import GmmHead
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.preparation import Preparation, centred, referred, small_groups
-from pseudorca.learning.recipe import Recipe
+from pseudorca.learning.recipe import CopiesHead, Recipe
 from pseudorca.learning.tuning import TunedHead
 from pseudorca.recordings.folds import Split, make_folds
 

@@ -7,9 +7,9 @@ import pytest
 from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.heads.base import load_trained
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.mean import MeanHead
+from pseudorca.learning.heads.registry import load_trained
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.pseudo_labels import PseudoLabelHead, PseudoLabels, Unlabelled
 from pseudorca.learning.tuning import TunedHead
@@ -42,7 +42,7 @@ def unlabelled(data, truth, encounters=None, moments=None, seed=1, **how):
     encounters = names("x", n) if encounters is None else encounters
     kin = np.stack([encounters, moments], axis=1)
     mine = np.stack([data.groups, data.recordings], axis=1)
-    return Unlabelled(sounds(truth, seed, **how), moments, kin, data.recordings, mine)
+    return Unlabelled(sounds(truth, seed, **how), kin, mine)
 
 
 def test_sure_moments_join_and_unsure_ones_do_not(labelled):

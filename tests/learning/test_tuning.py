@@ -132,12 +132,8 @@ def test_optuna_goes_on_where_it_was_stopped(tmp_path):
     pytest.importorskip("optuna")
     data, storage = make_set(), tmp_path / "project" / "tuning.log"
     stopped = tune(data, LogisticHead(), Tuning("optuna", n_trials=3), storage=storage)
-    done = []
-    whole = tune(
-        data, LogisticHead(), Tuning("optuna", n_trials=5), storage=storage,
-        progress=lambda n, total: done.append((n, total)),
-    )  # fmt: skip
-    assert done == [(4, 5), (5, 5)]
+    whole = tune(data, LogisticHead(), Tuning("optuna", n_trials=5), storage=storage)
+    assert len(whole.trials) == 5
     pd.testing.assert_frame_equal(whole.trials.iloc[:3], stopped.trials)
     assert whole.trials["c"].nunique() == 5  # no trial is made twice
     again = tune(data, LogisticHead(), Tuning("optuna", n_trials=5), storage=storage)

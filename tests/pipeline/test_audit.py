@@ -9,12 +9,13 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from pseudorca.audit.audit import AuditOptions, audit_project, sample_clips
+from pseudorca.audit.audit import audit_project, sample_clips
+from pseudorca.audit.options import AuditOptions
 from pseudorca.cli import app
 from pseudorca.embedding.augmentation import measured as parts
 from pseudorca.embedding.augmentation.apart import BackgroundFrontEnd
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
-from pseudorca.embedding.joint import load_embedders
+from pseudorca.embedding.embedder import load_embedders
 from pseudorca.errors import AudioError, FoldError
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe

@@ -99,7 +99,7 @@ def test_a_killed_run_resumes_to_the_same_table(tables, embedder, survey, weight
     script = (
         "import sys, pseudorca.embedding.stream as e\n"
         "e._COMMIT_CLIPS = 3\n"
-        "from pseudorca.embedding.computing import Computing\n"
+        "from pseudorca.embedding.options import Computing\n"
         "from pseudorca.embedding.embed import EmbedderOptions, embed_project\n"
         "from pseudorca.recordings.scan import scan_project\n"
         "from pseudorca.store import Store\n"

@@ -15,8 +15,7 @@ from safetensors.numpy import load_file
 from pseudorca.backbones import load_backbone
 from pseudorca.compare.compare import CompareOptions, compare_project
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
-from pseudorca.embedding.embedder import Embedder
-from pseudorca.embedding.joint import load_embedders
+from pseudorca.embedding.embedder import Embedder, load_embedders
 from pseudorca.embedding.network_inputs import keep_inputs
 from pseudorca.errors import AudioError, HeadError, StoreError
 from pseudorca.evaluation.evaluate import evaluate_project

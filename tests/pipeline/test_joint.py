@@ -8,10 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pseudorca import cli
-from pseudorca.audit.audit import AuditOptions, audit_project
+from pseudorca.audit.audit import audit_project
+from pseudorca.audit.options import AuditOptions
 from pseudorca.embedding.drawing import read_clip
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
-from pseudorca.embedding.joint import JointEmbedder, load_embedders
+from pseudorca.embedding.embedder import JointEmbedder, load_embedders
 from pseudorca.embedding.known_embedders import known_embedders
 from pseudorca.errors import BackboneError, HeadError
 from pseudorca.evaluation.evaluate import evaluate_project

@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
+from pseudorca.access import locked
 from pseudorca.embedding import cluster, drawing
 from pseudorca.embedding import stream as embedding
-from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.gate import Gate
+from pseudorca.embedding.options import Computing
 from pseudorca.errors import FrontEndError, PseudorcaError, StoreError
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.slowed import SlowFrontEnd
@@ -438,7 +439,7 @@ def test_two_ways_to_compute_are_one_too_many(trained: Store, deployment: Path) 
 def test_a_second_process_waits_and_says_so(scanned: Store, tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", "from pseudorca.cli import main; main()", "clips"]
     arguments += ["--project", str(scanned.folder)]
-    with scanned.lock():
+    with locked(scanned):
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stderr is not None
         assert b"Another pseudorca works on" in process.stderr.readline()

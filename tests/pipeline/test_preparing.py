@@ -15,12 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from pseudorca import cli
-from pseudorca.audit.audit import AuditOptions, audit_project
+from pseudorca.audit.audit import audit_project
+from pseudorca.audit.options import AuditOptions
 from pseudorca.compare.compare import CompareOptions, compare_project
 from pseudorca.embedding.augmentation.copies import referring
-from pseudorca.embedding.computing import Computing
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
-from pseudorca.embedding.joint import load_embedders
+from pseudorca.embedding.embedder import load_embedders
+from pseudorca.embedding.options import Computing
 from pseudorca.errors import ClassifierError, HeadError
 from pseudorca.evaluation.encounter_accuracy import rightness
 from pseudorca.evaluation.evaluate import evaluate_project

@@ -10,7 +10,8 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from pseudorca.audit.audit import AuditOptions, audit_project
+from pseudorca.audit.audit import audit_project
+from pseudorca.audit.options import AuditOptions
 from pseudorca.cli import app
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.evaluation.evaluate import evaluate_project

@@ -14,7 +14,7 @@ from pseudorca import cli
 from pseudorca.embedding import drawing
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.errors import AudioError, ClassifierError, HeadError, ManifestError, StoreError
-from pseudorca.evaluation.evaluate import EvaluateOptions, evaluate_project
+from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.softmax import SoftmaxHead
@@ -128,12 +128,7 @@ def test_evaluation_keeps_scores_and_results(embedded: Store) -> None:
 
 def test_softmax_study_split_and_sampler_run(embedded: Store) -> None:
     head = SoftmaxHead(learning_rate=0.01, balance="sampler")
-    result = evaluate_project(
-        embedded,
-        Recipe(head),
-        [Split("study", seed=220029955)],
-        options=EvaluateOptions(units=("clip",)),
-    ).as_json()
+    result = evaluate_project(embedded, Recipe(head), [Split("study", seed=220029955)]).as_json()
     assert result["results"][0]["n_units"] == round(0.2 * 24)
     made = train_project(embedded, Recipe(head), name="softmax").as_json()
     assert 1 <= made["best_epoch"] <= 24

@@ -21,9 +21,8 @@ from pseudorca.prediction.decisions import Rule, decide
 from pseudorca.prediction.detections import find_detections
 from pseudorca.prediction.files import PredictionFiles
 from pseudorca.prediction.predictor import _readable
-from pseudorca.recordings.clips import ClipOptions, cut
+from pseudorca.recordings.clips import ClipOptions, cut, read_raven
 from pseudorca.recordings.manifest import scan_files
-from pseudorca.recordings.selections import read_raven
 from pseudorca.store import problem_table, shown_problems
 
 from .conftest import summarise_effort, write_predictions

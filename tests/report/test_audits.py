@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pseudorca.audit.figures import ForestRow, answers_bar, band_intervals, excess_lines, forest
+from pseudorca.audit.section import answers_bar, band_intervals, excess_lines, forest
 from pseudorca.pages.blocks import Chart, Commands, Headline, Notices, Text, count_figures
 from pseudorca.pages.writing import render
 from pseudorca.report.contents import read_project
@@ -144,10 +144,11 @@ def test_section_without_controls_still_shows_the_model(store):
 
 
 def test_forest_has_a_row_per_control_and_a_line_of_chance():
-    rows = [ForestRow(f"row {k}", kind, 0.5, 0.4, 0.6) for k, kind in enumerate(
-        ("model", "nuisance", "shown", "optimistic"))]  # fmt: skip
+    kinds = ("model", "nuisance", "shown", "optimistic")
+    number = {"value": 0.5, "low": 0.4, "high": 0.6}
+    rows = [number | {"name": f"row {k}", "kind": kind} for k, kind in enumerate(kinds)]
     ax = forest(Figure().subplots(), rows, chance=0.25)
-    assert [text.get_text() for text in ax.get_yticklabels()] == [row.name for row in rows]
+    assert [text.get_text() for text in ax.get_yticklabels()] == [row["name"] for row in rows]
     assert any(set(line.get_xdata()) == {0.25} for line in ax.lines)
 
 

@@ -14,7 +14,7 @@ from pseudorca.simulation import (
     population,
 )
 from pseudorca.simulation.animals import blend_groups, draw_parameters
-from pseudorca.simulation.species import SHIFTING_TRAITS, TRAIT_NAMES, VIRTUAL_CENTRES
+from pseudorca.simulation.species import SHIFTING_TRAITS
 
 
 def _parameters(name: str, effect: float, kind: str = "whistle", seed: int = 3) -> dict[str, float]:
@@ -82,10 +82,12 @@ def test_whistles_start_where_the_noaa_table_says() -> None:
 def test_blend_groups_correlates_by_the_likeness(likeness: float, correlation: float) -> None:
     rng = np.random.default_rng(2)
     shared = draw_group(rng, n_animals=400)
-    one, other = (blend_groups(shared, draw_group(rng, n_animals=400), likeness) for _ in range(2))
-    found = np.corrcoef(one.animals.ravel(), other.animals.ravel())[0, 1]
-    assert found == pytest.approx(correlation, abs=0.03)
-    assert one.animals.std() == pytest.approx(1.0, abs=0.03)
+    first, second = (
+        blend_groups(shared, draw_group(rng, n_animals=400), likeness) for _ in range(2)
+    )
+    measured = np.corrcoef(first.animals.ravel(), second.animals.ravel())[0, 1]
+    assert measured == pytest.approx(correlation, abs=0.03)
+    assert first.animals.std() == pytest.approx(1.0, abs=0.03)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -109,11 +111,11 @@ def test_draw_scene_of_an_unknown_kind_is_an_error() -> None:
 
 def test_virtual_species_stay_in_their_ranges_and_make_some_sound() -> None:
     rng = np.random.default_rng(4)
-    species = [draw_virtual_species(rng) for _ in range(200)]
-    for one in species:
-        assert any(rate > 0 for rate in one.rates.values())
-        for name in TRAIT_NAMES:
-            low, high = VIRTUAL_CENTRES[name]
-            assert low <= one.traits[name].centre <= high
+    all_species = [draw_virtual_species(rng) for _ in range(200)]
+    for species in all_species:
+        assert any(rate > 0 for rate in species.rates.values())
+        for name, trait in PSEUDORCA.traits.items():
+            low, high = trait.virtual_range
+            assert low <= species.traits[name].centre <= high
     for kind in KINDS:
-        assert 0.3 < np.mean([one.rates[kind] > 0 for one in species]) < 0.8
+        assert 0.3 < np.mean([species.rates[kind] > 0 for species in all_species]) < 0.8

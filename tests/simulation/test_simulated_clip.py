@@ -23,9 +23,9 @@ RATE = 96_000
 def _clip(seed: int, **settings: object):
     rng = np.random.default_rng(seed)
     world = draw_world(rng)
-    machine = recorder("array_500k", sample_rate=RATE)
+    device = recorder("array_500k", sample_rate=RATE)
     options = {"require": ("whistle",), **settings}
-    return simulate_clip(rng, PSEUDORCA, world, machine, 1.5, **options)
+    return simulate_clip(rng, PSEUDORCA, world, device, 1.5, **options)
 
 
 def test_simulate_clip_is_the_same_for_the_same_seed() -> None:
@@ -128,9 +128,9 @@ def test_simulate_clip_mixes_real_noise_at_the_level_of_the_world() -> None:
 @pytest.mark.parametrize("duration_s", [0.0, -1.0, float("nan")])
 def test_simulate_clip_without_samples_is_an_error(duration_s: float) -> None:
     rng = np.random.default_rng(0)
-    machine = recorder("array_192k")
+    device = recorder("array_192k")
     with pytest.raises(SimulationError, match="no sample"):
-        simulate_clip(rng, PSEUDORCA, draw_world(rng), machine, duration_s)
+        simulate_clip(rng, PSEUDORCA, draw_world(rng), device, duration_s)
 
 
 def test_simulate_clip_on_a_missing_channel_is_an_error() -> None:

@@ -1,4 +1,4 @@
-"""Laws of single sounds, of the sea and of recorders."""
+"""Laws of single sounds, of background noise and of recorders."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,14 @@ from scipy import signal as dsp
 from pseudorca.errors import SimulationError
 from pseudorca.simulation import RECORDERS, Recorder, Signal, World, draw_recorder, draw_world
 from pseudorca.simulation import recorder as recorder_named
-from pseudorca.simulation.noise import GRID_POINTS, Noise, coloured_noise, noise_levels, periodic
+from pseudorca.simulation.noise import (
+    GRID_POINTS,
+    ambient_noise_db,
+    background_noise,
+    coloured_noise,
+    noise_levels,
+    periodic,
+)
 from pseudorca.simulation.propagation import (
     absorption_db_per_km,
     paths,
@@ -15,7 +22,7 @@ from pseudorca.simulation.propagation import (
     transfer,
 )
 from pseudorca.simulation.signals import Pulses, contour, pulses, tone
-from pseudorca.simulation.world import N_LATENTS, sea_noise_db, world_from_latents
+from pseudorca.simulation.world import N_LATENTS, world_from_latents
 
 RATE = 96_000
 
@@ -125,20 +132,20 @@ def test_spreading_loss_is_spherical_near_and_grows_with_range() -> None:
 def test_transfer_without_echoes_is_spreading_and_absorption_alone() -> None:
     hz = np.linspace(100.0, 48_000.0, 500)
     world = draw_world(np.random.default_rng(5))
-    found = paths(world, 500.0)
-    assert found[0].delay_s == 0.0
-    assert all(path.delay_s > 0.0 and abs(path.gain) < 1.0 for path in found[1:])
+    all_paths = paths(world, 500.0)
+    assert all_paths[0].delay_s == 0.0
+    assert all(path.delay_s > 0.0 and abs(path.gain) < 1.0 for path in all_paths[1:])
     level_db = 20 * np.log10(np.abs(transfer(world, hz, 500.0)).mean())
     direct_db = -spreading_loss_db(world, 500.0) - absorption_db_per_km(hz).mean() / 2
     assert level_db == pytest.approx(direct_db, abs=3.0)
 
 
-def test_sea_noise_falls_with_frequency_and_rises_with_wind() -> None:
+def test_ambient_noise_falls_with_frequency_and_rises_with_wind() -> None:
     hz = np.array([1000.0, 10_000.0, 50_000.0])
     latents = np.zeros(N_LATENTS)
-    calm = sea_noise_db(world_from_latents(latents), hz)
+    calm = ambient_noise_db(world_from_latents(latents), hz)
     latents[0] = 2.0
-    rough = sea_noise_db(world_from_latents(latents), hz)
+    rough = ambient_noise_db(world_from_latents(latents), hz)
     assert np.all(np.diff(calm) < 0.0)
     assert np.all(rough > calm)
     # Knudsen's sea state 3 (about 6 m/s) at 1 kHz is some 60 dB.
@@ -149,11 +156,11 @@ def test_coloured_noise_has_the_spectrum_it_is_asked_for() -> None:
     grid = np.geomspace(1.0, RATE / 2, GRID_POINTS)
     power = 10.0 ** ((80.0 - 20.0 * np.log10(grid / 1000.0)) / 10.0)
     noise = coloured_noise(np.random.default_rng(0), power, 10 * RATE, RATE)
-    f, found = dsp.welch(noise, RATE, nperseg=4096)
+    f, measured = dsp.welch(noise, RATE, nperseg=4096)
     inside = (f > 200.0) & (f < 45_000.0)
     wanted = np.interp(f[inside], grid, power)
-    assert np.abs(10 * np.log10(found[inside] / wanted)).max() < 2.0
-    assert 10 * np.log10(np.mean(found[inside] / wanted)) == pytest.approx(0.0, abs=0.1)
+    assert np.abs(10 * np.log10(measured[inside] / wanted)).max() < 2.0
+    assert 10 * np.log10(np.mean(measured[inside] / wanted)) == pytest.approx(0.0, abs=0.1)
 
 
 def test_coloured_noise_in_blocks_keeps_its_power(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,15 +173,15 @@ def test_coloured_noise_in_blocks_keeps_its_power(monkeypatch: pytest.MonkeyPatc
     assert np.mean(powers) == pytest.approx(1000.0, rel=0.02)
 
 
-def test_noise_levels_tell_what_the_recorder_hears() -> None:
+def test_noise_levels_tell_what_the_recorder_records() -> None:
     world = draw_world(np.random.default_rng(9))
-    machine = recorder_named("array_500k", sample_rate=RATE)
-    noise = Noise(np.random.default_rng(1), world, machine, 10 * RATE).channel(1)
-    f, found = dsp.welch(noise, RATE, nperseg=4096)
+    device = recorder_named("array_500k", sample_rate=RATE)
+    (noise,) = background_noise(np.random.default_rng(1), world, device, 10 * RATE, (1,))
+    f, measured = dsp.welch(noise, RATE, nperseg=4096)
     grid = np.geomspace(1.0, RATE / 2, GRID_POINTS)
-    wanted_db = np.interp(f, grid, noise_levels(world, machine))
+    wanted_db = np.interp(f, grid, noise_levels(world, device))
     quiet = (f > 600.0) & (f < 45_000.0)
-    error_db = np.median(10 * np.log10(found[quiet]) - wanted_db[quiet])
+    error_db = np.median(10 * np.log10(measured[quiet]) - wanted_db[quiet])
     assert error_db == pytest.approx(0.0, abs=1.0)
 
 
@@ -189,19 +196,19 @@ def test_periodic_puts_its_lines_where_they_belong() -> None:
 
 @pytest.mark.parametrize("name", sorted(RECORDERS))
 def test_recorder_response_is_3_db_down_at_its_corners(name: str) -> None:
-    machine, world = RECORDERS[name], _average_world()
-    corners = np.array([machine.fmin_hz, machine.fmax_hz])
-    slope_db = machine.slope_db * np.log10(np.maximum(corners, 20.0) / 1e4)
-    level_db = 20 * np.log10(machine.response(corners, world)) - slope_db
+    device, world = RECORDERS[name], _average_world()
+    corners = np.array([device.fmin_hz, device.fmax_hz])
+    slope_db = device.slope_db * np.log10(np.maximum(corners, 20.0) / 1e4)
+    level_db = 20 * np.log10(device.response(corners, world)) - slope_db
     assert level_db == pytest.approx([-3.0, -3.0], abs=0.1)
 
 
 @pytest.mark.parametrize("bits", [16, 24])
 def test_digitise_rounds_to_the_grid_and_counts_what_it_cuts_off(bits: int) -> None:
-    machine = Recorder("test", RATE, bits, 10.0, 1, 40_000.0, 2, 0.0, 40.0, 100.0, 1.0)
+    device = Recorder("test", RATE, bits, 10.0, 1, 40_000.0, 2, 0.0, 40.0, 100.0, 1.0)
     world = _average_world()
     pressure = np.array([0.0, 5e4, -5e4, 2e5, -2e5, 3e5], dtype=np.float32)  # 1e5 uPa is full scale
-    samples, n_clipped = machine.digitise(pressure, world, 1)
+    samples, n_clipped = device.digitise(pressure, world, 1)
     assert n_clipped == 3
     assert samples.tolist() == [0.0, 0.5, -0.5, 1 - 2.0 ** (1 - bits), -1.0, 1 - 2.0 ** (1 - bits)]
     steps = samples.astype(np.float64) * 2 ** (bits - 1)

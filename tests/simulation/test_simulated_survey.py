@@ -52,8 +52,8 @@ def _table(out: Path, name: str) -> pd.DataFrame:
 
 def test_survey_lays_its_files_out_as_hiceas_does(survey: Path) -> None:
     clips = _table(survey, "clips")
-    found = {p.relative_to(survey).as_posix() for p in survey.rglob("*.wav")}
-    assert found == set(clips["path"])
+    paths = {p.relative_to(survey).as_posix() for p in survey.rglob("*.wav")}
+    assert paths == set(clips["path"])
     long = clips["duration_s"] == 4.0
     pattern = r"recordings/(Insular|Pelagic|Unknown)/(Sette|Lasker)_AC_\d+/"
     for path in clips["path"][~long]:

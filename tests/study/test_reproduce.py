@@ -22,8 +22,7 @@ from pseudorca.store import Store
 from pseudorca.study import as_published
 from pseudorca.study.material import read_material
 from pseudorca.study.reproduce import reproduce, silent
-from pseudorca.study.settings import StudyOptions
-from pseudorca.study.switches import ALL, MARGINS, TRAINING_MODE
+from pseudorca.study.settings import ALL, MARGINS, TRAINING_MODE, StudyOptions
 
 from .conftest import BACKBONES, write_survey
 

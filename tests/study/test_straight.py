@@ -8,7 +8,6 @@ from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.study import straight
 from pseudorca.study.material import Material, chosen_unknown
-from pseudorca.study.reproduce import silent
 from pseudorca.study.straight import ChosenSoftmaxHead, Honest, _folds, run_straight
 
 
@@ -45,14 +44,13 @@ def test_settings_that_all_diverge_are_an_error():
         ChosenSoftmaxHead(n_epochs=2, rates=(1e30,), momenta=(0.9,)).fit(huge, validation=huge)
 
 
-def test_no_encounter_is_tested_by_a_model_that_heard_it(networks, tmp_path):
+def test_no_encounter_is_tested_by_a_model_that_heard_it(networks):
     unknown = chosen_unknown(networks.material, 3)
-    found = run_straight(
-        networks.material, networks, networks.options, unknown, tmp_path / "kept", silent
-    )
+    found = run_straight(networks, unknown)
     assert found.encounters_whole
     encounters = networks.material.clips["encounter"].to_numpy()
-    for _, _, train, test in found.folds:
+    folds, _ = _folds(networks.material, networks.options)
+    for _, _, train, test in folds:
         assert not set(encounters[train]) & set(encounters[test])
     assert isinstance(found.final, Honest)
     clip = found.final.clip
@@ -61,9 +59,7 @@ def test_no_encounter_is_tested_by_a_model_that_heard_it(networks, tmp_path):
     assert set(clip["per_class"]) == {"Insular", "Pelagic"}
     assert len(found.unknown) == 3
     assert not found.unknown["encounter_in_training"].any()
-    again = run_straight(
-        networks.material, networks, networks.options, unknown, tmp_path / "kept", silent
-    )
+    again = run_straight(networks, unknown)
     np.testing.assert_array_equal(again.final.scores, found.final.scores)
     assert again.final.results == found.final.results
 
@@ -74,26 +70,21 @@ def test_classes_of_one_encounter_are_split_by_moment_with_a_warning(material, n
     first = clips.groupby("label")["encounter"].transform("first")
     few = clips[clips["encounter"] == first].reset_index(drop=True)
     lone = Material(material.recordings, few, material.unknown, material.classes, [])
-    split, folds, notices = _folds(lone, networks.options)
-    assert split.is_optimistic
+    folds, notices = _folds(lone, networks.options)
+    assert folds.split.is_optimistic
     (notice,) = notices
     assert "moment" in notice
     assert folds.n_straddling_moments == 0
 
 
-def test_unknown_clips_are_calibrated_on_scores_of_settings_chosen_inside(
-    networks, tmp_path, monkeypatch
-):
+def test_unknown_clips_are_calibrated_on_scores_of_settings_chosen_inside(networks, monkeypatch):
     """Scores of the setting that looked best on them would promise too much."""
     seen = []
     real = straight._Runner.predict
     monkeypatch.setattr(
-        straight._Runner, "predict", lambda self, *rest: seen.append(rest[3]) or real(self, *rest)
+        straight._Runner, "predict", lambda self, *rest: seen.append(rest[2]) or real(self, *rest)
     )
-    found = run_straight(
-        networks.material, networks, networks.options, chosen_unknown(networks.material, 3),
-        tmp_path / "kept", silent,
-    )  # fmt: skip
+    found = run_straight(networks, chosen_unknown(networks.material, 3))
     (used,) = seen
     assert used is found.final
     settings = {(t["learning_rate"], t["momentum"]) for t in used.trainings}

@@ -10,16 +10,16 @@ import torch
 from pseudorca.embedding.drawing import clip_pictures
 from pseudorca.errors import PseudorcaError
 from pseudorca.recordings.folds import STUDY_SEED
+from pseudorca.study import tables
 from pseudorca.study.as_published import (
-    Answers,
+    PublishedTuning,
     _Runner,
     curve_probabilities,
     positive_class,
     run_published,
 )
 from pseudorca.study.material import chosen_unknown, study_parts
-from pseudorca.study.reproduce import silent
-from pseudorca.study.switches import (
+from pseudorca.study.settings import (
     ALL,
     CONTINUED,
     FIRST_CLIP,
@@ -32,15 +32,15 @@ from pseudorca.study.switches import (
     TRAINING_MODE,
     chosen_switches,
 )
-from pseudorca.study.training import Passes
+from pseudorca.study.training import Answers, NetworkInTrainingMode
 
 NET = "shufflenet_v2_x0_5"
 
 
 @pytest.fixture
-def runner(networks, tmp_path) -> _Runner:
-    options = replace(networks.options, exact_training_mode=True)
-    return _Runner(networks.material, networks, options, tmp_path / "kept", silent)
+def runner(networks) -> _Runner:
+    networks.options = replace(networks.options, exact_training_mode=True)
+    return _Runner(networks)
 
 
 def test_switches_are_chosen_by_name():
@@ -91,11 +91,11 @@ def test_wide_margins_learns_from_wide_pictures_and_predicts_from_tight_ones(run
     clips = runner.material.clips.iloc[:1]
     ((_, picture),) = clip_pictures(clips, runner.material.recordings, wide.embedder)
     assert (picture[:20] == 255).all()  # 96 of 800 rows, at 224
-    learned = runner.kept(NET, on).learn(torch.arange(len(runner.material.clips)))
+    learned = runner.frozen(NET, on).learn(torch.arange(len(runner.material.clips)))
     parts = study_parts(runner.material, frozenset())
-    final = runner.tune(runner.kept(NET, on), parts, on).final
+    final = runner.tune(runner.frozen(NET, on), parts, on).final
     unknown = chosen_unknown(runner.material, 2)
-    told = runner.predict(NET, runner.kept(NET, on), final, unknown, on)
+    told = runner.predict(runner.frozen(NET, on), final, unknown, on)
     _, seen = runner.networks.embedded(tight, unknown)
     np.testing.assert_allclose(
         told["probability"], np.exp(final.log_probabilities(seen).max(axis=1))
@@ -106,7 +106,7 @@ def test_wide_margins_learns_from_wide_pictures_and_predicts_from_tight_ones(run
 def test_training_mode_moves_statistics_and_makes_a_clip_depend_on_its_batch(runner):
     on = frozenset({TRAINING_MODE})
     source = runner.source(NET, on)
-    assert isinstance(source, Passes)
+    assert isinstance(source, NetworkInTrainingMode)
     one, other = torch.arange(8), torch.tensor([0, 20, 21, 22, 23, 24, 25, 26])
     source.restore({}, 0)
     assert not source.statistics()
@@ -142,7 +142,7 @@ def test_a_network_without_batch_normalisation_is_left_as_pretrained_and_said_so
 
 def test_continued_weights_begin_with_what_the_last_training_left(runner):
     parts = study_parts(runner.material, frozenset({TORN}))
-    source = runner.kept(NET, frozenset())
+    source = runner.frozen(NET, frozenset())
     on = runner.tune(source, parts, frozenset({CONTINUED}))
     off = runner.tune(source, parts, frozenset())
     chain = [on.weighted, *on.rates.values(), *on.momenta.values(), on.final]
@@ -176,19 +176,21 @@ def test_positive_class_is_the_second_or_the_rarest():
     assert answers.published(1).accuracy == answers.published(0).accuracy == answers.majority
 
 
-def test_each_switch_is_measured_by_turning_it_off_alone(networks, tmp_path):
-    unknown = chosen_unknown(networks.material, 3)
-    found = run_published(
-        networks.material, networks, networks.options, unknown, tmp_path / "kept", silent
-    )
+def test_each_switch_is_measured_by_turning_it_off_alone(networks):
+    found = run_published(networks, chosen_unknown(networks.material, 3))
     assert set(found.without) == set(NAMES) == set(found.switches)
-    assert found.without[TORN].parts.n_torn_encounters == 0
-    assert found.without[OVERWRITTEN].parts.n_overwritten == 0
+    assert all(isinstance(tuning, PublishedTuning) for tuning in found.without.values())
+    truth = networks.material.truth
+    for moved in (TORN, OVERWRITTEN):  # another test part, as without the switch
+        parts = study_parts(networks.material, ALL - {moved})
+        np.testing.assert_array_equal(found.without[moved].test.truth, truth[parts.test])
     for same in (FIRST_CLIP, POSITIVE):  # these change what is told, not what is trained
-        assert found.without[same].tuning.final.key == found.tuning.final.key
+        assert found.without[same].final.key == found.tuning.final.key
     for other in (TORN, OVERWRITTEN, MARGINS, TRAINING_MODE, CONTINUED):
-        assert found.without[other].tuning.final.key != found.tuning.final.key
-    assert (found.positive, found.without[POSITIVE].positive) == (1, 0)
+        assert found.without[other].final.key != found.tuning.final.key
+    rows = {row["switch"]: row for row in tables._switches(found, networks.material)}
+    assert found.positive == 1
+    assert rows[POSITIVE]["test_recall"] == found.tuning.test.published(0).recall
     assert len(found.unknown) == 3
     assert found.unknown["probability"].between(0.5, 1).all()
     assert found.tuning.final.settings["seed"] == STUDY_SEED

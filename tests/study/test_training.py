@@ -8,7 +8,7 @@ from pseudorca.errors import HeadError
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.study import training
-from pseudorca.study.training import Kept, train
+from pseudorca.study.training import FrozenNetwork, train
 
 HEAD = SoftmaxHead(n_epochs=5, learning_rate=0.01, batch_size=16, seed=3)
 
@@ -25,7 +25,7 @@ def data():
 def test_a_fresh_training_on_kept_embeddings_is_the_head_s_own(data, balance):
     vectors, truth, rows, judged = data
     head = SoftmaxHead(n_epochs=5, learning_rate=0.01, batch_size=16, seed=3, balance=balance)
-    found = train(Kept(vectors, "x"), truth, 2, rows, judged, head)
+    found = train(FrozenNetwork(vectors, "x"), truth, 2, rows, judged, head)
     labels = np.array(["a", "b"], dtype=object)[truth]
     whole = TrainingSet(vectors, labels, labels, np.arange(90).astype(object))
     expected = head.fit(whole.take(rows), validation=whole.take(judged))
@@ -40,7 +40,7 @@ def test_a_fresh_training_on_kept_embeddings_is_the_head_s_own(data, balance):
 
 def test_a_kept_training_is_read_and_not_made_again(data, tmp_path, monkeypatch):
     vectors, truth, rows, judged = data
-    source = Kept(vectors, "x")
+    source = FrozenNetwork(vectors, "x")
     first = train(source, truth, 2, rows, judged, HEAD, kept=tmp_path)
     after = train(source, truth, 2, rows, judged, HEAD, start=first, kept=tmp_path)
     monkeypatch.setattr(training, "_train", lambda *a, **k: pytest.fail("trained again"))
@@ -55,19 +55,19 @@ def test_a_kept_training_is_read_and_not_made_again(data, tmp_path, monkeypatch)
 def test_other_settings_embeddings_or_rows_are_another_training(data):
     vectors, truth, rows, judged = data
     keys = {
-        train(Kept(vectors, "x"), truth, 2, rows, judged, HEAD).key,
-        train(Kept(vectors, "y"), truth, 2, rows, judged, HEAD).key,
-        train(Kept(vectors, "x"), truth, 2, rows[1:], judged, HEAD).key,
-        train(Kept(vectors, "x"), truth, 2, rows, judged, SoftmaxHead(n_epochs=4)).key,
+        train(FrozenNetwork(vectors, "x"), truth, 2, rows, judged, HEAD).key,
+        train(FrozenNetwork(vectors, "y"), truth, 2, rows, judged, HEAD).key,
+        train(FrozenNetwork(vectors, "x"), truth, 2, rows[1:], judged, HEAD).key,
+        train(FrozenNetwork(vectors, "x"), truth, 2, rows, judged, SoftmaxHead(n_epochs=4)).key,
     }
     assert len(keys) == 4
 
 
 def test_a_half_written_training_is_made_again(data, tmp_path):
     vectors, truth, rows, judged = data
-    made = train(Kept(vectors, "x"), truth, 2, rows, judged, HEAD, kept=tmp_path)
+    made = train(FrozenNetwork(vectors, "x"), truth, 2, rows, judged, HEAD, kept=tmp_path)
     (tmp_path / f"{made.key}.safetensors").write_bytes(b"cut off")
-    again = train(Kept(vectors, "x"), truth, 2, rows, judged, HEAD, kept=tmp_path)
+    again = train(FrozenNetwork(vectors, "x"), truth, 2, rows, judged, HEAD, kept=tmp_path)
     assert torch.equal(again.layer["weight"], made.layer["weight"])
 
 
@@ -75,7 +75,12 @@ def test_a_class_may_be_missing_in_training(data):
     vectors, truth, _, judged = data
     rows = np.flatnonzero(truth[:60] == 0)
     found = train(
-        Kept(vectors, "x"), truth, 2, rows, judged, SoftmaxHead(n_epochs=1, balance="sampler")
+        FrozenNetwork(vectors, "x"),
+        truth,
+        2,
+        rows,
+        judged,
+        SoftmaxHead(n_epochs=1, balance="sampler"),
     )
     assert found.scores.shape == (30, 2)
 
@@ -83,6 +88,13 @@ def test_a_class_may_be_missing_in_training(data):
 def test_a_training_that_diverges_or_has_nothing_to_learn_says_so(data):
     vectors, truth, rows, judged = data
     with pytest.raises(HeadError, match="lower the learning rate"):
-        train(Kept(vectors * 1e30, "x"), truth, 2, rows, judged, SoftmaxHead(learning_rate=1e30))
+        train(
+            FrozenNetwork(vectors * 1e30, "x"),
+            truth,
+            2,
+            rows,
+            judged,
+            SoftmaxHead(learning_rate=1e30),
+        )
     with pytest.raises(HeadError, match="needs some of both"):
-        train(Kept(vectors, "x"), truth, 2, rows, judged[:0], HEAD)
+        train(FrozenNetwork(vectors, "x"), truth, 2, rows, judged[:0], HEAD)

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from pseudorca.audit import controls as facts
-from pseudorca.audit.listening import Heard, Listening
-from pseudorca.audit.verdict import decide_verdict, knows_recorder, leakage_gap
+from pseudorca.audit import controls
+from pseudorca.audit.audio_controls import AuditSounds
+from pseudorca.audit.controls import AuditedClips, Features
+from pseudorca.audit.options import AuditOptions
 from pseudorca.audit.words import sentences
-from pseudorca.embedding.augmentation.apart import N_BANDS
-from pseudorca.embedding.computing import Computing
-from pseudorca.errors import FoldError, PseudorcaError
+from pseudorca.embedding.options import Computing
+from pseudorca.errors import FoldError
+from pseudorca.evaluation.encounter_accuracy import balanced_accuracy, paired_difference
 from pseudorca.evaluation.inference import Permutations, mixed_encounters, permutation_test
-from pseudorca.evaluation.paired import balanced_accuracy, paired_difference
 from pseudorca.learning.dataset import make_training_set
 from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.preparation import PLAIN
@@ -33,45 +32,25 @@ from pseudorca.values import hash_of, plain_value
 MODEL = "model"
 
 
-@dataclass(frozen=True)
-class AuditOptions:
-    """Options of an audit.
+@dataclass(frozen=True, eq=False, repr=False)
+class AuditResult(Result):
+    """Animals or recorders? The verdict, and the numbers behind it.
 
-    Raises
-    ------
-    PseudorcaError
-        If a number is less than 1.
+    ``findings``: the row of the table ``audits``, as JSON values.
 
     Examples
     --------
-    >>> AuditOptions(n_permutations=99).clips_per_encounter
-    20
+    >>> findings = {"verdict": "animals", "summary": "Animals: the classifier tells more.",
+    ...             "notices": [], "controls": [{"name": "model", "kind": "model", "value": 0.9}]}
+    >>> result = AuditResult("5f1c", findings)
+    >>> print(result)
+    Animals: the classifier tells more.
+    >>> result.verdict, result.controls["value"].tolist()
+    ('animals', [0.9])
     """
-
-    n_permutations: int = 199
-    seed: int = 0
-    within: str | None = None
-    """Labels are permuted only between units of equal value in this column, such as platform."""
-    clips_per_encounter: int = 20
-    """Greatest number of clips per encounter, spread evenly over the encounter."""
-    quick: bool = False
-    """Compute only what the verdict needs: the model, the facts and the background."""
-
-    def __post_init__(self) -> None:
-        if self.n_permutations < 1 or self.clips_per_encounter < 1:
-            raise PseudorcaError(
-                f"--permutations {self.n_permutations}, --clips-per-encounter "
-                f"{self.clips_per_encounter}: expected at least 1 of each."
-            )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class AuditResult(Result):
-    """Animals or recorders? The verdict, and the numbers behind it."""
 
     audit_id: str
     findings: dict[str, Any]
-    """The row of the table ``audits``, as JSON values."""
 
     @property
     def verdict(self) -> str:
@@ -80,6 +59,7 @@ class AuditResult(Result):
 
     @property
     def notices(self) -> list[str]:
+        """Warnings on the clips and on the result."""
         return list(self.findings["notices"])
 
     @property
@@ -88,12 +68,15 @@ class AuditResult(Result):
         return pd.DataFrame(self.findings["controls"])
 
     def as_json(self) -> dict[str, Any]:
+        """The audit as JSON values: its id, and the row of the table ``audits``."""
         return {"audit_id": self.audit_id} | self.findings
 
     def summary(self) -> list[str]:
+        """The verdict and its numbers, as one text that can be quoted."""
         return [str(self.findings["summary"])]
 
     def main_table(self) -> pd.DataFrame:
+        """The model and every control, as :attr:`controls`."""
         return self.controls
 
 
@@ -110,7 +93,8 @@ def audit_project(
     """Compare the model with controls that hear no animal, and keep the result.
 
     The controls do not use the recipe's preparation of embeddings: they show what can be predicted
-    without the animals.
+    without the animals. The result becomes a row of the table ``audits``, and replaces an audit of
+    the same recipe, split and options.
 
     Parameters
     ----------
@@ -132,6 +116,14 @@ def audit_project(
         If the split puts clips of one encounter on both sides.
     HeadError
         If the head trains the network itself.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     audit_project(Store(f"{folder}/whales", create=True), Recipe(), Split("random"))
+    Traceback (most recent call last):
+    pseudorca.errors.FoldError: the split 'random' leaves clips of one encounter on both sides: ...
     """
     options, computing = options or AuditOptions(), computing or Computing()
     recipe.check_learns_from_embeddings()
@@ -146,29 +138,22 @@ def audit_project(
             group_values(clips, recordings, options.within)
 
     labelled = LabelledProject.read(store, recipe, device=computing.device, check=check)
-    heard, n_labelled = _heard(labelled, split, options)
-    notices = labelled.notices + _heard_notices(heard, n_labelled, recipe, options)
-    listening = Listening(
-        store, labelled.embedder, heard, computing.batch_size, computing.n_threads, progress, stage
-    )
-    stage("Looking for frames without signal")
-    sound = listening.sounds()
-    stage("Listening to the background alone")
-    background = listening.background(sound)
-    notices += background["notices"]
-    findings = _verdict(heard, sound, background["vectors"], options, progress, stage)
-    findings |= {
-        "n_clips": len(heard.clips),
+    audited = _sampled(labelled, split, options)
+    n_labelled = int((labelled.clips["label"] != OTHER).sum())
+    notices = labelled.notices + _clip_notices(audited, n_labelled, recipe, options)
+    sounds = AuditSounds(store, labelled.embedder, audited, computing, progress, stage)
+    background, without_background, more_notices = sounds.background()
+    findings = _tested(sounds, background, options) | {
+        "n_clips": len(audited.clips),
         "n_labelled_clips": n_labelled,
-        "background": background["about"],
+        "background": without_background,
+        "associations": controls.associations(audited.clips, audited.recordings),
     }
-    associations = facts.associations(heard.clips, heard.recordings)
-    findings["associations"] = [_association(association) for association in associations]
-    findings["answerable"], findings["why"] = facts.answerable(associations)
+    findings["answerable"], findings["why"] = controls.answerable(findings["associations"])
     if not options.quick:
-        rows, more = _beyond_verdict(heard, listening, sound, recipe, options, stage)
+        rows, more_findings = _beyond_verdict(sounds, recipe, options)
         findings["controls"] += rows
-        findings |= more
+        findings |= more_findings
     findings["heard"] = {
         "n_repeats": split.n_repeats, "clips_per_encounter": options.clips_per_encounter,
         "without_others": bool(store.setting("other")),
@@ -179,76 +164,95 @@ def audit_project(
         "split": asdict(split), "group_by": split.group_by, "options": asdict(options),
         "recipe": labelled.settings(),
         "data": labelled.data_id,
-        "background_settings": listening.front_end.settings()["background_only"],
+        "background_settings": sounds.front_end.settings()["background_only"],
         "versions": package_versions(),
         "tables": _versions(store),
-        "notices": notices,
+        "notices": notices + more_notices,
     }  # fmt: skip
-    keep_audit(store, record, findings)
-    return AuditResult(audit_id_of(record), findings | record)
+    settings = {key: record[key] for key in ("split", "options", "recipe")}
+    audit_id = hash_of(settings)
+    row = {
+        "audit_id": audit_id,
+        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "result": json.dumps(record | findings, default=plain_value),
+    }
+    store.replace("audits", pd.DataFrame([row]), audit_id=audit_id)
+    store.record_run("audit", settings, ("recordings", "clips", "audits"))
+    return AuditResult(audit_id, findings | record)
 
 
-def _heard(labelled: LabelledProject, split: Split, options: AuditOptions) -> tuple[Heard, int]:
-    """The sampled clips of the audit, and the number of labelled clips."""
-    clips, recordings = labelled.clips, labelled.recordings
-    row_of = pd.Series(np.arange(len(clips)), index=clips["clip_id"])
-    clips = clips[clips["label"] != OTHER].reset_index(drop=True)
-    n_labelled = len(clips)
+def _sampled(labelled: LabelledProject, split: Split, options: AuditOptions) -> AuditedClips:
+    """The sampled clips of the audit, without other sounds."""
+    recordings = labelled.recordings
+    clips = labelled.clips[(labelled.clips["label"] != OTHER).to_numpy()].reset_index(drop=True)
     clips = sample_clips(clips, recordings, options.clips_per_encounter)
     folds = make_folds(clips, recordings, split)
-    data = replace(labelled.data.take(row_of[clips["clip_id"]].to_numpy()), groups=folds.units)
-    plain = make_training_set(clips, recordings, labelled.store, labelled.embedder.embedder_id)
-    plain = replace(plain, groups=folds.units)
-    head = labelled.trainer(split)
-    return Heard(clips, recordings, data, plain, folds.units, split, head), n_labelled
+    rows = np.flatnonzero(labelled.clips["clip_id"].isin(clips["clip_id"]))
+    data = replace(labelled.data.take(rows), groups=folds.units)
+    embedder_id = labelled.embedder.embedder_id
+    plain = make_training_set(clips, recordings, labelled.store, embedder_id)
+    plain, head = replace(plain, groups=folds.units), labelled.trainer(split)
+    return AuditedClips(clips, recordings, data, plain, folds.units, split, head)
 
 
-def _heard_notices(
-    heard: Heard, n_labelled: int, recipe: Recipe, options: AuditOptions
+def _clip_notices(
+    audited: AuditedClips, n_labelled: int, recipe: Recipe, options: AuditOptions
 ) -> list[str]:
     """Warnings on the sampled clips."""
-    clips, notices = heard.clips, []
+    clips, recordings, notices = audited.clips, audited.recordings, []
     if recipe.preparation != PLAIN:
         notices.append(
             f"The classifier's embeddings are {recipe.preparation.name}; the controls are as they are "
-            "without that, and single bands are not heard."
+            "without that, and single bands are not tested."
         )
     if len(clips) < n_labelled:
         notices.append(
-            f"{len(clips)} of {n_labelled} labelled clips were heard: at most "
+            f"{len(clips)} of {n_labelled} labelled clips were used: at most "
             f"{options.clips_per_encounter} of an encounter, spread evenly over it."
         )
-    notices += few_encounters(heard.recordings[heard.recordings["label"].isin(clips["label"])])
+    notices += few_encounters(recordings[recordings["label"].isin(clips["label"])])
     return notices + mixed_encounters(clips)
 
 
-def _verdict(
-    heard: Heard,
-    sound: NDArray[np.float32],
-    background: NDArray[np.float32],
-    options: AuditOptions,
-    progress: Progress | None,
-    stage: Callable[[str], Any],
-) -> dict[str, Any]:
+def _voting_sets(sounds: AuditSounds, background: Features) -> dict[str, Features]:
+    """The feature sets of the voting controls: the animals have no part in them."""
+    facts, encounters = sounds.audited.facts, sounds.audited.encounters
+    sets = {name: facts[name] for name in controls.FACTS if name in facts}
+    if len(sets) > 1:
+        sets = {"all facts": np.concatenate(list(sets.values()), axis=1)} | sets
+    if sounds.has_background.any():
+        levels = controls.band_levels(sounds.levels_db[0])
+        sets["background level and spectrum"] = controls.filled_in(levels, encounters)
+        sets["background through the network"] = controls.filled_in(background, encounters)
+    return sets
+
+
+def _tested(sounds: AuditSounds, background: Features, options: AuditOptions) -> dict[str, Any]:
     """Test the model and the voting controls with permuted labels, and derive the verdict."""
-    nuisance = _nuisance_sets(heard, sound, background)
-    within = None
+    audited, within = sounds.audited, None
+    clips, recordings = audited.clips, audited.recordings
+    voting = _voting_sets(sounds, background)
+    sets = {name: audited.with_features(features) for name, features in voting.items()}
     if options.within:
-        within = group_values(heard.clips, heard.recordings, options.within).to_numpy(dtype=object)
-    stage("Permuting labels between encounters")
+        within = group_values(clips, recordings, options.within).to_numpy(dtype=object)
+    sounds.stage("Permuting labels between encounters")
     tested = permutation_test(
-        {MODEL: heard.data} | {name: heard.with_features(x) for name, x in nuisance.items()},
-        heard.clips, heard.recordings, heard.split, heard.head,
-        n_permutations=options.n_permutations, seed=options.seed, within=within, progress=progress,
+        {MODEL: audited.data} | sets, clips, recordings, audited.split, audited.head,
+        n_permutations=options.n_permutations, seed=options.seed, within=within,
+        progress=sounds.progress,
     )  # fmt: skip
-    names = list(nuisance)
     units = pd.DataFrame({"label": tested.labels, "unit": tested.units})
     counts = units.groupby("label")["unit"].nunique()
     units_per_class = {str(label): int(n) for label, n in counts.items()}
-    heard_only = [name for name in names if name.startswith("background")]
+    background_only = [name for name in voting if name.startswith("background")]
+    rows = []
+    for name in (MODEL, *voting):
+        right = units.assign(right=tested.right[name])
+        row = _row(name, "model" if name == MODEL else "nuisance", right)
+        rows.append(row | {"p": tested.p_value(name)})
     return {
-        **_judge(tested, names, units_per_class, options.seed),
-        "by_background_alone": _judge(tested, heard_only, units_per_class, options.seed),
+        **_judged(tested, list(voting), units_per_class, options.seed),
+        "by_background_alone": _judged(tested, background_only, units_per_class, options.seed),
         "p_model": tested.p_value(MODEL),
         "smallest_p": tested.smallest_p,
         "n_permutations": len(tested.null[MODEL]),
@@ -257,36 +261,58 @@ def _verdict(
         "classes": sorted(units_per_class),
         "units_per_class": units_per_class,
         "n_encounters": len(tested.labels),
-        "controls": [
-            _tested_row(tested, name, "model" if name == MODEL else "nuisance")
-            for name in (MODEL, *names)
-        ],
+        "controls": rows,
+    }
+
+
+def _judged(
+    tested: Permutations, names: list[str], units_per_class: Mapping[str, int], seed: int
+) -> dict[str, Any]:
+    """The verdict by these controls, with the numbers behind it."""
+    if not names:
+        return {"verdict": "cannot tell", "p_nuisance": None, "difference": None,
+                "best_control": None}  # fmt: skip
+    difference = paired_difference(
+        tested.right, tested.labels, tested.units, model=MODEL, controls=names, seed=seed
+    )
+    p_nuisance = tested.p_value_max(names)
+    verdict = controls.decide_verdict(
+        p_nuisance=p_nuisance, difference=difference, p_model=tested.p_value(MODEL),
+        units_per_class=units_per_class,
+    )  # fmt: skip
+    return {
+        "verdict": verdict,
+        "p_nuisance": p_nuisance,
+        "difference": difference.as_dict(),
+        "best_control": max(names, key=lambda name: tested.observed[name]),
     }
 
 
 def _beyond_verdict(
-    heard: Heard,
-    listening: Listening,
-    sound: NDArray[np.float32],
-    recipe: Recipe,
-    options: AuditOptions,
-    stage: Callable[[str], Any],
+    sounds: AuditSounds, recipe: Recipe, options: AuditOptions
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of more controls, and findings that the verdict does not need."""
-    rows = _shown_rows(heard, sound)
-    stage("Random split beside the honest one")
-    honest = heard.right(heard.data)
-    random = heard.right(heard.data, replace(heard.split, name="random"))
+    audited, facts = sounds.audited, sounds.audited.facts
+    # The animals may have a part in these controls: they are shown, and do not vote.
+    shown = {name: facts[name] for name in controls.SHOWN_FACTS if name in facts}
+    levels = controls.band_levels(sounds.levels_db[1])
+    shown["mean spectrum of the whole clip"] = controls.filled_in(levels, audited.encounters)
+    rows = [
+        _row(name, "shown", audited.right(audited.with_features(features)))
+        for name, features in shown.items()
+    ]
+    sounds.stage("Random split beside the honest one")
+    honest = audited.right(audited.data)
+    random = audited.right(audited.data, replace(audited.split, name="random"))
     rows.append(_row("random split", "optimistic", random))
-    gap = leakage_gap(random, honest, seed=options.seed)
-    findings: dict[str, Any] = {"leakage_gap": gap.as_dict()}
+    findings: dict[str, Any] = {
+        "leakage_gap": controls.leakage_gap(random, honest, seed=options.seed).as_dict()
+    }
     if recipe.preparation.reference == "none" and recipe.preparation.centre == "none":
-        stage("Swapping backgrounds")
-        findings["swap"] = listening.swap(sound, options.seed)
+        findings["swap"] = sounds.swap(options.seed)
     if recipe.preparation == PLAIN:
-        stage("Listening to one band at a time")
-        findings["bands"] = listening.bands(sound)
-    return rows, findings | {"recorder_in_embeddings": _knows(heard)}
+        findings["bands"] = sounds.bands()
+    return rows, findings | {"recorder_in_embeddings": _recorder_in_embeddings(audited)}
 
 
 def sample_clips(clips: pd.DataFrame, recordings: pd.DataFrame, most: int) -> pd.DataFrame:
@@ -322,45 +348,6 @@ def sample_clips(clips: pd.DataFrame, recordings: pd.DataFrame, most: int) -> pd
     return clips.loc[np.sort(np.concatenate(kept))].reset_index(drop=True)
 
 
-def keep_audit(store: Store, record: Mapping[str, Any], findings: Mapping[str, Any]) -> None:
-    """Put an audit into the table ``audits``; it replaces an audit of the same settings.
-
-    Parameters
-    ----------
-    store : Store
-    record : mapping, settings of the audit: ``split, options, recipe`` and others
-    findings : mapping, results of the audit
-    """
-    audit_id = audit_id_of(record)
-    row = {
-        "audit_id": audit_id,
-        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "result": json.dumps(dict(record) | dict(findings), default=plain_value),
-    }
-    store.replace("audits", pd.DataFrame([row]), audit_id=audit_id)
-    settings = {key: record[key] for key in ("split", "options", "recipe")}
-    store.record_run("audit", settings, ("recordings", "clips", "audits"))
-
-
-def audit_id_of(record: Mapping[str, Any]) -> str:
-    """Identifies recipe, split and options of an audit.
-
-    Parameters
-    ----------
-    record : mapping, with ``split, options, recipe``
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> len(audit_id_of({"split": {}, "options": {}, "recipe": {}, "notices": []}))
-    20
-    """
-    return hash_of({key: record[key] for key in ("split", "options", "recipe")})
-
-
 def _versions(store: Store) -> dict[str, int]:
     return {table: store.version(table) for table in ("recordings", "clips")}
 
@@ -380,102 +367,20 @@ def _evaluated(store: Store, recipe: Mapping[str, Any], split: Split) -> dict[st
     return None
 
 
-def _nuisance_sets(
-    heard: Heard, sound: NDArray[np.float32], background: NDArray[np.float32]
-) -> dict[str, NDArray[np.float32]]:
-    """The feature sets of the voting controls: the animals have no part in them."""
-    features_of = facts.fact_features(heard.clips, heard.recordings)
-    alone = {name: features_of[name] for name in facts.FACTS if name in features_of}
-    sets = dict(alone)
-    if len(alone) > 1:
-        sets = {"all facts": np.concatenate(list(alone.values()), axis=1)} | sets
-    if (sound[:, 0] > 0).any():
-        levels = facts.band_levels(sound[:, 2 : 2 + N_BANDS])
-        sets["background level and spectrum"], _ = facts.filled_in(levels, heard.encounters)
-        sets["background through the network"], _ = facts.filled_in(background, heard.encounters)
-    return sets
-
-
-def _shown_rows(heard: Heard, sound: NDArray[np.float32]) -> list[dict[str, Any]]:
-    """Controls in which the animals may have a part: shown, without a vote."""
-    features_of = facts.fact_features(heard.clips, heard.recordings)
-    sets = {name: features_of[name] for name in facts.SHOWN_FACTS if name in features_of}
-    whole = facts.band_levels(sound[:, 2 + N_BANDS : 2 + 2 * N_BANDS])
-    sets["mean spectrum of the whole clip"], _ = facts.filled_in(whole, heard.encounters)
-    return [
-        _row(name, "shown", heard.right(heard.with_features(features)))
-        for name, features in sets.items()
-    ]
-
-
-def _judge(
-    tested: Permutations, names: list[str], units_per_class: Mapping[str, int], seed: int
-) -> dict[str, Any]:
-    """The verdict by these controls, with the numbers behind it."""
-    if not names:
-        return {"verdict": "cannot tell", "p_nuisance": None, "difference": None,
-                "best_control": None}  # fmt: skip
-    difference = paired_difference(
-        tested.right, tested.labels, tested.units, model=MODEL, controls=names, seed=seed
-    )
-    p_nuisance = tested.p_value_max(names)
-    verdict = decide_verdict(
-        p_nuisance=p_nuisance,
-        difference=difference,
-        p_model=tested.p_value(MODEL),
-        units_per_class=units_per_class,
-    )
-    return {
-        "verdict": verdict,
-        "p_nuisance": p_nuisance,
-        "difference": difference.as_dict(),
-        "best_control": max(names, key=lambda name: tested.observed[name]),
-    }
-
-
-def _tested_row(tested: Permutations, name: str, kind: str) -> dict[str, Any]:
-    right = pd.DataFrame(
-        {"label": tested.labels, "unit": tested.units, "right": tested.right[name]}
-    )
-    return _row(name, kind, right) | {"p": tested.p_value(name)}
-
-
 def _row(name: str, kind: str, right: pd.DataFrame) -> dict[str, Any]:
     estimate, method = balanced_accuracy(right)
     row = {"name": name, "kind": kind, "n_encounters": len(right), "p": None}
     return row | estimate.as_dict() | {"interval_method": method}
 
 
-def _knows(heard: Heard) -> list[dict[str, Any]]:
-    """Platform and recorder from the embeddings, within each label."""
-    rows = heard.recordings.set_index("recording_id").loc[heard.clips["recording_id"]]
-    platform = rows["platform"].astype(object).fillna("").to_numpy(dtype=object)
-    recorder = facts.recorder_signature(rows).to_numpy(dtype=object)
+def _recorder_in_embeddings(audited: AuditedClips) -> list[dict[str, Any]]:
+    """Whether the embeddings know platform and recorder, within each label."""
+    rows = audited.recordings.set_index("recording_id").loc[audited.clips["recording_id"]]
+    platform = rows["platform"].astype(object).fillna("")
     known = []
-    for name, values in (("platform", platform), ("recorder", recorder)):
+    for name, values in (("platform", platform), ("recorder", controls.recorder_signature(rows))):
         # A value that changes within an encounter is not a property of the recorder.
-        usual_value = (
-            pd.Series(values).groupby(heard.encounters).transform(lambda v: v.mode().iloc[0])
-        )
-        whole = usual_value.to_numpy(dtype=object)
-        for entry in knows_recorder(
-            heard.data, heard.clips, heard.recordings, whole, heard.split, heard.head
-        ):
-            known.append({"what": name} | entry)
+        by_encounter = values.astype(object).groupby(audited.encounters)
+        usual = by_encounter.transform(lambda v: v.mode().iloc[0]).to_numpy(dtype=object)
+        known += [{"what": name} | row for row in controls.knows_recorder(audited, usual)]
     return known
-
-
-def _association(association: facts.Association) -> dict[str, Any]:
-    return {
-        "name": association.name,
-        "cramers_v": association.cramers_v,
-        "n_values": len(association.counts),
-        "n_shared": association.n_shared,
-        "labels": [str(label) for label in association.counts.columns],
-        "encounters": {
-            str(value): [int(n) for n in row]
-            for value, row in zip(
-                association.counts.index, association.counts.to_numpy(), strict=True
-            )
-        },
-    }

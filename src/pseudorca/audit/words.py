@@ -7,8 +7,9 @@ verdict is ``animals``.
 from collections.abc import Mapping
 from typing import Any
 
-from pseudorca.audit.verdict import LEVEL
+from pseudorca.audit.controls import LEVEL
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
+from pseudorca.values import plural
 
 NO_CONTROL = "all facts of the files are the same, and no clip has frames without signal."
 
@@ -48,72 +49,62 @@ def title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
-def sentences(found: Mapping[str, Any]) -> dict[str, Any]:
+def sentences(audit: Mapping[str, Any]) -> dict[str, Any]:
     """Describe an audit in sentences.
 
     Parameters
     ----------
-    found : mapping, the findings of :func:`pseudorca.audit.audit.audit_project`
+    audit : mapping, the findings of :func:`pseudorca.audit.audit.audit_project`
 
     Returns
     -------
     dict
         ``summary`` (to be quoted) and ``explained`` (a sentence per part, by name).
     """
-    explained = {"beside evaluate": _beside_evaluate(found)}
-    if "leakage_gap" in found:
-        explained["leakage gap"] = _gap(found["leakage_gap"])
-    explained["facts and background"] = _nuisance(found)
-    if found.get("swap"):
-        explained["background swap"] = _swap(found["swap"], found["units_per_class"])
-    elif "swap" in found:
-        explained["background swap"] = (
-            "Backgrounds could not be swapped: too few encounters have clips with both signals and "
-            "frames without, that can be left out together."
-        )
-    if found.get("bands"):
-        explained["bands"] = _bands(found["bands"])
-    elif "bands" in found:
-        explained["bands"] = (
-            "Not tried: a band is rows of a picture, and this is not one network on pictures."
-        )
-    if "recorder_in_embeddings" in found:
-        explained["recorder in the embeddings"] = _recorder(found["recorder_in_embeddings"])
-    explained["association"] = _association(found)
-    return {"summary": _summary(found), "explained": explained}
+    explained = {"beside evaluate": _beside_evaluate(audit)}
+    if "leakage_gap" in audit:
+        explained["leakage gap"] = _gap(audit["leakage_gap"])
+    explained["facts and background"] = _nuisance(audit)
+    if "swap" in audit:
+        explained["background swap"] = _swap(audit["swap"], audit["units_per_class"])
+    if "bands" in audit:
+        explained["bands"] = _bands(audit["bands"])
+    if "recorder_in_embeddings" in audit:
+        explained["recorder in the embeddings"] = _recorder(audit["recorder_in_embeddings"])
+    explained["association"] = _association(audit)
+    return {"summary": _summary(audit), "explained": explained}
 
 
-def _summary(found: Mapping[str, Any]) -> str:
-    rows = {row["name"]: row for row in found["controls"]}
+def _summary(audit: Mapping[str, Any]) -> str:
+    rows = {row["name"]: row for row in audit["controls"]}
     numbers = (
         f"On encounters never heard, the classifier reaches a balanced accuracy of "
-        f"{_interval(rows['model'])} (chance {found['chance']:.2f}, permutation p = "
-        f"{found['p_model']:.3f})"
+        f"{_interval(rows['model'])} (chance {audit['chance']:.2f}, permutation p = "
+        f"{audit['p_model']:.3f})"
     )
-    if found["best_control"] is None:
+    if audit["best_control"] is None:
         return f"Cannot tell: {NO_CONTROL} {numbers}."
-    best = rows[found["best_control"]]
+    best = rows[audit["best_control"]]
     numbers += (
         f"; the best control without any animal in it, {title(best['name'])}, {_interval(best)} "
-        f"(joint p = {found['p_nuisance']:.3f}: {_joint(found)}). The difference is "
-        f"{_signed(found['difference'])}."
+        f"(joint p = {audit['p_nuisance']:.3f}: {_joint(audit)}). The difference is "
+        f"{_interval(audit['difference'], '+.2f')}."
     )
     verdict = {
         "recorder": "Recorder: what is left without the animals tells the classes apart, and the "
         "classifier is not shown to do better. Its answers must not be taken for the animals' own.",
         "animals": "Animals: the classifier tells more than recorder, place, date and background do, "
         "so that at least part of what it hears is the animals.",
-        "cannot tell": f"Cannot tell: {_why_not(found)}",
-    }[found["verdict"]]
+        "cannot tell": f"Cannot tell: {_why_not(audit)}",
+    }[audit["verdict"]]
     return f"{verdict} {numbers}"
 
 
-def _why_not(found: Mapping[str, Any]) -> str:
+def _why_not(audit: Mapping[str, Any]) -> str:
     """Why neither verdict is given."""
-    if found["difference"]["low"] > 0 and found["p_model"] < LEVEL:
-        few = [
-            f"{label} {n}" for label, n in found["units_per_class"].items() if n < MIN_ENCOUNTERS
-        ]
+    if audit["difference"]["low"] > 0 and audit["p_model"] < LEVEL:
+        units = audit["units_per_class"]
+        few = [f"{label} {n}" for label, n in units.items() if n < MIN_ENCOUNTERS]
         return (
             "the classifier does better than every control without animals, but these classes have "
             f"too few encounters to conclude from (at least {MIN_ENCOUNTERS}): {', '.join(few)}."
@@ -124,37 +115,34 @@ def _why_not(found: Mapping[str, Any]) -> str:
     )
 
 
-def _nuisance(found: Mapping[str, Any]) -> str:
-    if found["best_control"] is None:
+def _nuisance(audit: Mapping[str, Any]) -> str:
+    if audit["best_control"] is None:
         return f"Controls in which no animal has a part: {NO_CONTROL}"
-    p, smallest = found["p_nuisance"], found["smallest_p"]
-    n = found["n_permutations"]
-    how = f"all {n} ways to assign" if found["enumerated"] else f"{n} shuffles of"
+    p, smallest, n = audit["p_nuisance"], audit["smallest_p"], audit["n_permutations"]
+    how = f"all {n} ways to assign" if audit["enumerated"] else f"{n} shuffles of"
     text = (
-        f"Controls in which no animal has a part: the best of them is {title(found['best_control'])}. "
+        f"Controls in which no animal has a part: the best of them is {title(audit['best_control'])}. "
         f"Among {how} the labels between encounters, the best of the same controls, whichever it was, "
         f"did as well with a joint p = {p:.3f} (smallest possible {smallest:.3f})"
     )
     if smallest >= LEVEL:
-        text += ": with so few ways to exchange labels nothing could have been shown."
+        outcome = "with so few ways to exchange labels nothing could have been shown"
     else:
-        text += ": " + (
-            "they tell the classes apart." if p < LEVEL else "not shown to be more than chance."
-        )
-    background = found["background"]
+        outcome = "they tell the classes apart" if p < LEVEL else "not shown to be more than chance"
+    background = audit["background"]
     share = 100 * background["median_share_free"]
     return (
-        f"{text} Background is frames in which nothing exceeds what the clip is at its quietest, and "
-        f"whose neighbours hold no signal either: half of the clips have {share:.0f} % or more of "
-        f"such frames; {background['n_clips_without']} have none. It may still hold animals too faint "
-        "to stand out, and then the rule errs on the side of the recorder."
+        f"{text}: {outcome}. Background is frames in which nothing exceeds what the clip is at its "
+        "quietest, and whose neighbours hold no signal either: half of the clips have "
+        f"{share:.0f} % or more of such frames; {background['n_clips_without']} have none. It may "
+        "still hold animals too faint to stand out, and then the rule errs on the side of the recorder."
     )
 
 
 def _gap(gap: Mapping[str, float]) -> str:
     text = (
-        f"Random split minus this split: {_signed(gap)}, on the same encounters and clips as the rest "
-        "of the audit."
+        f"Random split minus this split: {_interval(gap, '+.2f')}, on the same encounters and clips as "
+        "the rest of the audit."
     )
     if gap["low"] > 0:
         return (
@@ -164,14 +152,19 @@ def _gap(gap: Mapping[str, float]) -> str:
     return f"{text} No gap is shown with these encounters."
 
 
-def _swap(swap: Mapping[str, Any], units_per_class: Mapping[str, int]) -> str:
-    animal, sea = swap["animal"], swap["background"]
+def _swap(swap: Mapping[str, Any] | None, units_per_class: Mapping[str, int]) -> str:
+    if swap is None:
+        return (
+            "Backgrounds could not be swapped: too few encounters have clips with both signals and "
+            "frames without, that can be left out together."
+        )
     text = (
         f"Of {swap['n_clips']} clips whose background was swapped for one of another class, "
-        f"{_percent(animal)} kept the label of their signals and {_percent(sea)} took that of the "
-        f"background (before: {100 * swap['right_before']['value']:.0f} % right; taken apart and put "
-        f"together over their own background: {100 * swap['right_rebuilt']['value']:.0f} %), by "
-        "classifiers that had heard neither encounter."
+        f"{_percent(swap['animal'])} kept the label of their signals and "
+        f"{_percent(swap['background'])} took that of the background (before: "
+        f"{100 * swap['right_before']['value']:.0f} % right; taken apart and put together over their "
+        f"own background: {100 * swap['right_rebuilt']['value']:.0f} %), by classifiers that had heard "
+        "neither encounter."
     )
     if min(units_per_class.values()) < MIN_ENCOUNTERS:
         return f"{text} Too few encounters to conclude which of the two the answer follows."
@@ -183,7 +176,9 @@ def _swap(swap: Mapping[str, Any], units_per_class: Mapping[str, int]) -> str:
     return f"{text} Which of the two the answer follows is not shown."
 
 
-def _bands(bands: Mapping[str, Any]) -> str:
+def _bands(bands: Mapping[str, Any] | None) -> str:
+    if bands is None:
+        return "Not tried: a band is rows of a picture, and this is not one network on pictures."
     rows = bands["bands"]
     best = max(rows, key=lambda row: row["alone"]["value"])
     lost = min(rows, key=lambda row: row["left_out"]["value"])
@@ -223,66 +218,51 @@ def _recorder(rows: list[Mapping[str, Any]]) -> str:
     )
 
 
-def _association(found: Mapping[str, Any]) -> str:
+def _association(audit: Mapping[str, Any]) -> str:
     shown = ", ".join(
         f"{association['name']} {association['cramers_v']:.2f}"
-        for association in found["associations"]
+        for association in audit["associations"]
         if association["cramers_v"] is not None
     )
     text = f"Association of the label with (Cramér's V, 0 to 1): {shown}. " if shown else ""
-    return f"{text}{found['why']}"
+    return f"{text}{audit['why']}"
 
 
-def _beside_evaluate(found: Mapping[str, Any]) -> str:
+def _beside_evaluate(audit: Mapping[str, Any]) -> str:
     """The reason why the number differs from that of ``evaluate``, and which number to quote."""
-    heard = found["heard"]
-    here = f"{_draws(heard)}, {found['n_clips']} of {found['n_labelled_clips']} labelled clips"
-    if found["n_clips"] < found["n_labelled_clips"]:
-        here += f" (at most {heard['clips_per_encounter']} of an encounter)"
-    if heard["without_others"]:
+    used, evaluated, n_labelled = audit["heard"], audit["evaluated"], audit["n_labelled_clips"]
+    draws = plural(used["n_repeats"], "draw")
+    here = f"{draws} of the folds, {audit['n_clips']} of {n_labelled} labelled clips"
+    if audit["n_clips"] < n_labelled:
+        here += f" (at most {used['clips_per_encounter']} of an encounter)"
+    if used["without_others"]:
         here += ", without the folders of other sounds"
-    model = next(row for row in found["controls"] if row["kind"] == "model")
-    evaluated = found["evaluated"]
+    model = next(row for row in audit["controls"] if row["kind"] == "model")
     if evaluated is None:
         return (
             f"The audit's {_interval(model)} for the classifier is of {here}; every control got the "
             "same. evaluate hears all clips and draws the folds more often, so its number may differ: "
             "quote that one for how good the classifier is, the audit's only beside the controls."
         )
-    other = {
-        "value": evaluated["balanced_accuracy"],
-        "low": evaluated["ci_low"],
-        "high": evaluated["ci_high"],
-    }
+    low, high = evaluated["ci_low"], evaluated["ci_high"]
+    other = {"value": evaluated["balanced_accuracy"], "low": low, "high": high}
     return (
         f"The audit's {_interval(model)} for the classifier and evaluate's {_interval(other)} are of "
-        f"the same recipe. The audit: {here}, as every control got. evaluate: {_draws(evaluated)}, all "
-        f"clips of {evaluated['n_units']} encounters. Quote evaluate's for how good the classifier is, "
-        "the audit's only beside the controls."
+        f"the same recipe. The audit: {here}, as every control got. evaluate: "
+        f"{plural(evaluated['n_repeats'], 'draw')} of the folds, all clips of {evaluated['n_units']} "
+        "encounters. Quote evaluate's for how good the classifier is, the audit's only beside the "
+        "controls."
     )
 
 
-def _draws(drawn: Mapping[str, Any]) -> str:
-    n = drawn["n_repeats"]
-    return f"{n} draw{'s' * (n > 1)} of the folds"
-
-
-def _joint(found: Mapping[str, Any]) -> str:
+def _joint(audit: Mapping[str, Any]) -> str:
     """The feature sets of the joint p-value."""
-    n = _n_voting(found)
+    n = sum(row["kind"] == "nuisance" for row in audit["controls"])
     return f"in every shuffle the best of the {n} that vote" if n > 1 else "the only one that votes"
 
 
-def _n_voting(found: Mapping[str, Any]) -> int:
-    return sum(row["kind"] == "nuisance" for row in found["controls"])
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-
-
-def _signed(row: Mapping[str, Any]) -> str:
-    return f"{row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+def _interval(row: Mapping[str, Any], digits: str = ".2f") -> str:
+    return f"{row['value']:{digits}} [{row['low']:{digits}}, {row['high']:{digits}}]"
 
 
 def _percent(row: Mapping[str, Any]) -> str:

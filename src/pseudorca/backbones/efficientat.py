@@ -6,14 +6,13 @@ References
    knowledge distillation", ICASSP 2023.
 """
 
-from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig, MobileNetV3
 
-from pseudorca.backbones.info import BackboneInfo, InputSize, OfficialWeights
+from pseudorca.backbones.info import BackboneInfo, OfficialWeights
 from pseudorca.backbones.torch_spec import TorchSpec
 
 N_MELS = 128
@@ -41,7 +40,7 @@ _LAYERS = (
 )  # fmt: skip
 
 
-class EfficientATNetwork(nn.Module):
+class _EfficientATNetwork(nn.Module):
     """Log-mel spectrograms [shape=(n, n_mels, n_frames)] -> features, averaged over both axes.
 
     Parameters
@@ -82,6 +81,11 @@ def specs() -> list[TorchSpec]:
     Returns
     -------
     list of TorchSpec
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()][:2]
+    ['mn04_as', 'mn05_as']
     """
     return [_spec(name) for name in _NETWORKS]
 
@@ -101,14 +105,10 @@ def _spec(name: str) -> TorchSpec:
         weights=(known,),
         front_end="efficientat",
     )
-
-    def build(size: InputSize | None) -> nn.Module:
-        return EfficientATNetwork(width)
-
     return TorchSpec(
         info=info,
-        local=replace(known, name="local", sha256=None),
-        build=build,
+        local=known,
+        build=lambda size: _EfficientATNetwork(width),
         rename=lambda name: name.replace("conc_se_layers.0.", ""),
         unused=("classifier.",),
         has_head=False,

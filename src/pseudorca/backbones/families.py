@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from importlib.util import find_spec
 
 from pseudorca.backbones.info import TIMM, TRANSFORMERS, BackboneInfo
-from pseudorca.backbones.known_networks import known_networks
-from pseudorca.backbones.registry import backbone_info, backbone_names
+from pseudorca.backbones.registry import backbone_info, backbone_names, known_networks
+from pseudorca.errors import MissingExtraError
 from pseudorca.frontends.registry import FRONT_ENDS
 
 _PACKAGES = {
@@ -23,6 +23,12 @@ class Family:
 
     ``networks`` may end in a pattern such as ``timm:NAME``. ``takes`` describes the input in words.
     ``extra`` is the extra of pseudorca that installs the packages, or None.
+
+    Examples
+    --------
+    >>> family = next(family for family in backbone_families() if family.name == "VGGish")
+    >>> family.networks, family.embedding_sizes, family.is_installed
+    (('vggish',), (128,), True)
     """
 
     name: str
@@ -31,6 +37,8 @@ class Family:
     embedding_sizes: tuple[int, ...]
     licences: tuple[str, ...]
     extra: str | None
+    needs_extra: bool = True
+    """Whether all networks of the family need the extra, not only some."""
 
     @property
     def is_installed(self) -> bool:
@@ -57,6 +65,28 @@ def extra_is_installed(extra: str | None) -> bool:
     return all(find_spec(package) is not None for package in _PACKAGES.get(extra or "", ()))
 
 
+def check_extra(name: str) -> None:
+    """Refuse a network whose packages are not installed, before anything is computed with it.
+
+    Parameters
+    ----------
+    name : str, a network of the registry
+
+    Raises
+    ------
+    MissingExtraError
+        If a package is missing.
+
+    Examples
+    --------
+    >>> check_extra("logmel")
+    """
+    extra = backbone_info(name).extra
+    for package in _PACKAGES.get(extra or "", ()):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, str(extra))
+
+
 def sound_input(info: BackboneInfo) -> tuple[int, float] | None:
     """Return the input of a network on sound.
 
@@ -75,9 +105,9 @@ def sound_input(info: BackboneInfo) -> tuple[int, float] | None:
     """
     if info.input_size is not None or info.front_end is None:
         return None
-    own = {field.name: field.default for field in fields(FRONT_ENDS[info.front_end].load())}
-    known = own | dict(info.front_end_settings)
-    rate, window_s = known.get("sample_rate"), known.get("window_s")
+    defaults = {field.name: field.default for field in fields(FRONT_ENDS[info.front_end].load())}
+    settings = defaults | dict(info.front_end_settings)
+    rate, window_s = settings.get("sample_rate"), settings.get("window_s")
     return (rate, window_s) if isinstance(rate, int) and isinstance(window_s, float) else None
 
 
@@ -170,4 +200,5 @@ def _family(name: str, infos: list[BackboneInfo]) -> Family:
         tuple(sorted(size for size in sizes if size is not None)),
         tuple(sorted(licence.partition(" (")[0] for licence in licences)),
         next((info.extra for info in infos if info.extra), None),
+        len({info.extra for info in infos}) == 1,
     )

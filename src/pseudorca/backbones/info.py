@@ -46,7 +46,14 @@ def is_non_commercial(licence: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class OfficialWeights:
-    """One published set of weights. For networks on pictures, also the pictures of the training."""
+    """One published set of weights. For networks on pictures, also the pictures of the training.
+
+    Examples
+    --------
+    >>> known = OfficialWeights(name="V1", url="https://example.org/a.pt", licence="MIT")
+    >>> known.sha256 is None
+    True
+    """
 
     name: str
     url: str
@@ -60,7 +67,16 @@ class OfficialWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneInfo:
-    """The facts about a network before it is built. Numbers are those of its default weights."""
+    """The facts about a network before it is built. Numbers are those of its default weights.
+
+    Examples
+    --------
+    >>> info = BackboneInfo(
+    ...     name="toy", family="toys", licence="MIT", source="here", n_parameters=9, weights=()
+    ... )
+    >>> info.embedding_size is None
+    True
+    """
 
     name: str
     family: str
@@ -150,7 +166,15 @@ def refuse_layer(name: str, layer: str | None) -> None:
 
 
 class Spec(Protocol):
-    """A registry entry. Every kind of network is a class with these three members."""
+    """A registry entry. Every kind of network is a class with these three members.
+
+    Examples
+    --------
+    >>> from pseudorca.backbones.registry import find
+    >>> spec = find("logmel")
+    >>> spec.load("official", None).embedding_size == spec.info.embedding_size
+    True
+    """
 
     @property
     def info(self) -> BackboneInfo:

@@ -15,6 +15,11 @@ def specs() -> list[TorchSpec]:
     Returns
     -------
     list of registry entries
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()]
+    ['mobilenet_v2_tf']
     """
     info = BackboneInfo(
         name="mobilenet_v2_tf",

@@ -16,7 +16,7 @@ _NEED_LIBROSA = ("mfcc", "mfcc_frames", "lpc")
 
 
 @dataclass(frozen=True)
-class ClassicSpec:
+class _ClassicSpec:
     """A registry entry for classic features. The backbone returns the vectors of the front end."""
 
     info: BackboneInfo
@@ -40,15 +40,20 @@ class ClassicSpec:
         return SoundBackbone(nn.Identity(), description)
 
 
-def specs() -> list[ClassicSpec]:
+def specs() -> list[_ClassicSpec]:
     """Return an entry per kind of features.
 
     Returns
     -------
-    list of ClassicSpec
+    list of registry entries
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()][:2]
+    ['logmel', 'mean_spectrum']
     """
     return [
-        ClassicSpec(
+        _ClassicSpec(
             BackboneInfo(
                 name=name,
                 family="classic features",

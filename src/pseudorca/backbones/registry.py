@@ -1,23 +1,135 @@
 """The registry of pretrained networks by name. A name with a colon is a network of another library.
 
-What is known of the networks comes from a file (see
-:mod:`pseudorca.backbones.known_networks`), so that torch is imported when a network is built. A new
-network is a module, a line there, and the file anew.
+Modules of families say what their networks are, and torchvision says what its own are. All of that
+is written once to ``known_networks.json``, so that the command line lists networks, and refuses a
+wrong name, without importing torch. A new network is a module, its name in ``_MODULES`` here, and the
+file anew (a test compares the file with the modules)::
+
+    python -c "from pseudorca.backbones import registry; registry.write_known_networks()"
 """
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pseudorca.backbones.info import TIMM, TRANSFORMERS, BackboneInfo, Spec, StateDict
-from pseudorca.backbones.known_networks import known_networks
+from pseudorca.backbones.info import (
+    TIMM,
+    TRANSFORMERS,
+    BackboneInfo,
+    OfficialWeights,
+    Spec,
+    StateDict,
+)
 from pseudorca.errors import BackboneError, unknown_name
 
 if TYPE_CHECKING:
     from pseudorca.backbones.network import Backbone
 
+_FILE = Path(__file__).parent / "known_networks.json"
+
+_MODULES = (
+    "small_network", "tflite", "efficientat", "vggish", "waveform", "transformers_networks",
+    "mobilenet_tf", "vision", "passthrough",
+)  # fmt: skip
 _LIBRARIES = {TIMM: "timm_networks", TRANSFORMERS: "transformers_networks"}
+
+
+@dataclass(frozen=True)
+class KnownNetwork:
+    """A network that is known by name, before the module that builds it is imported.
+
+    Examples
+    --------
+    >>> known_networks()["vggish"].module
+    'vggish'
+    """
+
+    module: str
+    """Of this package."""
+    embedding_size: int | None
+    """Also of a network whose size its module finds out by building it; None: not before loading."""
+    info: BackboneInfo
+
+    def spec(self) -> Spec:
+        """Import the module, and take the entry of this network."""
+        return _specs_of(self.module)[self.info.name]
+
+
+@cache
+def _specs_of(module: str) -> dict[str, Spec]:
+    """The entries of a module of this package, by name."""
+    specs: list[Spec] = import_module(f"pseudorca.backbones.{module}").specs()
+    return {spec.info.name: spec for spec in specs}
+
+
+@cache
+def known_networks() -> Mapping[str, KnownNetwork]:
+    """What is known of every network of the registry.
+
+    Returns
+    -------
+    dict from name to KnownNetwork, in the order of the modules
+
+    Examples
+    --------
+    >>> known_networks()["resnet18"].embedding_size
+    512
+    """
+    rows = json.loads(_FILE.read_text(encoding="utf-8"))
+    return {
+        name: KnownNetwork(row["module"], row["embedding_size"], _info(row["info"]))
+        for name, row in rows.items()
+    }
+
+
+def described_networks() -> dict[str, KnownNetwork]:
+    """What the modules themselves say; imports torch, and builds networks without memory.
+
+    Examples
+    --------
+    >>> described_networks()["resnet18"].embedding_size  # doctest: +SKIP
+    512
+    """
+    return {
+        name: KnownNetwork(module, _size(spec), spec.info)
+        for module in _MODULES
+        for name, spec in _specs_of(module).items()
+    }
+
+
+def write_known_networks() -> None:
+    """Write what the modules say to ``known_networks.json``.
+
+    Examples
+    --------
+    >>> write_known_networks()  # doctest: +SKIP
+    """
+    rows = {name: asdict(network) for name, network in described_networks().items()}
+    lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items()]
+    _FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _size(spec: Spec) -> int | None:
+    from pseudorca.backbones.torch_spec import TorchSpec
+
+    if spec.info.embedding_size is None and isinstance(spec, TorchSpec):
+        network, _ = spec.skeleton(spec.info.input_size)
+        return spec.probe(network, spec.info.input_size, None)[1]
+    return spec.info.embedding_size
+
+
+def _info(row: dict[str, Any]) -> BackboneInfo:
+    weights = tuple(OfficialWeights(**_with_tuples(known)) for known in row["weights"])
+    return BackboneInfo(**_with_tuples(row | {"weights": weights}))
+
+
+def _with_tuples(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists only."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 def backbone_names() -> list[str]:
@@ -36,7 +148,13 @@ def backbone_names() -> list[str]:
 
 
 def family_names() -> set[str]:
-    """The families of networks; that of timm has networks by prefix alone."""
+    """The families of networks; that of timm has networks by prefix alone.
+
+    Examples
+    --------
+    >>> "VGGish" in family_names()
+    True
+    """
     return {known.info.family for known in known_networks().values()} | {TIMM}
 
 
@@ -171,6 +289,10 @@ def check_name(name: str) -> None:
     ------
     BackboneError
         If it is unknown.
+
+    Examples
+    --------
+    >>> check_name("vggish")
     """
     library, colon, _ = name.partition(":")
     if name not in known_networks() and not (colon and library in _LIBRARIES):
@@ -182,7 +304,13 @@ def check_name(name: str) -> None:
 
 
 def find(name: str) -> Spec:
-    """The entry of a network; imports what builds it."""
+    """The entry of a network; imports what builds it.
+
+    Examples
+    --------
+    >>> find("vggish").info.embedding_size
+    128
+    """
     check_name(name)
     if name in known_networks():
         return known_networks()[name].spec()

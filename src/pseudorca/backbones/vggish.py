@@ -5,7 +5,6 @@ References
 .. [1] Hershey et al., "CNN architectures for large-scale audio classification", ICASSP 2017.
 """
 
-from dataclasses import replace
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -30,7 +29,7 @@ _FILE = OfficialWeights(
 )
 
 
-class VGGishNetwork(nn.Module):
+class _VGGishNetwork(nn.Module):
     """Patches [shape=(n, 96, 64)], time first, to vectors that are never negative."""
 
     def __init__(self) -> None:
@@ -51,6 +50,7 @@ class VGGishNetwork(nn.Module):
         self.embeddings = nn.Sequential(*dense)
 
     def forward(self, patches: Tensor) -> Tensor:
+        """Embed patches, as the docstring of the class says."""
         maps = self.features(patches.unsqueeze(1))
         # The dense layers were trained by TensorFlow, which keeps channels last.
         vectors: Tensor = self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
@@ -63,6 +63,11 @@ def specs() -> list[TorchSpec]:
     Returns
     -------
     list of registry entries
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()]
+    ['vggish']
     """
     info = BackboneInfo(
         name="vggish",
@@ -74,12 +79,13 @@ def specs() -> list[TorchSpec]:
         weights=(_FILE,),
         front_end="vggish",
     )
-    spec = TorchSpec(
-        info=info,
-        local=replace(_FILE, name="local", sha256=None),
-        build=lambda size: VGGishNetwork(),
-        unused=("pproc.",),
-        has_head=False,
-        window_shape=(N_FRAMES, N_MELS),
-    )
-    return [spec]
+    return [
+        TorchSpec(
+            info=info,
+            local=_FILE,
+            build=lambda size: _VGGishNetwork(),
+            unused=("pproc.",),
+            has_head=False,
+            window_shape=(N_FRAMES, N_MELS),
+        )
+    ]

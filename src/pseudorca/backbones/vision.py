@@ -20,6 +20,11 @@ def specs() -> list[TorchSpec]:
     Returns
     -------
     list of TorchSpec
+
+    Examples
+    --------
+    >>> specs()[0].info.name
+    'alexnet'
     """
     names = torchvision.models.list_models(torchvision.models)
     return [_spec(name) for name in names]
@@ -74,9 +79,6 @@ def _spec(name: str) -> TorchSpec:
             n_parameters=members[default.name].meta["num_params"],
             weights=tuple(official),
         ),
-        local=replace(
-            default, name="local", url="", licence="unknown (local weights file)", sha256=None
-        ),
         build=build,
         fetch=fetch,
         sized_by=_vit_input_size if is_vit else lambda state: None,
@@ -88,6 +90,5 @@ def _vit_input_size(state: StateDict) -> int | None:
     positions, patches = state.get("encoder.pos_embedding"), state.get("conv_proj.weight")
     if positions is None or patches is None or positions.ndim != 3:
         return None
-    return (
-        math.isqrt(positions.shape[1] - 1) * patches.shape[-1]
-    )  # one position belongs to the class token
+    # One position belongs to the class token.
+    return math.isqrt(positions.shape[1] - 1) * patches.shape[-1]

@@ -18,7 +18,6 @@ References
    classification", ICLR: initial Gabor filters on the mel scale.
 """
 
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -27,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pseudorca.backbones.info import UNTRAINED, BackboneInfo, OfficialWeights, StateDict
+from pseudorca.backbones.info import UNTRAINED, BackboneInfo, OfficialWeights
 from pseudorca.backbones.torch_spec import TorchSpec
 
 RATE: Final = 32_000  # Hz
@@ -36,29 +35,13 @@ _LOWEST_HZ, _HIGHEST_HZ = 100.0, 15_000.0
 _FLOOR = 1e-4  # share of the mean power of the window
 _SEED = 0
 
+_N_FILTERS = 64
+_KERNEL = 256  # taps of a filter: 8 ms
+_STRIDE = 8  # samples from output to output of the bank: 0.25 ms
+_AVERAGE = 20  # outputs whose power is averaged: 5 ms
+_WIDTHS = (64, 96, 128, 192)  # channels; time is halved from each to the next
+
 _BEGINNING = OfficialWeights(name=UNTRAINED, url="", licence="Apache-2.0")
-
-
-@dataclass(frozen=True)
-class WaveformConfig:
-    """The shape of the network; times in samples at :data:`RATE`."""
-
-    n_filters: int = 64
-    kernel: int = 256
-    """Taps of a filter: 8 ms."""
-    stride: int = 8
-    """From output to output of the bank: 0.25 ms."""
-    average: int = 20
-    """Outputs whose power is averaged: 5 ms."""
-    widths: tuple[int, ...] = (64, 96, 128, 192)
-    """Channels; time is halved from each to the next."""
-    n_blocks: int = 1
-    """Residual blocks of each width."""
-
-    @property
-    def embedding_size(self) -> int:
-        """Dimensions of the embedding."""
-        return 2 * self.widths[-1]
 
 
 class WaveformNetwork(nn.Module):
@@ -67,22 +50,20 @@ class WaveformNetwork(nn.Module):
     A window is first scaled to a mean power of 1, so gain and distance are no cues. The maps are
     pooled over time by mean and maximum.
 
-    Parameters
-    ----------
-    config : WaveformConfig or None
+    Examples
+    --------
+    >>> WaveformNetwork()(torch.zeros(1, 4_000)).shape
+    torch.Size([1, 384])
     """
 
-    def __init__(self, config: WaveformConfig | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.config = config or WaveformConfig()
-        shape = self.config
-        self.filters = nn.Conv1d(1, shape.n_filters, shape.kernel, shape.stride, bias=False)
-        self.norm = nn.GroupNorm(1, shape.n_filters)
-        blocks: list[nn.Module] = [_convolution(shape.n_filters, shape.widths[0], stride=1)]
-        blocks += [_Residual(shape.widths[0]) for _ in range(shape.n_blocks)]
-        for before, after in pairwise(shape.widths):
-            blocks.append(_convolution(before, after, stride=2))
-            blocks += [_Residual(after) for _ in range(shape.n_blocks)]
+        self.filters = nn.Conv1d(1, _N_FILTERS, _KERNEL, _STRIDE, bias=False)
+        self.norm = nn.GroupNorm(1, _N_FILTERS)
+        first = _WIDTHS[0]
+        blocks: list[nn.Module] = [_convolution(_N_FILTERS, first, stride=1), _Residual(first)]
+        for before, after in pairwise(_WIDTHS):
+            blocks += [_convolution(before, after, stride=2), _Residual(after)]
         self.trunk = nn.Sequential(*blocks)
 
     def bands(self, windows: Tensor) -> Tensor:
@@ -90,20 +71,20 @@ class WaveformNetwork(nn.Module):
         centred = windows - windows.mean(1, keepdim=True)
         loudness = centred.square().mean(1, keepdim=True).clamp(min=1e-12).sqrt()
         filtered = self.filters((centred / loudness).unsqueeze(1))
-        power = nn.functional.avg_pool1d(filtered.square(), self.config.average)
+        power = nn.functional.avg_pool1d(filtered.square(), _AVERAGE)
         return torch.log(power + _FLOOR)
 
     def forward(self, windows: Tensor) -> Tensor:
+        """Embed windows, as the docstring of the class says."""
         maps: Tensor = self.trunk(self.norm(self.bands(windows)))
         return torch.cat([maps.mean(2), maps.amax(2)], 1)
 
 
-def untrained(config: WaveformConfig | None = None, *, seed: int = _SEED) -> WaveformNetwork:
+def untrained(*, seed: int = _SEED) -> WaveformNetwork:
     """Build the network before training.
 
     Parameters
     ----------
-    config : WaveformConfig or None
     seed : int
 
     Returns
@@ -112,15 +93,14 @@ def untrained(config: WaveformConfig | None = None, *, seed: int = _SEED) -> Wav
 
     Examples
     --------
-    >>> untrained()(torch.zeros(1, N_SAMPLES)).shape
-    torch.Size([1, 384])
+    >>> untrained().filters.weight.shape
+    torch.Size([64, 1, 256])
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = WaveformNetwork(config)
-    n_filters, kernel = network.config.n_filters, network.config.kernel
+        network = WaveformNetwork()
     with torch.no_grad():
-        network.filters.weight.copy_(torch.from_numpy(mel_filters(n_filters, kernel))[:, None])
+        network.filters.weight.copy_(torch.from_numpy(mel_filters(_N_FILTERS, _KERNEL))[:, None])
     return network
 
 
@@ -160,11 +140,16 @@ def specs() -> list[TorchSpec]:
     Returns
     -------
     list of registry entries
+
+    Examples
+    --------
+    >>> [spec.info.name for spec in specs()]
+    ['waveform_small']
     """
     info = BackboneInfo(
         name="waveform_small",
         family="pseudorca, on the waveform",
-        embedding_size=WaveformConfig().embedding_size,
+        embedding_size=2 * _WIDTHS[-1],
         licence=_BEGINNING.licence,
         source="pseudorca itself: not trained, to be trained (docs/backbones.md)",
         n_parameters=560_064,
@@ -174,22 +159,16 @@ def specs() -> list[TorchSpec]:
             "sample_rate": RATE, "window_s": N_SAMPLES / RATE, "hop_s": 1.0, "fmax_hz": _HIGHEST_HZ,
         },
     )  # fmt: skip
-    local = replace(_BEGINNING, name="local", licence="unknown (local weights file)")
-    spec = TorchSpec(
-        info=info,
-        local=local,
-        build=lambda size: WaveformNetwork(),
-        fetch=_begin,
-        has_layers=False,
-        has_head=False,
-        window_shape=(N_SAMPLES,),
-    )
-    return [spec]
-
-
-def _begin(known: OfficialWeights) -> StateDict:
-    state: StateDict = untrained().state_dict()
-    return state
+    return [
+        TorchSpec(
+            info=info,
+            build=lambda size: WaveformNetwork(),
+            fetch=lambda known: untrained().state_dict(),
+            has_layers=False,
+            has_head=False,
+            window_shape=(N_SAMPLES,),
+        )
+    ]
 
 
 def _convolution(before: int, after: int, *, stride: int) -> nn.Sequential:

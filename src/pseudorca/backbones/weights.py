@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -20,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pseudorca.backbones.info import BackboneInfo, OfficialWeights, StateDict
-from pseudorca.backbones.network import NOT_WEIGHTS
+from pseudorca.backbones.network import NOT_WEIGHTS, Backbone
 from pseudorca.errors import BackboneError, unknown_name
 
 # Names of tensors in older files, such as the official downloads, and names in present networks.
@@ -29,11 +30,10 @@ _RENAMED = (
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_1\."), r"\1.0."),
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_2\."), r"\1.3."),
 )
-_torch_load = partial(
-    torch.load, map_location="cpu", weights_only=True
-)  # no code in the file is run
-_READERS: dict[str, Callable[[Path], Any]]
-_READERS = {".safetensors": load_file, ".pt": _torch_load, ".pth": _torch_load}
+_torch_load = partial(torch.load, map_location="cpu", weights_only=True)  # runs no code of the file
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".safetensors": load_file, ".pt": _torch_load, ".pth": _torch_load,
+}  # fmt: skip
 TENSOR_FILES = tuple(_READERS)
 """Endings of files of tensors."""
 
@@ -41,7 +41,7 @@ TENSOR_FILES = tuple(_READERS)
 def choose_weights(
     info: BackboneInfo,
     weights: str | Path,
-    local: OfficialWeights,
+    local: OfficialWeights | None = None,
     kinds: tuple[str, ...] = TENSOR_FILES,
 ) -> tuple[OfficialWeights, Path | None]:
     """Find the chosen set of weights.
@@ -50,7 +50,9 @@ def choose_weights(
     ----------
     info : BackboneInfo
     weights : "official", the name of an official set, or a path
-    local : OfficialWeights, the facts about a file without the name of an official file
+    local : OfficialWeights or None
+        The facts about a file without the name of an official file. None: those of the default
+        weights, but for the licence, which is unknown
     kinds : tuple of str, endings of files
 
     Returns
@@ -62,6 +64,17 @@ def choose_weights(
     ------
     BackboneError
         If the network has no such weights.
+
+    Examples
+    --------
+    >>> known = OfficialWeights(name="V1", url="https://example.org/a.pt", licence="MIT")
+    >>> info = BackboneInfo(
+    ...     name="toy", family="toys", licence="MIT", source="here", n_parameters=9, weights=(known,)
+    ... )
+    >>> choose_weights(info, "official") == (known, None)
+    True
+    >>> choose_weights(info, "mine.pt")[0].licence
+    'unknown (local weights file)'
     """
     path = Path(weights).expanduser()
     official = {known.name: known for known in info.weights}
@@ -71,7 +84,8 @@ def choose_weights(
         return official[str(weights)], None
     if path.suffix in kinds:
         by_file = {Path(known.url).name: known for known in info.weights}
-        return by_file.get(path.name, local), path
+        unknown = "unknown (local weights file)"
+        return by_file.get(path.name) or local or replace(info.weights[0], licence=unknown), path
     if not official:
         raise BackboneError(
             f"{info.name} has no official download. Give a local file of its weights with "
@@ -131,23 +145,13 @@ def check_file(path: Path) -> None:
     ------
     BackboneError
         If the file does not exist.
+
+    Examples
+    --------
+    >>> check_file(Path(__file__))
     """
     if not path.is_file():
         raise BackboneError(f"no such weights file: {path}.")
-
-
-def cached_path(known: OfficialWeights) -> Path:
-    """Return the path of a download in the cache of torch. ``TORCH_HOME`` moves the cache.
-
-    Parameters
-    ----------
-    known : OfficialWeights
-
-    Returns
-    -------
-    Path
-    """
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(known.url).name
 
 
 def check_hash(path: Path, expected: str, what_to_do: str) -> None:
@@ -183,6 +187,8 @@ def check_hash(path: Path, expected: str, what_to_do: str) -> None:
 def download(known: OfficialWeights, fetch: Callable[[Path], Any] | None = None) -> Any:
     """Download official weights into the cache of torch, or find them there. Check the SHA-256.
 
+    ``TORCH_HOME`` moves the cache.
+
     Parameters
     ----------
     known : OfficialWeights
@@ -196,8 +202,14 @@ def download(known: OfficialWeights, fetch: Callable[[Path], Any] | None = None)
     ------
     BackboneError
         If the download fails, or the file differs from the published file.
+
+    Examples
+    --------
+    >>> known = OfficialWeights(name="V1", url="https://example.org/a.pt", licence="MIT")
+    >>> download(known, fetch=lambda path: path.name)
+    'a.pt'
     """
-    cached = cached_path(known)
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(known.url).name
     if cached.is_file() and known.sha256:  # torch checks a download but not its cache
         again = f"Delete it, and it is downloaded again from {known.url}."
         check_hash(cached, known.sha256, again)
@@ -327,3 +339,38 @@ def check_fit(
             f"{where}: {', '.join(messages)}. Check that these are weights of this network; if they "
             "are complete only up to some layer, cut the network after that one (--layer)."
         )
+
+
+def restore(backbone: Backbone, state: StateDict) -> Backbone:
+    """Load saved tensors into a backbone that was built from its description.
+
+    Parameters
+    ----------
+    backbone : Backbone, changed in place
+    state : mapping from name to Tensor, as ``state_dict()`` of the saved backbone
+
+    Returns
+    -------
+    Backbone, the same object
+
+    Raises
+    ------
+    BackboneError
+        If a tensor is missing, unknown, not finite or of another shape.
+
+    Examples
+    --------
+    >>> description = {
+    ...     "name": "toy", "version": 1, "layer": None, "embedding_size": 4, "pooled_axes": [2, 3],
+    ...     "weights_source": "random", "licence": "MIT", "source": "here", "input_size": 8,
+    ...     "mean": [0.5] * 3, "std": [0.5] * 3,
+    ... }
+    >>> saved = Backbone(nn.Conv2d(3, 4, 1), description)
+    >>> restored = restore(Backbone(nn.Conv2d(3, 4, 1), description), saved.state_dict())
+    >>> restored.weights_hash == saved.weights_hash
+    True
+    """
+    expected = fill(backbone, state)
+    where = f"the saved tensors do not fit {backbone.name} as described"
+    check_fit(state, expected, list(expected), (), where)
+    return backbone

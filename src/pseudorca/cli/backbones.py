@@ -61,9 +61,9 @@ def backbones(
                     family["takes"],
                     _range(family["embedding_sizes"]),
                     ", ".join(family["licences"]) or "each its own",
-                    _needs(family),
+                    _needs(family) + ("" if about.needs_extra else " (some)"),
                 )
-                for family in described
+                for family, about in zip(described, chosen, strict=True)
             ),
         )
         say("More: pseudorca backbones FAMILY, or pseudorca backbones NETWORK.")

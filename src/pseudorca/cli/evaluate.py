@@ -35,13 +35,16 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Cross-validate: how good is a classifier on encounters it never heard?"""
+    from pseudorca.evaluation.options import EvaluateOptions
     from pseudorca.project import Project
 
+    how: dict[str, Any] = {
+        "max_error": max_error, "n_permutations": permutations, "within": within,
+        "learning_curve": learning_curve,
+    }  # fmt: skip
+    EvaluateOptions(**how)  # refused before anything slow is imported
     splits = drawn.splits(split or ["encounter"])
-    result = Project.open(project).evaluate(
-        recipe.make(drawn.seed), splits, max_error=max_error, n_permutations=permutations,
-        within=within, learning_curve=learning_curve, stage=tell,
-    )  # fmt: skip
+    result = Project.open(project).evaluate(recipe.make(drawn.seed), splits, **how, stage=tell)
     if done(result, as_json):
         return
     from pseudorca.recordings.folds import Split

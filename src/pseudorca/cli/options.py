@@ -50,6 +50,19 @@ recipe_option = functools.partial(option, panel=RECIPE)
 computing_option = functools.partial(option, panel=COMPUTING)
 rare_option = functools.partial(option, panel=RARE)
 
+
+def _above_0(value: float | None) -> float | None:
+    if value is not None and not value > 0:
+        raise typer.BadParameter(f"{value:g} is not more than 0.")
+    return value
+
+
+def _below_1(value: float | None) -> float | None:
+    if value is not None and not 0 <= value < 1:
+        raise typer.BadParameter(f"{value:g} is not at least 0 and less than 1.")
+    return value
+
+
 if TYPE_CHECKING:
     FormatName = str
     HeadName = str
@@ -307,15 +320,20 @@ class RecipeGroup:
     c: Annotated[
         float | None,
         recipe_option(
-            "--c", "Inverse penalty. logistic: chosen by inner folds without it; svm: 10."
+            "--c",
+            "Inverse penalty. logistic: chosen by inner folds without it; svm: 10.",
+            callback=_above_0,
         ),
     ] = None
     learning_rate: Annotated[
-        float | None, recipe_option("--learning-rate", "softmax: 0.001; finetuned: 0.0003.")
+        float | None,
+        recipe_option("--learning-rate", "softmax: 0.001; finetuned: 0.0003.", callback=_above_0),
     ] = None
     momentum: Annotated[
         float | None,
-        recipe_option("--momentum", "softmax: 0.9; finetuned with optimiser=sgd: 0.9."),
+        recipe_option(
+            "--momentum", "softmax: 0.9; finetuned with optimiser=sgd: 0.9.", callback=_below_1
+        ),
     ] = None
     epochs: Annotated[int | None, recipe_option("--epochs", EPOCHS_HELP, min=1)] = None
     head_set: Annotated[

@@ -81,8 +81,7 @@ def reproduce(
         raise PseudorcaError(f"--unknown {unknown!r}: expected a number, or all.")
     from pseudorca.study.published import NETWORKS
     from pseudorca.study.reproduce import reproduce as run
-    from pseudorca.study.settings import StudyOptions
-    from pseudorca.study.switches import chosen_switches
+    from pseudorca.study.settings import StudyOptions, chosen_switches
 
     options = StudyOptions(
         backbones=tuple(_names(backbones)) if backbones is not None else NETWORKS,

@@ -6,7 +6,7 @@ only this last number is not inflated by the choice.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from pseudorca.errors import FoldError
+from pseudorca.evaluation.encounter_accuracy import Estimate, paired_difference
 from pseudorca.evaluation.metrics import UnitTruth, measure, unit_truth
-from pseudorca.evaluation.paired import Estimate, paired_difference
 from pseudorca.learning.crossval import OutOfFold, cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import (
@@ -28,6 +28,7 @@ from pseudorca.learning.heads.base import (
 )
 from pseudorca.learning.heads.mean import MeanHead, side_by_side
 from pseudorca.learning.units import UNITS
+from pseudorca.progress import Progress
 from pseudorca.recordings.folds import OTHER, Split, assign_folds, make_folds
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 
@@ -58,11 +59,13 @@ class Variant:
     mean: bool = False
 
     def data(self, sets: Mapping[str, TrainingSet]) -> TrainingSet:
+        """The training set: that of the one embedder, or those of all members side by side."""
         if len(self.members) == 1:
             return sets[self.members[0]]
         return side_by_side([sets[member] for member in self.members])
 
     def trainer(self) -> Head:
+        """The head that is trained, on all embeddings or on those of each embedder."""
         return MeanHead((self.head,)) if self.mean else self.head
 
 
@@ -100,7 +103,7 @@ def compare(
     reference: str,
     choose_among: Collection[str] | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Compared:
     """Compare variants under one split, all on the same folds.
 
@@ -131,7 +134,9 @@ def compare(
     """
     if not variants:
         raise FoldError("nothing to compare: embed the clips with at least one embedder.")
-    eligible = {item.name for item in variants if choose_among is None or item.name in choose_among}
+    eligible = [
+        variant.name for variant in variants if choose_among is None or variant.name in choose_among
+    ]
     if not eligible:
         raise FoldError("nothing to choose among: name at least one of the variants.")
     folds = make_folds(clips, recordings, split)
@@ -152,21 +157,17 @@ def compare(
                 progress(k * total + done, len(variants) * total)
 
         scored[variant.name] = cross_validate(data, folds, head, progress=update)
-    classes = next(iter(scored.values())).classes
-    scores_of = {name: item.log_probabilities for name, item in scored.items()}
+    classes = scored[variants[0].name].classes
+    scores_of = {name: result.log_probabilities for name, result in scored.items()}
     choices: list[str] = []
     if nested:
-        mixed = np.full_like(scores_of[variants[0].name], np.nan)
+        of_choice = np.full_like(scores_of[variants[0].name], np.nan)
         for at, (repeat, _, _, test) in enumerate(folds):
-            losses = {
-                name: item.details[at]["inner_log_loss_judged"]
-                for name, item in scored.items()
-                if name in eligible
-            }
+            losses = {name: scored[name].details[at]["inner_log_loss_judged"] for name in eligible}
             best = min(losses, key=lambda name: losses[name])
             choices.append(best)
-            mixed[repeat, test] = scores_of[best][repeat, test]
-        scores_of[NESTED] = mixed
+            of_choice[repeat, test] = scores_of[best][repeat, test]
+        scores_of[NESTED] = of_choice
     rows = []
     for unit in UNITS:
         truths = {
@@ -238,7 +239,7 @@ def word(difference: Estimate, n_groups: int) -> Word:
 class _Judged(WrappingHead):
     """A head that records its log loss in inner folds of its training side.
 
-    What it is judged by, with the settings that training on the whole side chose, is the log loss.
+    The inner folds use the settings that training on the whole side chose.
     """
 
     name: ClassVar[str] = "judged"
@@ -249,8 +250,7 @@ class _Judged(WrappingHead):
         trained = fit_head(self.head, data)
         head = self.head.settled(trained.details)
         losses = np.full(len(data.labels), np.nan)
-        column = {label: k for k, label in enumerate(trained.classes)}
-        truth = np.array([column[label] for label in data.labels])
+        truth = np.array([trained.classes.index(label) for label in data.labels])
         try:
             rng = np.random.default_rng([self.seed, 4])
             folds = assign_folds(data.labels, data.groups, _INNER_FOLDS, rng)

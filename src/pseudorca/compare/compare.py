@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pseudorca.backbones import is_non_commercial, load_backbone
+from pseudorca.backbones.families import check_extra
 from pseudorca.compare.choosing import NESTED, Compared, Variant, compare
 from pseudorca.compare.page import write_comparison
 from pseudorca.embedding.augmentation.copies import view_set
@@ -58,6 +59,12 @@ class CompareOptions:
     None: the network in the box if it is there, else the first. ``splits``: honest ones, the first is
     the headline; a random split is always beside them. ``choose_among``: embedders, of which (alone
     or together) inner folds may choose; empty: all that may be used commercially; ``("all",)``: all.
+    ``prepare``: preparations to compare, beside embeddings without preparation.
+
+    Examples
+    --------
+    >>> CompareOptions(ensembles=("pseudorca_small+logmel",)).splits[0].name
+    'encounter'
     """
 
     classic: tuple[str, ...] = ()
@@ -69,18 +76,28 @@ class CompareOptions:
     choose_among: tuple[str, ...] = ()
     seed: int = 0
     prepare: tuple[Preparation, ...] = ()
-    """Preparations to compare, beside embeddings without preparation."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CompareResult(Result):
-    """Embedders, heads and ensembles on the same encounters."""
+    """Embedders, heads and ensembles on the same encounters.
+
+    ``findings``: the content of ``comparison.json``. ``files``: paths of ``csv``, ``json``, ``page``
+    and ``figure``.
+
+    Examples
+    --------
+    >>> findings = {"summary": "Letting inner folds choose among 2: ...", "notices": []}
+    >>> result = CompareResult(findings, Path("comparison"), {"csv": "comparison/comparison.csv"})
+    >>> print(result)
+    Letting inner folds choose among 2: ...
+    >>> result.as_json()["output"]
+    'comparison'
+    """
 
     findings: dict[str, Any]
-    """The content of ``comparison.json``."""
     folder: Path
     files: dict[str, str]
-    """``csv``, ``json``, ``page`` and ``figure``."""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -89,33 +106,61 @@ class CompareResult(Result):
 
     @property
     def notices(self) -> list[str]:
+        """Warnings on the clips, the embedders and the splits."""
         return list(self.findings["notices"])
 
     def as_json(self) -> dict[str, Any]:
+        """The content of ``comparison.json``, the folder and the files."""
         return self.findings | {"output": str(self.folder), "files": self.files}
 
     def summary(self) -> list[str]:
+        """The accuracy to expect of a choice, and the differences that are shown."""
         return [str(self.findings["summary"])]
 
     def main_table(self) -> pd.DataFrame:
+        """The rows of the first split by encounter, the most accurate variant first."""
         table = self.table
         of_split = table["split"] == self.findings["headline_split"]
         headline: pd.DataFrame = table[of_split & (table["unit"] == "encounter")]
         return headline.sort_values("balanced_accuracy", ascending=False)
 
 
+@dataclass(frozen=True)
+class _Project:
+    """A project with its recordings and clips, read once."""
+
+    store: Store
+    recordings: pd.DataFrame
+    clips: pd.DataFrame
+
+    def speed(self, known: KnownEmbedder) -> float:
+        """Clips per second of an embedder's runs, or of a few clips if its runs tell nothing."""
+        if known.clips_per_s:
+            return known.clips_per_s
+        embedder, n = load_embedder(known.folder), len(self.clips)
+        rows = np.linspace(0, n - 1, min(_TIMED_CLIPS, n)).round().astype(int)
+
+        def embed(clips: pd.DataFrame) -> int:
+            drawn = [picture for _, picture in clip_pictures(clips, self.recordings, embedder)]
+            inputs = [picture for picture in drawn if picture is not None]
+            if inputs:
+                embedder.embed(inputs)
+            return len(inputs)
+
+        embed(self.clips.iloc[rows[:1]])  # the first clip also loads and compiles
+        begun = time.monotonic()
+        return max(embed(self.clips.iloc[np.unique(rows)]), 1) / (time.monotonic() - begun)
+
+
 @dataclass
-class _Compared:
-    """The material of a comparison: variants, training sets, and their descriptions."""
+class _Material:
+    """The clips with an embedding by every embedder, and all that is compared on them."""
 
     clips: pd.DataFrame
-    """Labelled clips with an embedding by every embedder."""
     sets: dict[str, TrainingSet]
     variants: list[Variant]
-    chosen: dict[str, KnownEmbedder]
+    embedders: dict[str, KnownEmbedder]
     notices: list[str]
-    absent: list[str]
-    """Embedders that are left out, in words."""
 
 
 def compare_project(
@@ -144,6 +189,15 @@ def compare_project(
     ------
     PseudorcaError
         If a name is unknown, or there is nothing to compare.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> options = CompareOptions(splits=(Split("random"),))
+    >>> with TemporaryDirectory() as folder:
+    ...     compare_project(Store(f"{folder}/whales", create=True), options, Path(folder))
+    Traceback (most recent call last):
+    pseudorca.errors.PseudorcaError: the split 'random' leaves clips of one encounter on both sides; ...
     """
     refuse_same_names(options.splits)
     for split in options.splits:
@@ -153,117 +207,125 @@ def compare_project(
                 "is shown beside the others anyway. Compare by encounter, or something coarser."
             )
     started = time.monotonic()
-    recordings, clips = project_recordings(store), project_clips(store)
+    project = _Project(store, project_recordings(store), project_clips(store))
     for name in options.classic:
         if name not in CLASSIC:
             raise PseudorcaError(unknown_name("classic features", name, CLASSIC))
+        check_extra(name)
     heads = {name: make_head(name, seed=options.seed) for name in options.heads}
     for head in heads.values():
         Recipe(head).check_learns_from_embeddings()
     for name in options.classic:
-        _embed_classic(store, name, recordings, clips, progress, stage)
+        _embed_classic(project, name, progress, stage)
     computed = time.monotonic()
-    material = _material(store, recordings, clips, heads, options)
+    embedders, absent = _with_embeddings(project)
+    material = _material(project, _named(embedders, options), heads, options)
     names = [variant.name for variant in material.variants]
     reference = options.against or next(
         (name for name in names if name.startswith(NETWORK_IN_THE_BOX)), names[0]
     )
     if reference not in names:
         raise PseudorcaError(unknown_name("variant", reference, names))
-    about = {
-        variant.name: _about(variant, material.chosen, recordings, material.clips)
+    described = {
+        variant.name: _described(project, variant, material.embedders)
         for variant in material.variants
     }
-    eligible = _eligible(material.variants, about, material.chosen, options.choose_among)
-    for name, variant in about.items():
-        variant["may_be_chosen"] = name in eligible
+    eligible = _eligible(material, described, options.choose_among)
+    for name, description in described.items():
+        description["may_be_chosen"] = name in eligible
     compared: dict[str, Compared] = {}
     for split in (*options.splits, Split("random")):
         stage(f"Comparing by {split.name}")
         compared[split.name] = compare(
-            material.sets, material.variants, material.clips, recordings, split,
+            material.sets, material.variants, material.clips, project.recordings, split,
             reference=reference, choose_among=eligible, seed=options.seed, progress=progress,
         )  # fmt: skip
-    findings = _findings(material, about, compared, options, reference)
+    findings = _findings(material, described, compared, options, reference)
     findings["seconds"] = time.monotonic() - computed
     findings["seconds_computing_features"] = computed - started
-    findings["notices"] = material.notices + few_encounters(populations(store, recordings))
-    findings["notices"] += material.absent + _split_notices(compared)
-    findings["summary"] = summary(findings)
+    findings["notices"] = material.notices + few_encounters(populations(store, project.recordings))
+    findings["notices"] += absent
+    findings["notices"] += [
+        f"Split {name}: {', '.join(result.not_testable)} cannot be tested, since a class would have "
+        "nothing left to train on; the numbers do not cover them."
+        for name, result in compared.items()
+        if result.not_testable
+    ]
+    findings["summary"] = _summary(findings)
     store.record_run("compare", asdict(options), ("recordings", "clips"))
     return _written(findings, folder)
 
 
 def _material(
-    store: Store,
-    recordings: pd.DataFrame,
-    clips: pd.DataFrame,
+    project: _Project,
+    embedders: dict[str, KnownEmbedder],
     heads: Mapping[str, Head],
     options: CompareOptions,
-) -> _Compared:
+) -> _Material:
     """The variants that were asked for, with their training sets."""
-    embedders, absent = _with_embeddings(store, clips)
-    chosen = _named(embedders, options)
-    labelled, notices = _shared_clips(chosen, clips, recordings, store)
+    store, recordings = project.store, project.recordings
+    labelled, notices = _shared_clips(project, embedders)
     sets = {
         name: make_training_set(labelled, recordings, store, known.embedder_id)
-        for name, known in chosen.items()
+        for name, known in embedders.items()
     }
-    for split in options.splits:
-        make_folds(
-            labelled, recordings, split
-        )  # an impossible split is an error before the slow part
-    variants = _variants(chosen, heads, options)
-    prepared = _prepared(chosen, options)
+    for split in options.splits:  # an impossible split is an error before the slow part
+        make_folds(labelled, recordings, split)
+    head_of = {f", {name}" if len(heads) > 1 else "": head for name, head in heads.items()}
+    alone = [name for name in embedders if not options.only or name in options.only]
+    variants = _variants(alone, head_of, options.ensembles)
+    prepared = {
+        f"{name}, {preparation.name}": (embedders[name], preparation)
+        for name in alone
+        for preparation in options.prepare
+    }
     missing: list[HeadError] = []
     for name, (known, preparation) in prepared.items():
         embedder = load_embedder(known.folder)
         try:
             sets[name], more = prepared_set(
-                labelled, recordings, store, embedder, preparation, labelled=clips
+                labelled, recordings, store, embedder, preparation, labelled=project.clips
             )
         except HeadError as error:
             missing.append(error)
             notices.append(f"{name} is left out: {error}")
             continue
         notices += [f"{name}: {text}" for text in more]
-        chosen[name] = _as_prepared(known, name, preparation, store, recordings, clips)
-        for head_name, head in heads.items():
-            ending = f", {head_name}" if len(heads) > 1 else ""
+        embedders[name] = _as_prepared(project, known, name, preparation)
+        for ending, head in head_of.items():
             trainer = Recipe(head, preparation=preparation).trainer()
             variants.append(Variant(f"{name}{ending}", (name,), trainer))
     if prepared and options.ensembles:
         notices.append("Ensembles are compared as they are: --prepare is of single networks.")
     if prepared and len(missing) == len(prepared):
         raise missing[0]
-    return _Compared(labelled, sets, variants, chosen, notices, absent)
+    return _Material(labelled, sets, variants, embedders, notices)
 
 
 def _findings(
-    material: _Compared,
-    about: dict[str, dict[str, Any]],
+    material: _Material,
+    described: dict[str, dict[str, Any]],
     compared: Mapping[str, Compared],
     options: CompareOptions,
     reference: str,
 ) -> dict[str, Any]:
     """Variants and results, as JSON values."""
-    of_nested: dict[str, Any] = {
-        "kind": "nested choice",
-        "members": [],
-        "head": None,
-        "licence": "",
+    left_out = {
+        name: variant["licence"]
+        for name, variant in described.items()
+        if not variant["may_be_chosen"]
     }
-    of_nested |= {"embedding_size": None, "clips_per_s": None, "may_be_chosen": False}
-    described = about | {NESTED: of_nested}
+    nested: dict[str, Any] = {"kind": "nested choice", "members": [], "head": None, "licence": ""}
+    nested |= {"embedding_size": None, "clips_per_s": None, "may_be_chosen": False}
+    variants = described | {NESTED: nested}
     keys = [key for key in _COLUMNS if key not in ("variant", "reference")]
     rows = [
-        {"variant": row["variant"]} | {k: (described[row["variant"]] | row)[k] for k in keys}
+        {"variant": row["variant"]} | {k: (variants[row["variant"]] | row)[k] for k in keys}
         | {"reference": reference}
         for split in compared.values()
         for row in split.rows
     ]  # fmt: skip
     clips = material.clips
-    eligible = [name for name, variant in about.items() if variant["may_be_chosen"]]
     return {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "reference": reference,
@@ -272,18 +334,16 @@ def _findings(
             split.name: asdict(split) | {"optimistic": split.is_optimistic}
             for split in (*options.splits, Split("random"))
         },
-        "variants": described,
+        "variants": variants,
         "rows": rows,
         "chosen": {name: split.chosen for name, split in compared.items() if split.chosen},
         "n_clips": len(clips),
         "n_recordings": int(clips["recording_id"].nunique()),
         "n_encounters": int(clips["encounter"].nunique()),
         "classes": sorted(clips["label"].unique()),
-        "n_compared": len(material.variants),
-        "n_chosen_among": len(eligible),
-        "not_chosen_among": {
-            name: variant["licence"] for name, variant in about.items() if name not in eligible
-        },
+        "n_compared": len(described),
+        "n_chosen_among": len(described) - len(left_out),
+        "not_chosen_among": left_out,
         "versions": package_versions(),
     }
 
@@ -301,42 +361,33 @@ def _written(findings: dict[str, Any], folder: Path) -> CompareResult:
     return CompareResult(plain, folder, files)
 
 
-def summary(result: Mapping[str, Any]) -> str:
-    """The headline in words: the expected accuracy of a choice, and the shown differences.
-
-    Parameters
-    ----------
-    result : mapping, the content of ``comparison.json``
-
-    Returns
-    -------
-    str
-    """
+def _summary(result: Mapping[str, Any]) -> str:
+    """The headline in words: the expected accuracy of a choice, and the shown differences."""
     split = result["headline_split"]
-    row = next(
-        r for r in result["rows"]
-        if (r["variant"], r["split"], r["unit"]) == (NESTED, split, "encounter")
-    )  # fmt: skip
-    chosen = list(result["chosen"][split].items())
-    total = sum(n for _, n in chosen)
-    shown = ", ".join(f"{name} {n} of {total} times" for name, n in chosen[:3])
+    rows = {
+        row["variant"]: row
+        for row in result["rows"]
+        if (row["split"], row["unit"]) == (split, "encounter")
+    }
+    nested = rows[NESTED]
+    chosen = result["chosen"][split]
+    total = sum(chosen.values())
+    shown = ", ".join(f"{name} {n} of {total} times" for name, n in list(chosen.items())[:3])
     text = (
         f"Letting inner folds choose among {result['n_chosen_among']}: balanced accuracy "
-        f"{row['balanced_accuracy']:.2f} on encounters never heard (split {split}), 95 % interval "
-        f"{row['ci_low']:.2f} to {row['ci_high']:.2f}; always naming one class: "
-        f"{row['majority_baseline']:.2f}. Chosen: {shown}."
+        f"{nested['balanced_accuracy']:.2f} on encounters never heard (split {split}), 95 % interval "
+        f"{nested['ci_low']:.2f} to {nested['ci_high']:.2f}; always naming one class: "
+        f"{nested['majority_baseline']:.2f}. Chosen: {shown}."
     )
     if left_out := result["not_chosen_among"]:
-        licences = dict.fromkeys(
-            part for licence in left_out.values() for part in licence.split("; ")
-        )
+        licences = dict.fromkeys("; ".join(left_out.values()).split("; "))
         limited = [licence for licence in licences if is_non_commercial(licence)]
         why = f" ({', '.join(limited)}; --choose-among all includes them)" if limited else ""
         text += f" Not chosen among{why}: {', '.join(left_out)}."
     differ = [
-        f"{r['variant']} is {r['word']}"
-        for r in result["rows"]
-        if (r["split"], r["unit"]) == (split, "encounter") and r["word"] in ("better", "worse")
+        f"{name} is {row['word']}"
+        for name, row in rows.items()
+        if row["word"] in ("better", "worse")
     ]
     if differ:
         return f"{text} Against {result['reference']}: {'; '.join(differ)}."
@@ -344,57 +395,53 @@ def summary(result: Mapping[str, Any]) -> str:
 
 
 def _embed_classic(
-    store: Store,
-    name: str,
-    recordings: pd.DataFrame,
-    clips: pd.DataFrame,
-    progress: Progress | None,
-    stage: Callable[[str], Any],
+    project: _Project, name: str, progress: Progress | None, stage: Callable[[str], Any]
 ) -> None:
+    store, clips = project.store, project.clips
     embedder = Embedder(ClassicFrontEnd.in_band("16k", features=name), load_backbone(name))
     missing = len(clips) - len(store.embedded(embedder.embedder_id, clips["clip_id"].tolist()))
-    known = {one.embedder_id for one in known_embedders(store)}
-    if not missing and embedder.embedder_id in known:
+    known_ids = {known.embedder_id for known in known_embedders(store)}
+    if not missing and embedder.embedder_id in known_ids:
         return
     stage(f"Computing {name}")
     keep_embedder(store, embedder)
     begun = time.monotonic()
-    result = embed_clips(clips, recordings, embedder, store, progress=progress)
+    result = embed_clips(clips, project.recordings, embedder, store, progress=progress)
     store.replace("problems", result.problems, stage="embed", embedder_id=embedder.embedder_id)
     took = {"n_new": result.n_new, "seconds": time.monotonic() - begun}
     settings = {"embedder_id": embedder.embedder_id, "device": embedder.device} | took
     store.record_run("embed", settings | embedder.description(), ("recordings", "clips"))
 
 
-def _with_embeddings(store: Store, clips: pd.DataFrame) -> tuple[list[KnownEmbedder], list[str]]:
+def _with_embeddings(project: _Project) -> tuple[list[KnownEmbedder], list[str]]:
     """Embedders with embeddings of nearly all labelled clips, and notices on the others."""
-    labelled = clips[clips["label"].notna()]["clip_id"].tolist()
+    store = project.store
+    labelled = project.clips[project.clips["label"].notna()]["clip_id"].tolist()
     known = known_embedders(store)
     counts = {each.name: len(store.embedded(each.embedder_id, labelled)) for each in known}
-    enough = _COMPLETE * max(counts.values(), default=0)
-    found = [each for each in known if counts[each.name] and counts[each.name] >= enough]
-    if not found:
+    enough = max(1, _COMPLETE * max(counts.values(), default=0))
+    complete = [each for each in known if counts[each.name] >= enough]
+    if not complete:
         raise PseudorcaError(
             f"no clips of {store.folder} are embedded. Run: pseudorca embed, or compare --with logmel"
         )
-    return found, [
+    return complete, [
         f"{each.name} is left out: it has embeddings of {counts[each.name]} of {len(labelled)} "
         "labelled clips. Run pseudorca embed with it again."
         for each in known
-        if each not in found
+        if each not in complete
     ]
 
 
 def _shared_clips(
-    chosen: Mapping[str, KnownEmbedder],
-    clips: pd.DataFrame,
-    recordings: pd.DataFrame,
-    store: Store,
+    project: _Project, embedders: Mapping[str, KnownEmbedder]
 ) -> tuple[pd.DataFrame, list[str]]:
     """The labelled clips with an embedding by every embedder, and notices on the others."""
     tables, notices = [], []
-    for known in chosen.values():
-        table, left_out = labelled_clips(clips, recordings, store, known.embedder_id)
+    for known in embedders.values():
+        table, left_out = labelled_clips(
+            project.clips, project.recordings, project.store, known.embedder_id
+        )
         tables.append(table)
         notices += left_out
     shared = set.intersection(*(set(table["clip_id"]) for table in tables))
@@ -416,14 +463,13 @@ def _named(embedders: Sequence[KnownEmbedder], options: CompareOptions) -> dict[
 
 
 def _variants(
-    chosen: Mapping[str, KnownEmbedder], heads: Mapping[str, Head], options: CompareOptions
+    alone: Sequence[str], head_of: Mapping[str, Head], ensembles: Sequence[str]
 ) -> list[Variant]:
+    """Embedders alone and together; ``head_of``: heads by the ending of a variant's name."""
     variants = []
-    for head_name, head in heads.items():
-        ending = f", {head_name}" if len(heads) > 1 else ""
-        alone = options.only or tuple(chosen)
-        variants += [Variant(f"{name}{ending}", (name,), head) for name in chosen if name in alone]
-        for names in options.ensembles:
+    for ending, head in head_of.items():
+        variants += [Variant(f"{name}{ending}", (name,), head) for name in alone]
+        for names in ensembles:
             members = tuple(names.split("+"))
             if len(members) < 2:
                 raise PseudorcaError(f"an ensemble joins two or more by +, got {names!r}.")
@@ -433,77 +479,51 @@ def _variants(
     return variants
 
 
-def _prepared(
-    chosen: Mapping[str, KnownEmbedder], options: CompareOptions
-) -> dict[str, tuple[KnownEmbedder, Preparation]]:
-    """Embedder and preparation of each prepared variant, by name."""
-    alone = options.only or tuple(chosen)
-    return {
-        f"{name}, {preparation.name}": (chosen[name], preparation)
-        for name in chosen
-        if name in alone
-        for preparation in options.prepare
-    }
-
-
 def _as_prepared(
-    known: KnownEmbedder,
-    name: str,
-    preparation: Preparation,
-    store: Store,
-    recordings: pd.DataFrame,
-    clips: pd.DataFrame,
+    project: _Project, known: KnownEmbedder, name: str, preparation: Preparation
 ) -> KnownEmbedder:
     """The embedder under the name, and with the size and speed, that preparation gives it."""
     n_parts = 2 if preparation.reference == "beside" else 1
     n_heard = 1 if preparation.reference == "none" else 2
     if preparation.test_views:
-        n_heard *= 1 + view_set(store, known.embedder_id).n_test_views
-    speed = known.clips_per_s or _timed(known, recordings, clips)
-    return replace(
-        known,
-        name=name,
-        embedding_size=known.embedding_size * n_parts,
-        clips_per_s=speed / n_heard,
-    )
+        n_heard *= 1 + view_set(project.store, known.embedder_id).n_test_views
+    size, speed = known.embedding_size * n_parts, project.speed(known) / n_heard
+    return replace(known, name=name, embedding_size=size, clips_per_s=speed)
 
 
 def _eligible(
-    variants: Sequence[Variant],
-    about: Mapping[str, Mapping[str, Any]],
-    chosen: Mapping[str, KnownEmbedder],
-    wanted: Sequence[str],
+    material: _Material, described: Mapping[str, Mapping[str, Any]], wanted: Sequence[str]
 ) -> set[str]:
     """The variants that inner folds may choose."""
+    embedders = material.embedders
     if tuple(wanted) == (_ALL,):
-        return {variant.name for variant in variants}
+        return set(described)
     for name in wanted:
-        if name not in chosen:
-            raise PseudorcaError(unknown_name("embedder compared here", name, (*chosen, _ALL)))
+        if name not in embedders:
+            raise PseudorcaError(unknown_name("embedder compared here", name, (*embedders, _ALL)))
     if wanted:  # as they are, or prepared
-        ids = {chosen[name].embedder_id for name in wanted}
-        found = {
-            one.name for one in variants if {chosen[m].embedder_id for m in one.members} <= ids
+        ids = {embedders[name].embedder_id for name in wanted}
+        return {
+            variant.name
+            for variant in material.variants
+            if {embedders[member].embedder_id for member in variant.members} <= ids
         }
-    else:
-        found = {name for name, one in about.items() if not is_non_commercial(one["licence"])}
-    if not found:
+    eligible = {
+        name for name, variant in described.items() if not is_non_commercial(variant["licence"])
+    }
+    if not eligible:
         raise PseudorcaError(
             "nothing to choose among: every network compared here is for non-commercial use only. "
             "Embed with another one (pseudorca embed, or compare --with logmel), or give "
             "--choose-among all."
         )
-    return found
+    return eligible
 
 
-def _about(
-    variant: Variant,
-    chosen: Mapping[str, KnownEmbedder],
-    recordings: pd.DataFrame,
-    clips: pd.DataFrame,
+def _described(
+    project: _Project, variant: Variant, embedders: Mapping[str, KnownEmbedder]
 ) -> dict[str, Any]:
-    members = [chosen[name] for name in variant.members]
-    speeds = [member.clips_per_s or _timed(member, recordings, clips) for member in members]
+    members = [embedders[name] for name in variant.members]
     if len(members) > 1:
         kind = "mean of scores" if variant.mean else "side by side"
     else:
@@ -518,33 +538,5 @@ def _about(
         "licence": "; ".join(dict.fromkeys(member.licence for member in members)),
         "source": [member.source for member in members],
         "front_end": [member.front_end for member in members],
-        "clips_per_s": 1 / sum(1 / speed for speed in speeds),
+        "clips_per_s": 1 / sum(1 / project.speed(member) for member in members),
     }
-
-
-def _timed(known: KnownEmbedder, recordings: pd.DataFrame, clips: pd.DataFrame) -> float:
-    """Clips per second over a few clips, for embedders whose runs tell nothing."""
-    embedder = load_embedder(known.folder)
-    rows = np.linspace(0, len(clips) - 1, min(_TIMED_CLIPS, len(clips))).round().astype(int)
-    timed_clips = clips.iloc[np.unique(rows)]
-
-    def embed(part: pd.DataFrame) -> int:
-        drawn = [
-            input_ for _, input_ in clip_pictures(part, recordings, embedder) if input_ is not None
-        ]
-        if drawn:
-            embedder.embed(drawn)
-        return len(drawn)
-
-    embed(timed_clips.iloc[:1])  # the first clip also loads and compiles
-    begun = time.monotonic()
-    return max(embed(timed_clips), 1) / (time.monotonic() - begun)
-
-
-def _split_notices(compared: Mapping[str, Compared]) -> list[str]:
-    return [
-        f"Split {name}: {', '.join(one.not_testable)} cannot be tested, since a class would have "
-        "nothing left to train on; the numbers do not cover them."
-        for name, one in compared.items()
-        if one.not_testable
-    ]

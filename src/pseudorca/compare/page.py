@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from pseudorca.compare.choosing import NESTED
-from pseudorca.errors import PseudorcaError
 from pseudorca.formats.whole import whole_file
 from pseudorca.pages.blocks import (
     Headline,
@@ -34,7 +34,6 @@ _KINDS = {
     "side by side": ("D", GREEN),
     "mean of scores": ("^", GREEN),
 }
-_UNITS = ("encounter", "recording", "clip")
 
 
 def write_comparison(result: Mapping[str, Any], target: Path) -> dict[str, Any]:
@@ -52,23 +51,18 @@ def write_comparison(result: Mapping[str, Any], target: Path) -> dict[str, Any]:
     Raises
     ------
     PseudorcaError
-        If ``target`` is a folder.
+        If a file cannot be written.
     """
-    target = Path(target)
-    if target.is_dir():
-        raise PseudorcaError(f"{target} is a folder. Give a file, such as {target / 'page.html'}.")
     sections = [_answer(result), *(_split(result, name) for name in result["splits"]), _how(result)]
     title = f"{result['n_compared']} ways to hear {', '.join(result['classes'])}"
     written = write_page(sections, target, title=title, notices=list(result["notices"]))
     picture = target.with_name("accuracy_speed.png")
-    chart_figure = figure(4.2)
-    accuracy_speed(chart_figure.subplots(), _rows(result, result["headline_split"], "encounter"))
     with whole_file(picture) as part:
-        chart_figure.savefig(part, format="png", dpi=150, facecolor="white")
+        _headline_figure(result).savefig(part, format="png", dpi=150, facecolor="white")
     return written | {"figure": str(picture)}
 
 
-def accuracy_speed(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> Axes:
+def _accuracy_speed(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> Axes:
     """Draw balanced accuracy, with its interval, against clips per second.
 
     Variants are numbered from the best. Round: networks. Square: no network. Diamond: side by side.
@@ -119,59 +113,55 @@ def _rows(result: Mapping[str, Any], split: str, unit: str) -> list[dict[str, An
     return [row for row in result["rows"] if (row["split"], row["unit"]) == (split, unit)]
 
 
+def _headline_figure(result: Mapping[str, Any]) -> Figure:
+    chart_figure = figure(4.2)
+    _accuracy_speed(chart_figure.subplots(), _rows(result, result["headline_split"], "encounter"))
+    return chart_figure
+
+
 def _answer(result: Mapping[str, Any]) -> Section:
-    section = Section("answer", "What to expect")
     split = result["headline_split"]
     row = next(r for r in _rows(result, split, "encounter") if r["variant"] == NESTED)
-    section.blocks.append(
-        Headline(
-            "",
-            Number(row["balanced_accuracy"]),
-            f"balanced accuracy on encounters never heard (split {split}), if inner folds choose",
-            Number(row["ci_low"]),
-            Number(row["ci_high"]),
-            row["interval_method"],
-            Number(row["majority_baseline"]),
-            f"{result['n_recordings']} recordings, {result['n_encounters']} encounters, "
-            f"{len(result['classes'])} classes",
-            [result["summary"]],
-        )
+    headline = Headline(
+        verdict="",
+        value=Number(row["balanced_accuracy"]),
+        what=f"balanced accuracy on encounters never heard (split {split}), if inner folds choose",
+        low=Number(row["ci_low"]),
+        high=Number(row["ci_high"]),
+        method=row["interval_method"],
+        baseline=Number(row["majority_baseline"]),
+        about=f"{result['n_recordings']} recordings, {result['n_encounters']} encounters, "
+        f"{len(result['classes'])} classes",
+        compared=[result["summary"]],
     )
-    if result["notices"]:
-        section.blocks.append(Notices(result["notices"]))
-    chart_figure = figure(4.2)
-    accuracy_speed(chart_figure.subplots(), _rows(result, split, "encounter"))
-    caption = (
-        "Balanced accuracy by encounter, with 95 % intervals, against speed on the machine that "
-        "embedded. Round: networks; square: no network; diamond: embeddings side by side; triangle: "
-        "mean of scores. Line: choosing in inner folds. Dotted: always naming one class. The best of "
-        "many is too good by chance: the line is what to expect of it."
+    speed = chart(
+        _headline_figure(result),
+        description="Balanced accuracy against clips per second.",
+        caption="Balanced accuracy by encounter, with 95 % intervals, against speed on the computer "
+        "that embedded. Round: networks; square: no network; diamond: embeddings side by side; "
+        "triangle: mean of scores. Line: choosing in inner folds. Dotted: always naming one class. The "
+        "best of many is too good by chance: the line is what to expect of it.",
     )
-    section.blocks.append(
-        chart(
-            chart_figure, description="Balanced accuracy against clips per second.", caption=caption
-        )
-    )
-    return section
+    notices = [Notices(result["notices"])] if result["notices"] else []
+    return Section("answer", "What to expect", [headline, *notices, speed])
 
 
 def _split(result: Mapping[str, Any], name: str) -> Section:
-    optimistic = result["splits"][name]["optimistic"]
-    title = f"Split {name}" + (" (optimistic)" if optimistic else "")
-    section = Section(f"split-{name}", title)
-    if optimistic:
+    section = Section(f"split-{name}", f"Split {name}")
+    if result["splits"][name]["optimistic"]:
+        section.title += " (optimistic)"
         section.blocks.append(
             Text(
                 "Clips of one encounter stand on both sides. These numbers say how well recorders and "
                 "days are remembered; they are here to be compared with the honest ones."
             )
         )
-    for unit in _UNITS:
+    columns = (
+        "", "clips/s", "balanced accuracy", "from", "to", f"against {result['reference']}", "from",
+        "to", "",
+    )  # fmt: skip
+    for unit in ("encounter", "recording", "clip"):
         rows = sorted(_rows(result, name, unit), key=lambda row: -row["balanced_accuracy"])
-        columns = (
-            "", "clips/s", "balanced accuracy", "from", "to", f"against {result['reference']}",
-            "from", "to", "",
-        )  # fmt: skip
         cells = [
             (
                 row["variant"], Number(row["clips_per_s"], 0), Number(row["balanced_accuracy"], 3),
@@ -184,35 +174,27 @@ def _split(result: Mapping[str, Any], name: str) -> Section:
         caption = f"By {unit}: {rows[0]['n_units']} of them, {rows[0]['n_groups']} groups."
         section.blocks.append(Table(columns, cells, caption=caption))
     if chosen := result["chosen"].get(name):
-        section.blocks.append(
-            Table(
-                ("chosen in inner folds", "times"),
-                list(chosen.items()),
-                caption="What the training sides chose, one choice each.",
-            )
-        )
+        caption = "What the training sides chose, one choice each."
+        choices = list(chosen.items())
+        section.blocks.append(Table(("chosen in inner folds", "times"), choices, caption=caption))
     return section
 
 
 def _how(result: Mapping[str, Any]) -> Section:
-    section = Section("how", "What was compared")
     columns = ("", "kind", "numbers", "licence", "inner folds may choose it", "embedder")
     rows = [
         (
-            name, about["kind"], about["embedding_size"], about["licence"],
-            "yes" if about["may_be_chosen"] else "no",
-            ", ".join(about.get("embedder_ids", ())),
+            name, variant["kind"], variant["embedding_size"], variant["licence"],
+            "yes" if variant["may_be_chosen"] else "no",
+            ", ".join(variant.get("embedder_ids", ())),
         )
-        for name, about in result["variants"].items()
+        for name, variant in result["variants"].items()
     ]  # fmt: skip
-    section.blocks += [
-        Table(columns, rows),
-        Text(
-            "Differences are paired: the same encounters, resampled within class 2,000 times. "
-            f"{result['n_compared'] - 1} comparisons were made, and of twenty such intervals one "
-            "misses by chance. Nothing is called better or worse where the interval includes 0, or "
-            "where a class has too few encounters."
-        ),
-        Settings([(key, str(value)) for key, value in result["versions"].items()]),
-    ]
-    return section
+    text = (
+        "Differences are paired: the same encounters, resampled within class 2,000 times. "
+        f"{result['n_compared'] - 1} comparisons were made, and of twenty such intervals one misses "
+        "by chance. Nothing is called better or worse where the interval includes 0, or where a class "
+        "has too few encounters."
+    )
+    versions = Settings([(key, str(value)) for key, value in result["versions"].items()])
+    return Section("how", "What was compared", [Table(columns, rows), Text(text), versions])

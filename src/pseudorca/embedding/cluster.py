@@ -11,21 +11,19 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from itertools import islice
 from typing import Any, Self
 from uuid import uuid4
 
-import numpy as np
-import torch
 import xxhash
-from safetensors.torch import load, save
 
 from pseudorca.backbones import backbone_from_description
 from pseudorca.embedding.drawing import Unit
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.gate import Gate
-from pseudorca.embedding.stream import Here, Outcome
+from pseudorca.embedding.options import Computing
+from pseudorca.embedding.stream import Outcome, embed_units
 from pseudorca.errors import PseudorcaError
 from pseudorca.frontends.base import FrontEnd
 
@@ -34,6 +32,31 @@ _LOOK_S = 2.0  # seconds between checks for workers
 _KEPT = "The embeddings so far are kept; run the same command again."
 _UNITS_AHEAD = 3  # per worker
 _TRIES = 3  # of a unit that loses its worker
+
+
+def workers_of(computing: Computing) -> AbstractContextManager["Cluster | None"]:
+    """The other processes that compute, as a context; None: this process computes.
+
+    Parameters
+    ----------
+    computing : Computing
+
+    Returns
+    -------
+    context manager of a Cluster or None
+
+    Examples
+    --------
+    >>> with workers_of(Computing(device="cpu")) as workers:
+    ...     workers is None
+    True
+    """
+    if not (computing.n_workers or computing.cluster):
+        return nullcontext()
+    return Cluster(
+        computing.cluster, computing.n_workers, device=computing.device,
+        n_threads=computing.n_threads,
+    )  # fmt: skip
 
 
 class Cluster:
@@ -54,6 +77,11 @@ class Cluster:
     ------
     PseudorcaError
         If Dask distributed is not installed, or the scheduler or its workers cannot be reached.
+
+    Examples
+    --------
+    >>> with Cluster(n_workers=2) as workers:  # doctest: +SKIP
+    ...     embed_clips(clips, recordings, embedder, store, workers=workers)
     """
 
     def __init__(
@@ -123,14 +151,36 @@ class Cluster:
         batch_size: int | None,
     ) -> Iterator[Outcome]:
         """Embed units -> their outcomes, as they are done."""
+        from distributed import KilledWorker
+
         network = self._network(embedder)
         # Some inputs of a front end, such as backgrounds of other encounters, are in no id.
         hearing = f"pseudorca-{uuid4()}"
-        pending: dict[Any, tuple[Unit, int]] = {}
+        waiting = iter(units)
+        pending: dict[Any, tuple[Unit, int]] = {}  # units that are not done, and their failed tries
+
+        def submit(unit: Unit, n_tries: int = 0) -> None:
+            future = self._client.submit(_embed, hearing, unit, pure=False)
+            pending[future] = (unit, n_tries)
+
         try:
             plugin = _hearing(network, embedder.front_end, gate, batch_size)
             self._client.register_plugin(plugin, name=hearing)
-            yield from self._outcomes(units, hearing, pending)
+            for unit in islice(waiting, _UNITS_AHEAD * max(1, len(self._client.nthreads()))):
+                submit(unit)
+            while pending:
+                for future in self._done(pending):
+                    unit, n_tries = pending.pop(future)
+                    try:
+                        outcome = future.result()
+                    except KilledWorker:
+                        if n_tries + 1 < _TRIES:
+                            submit(unit, n_tries + 1)
+                            continue
+                        outcome = _lost(unit)
+                    for following in islice(waiting, 1):
+                        submit(following)
+                    yield outcome
         finally:
             self._forget([hearing], list(pending))
 
@@ -144,34 +194,6 @@ class Cluster:
             self._networks.add(network)
             self._client.register_plugin(self._setup(embedder), name=network)
         return network
-
-    def _outcomes(
-        self, units: Iterable[Unit], hearing: str, pending: dict[Any, tuple[Unit, int]]
-    ) -> Iterator[Outcome]:
-        """Hand out units -> their outcomes; ``pending`` holds those that are not done."""
-        from distributed import KilledWorker
-
-        waiting = iter(units)
-
-        def submit(unit: Unit, n_tries: int = 0) -> None:
-            future = self._client.submit(_embed, hearing, unit, pure=False)
-            pending[future] = (unit, n_tries)
-
-        for unit in islice(waiting, _UNITS_AHEAD * max(1, len(self._client.nthreads()))):
-            submit(unit)
-        while pending:
-            for future in self._done(pending):
-                unit, n_tries = pending.pop(future)
-                try:
-                    outcome = future.result()
-                except KilledWorker:
-                    if n_tries + 1 < _TRIES:
-                        submit(unit, n_tries + 1)
-                        continue
-                    outcome = _lost(unit)
-                for following in islice(waiting, 1):
-                    submit(following)
-                yield outcome
 
     def _forget(self, plugins: Iterable[str], pending: Sequence[Any] = ()) -> None:
         """Take plugins and unfinished work off the scheduler, which others may share."""
@@ -204,7 +226,9 @@ class Cluster:
 
     def _setup(self, embedder: Embedder) -> Any:
         """The plugin that builds the network on every worker, including workers that join later."""
+        import torch
         from distributed import WorkerPlugin
+        from safetensors.torch import load, save
 
         description = embedder.backbone.description()
         tensors = embedder.backbone.state_dict()
@@ -245,8 +269,7 @@ def _lost(unit: Unit) -> Outcome:
         (unit.recordings[clip.recording_id].path, "embed", "worker lost", detail, clip.clip_id)
         for clip in unit.clips
     ]
-    nothing = np.empty((0, 0), dtype=np.float32)
-    return Outcome([], nothing, problems=problems, n_clips=len(unit.clips))
+    return Outcome(problems=problems, n_clips=len(unit.clips))
 
 
 def _embed(hearing: str, unit: Unit) -> Outcome:
@@ -257,13 +280,7 @@ def _embed(hearing: str, unit: Unit) -> Outcome:
     now = plugins[hearing]
     network = plugins[now.network]
     embedder = Embedder(now.front_end, network.backbone, network.device, network.precision)
-    here = Here(network.n_threads)
-    parts = list(here.outcomes([unit], embedder, gate=now.gate, batch_size=now.batch_size))
-    vectors = [part.vectors for part in parts if part.clip_ids]
-    return Outcome(
-        clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],
-        vectors=np.concatenate(vectors) if vectors else np.empty((0, 0), dtype=np.float32),
-        excess_db={key: excess for part in parts for key, excess in part.excess_db.items()},
-        problems=[row for part in parts for row in part.problems],
-        n_clips=len(unit.clips),
+    parts = embed_units(
+        [unit], embedder, gate=now.gate, batch_size=now.batch_size, n_threads=network.n_threads
     )
+    return Outcome.joined(list(parts))

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
+from collections.abc import Generator, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.gate import Gate
 from pseudorca.errors import AudioError
 from pseudorca.frontends.base import Picture
+from pseudorca.progress import Progress
 from pseudorca.recordings import audio
 from pseudorca.recordings.clips import clip_samples
 from pseudorca.recordings.manifest import check_unchanged, full_path
@@ -34,7 +35,13 @@ _MOST_OPEN = 64  # files that can only be read forwards
 
 @dataclass(frozen=True)
 class Unit:
-    """Clips to embed together, and their rows of ``recordings`` by id."""
+    """Clips to embed together, and their rows of ``recordings`` by id.
+
+    Examples
+    --------
+    >>> Unit([SimpleNamespace(clip_id="c1", recording_id="r1")], {"r1": SimpleNamespace()}).clips
+    [namespace(clip_id='c1', recording_id='r1')]
+    """
 
     clips: list[SimpleNamespace]
     recordings: dict[str, SimpleNamespace]
@@ -84,7 +91,13 @@ def _rows(table: pd.DataFrame) -> list[SimpleNamespace]:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A clip that was read: the network input (None behind the gate), or the problem."""
+    """A clip that was read: the network input (None behind the gate), or the problem.
+
+    Examples
+    --------
+    >>> Drawn("c1", "a.wav", problem=("a.wav", "embed", "silent", "")).picture is None
+    True
+    """
 
     clip_id: str
     path: str
@@ -164,9 +177,29 @@ def picture_batches(
     *,
     batch_size: int = 32,
     n_threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator["torch.Tensor"]:
-    """Yield the network input of usable clips, uint8 [shape=(n, 3, height, width)], on the device."""
+    """Yield the network input of usable clips, uint8 [shape=(n, 3, height, width)], on the device.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> from pseudorca.backbones import load_backbone
+    >>> front_end = CommonFrontEnd(colours="grey", spread="range")
+    >>> embedder = Embedder(front_end, load_backbone("pseudorca_small"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     batches = [batch.shape for batch in picture_batches(clips, recordings, embedder)]
+    >>> batches
+    [torch.Size([1, 3, 128, 372])]
+    """
     import torch
 
     waiting: list[Picture] = []
@@ -200,6 +233,24 @@ def clip_pictures(
     Yields
     ------
     (clip_id, picture [shape=(height, width, 3)], uint8, or None if the clip cannot be used)
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     pictures = [picture.shape for _, picture in clip_pictures(clips, recordings, embedder)]
+    >>> pictures
+    [(1, 256)]
     """
     units = units_of(clips, recordings, set(), set())
     n_threads = n_threads or os.cpu_count() or 1
@@ -232,6 +283,26 @@ def draw_ahead(
     Yields
     ------
     (number of the unit, Drawn)
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     units = units_of(clips, recordings, set(), set())
+    ...     with OpenFiles() as files, one_core_each(2) as pool:
+    ...         drawn = list(draw_ahead(units, embedder, None, files, pool, most=6))
+    >>> [(unit, clip.picture.shape) for unit, clip in drawn]
+    [(0, (1, 256))]
     """
     ahead: deque[tuple[int, Future[list[Drawn]]]] = deque()
     try:
@@ -262,6 +333,22 @@ class OpenFiles:
     """Keeps files that can only be read forwards open from one task to the next.
 
     A compressed file that is opened again must be decoded from its beginning.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     with OpenFiles() as files:
+    ...         rate, sounds = files.read(next(recordings.itertuples()), list(clips.itertuples()))
+    >>> rate, [len(sound) for sound in sounds]
+    (32000, [96000])
     """
 
     def __init__(self) -> None:
@@ -376,6 +463,21 @@ def read_clip(reader: audio.Reader, clip: Any) -> audio.Samples:
     ------
     AudioError
         If the stretch cannot be decoded, or is not finite or silent.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     with audio.Reader(f"{folder}/a.wav") as reader:
+    ...         read_clip(reader, next(clips.itertuples())).shape
+    (96000,)
     """
     rate = reader.info.sample_rate
     start = round(clip.start_s * rate)

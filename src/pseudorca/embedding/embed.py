@@ -9,8 +9,6 @@ import pandas as pd
 
 from pseudorca.backbones import (
     UNTRAINED,
-    Backbone,
-    BackboneInfo,
     SoundBackbone,
     adapt_batch_norm,
     backbone_info,
@@ -19,15 +17,13 @@ from pseudorca.backbones import (
 )
 from pseudorca.embedding.augmentation.alterations import ViewOptions
 from pseudorca.embedding.augmentation.copies import ViewSet, embed_views, referring
-from pseudorca.embedding.computing import Computing
+from pseudorca.embedding.cluster import workers_of
 from pseudorca.embedding.drawing import picture_batches
-from pseudorca.embedding.embedder import Embedder
-from pseudorca.embedding.joint import AnyEmbedder, JointEmbedder, save_embedders
+from pseudorca.embedding.embedder import AnyEmbedder, Embedder, JointEmbedder, save_embedders
 from pseudorca.embedding.known_embedders import keep_embedder
-from pseudorca.embedding.options import EmbedderOptions
+from pseudorca.embedding.options import Computing, EmbedderOptions
 from pseudorca.embedding.stream import embed_by_each, embed_clips, together
 from pseudorca.errors import BackboneError, FrontEndError, unknown_name
-from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.reach import band_notices, resampling_notices
 from pseudorca.frontends.registry import IN_BANDS, PICTURES, make_front_end
@@ -45,7 +41,17 @@ _BAND = "16k"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EmbedResult(Result):
-    """An embedder, and the clips of the project that it embedded."""
+    """An embedder, and the clips of the project that it embedded.
+
+    Examples
+    --------
+    >>> result = EmbedResult(
+    ...     "a1b2", "toy", None, "random", "c3d4", "MIT", 8, {}, [], "cpu", n_clips=2, n_new=1,
+    ...     n_new_views=0, n_new_backgrounds=0, problems=pd.DataFrame(), notices=[],
+    ... )
+    >>> print(result.summary()[0])
+    2 clips, 1 newly embedded by toy (8 numbers each; MIT).
+    """
 
     embedder_id: str
     backbone: str
@@ -70,6 +76,7 @@ class EmbedResult(Result):
     notices: list[str]
 
     def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         problems, notices = values.pop("problems"), values.pop("notices")
         return values | {
@@ -79,6 +86,7 @@ class EmbedResult(Result):
         }
 
     def summary(self) -> Sequence[str]:
+        """Return the sentences of the summary."""
         after = f" after {self.layer}" if self.layer else ""
         return [
             f"{plural(self.n_clips, 'clip')}, {self.n_new:,} newly embedded by "
@@ -117,71 +125,80 @@ def embed_project(
         If a network is unknown, or its weights are missing or do not fit.
     FrontEndError
         If the network does not take the output of the front end, or a setting is not valid.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from pseudorca.recordings.scan import scan_project
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     _ = scan_project(store, folder)
+    ...     result = embed_project(store, EmbedderOptions("logmel"))
+    >>> result.n_new, result.embedding_size
+    (1, 256)
     """
     options = options or EmbedderOptions()
     computing = computing or Computing()
     recordings, clips = project_recordings(store), project_clips(store)
     networks = _of_each(options)
     views = _views(options, recordings)
-    for of_network in networks:  # all names before the weights of any are loaded
-        _front_end_name(of_network, backbone_info(of_network.backbone))
+    names = [_front_end_name(of_network) for of_network in networks]  # before any is loaded
     members = [
-        _make_embedder(of_network, recordings, clips, computing, progress)
-        for of_network in networks
+        _make_embedder(name, of_network, recordings, clips, computing, progress)
+        for name, of_network in zip(names, networks, strict=True)
     ]
     embedder: AnyEmbedder = members[0] if len(members) == 1 else JointEmbedder(tuple(members))
     save_embedders(embedder, store.folder / EMBEDDER_FOLDER)
     results = []
-    with computing.workers() as workers:
+    with workers_of(computing) as workers:
+        how: dict[str, Any] = {
+            "batch_size": computing.batch_size, "n_threads": computing.n_threads,
+            "workers": workers, "progress": progress,
+        }  # fmt: skip
         for of_network, member in zip(networks, members, strict=True):
             keep_embedder(store, member)
             start_s = time.monotonic()
-            result = embed_clips(
-                clips, recordings, member, store, batch_size=computing.batch_size,
-                n_threads=computing.n_threads, workers=workers, progress=progress,
-            )  # fmt: skip
+            result = embed_clips(clips, recordings, member, store, **how)
             store.replace(
                 "problems", result.problems, stage="embed", embedder_id=member.embedder_id
             )
-            took = {"n_new": result.n_new, "seconds": time.monotonic() - start_s}
-            settings = asdict(of_network) | {"device": member.device, "precision": member.precision}
-            settings |= {"embedder_id": member.embedder_id} | took
+            settings = asdict(of_network) | {
+                "device": member.device, "precision": member.precision,
+                "embedder_id": member.embedder_id, "n_new": result.n_new,
+                "seconds": time.monotonic() - start_s,
+            }  # fmt: skip
             store.record_run("embed", settings | member.description(), ("recordings", "clips"))
             results.append(result)
-        more = _embed_more(
-            store, options, views, recordings, clips, embedder, batch_size=computing.batch_size,
-            n_threads=computing.n_threads, workers=workers, progress=progress,
-        )  # fmt: skip
+        n_new_views, n_new_backgrounds = _embed_more(
+            store, options, views, recordings, clips, embedder, **how
+        )
     result = together(results)
     described = embedder.description()
     backbone = described["backbone"]
     notices = [
         text
         for of_network, member in zip(networks, members, strict=True)
-        for text in (
-            *resampling_notices(recordings, member.front_end.sample_rate),
-            *band_notices(recordings, member.front_end),
-            *_trained_band_notices(of_network),
-            *_slow_notices(of_network),
-            *_view_notices(of_network, store),
-            *_untrained_notices(member.backbone),
-            *_licence_notices(member.backbone),
-        )
+        for text in _notices(of_network, member, recordings, store)
     ]
     return EmbedResult(
         embedder_id=embedder.embedder_id,
         backbone=backbone["name"],
-        layer=backbone.get("layer"),
         weights=backbone["weights_source"],
-        weights_hash=backbone.get("weights_hash"),
-        licence=backbone["licence"],
-        embedding_size=backbone["embedding_size"],
+        **{
+            key: backbone.get(key) for key in ("layer", "weights_hash", "licence", "embedding_size")
+        },
         front_end=described["front_end"],
         members=described.get("members", []),
         device=embedder.device,
         n_clips=result.n_clips,
         n_new=result.n_new,
-        **more,
+        n_new_views=n_new_views,
+        n_new_backgrounds=n_new_backgrounds,
         problems=shown_problems(result.problems),
         notices=list(dict.fromkeys(notices)),
     )
@@ -204,18 +221,18 @@ def _embed_more(
     clips: pd.DataFrame,
     embedder: AnyEmbedder,
     **how: Any,
-) -> dict[str, int]:
-    """Embed altered copies and backgrounds of the labelled clips -> number of new ones by kind."""
+) -> tuple[int, int]:
+    """Embed altered copies and backgrounds of the labelled clips -> numbers of new ones."""
     labelled = clips[clips["label"].notna()].reset_index(drop=True)
-    done = {"n_new_views": 0, "n_new_backgrounds": 0}
+    n_views = n_backgrounds = 0
     if options.reference:
         backgrounds = embed_by_each(labelled, recordings, referring(embedder), store, **how)
-        done["n_new_backgrounds"] = backgrounds.n_new
+        n_backgrounds = backgrounds.n_new
     if views is not None:
-        done["n_new_views"] = embed_views(
+        n_views = embed_views(
             labelled, recordings, embedder, store, views, with_backgrounds=options.reference, **how
         )
-    return done
+    return n_views, n_backgrounds
 
 
 def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
@@ -223,11 +240,11 @@ def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
     names = options.backbone.split("+")
     if len(names) == 1:
         return [options]
-    own = {
+    single_only = {
         "--layer": options.layer, "--front-end": options.front_end, "--band": options.band,
         "--set": options.settings, "--adapt-batch-norm": options.adapt_batch_norm,
     }  # fmt: skip
-    if extra := [option for option, value in own.items() if value]:
+    if extra := [option for option, value in single_only.items() if value]:
         raise BackboneError(
             f"{', '.join(extra)} with {len(names)} networks: each takes its own input. Leave it out, "
             "or embed with one network."
@@ -253,55 +270,46 @@ def _of_each(options: EmbedderOptions) -> list[EmbedderOptions]:
     ]
 
 
-def _trained_band_notices(options: EmbedderOptions) -> list[str]:
+def _notices(
+    options: EmbedderOptions, embedder: Embedder, recordings: pd.DataFrame, store: Store
+) -> list[str]:
+    """What to know about the embeddings of one network."""
+    backbone, front_end = embedder.backbone, embedder.front_end
+    notices = resampling_notices(recordings, front_end.sample_rate)
+    notices += band_notices(recordings, front_end)
     trained_on = backbone_info(options.backbone).front_end
-    if options.band in (None, _BAND, COMMON) or trained_on != CommonFrontEnd.name:
-        return []
-    return [
-        f"{options.backbone} was trained on pictures of the band {_BAND}; those of {options.band} are "
-        "unlike any that it knows. Compare with another backbone before trusting it."
-    ]
-
-
-def _slow_notices(options: EmbedderOptions) -> list[str]:
-    if options.slow == 1:
-        return []
-    return [
-        f"every clip is slowed {options.slow:g} times: the network hears {options.slow:g} kHz as "
-        f"1 kHz, and a clip lasts {options.slow:g} times as long to it."
-    ]
-
-
-def _view_notices(options: EmbedderOptions, store: Store) -> list[str]:
+    if options.band not in (None, _BAND, COMMON) and trained_on == CommonFrontEnd.name:
+        notices.append(
+            f"{options.backbone} was trained on pictures of the band {_BAND}; those of {options.band} "
+            "are unlike any that it knows. Compare with another backbone before trusting it."
+        )
+    if options.slow != 1:
+        notices.append(
+            f"every clip is slowed {options.slow:g} times: the network hears {options.slow:g} kHz as "
+            f"1 kHz, and a clip lasts {options.slow:g} times as long to it."
+        )
     is_shifted = dict(options.view_settings).get("shift", True)
-    if not (options.n_views and is_shifted and store.setting("selections")):
-        return []
-    return [
-        "altered copies are cut up to half a clip before or after a selection, where something else "
-        "may be heard. If that is likely here: --augment-set shift=false."
-    ]
-
-
-def _untrained_notices(backbone: Backbone) -> list[str]:
-    if backbone.weights_source != UNTRAINED:
-        return []
-    return [
-        f"{backbone.name} was never trained: its weights are random numbers, drawn from a fixed seed. "
-        "It is a network to train (docs/backbones.md); without training, its embeddings are those of "
-        "random filters."
-    ]
-
-
-def _licence_notices(backbone: Backbone) -> list[str]:
-    if not is_non_commercial(backbone.licence):
-        return []
-    return [
-        f"the weights of {backbone.name} are under {backbone.licence}: for non-commercial use only. "
-        "They are part of every classifier trained on these embeddings."
-    ]
+    if options.n_views and is_shifted and store.setting("selections"):
+        notices.append(
+            "altered copies are cut up to half a clip before or after a selection, where something "
+            "else may be heard. If that is likely here: --augment-set shift=false."
+        )
+    if backbone.weights_source == UNTRAINED:
+        notices.append(
+            f"{backbone.name} was never trained: its weights are random numbers, drawn from a fixed "
+            "seed. It is a network to train (docs/backbones.md); without training, its embeddings "
+            "are those of random filters."
+        )
+    if is_non_commercial(backbone.licence):
+        notices.append(
+            f"the weights of {backbone.name} are under {backbone.licence}: for non-commercial use "
+            "only. They are part of every classifier trained on these embeddings."
+        )
+    return notices
 
 
 def _make_embedder(
+    front_end_name: str,
     options: EmbedderOptions,
     recordings: pd.DataFrame,
     clips: pd.DataFrame,
@@ -309,9 +317,22 @@ def _make_embedder(
     progress: Progress | None,
 ) -> Embedder:
     info = backbone_info(options.backbone)
-    name = _front_end_name(options, info)
     backbone = load_backbone(options.backbone, weights=options.weights, layer=options.layer)
-    front_end = _front_end(name, options, backbone, info, recordings)
+    settings = dict(options.settings)
+    fixed = sorted(settings.keys() - {"hop_s"})
+    if fixed and front_end_name not in (*PICTURES, *IN_BANDS):
+        raise FrontEndError(
+            f"{', '.join(fixed)}: {info.name} was trained on one kind of input. What can be set is "
+            "hop_s, the seconds from window to window in a clip that is longer than one."
+        )
+    labelled = recordings[recordings["label"].notna()]
+    front_end = make_front_end(
+        front_end_name,
+        band=options.band or _BAND,
+        lowest_rate=int((labelled if len(labelled) else recordings)["sample_rate"].min()),
+        settings=dict(backbone.front_end_settings or info.front_end_settings) | settings,
+        slow=options.slow,
+    )
     embedder = Embedder(front_end, backbone, computing.device, computing.precision)
     if not options.adapt_batch_norm:
         return embedder
@@ -326,8 +347,9 @@ def _make_embedder(
     return replace(embedder, backbone=adapt_batch_norm(embedder.backbone, batches))
 
 
-def _front_end_name(options: EmbedderOptions, info: BackboneInfo) -> str:
+def _front_end_name(options: EmbedderOptions) -> str:
     """The chosen front end, or the network's own; FrontEndError if the two do not fit."""
+    info = backbone_info(options.backbone)
     name = options.front_end or info.front_end or CommonFrontEnd.name
     if info.front_end is None and name not in PICTURES:
         raise FrontEndError(
@@ -351,29 +373,3 @@ def _front_end_name(options: EmbedderOptions, info: BackboneInfo) -> str:
             "slow them down with --slow."
         )
     return name
-
-
-def _front_end(
-    name: str,
-    options: EmbedderOptions,
-    backbone: Backbone,
-    info: BackboneInfo,
-    recordings: pd.DataFrame,
-) -> FrontEnd:
-    labelled = recordings[recordings["label"].notna()]
-    rates = (labelled if len(labelled) else recordings)["sample_rate"]
-    settings = dict(options.settings)
-    fixed = sorted(settings.keys() - {"hop_s"})
-    if fixed and name not in (*PICTURES, *IN_BANDS):
-        raise FrontEndError(
-            f"{', '.join(fixed)}: {info.name} was trained on one kind of input. What can be set is "
-            "hop_s, the seconds from window to window in a clip that is longer than one."
-        )
-    trained_with = backbone.front_end_settings or info.front_end_settings
-    return make_front_end(
-        name,
-        band=options.band or _BAND,
-        lowest_rate=int(rates.min()),
-        settings=dict(trained_with) | settings,
-        slow=options.slow,
-    )

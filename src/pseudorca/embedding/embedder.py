@@ -2,17 +2,22 @@
 
 Training and prediction both use the embedder. The embedder is saved beside the classifier that was
 trained on its embeddings.
+
+A joint embedder is several embedders side by side, used like a single embedder: the vectors of its
+members are joined. The vectors of a member are stored under the id of the member, so that no vector is
+computed twice. The id of the joint embedder is the ids of the members, joined by +; the store reads
+the vectors side by side by this id.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
@@ -23,11 +28,14 @@ from pseudorca.formats.whole import whole_file, write_text
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.registry import front_end_from_settings
 from pseudorca.recordings import audio
+from pseudorca.store import joint_id
+from pseudorca.values import hash_of
 
 if TYPE_CHECKING:
     from pseudorca.backbones.network import Backbone
 
 _FILE = "embedder"
+_MEMBER = "member_{}"
 # The hash of the weights identifies them, not their source.
 _NOT_IN_ID = ("weights_source", "licence", "source")
 
@@ -62,10 +70,8 @@ class Embedder:
     def __post_init__(self) -> None:
         import torch
 
-        if self.precision not in ("auto", "float32", "mixed"):
-            raise BackboneError(
-                unknown_name("precision", self.precision, ("auto", "float32", "mixed"))
-            )
+        if self.precision not in get_args(Precision):
+            raise BackboneError(unknown_name("precision", self.precision, get_args(Precision)))
         if self.backbone.cpu_only and self.device not in ("auto", "cpu"):
             raise BackboneError(
                 f"{self.backbone.name} runs on the CPU only: use --device auto or cpu, got "
@@ -86,11 +92,12 @@ class Embedder:
 
     @property
     def on_gpu(self) -> bool:
+        """Whether the network runs on a GPU."""
         return self.device.startswith("cuda")
 
     @property
     def members(self) -> tuple["Embedder", ...]:
-        """The embedder itself; see :class:`pseudorca.embedding.joint.JointEmbedder`."""
+        """The embedder itself; see :class:`JointEmbedder`."""
         return (self,)
 
     @property
@@ -100,8 +107,7 @@ class Embedder:
         described["backbone"] = {
             key: value for key, value in described["backbone"].items() if key not in _NOT_IN_ID
         }
-        text = json.dumps(described, sort_keys=True)
-        return xxhash.xxh3_128(text.encode()).hexdigest()[:20]
+        return hash_of(described)
 
     def description(self) -> dict[str, Any]:
         """Everything that shapes an embedding, as JSON values."""
@@ -181,6 +187,85 @@ class Embedder:
         return vectors
 
 
+@dataclass(frozen=True)
+class JointEmbedder:
+    """Two or more embedders; the vectors of the members are joined.
+
+    Raises
+    ------
+    BackboneError
+        If there are fewer than two members, or two members are equal.
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> names = ("logmel", "mean_spectrum")
+    >>> joint = JointEmbedder(tuple(
+    ...     Embedder(ClassicFrontEnd.in_band("16k", features=name), load_backbone(name), "cpu")
+    ...     for name in names
+    ... ))
+    >>> joint.description()["backbone"]["name"]
+    'logmel+mean_spectrum'
+    """
+
+    members: tuple[Embedder, ...]
+
+    def __post_init__(self) -> None:
+        ids = [member.embedder_id for member in self.members]
+        if len(ids) < 2 or len(set(ids)) < len(ids):
+            names = " + ".join(member.backbone.name for member in self.members)
+            raise BackboneError(
+                f"a joint embedder takes two or more different networks, got {names}."
+            )
+
+    @property
+    def embedder_id(self) -> str:
+        """The ids of the members, joined; the store reads the vectors side by side by this id."""
+        return joint_id([member.embedder_id for member in self.members])
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """The front end of the first member; it sets the band of a gate and of exported tables."""
+        return self.members[0].front_end
+
+    @property
+    def device(self) -> str:
+        """The devices of the members, each named once."""
+        return ", ".join(dict.fromkeys(member.device for member in self.members))
+
+    def description(self) -> dict[str, Any]:
+        """Everything that shapes an embedding, as JSON values: of the members, and joined."""
+        described = [
+            {"embedder_id": member.embedder_id} | member.description() for member in self.members
+        ]
+        backbones = [backbone["backbone"] for backbone in described]
+        together: dict[str, Any] = {
+            "name": "+".join(backbone["name"] for backbone in backbones),
+            "embedding_size": sum(backbone["embedding_size"] for backbone in backbones),
+        }
+        for key in ("licence", "source", "weights_source"):
+            together[key] = "; ".join(dict.fromkeys(backbone[key] for backbone in backbones))
+        front_end = described[0]["front_end"]
+        return {"front_end": front_end, "backbone": together, "members": described}
+
+    def vectors(
+        self, waveforms: Sequence[audio.Samples], *, sample_rate: int
+    ) -> NDArray[np.float32]:
+        """Embed waveforms [shape=(n_samples,)] -> float32 [shape=(n_waveforms, n_dimensions)]."""
+        return np.hstack(
+            [member.vectors(waveforms, sample_rate=sample_rate) for member in self.members]
+        )
+
+    def hearing(self, change: Callable[[FrontEnd], FrontEnd]) -> "JointEmbedder":
+        """The same networks behind changed front ends."""
+        return replace(self, members=tuple(member.hearing(change) for member in self.members))
+
+
+AnyEmbedder = Embedder | JointEmbedder
+"""One network, or several side by side; ``members`` has each."""
+
+
 def save_embedder(embedder: Embedder, folder: Path) -> None:
     """Write an embedder as ``embedder.json`` and ``embedder.safetensors``: data, no code.
 
@@ -209,10 +294,10 @@ def save_embedder(embedder: Embedder, folder: Path) -> None:
     }
     with whole_file(folder / f"{_FILE}.safetensors") as part:
         save_file(state, part)
-    write_description(embedder.embedder_id, embedder.description(), folder)
+    _write_description(embedder.embedder_id, embedder.description(), folder)
 
 
-def write_description(embedder_id: str, description: Mapping[str, Any], folder: Path) -> None:
+def _write_description(embedder_id: str, description: Mapping[str, Any], folder: Path) -> None:
     """Write the description of an embedder as ``embedder.json``.
 
     Parameters
@@ -225,15 +310,15 @@ def write_description(embedder_id: str, description: Mapping[str, Any], folder: 
     --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     write_description("a1b2", {"backbone": {}}, Path(folder))
-    ...     read_description(Path(folder))
+    ...     _write_description("a1b2", {"backbone": {}}, Path(folder))
+    ...     _read_description(Path(folder))
     {'embedder_id': 'a1b2', 'backbone': {}}
     """
     record = {"embedder_id": embedder_id} | dict(description)
     write_text([json.dumps(record, indent=2), "\n"], folder / f"{_FILE}.json")
 
 
-def read_description(folder: Path) -> dict[str, Any]:
+def _read_description(folder: Path) -> dict[str, Any]:
     """Read ``embedder.json``.
 
     Parameters
@@ -242,7 +327,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
     Returns
     -------
-    dict, JSON values; see :func:`write_description` for an example
+    dict, JSON values; see :func:`_write_description` for an example
 
     Raises
     ------
@@ -294,7 +379,7 @@ def load_embedder(folder: Path, *, device: str = "auto", precision: Precision = 
 
     from pseudorca.backbones.registry import backbone_from_description
 
-    record = read_description(folder)
+    record = _read_description(folder)
     if "members" in record:
         raise BackboneError(
             f"{folder} holds {len(record['members'])} networks side by side "
@@ -311,6 +396,104 @@ def load_embedder(folder: Path, *, device: str = "auto", precision: Precision = 
     if embedder.embedder_id != record["embedder_id"]:
         raise BackboneError(
             f"the embedder in {folder} was saved as {record['embedder_id']} and reads as "
+            f"{embedder.embedder_id}: a file was changed. Run pseudorca embed again."
+        )
+    return embedder
+
+
+def save_embedders(embedder: AnyEmbedder, folder: Path) -> None:
+    """Write one embedder into a folder, or each member of a joint embedder into a folder below it.
+
+    Parameters
+    ----------
+    embedder : Embedder or JointEmbedder
+    folder : Path
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> front_end = ClassicFrontEnd.in_band("16k", features="logmel")
+    >>> embedder = Embedder(front_end, load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_embedders(embedder, Path(folder))
+    ...     load_embedders(Path(folder), device="cpu").embedder_id == embedder.embedder_id
+    True
+    """
+    remove_embedders(folder)
+    if isinstance(embedder, Embedder):
+        save_embedder(embedder, folder)
+        return
+    for k, member in enumerate(embedder.members):
+        save_embedder(member, folder / _MEMBER.format(k))
+    _write_description(embedder.embedder_id, embedder.description(), folder)
+
+
+def remove_embedders(folder: Path) -> None:
+    """Remove the weights that :func:`save_embedders` wrote into a folder, if there are any.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "member_0").mkdir()
+    ...     remove_embedders(Path(folder))
+    ...     (Path(folder) / "member_0").exists()
+    False
+    """
+    for old in folder.glob(_MEMBER.format("*")):
+        shutil.rmtree(old)
+    (folder / "embedder.safetensors").unlink(missing_ok=True)
+
+
+def load_embedders(
+    folder: Path, *, device: str = "auto", precision: Precision = "auto"
+) -> AnyEmbedder:
+    """Read an embedder that :func:`save_embedders` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+    device : str
+    precision : ``auto``, ``float32`` or ``mixed``
+
+    Returns
+    -------
+    Embedder or JointEmbedder
+
+    Raises
+    ------
+    BackboneError
+        If a file is missing or damaged, or the weights are not the saved weights.
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> front_end = ClassicFrontEnd.in_band("16k", features="logmel")
+    >>> embedder = Embedder(front_end, load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_embedders(embedder, Path(folder))
+    ...     load_embedders(Path(folder), device="cpu").embedder_id == embedder.embedder_id
+    True
+    """
+    record = _read_description(folder)
+    if "members" not in record:
+        return load_embedder(folder, device=device, precision=precision)
+    members = [
+        load_embedder(folder / _MEMBER.format(k), device=device, precision=precision)
+        for k in range(len(record["members"]))
+    ]
+    embedder = JointEmbedder(tuple(members))
+    if embedder.embedder_id != record["embedder_id"]:
+        raise BackboneError(
+            f"the embedders in {folder} were saved as {record['embedder_id']} and read as "
             f"{embedder.embedder_id}: a file was changed. Run pseudorca embed again."
         )
     return embedder

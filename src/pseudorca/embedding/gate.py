@@ -7,12 +7,10 @@ not. Windows that are left out are counted, so that absence can be stated.
 A sound that lasts the whole window at one frequency and one level cannot be told from background.
 """
 
-import json
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.ndimage
-import xxhash
 
 from pseudorca.embedding.options import check_gate
 from pseudorca.frontends.base import FrontEnd
@@ -20,6 +18,7 @@ from pseudorca.frontends.classic import ClassicFrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.slowed import SlowFrontEnd
 from pseudorca.recordings.audio import Samples
+from pseudorca.values import hash_of
 
 _QUIET_SHARE = 0.25
 _WIDE_ROWS = 8  # an eighth of the band
@@ -79,8 +78,7 @@ class Gate:
     @property
     def gate_id(self) -> str:
         """Identifies the measurement of the gate, without the threshold."""
-        measured = json.dumps([_VERSION, self.slow, self.front_end.settings()], sort_keys=True)
-        return xxhash.xxh3_128(measured.encode()).hexdigest()[:20]
+        return hash_of([_VERSION, self.slow, self.front_end.settings()])
 
     def excess_db(self, waveform: Samples, *, sample_rate: int) -> float:
         """Measure by how much the loudest sound of a window exceeds its background.

@@ -16,7 +16,14 @@ _MIN_CLIPS = 16  # of a run whose speed counts
 
 @dataclass(frozen=True)
 class KnownEmbedder:
-    """An embedder that the project has used."""
+    """An embedder that the project has used.
+
+    Examples
+    --------
+    >>> known = KnownEmbedder("a1b2", "toy", Path("embedders/a1b2"), 8, "MIT", "here", {}, None)
+    >>> known.embedding_size
+    8
+    """
 
     embedder_id: str
     name: str
@@ -37,6 +44,18 @@ def keep_embedder(store: Store, embedder: Embedder) -> None:
     ----------
     store : Store
     embedder : Embedder
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> with TemporaryDirectory() as folder:
+    ...     store = Store(Path(folder), create=True)
+    ...     keep_embedder(store, embedder)
+    ...     [(known.name, known.embedding_size) for known in known_embedders(store)]
+    [('logmel', 256)]
     """
     save_embedder(embedder, store.folder / EMBEDDERS_FOLDER / embedder.embedder_id)
 

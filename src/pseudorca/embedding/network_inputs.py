@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import xxhash
 from numpy.typing import NDArray
 
 from pseudorca.backbones import SoundBackbone
@@ -24,6 +23,8 @@ from pseudorca.embedding.drawing import clip_pictures
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.errors import AudioError, StoreError
 from pseudorca.formats.whole import write_text
+from pseudorca.progress import Progress
+from pseudorca.values import hash_of
 
 _DATA, _INDEX = "inputs.bin", "inputs.jsonl"
 _COMMIT_CLIPS = 64
@@ -32,7 +33,19 @@ _SPARE = 1.05  # free disk space needed, relative to the size
 
 @dataclass(frozen=True)
 class ClipInputs:
-    """The kept network inputs of clips, in the order of the clips."""
+    """The kept network inputs of clips, in the order of the clips.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "inputs.bin"
+    ...     _ = path.write_bytes(bytes(12))
+    ...     shapes = ((2, 3, 1), (2, 3, 1))
+    ...     inputs = ClipInputs(path, "uint8", np.array([0, 6]), shapes, is_picture=True, is_grey=True)
+    ...     inputs.batch([0, 1]).shape
+    torch.Size([2, 3, 2, 3])
+    """
 
     path: Path
     dtype: str
@@ -90,8 +103,7 @@ def inputs_id(embedder: Embedder) -> str:
     """
     described = embedder.description()
     size = {key: described["backbone"].get(key) for key in ("input_size", "window_shape")}
-    text = json.dumps([described["front_end"], size, described.get("resize")], sort_keys=True)
-    return str(xxhash.xxh3_128(text.encode()).hexdigest()[:20])
+    return hash_of([described["front_end"], size, described.get("resize")])
 
 
 def keep_inputs(
@@ -101,7 +113,7 @@ def keep_inputs(
     folder: Path,
     *,
     tell: Callable[[str], object] = lambda text: None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ClipInputs:
     """Draw the clips without a kept network input, and give access to all inputs.
 
@@ -124,26 +136,44 @@ def keep_inputs(
         If a clip cannot be drawn.
     StoreError
         If there is too little room on the disk.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     inputs = keep_inputs(clips, recordings, embedder, Path(folder) / "inputs")
+    ...     inputs.batch([0]).shape
+    torch.Size([1, 1, 256])
     """
-    own = folder / inputs_id(embedder)
-    own.mkdir(parents=True, exist_ok=True)
+    inputs_folder = folder / inputs_id(embedder)
+    inputs_folder.mkdir(parents=True, exist_ok=True)
     is_picture = not isinstance(embedder.backbone, SoundBackbone)
     is_grey = is_picture and embedder.front_end.settings().get("colours") == "grey"
     dtype = "uint8" if is_picture else "float32"
-    kept = _read_index(own)
+    kept = _read_index(inputs_folder)
     todo = clips[~clips["clip_id"].isin(kept)]
     if len(todo):
         try:  # a full disk raises again when the file is closed
-            _draw(todo, recordings, embedder, own, is_grey, tell, progress)
+            _draw(todo, recordings, embedder, inputs_folder, is_grey, tell, progress)
         except OSError as error:
             raise StoreError(
-                f"network inputs cannot be written to {own}: {error.strerror}. Make room, then run "
-                "the same command again: it goes on from there."
+                f"network inputs cannot be written to {inputs_folder}: {error.strerror}. Make room, "
+                "then run the same command again: it goes on from there."
             ) from error
-        kept = _read_index(own)
+        kept = _read_index(inputs_folder)
     places = [kept[clip_id] for clip_id in clips["clip_id"]]
     return ClipInputs(
-        own / _DATA,
+        inputs_folder / _DATA,
         dtype,
         np.array([offset for offset, _ in places], dtype=np.int64),
         tuple(shape for _, shape in places),
@@ -159,7 +189,7 @@ def _draw(
     folder: Path,
     is_grey: bool,
     tell: Callable[[str], object],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     """Append missing inputs: first the data, then the index entry that makes them valid."""
     waiting: list[tuple[str, NDArray[np.generic]]] = []

@@ -11,6 +11,7 @@ from pseudorca.backbones.registry import check_name
 from pseudorca.errors import FrontEndError
 from pseudorca.frontends.slowed import check_slow
 from pseudorca.recordings.bands import check_band
+from pseudorca.values import check_types
 
 Precision = Literal["auto", "float32", "mixed"]
 
@@ -55,6 +56,7 @@ class EmbedderOptions:
     """Embed the background of every labelled clip, too."""
 
     def __post_init__(self) -> None:
+        check_types(self, FrontEndError)
         for name in self.backbone.split("+"):
             check_name(name)
         check_slow(self.slow)
@@ -67,8 +69,43 @@ class EmbedderOptions:
             raise FrontEndError("settings of altered copies without any: add --augment 3.")
 
 
+@dataclass(frozen=True)
+class Computing:
+    """Where and how embeddings are computed; no option changes the embeddings.
+
+    Examples
+    --------
+    >>> Computing(device="cpu", n_threads=2).precision
+    'auto'
+    """
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    batch_size: int | None = None
+    n_threads: int | None = None
+    """Threads that read, draw and run the network; None: one per core."""
+    n_workers: int | None = None
+    """Processes on this computer; None: this process alone."""
+    cluster: str | None = None
+    """Address of a Dask scheduler whose workers compute."""
+
+
 def check_gate(min_excess_db: float) -> None:
-    """FrontEndError unless a gate can ask for so many decibels."""
+    """Check the threshold of a gate.
+
+    Parameters
+    ----------
+    min_excess_db : float, decibels
+
+    Raises
+    ------
+    FrontEndError
+        If the threshold is not more than 0 and less than 200.
+
+    Examples
+    --------
+    >>> check_gate(12.0)
+    """
     if not 0 < min_excess_db < 200:
         raise FrontEndError(
             f"--gate {min_excess_db:g}: expected decibels, more than 0 and less "

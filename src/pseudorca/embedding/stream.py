@@ -11,10 +11,11 @@ resumed run gives the same numbers to the last digit.
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -31,9 +32,9 @@ from pseudorca.embedding.drawing import (
     one_core_each,
     units_of,
 )
-from pseudorca.embedding.embedder import Embedder
+from pseudorca.embedding.embedder import AnyEmbedder, Embedder
 from pseudorca.embedding.gate import Gate
-from pseudorca.embedding.joint import AnyEmbedder
+from pseudorca.progress import Progress
 from pseudorca.store import Store, problem_table
 
 _BATCH_CPU, _BATCH_GPU = 8, 64
@@ -47,19 +48,49 @@ class Outcome:
 
     ``vectors`` [shape=(n, embedding_size)] has a row per id in ``clip_ids``. ``n_clips`` is the number
     of clips that were tried.
+
+    Examples
+    --------
+    >>> first = Outcome(["c1"], np.zeros((1, 4), dtype=np.float32), n_clips=1)
+    >>> second = Outcome(problems=[("a.wav", "embed", "silent", "", "c2")], n_clips=1)
+    >>> joined = Outcome.joined([first, second])
+    >>> joined.n_clips, joined.vectors.shape
+    (2, (1, 4))
     """
 
-    clip_ids: list[str]
-    vectors: NDArray[np.float32]
+    clip_ids: list[str] = field(default_factory=list)
+    vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     excess_db: dict[str, float] = field(default_factory=dict)
     """Excess over the background in decibels, of all clips that the gate measured."""
     problems: list[tuple[str, str, str, str, str]] = field(default_factory=list)
     """Rows (path, stage, reason, detail, clip_id)."""
     n_clips: int = 0
 
+    @classmethod
+    def joined(cls, parts: Sequence["Outcome"]) -> "Outcome":
+        """Join the outcomes of parts of the clips, in their order."""
+        vectors = [part.vectors for part in parts if part.clip_ids]
+        together = cls(
+            clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],
+            excess_db={key: excess for part in parts for key, excess in part.excess_db.items()},
+            problems=[row for part in parts for row in part.problems],
+            n_clips=sum(part.n_clips for part in parts),
+        )
+        if vectors:
+            together.vectors = np.concatenate(vectors)
+        return together
+
 
 class Workers(Protocol):
-    """Other processes that embed units (see :mod:`pseudorca.embedding.cluster`)."""
+    """Other processes that embed units (see :mod:`pseudorca.embedding.cluster`).
+
+    Examples
+    --------
+    >>> class Nobody:
+    ...     def outcomes(self, units, embedder, *, gate, batch_size):
+    ...         yield from ()
+    >>> workers: Workers = Nobody()
+    """
 
     def outcomes(
         self,
@@ -68,12 +99,19 @@ class Workers(Protocol):
         *,
         gate: Gate | None,
         batch_size: int | None,
-    ) -> Iterator[Outcome]: ...
+    ) -> Iterator[Outcome]:
+        """Embed units, and yield their outcomes in the order of completion."""
 
 
 @dataclass
 class Embedded:
-    """The result of embedding clips, by one embedder or a joint one."""
+    """The result of embedding clips, by one embedder or a joint one.
+
+    Examples
+    --------
+    >>> Embedded(2, 1, problem_table([], embedder_id="a1b2"), {"c1", "c2"}, set()).n_new
+    1
+    """
 
     n_clips: int
     n_new: int
@@ -94,7 +132,7 @@ def embed_clips(
     n_threads: int | None = None,
     gate: Gate | None = None,
     workers: Workers | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Embedded:
     """Embed every clip that the store does not hold yet.
 
@@ -116,6 +154,28 @@ def embed_clips(
     -------
     Embedded
         ``problems`` has one row per clip without an embedding.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     result = embed_clips(clips, recordings, embedder, store)
+    ...     store.vectors(embedder.embedder_id, clips["clip_id"].tolist()).shape
+    (1, 256)
+    >>> result.n_new
+    1
     """
     embedder_id = embedder.embedder_id
     gate_id = f"gate_{gate.gate_id}" if gate else ""
@@ -128,18 +188,23 @@ def embed_clips(
     units = units_of(clips, recordings, done, frozenset(embedded))
     n_todo = int((~clips["clip_id"].isin(done)).sum())
     problems: list[tuple[str, str, str, str, str]] = []
-    new: list[Outcome] = []
+    new: list[Outcome] = []  # not committed yet
     last_commit = time.monotonic()
     n_seen = n_new = 0
 
     def commit() -> None:
         nonlocal last_commit
-        _keep(new, embedder_id, gate_id, store)
+        outcome = Outcome.joined(new)
+        if outcome.clip_ids:
+            store.append_vectors(embedder_id, outcome.clip_ids, outcome.vectors)
+        if outcome.excess_db:
+            excesses = np.array(list(outcome.excess_db.values()), dtype=np.float32)[:, None]
+            store.append_vectors(gate_id, list(outcome.excess_db), excesses)
         new.clear()
         last_commit = time.monotonic()
 
-    here = Here(n_threads)
-    outcomes = (workers or here).outcomes(units, embedder, gate=gate, batch_size=batch_size)
+    embed = workers.outcomes if workers else partial(embed_units, n_threads=n_threads)
+    outcomes = embed(units, embedder, gate=gate, batch_size=batch_size)
     try:
         for outcome in outcomes:
             new.append(outcome)
@@ -167,50 +232,66 @@ def _measured(ids: list[str], gate_id: str, store: Store) -> dict[str, float]:
     return dict(zip(known, store.vectors(gate_id, known)[:, 0].tolist(), strict=True))
 
 
-def _keep(new: Sequence[Outcome], embedder_id: str, gate_id: str, store: Store) -> None:
-    """Commit vectors and excesses of the gate."""
-    if ids := [clip_id for outcome in new for clip_id in outcome.clip_ids]:
-        vectors = [outcome.vectors for outcome in new if outcome.clip_ids]
-        store.append_vectors(embedder_id, ids, np.concatenate(vectors))
-    if measured := {key: excess for outcome in new for key, excess in outcome.excess_db.items()}:
-        excess_db = np.array(list(measured.values()), dtype=np.float32)[:, None]
-        store.append_vectors(gate_id, list(measured), excess_db)
+def embed_units(
+    units: Iterable[Unit],
+    embedder: Embedder,
+    *,
+    gate: Gate | None,
+    batch_size: int | None,
+    n_threads: int | None,
+) -> Iterator[Outcome]:
+    """Embed units in this process: threads read and draw ahead of the network.
 
+    Parameters
+    ----------
+    units : iterable of Unit
+    embedder : Embedder
+    gate, batch_size, n_threads : see :func:`embed_clips`
 
-class Here:
-    """Units embedded in this process: threads read and draw ahead of the network."""
+    Yields
+    ------
+    Outcome
+        One per batch, in the order of the clips
 
-    def __init__(self, n_threads: int | None = None) -> None:
-        self.n_threads = n_threads
-
-    def outcomes(
-        self,
-        units: Iterable[Unit],
-        embedder: Embedder,
-        *,
-        gate: Gate | None,
-        batch_size: int | None,
-    ) -> Iterator[Outcome]:
-        n_threads = self.n_threads or os.cpu_count() or 1
-        batch_size = batch_size or (_BATCH_GPU if embedder.on_gpu else _BATCH_CPU)
-        ahead: deque[Future[Outcome]] = deque()
-        with ExitStack() as stack:
-            files = stack.enter_context(OpenFiles())  # closed once no thread reads any more
-            # Each thread takes the next task, sound to read or a batch for the network, and keeps to
-            # one core: layers that are split over cores would wait for one another.
-            pool = stack.enter_context(one_core_each(n_threads))
-            network = stack.enter_context(ThreadPoolExecutor(1)) if embedder.on_gpu else pool
-            stack.callback(lambda: [outcome.cancel() for outcome in ahead])
-            drawn = stack.enter_context(
-                closing(draw_ahead(units, embedder, gate, files, pool, n_threads * TASKS_AHEAD))
-            )
-            for _, of_unit in groupby(drawn, key=lambda pair: pair[0]):
-                for batch in _batches((drawn_clip for _, drawn_clip in of_unit), batch_size):
-                    ahead.append(network.submit(_embed_batch, batch, embedder))
-                    if len(ahead) > n_threads:
-                        yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     units = units_of(clips, recordings, set(), set())
+    ...     parts = embed_units(units, embedder, gate=None, batch_size=None, n_threads=2)
+    ...     [outcome.vectors.shape for outcome in parts]
+    [(1, 256)]
+    """
+    n_threads = n_threads or os.cpu_count() or 1
+    batch_size = batch_size or (_BATCH_GPU if embedder.on_gpu else _BATCH_CPU)
+    ahead: deque[Future[Outcome]] = deque()
+    with ExitStack() as stack:
+        files = stack.enter_context(OpenFiles())  # closed once no thread reads any more
+        # Each thread takes the next task, sound to read or a batch for the network, and keeps to
+        # one core: layers that are split over cores would wait for one another.
+        pool = stack.enter_context(one_core_each(n_threads))
+        network = stack.enter_context(ThreadPoolExecutor(1)) if embedder.on_gpu else pool
+        stack.callback(lambda: [outcome.cancel() for outcome in ahead])
+        drawn = stack.enter_context(
+            closing(draw_ahead(units, embedder, gate, files, pool, n_threads * TASKS_AHEAD))
+        )
+        for _, of_unit in groupby(drawn, key=lambda pair: pair[0]):
+            for batch in _batches((drawn_clip for _, drawn_clip in of_unit), batch_size):
+                ahead.append(network.submit(_embed_batch, batch, embedder))
+                if len(ahead) > n_threads:
+                    yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _batches(drawn: Iterable[Drawn], batch_size: int) -> Iterator[list[Drawn]]:
@@ -229,7 +310,7 @@ def _batches(drawn: Iterable[Drawn], batch_size: int) -> Iterator[list[Drawn]]:
 
 def _embed_batch(drawn: Sequence[Drawn], embedder: Embedder) -> Outcome:
     """Run the network over drawn clips."""
-    outcome = Outcome([], np.empty((0, 0), dtype=np.float32), n_clips=len(drawn))
+    outcome = Outcome(n_clips=len(drawn))
     outcome.problems = [(*clip.problem, clip.clip_id) for clip in drawn if clip.problem is not None]
     outcome.excess_db = {
         clip.clip_id: clip.excess_db for clip in drawn if clip.excess_db is not None
@@ -254,7 +335,7 @@ def embed_by_each(
     embedder: AnyEmbedder,
     store: Store,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     **how: Any,
 ) -> Embedded:
     """Embed clips by every member, one after the other; each member reads the recordings itself.
@@ -268,6 +349,25 @@ def embed_by_each(
     -------
     Embedded
         ``embedded`` holds the clips that every member could embed.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     embed_by_each(clips, recordings, embedder, store).n_new
+    1
     """
     n_members = len(embedder.members)
     results = []

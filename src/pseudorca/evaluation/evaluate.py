@@ -11,21 +11,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
-from pseudorca.evaluation.calibration_quality import reliability
 from pseudorca.evaluation.inference import (
     detectable,
     learning_curve,
     mixed_encounters,
     permutation_test,
 )
-from pseudorca.evaluation.metrics import measure
+from pseudorca.evaluation.metrics import measure, reliability
+from pseudorca.evaluation.options import EvaluateOptions
 from pseudorca.evaluation.risk_coverage import abstention, outcomes
 from pseudorca.frontends.reach import band_notices
-from pseudorca.learning.calibration import carried_prior
+from pseudorca.learning.calibration import calibrate_out_of_fold, carried_prior
 from pseudorca.learning.crossval import OutOfFold, cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head
-from pseudorca.learning.held_out import calibrate_out_of_fold
 from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import UNITS, score_table
@@ -43,38 +42,6 @@ from pseudorca.recordings.notices import few_encounters
 from pseudorca.results import Result
 from pseudorca.store import Store, package_versions
 from pseudorca.values import hash_of, plain_value
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """Options of an evaluation besides the metrics.
-
-    Raises
-    ------
-    PseudorcaError
-        If ``max_error`` is not more than 0 and less than 1.
-
-    Examples
-    --------
-    >>> EvaluateOptions(max_error=0.05).units
-    ('clip', 'recording', 'encounter')
-    """
-
-    units: tuple[str, ...] = UNITS
-    max_error: float = 0.1
-    """The wanted share of wrong names: the evaluation shows what this wish costs in coverage."""
-    n_permutations: int = 0
-    """Number of permutations of the labels between encounters; 0: no permutation test."""
-    within: str | None = None
-    """Permute only within the values of this column."""
-    learning_curve: bool = False
-    """Whether to measure how the result grows with the number of encounters."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.max_error < 1:
-            raise PseudorcaError(
-                f"--max-error {self.max_error:g}: expected a share, more than 0 and less than 1."
-            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,13 +69,13 @@ class SplitResult(Result):
 
     @property
     def is_optimistic(self) -> bool:
-        """Whether clips of one encounter stand on both sides."""
+        """Whether clips of one encounter are on both sides of the split."""
         return self.split.is_optimistic
 
     @property
     def headline(self) -> dict[str, Any]:
-        """The metrics of encounters, or of the only unit that was asked for."""
-        return next((row for row in self.rows if row["unit"] == "encounter"), self.rows[-1])
+        """The metrics of encounters."""
+        return self.unit("encounter")
 
     @property
     def balanced_accuracy(self) -> float:
@@ -126,9 +93,11 @@ class SplitResult(Result):
         return float(self.headline["majority_baseline"])
 
     def as_json(self) -> dict[str, Any]:
+        """The metrics by unit; see :meth:`pseudorca.results.Result.as_json`."""
         return {"results": self.rows}
 
     def summary(self) -> list[str]:
+        """One sentence: balanced accuracy by encounter, with its interval and its baseline."""
         low, high = self.interval
         name = f"split {self.split.name}"
         if self.is_optimistic:
@@ -143,6 +112,7 @@ class SplitResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """A row per unit: numbers of units and groups, accuracies, interval and baselines."""
         columns = ("unit", "n_units", "n_groups", "balanced_accuracy", "ci_low", "ci_high",
                    "majority_baseline", "accuracy", "majority_accuracy")  # fmt: skip
         return pd.DataFrame(self.rows).loc[:, list(columns)]
@@ -150,7 +120,16 @@ class SplitResult(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EvaluateResult(Result, Mapping[str, SplitResult]):
-    """How good a recipe is, by the name of each split."""
+    """How good a recipe is, by the name of each split.
+
+    Examples
+    --------
+    >>> row = {"unit": "encounter", "balanced_accuracy": 0.8, "ci_low": 0.6, "ci_high": 0.9}
+    >>> split = SplitResult(Split("encounter"), [row])
+    >>> result = EvaluateResult({"encounter": split}, Recipe(), {}, "5f1c", notices=[])
+    >>> result["encounter"].balanced_accuracy
+    0.8
+    """
 
     splits: dict[str, SplitResult]
     recipe: Recipe
@@ -171,6 +150,7 @@ class EvaluateResult(Result, Mapping[str, SplitResult]):
         return len(self.splits)
 
     def as_json(self) -> dict[str, Any]:
+        """The metrics of all splits, the recipe and the notices, as JSON values."""
         return {
             "results": [row for split in self.splits.values() for row in split.rows],
             "recipe": self.recipe_settings,
@@ -179,11 +159,12 @@ class EvaluateResult(Result, Mapping[str, SplitResult]):
         }
 
     def summary(self) -> list[str]:
-        honest = [split for split in self.splits.values() if not split.is_optimistic]
-        others = [split for split in self.splits.values() if split.is_optimistic]
-        return [line for split in (*honest, *others) for line in split.summary()]
+        """One sentence per split, honest splits first."""
+        splits = sorted(self.splits.values(), key=lambda split: split.is_optimistic)
+        return [line for split in splits for line in split.summary()]
 
     def main_table(self) -> pd.DataFrame:
+        """A row per split and unit."""
         tables = [split.main_table().assign(split=name) for name, split in self.splits.items()]
         table = pd.concat(tables, ignore_index=True)
         return table[["split", *table.columns.drop("split")]]
@@ -222,6 +203,16 @@ def evaluate_project(
         If there is too little to learn from, or embeddings are missing.
     FoldError
         If a split cannot be made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     evaluate_project(store, Recipe(), [Split("encounter"), Split("encounter", n_folds=3)])
+    Traceback (most recent call last):
+    pseudorca.errors.FoldError: splits encounter, encounter: expected a different name for each. ...
     """
     options = options or EvaluateOptions()
     refuse_same_names(splits)
@@ -309,7 +300,7 @@ def _unit_results(
     scores, classes = scored.log_probabilities, scored.classes
     rows = [
         measure(clips, recordings, scores, classes, unit=unit, split=split.name, groups=independent)
-        for unit in options.units
+        for unit in UNITS
     ]
     if split.is_optimistic:
         return rows

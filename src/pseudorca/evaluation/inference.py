@@ -6,9 +6,10 @@ would help. Each permutation repeats the whole training (folds, balancing, tunin
 that every choice that looks at the labels is part of the test.
 """
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,8 +23,9 @@ from pseudorca.evaluation.encounter_accuracy import EncounterMean
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head
-from pseudorca.recordings.folds import OTHER, Split, make_folds
+from pseudorca.recordings.folds import OTHER, Folds, Split, make_folds
 
+_LEVEL, _POWER = 0.05, 0.8
 _TIE = 1e-9
 """Balanced accuracies closer than this are the same number, summed in another order."""
 
@@ -107,8 +109,7 @@ def permutation_test(
     Labels of whole units are permuted. A unit is what the split keeps whole, or the encounter if
     the split is optimistic. A unit of several labels (a ship that met both populations) has no single
     label: the labels of its encounters are permuted inside the unit. An encounter of several labels
-    keeps its labels, and so do other sounds. For each permutation the folds are drawn anew and the
-    head is trained anew.
+    keeps its labels, and so do other sounds. Each permutation draws the folds and trains anew.
 
     Parameters
     ----------
@@ -116,11 +117,9 @@ def permutation_test(
     clips, recordings : DataFrame, the tables of these names; labelled clips only
     split : Split
     head : Head
-    n_permutations : int
-        Drawn at random, unless there are no more than this many: then each is taken once
+    n_permutations : int, drawn at random; if there are no more than this many, each is taken once
     seed : int
-    within : ndarray [shape=(n_clips,)] or None
-        Labels are permuted only between units of equal value, such as the platform
+    within : ndarray [shape=(n_clips,)] or None; permute only between units of equal value (platform)
     progress : callable (done, total) or None, over permutations
 
     Returns
@@ -137,20 +136,27 @@ def permutation_test(
     .. [1] Phipson and Smyth 2010, "Permutation p-values should never be zero", Statistical
        Applications in Genetics and Molecular Biology 9:39.
     .. [2] Westfall and Young 1993, "Resampling-based multiple testing": the maximum as statistic.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> names, labels = np.array([list("abcd"), list("AABB")], dtype=object)
+    >>> columns = ["clip_id", "recording_id", "moment_id", "encounter"]
+    >>> clips = pd.DataFrame({**dict.fromkeys(columns, names), "label": labels})
+    >>> recordings, split = clips.assign(metadata="{}"), Split("encounter", n_folds=2)
+    >>> data = TrainingSet(np.array([[0.0], [0.1], [1.0], [1.1]], np.float32), labels, names, names)
+    >>> test = permutation_test({"model": data}, clips, recordings, split, LogisticHead(c=1.0))
+    >>> test.observed["model"], test.n_assignments
+    (1.0, 6)
     """
     labels = clips["label"].to_numpy(dtype=object)
     for name, feature_set in data.items():
         if not np.array_equal(feature_set.labels, labels):
             raise FoldError(f"feature set {name!r} was made for other clips, or other labels.")
     folds = make_folds(clips, recordings, split)
-    encounters = clips["encounter"].to_numpy(dtype=object)
-    averager = EncounterMean(clips, units := encounters if split.is_optimistic else folds.units)
-    sets = {
-        name: replace(
-            feature_set, groups=feature_set.recordings if split.is_optimistic else folds.units
-        )
-        for name, feature_set in data.items()
-    }
+    units = _independent_units(clips, folds)
+    averager = EncounterMean(clips, units)
+    sets = {name: _kept_whole(feature_set, folds) for name, feature_set in data.items()}
 
     def statistic(permuted: NDArray[np.object_]) -> tuple[dict[str, float], dict[str, Any]]:
         folds_of_labels = make_folds(clips.assign(label=permuted), recordings, split)
@@ -162,26 +168,22 @@ def permutation_test(
         return balanced_accuracy, right
 
     observed, right = statistic(labels)
-    blocks = _blocks(labels, units, encounters, within)
+    blocks = _blocks(labels, units, clips["encounter"].to_numpy(dtype=object), within)
     n_assignments = math.prod(block.n_assignments for block in blocks)
     enumerated = n_assignments <= n_permutations
-    rng = np.random.default_rng(seed)
-    shuffles = _all(blocks, labels) if enumerated else _drawn(blocks, labels, rng, n_permutations)
-    total = n_assignments if enumerated else n_permutations
-    null: dict[str, list[float]] = {name: [] for name in sets}
-    for done, permuted in enumerate(shuffles, 1):
+    shuffles = _all(blocks, labels) if enumerated else _drawn(blocks, labels, n_permutations, seed)
+    null: list[dict[str, float]] = []
+    for permuted in shuffles:
         try:
-            accuracy_of, _ = statistic(permuted)
+            null.append(statistic(permuted)[0])
         except FoldError:  # a permutation that cannot be tested counts as good: the safe side
-            accuracy_of = dict.fromkeys(sets, np.inf)
-        for name, value in accuracy_of.items():
-            null[name].append(value)
+            null.append(dict.fromkeys(sets, np.inf))
         if progress:
-            progress(done, total)
+            progress(len(null), min(n_assignments, n_permutations))
     tested = averager.counted(next(iter(right.values())), labels)
     return Permutations(
         observed,
-        {name: np.array(values) for name, values in null.items()},
+        {name: np.array([accuracy_of[name] for accuracy_of in null]) for name in sets},
         {name: values[tested] for name, values in right.items()},
         averager.encounters[tested],
         labels[averager.first_clip][tested],
@@ -192,21 +194,28 @@ def permutation_test(
     )
 
 
-def detectable(
-    n_groups_per_class: Sequence[int], *, level: float = 0.05, power: float = 0.8
-) -> dict[str, Any]:
+def _independent_units(clips: pd.DataFrame, folds: Folds) -> NDArray[np.object_]:
+    """The independent unit of each clip: what the split keeps whole, at least the encounter."""
+    return clips["encounter"].to_numpy(object) if folds.split.is_optimistic else folds.units
+
+
+def _kept_whole(data: TrainingSet, folds: Folds) -> TrainingSet:
+    """The training set with the groups that inner folds must keep whole, as the outer split does."""
+    return replace(data, groups=data.recordings if folds.split.is_optimistic else folds.units)
+
+
+def detectable(n_groups_per_class: Sequence[int]) -> dict[str, Any]:
     """Find the smallest balanced accuracy that these encounters could show: the power note.
 
     Each class has independent groups (encounters), each named rightly with the same probability.
     Under guessing this probability is 1 / number of classes. The distribution of balanced accuracy,
     a mean of binomial shares, is computed exactly (to five decimals). The critical value is the
-    smallest value that guessing reaches with a probability of at most ``level``. The answer is the
-    smallest probability that reaches the critical value with ``power``.
+    smallest value that guessing reaches with a probability of at most 0.05 (the level). The answer is
+    the smallest probability that reaches the critical value with a probability of 0.8 (the power).
 
     Parameters
     ----------
     n_groups_per_class : sequence of int
-    level, power : float, 0 to 1
 
     Returns
     -------
@@ -224,13 +233,13 @@ def detectable(
     note: dict[str, Any] = {
         "detectable": None,
         "critical": None,
-        "level": level,
-        "power": power,
+        "level": _LEVEL,
+        "power": _POWER,
         "method": "exact binomial per class, every class recognised equally often",
     }
     values, shares = _mean_of_shares(counts, chance)
     tail = np.cumsum(shares[::-1])[::-1]
-    significant = np.flatnonzero(tail <= level)
+    significant = np.flatnonzero(tail <= _LEVEL)
     if not len(significant):
         return note
     critical = values[significant[0]]
@@ -243,7 +252,7 @@ def detectable(
     low, high = chance, 1.0
     while high - low > 1e-4:
         middle = (low + high) / 2
-        low, high = (low, middle) if reaches(middle) >= power else (middle, high)
+        low, high = (low, middle) if reaches(middle) >= _POWER else (middle, high)
     note["detectable"] = round(high, 3)
     return note
 
@@ -255,9 +264,7 @@ def learning_curve(
     split: Split,
     head: Head,
     *,
-    sizes: Sequence[int] | None = None,
     n_draws: int = 5,
-    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Measure balanced accuracy by encounter when training uses fewer encounters per class.
@@ -271,11 +278,9 @@ def learning_curve(
     clips, recordings : DataFrame, the tables of these names; labelled clips only
     split : Split
     head : Head
-    sizes : sequence of int or None
-        Units per class to learn from. None: up to six numbers from 1 to as many as every training
-        side has in its smallest class
     n_draws : int, per size
-    seed : int
+        The sizes are up to six numbers of units per class, from 1 to as many as every training side
+        has in its smallest class
     progress : callable (done, total) or None, over draws
 
     Returns
@@ -287,43 +292,50 @@ def learning_curve(
     ------
     FoldError
         If the split cannot be made.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> names, labels = np.array([list("abcd"), list("AABB")], dtype=object)
+    >>> columns = ["clip_id", "recording_id", "moment_id", "encounter"]
+    >>> clips = pd.DataFrame({**dict.fromkeys(columns, names), "label": labels})
+    >>> recordings, split = clips.assign(metadata="{}"), Split("encounter", n_folds=2)
+    >>> data = TrainingSet(np.array([[0.0], [0.1], [1.0], [1.1]], np.float32), labels, names, names)
+    >>> curve = learning_curve(data, clips, recordings, split, LogisticHead(c=1.0), n_draws=2)
+    >>> curve["balanced_accuracy"].tolist()
+    [1.0, 1.0]
     """
     folds = make_folds(clips, recordings, split)
     labels = folds.labels
-    encounters = clips["encounter"].to_numpy(dtype=object)
-    units = encounters if split.is_optimistic else folds.units
+    units = _independent_units(clips, folds)
     averager = EncounterMean(clips, units)
-    data = replace(data, groups=data.recordings if split.is_optimistic else folds.units)
+    data = _kept_whole(data, folds)
     populations = sorted(set(labels) - {OTHER})
-    if sizes is None:
-        most = min(
-            len(set(units[train][labels[train] == label]))
-            for _, _, train, _ in folds
-            for label in populations
-        )
-        sizes = sorted(set(np.geomspace(1, most, 6).round().astype(int).tolist()))
+    most = min(
+        len(set(units[train][labels[train] == label]))
+        for _, _, train, _ in folds
+        for label in populations
+    )
+    sizes = sorted(set(np.geomspace(1, most, 6).round().astype(int).tolist()))
     rows = []
-    for k, size in enumerate(sizes):
-        for draw in range(n_draws):
-            rng = np.random.default_rng([seed, size, draw])
+    for size, draw in itertools.product(sizes, range(n_draws)):
+        rng = np.random.default_rng([0, size, draw])
 
-            def fewer(train: NDArray[np.int64], size: int = size, rng: Any = rng) -> Any:
-                kept = [train[labels[train] == OTHER]]
-                for label in populations:
-                    of_label = labels[train] == label
-                    members = sorted(set(units[train][of_label]))
-                    chosen = rng.permutation(len(members))[:size]
-                    kept.append(
-                        train[of_label & np.isin(units[train], [members[i] for i in chosen])]
-                    )
-                return np.sort(np.concatenate(kept))
+        def fewer(train: NDArray[np.int64], size: int = size, rng: Any = rng) -> Any:
+            kept = [train[labels[train] == OTHER]]
+            for label in populations:
+                of_label = train[labels[train] == label]
+                members = np.array(sorted(set(units[of_label])), dtype=object)
+                chosen = members[rng.permutation(len(members))[:size]]
+                kept.append(of_label[np.isin(units[of_label], chosen)])
+            return np.sort(np.concatenate(kept))
 
-            scored = cross_validate(data, folds, head, choose=fewer)
-            right = averager.right(scored.log_probabilities, scored.classes, labels)
-            value = averager.balanced_accuracy(right, labels)
-            rows.append({"n_per_class": int(size), "draw": draw, "balanced_accuracy": value})
-            if progress:
-                progress(k * n_draws + draw + 1, len(sizes) * n_draws)
+        scored = cross_validate(data, folds, head, choose=fewer)
+        right = averager.right(scored.log_probabilities, scored.classes, labels)
+        value = averager.balanced_accuracy(right, labels)
+        rows.append({"n_per_class": size, "draw": draw, "balanced_accuracy": value})
+        if progress:
+            progress(len(rows), len(sizes) * n_draws)
     return pd.DataFrame(rows)
 
 
@@ -375,10 +387,8 @@ class _Block:
 
     @property
     def n_assignments(self) -> int:
-        ways = math.factorial(len(self.labels))
-        for count in Counter(self.labels).values():
-            ways //= math.factorial(count)
-        return ways
+        counts = Counter(self.labels).values()
+        return math.factorial(len(self.labels)) // math.prod(map(math.factorial, counts))
 
 
 def _blocks(
@@ -390,24 +400,20 @@ def _blocks(
     """Groups of carriers that may exchange their labels."""
     clips = pd.DataFrame({"label": labels, "unit": units, "encounter": encounters})
     clips["stratum"] = "" if within is None else [str(value) for value in within]
-    blocks: dict[tuple[str, ...], tuple[list[NDArray[np.int64]], list[str]]] = {}
+    blocks: dict[tuple[str, ...], _Block] = {}
     for unit, unit_clips in clips.groupby("unit", sort=True):
         unit_clips = unit_clips[unit_clips["label"] != OTHER]
         whole = unit_clips["label"].nunique() == 1
-        carriers = (
-            [unit_clips]
-            if whole
-            else [of_encounter for _, of_encounter in unit_clips.groupby("encounter", sort=True)]
-        )
-        for carrier in carriers:
+        # A unit of one label moves as a whole; in a unit of several labels, its encounters move.
+        for _, carrier in unit_clips.groupby("unit" if whole else "encounter", sort=True):
             if carrier["label"].nunique() != 1:
                 continue
             strata = sorted(set(carrier["stratum"]))
             key = ("all", *strata) if whole else (f"in {unit}", *strata)
-            rows, names = blocks.setdefault(key, ([], []))
-            rows.append(carrier.index.to_numpy())
-            names.append(carrier["label"].iloc[0])
-    return [_Block(*block) for block in blocks.values()]
+            block = blocks.setdefault(key, _Block([], []))
+            block.rows.append(carrier.index.to_numpy())
+            block.labels.append(carrier["label"].iloc[0])
+    return list(blocks.values())
 
 
 def _n_alike(blocks: Sequence[_Block], labels: NDArray[np.object_]) -> int:
@@ -417,33 +423,30 @@ def _n_alike(blocks: Sequence[_Block], labels: NDArray[np.object_]) -> int:
         moved[np.concatenate(block.rows)] = True
     fixed = {str(label) for label in labels[~moved]}
     counts = [Counter(block.labels) for block in blocks]
-    free = sorted({label for block in blocks for label in block.labels} - fixed)
-    alike: dict[tuple[int, ...], int] = {}
-    for label in free:
-        key = tuple(count[label] for count in counts)
-        alike[key] = alike.get(key, 0) + 1
-    return math.prod(math.factorial(n) for n in alike.values())
+    free = {label for block in blocks for label in block.labels} - fixed
+    alike = Counter(tuple(count[label] for count in counts) for label in free)
+    return math.prod(map(math.factorial, alike.values()))
 
 
 def _assigned(
-    labels: NDArray[np.object_], block: _Block, names: Sequence[str]
+    labels: NDArray[np.object_], blocks: Sequence[_Block], names: Iterable[Iterable[str]]
 ) -> NDArray[np.object_]:
+    """The labels of all clips when the carriers of each block get new names."""
     permuted = labels.copy()
-    for rows, name in zip(block.rows, names, strict=True):
-        permuted[rows] = name
+    for block, of_block in zip(blocks, names, strict=True):
+        for rows, name in zip(block.rows, of_block, strict=True):
+            permuted[rows] = name
     return permuted
 
 
 def _all(blocks: Sequence[_Block], labels: NDArray[np.object_]) -> Iterator[NDArray[np.object_]]:
     """Every distinct assignment of the labels once."""
-    if not blocks:
-        yield labels
-        return
-    for names in _arrangements(Counter(blocks[0].labels)):
-        yield from _all(blocks[1:], _assigned(labels, blocks[0], names))
+    for names in itertools.product(*(_arrangements(Counter(block.labels)) for block in blocks)):
+        yield _assigned(labels, blocks, names)
 
 
 def _arrangements(left: Counter[str]) -> Iterator[list[str]]:
+    """Every distinct order of the labels once."""
     if not left.total():
         yield []
         return
@@ -454,14 +457,13 @@ def _arrangements(left: Counter[str]) -> Iterator[list[str]]:
 
 
 def _drawn(
-    blocks: Sequence[_Block], labels: NDArray[np.object_], rng: np.random.Generator, n: int
+    blocks: Sequence[_Block], labels: NDArray[np.object_], n: int, seed: int
 ) -> Iterator[NDArray[np.object_]]:
+    """Random assignments of the labels."""
+    rng = np.random.default_rng(seed)
     for _ in range(n):
-        permuted = labels
-        for block in blocks:
-            names = [block.labels[i] for i in rng.permutation(len(block.labels))]
-            permuted = _assigned(permuted, block, names)
-        yield permuted
+        names = [rng.permutation(np.array(block.labels, dtype=object)) for block in blocks]
+        yield _assigned(labels, blocks, names)
 
 
 def _mean_of_shares(

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 
-_CONFIDENCE = 0.95
+CONFIDENCE = 0.95
 
 
 def interval(
@@ -119,7 +119,7 @@ def recall_interval(right: NDArray[np.float64], groups: NDArray[np.object_]) -> 
         seen = recall * (1 - recall) / max(variance, 1e-12)
         n_trials = float(np.clip(seen, alike, n_groups))
     n_right, n_wrong = recall * n_trials, (1 - recall) * n_trials
-    tail, quantile = (1 - _CONFIDENCE) / 2, scipy.stats.beta.ppf
+    tail, quantile = (1 - CONFIDENCE) / 2, scipy.stats.beta.ppf
     low = lower_bound(n_right, n_trials, confidence=1 - tail)
     high = upper_bound(n_right, n_trials, confidence=1 - tail)
     if n_right > 0 and n_wrong > 0:
@@ -180,7 +180,7 @@ def loss_interval(
     mean = float(by_class.mean().mean())
     shared = 1 + n_folds / (n_folds - 1)
     variance = shared * by_class.var().to_numpy() / n
-    quantile = scipy.stats.t.ppf((1 + _CONFIDENCE) / 2, n - 1)
+    quantile = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
     half = float(np.sqrt(np.sum(quantile**2 * variance))) / len(n)
     factor = np.exp(half / mean) if mean > 0 else 1.0
     return float(mean / factor), float(min(mean * factor, highest)), method
@@ -216,7 +216,7 @@ def lower_bounds(n_yes: ArrayLike, n: ArrayLike, *, confidence: float) -> NDArra
     return np.where(n_positive > 0, bounds, 0.0)
 
 
-def lower_bound(n_yes: float, n: float, *, confidence: float = _CONFIDENCE) -> float:
+def lower_bound(n_yes: float, n: float, *, confidence: float = CONFIDENCE) -> float:
     """One-sided exact lower bound of a share, 0 if nothing was counted.
 
     Parameters
@@ -236,7 +236,7 @@ def lower_bound(n_yes: float, n: float, *, confidence: float = _CONFIDENCE) -> f
     return float(lower_bounds(n_yes, n, confidence=confidence))
 
 
-def upper_bound(n_yes: float, n: float, *, confidence: float = _CONFIDENCE) -> float:
+def upper_bound(n_yes: float, n: float, *, confidence: float = CONFIDENCE) -> float:
     """One-sided exact upper bound of a share, 1 if nothing was counted.
 
     Parameters

@@ -15,14 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from pseudorca.evaluation.intervals import upper_bound
-from pseudorca.learning.held_out import CalibratedUnits
+from pseudorca.evaluation.intervals import CONFIDENCE, upper_bound
+from pseudorca.learning.calibration import CalibratedUnits
 from pseudorca.recordings.folds import OTHER
 
 COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)
 """Shares of the units that a threshold may leave decided: few, since each trial costs confidence."""
-
-_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -147,24 +145,22 @@ def thresholds(outcome: pd.DataFrame) -> list[Threshold]:
     curve = risk_coverage(outcome)
     if curve.empty:  # nothing is ever named
         return [Threshold(0.0, 0.0, 0.0, 1.0, 0)]
-    alpha = (1 - _CONFIDENCE) / len(COVERAGES)
+    confidence = 1 - (1 - CONFIDENCE) / len(COVERAGES)
+    n_rows = outcome.groupby("encounter").size()
+    named = outcome[outcome["named"] != OTHER]
     bounded = []
     for coverage in COVERAGES:
         reached = curve[curve["coverage"] >= coverage - 1e-9]
         row = reached.iloc[0] if len(reached) else curve.iloc[-1]
-        decided = outcome[
-            (outcome["probability"] >= row["probability"]) & (outcome["named"] != OTHER)
-        ]
+        decided = named[named["probability"] >= row["probability"]]
         # An encounter decided in one repeat of three is a third of a trial.
-        share = decided.groupby("encounter").size() / outcome.groupby("encounter").size()
-        n = float(share.sum())
-        wrong = float(row["error"]) * n
+        n = float((decided.groupby("encounter").size() / n_rows).sum())
         bounded.append(
             Threshold(
                 float(row["probability"]) if coverage < 1 else 0.0,
                 float(row["coverage"]),
                 float(row["error"]),
-                upper_bound(wrong, n, confidence=1 - alpha),
+                upper_bound(float(row["error"]) * n, n, confidence=confidence),
                 round(n),
             )
         )
@@ -233,6 +229,7 @@ def abstention(outcome: pd.DataFrame, max_error: float) -> dict[str, Any]:
 
 
 def _held_out(outcome: pd.DataFrame, max_error: float) -> dict[str, float] | None:
+    """Coverage and error when each fold's threshold is chosen on the other folds."""
     decided = []
     for _, of_repeat in outcome.groupby("repeat"):
         for fold in of_repeat["fold"].unique():
@@ -246,13 +243,13 @@ def _held_out(outcome: pd.DataFrame, max_error: float) -> dict[str, float] | Non
         return None
     rows = pd.concat(decided)
     weights = _weights(rows)
-    population = (rows["label"] != OTHER).to_numpy(dtype=bool)
-    kept = rows["decided"].to_numpy(dtype=bool) & (rows["named"] != OTHER).to_numpy(dtype=bool)
+    is_population = (rows["label"] != OTHER).to_numpy(dtype=bool)
+    kept = (rows["decided"] & (rows["named"] != OTHER)).to_numpy(dtype=bool)
     if not kept.any():
         return None
     wrong = ~rows["right"].to_numpy(dtype=bool)
     return {
-        "coverage": float(weights[kept & population].sum() / weights[population].sum()),
+        "coverage": float(weights[kept & is_population].sum() / weights[is_population].sum()),
         "error": float(weights[kept & wrong].sum() / weights[kept].sum()),
     }
 

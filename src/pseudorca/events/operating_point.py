@@ -10,7 +10,7 @@ theirs. :func:`precision_at` gives the precision at another prevalence.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,6 @@ from pseudorca.evaluation.intervals import lower_bound, lower_bounds, upper_boun
 from pseudorca.evaluation.risk_coverage import surest_first
 
 Method = Literal["auto", "platt", "temperature", "isotonic"]
-METHODS = ("auto", "platt", "temperature", "isotonic")
 
 MIN_EVENTS_ISOTONIC = 50
 """Events per class from which ``auto`` is isotonic: below, it follows single events."""
@@ -39,7 +38,8 @@ _SEED = 0
 class Calibration:
     """Turns scores into probabilities, at the prevalence it was fitted at or another.
 
-    ``log_odds``: scores are probabilities, and their log-odds are what is scaled.
+    ``log_odds``: scores are probabilities, and their log-odds are scaled. ``steps``: for an isotonic
+    calibration, scores and the probabilities at these scores.
 
     Examples
     --------
@@ -54,15 +54,14 @@ class Calibration:
     slope: float = 1.0
     intercept: float = 0.0
     steps: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    """Isotonic: scores and the probabilities at them."""
 
     def probabilities(self, scores: NDArray[np.float64], shift: float = 0.0) -> NDArray[np.float64]:
-        """Say how probable the species is.
+        """Turn scores into probabilities of the species.
 
         Parameters
         ----------
         scores : ndarray [shape=(n_events,)]
-        shift : float, difference of the log-odds of the prevalence meant and that of the fit
+        shift : float, log-odds of the wanted prevalence minus those of the prevalence of the fit
         """
         if self.steps is not None:
             evidence = scipy.special.logit(np.interp(scores, *self.steps))
@@ -93,12 +92,18 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class OutOfSurvey:
-    """What operating points say of the survey they were not fitted on.
+    """Answers of operating points on surveys that they were not fitted on.
 
     All [shape=(n_events,)]: ``answers`` 1, 0 or -1; ``probabilities`` and ``baseline`` (the prevalence
     of the other surveys), NaN where the filter is not passed or the survey cannot be tested;
     ``tested``. ``points``: the operating point per survey; ``untestable``: surveys without which a
     class has no event.
+
+    Examples
+    --------
+    >>> nothing = np.full(2, np.nan)
+    >>> OutOfSurvey(np.zeros(2, int), nothing, nothing, np.zeros(2, bool), {}, ["2017"]).untestable
+    ['2017']
     """
 
     answers: NDArray[np.int64]
@@ -153,8 +158,8 @@ def rates(
 
 def precision_at(
     counted: dict[str, Any], prevalences: Sequence[float], *, confidence: float = 0.95
-) -> list[dict[str, float | None]]:
-    """Say what precision would be at other prevalences, by Bayes.
+) -> list[dict[str, Any]]:
+    """Precision at other prevalences, by Bayes' rule.
 
     ``recall * p / (recall * p + false_call_rate * (1 - p))``, if the species is found and other
     sounds are mistaken for it as often as among the events counted.
@@ -230,8 +235,8 @@ def fit_calibration(
     >>> fit_calibration(scores, positive).method
     'platt'
     """
-    if method not in METHODS:
-        raise PseudorcaError(unknown_name("calibration", method, METHODS))
+    if method not in get_args(Method):
+        raise PseudorcaError(unknown_name("calibration", method, get_args(Method)))
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     share = n_positive / len(positive)
     if method == "auto":
@@ -345,20 +350,15 @@ def leave_one_survey_out(
     positive: NDArray[np.bool_],
     surveys: NDArray[np.object_],
     passes: NDArray[np.bool_],
-    *,
-    wanted: float | None = None,
-    confidence: float = 0.95,
-    method: Method = "auto",
-    log_odds: bool = True,
+    **how: Any,
 ) -> OutOfSurvey:
-    """Fit an operating point without each survey in turn, and ask it about that survey.
+    """Fit an operating point without each survey in turn, and apply it to that survey.
 
     Parameters
     ----------
     scores, positive, surveys, passes : ndarray [shape=(n_events,)]
         Verified events; those that do not pass the filter are undecided and fit nothing
-    wanted, confidence, method, log_odds
-        As in :func:`fit_operating_point`
+    how : ``wanted, confidence, method, log_odds`` of :func:`fit_operating_point`
 
     Returns
     -------
@@ -368,6 +368,14 @@ def leave_one_survey_out(
     ------
     PseudorcaError
         If no survey can be left out: the others must hold both what is the species and what is not.
+
+    Examples
+    --------
+    >>> scores = np.array([0.1, 0.2, 0.8, 0.9, 0.3, 0.7])
+    >>> surveys = np.array(["2017", "2017", "2017", "2017", "2023", "2023"], dtype=object)
+    >>> held_out = leave_one_survey_out(scores, scores > 0.5, surveys, np.ones(6, dtype=bool))
+    >>> held_out.answers.tolist()
+    [-1, -1, 1, 1, -1, 1]
     """
     n = len(scores)
     answers, tested = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
@@ -380,10 +388,7 @@ def leave_one_survey_out(
         if positive[others].all() or not positive[others].any():
             untestable.append(str(survey))
             continue
-        point = fit_operating_point(
-            scores[others], positive[others], wanted=wanted, confidence=confidence, method=method,
-            log_odds=log_odds,
-        )  # fmt: skip
+        point = fit_operating_point(scores[others], positive[others], **how)
         points[str(survey)] = point
         tested |= in_survey
         tested_here = in_survey & passes
@@ -406,7 +411,7 @@ def risk_coverage(
     *,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Follow errors as more and more events are decided, the surest first.
+    """Count errors as more and more events are decided, the surest first.
 
     Parameters
     ----------
@@ -423,14 +428,23 @@ def risk_coverage(
         ``threshold`` get it). ``n, coverage`` (share of all events), ``n_wrong, risk, risk_high`` (one
         sided, for this row by itself: the best of many rows is better than it deserves), ``recall``
         (of all that are the species).
+
+    Examples
+    --------
+    >>> probabilities, positive = np.array([0.9, 0.6]), np.array([True, False])
+    >>> curve = risk_coverage(probabilities, probabilities, positive)
+    >>> curve.loc[curve["kind"] == "calls", ["threshold", "coverage", "risk"]].to_numpy().tolist()
+    [[0.9, 0.5, 0.0], [0.6, 1.0, 0.5]]
     """
     sure = np.maximum(probabilities, 1 - probabilities)
-    cases = [("calls", scores, positive, np.ones(len(positive), dtype=bool))]
-    cases.append(("answers", sure, (probabilities >= 0.5) == positive, probabilities >= 0.5))
+    calls_all, answers_species = np.ones(len(positive), dtype=bool), probabilities >= 0.5
     tables = []
-    for kind, order_by, right, says in cases:
+    for kind, order_by, called in (
+        ("calls", scores, calls_all),
+        ("answers", sure, answers_species),
+    ):
         known = np.isfinite(order_by)
-        counts = {"n": known, "n_wrong": ~right, "found": says & positive}
+        counts = {"n": known, "n_wrong": called != positive, "n_found": called & positive}
         table = surest_first(
             order_by[known], {name: count[known].astype(np.int64) for name, count in counts.items()}
         )
@@ -438,7 +452,7 @@ def risk_coverage(
         table.insert(2, "coverage", n / len(positive))
         table["risk"] = n_wrong / n
         table["risk_high"] = 1 - lower_bounds(n - n_wrong, n, confidence=confidence)
-        table["recall"] = table.pop("found") / max(int(positive.sum()), 1)
+        table["recall"] = table.pop("n_found") / max(int(positive.sum()), 1)
         table.insert(0, "kind", kind)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -462,35 +476,36 @@ def calibration_quality(
         ``n``; ``brier`` and ``log_loss`` (nats), each with ``_low`` and ``_high`` (95 %, events
         resampled) and ``_baseline``; ``bins``: rows ``low, high, n, n_positive, claimed, happened,
         happened_low, happened_high`` (exact, 95 % two-sided).
+
+    Examples
+    --------
+    >>> probabilities, positive = np.array([0.9, 0.1]), np.array([True, False])
+    >>> round(calibration_quality(probabilities, positive, np.array([0.5, 0.5]))["brier"], 3)
+    0.01
     """
     rng = np.random.default_rng(_SEED)
     rows = rng.integers(len(positive), size=(_N_RESAMPLES, len(positive)))
     quality: dict[str, Any] = {"n": len(positive)}
-    for name, loss in (("brier", _brier), ("log_loss", _log_loss)):
-        values = loss(probabilities, positive)
+    losses, of_baseline = _losses(probabilities, positive), _losses(baseline, positive)
+    for name, values in losses.items():
         low, high = np.quantile(values[rows].mean(axis=1), [0.025, 0.975])
         quality |= {
             name: float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high),
-            f"{name}_baseline": float(loss(baseline, positive).mean()),
+            f"{name}_baseline": float(of_baseline[name].mean()),
         }  # fmt: skip
-    place = np.clip(np.searchsorted(_BINS, probabilities, side="right") - 1, 0, len(_BINS) - 2)
-    bins = []
-    for k in sorted(set(place.tolist())):
-        in_bin = place == k
+    bin_of = np.clip(np.searchsorted(_BINS, probabilities, side="right") - 1, 0, len(_BINS) - 2)
+    quality["bins"] = []
+    for k in np.unique(bin_of):
+        in_bin = bin_of == k
         n, n_positive = int(in_bin.sum()), int(positive[in_bin].sum())
-        bins.append(
-            {
-                "low": float(_BINS[k]),
-                "high": float(_BINS[k + 1]),
-                "n": n,
-                "n_positive": n_positive,
-                "claimed": float(probabilities[in_bin].mean()),
-                "happened": n_positive / n,
-                "happened_low": lower_bound(n_positive, n, confidence=0.975),
-                "happened_high": upper_bound(n_positive, n, confidence=0.975),
-            }
-        )
-    return quality | {"bins": bins}
+        row = {
+            "low": float(_BINS[k]), "high": float(_BINS[k + 1]), "n": n, "n_positive": n_positive,
+            "claimed": float(probabilities[in_bin].mean()), "happened": n_positive / n,
+            "happened_low": lower_bound(n_positive, n, confidence=0.975),
+            "happened_high": upper_bound(n_positive, n, confidence=0.975),
+        }  # fmt: skip
+        quality["bins"].append(row)
+    return quality
 
 
 def log_odds_shift(wanted: float, fitted: float) -> float:
@@ -518,14 +533,13 @@ def _evidence(scores: NDArray[np.float64], log_odds: bool) -> NDArray[np.float64
     return np.asarray(scipy.special.logit(np.clip(scores, _SMALLEST, 1 - _SMALLEST)))
 
 
-def _brier(probabilities: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.asarray((probabilities - positive) ** 2)
-
-
-def _log_loss(
+def _losses(
     probabilities: NDArray[np.float64], positive: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    return -np.log(np.where(positive, probabilities, 1 - probabilities))
+) -> dict[str, NDArray[np.float64]]:
+    return {
+        "brier": (probabilities - positive) ** 2,
+        "log_loss": -np.log(np.where(positive, probabilities, 1 - probabilities)),
+    }
 
 
 def _share(part: int, whole: int) -> float | None:

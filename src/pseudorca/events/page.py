@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from pseudorca.errors import PseudorcaError
-from pseudorca.events.figures import prevalence_curve, reliability_dots, risk_curve, score_dots
 from pseudorca.pages.blocks import (
     Block,
     Facts,
@@ -27,7 +27,7 @@ from pseudorca.pages.blocks import (
     figure,
     folded,
 )
-from pseudorca.pages.plots import BLUE, GREY, INK, ORANGE, SMALL_PT, shown
+from pseudorca.pages.plots import BLUE, GREY, INK, ORANGE, SMALL_PT, SOFT, shown, style
 from pseudorca.pages.writing import write_page
 
 _FILTERS = {
@@ -41,7 +41,7 @@ _MOST_PROBLEMS = 200
 
 def write_events_page(
     result: Mapping[str, Any], events: pd.DataFrame, curve: pd.DataFrame, target: Path
-) -> dict[str, Any]:
+) -> None:
     """Write the page.
 
     Parameters
@@ -51,19 +51,11 @@ def write_events_page(
     curve : DataFrame, risk and coverage at every threshold
     target : path of the HTML file; it appears whole or not at all
 
-    Returns
-    -------
-    dict ``output, n_sections, n_figures, n_bytes``
-
     Raises
     ------
     PseudorcaError
-        If ``target`` is a folder.
+        If the file cannot be written.
     """
-    if target.is_dir():
-        raise PseudorcaError(
-            f"{target} is a folder. Give a file, such as {target / 'events.html'}."
-        )
     sections = [
         _answer(result),
         _truth(result, events),
@@ -74,14 +66,13 @@ def write_events_page(
         _provenance(result),
     ]
     title = f"{result['label']} in {Path(result['input']).name}"
-    return write_page(sections, target, title=title, notices=list(result["notices"]))
+    write_page(sections, target, title=title, notices=list(result["notices"]))
 
 
 def _answer(result: Mapping[str, Any]) -> Section:
     point, label = result["operating_point"], result["label"]
-    called, percent = point["label"], 100 * point["confidence"]
-    section = Section("answer", "What can be claimed")
-    found = (
+    called, others, percent = point["label"], point["not"], 100 * point["confidence"]
+    precision = (
         f"Of {called['n_called']} verified events called {label} by thresholds that the other surveys "
         f"set, {called['n_right']} were {label}. With {percent:g} % confidence this shows that more "
         f"than {called['precision_low']:.3f} of such calls are right, as long as {label} is "
@@ -91,61 +82,57 @@ def _answer(result: Mapping[str, Any]) -> Section:
         f"Of {called['n_positive']} verified events of {label}, {called['n_right']} were found: with "
         f"the same confidence, more than {called['recall_low']:.3f} are."
     )
-    others = point["not"]
     missed = (
         f"Of {others['n_called']} called not {label}, {others['n_right']} were not: more than "
         f"{others['precision_low']:.3f}. Nothing beyond these sentences is claimed."
     )
-    section.blocks += [Text(found), Text(recall), Text(missed), *_wanted(result)]
-    counts = result["decisions"]
     facts: list[tuple[str, Any]] = [("events", result["n_events"])]
-    facts += [(f"decided {name}" if name != "undecided" else name, n) for name, n in counts.items()]
-    facts += [
-        ("verified events", result["n_verified"]),
-        (f"verified {label}", result["n_positive"]),
-    ]
-    section.blocks += [Facts(facts), Notices(list(result["notices"]))]
+    for name, n in result["decisions"].items():
+        facts.append((name if name == "undecided" else f"decided {name}", n))
+    facts.append(("verified events", result["n_verified"]))
+    facts.append((f"verified {label}", result["n_positive"]))
     rejected = result["n_scored"] - result["n_pass"]
     left_out = f"{rejected:,} events that the filter leaves out, and " if rejected else ""
-    section.blocks.append(
-        Text(
-            f"Undecided are {left_out}those whose score lies between the thresholds. Every event with "
-            f"its decision and the reason: {Path(result['files']['event']).name}."
-        )
+    undecided = (
+        f"Undecided are {left_out}those whose score lies between the thresholds. Every event with "
+        f"its decision and the reason: {Path(result['files']['event']).name}."
     )
-    return section
+    return Section(
+        "answer",
+        "What can be claimed",
+        [
+            *map(Text, (precision, recall, missed, *_wanted(point, label))),
+            Facts(facts),
+            Notices(list(result["notices"])),
+            Text(undecided),
+        ],
+    )
 
 
-def _wanted(result: Mapping[str, Any]) -> list[Block]:
-    point, label = result["operating_point"], result["label"]
+def _wanted(point: Mapping[str, Any], label: str) -> list[str]:
+    """For either answer, whether the wanted share of right decisions is shown."""
     if point["wanted"] is None:
         return []
     sentences = []
     for side, name in (("label", label), ("not", f"not {label}")):
-        claim = point[side]["claim"]
-        line = (
-            "This is shown."
-            if point[side]["shown"]
-            else f"This is not shown: only {claim:.3f} is. They stay undecided."
-        )
+        outcome = "This is shown."
+        if not point[side]["shown"]:
+            claim = point[side]["claim"]
+            outcome = f"This is not shown: only {claim:.3f} is. They stay undecided."
         sentences.append(
             f"Wanted: {point['wanted']:g} of the events called {name} right, at a share of the species "
-            f"of {point['claim_prevalence']:.3g}. {line}"
+            f"of {point['claim_prevalence']:.3g}. {outcome}"
         )
-    return [Text(sentence) for sentence in sentences]
+    return sentences
 
 
 def _truth(result: Mapping[str, Any], events: pd.DataFrame) -> Section:
-    section = Section("truth", "Scores of the events whose truth is known")
-    seen = events[events["verified"].astype(bool)].assign(
-        passes=lambda rows: rows["enough_signals"] & rows["right_sound"]
-    )
+    verified = events[events["verified"]]
+    verified = verified.assign(passes=verified["enough_signals"] & verified["right_sound"])
     point, label = result["operating_point"], result["label"]
-    n_lines = seen.groupby(["survey", "positive"]).ngroups
-    chart_figure = figure(0.9 + 0.42 * n_lines)
-    score_dots(
-        chart_figure.subplots(), seen, label_from=point["label_from"], not_below=point["not_below"]
-    )
+    label_from, not_below = point["label_from"], point["not_below"]
+    chart_figure = figure(0.9 + 0.42 * verified.groupby(["survey", "positive"]).ngroups)
+    _score_dots(chart_figure.subplots(), verified, label_from=label_from, not_below=not_below)
     handles = [
         Line2D([], [], marker="o", color=BLUE, linestyle="", label=shown(label)),
         Line2D([], [], marker="o", color=ORANGE, markerfacecolor="none", linestyle="",
@@ -159,14 +146,12 @@ def _truth(result: Mapping[str, Any], events: pd.DataFrame) -> Section:
         handles=handles, loc="outside upper left", ncols=5, frameon=False, fontsize=SMALL_PT,
         labelcolor=INK,
     )  # fmt: skip
-    section.blocks.append(
-        chart(
-            chart_figure,
-            description=f"Scores of {len(seen)} verified events by survey and truth.",
-            caption="A dot per verified event. The lines are the thresholds for events to come, chosen "
-            f"on all surveys ({point['label_from']:.3f} and {point['not_below']:.3f}); what is claimed "
-            "above was counted with those of the other surveys.",
-        )
+    scores = chart(
+        chart_figure,
+        description=f"Scores of {len(verified)} verified events by survey and truth.",
+        caption="A dot per verified event. The lines are the thresholds for events to come, chosen "
+        f"on all surveys ({label_from:.3f} and {not_below:.3f}); what is claimed above was counted "
+        "with those of the other surveys.",
     )
     rows = [
         (
@@ -182,16 +167,55 @@ def _truth(result: Mapping[str, Any], events: pd.DataFrame) -> Section:
     )  # fmt: skip
     caption = (
         "Rules that were not chosen here. Counts; precision and recall of the verified events, each "
-        f"with its one-sided exact bound ({100 * result['operating_point']['confidence']:g} %). Recall "
-        f"is of all {result['n_positive']} verified {label}, those left out by the filter included. "
-        "Each bound is for its row: who picks the best row claims too much."
+        f"with its one-sided exact bound ({100 * point['confidence']:g} %). Recall is of all "
+        f"{result['n_positive']} verified {label}, those left out by the filter included. Each bound "
+        "is for its row: who picks the best row claims too much."
     )
-    section.blocks.append(Table(columns, rows, caption=caption))
-    return section
+    title = "Scores of the events whose truth is known"
+    return Section("truth", title, [scores, Table(columns, rows, caption=caption)])
+
+
+def _score_dots(ax: Axes, events: pd.DataFrame, *, label_from: float, not_below: float) -> Axes:
+    """Draw the scores of verified events, a line per survey and truth.
+
+    Filled: the species; open: something else; small and grey: left undecided by the filter. Solid
+    line: from here on called; dashed: below this called not the species.
+
+    Parameters
+    ----------
+    ax : Axes
+    events : DataFrame with ``survey, score, positive`` and ``passes``
+    label_from, not_below : float
+
+    Returns
+    -------
+    Axes, the same
+    """
+    names = []
+    for row, ((survey, is_species), of_line) in enumerate(
+        events.groupby(["survey", "positive"], sort=True)
+    ):
+        names.append(f"{survey}: {'the species' if is_species else 'others'}  ({len(of_line)})")
+        ordered = of_line.sort_values("score")
+        around = row + 0.27 * np.sin(np.arange(len(ordered)) * 2.4)  # spread, the same every time
+        for passes, size, colour in (
+            (False, 9.0, GREY),
+            (True, 24.0, BLUE if is_species else ORANGE),
+        ):
+            here = ordered["passes"].to_numpy(dtype=bool) == passes
+            ax.scatter(
+                ordered["score"].to_numpy()[here], around[here], s=size, linewidth=1.1,
+                facecolor=colour if is_species else "none", edgecolor=colour,
+            )  # fmt: skip
+    ax.axvline(label_from, color=INK, linewidth=1.1)
+    ax.axvline(not_below, color=INK, linewidth=1.1, linestyle="--")
+    style(ax, x="score", grid="x", bare="y")
+    ax.set_yticks(range(len(names)), [shown(name, 40) for name in names], fontsize=SMALL_PT)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    return ax
 
 
 def _surveys(result: Mapping[str, Any], curve: pd.DataFrame) -> Section:
-    section = Section("surveys", "Each survey judged by the others")
     columns = (
         "survey", "verified", result["label"], "own calls right", "false", "called from",
         "called", "right", "false", "recall", "called not", "missed",
@@ -208,96 +232,158 @@ def _surveys(result: Mapping[str, Any], curve: pd.DataFrame) -> Section:
         "A row per survey, with the threshold that the other surveys set. Own calls: the classifier's "
         "own answers, without filter. Missed: events of the species called not the species."
     )
-    section.blocks.append(Table(columns, rows, caption=caption))
     chart_figure = figure(3.2)
-    left, right = chart_figure.subplots(1, 2)
-    risk_curve(
-        left, curve[curve["kind"] == "calls"], title=f"called {result['label']}",
-        x="share of verified events called",
-    )  # fmt: skip
-    risk_curve(
-        right, curve[curve["kind"] == "answers"], title="either answer",
-        x="share of verified events answered",
-    )  # fmt: skip
+    for ax, kind, title, verb in zip(
+        chart_figure.subplots(1, 2), ("calls", "answers"),
+        (f"called {result['label']}", "either answer"), ("called", "answered"), strict=True,
+    ):  # fmt: skip
+        x = f"share of verified events {verb}"
+        _risk_curve(ax, curve[curve["kind"] == kind], title=title, x=x)
     text = (
         "Risk and coverage. Left: the events of highest score are called, from few to all that pass "
         "the filter; right: either answer is given, the surest first, by probabilities that the other "
         "surveys calibrated. Dashed: upper bound of each point by itself."
     )
-    section.blocks.append(chart(chart_figure, description=text, caption=text))
-    name = Path(result["files"]["operating_point"]).name
-    section.blocks.append(Text(f"All thresholds are in {name}."))
-    return section
+    return Section(
+        "surveys",
+        "Each survey judged by the others",
+        [
+            Table(columns, rows, caption=caption),
+            chart(chart_figure, description=text, caption=text),
+            Text(f"All thresholds are in {Path(result['files']['operating_point']).name}."),
+        ],
+    )
+
+
+def _risk_curve(ax: Axes, curve: pd.DataFrame, *, title: str, x: str) -> Axes:
+    """Draw the share of wrong answers, and its upper bound, against the share of events answered.
+
+    Parameters
+    ----------
+    ax : Axes
+    curve : DataFrame with ``coverage, risk, risk_high``
+    title, x : str
+
+    Returns
+    -------
+    Axes, the same
+    """
+    ax.plot(curve["coverage"], curve["risk_high"], "--", color=SOFT, linewidth=1.2)
+    ax.plot(curve["coverage"], curve["risk"], color=BLUE, linewidth=1.8)
+    style(ax, x=x, y="share that is wrong", title=title, grid="both")
+    ax.set_ylim(-0.02, 1.02)
+    ax.set_xlim(0, max(float(curve["coverage"].max()), 0.01) * 1.03)
+    return ax
 
 
 def _prevalence(result: Mapping[str, Any]) -> Section:
-    section = Section("prevalence", "If the species is rarer, or more common")
     own = result["operating_point"]["label"]["prevalence"]
     chart_figure = figure(2.9, width_in=7.0)
-    prevalence_curve(chart_figure.subplots(), result["prevalences"], own=own)
-    section.blocks.append(
-        chart(
-            chart_figure,
-            description="Lower bound of precision against the share of the species.",
-            caption="The precision that is shown (at least) if the species is another share of all "
-            "events, by Bayes, if it is found and other sounds are mistaken for it as often as among "
-            "the verified. Filled: the share among the verified events, where precision was counted; "
-            "elsewhere it needs bounds of recall and of false calls at once, and is the lower for it.",
-        )
+    _prevalence_curve(chart_figure.subplots(), result["prevalences"], own=own)
+    precision = chart(
+        chart_figure,
+        description="Lower bound of precision against the share of the species.",
+        caption="The precision that is shown (at least) if the species is another share of all "
+        "events, by Bayes, if it is found and other sounds are mistaken for it as often as among "
+        "the verified. Filled: the share among the verified events, where precision was counted; "
+        "elsewhere it needs bounds of recall and of false calls at once, and is the lower for it.",
     )
     rows = [
         (
-            Number(row["prevalence"], 3),
-            Number(row["precision"]),
-            Number(row["precision_low"], 3),
+            Number(row["prevalence"], 3), Number(row["precision"]), Number(row["precision_low"], 3),
             "counted" if row["prevalence"] == own else "by Bayes",
         )
         for row in result["prevalences"]
-    ]
+    ]  # fmt: skip
     columns = ("share of the species", "precision seen", "shown: at least", "how")
-    section.blocks.append(Table(columns, rows))
-    return section
+    title = "If the species is rarer, or more common"
+    return Section("prevalence", title, [precision, Table(columns, rows)])
+
+
+def _prevalence_curve(ax: Axes, rows: list[dict[str, Any]], *, own: float) -> Axes:
+    """Draw what precision is shown at which share of the species.
+
+    Parameters
+    ----------
+    ax : Axes
+    rows : ``prevalence, precision, precision_low``
+    own : float, the share among the verified events, marked by a dot
+
+    Returns
+    -------
+    Axes, the same
+    """
+    known = [row for row in rows if row["precision_low"] is not None]
+    others = [row for row in known if row["prevalence"] != own]
+    ax.plot([row["prevalence"] for row in others], [row["precision_low"] for row in others],
+            "o-", color=BLUE, linewidth=1.6, markersize=4, markerfacecolor="#ffffff")  # fmt: skip
+    for row in known:
+        if row["prevalence"] == own:
+            ax.plot(own, row["precision_low"], "o", color=BLUE, markersize=8)
+    style(
+        ax, x="share of the species among all events", y="precision shown (at least)", grid="both"
+    )
+    ax.set_xscale("log")
+    ticks = [row["prevalence"] for row in others]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=SMALL_PT)
+    ax.set_xticks([], minor=True)
+    ax.set_ylim(0, 1.03)
+    return ax
 
 
 def _calibration(result: Mapping[str, Any]) -> Section:
-    section = Section("calibration", "Are the probabilities true?")
     quality = result["calibration"]["out_of_survey"]
     chart_figure = figure(3.4, width_in=4.6)
-    reliability_dots(chart_figure.subplots(), quality["bins"])
-    section.blocks.append(
-        chart(
-            chart_figure,
-            description="Share of events that were the species against the probability claimed.",
-            caption=f"{quality['n']} verified events that pass the filter, by probabilities that the "
-            "other surveys calibrated; number of events beside each dot, exact 95 % intervals. On the "
-            "dotted line probabilities are true.",
-        )
+    _reliability_dots(chart_figure.subplots(), quality["bins"])
+    reliability = chart(
+        chart_figure,
+        description="Share of events that were the species against the probability claimed.",
+        caption=f"{quality['n']} verified events that pass the filter, by probabilities that the "
+        "other surveys calibrated; number of events beside each dot, exact 95 % intervals. On the "
+        "dotted line probabilities are true.",
     )
     rows = [
         (
-            name,
-            Number(quality[key], 3),
+            name, Number(quality[key], 3),
             f"{quality[f'{key}_low']:.3f} to {quality[f'{key}_high']:.3f}",
-            Number(quality[f"{key}_baseline"], 3),
-            Number(quality.get(f"{key}_uncalibrated"), 3),
+            Number(quality[f"{key}_baseline"], 3), Number(quality.get(f"{key}_uncalibrated"), 3),
         )
         for key, name in (("brier", "Brier score"), ("log_loss", "log loss (nats)"))
-    ]
+    ]  # fmt: skip
     columns = (
-        "",
-        "calibrated",
-        "95 % interval",
-        "saying the other surveys' share",
-        "score as it is",
-    )
+        "", "calibrated", "95 % interval", "saying the other surveys' share", "score as it is",
+    )  # fmt: skip
     method = result["calibration"]["method"]
     caption = f"Lower is better. Method for events to come: {method}, fitted on all surveys."
-    section.blocks.append(Table(columns, rows, caption=caption))
-    return section
+    table = Table(columns, rows, caption=caption)
+    return Section("calibration", "Are the probabilities true?", [reliability, table])
+
+
+def _reliability_dots(ax: Axes, bins: list[dict[str, Any]]) -> Axes:
+    """Draw how often events of about one probability were the species, with exact intervals.
+
+    Parameters
+    ----------
+    ax : Axes
+    bins : rows ``claimed, happened, happened_low, happened_high, n``
+
+    Returns
+    -------
+    Axes, the same
+    """
+    ax.plot([0, 1], [0, 1], color=SOFT, linewidth=1.0, linestyle=":")
+    for row in bins:
+        ax.plot([row["claimed"]] * 2, [row["happened_low"], row["happened_high"]], color=BLUE,
+                linewidth=2.0, solid_capstyle="butt")  # fmt: skip
+        ax.plot(row["claimed"], row["happened"], "o", color=BLUE, markersize=6.5)
+        ax.annotate(f"{row['n']}", (row["claimed"], row["happened"]), (6, -3),
+                    textcoords="offset points", fontsize=SMALL_PT, color=INK)  # fmt: skip
+    style(ax, x="probability claimed", y="share that was the species", grid="both")
+    ax.set(xlim=(-0.02, 1.06), ylim=(-0.02, 1.04))
+    return ax
 
 
 def _filter(result: Mapping[str, Any]) -> Section:
-    section = Section("filter", "The filter")
     rules = result["settings"]["filter"]
     settings = []
     if rules["signals"]:
@@ -306,44 +392,36 @@ def _filter(result: Mapping[str, Any]) -> Section:
         settings.append(("and all of", ", ".join(rules["limits"])))
         passing = "it holds" if rules["unmeasured_passes"] else "it fails"
         settings.append(("where a quantity was not measured", passing))
-    section.blocks.append(Settings(settings) if settings else Text("No filter was used."))
+    blocks: list[Block] = [Settings(settings) if settings else Text("No filter was used.")]
     if result["agreement"]:
         columns = ("rule", "table's own column", "rows", "agree", "only ours", "only theirs")
+        counts = ("column", "n", "n_agree", "n_only_ours", "n_only_theirs")
         rows = [
-            (
-                _FILTERS[row["rule"]], row["column"], row["n"], row["n_agree"], row["n_only_ours"],
-                row["n_only_theirs"],
-            )
-            for row in result["agreement"]
-        ]  # fmt: skip
-        section.blocks.append(
-            Table(
-                columns, rows, caption="The rules, computed here, against the table's own columns."
-            )
-        )
-    return section
+            (_FILTERS[row["rule"]], *(row[name] for name in counts)) for row in result["agreement"]
+        ]
+        caption = "The rules, computed here, against the table's own columns."
+        blocks.append(Table(columns, rows, caption=caption))
+    return Section("filter", "The filter", blocks)
 
 
 def _provenance(result: Mapping[str, Any]) -> Section:
-    section = Section("provenance", "Where the numbers come from")
     settings = result["settings"]
     columns = {f"column: {name}": value for name, value in settings["columns"].items()}
     named = columns | {n: settings[n] for n in ("wanted", "confidence", "prevalence", "method")}
-    section.blocks += [
+    blocks: list[Block] = [
         Text(f"Table: {result['input']}"),
         Settings([(name, _plain(value)) for name, value in named.items()]),
         Fold("Packages", [Settings(list(result["versions"].items()))]),
     ]
-    if result["problems"]:
-        rows = [(row["path"], row["reason"], row["detail"]) for row in result["problems"]]
-        more = len(rows) - _MOST_PROBLEMS
-        caption = "Rows with problems. They are kept in the table of events, and prove nothing."
+    if problems := result["problems"]:
+        rows = [(row["path"], row["reason"], row["detail"]) for row in problems[:_MOST_PROBLEMS]]
         table = Table(
-            ("row", "reason", "detail"), rows[:_MOST_PROBLEMS], caption=caption, n_more=more,
-            more=Path(result["files"]["problem"]).name,
+            ("row", "reason", "detail"), rows,
+            caption="Rows with problems. They are kept in the table of events, and prove nothing.",
+            n_more=len(problems) - _MOST_PROBLEMS, more=Path(result["files"]["problem"]).name,
         )  # fmt: skip
-        section.blocks.append(folded(table))
-    return section
+        blocks.append(folded(table))
+    return Section("provenance", "Where the numbers come from", blocks)
 
 
 def _plain(value: Any) -> str:

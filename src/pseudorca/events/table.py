@@ -11,9 +11,9 @@ around Hawaii of 2017, 2023 and 2024, in which ``X33`` is the score and the code
 import csv
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -69,7 +69,7 @@ class Condition:
         return f"{self.column}{self.operator}{self.value}"
 
     def holds(self, values: Iterable[str]) -> NDArray[np.bool_]:
-        """Say for each value whether the comparison holds; never where an order has no number.
+        """Whether the comparison holds for each value; ``<`` and the like never hold for a text.
 
         Parameters
         ----------
@@ -159,11 +159,16 @@ class EventTable:
     ``problem`` (why the row cannot be used, or empty). ``problems``: the table of that name.
     ``agreement``: per rule that the table has an own column for, ``rule, column, n, n_agree,
     n_only_ours, n_only_theirs``.
+
+    Examples
+    --------
+    >>> EventTable(pd.DataFrame({"event": ["E1"]}), pd.DataFrame(), []).events["event"].tolist()
+    ['E1']
     """
 
     events: pd.DataFrame
     problems: pd.DataFrame
-    agreement: list[dict[str, str | int]] = field(default_factory=list)
+    agreement: list[dict[str, Any]]
 
 
 def read_events(
@@ -185,25 +190,38 @@ def read_events(
     ------
     PseudorcaError
         If the file cannot be read, holds no event, lacks a column, or no score is a number.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> columns = EventColumns(event="id", score="p", truth="seen", positive=("whale",),
+    ...                        survey="cruise", verified=(), called=None)
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "events.csv"
+    ...     _ = path.write_text("id,p,seen,cruise\\nE1,0.9,whale,A\\nE2,0.2,other,B\\n")
+    ...     table = read_events(path, columns, EventFilter())
+    >>> table.events["positive"].tolist(), len(table.problems)
+    ([True, False], 0)
     """
     columns = columns or EventColumns()
     rules = rules or NOAA_FILTER
-    path = Path(path)
-    raw, torn = _read(path)
+    raw, troubles = _read(path)
     for name, what in _needed(columns, rules):
         if name not in raw:
             raise PseudorcaError(
                 f"{path}: {what}: {unknown_name('column', name, raw.columns.astype(str))}"
             )
     events = pd.DataFrame({"row": np.arange(1, len(raw) + 1), "event": raw[columns.event]})
-    troubles: dict[int, tuple[str, str]] = dict(torn)
+
+    def is_missing(name: str) -> NDArray[np.bool_]:
+        return raw[name].str.casefold().isin(MISSING).to_numpy()
 
     def number(name: str, *, required: bool = False) -> pd.Series:
-        values = _numbers(raw[name]).where(lambda found: np.isfinite(found))
-        absent = raw[name].str.casefold().isin(MISSING)
-        for row in np.flatnonzero(values.isna() & (~absent | required)):
-            reason = "missing number" if absent[row] else "not a number"
-            troubles.setdefault(int(row), (reason, f"{name}: {raw[name][row]!r}"))
+        values = _numbers(raw[name]).where(np.isfinite)
+        missing = is_missing(name)
+        for row in np.flatnonzero(values.isna() & (~missing | required)).tolist():
+            reason = "missing number" if missing[row] else "not a number"
+            troubles.setdefault(row, (reason, f"{name}: {raw[name][row]!r}"))
         return values
 
     events["survey"] = raw[columns.survey]
@@ -216,38 +234,38 @@ def read_events(
     events["called"] = columns.called.holds(raw[columns.called.column]) if columns.called else False
     counts = pd.DataFrame({name: number(name).fillna(0) for name in rules.signals})
     measured = {limit.column: number(limit.column) for limit in rules.limits}
-    for row in np.flatnonzero(events["event"].duplicated()):
-        troubles.setdefault(
-            int(row), ("event occurs twice", f"{columns.event}: {raw[columns.event][row]!r}")
-        )
+    for row in np.flatnonzero(events["event"].duplicated()).tolist():
+        detail = f"{columns.event}: {raw[columns.event][row]!r}"
+        troubles.setdefault(row, ("event occurs twice", detail))
 
     verified = np.ones(len(raw), dtype=bool)
     for condition in columns.verified:
-        blank = raw[condition.column].str.casefold().isin(MISSING).to_numpy()
-        verified &= condition.holds(raw[condition.column]) & ~(blank & (condition.operator == "!="))
-    unknown = raw[columns.truth].str.casefold().isin(MISSING).to_numpy()
-    no_survey = raw[columns.survey].str.casefold().isin(MISSING).to_numpy()
+        verified &= condition.holds(raw[condition.column])
+        if condition.operator == "!=":
+            verified &= ~is_missing(condition.column)
+    unknown, no_survey = is_missing(columns.truth), is_missing(columns.survey)
     whole = np.ones(len(raw), dtype=bool)
     whole[list(troubles)] = False
     lost = verified & whole & (no_survey | (unknown & bool(columns.verified)))
     lacking = {}  # rows that are decided, but prove nothing
-    for row in np.flatnonzero(lost):
+    for row in np.flatnonzero(lost).tolist():
         name = columns.survey if no_survey[row] else columns.truth
-        lacking[int(row)] = ("proves nothing", f"verified, but {name} is missing")
+        lacking[row] = ("proves nothing", f"verified, but {name} is missing")
     events["called"] &= whole
     events["verified"] = verified & ~unknown & ~no_survey & whole
-    right = np.zeros(len(raw), dtype=bool)
-    for value in columns.positive:
-        right |= Condition(columns.truth, "=", value).holds(raw[columns.truth])
-    events["positive"] = right & events["verified"]
+    is_species = [
+        Condition(columns.truth, "=", value).holds(raw[columns.truth]) for value in columns.positive
+    ]
+    events["positive"] = np.any(is_species, axis=0) & events["verified"]
 
     _apply(rules, events, counts, measured)
-    events["problem"] = ""
-    for k, (reason, detail) in troubles.items():
-        events.loc[k, ["problem", "passes", "score"]] = f"{reason} ({detail})", False, np.nan
+    events["passes"] &= whole
+    events["score"] = events["score"].where(whole)
+    described = {row: f"{reason} ({detail})" for row, (reason, detail) in troubles.items()}
+    events["problem"] = [described.get(row, "") for row in events.index]
     rows = [
-        (f"{path.name}, row {k + 1}, event {raw[columns.event][k]}", "events", *why)
-        for k, why in sorted([*troubles.items(), *lacking.items()])
+        (f"{path.name}, row {row + 1}, event {raw[columns.event][row]}", "events", *why)
+        for row, why in sorted((troubles | lacking).items())
     ]
     problems = shown_problems(problem_table(rows))
     return EventTable(events, problems, _agreement(rules, events, raw, whole))
@@ -281,22 +299,16 @@ def _apply(
 
 def _agreement(
     rules: EventFilter, events: pd.DataFrame, raw: pd.DataFrame, whole: NDArray[np.bool_]
-) -> list[dict[str, str | int]]:
+) -> list[dict[str, Any]]:
     ours = {"signals": "enough_signals", "sound": "right_sound"}
-    rows: list[dict[str, str | int]] = []
+    rows = []
     for rule, condition in rules.compare:
-        own_rule = events[ours[rule]].to_numpy(dtype=bool)[whole]
+        own_rule = events[ours[rule]].to_numpy()[whole]
         theirs = condition.holds(raw[condition.column])[whole]
-        rows.append(
-            {
-                "rule": rule,
-                "column": condition.column,
-                "n": len(own_rule),
-                "n_agree": int((own_rule == theirs).sum()),
-                "n_only_ours": int((own_rule & ~theirs).sum()),
-                "n_only_theirs": int((theirs & ~own_rule).sum()),
-            }
-        )
+        counts = {"n_agree": own_rule == theirs, "n_only_ours": own_rule & ~theirs}
+        counts["n_only_theirs"] = theirs & ~own_rule
+        row = {"rule": rule, "column": condition.column, "n": len(own_rule)}
+        rows.append(row | {name: int(is_so.sum()) for name, is_so in counts.items()})
     return rows
 
 
@@ -315,8 +327,8 @@ def _needed(columns: EventColumns, rules: EventFilter) -> list[tuple[str, str]]:
     needed += [(name, f"signals counted by the filter{known}") for name in rules.signals]
     needed += [(limit.column, f"limit of the filter ({limit}{known})") for limit in rules.limits]
     return needed + [
-        (one.column, f"what the table says of the filter ({one}{known})")
-        for _, one in rules.compare
+        (condition.column, f"what the table says of the filter ({condition}{known})")
+        for _, condition in rules.compare
     ]
 
 

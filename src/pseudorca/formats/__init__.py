@@ -1,1 +1,1 @@
-"""Files that other programs read and write: a module per format, for plain tables without a project."""
+"""Files that other programs read and write, for plain tables without a project."""

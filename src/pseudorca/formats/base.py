@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,47 +17,57 @@ from pseudorca.formats.whole import GrowingTable
 _MAX_NAME_BYTES = 180
 """Length of a file name without endings: most file systems allow 255 bytes in all."""
 
+_VISIBLE = {code: 0x2400 + code for code in range(0x20)} | {0x7F: "␡"}
+"""Visible signs of control characters, such as tabs and line breaks."""
 
+
+@dataclass(frozen=True, eq=False)
 class About:
     """The settings of one run of prediction that every format needs.
 
-    Parameters
-    ----------
-    folder : Path
-    recordings : DataFrame
-        The table ``recordings`` with the full path of each file as ``file``
-    band_hz : (low, high) or None
-    channel : int, from 1
-    line : DataFrame
-        The recordings in order of each recorder's clock: ``recording_id``, ``recorder``,
-        ``sample_rate``, ``n_channels``, ``duration_s``
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["day1/a.wav"]})
+    >>> About(Path("out"), recordings, (0.0, 15_040.0), 1, line=pd.DataFrame()).target
+    {'r1': 'a'}
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        recordings: pd.DataFrame,
-        band_hz: tuple[float, float] | None,
-        channel: int,
-        line: pd.DataFrame,
-    ) -> None:
-        self.folder, self.recordings, self.line = folder, recordings, line
-        self.band_hz, self.channel = band_hz, channel
-        ids = recordings["recording_id"]
-        stems = [PurePosixPath(path).stem for path in recordings["path"]]
-        self.target = dict(zip(ids, file_names(stems, ids), strict=True))
+    folder: Path
+    recordings: pd.DataFrame
+    """The table ``recordings`` with the full path of each file as ``file``."""
+    band_hz: tuple[float, float] | None
+    """Lowest and highest frequency."""
+    channel: int
+    """From 1."""
+    line: pd.DataFrame
+    """The recordings in order of each recorder's clock: ``recording_id``, ``recorder``,
+    ``sample_rate``, ``n_channels``, ``duration_s``."""
+
+    @cached_property
+    def target(self) -> dict[Any, str]:
+        """The name of the file of each recording, without its ending, by ``recording_id``."""
+        ids = self.recordings["recording_id"]
+        stems = [PurePosixPath(path).stem for path in self.recordings["path"]]
+        return dict(zip(ids, file_names(stems, ids), strict=True))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Portion:
     """The predictions for some recordings.
 
-    ``tables``: tables by unit. ``recordings``: rows of the table ``recordings`` with the full path of
-    each file as ``file``.
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"recording_id": ["r1"], "decision": ["Insular"]})
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "file": ["/data/a.wav"]})
+    >>> portion = Portion({"clip": clips}, recordings, selections=clips[:0], named=clips)
+    >>> portion.named["decision"].tolist()
+    ['Insular']
     """
 
     tables: Mapping[str, pd.DataFrame]
+    """Tables by unit."""
     recordings: pd.DataFrame
+    """Rows of the table ``recordings`` with the full path of each file as ``file``."""
     selections: pd.DataFrame
     """Detections. Each detection lies within one file."""
     named: pd.DataFrame
@@ -64,7 +75,27 @@ class Portion:
 
 
 class Writer:
-    """One format of one run."""
+    """One format of one run. A format overrides :meth:`add`, :meth:`finish` or both.
+
+    Parameters
+    ----------
+    about : About
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> class ClipTable(Writer):
+    ...     def add(self, portion):
+    ...         self.grow("clips.csv", portion.tables["clip"])
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["a.wav"]})
+    >>> clips = pd.DataFrame({"decision": ["Insular"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = ClipTable(About(Path(folder), recordings, None, 1, recordings))
+    ...     writer.add(Portion({"clip": clips}, recordings, clips[:0], clips))
+    ...     (path,) = writer.finish({}, clips)
+    ...     path.read_text()
+    'decision\\nInsular\\n'
+    """
 
     def __init__(self, about: About) -> None:
         self.about = about
@@ -152,29 +183,6 @@ def grouped_by_file(selections: pd.DataFrame, recordings: pd.DataFrame) -> dict[
     return by_file
 
 
-def with_files(clips: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
-    """Add the full path of the recording to each clip.
-
-    Parameters
-    ----------
-    clips : DataFrame with ``recording_id``
-    recordings : DataFrame with ``recording_id, file``
-
-    Returns
-    -------
-    DataFrame, the clips with a column ``file``
-
-    Examples
-    --------
-    >>> recordings = pd.DataFrame({"recording_id": ["a"], "file": ["/sea/a.wav"]})
-    >>> with_files(pd.DataFrame({"recording_id": ["a"]}), recordings)["file"].tolist()
-    ['/sea/a.wav']
-    """
-    return clips.assign(
-        file=clips["recording_id"].map(recordings.set_index("recording_id")["file"])
-    )
-
-
 def file_names(names: Iterable[str], ids: Iterable[str]) -> list[str]:
     """Make file names that all common file systems accept. An id is added to equal names.
 
@@ -192,7 +200,7 @@ def file_names(names: Iterable[str], ids: Iterable[str]) -> list[str]:
     >>> file_names(["a:b", "tape", "Tape"], ["1", "2", "3"])
     ['a_b', 'tape.2', 'Tape.3']
     """
-    safe = [unicodedata.normalize("NFC", _visible(name)) for name in names]
+    safe = [unicodedata.normalize("NFC", name.translate(_VISIBLE)) for name in names]
     safe = [re.sub(r'[<>:"/\\|?*]', "_", name).strip(" .") or "_" for name in safe]
     shortened = [name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore") for name in safe]
     n_alike = Counter(name.casefold() for name in shortened)
@@ -221,12 +229,5 @@ def cell_text(value: Any) -> str:
     >>> cell_text("a\\tb"), cell_text(None)
     ('a␉b', '')
     """
-    text = "" if pd.isna(value) else _visible(str(value))
+    text = "" if pd.isna(value) else str(value).translate(_VISIBLE)
     return f"”{text[1:]}" if text.startswith('"') else text
-
-
-def _visible(text: str) -> str:
-    """Replace control characters, such as tabs and line breaks, by visible signs."""
-    return re.sub(r"[\x00-\x1f]", lambda character: chr(0x2400 + ord(character[0])), text).replace(
-        "\x7f", "␡"
-    )

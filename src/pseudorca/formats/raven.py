@@ -48,9 +48,10 @@ def read_selection_table(path: Path) -> pd.DataFrame:
     Examples
     --------
     >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "x.txt"
-    >>> _ = path.write_text("Begin Time (s)\\tEnd Time (s)\\n0.5\\t2.0\\n")
-    >>> read_selection_table(path).to_dict("index")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x.txt"
+    ...     _ = path.write_text("Begin Time (s)\\tEnd Time (s)\\n0.5\\t2.0\\n")
+    ...     read_selection_table(path).to_dict("index")
     {2: {'Begin Time (s)': 0.5, 'End Time (s)': 2.0}}
     """
     try:
@@ -84,13 +85,28 @@ def _line_numbers(path: Path, table: pd.DataFrame) -> NDArray[np.int64]:
 
 
 class Raven(Writer):
-    """A selection table per recording, and one per deployment for all files of the deployment."""
+    """A selection table per recording, and one per deployment for all files of the deployment.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": ["r1"], "path": ["day1/a.wav"], "file": ["/data/day1/a.wav"],
+    ...      "recorder": ["Sette"], "sample_rate": [96_000], "n_channels": [1], "duration_s": [9.0]}
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = Raven(About(Path(folder), recordings, None, 1, recordings))
+    ...     writer.add(Portion({}, recordings, pd.DataFrame(), pd.DataFrame()))
+    ...     [path.name for path in writer.finish({}, pd.DataFrame())]
+    ['a.Table.1.selections.txt', 'Sette.Table.1.selections.txt']
+    """
 
     def __init__(self, about: About) -> None:
         super().__init__(about)
         self.by_file: dict[Any, list[Any]] = {}
 
     def add(self, portion: Portion) -> None:
+        """Write a table for every recording, also for one without detections."""
         by_file = grouped_by_file(portion.selections, portion.recordings)
         self.by_file |= by_file
         recordings: list[Any] = list(portion.recordings.itertuples())
@@ -101,6 +117,7 @@ class Raven(Writer):
             self.written.append(write_text(_raven_lines(rows, self.about), path))
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
+        """Write a table for every deployment: a recorder, sample rate and number of channels."""
         recordings: list[Any] = list(self.about.recordings.itertuples())
         by_id = {recording.recording_id: recording for recording in recordings}
         line = self.about.line

@@ -42,6 +42,15 @@ def read_contours(path: str | Path) -> pd.DataFrame:
     ------
     PseudorcaError
         If a column is missing, a value is not a number, or a frequency is not positive.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "whistle.csv"
+    ...     _ = path.write_text("Time [ms],Peak Frequency [Hz]\\n40,5000\\n140,6000\\n")
+    ...     read_contours(path).to_dict("list")
+    {'contour': ['whistle', 'whistle'], 'time_s': [0.0, 0.1], 'frequency_hz': [5000.0, 6000.0]}
     """
     path = Path(path)
     try:
@@ -90,6 +99,15 @@ def measure_contours(paths: Sequence[str | Path]) -> pd.DataFrame:
     ------
     PseudorcaError
         As :func:`read_contours` and :func:`measure_contour`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "whistle.csv"
+    ...     _ = path.write_text("time_s,frequency_hz\\n0.0,5000\\n0.1,6000\\n")
+    ...     measure_contours([path])[["contour", "n_points", "duration"]].values.tolist()
+    [['whistle', 2, 0.1]]
     """
     rows: list[dict[str, Any]] = []
     for path in paths:
@@ -270,7 +288,14 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ContoursResult(Result):
-    """Contours that were measured, and the file of their measurements."""
+    """Contours that were measured, and the file of their measurements.
+
+    Examples
+    --------
+    >>> print(ContoursResult(Path("contours.csv"), 1, pd.DataFrame({"contour": ["whistle"]})))
+    1 contour of 1 table measured.
+    All measurements are in contours.csv.
+    """
 
     output: Path
     n_tables: int
@@ -278,6 +303,7 @@ class ContoursResult(Result):
     """A row per contour, see :func:`measure_contours`."""
 
     def as_json(self) -> dict[str, Any]:
+        """The file, the counts, and every contour with its measurements."""
         return {
             "output": str(self.output),
             "n_tables": self.n_tables,
@@ -286,12 +312,14 @@ class ContoursResult(Result):
         }
 
     def summary(self) -> Sequence[str]:
+        """The number of contours, and the file of their measurements."""
         return [
             f"{plural(len(self.contours), 'contour')} of {plural(self.n_tables, 'table')} measured.",
             f"All measurements are in {self.output}.",
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """A row per contour."""
         return self.contours
 
 
@@ -310,7 +338,17 @@ def measure_contour_tables(paths: Sequence[str | Path], target: str | Path) -> C
     Raises
     ------
     PseudorcaError
-        As :func:`measure_contours`.
+        As :func:`measure_contours`, or if the CSV cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "whistle.csv"
+    ...     _ = path.write_text("time_s,frequency_hz\\n0.0,5000\\n0.1,6000\\n")
+    ...     result = measure_contour_tables([path], Path(folder) / "contours.csv")
+    ...     result.output.exists(), result.contours["freqMax"].tolist()
+    (True, [6000.0])
     """
     contours = measure_contours(paths)
     target = Path(target)

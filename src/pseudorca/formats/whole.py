@@ -43,7 +43,8 @@ def write_tables(
     --------
     >>> import tempfile
     >>> table = pd.DataFrame({"clip_id": ["5f1c"]})
-    >>> [path.name for path in write_tables({"clip": table}, Path(tempfile.mkdtemp()))]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in write_tables({"clip": table}, Path(folder))]
     ['clips.csv']
     """
     if kind not in ("csv", "parquet"):
@@ -61,9 +62,10 @@ class GrowingTable:
     Examples
     --------
     >>> import tempfile
-    >>> growing = GrowingTable(Path(tempfile.mkdtemp()) / "clips.csv")
-    >>> growing.append(pd.DataFrame({"clip_id": ["5f1c"]}))
-    >>> growing.target.exists(), growing.finish().read_text()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     growing = GrowingTable(Path(folder) / "clips.csv")
+    ...     growing.append(pd.DataFrame({"clip_id": ["5f1c"]}))
+    ...     growing.target.exists(), growing.finish().read_text()
     (False, 'clip_id\\n5f1c\\n')
     """
 
@@ -88,18 +90,18 @@ class GrowingTable:
         if not self._is_begun and self._empty is not None:
             self._write(self._empty)
         with writing(self.target):
-            if self._parquet is not None:
-                self._parquet.close()
-                self._parquet = None
+            self._close()
             self.part.replace(self.target)
         return self.target
 
     def abandon(self) -> None:
         """Remove the incomplete file."""
-        if self._parquet is not None:
-            self._parquet.close()
-            self._parquet = None
+        self._close()
         self.part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._parquet is not None:
+            self._parquet.close()  # a second close has no effect
 
     def _write(self, table: pd.DataFrame) -> None:
         with writing(self.target):
@@ -146,8 +148,9 @@ def write_table(table: pd.DataFrame, target: Path) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "clips.csv"
-    >>> write_table(pd.DataFrame({"clip_id": ["5f1c"]}), target).read_text()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     target = Path(folder) / "clips.csv"
+    ...     write_table(pd.DataFrame({"clip_id": ["5f1c"]}), target).read_text()
     'clip_id\\n5f1c\\n'
     """
     growing = GrowingTable(target)
@@ -191,7 +194,8 @@ def write_text(lines: Iterable[str], target: Path) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> write_text(["0.0\\t1.0\\n"], Path(tempfile.mkdtemp()) / "labels.txt").read_text()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(["0.0\\t1.0\\n"], Path(folder) / "labels.txt").read_text()
     '0.0\\t1.0\\n'
     """
     with (
@@ -222,10 +226,10 @@ def whole_file(target: Path) -> Iterator[Path]:
     Examples
     --------
     >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with whole_file(folder / "answer.txt") as part:
-    ...     _ = part.write_text("42")
-    >>> [path.name for path in folder.iterdir()]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole_file(Path(folder) / "answer.txt") as part:
+    ...         _ = part.write_text("42")
+    ...     [path.name for path in Path(folder).iterdir()]
     ['answer.txt']
     """
     part = target.with_name(f"{target.name}.partial")
@@ -253,8 +257,9 @@ def new_folder(folder: Path) -> Path | None:
     Examples
     --------
     >>> import tempfile
-    >>> parent = Path(tempfile.mkdtemp())
-    >>> new_folder(parent / "new" / "project") == parent / "new", new_folder(parent)
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     folder = Path(parent, "new", "project")
+    ...     new_folder(folder) == Path(parent, "new"), new_folder(Path(parent))
     (True, None)
     """
     folder = folder.absolute()

@@ -34,7 +34,20 @@ def resample(waveform: Samples, from_rate: int, to_rate: int) -> Samples:
 
 
 class FrontEnd(Protocol):
-    """A front end turns the samples of a clip into the input of a backbone."""
+    """A front end turns the samples of a clip into the input of a backbone.
+
+    Examples
+    --------
+    >>> class Loudness:
+    ...     sample_rate = None
+    ...     def picture(self, waveform, *, sample_rate):
+    ...         return np.full((1, 1), np.square(waveform).mean(), dtype=np.float32)
+    ...     def settings(self):
+    ...         return {"name": "loudness"}
+    >>> front_end: FrontEnd = Loudness()
+    >>> front_end.picture(np.ones(8, dtype=np.float32), sample_rate=8_000).tolist()
+    [[1.0]]
+    """
 
     @property
     def sample_rate(self) -> int | None:

@@ -161,24 +161,13 @@ class ClassicFrontEnd:
         return np.asarray(relative, dtype=np.float32)
 
     def _levels(self) -> CommonFrontEnd:
-        return CommonFrontEnd(
-            band=self.band,
-            sample_rate=self.sample_rate,
-            fmin_hz=self.fmin_hz,
-            fmax_hz=self.fmax_hz,
-            n_rows=CLASSIC[self.features].n_rows,
-            window_ms=self.window_ms,
-            hop_ms=self.hop_ms,
-            range_db=self.range_db,
-            reach_hz=self.reach_hz,
-        )
+        shared = {key: value for key, value in asdict(self).items() if key != "features"}
+        return CommonFrontEnd(n_rows=CLASSIC[self.features].n_rows, **shared)
 
 
 def _logmel(front_end: ClassicFrontEnd, waveform: Samples, sample_rate: int) -> Features:
     levels = front_end.levels(waveform, sample_rate)
-    levels = 1 - levels / min(
-        levels.min(), -1e-9
-    )  # the range of the colours of the common front end
+    levels = 1 - levels / min(levels.min(), -1e-9)  # like the colours of the common front end
     return np.concatenate([levels.mean(axis=1), levels.std(axis=1)])
 
 

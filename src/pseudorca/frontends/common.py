@@ -358,20 +358,13 @@ def _hann(n: int) -> NDArray[np.float32]:
     return np.asarray(scipy.signal.get_window("hann", n), dtype=np.float32)
 
 
-def _pcen(
-    bands: NDArray[np.float32],
-    hop_s: float,
-    *,
-    gain: float = 0.98,
-    bias: float = 2.0,
-    power: float = 0.5,
-    time_constant_s: float = 0.4,
-) -> NDArray[np.float32]:
+def _pcen(bands: NDArray[np.float32], hop_s: float) -> NDArray[np.float32]:
     """Per-channel energy normalisation: (E / (eps + M)^gain + bias)^power - bias^power.
 
     M is E smoothed over time by a first-order filter (Wang et al. 2017, "Trainable frontend for
     robust and far-field keyword spotting"; settings of Lostanlen et al. 2019).
     """
+    gain, bias, power, time_constant_s = 0.98, 2.0, 0.5, 0.4
     scaled = bands * np.float32(2.0**31)  # the published settings are for integer samples
     smooth = 1 - np.exp(-hop_s / time_constant_s)
     state = scaled[:, :1] * (1 - smooth)

@@ -86,7 +86,9 @@ def band_notices(recordings: pd.DataFrame, front_end: FrontEnd) -> list[str]:
     top_hz = heard_up_to_hz(front_end)
     if top_hz is None or labelled.empty:
         return []
-    reaches = REACH * labelled["sample_rate"] >= min(top_hz, _own_reach_hz(front_end)) * (1 - 1e-9)
+    # A recording that is not resampled is assumed to reach as high as its rate allows.
+    own_reach_hz = REACH * (front_end.sample_rate or float("inf"))
+    reaches = REACH * labelled["sample_rate"] >= min(top_hz, own_reach_hz) * (1 - 1e-9)
     if reaches.all():
         return []
     shares = reaches.groupby(labelled["label"]).mean()
@@ -104,9 +106,3 @@ def band_notices(recordings: pd.DataFrame, front_end: FrontEnd) -> list[str]:
                 " With --band all no recording is out of reach, at the cost of the higher sounds."
             )
     return [text]
-
-
-def _own_reach_hz(front_end: FrontEnd) -> float:
-    """The frequency in Hz that a recording without resampling is assumed to reach."""
-    rate = front_end.sample_rate
-    return float("inf") if rate is None else REACH * rate

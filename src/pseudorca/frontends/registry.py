@@ -26,7 +26,7 @@ FRONT_ENDS: Mapping[str, Entry] = {
     "samples": Entry(f"{_ROOM}.windows:SamplesFrontEnd", "samples at a network's rate"),
     "efficientat": Entry(f"{_ROOM}.windows:EfficientATFrontEnd", "EfficientAT's mel levels"),
     "vggish": Entry(f"{_ROOM}.windows:VGGishFrontEnd", "VGGish's mel levels"),
-    "extractor": Entry(f"{_ROOM}.extractors:ExtractorFrontEnd", "an extractor of transformers"),
+    "extractor": Entry(f"{_ROOM}.windows:ExtractorFrontEnd", "an extractor of transformers"),
     "classic": Entry(f"{_ROOM}.classic:ClassicFrontEnd", "classic features"),
 }
 

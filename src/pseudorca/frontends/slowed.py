@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pseudorca.recordings.audio import Samples
 
 
-FASTEST, SLOWEST = 1.0, 100.0
+SLOWEST = 100.0
 
 
 def check_slow(slow: float) -> None:
@@ -35,7 +35,7 @@ def check_slow(slow: float) -> None:
     --------
     >>> check_slow(4.0)
     """
-    if not (slow == 1 or FASTEST < slow <= SLOWEST):
+    if not 1 <= slow <= SLOWEST:
         raise FrontEndError(
             f"--slow {slow:g}: expected 1 (as recorded), or more, at most {SLOWEST:g} times slower."
         )

@@ -1,8 +1,10 @@
 """The stage ``spectrograms``: the pictures of the study as PNG files."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from os import cpu_count
 from pathlib import Path, PurePosixPath
@@ -28,7 +30,16 @@ _AHEAD = 64
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SpectrogramsResult(Result):
-    """The pictures of the study, as files."""
+    """The pictures of the study, as files.
+
+    Examples
+    --------
+    >>> problems = pd.DataFrame({"path": [], "reason": []})
+    >>> print(SpectrogramsResult(Path("pictures"), "tight", {"Insular": 2}, 1, problems))
+    2 pictures in pictures, 1 of them new.
+    Pictures by class: Insular 2.
+    No problems.
+    """
 
     output: Path
     layout: str
@@ -43,6 +54,7 @@ class SpectrogramsResult(Result):
         return sum(self.pictures_per_class.values())
 
     def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
         return {
             "output": str(self.output),
             "layout": self.layout,
@@ -54,6 +66,7 @@ class SpectrogramsResult(Result):
         }
 
     def summary(self) -> Sequence[str]:
+        """Return the sentences of the summary."""
         return [
             f"{plural(self.n_pictures, 'picture')} in {self.output}, {self.n_new} of them new.",
             f"Pictures by class: {counted(self.pictures_per_class)}.",
@@ -61,6 +74,7 @@ class SpectrogramsResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """Return the number of pictures of each class."""
         return pd.DataFrame(self.pictures_per_class.items(), columns=["class", "pictures"])
 
 
@@ -95,52 +109,54 @@ def spectrograms_project(
     ------
     ManifestError
         If the project holds no recordings.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from pseudorca.recordings.scan import scan_project
+    >>> noise = np.random.default_rng(0).standard_normal(8_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "sound").mkdir()
+    ...     soundfile.write(f"{folder}/sound/a.wav", noise, 16_000)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     _ = scan_project(store, f"{folder}/sound")
+    ...     result = spectrograms_project(store, Path(folder) / "pictures", unlabelled=True)
+    >>> result.pictures_per_class
+    {'Unknown': 1}
     """
     front_end = StudyFrontEnd(layout=layout)
     recordings = project_recordings(store)
     if not unlabelled:
         recordings = recordings[recordings["label"].notna()]
-    rows: Iterable[Any] = recordings.itertuples()
-
-    def write(recording: Any) -> bool | AudioError:
-        return _write(front_end, folder, recording)
-
+    write = partial(_write, front_end, folder)
     problems: list[tuple[str, str, str, str]] = []
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     n_new = n_done = 0
     with ThreadPoolExecutor(n_threads or cpu_count()) as pool:
-        waiting = iter(rows)
+        waiting: Iterator[Any] = recordings.itertuples()
         while portion := list(islice(waiting, _AHEAD)):
             for row, is_new in zip(portion, pool.map(write, portion), strict=True):
                 n_done += 1
                 if isinstance(is_new, AudioError):
                     problems.append((row.path, "spectrograms", is_new.reason, is_new.detail))
                 else:
-                    counts[_label(row)] = counts.get(_label(row), 0) + 1
+                    counts[_label(row)] += 1
                     n_new += is_new
                 if progress:
                     progress(n_done, len(recordings))
     table = problem_table(problems)
     store.replace("problems", table, stage="spectrograms")
     store.record_run("spectrograms", {"folder": str(folder), "layout": layout}, ("recordings",))
-    return SpectrogramsResult(folder, layout, counts, n_new, shown_problems(table))
+    return SpectrogramsResult(folder, layout, dict(counts), n_new, shown_problems(table))
 
 
-def picture_path(recording: Any) -> PurePosixPath:
+def _picture_path(recording: Any) -> PurePosixPath:
     """Return the path of the picture of a recording, below the folder of all pictures.
 
-    Parameters
-    ----------
-    recording : row of the table ``recordings``
-
-    Returns
-    -------
-    PurePosixPath
-
-    Examples
-    --------
     >>> row = pd.Series({"path": "Insular/Sette_44/a.wav", "label": "Insular"})
-    >>> str(picture_path(row))
+    >>> str(_picture_path(row))
     'Insular/Sette_44/a.wav.png'
     """
     path, label = PurePosixPath(recording.path), _label(recording)
@@ -152,18 +168,13 @@ def _label(recording: Any) -> str:
     return UNLABELLED if pd.isna(recording.label) else str(recording.label)
 
 
-def _is_whole(target: Path, front_end: StudyFrontEnd) -> bool:
-    """Return whether an existing picture has the layout of the front end."""
-    layout = LAYOUTS[front_end.layout]
-    with Image.open(target) as picture:
-        return picture.size == (layout.width, layout.height)
-
-
 def _write(front_end: StudyFrontEnd, folder: Path, recording: Any) -> bool | AudioError:
-    """Draw one picture -> False if the picture existed."""
-    target = folder / picture_path(recording)
-    if target.exists() and _is_whole(target, front_end):
-        return False
+    """Draw one picture -> False if the picture existed in the same layout."""
+    target, layout = folder / _picture_path(recording), LAYOUTS[front_end.layout]
+    if target.exists():
+        with Image.open(target) as old:
+            if old.size == (layout.width, layout.height):
+                return False
     try:
         samples = audio.read_segment(full_path(recording)).mean(axis=0)
         picture = front_end.picture(samples, sample_rate=recording.sample_rate)

@@ -58,6 +58,12 @@ class StudyFrontEnd:
     ------
     FrontEndError
         If the layout is unknown, or the offset is negative or not finite.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(48_000) / 10
+    >>> StudyFrontEnd(layout="wide").picture(noise, sample_rate=96_000).shape
+    (800, 1200, 3)
     """
 
     layout: Literal["tight", "wide"] = "tight"

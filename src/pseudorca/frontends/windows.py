@@ -1,52 +1,49 @@
 """Front ends of networks that were trained on sound: the exact input of each network.
 
 In: the samples of one clip at its native rate. Out: float32 windows [shape=(n_windows, ...)] of
-samples or of log-mel levels, as the authors of the network made them. A clip that is longer than the
+samples, of log-mel levels or of the output of a feature extractor, as the authors of the network made
+them. A clip that is longer than the
 window of the network is cut into windows. The last window ends at the end of the clip. A shorter clip
 is filled up with silence. The mean of the clip is subtracted first, because recorders have offsets.
 """
 
+import json
+import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from importlib.util import find_spec
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.fft
 import scipy.signal
 from numpy.typing import NDArray
 
-from pseudorca.errors import AudioError, FrontEndError
+from pseudorca.errors import (
+    AudioError,
+    BackboneError,
+    FrontEndError,
+    MissingExtraError,
+    unknown_name,
+)
 from pseudorca.frontends.base import resample
 from pseudorca.recordings.audio import Samples
+from pseudorca.recordings.bands import REACH
 
 Windows = NDArray[np.float32]
 
-_VERSION = 1  # changes with anything that changes a window
+EXTRACTORS = ("ASTFeatureExtractor", "Wav2Vec2FeatureExtractor")
+"""Kinds of extractors of the library ``transformers`` that turn sound into one array."""
+
+EMPTY_FILTERS = "At least one mel filter has all zero values"
+"""A warning of ``transformers`` about the filters of AST."""
+
+_AST_FRAME_S = 0.01
+_EXTRACTOR_WINDOW_S = 10.0  # for an extractor that takes any length
 
 
-def check_windows(window_s: float, hop_s: float) -> None:
-    """Check the length and the hop of windows.
-
-    Parameters
-    ----------
-    window_s, hop_s : float, seconds
-
-    Raises
-    ------
-    FrontEndError
-        If the hop is not above 0, or is longer than the window.
-
-    Examples
-    --------
-    >>> check_windows(3.0, 1.5)
-    """
-    if not 0 < hop_s <= window_s:
-        raise FrontEndError(
-            f"windows of {window_s:g} s every {hop_s:g} s: expected 0 < hop <= window."
-        )
-
-
-def at_rate(waveform: Samples, sample_rate: int, to_rate: int) -> Samples:
+def _at_rate(waveform: Samples, sample_rate: int, to_rate: int) -> Samples:
     """Resample one channel and subtract its mean.
 
     Parameters
@@ -65,7 +62,7 @@ def at_rate(waveform: Samples, sample_rate: int, to_rate: int) -> Samples:
 
     Examples
     --------
-    >>> at_rate(np.array([1, 3], dtype=np.float32), 16_000, 16_000).tolist()
+    >>> _at_rate(np.array([1, 3], dtype=np.float32), 16_000, 16_000).tolist()
     [-1.0, 1.0]
     """
     if waveform.ndim != 1:
@@ -112,6 +109,8 @@ class _WindowFrontEnd:
     """What the front ends of this module share: their fields and their settings."""
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Changes with anything that changes a window."""
 
     sample_rate: int
     """Hz; every clip is resampled to this rate."""
@@ -121,11 +120,20 @@ class _WindowFrontEnd:
     """The highest frequency that the network uses."""
 
     def __post_init__(self) -> None:
-        check_windows(self.window_s, self.hop_s)
+        if not 0 < self.hop_s <= self.window_s:
+            raise FrontEndError(
+                f"windows of {self.window_s:g} s every {self.hop_s:g} s: expected 0 < hop <= window."
+            )
 
     def settings(self) -> dict[str, Any]:
         """Return all settings that determine the result, as JSON values."""
-        return {"name": self.name, "version": _VERSION} | asdict(self)
+        return {"name": self.name, "version": self.version} | asdict(self)
+
+    def _cut(self, waveform: Samples, sample_rate: int, *, fills_up: bool = True) -> Windows:
+        """Cut a clip into windows; without ``fills_up`` a shorter clip is one window as it is."""
+        samples = _at_rate(waveform, sample_rate, self.sample_rate)
+        n_window, n_hop = (round(s * self.sample_rate) for s in (self.window_s, self.hop_s))
+        return cut_windows(samples, n_window if fills_up else min(n_window, len(samples)), n_hop)
 
 
 @dataclass(frozen=True)
@@ -147,9 +155,7 @@ class SamplesFrontEnd(_WindowFrontEnd):
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
         """Cut a clip [shape=(n_samples,)] into windows [shape=(n_windows, n)], float32."""
-        samples = at_rate(waveform, sample_rate, self.sample_rate)
-        n_window, n_hop = (round(s * self.sample_rate) for s in (self.window_s, self.hop_s))
-        windows = cut_windows(samples, n_window, n_hop)
+        windows = self._cut(waveform, sample_rate)
         if self.peak is not None:
             windows = windows - windows.mean(axis=1, keepdims=True)
             highest = np.abs(windows).max(axis=1, keepdims=True)
@@ -181,9 +187,7 @@ class EfficientATFrontEnd(_WindowFrontEnd):
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
         """Turn a clip [shape=(n_samples,)] into levels [shape=(n_windows, 128, n_frames)], float32."""
-        samples = at_rate(waveform, sample_rate, self.sample_rate)
-        n_window, n_hop = (round(s * self.sample_rate) for s in (self.window_s, self.hop_s))
-        windows = cut_windows(samples, min(n_window, len(samples)), n_hop)
+        windows = self._cut(waveform, sample_rate, fills_up=False)
         return np.stack([self._levels(window) for window in windows])
 
     def _levels(self, samples: Samples) -> NDArray[np.float32]:
@@ -199,7 +203,7 @@ class EfficientATFrontEnd(_WindowFrontEnd):
         window = np.pad(_window(n_window, True), margin)
         spectrum = scipy.fft.rfft(frames * window, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
-        filters = mel_triangles(128, 0.0, self.fmax_hz, n_fft, self.sample_rate)
+        filters = _mel_triangles(128, 0.0, self.fmax_hz, n_fft, self.sample_rate)
         levels = (np.log(filters @ power.T + np.float32(1e-5)) + 4.5) / 5
         return np.asarray(levels, dtype=np.float32)
 
@@ -228,17 +232,78 @@ class VGGishFrontEnd(_WindowFrontEnd):
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
         """Turn a clip [shape=(n_samples,)] into patches [shape=(n_windows, 96, 64)], float32."""
-        samples = at_rate(waveform, sample_rate, self.sample_rate)
-        n_window, n_hop = (round(s * self.sample_rate) for s in (self.window_s, self.hop_s))
-        windows = cut_windows(samples, n_window, n_hop)
+        windows = self._cut(waveform, sample_rate)
         frames = np.lib.stride_tricks.sliding_window_view(windows, 400, axis=1)[:, ::160]
         magnitude = np.abs(scipy.fft.rfft(frames * _window(400, False), 512, axis=2))
-        filters = mel_triangles(64, 125.0, self.fmax_hz, 512, self.sample_rate)
+        filters = _mel_triangles(64, 125.0, self.fmax_hz, 512, self.sample_rate)
         return np.asarray(np.log(magnitude @ filters.T + np.float32(0.01)), dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class ExtractorFrontEnd(_WindowFrontEnd):
+    """Windows through the feature extractor of an audio transformer, which also fills short windows.
+
+    Examples
+    --------
+    >>> config = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16_000}
+    >>> ExtractorFrontEnd.of(config).sample_rate
+    16000
+    """
+
+    name: ClassVar[str] = "extractor"
+
+    extractor: Mapping[str, Any]
+    """Configuration of the extractor in the library ``transformers``."""
+
+    @classmethod
+    def of(cls, extractor: Mapping[str, Any]) -> Self:
+        """Make the front end from the configuration of an extractor.
+
+        Parameters
+        ----------
+        extractor : mapping, the configuration
+
+        Returns
+        -------
+        ExtractorFrontEnd
+
+        Raises
+        ------
+        BackboneError
+            If the kind of the extractor is not one of :data:`EXTRACTORS`.
+
+        Examples
+        --------
+        >>> config = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16_000}
+        >>> ExtractorFrontEnd.of(config).window_s
+        10.0
+        """
+        config = json.loads(json.dumps(extractor))
+        kind = str(config.get("feature_extractor_type"))
+        if kind not in EXTRACTORS:
+            raise BackboneError(unknown_name("kind of feature extractor", kind, EXTRACTORS))
+        rate = int(config["sampling_rate"])
+        n_frames = config.get("max_length")
+        window_s = n_frames * _AST_FRAME_S if kind == "ASTFeatureExtractor" else _EXTRACTOR_WINDOW_S
+        return cls(rate, window_s, window_s, REACH * rate, config)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
+        # Saved descriptions have the extractor first.
+        first = {"name": self.name, "version": self.version, "extractor": {}}
+        return first | super().settings()
+
+    def picture(self, waveform: Samples, *, sample_rate: int) -> Windows:
+        """Turn a clip [shape=(n_samples,)] into an array [shape=(n_windows, ...)], float32."""
+        windows = self._cut(waveform, sample_rate, fills_up=False)
+        extracted = _extractor(json.dumps(self.extractor, sort_keys=True))(
+            list(windows), sampling_rate=self.sample_rate, return_tensors="np"
+        )
+        return np.asarray(next(iter(extracted.values())), dtype=np.float32)
+
+
 @lru_cache(maxsize=4)
-def mel_triangles(
+def _mel_triangles(
     n_mels: int, fmin_hz: float, fmax_hz: float, n_fft: int, sample_rate: int
 ) -> NDArray[np.float32]:
     """Make filters that are triangles on the mel scale, 1127 ln(1 + f / 700), with a height of 1.
@@ -259,7 +324,7 @@ def mel_triangles(
 
     Examples
     --------
-    >>> mel_triangles(4, 0.0, 4_000.0, 16, 8_000).shape
+    >>> _mel_triangles(4, 0.0, 4_000.0, 16, 8_000).shape
     (4, 9)
     """
 
@@ -278,3 +343,15 @@ def mel_triangles(
 @lru_cache(maxsize=4)
 def _window(n: int, is_symmetric: bool) -> NDArray[np.float32]:
     return np.asarray(scipy.signal.get_window("hann", n, fftbins=not is_symmetric), np.float32)
+
+
+@lru_cache(maxsize=2)
+def _extractor(config: str) -> Any:
+    if find_spec("transformers") is None:
+        raise MissingExtraError("transformers", "transformers")
+    import transformers
+
+    values = json.loads(config)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", EMPTY_FILTERS)
+        return getattr(transformers, values["feature_extractor_type"]).from_dict(values)

@@ -1,8 +1,10 @@
 """The labels of a project: add, retract, export and import annotations; labels in force.
 
 In: annotations, one by one or from a CSV file. Out: the log of annotations, and the label in force of
-every unit. The journal holds the annotations. The table ``annotations`` is a copy of the journal for
-queries of the database.
+every unit. The annotations are in the journal, an append-only file with one JSON line per annotation.
+A line is on the disk before its annotation counts as saved. The database gives no such guarantee.
+Labels cannot be computed again, so the journal is readable in projects of every format. The table
+``annotations`` is a copy of the journal for queries of the database.
 """
 
 import csv
@@ -10,30 +12,180 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pseudorca.errors import PseudorcaError, StoreError, unknown_name
 from pseudorca.formats.whole import write_text
-from pseudorca.labels.annotation import Annotation
-from pseudorca.labels.fold import labels_in_force
-from pseudorca.labels.journal import append_lines, journal_path, read_journal
-from pseudorca.store import TABLES, Store
+from pseudorca.labels.annotation import Annotation, labels_in_force
+from pseudorca.store import LABEL_FOLDER, TABLES, Store, as_table
 from pseudorca.values import hash_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_JOURNAL = "journal.jsonl"
 _LOCK = ".lock"
 _LABEL_COLUMNS = (
     "unit", "unit_id", "question", "answer", "standing", "n_annotators", "n_agree", "annotation_id",
     "annotator", "time_utc", "basis", "certainty", "blind", "recording_id", "channel", "start_s",
     "end_s", "low_hz", "high_hz",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The content of a journal.
+
+    Examples
+    --------
+    >>> journal = read_journal("no such folder")
+    >>> journal == Journal(rows=(), notices=())
+    True
+    """
+
+    rows: Sequence[Annotation]
+    """The annotations in the order of writing, each id once."""
+    notices: Sequence[str]
+    """A sentence for every line that cannot be read. Such a line stays in the file."""
+
+
+def journal_path(folder: str | os.PathLike[str]) -> Path:
+    """Return the path of the journal of a project.
+
+    Parameters
+    ----------
+    folder : path of the project folder
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> journal_path("whales").as_posix()
+    'whales/labels/journal.jsonl'
+    """
+    return Path(folder) / LABEL_FOLDER / _JOURNAL
+
+
+def read_journal(folder: str | os.PathLike[str]) -> Journal:
+    """Read the labels of a project folder of any format, older ones included.
+
+    Parameters
+    ----------
+    folder : path of the project folder
+
+    Returns
+    -------
+    Journal, empty if the project has no labels
+
+    Raises
+    ------
+    StoreError
+        If the file exists and cannot be opened.
+
+    Examples
+    --------
+    >>> read_journal("no such folder").rows
+    ()
+    """
+    path = journal_path(folder)
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return Journal((), ())
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
+    rows: dict[str, Annotation] = {}
+    notices = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = Annotation.from_mapping(dict(json.loads(line)))
+            if row.annotation_id is None:
+                raise PseudorcaError("the annotation has no annotation_id")
+            rows.setdefault(row.annotation_id, row)
+        except (ValueError, TypeError, PseudorcaError) as error:
+            is_last = number == len(lines)
+            why = "the program was stopped while it wrote it" if is_last else str(error)
+            notices.append(
+                f"Line {number} of {path} cannot be read and is left out: {why}. The line stays in "
+                "the file. Correct the line with a text editor, or give the answer again."
+            )
+    return Journal(tuple(rows.values()), tuple(notices))
+
+
+def append_lines(folder: str | os.PathLike[str], rows: Iterable[Annotation]) -> None:
+    """Append annotations to a journal. The annotations are on the disk when the function returns.
+
+    The caller holds the lock of the labels.
+
+    Parameters
+    ----------
+    folder : path of the project folder
+    rows : iterable of Annotation
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     retraction = Annotation(
+    ...         annotation_id="1", annotator="Ana", action="retract", replaces="0"
+    ...     )
+    ...     append_lines(folder, [retraction])
+    ...     len(read_journal(folder).rows)
+    1
+    """
+    path = journal_path(folder)
+    text = "".join(
+        json.dumps({name: value for name, value in asdict(row).items() if value is not None}) + "\n"
+        for row in rows
+    )
+    try:
+        path.parent.mkdir(exist_ok=True)
+        is_new = not path.exists()
+        with path.open("ab+") as file:
+            if _is_torn(file):
+                text = "\n" + text  # an incomplete line stays a separate line
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            for parent in (path.parent, path.parent.parent):
+                _sync_folder(parent)
+    except OSError as error:
+        raise StoreError(
+            f"the label was not saved: {path} cannot be written: {error.strerror or error}. Make "
+            "room or give yourself permission, then answer again."
+        ) from error
+
+
+def _is_torn(file: BinaryIO) -> bool:
+    """Return whether the last line of a file has no line end. The file is opened at its end."""
+    if not file.tell():
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the directory entry of a new file to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Labels:
@@ -73,8 +225,7 @@ class Labels:
         -------
         DataFrame with the columns of the table ``annotations``
         """
-        rows = [row.values() for row in read_journal(self.store.folder).rows]
-        return _table(rows, list(TABLES["annotations"]))
+        return as_table("annotations", map(asdict, read_journal(self.store.folder).rows))
 
     def add(self, annotation: Annotation) -> str:
         """Save an annotation. The annotation is on the disk when the method returns.
@@ -147,19 +298,18 @@ class Labels:
         DataFrame, a row per unit and question
             ``answer`` is null if ``standing`` is ``disputed``. ``annotation_id`` and all columns
             behind it describe the last annotation with this answer. See
-            :func:`pseudorca.labels.fold.labels_in_force`.
+            :func:`pseudorca.labels.annotation.labels_in_force`.
         """
-        rows = []
-        for (unit, unit_id, question), label in labels_in_force(
-            read_journal(self.store.folder).rows
-        ).items():
-            row = label.last.values()
-            row |= {"unit": unit, "unit_id": unit_id, "question": question}
-            row |= {"answer": label.answer, "standing": label.standing}
-            row |= {"n_annotators": label.n_annotators, "n_agree": label.n_agree}
-            rows.append(row)
-        table = _table(rows, list(_LABEL_COLUMNS))
-        return table.astype({"n_annotators": "int64", "n_agree": "int64", "standing": "string"})
+        import pandas as pd
+
+        labels = labels_in_force(read_journal(self.store.folder).rows).values()
+        table = as_table(
+            "annotations", [asdict(label.last) | {"answer": label.answer} for label in labels]
+        )
+        table["standing"] = pd.array([label.standing for label in labels], dtype="string")
+        for name in ("n_annotators", "n_agree"):
+            table[name] = pd.array([getattr(label, name) for label in labels], dtype="int64")
+        return table[list(_LABEL_COLUMNS)]
 
     def sync(self) -> int:
         """Write the table ``annotations`` from the journal.
@@ -194,7 +344,7 @@ class Labels:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(TABLES["annotations"]), quoting=csv.QUOTE_ALL)
         writer.writeheader()
-        writer.writerows(row.values() for row in read_journal(self.store.folder).rows)
+        writer.writerows(map(asdict, read_journal(self.store.folder).rows))
         return write_text([text.getvalue()], Path(target))
 
     def import_csv(self, source: str | os.PathLike[str], *, annotator: str | None = None) -> int:
@@ -227,6 +377,10 @@ class Labels:
             raise PseudorcaError(f"{path} cannot be read: {error}. Give a CSV in UTF-8.") from error
         rows = []
         for number, line in enumerate(lines, 2):
+            if None in line:
+                raise PseudorcaError(
+                    f"{path}, row {number}: more cells than columns. Quote a cell that holds a comma."
+                )
             values: dict[str, Any] = {"annotator": annotator}
             values |= {name: value for name, value in line.items() if value}
             values.setdefault("annotation_id", hash_of(values))
@@ -266,13 +420,3 @@ class Labels:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _table(rows: Sequence[dict[str, Any]], columns: list[str]) -> "pd.DataFrame":
-    """Lay rows out as a table whose columns have the types of ``annotations``."""
-    import pandas as pd
-
-    types = {"string": "string", "float64": "float64", "bool": "boolean"}
-    kinds = TABLES["annotations"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.astype({name: types[kinds[name]] for name in columns if name in kinds})

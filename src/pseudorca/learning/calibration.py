@@ -2,7 +2,8 @@
 
 In: log-probabilities of units (mean over the moments), the number of moments, and the labels. All
 scores are out of fold: the classifier never trained on the encounters that it scores. Out: a
-:class:`Calibrator` per kind of unit, a few numbers that the classifier keeps.
+:class:`Calibrator` per kind of unit, a few numbers that the classifier keeps; and calibrated
+probabilities of units that neither head nor calibrator has seen.
 
 The moments of an encounter are not independent. The log-probabilities of independent moments would add
 up; identical moments are worth their mean. The design effect stands between the two:
@@ -10,20 +11,22 @@ up; identical moments are worth their mean. The design effect stands between the
 temperature.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import scipy.optimize
 import scipy.special
-from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.heads.base import Head
-from pseudorca.recordings.folds import OTHER
+from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet
+from pseudorca.learning.heads.base import Head, class_numbers
+from pseudorca.learning.units import aggregate
+from pseudorca.recordings.folds import OTHER, Folds
 
 MIN_ENCOUNTERS_ISOTONIC = 50
 """Encounters per class from which isotonic regression is used; with fewer it fits single encounters."""
@@ -67,14 +70,12 @@ class Calibrator:
 
     @property
     def kind(self) -> Kind:
+        """What was fitted: ``temperature`` alone, or ``isotonic`` regression, too."""
         return "isotonic" if self.isotonic else "temperature"
 
     def log_probabilities(
-        self,
-        scores: NDArray[np.float64],
-        n_moments: NDArray[np.int64],
-        prior: NDArray[np.float64] | None = None,
-    ) -> NDArray[np.float64]:
+        self, scores: Floats, n_moments: Ints, prior: Floats | None = None
+    ) -> Floats:
         """Calibrate the scores of units.
 
         Parameters
@@ -102,16 +103,10 @@ class Calibrator:
         return np.asarray(scipy.special.log_softmax(calibrated, axis=1))
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON values, for :meth:`from_dict`."""
+        """The arguments of the calibrator, as JSON values."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Calibrator":
-        return cls(**dict(values))
-
-    def _evidence(
-        self, scores: NDArray[np.float64], n_moments: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def _evidence(self, scores: Floats, n_moments: Ints) -> Floats:
         if self.presupposed:
             scores = scores - np.log(self.presupposed)
         worth = n_moments / (1 + (n_moments - 1) * self.dependence)
@@ -119,13 +114,13 @@ class Calibrator:
 
 
 def fit_calibrator(
-    scores: NDArray[np.float64],
-    n_moments: NDArray[np.int64],
-    labels: NDArray[np.object_],
-    encounters: NDArray[np.object_],
+    scores: Floats,
+    n_moments: Ints,
+    labels: Names,
+    encounters: Names,
     classes: Sequence[str],
     *,
-    presupposed: NDArray[np.float64] | None = None,
+    presupposed: Floats | None = None,
 ) -> Calibrator:
     """Fit a calibrator to out-of-fold scores; classes weigh equally, and encounters within a class.
 
@@ -142,7 +137,8 @@ def fit_calibrator(
     Calibrator
         Temperature and dependence minimise the log loss. The targets are smoothed by one encounter
         of unknown class (after [1]_), so that few encounters without an error do not give certainty.
-        Isotonic regression is used from 50 encounters in every class.
+        Isotonic regression is used from 50 encounters in every class. Without units, the calibrator
+        is an identity.
 
     References
     ----------
@@ -160,13 +156,14 @@ def fit_calibrator(
     'temperature'
     """
     classes = list(classes)
-    column = {label: k for k, label in enumerate(classes)}
-    actual = np.array([column[label] for label in labels])
+    carried = [] if presupposed is None else [float(value) for value in presupposed]
+    if not len(labels):  # a split that can hold out one unit only
+        return Calibrator(classes, presupposed=carried)
+    actual = class_numbers(labels, classes)
     weights, n_encounters = encounter_weights(labels, encounters)
     # As if one more encounter, of unknown class, had been recorded.
     n = sum(n_encounters.values())
     targets = (n * np.eye(len(classes))[actual] + 1 / len(classes)) / (n + 1)
-    carried = [] if presupposed is None else [float(value) for value in presupposed]
 
     def fitted(dependence: float) -> tuple[float, float]:
         evidence = Calibrator(classes, 1.0, dependence, carried)._evidence(scores, n_moments)
@@ -190,14 +187,116 @@ def fit_calibrator(
         curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
         curve.fit(before[:, k], (actual == k).astype(float), sample_weight=weights)
         curves.append((curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()))
-    return Calibrator(
-        classes, by_temperature.temperature, dependence, carried, curves, by_temperature.n_encounters
-    )  # fmt: skip
+    return replace(by_temperature, isotonic=curves)
 
 
-def carried_prior(
-    head: Head, data: TrainingSet, classes: Sequence[str]
-) -> NDArray[np.float64] | None:
+@dataclass(frozen=True)
+class CalibratedUnits:
+    """Units of one kind with their calibrated probabilities, one row per repeat and unit.
+
+    ``table``: ``unit_id, label, encounter, n_moments, repeat, fold``.
+    ``log_probabilities`` [shape=(n_rows, n_classes)], at the uniform prior.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"unit_id": ["e1"], "label": "A", "encounter": "e1", "n_moments": 1})
+    >>> units = CalibratedUnits(table, np.log([[0.75, 0.25]]), ["A", "B"], Calibrator(["A", "B"]))
+    >>> units.as_table().columns[-2:].tolist()
+    ['log_p A', 'log_p B']
+    """
+
+    table: pd.DataFrame
+    log_probabilities: Floats
+    classes: list[str]
+    calibrator: Calibrator
+    """Fitted on all units, for new recordings."""
+
+    def as_table(self) -> pd.DataFrame:
+        """One table, with a column per class."""
+        names = [f"log_p {label}" for label in self.classes]
+        scores = pd.DataFrame(self.log_probabilities, columns=names, index=self.table.index)
+        return pd.concat([self.table, scores], axis=1)
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame, calibrator: Calibrator) -> "CalibratedUnits":
+        """Rebuild the units from the table of :meth:`as_table`."""
+        names = [f"log_p {label}" for label in calibrator.classes]
+        scores = table[names].to_numpy(dtype=np.float64)
+        return cls(table.drop(columns=names), scores, calibrator.classes, calibrator)
+
+
+def calibrate_out_of_fold(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    log_probabilities: Floats,
+    folds: Folds,
+    classes: Sequence[str],
+    *,
+    unit: str,
+    presupposed: Floats | None = None,
+) -> CalibratedUnits:
+    """Calibrate each fold's units with a calibrator that is fitted on the other folds.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    log_probabilities : ndarray [shape=(n_repeats, n_clips, n_classes)], out of fold
+    folds : Folds, of the scores
+    classes : list of str
+    unit : ``clip``, ``recording`` or ``encounter``
+    presupposed : ndarray [shape=(n_classes,)], the prior that the scores carry; None: uniform
+
+    Returns
+    -------
+    CalibratedUnits, of all repeats
+
+    Examples
+    --------
+    >>> from pseudorca.recordings.folds import Split, make_folds
+    >>> names = [f"e{k}" for k in range(4)]
+    >>> clips = pd.DataFrame({
+    ...     "clip_id": names, "recording_id": names, "moment_id": names, "encounter": names,
+    ...     "label": ["A", "A", "B", "B"], "start_s": 0.0, "end_s": 2.0,
+    ... })
+    >>> recordings = pd.DataFrame({"recording_id": names, "moment_id": names, "encounter": names,
+    ...                            "metadata": "{}"})
+    >>> folds = make_folds(clips, recordings, Split("encounter", n_folds=2, n_repeats=1))
+    >>> scores = np.log([[[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]]])
+    >>> units = calibrate_out_of_fold(clips, recordings, scores, folds, ["A", "B"], unit="encounter")
+    >>> units.table["label"].tolist()
+    ['A', 'A', 'B', 'B']
+    """
+
+    def fit(table: pd.DataFrame, scores: Floats) -> Calibrator:
+        n_moments = table["n_moments"].to_numpy(np.int64)
+        labels = table["label"].to_numpy(dtype=object)
+        encounters = table["encounter"].to_numpy(dtype=object)
+        return fit_calibrator(
+            scores, n_moments, labels, encounters, classes, presupposed=presupposed
+        )
+
+    tables, scores, calibrated_scores = [], [], []
+    for repeat, clip_scores in enumerate(log_probabilities):
+        units = aggregate(clips, recordings, clip_scores, unit)
+        fold_of = dict(zip(clips["encounter"], folds.test_fold[repeat], strict=True))
+        table = units.table[["unit_id", "label", "encounter", "n_moments"]].copy()
+        table["repeat"], table["fold"] = repeat, table["encounter"].map(fold_of)
+        calibrated = np.empty_like(units.log_probabilities)
+        for fold in table["fold"].unique():
+            test = (table["fold"] == fold).to_numpy()
+            fitted = fit(table[~test], units.log_probabilities[~test])
+            calibrated[test] = fitted.log_probabilities(
+                units.log_probabilities[test], table.loc[test, "n_moments"].to_numpy(np.int64)
+            )
+        tables.append(table)
+        scores.append(units.log_probabilities)
+        calibrated_scores.append(calibrated)
+    table = pd.concat(tables, ignore_index=True)
+    calibrator = fit(table, np.concatenate(scores))
+    return CalibratedUnits(table, np.concatenate(calibrated_scores), list(classes), calibrator)
+
+
+def carried_prior(head: Head, data: TrainingSet, classes: Sequence[str]) -> Floats | None:
     """The class frequencies that a head's scores presuppose; None: every class the same.
 
     Parameters
@@ -227,9 +326,7 @@ def carried_prior(
     return np.asarray(counts / counts.sum())
 
 
-def encounter_weights(
-    labels: NDArray[np.object_], encounters: NDArray[np.object_]
-) -> tuple[NDArray[np.float64], dict[str, int]]:
+def encounter_weights(labels: Names, encounters: Names) -> tuple[Floats, dict[str, int]]:
     """Weigh units so that classes weigh equally, and encounters equally within a class.
 
     Parameters
@@ -249,12 +346,8 @@ def encounter_weights(
     [0.25, 0.25, 0.5]
     """
     pairs = list(zip(labels, encounters, strict=True))
-    n_units: dict[tuple[str, str], int] = {}
-    for pair in pairs:
-        n_units[pair] = n_units.get(pair, 0) + 1
-    n_encounters: dict[str, int] = {}
-    for label, _ in n_units:
-        n_encounters[label] = n_encounters.get(label, 0) + 1
+    n_units = Counter(pairs)
+    n_encounters = dict(Counter(label for label, _ in n_units))
     weights = np.array([1 / (n_units[pair] * n_encounters[pair[0]]) for pair in pairs])
     return weights / weights.sum(), n_encounters
 
@@ -272,7 +365,7 @@ class Prior:
     """
 
     name: str
-    shares: NDArray[np.float64]
+    shares: Floats
 
 
 def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) -> Prior:
@@ -315,14 +408,12 @@ def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) ->
                 f"({', '.join(classes)})."
             )
         try:
-            share_of[label] = float(value)
+            share_of[label] = float(value if equals else "")
         except ValueError:
-            equals = ""
-        if not equals:
             raise PseudorcaError(
                 f"prior {text!r}: expected uniform, train, or shares such as "
                 f"{','.join(f'{label}={1 / len(classes):.2g}' for label in classes)}."
-            )
+            ) from None
     without_other = OTHER in classes and set(share_of) == set(classes) - {OTHER}
     if set(share_of) != set(classes) and not without_other:
         missing = ", ".join(sorted(set(classes) - set(share_of))) or "none"

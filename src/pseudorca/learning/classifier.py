@@ -4,6 +4,7 @@ The saved classifier is JSON and safetensors. The files hold everything that giv
 the same clip. The files hold no code.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -21,10 +22,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from pseudorca.embedding.augmentation.copies import ViewSet, referring
-from pseudorca.embedding.joint import AnyEmbedder, load_embedders, remove_embedders, save_embedders
+from pseudorca.embedding.embedder import (
+    AnyEmbedder,
+    load_embedders,
+    remove_embedders,
+    save_embedders,
+)
 from pseudorca.embedding.options import Precision
 from pseudorca.errors import ClassifierError, MissingExtraError, PseudorcaError
 from pseudorca.learning.calibration import Calibrator
+from pseudorca.learning.dataset import Floats
 from pseudorca.learning.heads.base import TrainedHead
 from pseudorca.learning.heads.registry import load_trained
 from pseudorca.learning.novelty import Novelty
@@ -41,14 +48,31 @@ _NOVELTY = "novelty.safetensors"
 _HELD_OUT = "held_out.parquet"
 _TRUST = "trust.json"
 _FRESH = "being written"
-_BLOCK_BYTES = 1 << 22
 _OPTIONAL = (_NOVELTY, _HELD_OUT)
 _TRAINING_IN_ID = ("n_encounters", "moments")
 
 
 @dataclass
 class Classifier:
-    """Everything between samples and log-probabilities."""
+    """Everything between samples and log-probabilities.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> from pseudorca.learning.heads.base import LinearHead
+    >>> n = embedder.backbone.embedding_size
+    >>> head = LinearHead(["A", "B"], np.zeros(n), np.ones(n), np.zeros((2, n)), np.zeros(2))
+    >>> classifier = Classifier(embedder, ClipOptions(), head)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     classifier.save(Path(folder))
+    ...     loaded = Classifier.load(folder, device="cpu")
+    >>> loaded.classes, loaded.classifier_id == classifier.classifier_id
+    (['A', 'B'], True)
+    """
 
     embedder: AnyEmbedder
     clip_options: ClipOptions
@@ -71,6 +95,7 @@ class Classifier:
 
     @property
     def classes(self) -> list[str]:
+        """The classes of the scores, sorted."""
         return self.head.classes
 
     @property
@@ -103,9 +128,7 @@ class Classifier:
         """The calibrator of a kind of unit; an identity if training could not fit any."""
         return self.calibrators.get(unit) or Calibrator(self.classes)
 
-    def log_probabilities(
-        self, waveforms: list[Samples], *, sample_rate: int
-    ) -> NDArray[np.float64]:
+    def log_probabilities(self, waveforms: list[Samples], *, sample_rate: int) -> Floats:
         """Score waveforms directly, by the same steps as stored clips; not calibrated.
 
         Parameters
@@ -178,9 +201,7 @@ class Classifier:
             "training": self.training,
             "head_kind": self.head.kind,
             "head": self.head.details,
-            "calibration": {
-                unit: calibrator.as_dict() for unit, calibrator in self.calibrators.items()
-            },
+            "calibration": {unit: c.as_dict() for unit, c in self.calibrators.items()},
             "preparation": self.preparation.settings(),
             "views": self.views and asdict(self.views),
             "files": _hashes_of_files(folder),
@@ -205,24 +226,19 @@ class Classifier:
         record = read_record(folder)
         _check_files(folder, record)
         try:
-            arrays = load_file(folder / _HEAD)
-            head = load_trained(record["head_kind"], record["classes"], arrays, record["head"])
-            embedder = load_embedders(folder, device=device, precision=precision)
-            calibrators = {
-                unit: Calibrator.from_dict(values) for unit, values in record["calibration"].items()
-            }
-            options = ClipOptions(**record["clips"])
-            preparation = Preparation(**record["preparation"])
-            views = record["views"] and ViewSet.from_dict(record["views"])
-            novelty, held_out = None, None
-            if _NOVELTY in record["files"]:
-                novelty = Novelty.from_arrays(load_file(folder / _NOVELTY))
-            if _HELD_OUT in record["files"]:
-                held_out = pd.read_parquet(folder / _HELD_OUT)
+            arrays, files = load_file(folder / _HEAD), record["files"]
             loaded = cls(
-                embedder, options, head, record["training"], calibrators, novelty, held_out,
-                preparation, views, read_trust(folder),
-            )  # fmt: skip
+                load_embedders(folder, device=device, precision=precision),
+                ClipOptions(**record["clips"]),
+                load_trained(record["head_kind"], record["classes"], arrays, record["head"]),
+                record["training"],
+                {unit: Calibrator(**values) for unit, values in record["calibration"].items()},
+                Novelty.from_arrays(load_file(folder / _NOVELTY)) if _NOVELTY in files else None,
+                pd.read_parquet(folder / _HELD_OUT) if _HELD_OUT in files else None,
+                Preparation(**record["preparation"]),
+                record["views"] and ViewSet.from_dict(record["views"]),
+                read_trust(folder),
+            )
             loaded_id = loaded.classifier_id
         except MissingExtraError:
             raise
@@ -266,6 +282,13 @@ def saved_id(folder: Path) -> str | None:
     Returns
     -------
     str or None
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(saved_id(Path(folder)))
+    None
     """
     try:
         return str(read_record(folder)["classifier_id"])
@@ -371,11 +394,8 @@ def _hashes_of_files(folder: Path) -> dict[str, str]:
 
 
 def _hash_of_file(path: Path) -> str:
-    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def _add_arrays(digest: Any, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:

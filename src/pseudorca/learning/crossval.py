@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
-from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.dataset import Floats, Ints, TrainingSet
 from pseudorca.learning.heads.base import Head, fit_head, mean_said, one_blas_thread
 from pseudorca.recordings.folds import Folds
 
@@ -33,7 +32,7 @@ class OutOfFold:
     """
 
     classes: list[str]
-    log_probabilities: NDArray[np.float64]
+    log_probabilities: Floats
     details: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -42,7 +41,7 @@ def cross_validate(
     folds: Folds,
     head: Head,
     *,
-    choose: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None,
+    choose: Callable[[Ints], Ints] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> OutOfFold:
     """Score every tested clip by a head trained on the other side.
@@ -88,26 +87,27 @@ def cross_validate(
             "from the same labelled clips."
         )
     classes = sorted(set(data.labels))
-    shape = (*folds.test_fold.shape, len(classes))
-    scores = np.full(shape, np.nan)
+    scores = np.full((*folds.test_fold.shape, len(classes)), np.nan)
     details = []
-    rounds = list(folds)
-    if choose:
-        rounds = [(repeat, fold, choose(train), test) for repeat, fold, train, test in rounds]
-    validation = np.flatnonzero(folds.validation) if folds.validation.any() else None
+    # Choices draw random numbers: they are made in order, not in the threads.
+    rounds = [
+        (repeat, fold, choose(train) if choose else train, test)
+        for repeat, fold, train, test in folds
+    ]
+    validation = data.take(np.flatnonzero(folds.validation)) if folds.validation.any() else None
 
-    def score(train: NDArray[np.int64], test: NDArray[np.int64]) -> tuple[Any, dict[str, Any]]:
-        trained = fit_head(head, data.take(train), validation=validation, whole=data)
+    def score(split: tuple[int, int, Ints, Ints]) -> tuple[Floats, dict[str, Any]]:
+        _, _, train, test = split
+        trained = fit_head(head, data.take(train), validation=validation)
         tested = data.take(test)
         return mean_said(trained, tested.vectors, tested.heard_again), trained.details
 
     # A thread per training and one BLAS thread each: the matrices are too small to share.
     with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(lambda split: score(*split[2:]), rounds)
-        for n_done, (split, (fold_scores, chosen)) in enumerate(zip(rounds, done, strict=True), 1):
-            repeat, fold, _, test = split
+        done = pool.map(score, rounds)
+        for (repeat, fold, _, test), (fold_scores, chosen) in zip(rounds, done, strict=True):
             scores[repeat, test] = fold_scores
             details.append({"repeat": repeat, "fold": fold} | chosen)
             if progress:
-                progress(n_done, len(rounds))
+                progress(len(details), len(rounds))
     return OutOfFold(classes, scores, details)

@@ -1,7 +1,6 @@
 """Labelled clips with their embeddings: what a head learns from."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,10 @@ from pseudorca.recordings.folds import OTHER
 from pseudorca.store import Store
 
 Vectors = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Names = NDArray[np.object_]
+"""Embeddings; other real numbers; numbers and rows of clips; labels, encounters and other text."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Views:
     """
 
     vectors: Vectors
-    donors: NDArray[np.object_]
-    encounters: NDArray[np.object_]
+    donors: Names
+    encounters: Names
 
     @property
     def may_be_learned(self) -> NDArray[np.bool_]:
@@ -60,18 +63,18 @@ class TrainingSet:
     """
 
     vectors: Vectors
-    labels: NDArray[np.object_]
-    groups: NDArray[np.object_]
-    recordings: NDArray[np.object_]
+    labels: Names
+    groups: Names
+    recordings: Names
     blocks: tuple[int, ...] = ()
     """Widths of the embeddings that stand side by side in ``vectors``; empty where there is one."""
     views: Views | None = None
-    """Altered copies to learn from, for :class:`pseudorca.learning.from_copies.CopiesHead`."""
+    """Altered copies to learn from, for :class:`pseudorca.learning.recipe.CopiesHead`."""
     heard_again: Vectors | None = None
     """Altered copies of the clips [shape=(n, n_clips, n_dimensions)]: the scores of a tested clip are
     averaged over its copies."""
 
-    def take(self, rows: NDArray[np.int64]) -> "TrainingSet":
+    def take(self, rows: Ints) -> "TrainingSet":
         """The training set of these rows [shape=(n,)]."""
         views = self.views and Views(
             self.views.vectors[:, rows], self.views.donors[:, rows], self.views.encounters[rows]
@@ -86,6 +89,16 @@ class TrainingSet:
             None if self.heard_again is None else self.heard_again[:, rows],
         )
 
+    def plus(self, other: "TrainingSet") -> "TrainingSet":
+        """The clips of both sets, without altered copies."""
+        return TrainingSet(
+            np.concatenate([self.vectors, other.vectors]),
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.groups, other.groups]),
+            np.concatenate([self.recordings, other.recordings]),
+            self.blocks,
+        )
+
     def with_views(self) -> "TrainingSet":
         """The clips, and below the clips a row for each copy that may be learned from.
 
@@ -95,18 +108,9 @@ class TrainingSet:
         if self.views is None:
             return self
         view, clip = np.nonzero(self.views.may_be_learned)
-
-        def with_copies(values: NDArray[Any]) -> NDArray[Any]:
-            return np.concatenate([values, values[clip]])
-
-        return replace(
-            self,
-            vectors=np.concatenate([self.vectors, self.views.vectors[view, clip]]),
-            labels=with_copies(self.labels),
-            groups=with_copies(self.groups),
-            recordings=with_copies(self.recordings),
-            views=None,
-            heard_again=None,
+        copies = self.views.vectors[view, clip]
+        return self.plus(
+            TrainingSet(copies, self.labels[clip], self.groups[clip], self.recordings[clip])
         )
 
 
@@ -132,6 +136,20 @@ def labelled_clips(
     ------
     HeadError
         If a clip has neither an embedding nor a row in ``problems``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> names = ["c1", "c2"]
+    >>> clips = pd.DataFrame({"clip_id": names, "recording_id": names, "encounter": ["e1", "e2"],
+    ...                       "label": ["A", "B"]})
+    >>> recordings = clips.assign(moment_id=names, metadata="{}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.append_vectors("embedder", names, np.zeros((2, 3), np.float32))
+    ...     labelled, notices = labelled_clips(clips, recordings, store, "embedder")
+    >>> labelled["label"].tolist(), notices
+    (['A', 'B'], [])
     """
     labelled = clips[clips["label"].notna()]
     done = labelled["clip_id"].isin(store.embedded(embedder_id, labelled["clip_id"].tolist()))
@@ -155,10 +173,7 @@ def labelled_clips(
 
 
 def make_training_set(
-    clips: pd.DataFrame,
-    recordings: pd.DataFrame,
-    store: Store,
-    embedder_id: str,
+    clips: pd.DataFrame, recordings: pd.DataFrame, store: Store, embedder_id: str
 ) -> TrainingSet:
     """Put embeddings and labels side by side.
 
@@ -177,6 +192,20 @@ def make_training_set(
     ------
     HeadError
         If no labelled clip has an embedding.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> names = ["c1", "c2"]
+    >>> clips = pd.DataFrame({"clip_id": names, "recording_id": names, "encounter": ["e1", "e2"],
+    ...                       "label": ["A", "B"]})
+    >>> recordings = clips.assign(moment_id=names, metadata="{}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.append_vectors("embedder", names, np.zeros((2, 3), np.float32))
+    ...     data = make_training_set(clips, recordings, store, "embedder")
+    >>> data.vectors.shape, data.groups.tolist()
+    ((2, 3), ['e1', 'e2'])
     """
     if clips.empty:
         raise HeadError(

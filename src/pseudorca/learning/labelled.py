@@ -11,8 +11,13 @@ from typing import Any, Self
 import pandas as pd
 
 from pseudorca.embedding.augmentation.copies import view_set
-from pseudorca.embedding.embedder import Embedder, load_embedder
-from pseudorca.embedding.joint import AnyEmbedder, JointEmbedder, load_embedders
+from pseudorca.embedding.embedder import (
+    AnyEmbedder,
+    Embedder,
+    JointEmbedder,
+    load_embedder,
+    load_embedders,
+)
 from pseudorca.embedding.known_embedders import known_embedders
 from pseudorca.embedding.network_inputs import keep_inputs
 from pseudorca.errors import HeadError, unknown_name
@@ -36,7 +41,34 @@ FINETUNING_FOLDER = "finetuning"
 
 @dataclass(frozen=True)
 class LabelledProject:
-    """The clips, embeddings and head from which a recipe learns."""
+    """The clips, embeddings and head from which a recipe learns.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import save_embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> from pseudorca.store import TABLES
+    >>> names = [f"e{k}" for k in range(4)]
+    >>> shared = {"recording_id": names, "moment_id": names, "encounter": names,
+    ...           "label": ["A", "A", "B", "B"]}
+    >>> clips = pd.DataFrame({"clip_id": names, **shared, "start_s": 0.0, "end_s": 3.0})
+    >>> recordings = pd.DataFrame({**shared, "start_utc": pd.NaT, "metadata": "{}"})
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> vectors = np.ones((4, embedder.backbone.embedding_size), np.float32)
+    >>> vectors[2:] = 2.0
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.write("clips", clips.reindex(columns=list(TABLES["clips"])))
+    ...     store.write("recordings", recordings.reindex(columns=list(TABLES["recordings"])))
+    ...     save_embedder(embedder, store.folder / EMBEDDER_FOLDER)
+    ...     store.append_vectors(embedder.embedder_id, names, vectors)
+    ...     labelled = LabelledProject.read(store, Recipe(), device="cpu")
+    >>> labelled.data.labels.tolist(), labelled.notices
+    (['A', 'A', 'B', 'B'], [])
+    """
 
     store: Store
     recipe: Recipe
@@ -94,19 +126,10 @@ class LabelledProject:
         head = recipe.head
         if isinstance(head, FineTunedHead):
             material = _material(store, embedder, clips, recordings, stage, progress)
-            head, data = replace(head, material=material), replace(data, vectors=material.rows())
-            data = replace(data, blocks=())
-        return cls(
-            store,
-            recipe,
-            embedder,
-            recordings,
-            all_clips,
-            clips,
-            data,
-            head,
-            notices + preparation_notices,
-        )
+            head = replace(head, material=material)
+            data = replace(data, vectors=material.rows(), blocks=())
+        notices += preparation_notices
+        return cls(store, recipe, embedder, recordings, all_clips, clips, data, head, notices)
 
     def settings(self) -> dict[str, Any]:
         """Embedder and recipe as JSON values; equal for classifiers that are made in the same way."""

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from pseudorca.learning.dataset import Vectors
+from pseudorca.learning.dataset import Floats, Ints, Names, Vectors
 
 N_NEIGHBOURS = 5
 MAX_REFERENCE = 4000
@@ -44,19 +43,20 @@ class Novelty:
     True
     """
 
-    mean: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    reference: NDArray[np.float64]
+    mean: Floats
+    axes: Floats
+    reference: Floats
     usual: dict[str, float]
 
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
+    def arrays(self) -> dict[str, Floats]:
         """As named arrays, for :meth:`from_arrays`."""
         values = {"mean": self.mean, "axes": self.axes, "reference": self.reference}
         named = {name: np.ascontiguousarray(value) for name, value in values.items()}
         return named | {f"usual {unit}": np.array([far]) for unit, far in self.usual.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float64]]) -> "Novelty":
+    def from_arrays(cls, arrays: Mapping[str, Floats]) -> "Novelty":
+        """Rebuild the novelty from the arrays of :meth:`arrays`."""
         usual = {
             name.removeprefix("usual "): float(value[0])
             for name, value in arrays.items()
@@ -64,24 +64,17 @@ class Novelty:
         }
         return cls(arrays["mean"], arrays["axes"], arrays["reference"], usual)
 
-    def distances(self, vectors: Vectors) -> NDArray[np.float64]:
+    def distances(self, vectors: Vectors) -> Floats:
         """Mean distances of embeddings [shape=(n, n_dimensions)] to the nearest training clips.
 
         Returns
         -------
         ndarray [shape=(n,)], to be averaged over a unit and compared with ``usual``
         """
-        places = (vectors - self.mean) @ self.axes.T
-        k = min(N_NEIGHBOURS, len(self.reference))
-        nearest, _ = NearestNeighbors(n_neighbors=k).fit(self.reference).kneighbors(places)
-        return np.asarray(nearest.mean(axis=1))
+        return _mean_distances((vectors - self.mean) @ self.axes.T, self.reference)
 
 
-def fit_novelty(
-    vectors: Vectors,
-    encounters: NDArray[np.object_],
-    units: Mapping[str, NDArray[np.object_]],
-) -> Novelty:
+def fit_novelty(vectors: Vectors, encounters: Names, units: Mapping[str, Names]) -> Novelty:
     """Keep training clips for comparison, and learn the usual distance.
 
     Parameters
@@ -102,7 +95,6 @@ def fit_novelty(
     >>> sorted(novelty.usual)
     ['encounter']
     """
-    names = encounters
     mean = vectors.mean(axis=0, dtype=np.float64)
     scale = vectors.std(axis=0, dtype=np.float64)
     scale[scale < 1e-8] = 1.0
@@ -110,22 +102,25 @@ def fit_novelty(
     n_axes = min(_MAX_DIMENSIONS, *standard.shape)
     axes = PCA(n_axes, random_state=_SEED).fit(standard).components_ / scale
     places = (vectors - mean) @ axes.T
-    kept = _even_sample(names, MAX_REFERENCE)
-    reference, owners = places[kept], names[kept]
+    kept = _even_sample(encounters, MAX_REFERENCE)
+    reference, owners = places[kept], encounters[kept]
     distances = np.full(len(places), np.nan)
     for encounter in np.unique(owners.astype(str)):
-        of_encounter, others = names == encounter, owners != encounter
+        of_encounter, others = encounters == encounter, owners != encounter
         if others.any():
-            k = min(N_NEIGHBOURS, int(others.sum()))
-            near = NearestNeighbors(n_neighbors=k).fit(reference[others])
-            distances[of_encounter] = near.kneighbors(places[of_encounter])[0].mean(axis=1)
-    usual = {kind: _usual(distances, names, unit) for kind, unit in units.items()}
+            distances[of_encounter] = _mean_distances(places[of_encounter], reference[others])
+    usual = {kind: _usual(distances, encounters, unit) for kind, unit in units.items()}
     return Novelty(mean, axes, reference, usual)
 
 
-def _usual(
-    distances: NDArray[np.float64], encounters: NDArray[np.object_], units: NDArray[np.object_]
-) -> float:
+def _mean_distances(places: Floats, reference: Floats) -> Floats:
+    """Mean distance of each place to the nearest places of the reference."""
+    k = min(N_NEIGHBOURS, len(reference))
+    nearest, _ = NearestNeighbors(n_neighbors=k).fit(reference).kneighbors(places)
+    return np.asarray(nearest.mean(axis=1))
+
+
+def _usual(distances: Floats, encounters: Names, units: Names) -> float:
     """The quantile of the units' mean distances, every encounter weighing the same."""
     table = pd.DataFrame({"far": distances, "encounter": encounters, "unit": units})
     means = table.groupby(["encounter", "unit"])["far"].mean().dropna()
@@ -137,14 +132,12 @@ def _usual(
     return float(means.iloc[np.searchsorted(share, _QUANTILE - 1e-9)])
 
 
-def _even_sample(encounters: NDArray[np.object_], most: int) -> NDArray[np.int64]:
+def _even_sample(encounters: Names, most: int) -> Ints:
     """Rows of at most ``most`` clips, as many from each encounter as it can give."""
     if len(encounters) <= most:
         return np.arange(len(encounters))
     order = np.random.default_rng(_SEED).permutation(len(encounters))
-    seen: dict[object, int] = {}
-    turn = np.empty(len(encounters), dtype=np.int64)
-    for row in order:  # an encounter's first clip comes before any encounter's second
-        turn[row] = seen[encounters[row]] = seen.get(encounters[row], 0) + 1
-    ranked = order[np.argsort(turn[order], kind="stable")]
-    return np.sort(ranked[:most])
+    shuffled = encounters[order]
+    # An encounter's first clip comes before any encounter's second.
+    turn = pd.Series(shuffled).groupby(shuffled).cumcount()
+    return np.sort(order[np.argsort(turn, kind="stable")][:most])

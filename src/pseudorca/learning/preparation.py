@@ -5,26 +5,25 @@ sets. Preparation may subtract the embedding of the clip's background or the mea
 clips, and may add altered copies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pseudorca.embedding.augmentation.alterations import ViewFrontEnd, ViewOptions, plan_views
 from pseudorca.embedding.augmentation.copies import (
     ViewSet,
+    background_clips,
     embed_test_view,
-    project_seas,
     referring,
     view_set,
 )
-from pseudorca.embedding.joint import AnyEmbedder
+from pseudorca.embedding.embedder import AnyEmbedder
 from pseudorca.embedding.stream import embed_by_each
 from pseudorca.errors import FoldError, HeadError, unknown_name
-from pseudorca.learning.dataset import TrainingSet, Vectors, Views, make_training_set
+from pseudorca.learning.dataset import Names, TrainingSet, Vectors, Views, make_training_set
 from pseudorca.recordings.folds import group_values
 from pseudorca.store import Store
 
@@ -33,7 +32,8 @@ Reference = Literal["none", "minus", "beside"]
 FEW_CLIPS = 8
 """With fewer clips, the mean of a group depends mostly on the clip that is centred."""
 
-_TINY = 1e-6
+_CONSTANT = 1e-6  # deviation up to which a dimension counts as constant
+_MOST_MISSING = 0.1  # share of views that may have failed to be drawn
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,16 @@ class Preparation:
     @property
     def name(self) -> str:
         """The preparation in words; empty if nothing is changed."""
-        text_of = {
-            "views": self.views and "learned from views",
-            "test_views": self.test_views and "averaged over views",
-            "reference": {"minus": "minus its background", "beside": "beside its background"}.get(
-                self.reference
-            ),
-            "centre": self.centre != "none"
-            and f"{'whitened' if self.scale else 'centred'} by {self.centre}",
-        }
-        return ", ".join(text for text in text_of.values() if text)
+        changes = []
+        if self.views:
+            changes.append("learned from views")
+        if self.test_views:
+            changes.append("averaged over views")
+        if self.reference != "none":
+            changes.append(f"{self.reference} its background")
+        if self.centre != "none":
+            changes.append(f"{'whitened' if self.scale else 'centred'} by {self.centre}")
+        return ", ".join(changes)
 
     @property
     def words(self) -> list[str]:
@@ -121,6 +121,7 @@ class Preparation:
         return [word for word, applies in is_set.items() if applies]
 
     def settings(self) -> dict[str, Any]:
+        """The steps as JSON values."""
         return asdict(self)
 
 
@@ -152,7 +153,7 @@ def referred(vectors: Vectors, backgrounds: Vectors, reference: Reference) -> Ve
     return vectors
 
 
-def centred(vectors: Vectors, groups: NDArray[np.object_], *, scale: bool = False) -> Vectors:
+def centred(vectors: Vectors, groups: Names, *, scale: bool = False) -> Vectors:
     """Subtract the mean of each group; with ``scale``, divide by the deviation of the group.
 
     Parameters
@@ -178,11 +179,11 @@ def centred(vectors: Vectors, groups: NDArray[np.object_], *, scale: bool = Fals
         values[in_group] -= values[in_group].mean(axis=0)
         if scale:
             spread = values[in_group].std(axis=0)
-            values[in_group] /= np.where(spread > _TINY, spread, 1.0)
+            values[in_group] /= np.where(spread > _CONSTANT, spread, 1.0)
     return values.astype(np.float32)
 
 
-def small_groups(groups: NDArray[np.object_]) -> list[str]:
+def small_groups(groups: Names) -> list[str]:
     """Names of groups of fewer than :data:`FEW_CLIPS` clips.
 
     Parameters
@@ -200,9 +201,6 @@ def small_groups(groups: NDArray[np.object_]) -> list[str]:
     """
     names, counts = np.unique(groups.astype(str), return_counts=True)
     return [str(name) for name in names[counts < FEW_CLIPS]]
-
-
-_MOST_MISSING = 0.1  # share of views that may have failed to be drawn
 
 
 def prepared_set(
@@ -235,42 +233,50 @@ def prepared_set(
     ------
     HeadError
         If embeddings of views or backgrounds are missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> names = ["c1", "c2"]
+    >>> clips = pd.DataFrame({"clip_id": names, "recording_id": names, "encounter": ["e1", "e2"],
+    ...                       "label": ["A", "B"]})
+    >>> recordings = clips.assign(moment_id=names, metadata="{}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     vectors = np.ones((2, embedder.backbone.embedding_size), np.float32)
+    ...     store.append_vectors(embedder.embedder_id, names, vectors)
+    ...     centre = Preparation(centre="encounter")
+    ...     data, notices = prepared_set(clips, recordings, store, embedder, centre)
+    >>> float(np.abs(data.vectors).max()), notices[0].split(":")[0]
+    (0.0, 'Embeddings are centred by encounter')
     """
     data = make_training_set(clips, recordings, store, embedder.embedder_id)
     if preparation == PLAIN:
         return data, []
-    donors_from = clips if labelled is None else labelled[labelled["label"].notna()]
-    donors_from = donors_from.reset_index(drop=True)
     reader = _PreparedReader(clips, recordings, store, embedder, preparation)
-    prepared = reader.prepare(data.vectors)
-    blocks = data.blocks
+    blocks, views, heard_again = data.blocks, None, None
     if preparation.reference == "beside":
         blocks = (blocks or (data.vectors.shape[1],)) * 2
-    views = test_copies = None
+    vectors = reader.clips_themselves(data.vectors)
     if preparation.views:
-        known = view_set(store, embedder.embedder_id)
-        seas = project_seas(donors_from, recordings, embedder, store)
-        copies, donors = [], []
-        for number in range(1, known.n_views + 1):
-            plan = plan_views(
-                donors_from, recordings, known.options, number, seas, embedder.front_end
-            )
-            plan = plan.set_index("of_clip").loc[clips["clip_id"]].reset_index()
-            copies.append(reader.view(plan, known.options, number, data.vectors))
-            donors.append(plan["donor"].to_numpy(dtype=object))
-        encounters = clips["encounter"].to_numpy(dtype=object)
-        views = Views(np.stack(copies), np.stack(donors), encounters)
+        donors_from = clips if labelled is None else labelled[labelled["label"].notna()]
+        views = reader.views(donors_from.reset_index(drop=True), data.vectors)
     if preparation.test_views:
-        test_copies = reader.again(view_set(store, embedder.embedder_id), data.vectors)
-    notices = [] if preparation.centre == "none" else centring_notices(preparation, reader.groups)
+        heard_again = reader.test_views(view_set(store, embedder.embedder_id), data.vectors)
+    notices = []
+    if preparation.centre != "none":
+        notices.append(_centring_notice(preparation, reader.groups))
     if reader.n_instead:
         notices.append(
             f"{reader.n_instead} altered copies or backgrounds cannot be drawn, such as of clips that "
             "are too short; the embedding of the clip itself takes their place."
         )
-    return replace(
-        data, vectors=prepared, blocks=blocks, views=views, heard_again=test_copies
-    ), notices
+    prepared = replace(data, vectors=vectors, blocks=blocks, views=views, heard_again=heard_again)
+    return prepared, notices
 
 
 def prepared_vectors(
@@ -298,47 +304,48 @@ def prepared_vectors(
     vectors : ndarray [shape=(n_clips, n)]
     test_copies : ndarray [shape=(n_test_views, n_clips, n)] or None
     small : list of str, groups of few clips whose mean was subtracted
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> names = ["c1", "c2"]
+    >>> clips = pd.DataFrame({"clip_id": names, "recording_id": names, "encounter": ["e1", "e2"],
+    ...                       "label": ["A", "B"]})
+    >>> recordings = clips.assign(moment_id=names, metadata="{}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     vectors = np.ones((2, embedder.backbone.embedding_size), np.float32)
+    ...     store.append_vectors(embedder.embedder_id, names, vectors)
+    ...     prepared = prepared_vectors(clips, recordings, store, embedder, PLAIN, None)
+    >>> prepared[0].shape[0], prepared[1:]
+    (2, (None, []))
     """
     plain = store.vectors(embedder.embedder_id, clips["clip_id"].tolist())
-    if preparation == PLAIN or clips.empty:
+    if preparation == PLAIN:
         return plain, None, []
     hearings = [embedder]
     if preparation.reference != "none":
         hearings.append(referring(embedder))
         embed_by_each(clips, recordings, hearings[-1], store, **how)
-    is_averaged = preparation.test_views and views is not None
-    if is_averaged and views is not None:
+    reader = _PreparedReader(clips, recordings, store, embedder, preparation, is_complete=False)
+    test_copies = None
+    if views is not None:
         for number in range(1, views.n_test_views + 1):
             for hearing in hearings:
                 embed_test_view(clips, recordings, hearing, store, views.options, number, **how)
-    reader = _PreparedReader(clips, recordings, store, embedder, preparation, is_complete=False)
-    test_copies = reader.again(views, plain) if is_averaged and views is not None else None
-    small = small_groups(reader.groups) if preparation.centre != "none" else []
-    return reader.prepare(plain), test_copies, small
+        test_copies = reader.test_views(views, plain)
+    return reader.clips_themselves(plain), test_copies, small_groups(reader.groups)
 
 
-def centring_notices(preparation: Preparation, groups: NDArray[np.object_]) -> list[str]:
-    """Warnings on centring: the tested clips are part of the mean, and groups may be small.
-
-    Parameters
-    ----------
-    preparation : Preparation, with ``centre``
-    groups : ndarray [shape=(n_clips,)], the values of the column ``centre``
-
-    Returns
-    -------
-    list of str, one notice
-
-    Examples
-    --------
-    >>> groups = np.array(["x"] * 8, dtype=object)
-    >>> centring_notices(Preparation(centre="platform"), groups)[0].split(":")[0]
-    'Embeddings are centred by platform'
-    """
-    word = "whitened" if preparation.scale else "centred"
+def _centring_notice(preparation: Preparation, groups: Names) -> str:
+    """A warning on centring: the tested clips are part of the mean, and groups may be small."""
     text = (
-        f"Embeddings are {word} by {preparation.centre}: the tested clips, though not their labels, "
-        "are part of the mean (transductive)."
+        f"Embeddings are {'whitened' if preparation.scale else 'centred'} by {preparation.centre}: "
+        "the tested clips, though not their labels, are part of the mean (transductive)."
     )
     if preparation.centre in ("encounter", "recording"):
         text += (
@@ -350,7 +357,7 @@ def centring_notices(preparation: Preparation, groups: NDArray[np.object_]) -> l
             f" {len(small)} of {len(set(groups))} groups have fewer than {FEW_CLIPS} clips, so that "
             f"centring leaves little of their embeddings, such as {small[0]}."
         )
-    return [text]
+    return text
 
 
 @dataclass
@@ -380,48 +387,61 @@ class _PreparedReader:
             names = "encounter " + self.clips["encounter"].astype(str)
             self.groups = names.to_numpy(dtype=object)
 
-    def prepare(self, plain: Vectors) -> Vectors:
+    def clips_themselves(self, plain: Vectors) -> Vectors:
         """Prepared embeddings of the clips."""
-        ids = self.clips["clip_id"].tolist()
-        return self._made(plain, self._backgrounds(self.embedder, ids, plain))
+        return self._prepared(plain, self.clips["clip_id"].tolist(), lambda embedder: embedder)
 
-    def view(
-        self, plan: pd.DataFrame, options: ViewOptions, number: int, plain: Vectors
-    ) -> Vectors:
-        """Prepared embeddings of one view; the clip replaces a copy that could not be drawn."""
-        ids = plan["clip_id"].tolist()
-        vectors = self._read(self._altered(self.embedder, options, number), ids, plain)
-        if self.preparation.reference == "none":
-            return self._made(vectors, vectors)
-        hearing = self._altered(referring(self.embedder), options, number)
-        return self._made(vectors, self._read(hearing, ids, vectors))
+    def views(self, donors_from: pd.DataFrame, plain: Vectors) -> Views:
+        """Prepared embeddings of the altered copies that may be learned from."""
+        views = view_set(self.store, self.embedder.embedder_id)
+        backgrounds = background_clips(donors_from, self.recordings, self.embedder, self.store)
+        front_end = self.embedder.front_end
+        copies, donors = [], []
+        for number in range(1, views.n_views + 1):
+            plan = plan_views(
+                donors_from, self.recordings, views.options, number, backgrounds, front_end
+            )
+            plan = plan.set_index("of_clip").loc[self.clips["clip_id"]]
+            copies.append(self._view(plan, views.options, number, plain))
+            donors.append(plan["donor"].to_numpy(dtype=object))
+        encounters = self.clips["encounter"].to_numpy(dtype=object)
+        return Views(np.stack(copies), np.stack(donors), encounters)
 
-    def again(self, views: ViewSet, plain: Vectors) -> Vectors:
-        """Prepared embeddings of all test views."""
+    def test_views(self, views: ViewSet, plain: Vectors) -> Vectors:
+        """Prepared embeddings of all test views [shape=(n_test_views, n_clips, n_dimensions)]."""
         if not views.n_test_views:
             raise HeadError(
                 "the clips have no test copies to average. Run: pseudorca embed --augment "
                 f"{views.n_views} --test-views 4, with the same network"
             )
+        options = views.options.alone()
         prepared = []
         for number in range(1, views.n_test_views + 1):
-            plan = plan_views(self.clips, self.recordings, views.options.alone(), number)
-            prepared.append(self.view(plan, views.options.alone(), number, plain))
+            plan = plan_views(self.clips, self.recordings, options, number)
+            prepared.append(self._view(plan, options, number, plain))
         return np.stack(prepared)
 
-    def _altered(self, embedder: AnyEmbedder, options: ViewOptions, number: int) -> AnyEmbedder:
-        return embedder.hearing(lambda front_end: ViewFrontEnd(front_end, options, number))
+    def _view(
+        self, plan: pd.DataFrame, options: ViewOptions, number: int, plain: Vectors
+    ) -> Vectors:
+        """Prepared embeddings of one view; the clip replaces a copy that could not be drawn."""
 
-    def _backgrounds(self, embedder: AnyEmbedder, ids: list[str], plain: Vectors) -> Vectors:
-        if self.preparation.reference == "none":
-            return plain
-        return self._read(referring(embedder), ids, plain)
+        def altered(embedder: AnyEmbedder) -> AnyEmbedder:
+            return embedder.hearing(lambda front_end: ViewFrontEnd(front_end, options, number))
 
-    def _made(self, vectors: Vectors, backgrounds: Vectors) -> Vectors:
-        prepared = referred(vectors, backgrounds, self.preparation.reference)
-        if self.preparation.centre == "none":
-            return prepared
-        return centred(prepared, self.groups, scale=self.preparation.scale)
+        ids = plan["clip_id"].tolist()
+        return self._prepared(self._read(altered(self.embedder), ids, plain), ids, altered)
+
+    def _prepared(
+        self, vectors: Vectors, ids: list[str], altered: Callable[[AnyEmbedder], AnyEmbedder]
+    ) -> Vectors:
+        """Embeddings, referred to the backgrounds of the clips and centred."""
+        if self.preparation.reference != "none":
+            backgrounds = self._read(altered(referring(self.embedder)), ids, vectors)
+            vectors = referred(vectors, backgrounds, self.preparation.reference)
+        if self.preparation.centre != "none":
+            vectors = centred(vectors, self.groups, scale=self.preparation.scale)
+        return vectors
 
     def _read(self, hearing: AnyEmbedder, ids: list[str], instead: Vectors) -> Vectors:
         """Embeddings from the store; ``instead`` for clips that could not be drawn."""
@@ -437,8 +457,6 @@ class _PreparedReader:
         self.n_instead += missing
         vectors = instead.copy()
         if there.any():
-            vectors[there] = self.store.vectors(
-                embedder_id,
-                [clip_id for clip_id, is_there in zip(ids, there, strict=True) if is_there],
-            )
+            known = np.array(ids, dtype=object)[there].tolist()
+            vectors[there] = self.store.vectors(embedder_id, known)
         return vectors

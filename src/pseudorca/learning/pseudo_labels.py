@@ -17,37 +17,35 @@ References
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import scipy.special
-from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, HeadError
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet, Vectors
 from pseudorca.learning.heads.base import TrainedHead, WrappingHead, fit_head
 from pseudorca.recordings.folds import Split, group_values
 from pseudorca.store import Store
+
+_ENCOUNTER, _MOMENT = 0, 1  # columns of the origins of clips
 
 
 @dataclass(frozen=True)
 class Unlabelled:
     """Unlabelled clips with their embeddings, and their relation to the labelled clips.
 
-    ``vectors`` [shape=(n_clips, n_dimensions)]. ``moments`` [shape=(n_clips,)]: the moment of each
-    clip's recording. ``kin`` [shape=(n_clips, n_kinds)]: the encounter, the moment and the group of
-    each clip; none may be on a test side. ``labelled_moments``, ``labelled_kin``: the same for all
-    labelled clips.
+    ``vectors`` [shape=(n_clips, n_dimensions)]. ``origins`` [shape=(n_clips, n_kinds)]: the encounter,
+    the moment and the group of each clip; none may be on a test side. ``labelled_origins``: the same
+    for all labelled clips.
 
     Examples
     --------
-    >>> moments = np.array(["m1", "m2"], dtype=object)
-    >>> kin = np.array([["e1", "m1"], ["e2", "m2"]], dtype=object)
-    >>> unlabelled = Unlabelled(np.zeros((2, 3), np.float32), moments, kin,
-    ...                         np.array(["m8", "m9"], dtype=object),
-    ...                         np.array([["e8", "m8"], ["e2", "m9"]], dtype=object))
+    >>> origins = np.array([["e1", "m1"], ["e2", "m2"]], dtype=object)
+    >>> labelled_origins = np.array([["e8", "m8"], ["e2", "m9"]], dtype=object)
+    >>> unlabelled = Unlabelled(np.zeros((2, 3), np.float32), origins, labelled_origins)
     >>> labels = np.array(["A"], dtype=object)
     >>> trained_on = TrainingSet(np.zeros((1, 3), np.float32), labels, labels,
     ...                          np.array(["m8"], dtype=object))
@@ -56,17 +54,15 @@ class Unlabelled:
     """
 
     vectors: Vectors
-    moments: NDArray[np.object_]
-    kin: NDArray[np.object_]
-    labelled_moments: NDArray[np.object_]
-    labelled_kin: NDArray[np.object_]
+    origins: Names
+    labelled_origins: Names
 
-    def allowed(self, data: TrainingSet) -> NDArray[np.int64]:
-        """Rows [shape=(n,)] without kin among the labelled clips outside a training side."""
+    def allowed(self, data: TrainingSet) -> Ints:
+        """Rows [shape=(n,)] without a common origin with the labelled clips outside a training side."""
         trained_on = set(data.recordings)
-        outside = [moment not in trained_on for moment in self.labelled_moments]
-        banned = [set(kind) for kind in self.labelled_kin[outside].T]
-        kept = [not any(map(set.__contains__, banned, own_kin)) for own_kin in self.kin]
+        outside = [moment not in trained_on for moment in self.labelled_origins[:, _MOMENT]]
+        banned = [set(kind) for kind in self.labelled_origins[outside].T]
+        kept = [not any(map(set.__contains__, banned, own)) for own in self.origins]
         return np.flatnonzero(kept)
 
 
@@ -112,16 +108,25 @@ class PseudoLabels:
         return max(1, round(1 / self.weight))
 
     def settings(self) -> dict[str, Any]:
-        return {
-            "min_probability": self.min_probability,
-            "n_rounds": self.n_rounds,
-            "weight": 1 / self.n_as_one,
-        }
+        """The values as they are applied: ``weight`` is rounded."""
+        return asdict(self) | {"weight": 1 / self.n_as_one}
 
 
 @dataclass(frozen=True)
 class PseudoLabelHead(WrappingHead):
-    """A head that also learns from unlabelled moments that it names with high probability."""
+    """A head that also learns from unlabelled moments that it names with high probability.
+
+    Raises
+    ------
+    HeadError
+        If the head chooses its epoch, or learns how frequent the classes are.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> PseudoLabelHead(LogisticHead(c=1.0), PseudoLabels(0.8)).describe().split(", ")[-1]
+    'with pseudo-labels from a probability of 0.8'
+    """
 
     name: ClassVar[str] = "pseudo-labels"
 
@@ -141,9 +146,11 @@ class PseudoLabelHead(WrappingHead):
             )
 
     def settings(self) -> dict[str, Any]:
+        """The settings of the wrapped head, and those of the pseudo-labels."""
         return self.head.settings() | {"pseudo_labels": self.pseudo_labels.settings()}
 
     def describe(self) -> str:
+        """How the head is trained, in words."""
         least = self.pseudo_labels.min_probability
         return f"{self.head.describe()}, with pseudo-labels from a probability of {least:g}"
 
@@ -163,58 +170,53 @@ class PseudoLabelHead(WrappingHead):
         details = trained.details
         head = self.head.settled(details)
         rows = self.unlabelled.allowed(data)
-        counts: dict[str, Any] = {
-            "n_moments": len(set(self.unlabelled.moments[rows])),
-            "joined": {},
-        }
-        for _ in range(self.pseudo_labels.n_rounds):
-            name_of_moment = self._confident(trained, rows) if len(rows) else {}
+        moments = self.unlabelled.origins[rows, _MOMENT]
+        counts: dict[str, Any] = {"n_moments": len(set(moments)), "joined": {}}
+        for _ in range(self.pseudo_labels.n_rounds if len(rows) else 0):
+            scores = trained.log_probabilities(self.unlabelled.vectors[rows])
+            name_of_moment = self._confident(trained.classes, scores, moments)
             counts["joined"] = dict(sorted(Counter(name_of_moment.values()).items()))
             if not name_of_moment:
                 break
-            trained = fit_head(head, self._joined(data, name_of_moment, rows))
+            trained = fit_head(
+                head, data.plus(self._joining(self.unlabelled, rows, name_of_moment))
+            )
         return replace(trained, details=details | {"pseudo_labels": counts})
 
-    def _confident(self, trained: TrainedHead, rows: NDArray[np.int64]) -> dict[object, str]:
+    def _confident(self, classes: list[str], scores: Floats, moments: Names) -> dict[object, str]:
         """Names of the moments that the head names with enough probability."""
-        assert self.unlabelled is not None
-        scores = trained.log_probabilities(self.unlabelled.vectors[rows])
-        means = pd.DataFrame(scores).groupby(self.unlabelled.moments[rows], sort=True).mean()
+        means = pd.DataFrame(scores).groupby(moments, sort=True).mean()
         named = scipy.special.log_softmax(means.to_numpy(), axis=1)
         best, highest = named.argmax(axis=1), named.max(axis=1)
         return {
-            moment: trained.classes[best[k]]
+            moment: classes[best[k]]
             for k, moment in enumerate(means.index)
             if highest[k] >= np.log(self.pseudo_labels.min_probability)
         }
 
-    def _joined(
-        self, data: TrainingSet, name_of_moment: dict[object, str], rows: NDArray[np.int64]
+    def _joining(
+        self, unlabelled: Unlabelled, rows: Ints, name_of_moment: dict[object, str]
     ) -> TrainingSet:
-        """The training side with the moments that joined.
+        """The moments that join the training side, under their names.
 
         Every recording weighs once in training. For a lower weight, several moments of one encounter
         and name are joined to one recording.
         """
-        assert self.unlabelled is not None
-        moments = self.unlabelled.moments[rows]
-        has_name = np.array([moment in name_of_moment for moment in moments])
-        rows, moments = rows[has_name], moments[has_name]
-        labels = np.array([name_of_moment[moment] for moment in moments], dtype=object)
-        encounters = self.unlabelled.kin[rows, 0]
-        place: dict[tuple[object, object], dict[object, int]] = {}
-        recordings = []
-        for encounter, label, moment in zip(encounters, labels, moments, strict=True):
+        rows = rows[[moment in name_of_moment for moment in unlabelled.origins[rows, _MOMENT]]]
+        place: dict[tuple[object, str], dict[object, int]] = {}
+        labels, groups, recordings = [], [], []
+        for encounter, moment in unlabelled.origins[rows][:, [_ENCOUNTER, _MOMENT]]:
+            label = name_of_moment[moment]
             of_kind = place.setdefault((encounter, label), {})
             number = of_kind.setdefault(moment, len(of_kind)) // self.pseudo_labels.n_as_one
+            labels.append(label)
+            groups.append(f"named {encounter}")
             recordings.append(f"named {label} {encounter} {number}")
-        groups = [f"named {encounter}" for encounter in encounters]
         return TrainingSet(
-            np.concatenate([data.vectors, self.unlabelled.vectors[rows]]),
-            np.concatenate([data.labels, labels]),
-            np.concatenate([data.groups, np.array(groups, dtype=object)]),
-            np.concatenate([data.recordings, np.array(recordings, dtype=object)]),
-            data.blocks,
+            unlabelled.vectors[rows],
+            np.array(labels, dtype=object),
+            np.array(groups, dtype=object),
+            np.array(recordings, dtype=object),
         )
 
 
@@ -255,20 +257,14 @@ def unlabelled_clips(
         )
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
 
-    def kin(of_clips: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
-        moments = np.array(
-            [moment_of[recording_id] for recording_id in of_clips["recording_id"]], dtype=object
-        )
-        columns = [of_clips["encounter"].to_numpy(dtype=object), moments]
+    def origins(of_clips: pd.DataFrame) -> Names:
+        encounters = of_clips["encounter"].to_numpy(dtype=object)
+        moments = np.array([moment_of[name] for name in of_clips["recording_id"]], dtype=object)
         try:
-            columns.append(
-                group_values(of_clips, recordings, split.group_by).to_numpy(dtype=object)
-            )
+            groups = group_values(of_clips, recordings, split.group_by).to_numpy(dtype=object)
         except FoldError:  # a column that only labelled recordings have
-            columns.append(columns[0])
-        return moments, np.stack(columns, axis=1)
+            groups = encounters
+        return np.stack([encounters, moments, groups], axis=1)
 
-    moments, unlabelled_kin = kin(others)
-    labelled_moments, labelled_kin = kin(labelled)
     vectors = store.vectors(embedder_id, others["clip_id"].tolist())
-    return Unlabelled(vectors, moments, unlabelled_kin, labelled_moments, labelled_kin)
+    return Unlabelled(vectors, origins(others), origins(labelled))

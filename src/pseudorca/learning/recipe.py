@@ -7,32 +7,68 @@ itself in words, gives its command-line arguments, and has an id.
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pseudorca.errors import HeadError, unknown_name
 from pseudorca.learning.dataset import TrainingSet
-from pseudorca.learning.from_copies import CopiesHead
-from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
+from pseudorca.learning.heads.base import OPTIONS, Head, TrainedHead, WrappingHead, fit_head
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.mean import MeanHead
 from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.preparation import PLAIN, Preparation
 from pseudorca.learning.pseudo_labels import PseudoLabelHead, PseudoLabels, Unlabelled
 from pseudorca.learning.tuning import TunedHead, Tuning
-from pseudorca.values import hash_of
+from pseudorca.values import check_types, hash_of
 
 Join = Literal["embeddings", "scores"]
 
-_OPTIONS = {
-    "balance": "--balance",
-    "c": "--c",
-    "learning_rate": "--learning-rate",
-    "momentum": "--momentum",
-    "n_epochs": "--epochs",
-    "seed": "--seed",
-}
+_CHOSEN = ("c", "inner_log_loss", "tuned", "trials")
+
+
+@dataclass(frozen=True)
+class CopiesHead(WrappingHead):
+    """A head that learns from clips and from their altered copies.
+
+    Which copies may be learned from depends on the test side, so each training side is put together
+    anew. Settings are chosen on the clips themselves, in inner folds that no copy enters; with the
+    copies each clip then weighs as much against a penalty as before.
+
+    Examples
+    --------
+    >>> CopiesHead(LogisticHead(c=1.0)).settings()["views"]
+    True
+    """
+
+    name: ClassVar[str] = "copies"
+
+    @property
+    def chooses_epoch(self) -> bool:
+        """Whether groups are kept aside to choose an epoch; nothing of them is learned from."""
+        return self.head.chooses_epoch
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of the wrapped head, and ``views``."""
+        return self.head.settings() | {"views": True}
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
+        """Train on :meth:`TrainingSet.with_views`; a validation side has no copies.
+
+        ``details["n_views"]`` is the number of copies in the training.
+        """
+        if self.head.chooses_settings:
+            chosen = fit_head(self.head, replace(data, views=None, heard_again=None)).details
+            trained = fit_head(self.settled(chosen), data, validation=validation)
+            choices = {key: chosen[key] for key in _CHOSEN if key in chosen}
+            return replace(trained, details=trained.details | choices)
+        with_copies = data.with_views()
+        n_clips, n_rows = len(data.labels), len(with_copies.labels)
+        trained = self.head.penalised_as(n_clips, n_rows).fit(with_copies, validation=validation)
+        details = trained.details | {"n_views": n_rows - n_clips}
+        if "c" in details:  # as the recipe names it
+            details["c"] = self.head.settings()["c"]
+        return replace(trained, details=details)
 
 
 @dataclass(frozen=True)
@@ -78,6 +114,7 @@ class Recipe:
     embedders: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_types(self, HeadError, name="Recipe:")
         if self.join not in get_args(Join):
             raise HeadError(unknown_name("way to join networks", self.join, get_args(Join)))
         if self.tuning:
@@ -94,7 +131,7 @@ class Recipe:
                 "with --join scores the background beside a clip would get a head of its own. Use "
                 "--prepare reference=minus, or --join embeddings."
             )
-        self._judged()  # the heads check, too, which parts go together
+        self.trainer(with_copies=False)  # the heads check, too, which parts go together
 
     def fit(self, data: TrainingSet) -> TrainedHead:
         """Train on labelled clips.
@@ -133,6 +170,7 @@ class Recipe:
         head: Head | None = None,
         unlabelled: Unlabelled | None = None,
         storage: Path | None = None,
+        with_copies: bool = True,
     ) -> Head:
         """Wrap the head in the steps of the recipe.
 
@@ -142,18 +180,27 @@ class Recipe:
             The recipe's head with material of a project; None: the recipe's head
         unlabelled : Unlabelled or None, for pseudo-labels
         storage : Path or None, keeps the trials of a tuning
+        with_copies : bool
+            False: without the step that learns from altered copies, which the preparation describes
 
         Returns
         -------
         Head
         """
-        return self._around(
-            head or self.head, unlabelled, storage, with_copies=self.preparation.views
-        )
+        head = head or self.head
+        if self.tuning:
+            head = TunedHead(head, self.tuning, storage)
+        if with_copies and self.preparation.views:
+            head = CopiesHead(head)
+        if self.join == "scores":
+            head = MeanHead((head,))
+        if self.pseudo_labels:
+            head = PseudoLabelHead(head, self.pseudo_labels, unlabelled)
+        return head
 
     def settings(self) -> dict[str, Any]:
         """Everything that shapes the training, as JSON values; :meth:`from_settings` reads them."""
-        settings: dict[str, Any] = {"head": self._judged().settings()}
+        settings: dict[str, Any] = {"head": self.trainer(with_copies=False).settings()}
         if self.preparation != PLAIN:
             settings["preparation"] = self.preparation.settings()
         return settings
@@ -195,8 +242,8 @@ class Recipe:
 
     def describe(self) -> str:
         """The training of the head and the preparation of the embeddings, in words."""
-        prepared = self.preparation.name
-        return self._judged().describe() + (f"; embeddings {prepared}" if prepared else "")
+        head, prepared = self.trainer(with_copies=False).describe(), self.preparation.name
+        return f"{head}; embeddings {prepared}" if prepared else head
 
     def arguments(self, *, for_audit: bool = False) -> str:
         """The command-line options of ``train`` or ``evaluate`` for this recipe.
@@ -235,23 +282,6 @@ class Recipe:
                 "would train the network hundreds of times. Use another head."
             )
 
-    def _judged(self) -> Head:
-        """The head as it is saved and described; the preparation describes the copies of clips."""
-        return self._around(self.head, None, None, with_copies=False)
-
-    def _around(
-        self, head: Head, unlabelled: Unlabelled | None, storage: Path | None, *, with_copies: bool
-    ) -> Head:
-        if self.tuning:
-            head = TunedHead(head, self.tuning, storage)
-        if with_copies:
-            head = CopiesHead(head)
-        if self.join == "scores":
-            head = MeanHead((head,))
-        if self.pseudo_labels:
-            head = PseudoLabelHead(head, self.pseudo_labels, unlabelled)
-        return head
-
     def _check_that_network_can_be_trained(self) -> None:
         name = f"--head {self.head.name}"
         if self.preparation != PLAIN:
@@ -275,5 +305,5 @@ class Recipe:
             if key == "head" or key in tuned or (value == defaults[key] and key not in tunable):
                 continue
             text = value if isinstance(value, str) else json.dumps(value)
-            words += [_OPTIONS[key], text] if key in _OPTIONS else ["--head-set", f"{key}={text}"]
+            words += [OPTIONS[key], text] if key in OPTIONS else ["--head-set", f"{key}={text}"]
         return words

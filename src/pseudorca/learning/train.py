@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pseudorca.embedding.augmentation.copies import view_set
 from pseudorca.errors import ClassifierError, FoldError
-from pseudorca.learning.calibration import carried_prior
+from pseudorca.learning.calibration import CalibratedUnits, calibrate_out_of_fold, carried_prior
 from pseudorca.learning.classifier import Classifier, is_name, saved_id
 from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.dataset import Names, TrainingSet
 from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
-from pseudorca.learning.held_out import CalibratedUnits, calibrate_out_of_fold
 from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.novelty import Novelty, fit_novelty
 from pseudorca.learning.recipe import Recipe
@@ -37,7 +35,21 @@ _CHOICES = ("c", "best_epoch", "pseudo_labels")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrainResult(Result):
-    """A saved classifier, with its recipe and the choices of the training."""
+    """A saved classifier, with its recipe and the choices of the training.
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> from pseudorca.learning.heads.base import LinearHead
+    >>> n = embedder.backbone.embedding_size
+    >>> head = LinearHead(["A", "B"], np.zeros(n), np.ones(n), np.zeros((2, n)), np.zeros(2))
+    >>> classifier = Classifier(embedder, ClipOptions(), head)
+    >>> TrainResult(classifier, Path("classifiers/first"), Recipe(), [], {}).name
+    'first'
+    """
 
     classifier: Classifier
     folder: Path
@@ -53,10 +65,12 @@ class TrainResult(Result):
 
     @property
     def classifier_id(self) -> str:
+        """Identifies everything that decides an answer of the classifier."""
         return self.classifier.classifier_id
 
     @property
     def classes(self) -> list[str]:
+        """The classes of the scores, sorted."""
         return self.classifier.classes
 
     @property
@@ -67,6 +81,7 @@ class TrainResult(Result):
         return {name: training[name] for name in names if name in training}
 
     def as_json(self) -> dict[str, Any]:
+        """The result as JSON values: recipe, calibration, counts, choices of the training."""
         training, calibrators = self.classifier.training, self.classifier.calibrators
         counts = {key: training[key] for key in ("n_clips", "n_recordings", "n_encounters")}
         return {
@@ -83,6 +98,7 @@ class TrainResult(Result):
         }
 
     def summary(self) -> list[str]:
+        """The folder, the recipe, and the number of encounters, in sentences."""
         n = self.classifier.training["n_encounters"]
         worth = "calibrated" if self.classifier.calibrators else "not calibrated"
         return [
@@ -92,19 +108,10 @@ class TrainResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """A row per class: its clips, recordings and encounters."""
         training = self.classifier.training
-        return (
-            pd.DataFrame(
-                {
-                    "clips": training["n_clips"],
-                    "recordings": training["n_recordings"],
-                    "encounters": training["n_encounters"],
-                }
-            )
-            .rename_axis("class")
-            .sort_index()
-            .reset_index()
-        )
+        counts = {name: training[f"n_{name}"] for name in ("clips", "recordings", "encounters")}
+        return pd.DataFrame(counts).rename_axis("class").sort_index().reset_index()
 
 
 def train_project(
@@ -135,6 +142,32 @@ def train_project(
         If the name is not a valid name of a classifier.
     HeadError
         If there is too little to learn from, or embeddings are missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder, save_embedder
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> from pseudorca.store import EMBEDDER_FOLDER, TABLES
+    >>> names = [f"e{k}" for k in range(4)]
+    >>> shared = {"recording_id": names, "moment_id": names, "encounter": names,
+    ...           "label": ["A", "A", "B", "B"]}
+    >>> clips = pd.DataFrame({"clip_id": names, **shared, "start_s": 0.0, "end_s": 3.0})
+    >>> recordings = pd.DataFrame({**shared, "start_utc": pd.NaT, "metadata": "{}"})
+    >>> embedder = Embedder(CommonFrontEnd(), load_backbone("logmel"), "cpu")
+    >>> vectors = np.ones((4, embedder.backbone.embedding_size), np.float32)
+    >>> vectors[2:] = 2.0
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.write("clips", clips.reindex(columns=list(TABLES["clips"])))
+    ...     store.write("recordings", recordings.reindex(columns=list(TABLES["recordings"])))
+    ...     save_embedder(embedder, store.folder / EMBEDDER_FOLDER)
+    ...     store.append_vectors(embedder.embedder_id, names, vectors)
+    ...     result = train_project(store, Recipe(LogisticHead(c=1.0)))
+    >>> result.name, result.classes, sorted(result.classifier.calibrators)
+    ('classifier', ['A', 'B'], ['clip', 'encounter', 'recording'])
     """
     if not is_name(name):
         raise ClassifierError(
@@ -212,15 +245,14 @@ def _classifier(
 def _training(labelled: LabelledProject) -> dict[str, Any]:
     """The record of a training, as JSON values."""
     clips, store = labelled.clips, labelled.store
-    n_recordings = clips.groupby("label")["recording_id"].nunique()
-    n_encounters = clips.groupby("label")["encounter"].nunique()
+    by_label = clips.groupby("label")
     return {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         **labelled.settings(),
         "data": labelled.data_id,
-        "n_clips": {str(k): int(n) for k, n in clips["label"].value_counts().items()},
-        "n_recordings": {str(k): int(n) for k, n in n_recordings.items()},
-        "n_encounters": {str(k): int(n) for k, n in n_encounters.items()},
+        "n_clips": clips["label"].value_counts().to_dict(),
+        "n_recordings": by_label["recording_id"].nunique().to_dict(),
+        "n_encounters": by_label["encounter"].nunique().to_dict(),
         "recordings": sorted(clips["recording_id"].unique()),
         "moments": sorted(set(labelled.data.recordings)),
         "encounters": sorted(clips["encounter"].unique()),
@@ -247,11 +279,7 @@ def _held_out(
 
 
 def _widened(
-    novelty: Novelty,
-    head: Head,
-    data: TrainingSet,
-    folds: Folds,
-    units: Mapping[str, NDArray[np.object_]],
+    novelty: Novelty, head: Head, data: TrainingSet, folds: Folds, units: Mapping[str, Names]
 ) -> Novelty:
     """Novelty with the usual distance of encounters that the network was not tuned on.
 

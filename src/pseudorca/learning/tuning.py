@@ -18,19 +18,19 @@ import pandas as pd
 import xxhash
 
 from pseudorca.errors import FoldError, HeadError, MissingExtraError, unknown_name
-from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.dataset import Ints, TrainingSet
 from pseudorca.learning.heads.base import (
     Head,
     Space,
     TrainedHead,
     WrappingHead,
-    balance_of,
+    class_numbers,
+    classes_of,
     fit_head,
+    inner_sides,
     recording_weights,
 )
 from pseudorca.learning.heads.registry import make_head
-from pseudorca.progress import Progress
-from pseudorca.recordings.folds import assign_folds
 
 Search = Literal["grid", "optuna"]
 
@@ -90,7 +90,7 @@ class Tuning:
         HeadError
             If there is no value to try, or a value is not valid.
         """
-        space = head.space if self.space is None else self.space
+        space = self._space(head)
         if not space or not all(len(values) for values in space.values()):
             raise HeadError(
                 f"nothing to tune of the {head.name} head: name at least one value for each setting, "
@@ -103,22 +103,16 @@ class Tuning:
 
     def settings(self, head: Head) -> dict[str, Any]:
         """The options of the tuning that shape the training, as JSON values."""
-        space = head.space if self.space is None else self.space
-        settings: dict[str, Any] = {
-            "search": self.search,
-            "space": {name: list(values) for name, values in space.items()},
-            "n_folds": self.n_folds,
-        }
+        space = {name: list(values) for name, values in self._space(head).items()}
+        settings = {"search": self.search, "space": space, "n_folds": self.n_folds}
         return settings | ({"n_trials": self.n_trials} if self.search == "optuna" else {})
+
+    def _space(self, head: Head) -> Space:
+        return head.space if self.space is None else self.space
 
 
 def tune(
-    data: TrainingSet,
-    head: Head,
-    tuning: Tuning | None = None,
-    *,
-    storage: Path | None = None,
-    progress: Progress | None = None,
+    data: TrainingSet, head: Head, tuning: Tuning | None = None, *, storage: Path | None = None
 ) -> Tuned:
     """Find the settings with the lowest log loss out of fold.
 
@@ -133,7 +127,6 @@ def tune(
     tuning : Tuning or None; None: ``Tuning()``
     storage : Path or None
         A file that keeps optuna's trials; a second call with the same data and options resumes
-    progress : callable (done, total) or None, over trials
 
     Returns
     -------
@@ -160,22 +153,20 @@ def tune(
     """
     tuning = tuning or Tuning()
     space = tuning.tried(head)
-    if len(set(data.labels)) < 2:
-        raise HeadError("only one class to learn from: need 2.")
-    seed: int = head.settings()["seed"]
-    rng = np.random.default_rng([seed, 1])
-    folds = assign_folds(data.labels, data.groups, tuning.n_folds, rng)
+    classes_of(data.labels)  # refuses a single class
+    settings = head.settings()
+    sides = inner_sides(data, tuning.n_folds, settings["seed"])
 
-    def loss(settings: Mapping[str, float]) -> float:
-        return _log_loss(data, folds, _with(head, settings))
+    def loss(tried: Mapping[str, float]) -> float:
+        return _log_loss(data, sides, _with(head, tried))
 
     if tuning.search == "grid":
-        rows = _in_turn(space, loss, progress)
+        rows = _in_turn(space, loss)
     else:
         question = tuning.settings(head)
-        del question["n_trials"]  # more of them answer the same question
-        study_name = _study_name(data, head.settings() | {"tuned": question})
-        rows = _by_optuna(space, loss, tuning.n_trials, seed, storage, study_name, progress)
+        n_trials = question.pop("n_trials")  # more of them answer the same question
+        study = _study(storage, _study_name(data, settings | {"tuned": question}))
+        rows = _by_optuna(space, loss, n_trials, settings["seed"], study)
     trials = pd.DataFrame(rows)
     best = trials.iloc[int(trials["log_loss"].to_numpy().argmin())]
     if not np.isfinite(best["log_loss"]):
@@ -197,6 +188,11 @@ class TunedHead(WrappingHead):
     """A head that tunes its settings inside its training set.
 
     If a class has too few groups for inner folds, the head keeps its own settings.
+
+    Examples
+    --------
+    >>> TunedHead(make_head("logistic")).describe()
+    'logistic (c by grid in inner folds, classes weighted equally)'
     """
 
     name: ClassVar[str] = "tuned"
@@ -207,19 +203,23 @@ class TunedHead(WrappingHead):
 
     @property
     def chooses_settings(self) -> bool:
+        """True: settings are chosen anew in each training."""
         return True
 
     def settings(self) -> dict[str, Any]:
+        """The settings that are not tuned, and the options of the tuning."""
         tuning_settings = self.tuning.settings(self.head)
         fixed = {k: v for k, v in self.head.settings().items() if k not in tuning_settings["space"]}
         return fixed | {"tuned": tuning_settings}
 
     def describe(self) -> str:
+        """What is tuned, and how, in words."""
         tuning_settings = self.tuning.settings(self.head)
         names, search = ", ".join(tuning_settings["space"]), tuning_settings["search"]
-        return f"{self.head.name} ({names} by {search} in inner folds, {balance_of(self)})"
+        return f"{self.head.name} ({names} by {search} in inner folds, {self.balance_in_words})"
 
     def settled(self, details: Mapping[str, Any]) -> Head:
+        """The head with the settings that a tuning chose."""
         return _with(self.head, details["tuned"])
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
@@ -232,76 +232,51 @@ class TunedHead(WrappingHead):
         HeadError
             As :func:`tune`, and if there are fewer than two classes.
         """
-        chosen: dict[str, float] = {}
-        trials: list[dict[str, Any]] = []
         try:
             tuned = tune(data, self.head, self.tuning, storage=self.storage)
         except FoldError:
-            pass
-        else:
-            chosen = tuned.settings
-            trials = [  # an infinite loss is no JSON value
-                {str(key): value if np.isfinite(value) else None for key, value in row.items()}
-                for row in tuned.trials.to_dict("records")
-            ]
-        head = _with(self.head, chosen)
-        if validation is not None:
-            trained = head.fit(data, validation=validation)
-        else:
-            trained = fit_head(head, data)
-        return replace(trained, details=trained.details | {"tuned": chosen, "trials": trials})
+            tuned = Tuned({}, pd.DataFrame())
+        trials = [  # an infinite loss is no JSON value
+            {str(key): value if np.isfinite(value) else None for key, value in row.items()}
+            for row in tuned.trials.to_dict("records")
+        ]
+        trained = fit_head(_with(self.head, tuned.settings), data, validation=validation)
+        details = trained.details | {"tuned": tuned.settings, "trials": trials}
+        return replace(trained, details=details)
 
 
-def _log_loss(data: TrainingSet, folds: Any, head: Head) -> float:
+def _log_loss(data: TrainingSet, sides: list[tuple[Ints, Ints]], head: Head) -> float:
     """Out-of-fold log loss; infinite where training does not converge."""
-    column = {label: k for k, label in enumerate(sorted(set(data.labels)))}
-    truth = np.array([column[label] for label in data.labels])
+    truth = class_numbers(data.labels, classes_of(data.labels))
     weights = recording_weights(data, "weights")
-    tested = np.flatnonzero(folds >= 0)
     losses = np.zeros(len(truth))
-    for fold in np.unique(folds[tested]):
-        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    for train, test in sides:
         try:
             trained = fit_head(head, data.take(train))
         except HeadError:  # the loss grew without bound
             return float("inf")
         scores = trained.log_probabilities(data.vectors[test])
         losses[test] = -scores[np.arange(len(test)), truth[test]]
+    tested = np.sort(np.concatenate([test for _, test in sides]))
     return float(np.average(losses[tested], weights=weights[tested]))
 
 
-def _in_turn(
-    space: Space,
-    loss: Callable[[Mapping[str, float]], float],
-    progress: Progress | None,
-) -> list[dict[str, float]]:
+def _in_turn(space: Space, loss: Callable[[Mapping[str, float]], float]) -> list[dict[str, float]]:
     """Try all values of one setting after another; earlier settings are at their best value."""
     rows: list[dict[str, float]] = []
     at = {name: float(values[0]) for name, values in space.items()}
-    total = sum(len(values) for values in space.values()) - len(space) + 1
     for name, values in space.items():
         for value in values:
             settings = at | {name: float(value)}
-            if any(all(row[key] == settings[key] for key in settings) for row in rows):
-                continue
-            rows.append(settings | {"log_loss": loss(settings)})
-            if progress:
-                progress(len(rows), total)
+            if not any(settings.items() <= row.items() for row in rows):
+                rows.append(settings | {"log_loss": loss(settings)})
         best = min(rows, key=lambda row: row["log_loss"])
         at = {name: best[name] for name in at}
     return rows
 
 
-def _by_optuna(
-    space: Space,
-    loss: Callable[[Mapping[str, float]], float],
-    n_trials: int,
-    seed: int,
-    storage: Path | None,
-    name: str,
-    progress: Progress | None,
-) -> list[dict[str, float]]:
-    """Optuna's search; earlier trials of the same question in the storage are used."""
+def _study(storage: Path | None, name: str) -> Any:
+    """Optuna's study; one of this name in the storage is resumed."""
     try:
         import optuna
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -313,10 +288,20 @@ def _by_optuna(
         storage.parent.mkdir(parents=True, exist_ok=True)
         backend = JournalFileBackend(str(storage), lock_obj=JournalFileOpenLock(str(storage)))
         kept = optuna.storages.JournalStorage(backend)
-    study = optuna.create_study(storage=kept, study_name=name, load_if_exists=True)
-    done = [t for t in study.get_trials() if t.state == optuna.trial.TrialState.COMPLETE]
+    return optuna.create_study(storage=kept, study_name=name, load_if_exists=True)
+
+
+def _by_optuna(
+    space: Space, loss: Callable[[Mapping[str, float]], float], n_trials: int, seed: int, study: Any
+) -> list[dict[str, float]]:
+    """Optuna's search; earlier trials of the study count."""
+    import optuna
+
+    def complete() -> list[Any]:
+        return study.get_trials(states=[optuna.trial.TrialState.COMPLETE])  # type: ignore[no-any-return]
+
     # With the same seed, a resumed search would draw the first trials again.
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(done))
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(complete()))
 
     def objective(trial: Any) -> float:
         settings = {}
@@ -326,12 +311,8 @@ def _by_optuna(
             settings[setting] = trial.suggest_float(setting, low, high, log=by_ratio)
         return loss(settings)
 
-    for n_done in range(len(done), n_trials):
-        study.optimize(objective, n_trials=1)
-        if progress:
-            progress(n_done + 1, n_trials)
-    complete = [t for t in study.get_trials() if t.state == optuna.trial.TrialState.COMPLETE]
-    return [t.params | {"log_loss": t.values[0]} for t in complete]
+    study.optimize(objective, n_trials=max(0, n_trials - len(complete())))
+    return [trial.params | {"log_loss": trial.values[0]} for trial in complete()]
 
 
 def _study_name(data: TrainingSet, question: Mapping[str, Any]) -> str:

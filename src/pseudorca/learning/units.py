@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import scipy.special
-from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.learning.dataset import Floats, Ints
 from pseudorca.store import TABLES
 
 UNITS = ("clip", "recording", "encounter")
@@ -29,16 +29,16 @@ class UnitScores:
     """
 
     table: pd.DataFrame
-    log_probabilities: NDArray[np.float64]
+    log_probabilities: Floats
 
 
 def aggregate(
     clips: pd.DataFrame,
     recordings: pd.DataFrame,
-    log_probabilities: NDArray[np.float64],
+    log_probabilities: Floats,
     unit: str,
     *,
-    novelty: NDArray[np.float64] | None = None,
+    novelty: Floats | None = None,
 ) -> UnitScores:
     """Average clip scores over the channels of a moment, then over the moments of a unit.
 
@@ -152,13 +152,13 @@ def join_recordings(units: UnitScores) -> UnitScores:
 
 def score_table(
     clips: pd.DataFrame,
-    log_probabilities: NDArray[np.float64],
+    log_probabilities: Floats,
     classes: list[str],
     classifier_id: str,
     *,
     split_id: str = "",
     repeat: int = 0,
-    fold: NDArray[np.int64] | None = None,
+    fold: Ints | None = None,
     set_name: str = "",
 ) -> pd.DataFrame:
     """Lay scores out as the table ``scores``: a row per clip and population, natural logarithms.

@@ -412,7 +412,8 @@ def inline_svg(drawn: Figure, *, description: str) -> Markup:
     """
     buffer = io.BytesIO()
     # ``savefig`` would draw twice: once for the layout, which the canvas does itself.
-    FigureCanvasSVG(drawn).print_svg(buffer, metadata={"Date": None})
+    canvas = FigureCanvasSVG(drawn)
+    canvas.print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # styles apply to the whole page

@@ -197,9 +197,8 @@ def legend(target: Axes | Figure, entries: Mapping[str, str], **placing: Any) ->
     """
     target.legend(
         handles=[Patch(facecolor=colour) for colour in entries.values()],
-        labels=[
-            f" {shown(label)}" for label in entries
-        ],  # Matplotlib hides labels that begin with _
+        # The space: Matplotlib hides labels that begin with _
+        labels=[f" {shown(label)}" for label in entries],
         fontsize=SMALL_PT,
         frameon=False,
         labelcolor=INK,

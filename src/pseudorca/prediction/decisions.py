@@ -13,9 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.evaluation.risk_coverage import outcomes, threshold_for, thresholds
-from pseudorca.learning.calibration import Calibrator, Prior, make_prior
+from pseudorca.learning.calibration import CalibratedUnits, Calibrator, Prior, make_prior
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.held_out import CalibratedUnits
 from pseudorca.learning.units import UNITS, UnitScores
 from pseudorca.prediction.options import DecisionOptions
 from pseudorca.store import TABLES

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from pseudorca.errors import PseudorcaError
+from pseudorca.values import check_types
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class DecisionOptions:
     max_novelty: float = 1.0
 
     def __post_init__(self) -> None:
+        check_types(self, PseudorcaError)
         if self.max_error is not None and not 0 < self.max_error < 1:
             raise PseudorcaError(
                 f"--max-error {self.max_error:g}: expected a share, more than 0 and less than 1."

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import pandas as pd
 
 from pseudorca.access import created, locked
-from pseudorca.embedding.computing import Computing
+from pseudorca.embedding.cluster import workers_of
 from pseudorca.embedding.gate import Gate
+from pseudorca.embedding.options import Computing
 from pseudorca.errors import (
     ClassifierError,
     ManifestError,
@@ -245,10 +246,15 @@ def _find_classifier(
     if isinstance(classifier, Classifier):
         return None, classifier
     name = classifier if isinstance(classifier, str) and is_name(classifier) else None
-    if name is not None:
-        folder = store.folder / CLASSIFIER_FOLDER / name
-    else:
-        folder = Path(classifier if isinstance(classifier, str | Path) else classifier.folder)
+    place = (
+        classifier if isinstance(classifier, str | Path) else getattr(classifier, "folder", None)
+    )
+    if not isinstance(place, str | Path):
+        raise ClassifierError(
+            f"classifier: expected its name, its folder, a Classifier or the result of train, got "
+            f"{classifier!r}."
+        )
+    folder = store.folder / CLASSIFIER_FOLDER / name if name is not None else Path(place)
     return name, Classifier.load(folder, device=computing.device, precision=computing.precision)
 
 
@@ -413,7 +419,7 @@ def _answer(
     small: set[str] = set()
     channels = classifier.clip_options.channels
     with (
-        computing.workers() as workers,
+        workers_of(computing) as workers,
         PredictionFiles(
             folder, recordings, kinds=formats, max_gap_s=task.max_gap_s, band_hz=heard_hz(front_end),
             channel=int(channels) if channels.isdecimal() else 1, line=line,

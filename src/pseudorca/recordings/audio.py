@@ -65,7 +65,13 @@ _FORWARD_ONLY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "M
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """The content of the header of one audio file."""
+    """The content of the header of one audio file.
+
+    Examples
+    --------
+    >>> AudioInfo("WAV/PCM_24", sample_rate=48_000, n_channels=2, n_frames=96_000).duration_s
+    2.0
+    """
 
     format: str
     """Container and sample type, such as ``WAV/PCM_24``."""
@@ -85,7 +91,14 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class Inspection:
-    """One audio file that was read and can be used."""
+    """One audio file that was read and can be used, see :func:`inspect`.
+
+    Examples
+    --------
+    >>> info = AudioInfo("WAV/PCM_16", sample_rate=8_000, n_channels=1, n_frames=16_000)
+    >>> Inspection(info, "5f1c", "samples", peak=0.5, fingerprint="32044:0").info.duration_s
+    2.0
+    """
 
     info: AudioInfo
     content_hash: str
@@ -116,9 +129,10 @@ def probe(path: Place) -> AudioInfo:
     Examples
     --------
     >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "x.wav"
-    >>> sf.write(path, np.zeros((8_000, 2)), 16_000)
-    >>> probe(path).duration_s, probe(path).n_channels
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x.wav"
+    ...     sf.write(path, np.zeros((8_000, 2)), 16_000)
+    ...     probe(path).duration_s, probe(path).n_channels
     (0.5, 2)
     """
     with _open(path) as file:
@@ -146,10 +160,11 @@ class Reader:
     Examples
     --------
     >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "x.wav"
-    >>> sf.write(path, np.zeros((8_000, 2)), 16_000)
-    >>> with Reader(path) as reader:
-    ...     reader.read(4_000, 256).shape
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x.wav"
+    ...     sf.write(path, np.zeros((8_000, 2)), 16_000)
+    ...     with Reader(path) as reader:
+    ...         reader.read(4_000, 256).shape
     (2, 256)
     """
 
@@ -278,9 +293,10 @@ def read_segment(path: Place, *, start_frame: int = 0, n_frames: int | None = No
     Examples
     --------
     >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "x.wav"
-    >>> sf.write(path, np.full((1_000, 1), 0.5), 16_000)
-    >>> read_segment(path, start_frame=900).max()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x.wav"
+    ...     sf.write(path, np.full((1_000, 1), 0.5), 16_000)
+    ...     read_segment(path, start_frame=900).max()
     np.float32(0.5)
     """
     with Reader(path) as reader:
@@ -315,9 +331,10 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
     Examples
     --------
     >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "x.wav"
-    >>> sf.write(path, np.linspace(-0.5, 0.25, 1_000), 16_000)
-    >>> inspect(path).peak, inspect(path).hash_kind
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x.wav"
+    ...     sf.write(path, np.linspace(-0.5, 0.25, 1_000), 16_000)
+    ...     inspect(path).peak, inspect(path).hash_kind
     (0.5, 'samples')
     """
     with Reader(path) as reader:
@@ -377,9 +394,10 @@ def fingerprint(path: Place) -> str:
     Examples
     --------
     >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "x.wav"
-    >>> _ = path.write_bytes(b"RIFF")
-    >>> fingerprint(path).startswith("4:")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x.wav"
+    ...     _ = path.write_bytes(b"RIFF")
+    ...     fingerprint(path).startswith("4:")
     True
     """
     try:

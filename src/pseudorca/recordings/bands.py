@@ -49,13 +49,25 @@ def widest_band(rates_by_class: Mapping[str, list[int]], *, share: float = 0.95)
 
 
 def check_band(band: str) -> None:
-    """FrontEndError unless a band has this name."""
+    """Check the name of a band.
+
+    Parameters
+    ----------
+    band : str
+
+    Raises
+    ------
+    FrontEndError
+        If no band has this name.
+
+    Examples
+    --------
+    >>> check_band("48")
+    Traceback (most recent call last):
+    pseudorca.errors.FrontEndError: unknown band '48'. Did you mean '48k'? Known: 16k, 48k, 96k, ...
+    """
     if band not in (*BANDS, "all", COMMON):
-        raise _unknown_band(band)
-
-
-def _unknown_band(band: str) -> FrontEndError:
-    return FrontEndError(unknown_name("band", band, (*BANDS, "all", COMMON)))
+        raise FrontEndError(unknown_name("band", band, (*BANDS, "all", COMMON)))
 
 
 def top_hz(band: str, lowest_rate: int | None) -> float:
@@ -63,7 +75,7 @@ def top_hz(band: str, lowest_rate: int | None) -> float:
 
     Parameters
     ----------
-    band : str
+    band : str, any band except ``common``, whose top depends on all recordings
     lowest_rate : int or None
         Lowest sample rate of the recordings in Hz, for the band ``all``
 
@@ -81,14 +93,13 @@ def top_hz(band: str, lowest_rate: int | None) -> float:
     >>> top_hz("16k", None), top_hz("all", 10_000)
     (15040.0, 4500.0)
     """
+    check_band(band)
     if band == "all":
         if lowest_rate is None:
             raise FrontEndError(
                 f"the band {band!r} needs the lowest sample rate of the recordings."
             )
         return _ALL_TOP * lowest_rate
-    if band not in BANDS:
-        raise _unknown_band(band)
     return REACH * BANDS[band]
 
 

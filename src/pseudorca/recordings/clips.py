@@ -18,11 +18,11 @@ import xxhash
 from numpy.typing import NDArray
 
 from pseudorca.errors import ClipError
+from pseudorca.formats.raven import read_selection_table
 from pseudorca.recordings.audio import MIN_FRAMES, Samples
-from pseudorca.recordings.encounters import moment_id
-from pseudorca.recordings.manifest import project_recordings
+from pseudorca.recordings.manifest import full_path, project_recordings
+from pseudorca.recordings.naming import moment_id
 from pseudorca.recordings.options import ClipOptions
-from pseudorca.recordings.selections import read_raven
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import TABLES, Store, problem_table, shown_problems
 from pseudorca.values import plural
@@ -31,7 +31,9 @@ _ROUNDING = 1e-9
 """Rounding error of sums of decimal fractions, in seconds or windows."""
 
 
-def windows(duration_s: float, options: ClipOptions) -> list[tuple[float, float]]:
+def windows(
+    duration_s: float, options: ClipOptions
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Place the windows of one stretch of sound.
 
     Parameters
@@ -41,23 +43,17 @@ def windows(duration_s: float, options: ClipOptions) -> list[tuple[float, float]
 
     Returns
     -------
-    list of (start_s, end_s), half-open, in order, all within ``[0, duration_s)``
-        The last window may be shorter than the others. A stretch shorter than the window gives one
-        short window, or no window if padding is ``drop``.
+    starts_s, ends_s : ndarray [shape=(n,)], seconds
+        Half-open windows, in order, all within ``[0, duration_s)``. The last window may be shorter
+        than the others. A stretch shorter than the window gives one short window, or no window if
+        padding is ``drop``.
 
     Examples
     --------
-    >>> windows(7.0, ClipOptions(window_s=3.0, min_fill=0.3))
-    [(0.0, 3.0), (3.0, 6.0), (6.0, 7.0)]
+    >>> starts_s, ends_s = windows(7.0, ClipOptions(window_s=3.0, min_fill=0.3))
+    >>> starts_s.tolist(), ends_s.tolist()
+    ([0.0, 3.0, 6.0], [3.0, 6.0, 7.0])
     """
-    starts_s, ends_s = _place(duration_s, options)
-    return list(zip(starts_s.tolist(), ends_s.tolist(), strict=True))
-
-
-def _place(
-    duration_s: float, options: ClipOptions
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the starts and the ends of the windows of one stretch, in seconds [shape=(n,)] each."""
     window_s = options.window_s
     whole = np.zeros(1), np.full(1, duration_s)
     if window_s is None:
@@ -139,27 +135,18 @@ def cut(
         for offset_s, until_s, channels_of_stretch in stretches:
             if round((until_s - offset_s) * recording.sample_rate) < MIN_FRAMES:
                 n_short += 1
+                reason = "shorter than one spectrogram frame"
                 detail = f"selection from {offset_s:g} to {until_s:g} s, need {MIN_FRAMES} samples"
-                problems.append(
-                    (recording.path, "clips", "shorter than one spectrogram frame", detail)
-                )
+                problems.append((recording.path, "clips", reason, detail))
                 continue
-            starts_s, ends_s = _place(until_s - offset_s, options)
+            starts_s, ends_s = windows(until_s - offset_s, options)
             clips.add(
                 position, recording, channels_of_stretch, offset_s + starts_s, offset_s + ends_s
             )
         if clips.n == n_before and not n_short:
-            reason = (
-                "no selection" if selected is not None and not stretches else "shorter than a clip"
-            )
-            problems.append(
-                (
-                    recording.path,
-                    "clips",
-                    reason,
-                    f"{recording.duration_s:.3f} s, pad {options.pad}",
-                )
-            )
+            reason = "shorter than a clip" if stretches else "no selection"
+            detail = f"{recording.duration_s:.3f} s, pad {options.pad}"
+            problems.append((recording.path, "clips", reason, detail))
     table = clips.table()
     # Windows of one recording differ, unless selections or a number of windows were given.
     if selections is not None or options.max_per_recording is not None:
@@ -286,9 +273,133 @@ def _strings(parts: list[pa.Array]) -> Any:
     return pa.chunked_array(parts).combine_chunks().to_pandas(types_mapper=lambda _: text).array
 
 
+def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
+    """Read Raven selection tables as stretches of known recordings.
+
+    A table names its recording in ``Begin Path`` or ``Begin File``. Without these columns, a table
+    ``x.Table.1.selections.txt`` belongs to the recording ``x``. ``File Offset (s)`` is used if the
+    table has this column, because Begin Time continues over several files. The waveform row and the
+    spectrogram row of one selection count once.
+
+    Parameters
+    ----------
+    paths : paths of tab-separated tables
+    recordings : DataFrame, the table ``recordings``
+
+    Returns
+    -------
+    DataFrame with ``recording_id, channel, start_s, end_s``
+        Channels count from 1. An empty channel means that the selection has no channel.
+
+    Raises
+    ------
+    ClipError
+        If a table lacks a column, or names a recording that was not scanned, or a name fits several
+        recordings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": ["5f1c"], "root": ["/data"], "path": ["x.wav"], "n_channels": [1],
+    ...      "duration_s": [9.0]}
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x.Table.1.selections.txt"
+    ...     _ = path.write_text("Begin Time (s)\\tEnd Time (s)\\n0.5\\t2.0\\n")
+    ...     table = read_raven([path], recordings)
+    >>> table[["recording_id", "start_s", "end_s"]].values.tolist()
+    [['5f1c', 0.5, 2.0]]
+    """
+    recording_rows: list[Any] = list(recordings.itertuples())
+    by_path = {str(full_path(row)).replace("\\", "/"): row for row in recording_rows}
+    by_name: dict[str, list[Any]] = {}
+    for row in recording_rows:
+        for name in {Path(row.path).name.lower(), Path(row.path).stem.lower()}:
+            by_name.setdefault(name, []).append(row)
+    stretches: list[tuple[str, str, float, float]] = []
+    for path in paths:
+        table = read_selection_table(path)
+        for number, line in zip(table.index, table.to_dict("records"), strict=True):
+            where = f"{path}, line {number}"
+            recording = _named_recording(line, path, where, by_path, by_name)
+            start_s = _number(line.get("File Offset (s)", line["Begin Time (s)"]), where)
+            length_s = _number(line["End Time (s)"], where) - _number(line["Begin Time (s)"], where)
+            end_s = min(start_s + length_s, float(recording.duration_s))
+            if not 0 <= start_s < end_s:
+                raise ClipError(
+                    f"{where}: the selection from {start_s:g} to {start_s + length_s:g} s lies "
+                    f"outside {recording.path} (0 to {recording.duration_s:.3f} s)."
+                )
+            channel = _raven_channel(line, recording, where)
+            stretches.append((recording.recording_id, channel, start_s, end_s))
+    return pd.DataFrame(stretches, columns=["recording_id", "channel", "start_s", "end_s"])
+
+
+def _number(cell: Any, where: str) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError) as error:
+        raise ClipError(f"{where}: {cell!r} is not a number of seconds.") from error
+
+
+def _raven_channel(line: dict[Any, Any], recording: Any, where: str) -> str:
+    cell = line.get("Channel")
+    if cell is None or pd.isna(cell) or recording.n_channels == 1:
+        return ""
+    channel = int(_number(cell, where))
+    if not 1 <= channel <= recording.n_channels:
+        raise ClipError(
+            f"{where}: channel {channel} of {recording.path}, which has {recording.n_channels}."
+        )
+    return str(channel)
+
+
+def _named_recording(
+    line: dict[Any, Any],
+    path: Path,
+    where: str,
+    by_path: dict[str, Any],
+    by_name: dict[str, list[Any]],
+) -> Any:
+    """Find the recording of one line of a table. ``where``: the line, for the message."""
+    begin_path = line.get("Begin Path")
+    begin_path = begin_path.replace("\\", "/") if isinstance(begin_path, str) else ""
+    if begin_path in by_path:
+        return by_path[begin_path]
+    name = line.get("Begin File")
+    if not isinstance(name, str):
+        stem = path.name.split(".Table.")[0] if ".Table." in path.name else path.stem
+        name = begin_path.rsplit("/", 1)[-1] or stem.removesuffix(".selections")
+    matches = by_name.get(name.lower(), [])
+    # The folders may have moved since then: the path below the scanned folder identifies the file.
+    of_equal_path = [m for m in matches if f"/{begin_path}".lower().endswith(f"/{m.path}".lower())]
+    matches = of_equal_path or matches
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise ClipError(
+            f"{where}: no scanned recording is called {name!r}. Scan its folder first, or name it "
+            "in a column Begin File."
+        )
+    raise ClipError(
+        f"{where}: {len(matches)} recordings are called {name!r}, such as {matches[0].path} and "
+        f"{matches[1].path}. Give the column Begin Path."
+    )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ClipsResult(Result):
-    """The clips of the recordings, and the recordings without a clip."""
+    """The clips of the recordings, and the recordings without a clip.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"label": ["Insular"], "moment_id": ["m"], "padded_s": [0.0]})
+    >>> print(ClipsResult(clips, problem_table([])))
+    1 clip of 1 moment; 0 are shorter than the window and filled.
+    Clips by class: Insular 1.
+    No problems.
+    """
 
     clips: pd.DataFrame
     problems: pd.DataFrame
@@ -310,6 +421,7 @@ class ClipsResult(Result):
         return int((self.clips["padded_s"] > 0).sum())
 
     def as_json(self) -> dict[str, Any]:
+        """The counts, and the problems."""
         return {
             "n_clips": len(self.clips),
             "n_moments": self.n_moments,
@@ -320,6 +432,7 @@ class ClipsResult(Result):
         }
 
     def summary(self) -> Sequence[str]:
+        """The numbers of clips: of all, by class, and filled; the number of problems."""
         return [
             f"{plural(len(self.clips), 'clip')} of {plural(self.n_moments, 'moment')}; "
             f"{self.n_padded} are shorter than the window and filled.",
@@ -328,6 +441,7 @@ class ClipsResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """A row per class: the number of its clips."""
         return pd.DataFrame(self.clips_per_class.items(), columns=["class", "clips"])
 
 
@@ -351,9 +465,17 @@ def clips_project(
     Raises
     ------
     ClipError
-        As :func:`pseudorca.recordings.selections.read_raven`.
+        As :func:`read_raven`.
     ManifestError
         If the project holds no recordings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clips_project(Store(folder, create=True), ClipOptions(window_s=2.0))
+    Traceback (most recent call last):
+    pseudorca.errors.ManifestError: ... holds no recordings. Run: pseudorca scan ...
     """
     options = options or ClipOptions()
     tables = _selection_tables(selections)
@@ -381,12 +503,22 @@ def project_clips(store: Store) -> pd.DataFrame:
     ------
     ClipError, ManifestError
         As :func:`clips_project`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.store import as_table
+    >>> row = {"clip_id": "5f1c", "recording_id": "09ab", "start_s": 0.0, "end_s": 3.0}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.write("clips", as_table("clips", [row]))
+    ...     project_clips(store)["clip_id"].tolist()
+    ['5f1c']
     """
     clips = store.read("clips")
     if clips.empty:
         options, selections = _clip_settings(store)
-        clips_project(store, options, selections=selections)
-        clips = store.read("clips")
+        clips = clips_project(store, options, selections=selections).clips
     return clips
 
 
@@ -405,6 +537,17 @@ def read_clips(store: Store) -> pd.DataFrame:
     ------
     ClipError, ManifestError
         As :func:`clips_project`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.store import as_table
+    >>> row = {"clip_id": "5f1c", "recording_id": "09ab", "start_s": 0.0, "end_s": 3.0}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.write("clips", as_table("clips", [row]))
+    ...     read_clips(store)["clip_id"].tolist()
+    ['5f1c']
     """
     clips = store.read("clips")
     if clips.empty:

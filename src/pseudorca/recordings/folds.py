@@ -22,7 +22,7 @@ from pseudorca.recordings.clips import read_clips
 from pseudorca.recordings.manifest import project_recordings
 from pseudorca.results import Result
 from pseudorca.store import Store
-from pseudorca.values import plural
+from pseudorca.values import check_types, plural
 
 OTHER = "none of the classes"
 """The class of folders that ``--other`` names: sounds of none of the populations."""
@@ -59,6 +59,7 @@ class Split:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self, FoldError)
         if self.n_folds < 2:
             raise FoldError(f"{self.n_folds} folds: a split needs at least 2.")
         if self.n_repeats < 1:
@@ -115,23 +116,30 @@ class Split:
 
 @dataclass
 class Folds:
-    """The fold of every clip.
+    """The fold of every clip. Iteration gives (repeat, fold, training rows, test rows).
 
-    ``test_fold`` [shape=(n_repeats, n_clips)], int: the fold in which a clip is tested, or -1 for a
-    clip that is always trained on. ``validation`` [shape=(n_clips,)], bool: clips for the choice of an
-    epoch, in the split of the study only. ``clip_ids``, ``labels``, ``groups`` and ``units`` have
-    shape=(n_clips,).
+    Examples
+    --------
+    >>> clips = np.array(["c1", "c2", "c3"], dtype=object)
+    >>> labels = np.array(["Insular", "Pelagic", "Pelagic"], dtype=object)
+    >>> test_fold, no_clip = np.array([[0, 0, 1]]), np.zeros(3, dtype=bool)
+    >>> folds = Folds(Split("recording"), clips, labels, clips, clips, test_fold, no_clip)
+    >>> [(fold, train.tolist(), test.tolist()) for repeat, fold, train, test in folds]
+    [(0, [2], [0, 1]), (1, [0, 1], [2])]
     """
 
     split: Split
     clip_ids: NDArray[np.object_]
+    """[shape=(n_clips,)], as ``labels``, ``groups`` and ``units``."""
     labels: NDArray[np.object_]
     groups: NDArray[np.object_]
     units: NDArray[np.object_]
     """Groups, joined if they share a moment or (unless the split is optimistic) an encounter. Units are
     assigned to folds as a whole."""
     test_fold: NDArray[np.int64]
+    """[shape=(n_repeats, n_clips)], the fold in which a clip is tested; -1: always trained on."""
     validation: NDArray[np.bool_]
+    """[shape=(n_clips,)], clips for the choice of an epoch, in the split of the study only."""
     not_testable: list[str] = field(default_factory=list)
     """Groups without which a class would be missing from training."""
     n_straddling_moments: int = 0
@@ -269,10 +277,8 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
             f"{len(classes)} class{'es' * (len(classes) != 1)} found ({', '.join(classes) or 'none'}); "
             "a classifier needs at least 2 folders of labelled recordings."
         )
-    clip_ids = clips["clip_id"].to_numpy(dtype=object)
-    no_validation = np.zeros(len(clips), dtype=bool)
     if split.name == "study":
-        return _study(clips, split, clip_ids, labels)
+        return _study(clips, split)
     moments = clips["moment_id"].to_numpy(dtype=object)
     groups = group_values(clips, recordings, split.group_by).to_numpy(dtype=object)
     # Different recordings may hold channels of one moment. These channels stay together, and all
@@ -282,8 +288,6 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     if not split.is_optimistic:  # no column, such as the sample rate, splits an encounter
         units = _joined(units, clips["encounter"].to_numpy(dtype=object))
     always_train = _sole_carriers(units, labels)
-    if len(always_train) == len(set(units)):
-        raise FoldError(_nothing_to_test(split))
     test_fold = np.full((split.n_repeats, len(clips)), -1, dtype=np.int64)
     strata = labels if split.name != "random" else np.full(len(labels), "", dtype=object)
     for repeat in range(split.n_repeats):
@@ -294,9 +298,14 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
             test_fold[repeat] = [position.get(unit, -1) for unit in units]
         else:
             test_fold[repeat] = _deal(units, labels, strata, always_train, split.n_folds, rng)
-    named = sorted({str(group) for group, unit in zip(groups, units, strict=True)
-                    if unit in always_train})  # fmt: skip
-    folds = Folds(split, clip_ids, labels, groups, units, test_fold, no_validation, named)
+    not_testable = {
+        str(group) for group, unit in zip(groups, units, strict=True) if unit in always_train
+    }
+    clip_ids = clips["clip_id"].to_numpy(dtype=object)
+    validation = np.zeros(len(clips), dtype=bool)
+    folds = Folds(
+        split, clip_ids, labels, groups, units, test_fold, validation, sorted(not_testable)
+    )
     verify(folds, clips)
     return folds
 
@@ -351,6 +360,19 @@ def verify(folds: Folds, clips: pd.DataFrame) -> None:
         If the folds belong to other clips, a repeat tests nothing, a class is missing from training,
         a clip for validation is tested, or a group or moment is on both sides. An encounter on both
         sides is an error, too, unless the split is optimistic.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame(
+    ...     {"clip_id": list("abcd"), "recording_id": list("ABCD"), "moment_id": list("1234"),
+    ...      "label": ["Insular", "Insular", "Pelagic", "Pelagic"], "encounter": "one"}
+    ... )
+    >>> recordings = clips[["recording_id", "moment_id", "encounter"]].assign(metadata="{}")
+    >>> folds = make_folds(clips, recordings, Split("recording", n_folds=2))
+    >>> folds.split = Split("encounter", n_folds=2)
+    >>> verify(folds, clips)
+    Traceback (most recent call last):
+    pseudorca.errors.FoldError: split 'encounter', repeat 0, fold 0: encounter one stands on both sides.
     """
     name = folds.split.name
     if not np.array_equal(folds.clip_ids, clips["clip_id"].to_numpy(dtype=object)):
@@ -358,7 +380,10 @@ def verify(folds: Folds, clips: pd.DataFrame) -> None:
     if len(set(folds.clip_ids)) < len(folds.clip_ids):
         raise FoldError(f"split {name!r}: a clip stands in the table twice.")
     if not (folds.test_fold >= 0).any(axis=1).all():
-        raise FoldError(_nothing_to_test(folds.split))
+        raise FoldError(
+            f"the split {name!r} has nothing to test: no {folds.split.group_by} can be left out "
+            "without emptying a class. Record more, or use a finer split (recording, random)."
+        )
     tested = set(folds.labels[(folds.test_fold >= 0).any(axis=0)]) - {OTHER}
     if len(tested) < 2:
         raise FoldError(
@@ -399,19 +424,16 @@ def _joined(groups: NDArray[np.object_], ties: NDArray[np.object_]) -> NDArray[n
 
     The first group in the alphabet names a set, so the order of the clips does not matter.
     """
-    parent: dict[str, str] = {group: group for group in groups}
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(group: str) -> str:
-        while parent[group] != group:
-            parent[group] = parent[parent[group]]
-            group = parent[group]
-        return group
-
-    first_group: dict[str, str] = {}
-    for group, tie in zip(groups, ties, strict=True):
-        first, second = sorted((root(group), root(first_group.setdefault(tie, group))))
-        parent[second] = first
-    return np.array([root(group) for group in groups], dtype=object)
+    group, names = pd.factorize(groups, sort=True)
+    tie, tie_names = pd.factorize(ties)
+    n_nodes = len(names) + len(tie_names)
+    edges = coo_array((np.ones(len(group)), (group, len(names) + tie)), shape=(n_nodes, n_nodes))
+    set_of = connected_components(edges, directed=False)[1][: len(names)]
+    _, first = np.unique(set_of, return_index=True)
+    return np.asarray(names[first[set_of[group]]])
 
 
 def _sole_carriers(units: NDArray[np.object_], labels: NDArray[np.object_]) -> set[object]:
@@ -467,17 +489,11 @@ def _deal(
     )
 
 
-def _nothing_to_test(split: Split) -> str:
-    return (
-        f"the split {split.name!r} has nothing to test: no {split.group_by} can be left out without "
-        "emptying a class. Record more, or use a finer split (recording, random)."
-    )
-
-
-def _study(
-    clips: pd.DataFrame, split: Split, clip_ids: NDArray[np.object_], labels: NDArray[np.object_]
-) -> Folds:
+def _study(clips: pd.DataFrame, split: Split) -> Folds:
     """Assign single clips 60/20/20, as the study did. Channels of a moment may be on both sides."""
+    clip_ids, labels, moments = (
+        clips[column].to_numpy(dtype=object) for column in ("clip_id", "label", "moment_id")
+    )
     n = len(clips)
     order = np.argsort(clip_ids)[np.random.default_rng(split.seed).permutation(n)]
     n_train, n_validation = round(n * STUDY_SHARES[0]), round(n * STUDY_SHARES[1])
@@ -485,11 +501,11 @@ def _study(
     test_fold[0, order[n_train + n_validation :]] = 0
     validation = np.zeros(n, dtype=bool)
     validation[order[n_train : n_train + n_validation]] = True
-    moments = clips["moment_id"].to_numpy(dtype=object)
     is_test = test_fold[0] >= 0
-    straddling = set(moments[is_test]) & set(moments[~is_test])
-    n_torn = len(straddling)
-    folds = Folds(split, clip_ids, labels, clip_ids, clip_ids, test_fold, validation, [], n_torn)
+    n_straddling = len(set(moments[is_test]) & set(moments[~is_test]))
+    folds = Folds(
+        split, clip_ids, labels, clip_ids, clip_ids, test_fold, validation, [], n_straddling
+    )
     verify(folds, clips)
     return folds
 
@@ -514,7 +530,7 @@ def describe_split(split: Mapping[str, Any]) -> str:
     text = f"split {name}"
     if name == "study":
         text += ", 60 % training, 20 % validation, 20 % test"
-    elif not name.startswith("leave-one-"):
+    elif not name.startswith(_LEAVE_ONE):
         text += f", {split['n_folds']} folds"
     if n_repeats > 1:
         text += f", {n_repeats} repeats"
@@ -523,7 +539,19 @@ def describe_split(split: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FoldsResult(Result):
-    """A split that was made and verified."""
+    """A split that was made and verified.
+
+    Examples
+    --------
+    >>> clips = np.array(["c1", "c2"], dtype=object)
+    >>> labels = np.array(["Insular", "Pelagic"], dtype=object)
+    >>> test_fold, no_clip = np.array([[0, 1]]), np.zeros(2, dtype=bool)
+    >>> folds = Folds(Split("recording"), clips, labels, clips, clips, test_fold, no_clip)
+    >>> print(FoldsResult(folds))
+    Verified: split recording, 5 folds, 2 groups by recording.
+    2 of 2 labelled clips are tested.
+    Groups that cannot be tested: none.
+    """
 
     folds: Folds
 
@@ -556,6 +584,7 @@ class FoldsResult(Result):
         return rows
 
     def as_json(self) -> dict[str, Any]:
+        """The split, its numbers of groups, and the sizes of both sides of every fold."""
         return {
             "split": asdict(self.split),
             "group_by": self.split.group_by,
@@ -567,6 +596,7 @@ class FoldsResult(Result):
         }
 
     def summary(self) -> Sequence[str]:
+        """The split, the number of tested clips, and the groups that cannot be tested."""
         n_tested = int((self.folds.test_fold >= 0).any(axis=0).sum())
         left_out = ", ".join(self.folds.not_testable) or "none"
         return [
@@ -604,6 +634,14 @@ def folds_project(store: Store, split: Split | None = None) -> FoldsResult:
         As :func:`make_folds`.
     ManifestError
         If the project holds no recordings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     folds_project(Store(folder, create=True))
+    Traceback (most recent call last):
+    pseudorca.errors.ManifestError: ... holds no recordings. Run: pseudorca scan ...
     """
     clips = read_clips(store)
     clips = clips[clips["label"].notna()].reset_index(drop=True)

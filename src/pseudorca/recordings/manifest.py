@@ -13,25 +13,30 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import pandas as pd
 
 from pseudorca.errors import AudioError, ManifestError, unknown_name
-from pseudorca.recordings import audio, naming, places
-from pseudorca.recordings.encounters import cut_at_gaps, moment_of, name_encounter, read_names
+from pseudorca.progress import Progress
+from pseudorca.recordings import audio, places
 from pseudorca.recordings.metadata import Metadata, check_joins, join_metadata, read_metadata
+from pseudorca.recordings.naming import (
+    compile_pattern,
+    cut_at_gaps,
+    moment_of,
+    name_encounter,
+    read_names,
+)  # fmt: skip
 from pseudorca.recordings.notices import collection_notices
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place
-from pseudorca.store import TABLES, Store
+from pseudorca.store import Store, as_table
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 _REMOTE_WORKERS = 16
 _FILES_AHEAD = 8  # per worker
@@ -41,16 +46,22 @@ _FILES_AHEAD = 8  # per worker
 class Manifest:
     """The result of a scan.
 
-    ``recordings`` has a row per usable file, ``problems`` a row per file that cannot be used.
-    ``notices`` are sentences about the whole collection.
+    Examples
+    --------
+    >>> manifest = Manifest(as_table("recordings", []), as_table("problems", []), ["Empty."], 3, [])
+    >>> len(manifest.recordings), manifest.n_other_files
+    (0, 3)
     """
 
     recordings: pd.DataFrame
+    """A row per usable file."""
     problems: pd.DataFrame
-    notices: list[str] = field(default_factory=list)
-    n_other_files: int = 0
+    """A row per file that cannot be used."""
+    notices: list[str]
+    """Sentences about the whole collection."""
+    n_other_files: int
     """Files that are not audio by their names (tables, pictures, notes)."""
-    cut_short: list[str] = field(default_factory=list)
+    cut_short: list[str]
     """The notices about files that end earlier than their headers say."""
 
 
@@ -80,6 +91,21 @@ def scan(
     ManifestError
         If the folder does not exist or cannot be reached, the metadata cannot be joined, or one
         sound stands under two labels (unless ``options.on_conflict`` is ``drop``).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import soundfile as sf
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "Insular").mkdir()
+    ...     sf.write(Path(folder, "Insular", "a.wav"), np.linspace(-0.5, 0.5, 8_000), 16_000)
+    ...     Path(folder, "b.wav").touch()
+    ...     manifest = scan(folder)
+    >>> manifest.recordings[["path", "label", "duration_s"]].values.tolist()
+    [['Insular/a.wav', 'Insular', 0.5]]
+    >>> manifest.problems[["path", "reason"]].values.tolist()
+    [['b.wav', 'empty file']]
     """
     options = options or ScanOptions()
     if not places.is_remote(folder) and not places.is_folder(folder):
@@ -112,14 +138,22 @@ def scan_files(
     ------
     ManifestError
         If a path does not exist, or a folder at a URL cannot be reached.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.wav")
+    ...     path.touch()
+    ...     scan_files([path]).problems[["path", "reason"]].values.tolist()
+    [['a.wav', 'empty file']]
     """
     options = options or ScanOptions()
     sources = []
     for path in paths:
         is_remote = places.is_remote(path)
-        if not (is_remote and _is_audio_name(str(path).partition("?")[0])) and places.is_folder(
-            path
-        ):
+        is_remote_file = is_remote and _is_audio_name(str(path).partition("?")[0])
+        if not is_remote_file and places.is_folder(path):
             sources.append(_walk(path))
         elif is_remote or os.path.lexists(path):
             root, name = places.split(path)
@@ -173,52 +207,47 @@ def check_unchanged(recording: Any, *, fingerprint: str | None = None) -> None:
     ------
     AudioError
         With reason ``changed since the scan``, or as :func:`audio.inspect` if the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.wav").write_bytes(b"RIFF")
+    ...     now = audio.fingerprint(Path(folder, "a.wav"))
+    ...     check_unchanged(pd.Series({"root": folder, "path": "a.wav", "fingerprint": now}))
     """
     place = full_path(recording)
     now = audio.fingerprint(place) if fingerprint is None else fingerprint
     if now == recording.fingerprint:
         return
     key = (str(place), now, recording.content_hash, recording.hash_kind)
-    with _answers_lock:
-        answer = _answers.setdefault(key, _Answer())
-        while len(_answers) > _MOST_ANSWERS:
-            del _answers[next(iter(_answers))]
-    with answer.lock:  # other threads wait for the thread that hashes this file
-        if not answer.is_known:
-            answer.problem = _what_changed(place, recording)
-            answer.is_known = True
-    if answer.problem is not None:
-        raise AudioError(*answer.problem)
+    with _HASH_LOCKS[
+        hash(key) % len(_HASH_LOCKS)
+    ]:  # others wait for the thread that hashes this file
+        problem = _what_changed(*key)
+    if problem is not None:
+        raise AudioError(*problem)
 
 
-@dataclass
-class _Answer:
-    """The result of hashing one version of a file again."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    is_known: bool = False
-    problem: tuple[str, str] | None = None
-    """Reason and detail; None: the sound is the same."""
+_HASH_LOCKS = tuple(threading.Lock() for _ in range(256))
 
 
-_MOST_ANSWERS = 1 << 16
-_answers: dict[tuple[str, str, str, str], _Answer] = {}
-_answers_lock = threading.Lock()
-
-
-def _what_changed(place: Place, recording: Any) -> tuple[str, str] | None:
-    """Hash a file again -> reason and detail of the problem, or None."""
+@lru_cache(maxsize=1 << 16)
+def _what_changed(
+    place: str, fingerprint: str, content_hash: str, hash_kind: str
+) -> tuple[str, str] | None:
+    """Hash a version of a file again -> reason and detail of the problem, or None."""
     try:
-        inspection = audio.inspect(place, full_hash=recording.hash_kind == "samples")
+        inspection = audio.inspect(place, full_hash=hash_kind == "samples")
     except AudioError as error:
         if places.is_remote(place) or error.reason == "cannot be opened":
             raise  # the error may be temporary, so the answer is not kept
         return error.reason, error.detail
-    if inspection.content_hash == recording.content_hash:
+    if inspection.content_hash == content_hash:
         return None
     return (
         "changed since the scan",
-        f"the hash {recording.content_hash[:12]} is now {inspection.content_hash[:12]}; scan again",
+        f"the hash {content_hash[:12]} is now {inspection.content_hash[:12]}; scan again",
     )
 
 
@@ -275,9 +304,10 @@ def _build(
     rows: list[dict[str, Any]] = []
     files = [(source, path) for source in sources for path in source.files]
     # Names and tables are read and checked before any sound: contradictions are errors at once.
-    pattern = None if options.name_pattern is None else naming.compile_pattern(options.name_pattern)
+    pattern = None if options.name_pattern is None else compile_pattern(options.name_pattern)
     names = [
-        read_names(
+        {"path": path}
+        | read_names(
             path,
             labels=options.all_labels,
             pattern=pattern,
@@ -290,28 +320,23 @@ def _build(
     _check_other(options, names, metadata)
     _check_labels(options.all_labels, files)
     if metadata is not None:
-        paths = [path for _, path in files]
-        check_joins(
-            [{"path": path} | name for path, name in zip(paths, names, strict=True)], metadata
-        )
-
-    def inspect_file(file: tuple[_Source, str]) -> audio.Inspection | AudioError:
-        try:
-            return _inspect(file[0].root, file[1], full_hash=options.full_hash)
-        except AudioError as error:
-            return error
-
+        check_joins(names, metadata)
     is_remote = any(places.is_remote(source.root) for source in sources)
     n_threads = n_threads or (_REMOTE_WORKERS if is_remote else os.cpu_count() or 1)
     with ThreadPoolExecutor(n_threads) as pool:
-        inspections = _ahead(pool, inspect_file, files, n_threads * _FILES_AHEAD)
-        for n_done, (((source, path), inspection), name) in enumerate(
-            zip(inspections, names, strict=True), 1
+        inspections = _ahead(
+            pool,
+            lambda file: _inspect(file[0].root, file[1], full_hash=options.full_hash),
+            files,
+            n_threads * _FILES_AHEAD,
+        )
+        for n_done, ((source, path), name, inspection) in enumerate(
+            zip(files, names, inspections, strict=True), 1
         ):
             if isinstance(inspection, AudioError):
                 problems.append(_problem(path, inspection.reason, inspection.detail))
             else:
-                rows.append(_row(source.root, path, inspection) | name)
+                rows.append(_row(source.root, inspection) | name)
                 if inspection.info.n_missing_frames:
                     missing_s = inspection.info.n_missing_frames / inspection.info.sample_rate
                     cut_short.append(
@@ -334,40 +359,37 @@ def _build(
     for row in rows:
         row["moment_id"] = moment_of(row)
         row["metadata"] = json.dumps(row["metadata"], sort_keys=True)
-    recordings = _recording_table(rows)
+    recordings = as_table("recordings", rows)
     notices += collection_notices(recordings)
     n_other = sum(source.n_other for source in sources)
-    return Manifest(recordings, _problem_table(problems), notices, n_other, cut_short)
+    return Manifest(recordings, as_table("problems", problems), notices, n_other, cut_short)
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, look: Callable[[_T], _R], items: Iterable[_T], n_ahead: int
-) -> Iterator[tuple[_T, _R]]:
-    """Yield each item with its result, in order, with at most ``n_ahead`` items in work."""
-    waiting: deque[tuple[_T, Future[_R]]] = deque()
+    pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], n_ahead: int
+) -> Iterator[_R]:
+    """Yield the result for each item, in order, with at most ``n_ahead`` items in work."""
+    waiting: deque[Future[_R]] = deque()
     for item in items:
-        waiting.append((item, pool.submit(look, item)))
+        waiting.append(pool.submit(function, item))
         if len(waiting) >= n_ahead:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for item, future in waiting:
-        yield item, future.result()
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _check_other(
     options: ScanOptions, names: Sequence[dict[str, Any]], metadata: Metadata | None
 ) -> None:
     """Check that a folder or the metadata has every name of ``--other``."""
-    if not options.other:
-        return
-    folders = {part for name in names for part in (name["label"], *name["below"]) if part}
     known = {name["label"] for name in names if name["label"]}
     known |= set() if metadata is None else metadata.labels
     spelt = {label.casefold() for label in known}
-    for name in options.other:
-        if name.casefold() not in spelt:
+    for other in options.other:
+        if other.casefold() not in spelt:
+            folders = {folder for name in names for folder in name["below"]}
             raise ManifestError(
-                unknown_name("folder of other sounds in --other", name, known or folders)
+                unknown_name("folder of other sounds in --other", other, known or folders)
             )
 
 
@@ -380,30 +402,26 @@ def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source,
             raise ManifestError(unknown_name("class folder in --labels", label, folders))
 
 
-def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection:
+def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection | AudioError:
     try:
         f"{root}/{path}".encode()
-    except UnicodeEncodeError as error:
-        raise AudioError("name is not UTF-8", "rename the file or its folder") from error
-    if PurePosixPath(path).suffix.lower() in audio.UNSUPPORTED_SUFFIXES:
-        raise AudioError("format not supported", "convert it to WAV or FLAC")
-    return audio.inspect(places.join(root, path), full_hash=full_hash)
+        if PurePosixPath(path).suffix.lower() in audio.UNSUPPORTED_SUFFIXES:
+            return AudioError("format not supported", "convert it to WAV or FLAC")
+        return audio.inspect(places.join(root, path), full_hash=full_hash)
+    except UnicodeEncodeError:
+        return AudioError("name is not UTF-8", "rename the file or its folder")
+    except AudioError as error:
+        return error
 
 
-def _row(root: str, path: str, inspection: audio.Inspection) -> dict[str, Any]:
+def _row(root: str, inspection: audio.Inspection) -> dict[str, Any]:
+    """Begin the row of a recording. The fields of an inspection have the names of columns."""
     return {
+        **vars(inspection.info),
+        **vars(inspection),
         "recording_id": inspection.content_hash[:20],
         "root": root,
-        "path": path,
-        "content_hash": inspection.content_hash,
-        "hash_kind": inspection.hash_kind,
-        "format": inspection.info.format,
-        "sample_rate": inspection.info.sample_rate,
-        "n_channels": inspection.info.n_channels,
-        "n_frames": inspection.info.n_frames,
         "duration_s": inspection.info.duration_s,
-        "peak": inspection.peak,
-        "fingerprint": inspection.fingerprint,
         "encounter": None,  # metadata may give the encounter
         "metadata": {},
     }
@@ -418,10 +436,9 @@ def _read_lookalikes(
     kept = []
     for row in rows:
         if row["hash_kind"] == "blocks" and n_alike[row["content_hash"]] > 1:
-            try:
-                inspection = audio.inspect(places.join(row["root"], row["path"]), full_hash=True)
-            except AudioError as error:
-                problems.append(_problem(row["path"], error.reason, error.detail))
+            inspection = _inspect(row["root"], row["path"], full_hash=True)
+            if isinstance(inspection, AudioError):
+                problems.append(_problem(row["path"], inspection.reason, inspection.detail))
                 continue
             row["full_hash"] = inspection.content_hash
             full_hashes[row["content_hash"]].add(inspection.content_hash)
@@ -437,57 +454,39 @@ def _read_lookalikes(
 def _drop_duplicates(
     rows: list[dict[str, Any]], problems: list[dict[str, str]], on_conflict: str
 ) -> list[dict[str, Any]]:
+    """Leave out files with the sound of another file; ManifestError if their labels contradict."""
     by_hash = defaultdict(list)
     for row in rows:
         by_hash[row["content_hash"]].append(row)
     dropped = set()
     for content_hash, same in by_hash.items():
         labels = sorted({row["label"] for row in same if row["label"] is not None})
-        if len(labels) > 1:
+        if len(labels) > 1 and on_conflict == "error":
             first, other = (
                 next(row["path"] for row in same if row["label"] == label) for label in labels[:2]
             )
-            if on_conflict == "error":
-                raise ManifestError(
-                    f"{len(labels)} classes hold the same recording (hash {content_hash[:12]}…): "
-                    f"{first} and {other}. Remove one, or pass --on-conflict drop to leave out both."
-                )
-            for row in same:
-                others = ", ".join(r["path"] for r in same if r is not row)
-                problems.append(_problem(row["path"], "same sound under two labels", others))
-                dropped.add(id(row))
-            continue
+            raise ManifestError(
+                f"{len(labels)} classes hold the same recording (hash {content_hash[:12]}…): "
+                f"{first} and {other}. Remove one, or pass --on-conflict drop to leave out both."
+            )
         keep = min(same, key=lambda row: (row["label"] is None, row["path"]))
         for row in same:
-            if row is not keep:
-                problems.append(
-                    _problem(row["path"], f"duplicate of {keep['path']}", "same decoded samples")
-                )
-                dropped.add(id(row))
+            if len(labels) > 1:
+                others = ", ".join(r["path"] for r in same if r is not row)
+                problem = _problem(row["path"], "same sound under two labels", others)
+            elif row is not keep:
+                reason = f"duplicate of {keep['path']}"
+                problem = _problem(row["path"], reason, "same decoded samples")
+            else:
+                continue
+            problems.append(problem)
+            dropped.add(id(row))
     return [row for row in rows if id(row) not in dropped]
 
 
-def _recording_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(list(rows), columns=list(TABLES["recordings"]))
-    for column in ("sample_rate", "n_channels", "n_frames"):
-        table[column] = table[column].astype("int64")
-    for column in ("duration_s", "peak"):
-        table[column] = table[column].astype("float64")
-    table["channel"] = table["channel"].astype("Int64")
-    table["start_utc"] = pd.to_datetime(table["start_utc"], utc=True).astype("datetime64[us, UTC]")
-    for column in TABLES["recordings"]:
-        if table[column].dtype == object or str(table[column].dtype) == "str":
-            table[column] = table[column].astype("string")
-    return table
-
-
-def _problem(path: str, reason: str, detail: str, stage: str = "scan") -> dict[str, str]:
+def _problem(path: str, reason: str, detail: str) -> dict[str, str]:
     shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return {"path": shown, "stage": stage, "reason": reason, "detail": detail}
-
-
-def _problem_table(rows: list[dict[str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(TABLES["problems"]), dtype="string")
+    return {"path": shown, "stage": "scan", "reason": reason, "detail": detail}
 
 
 def project_recordings(store: Store) -> pd.DataFrame:
@@ -505,6 +504,14 @@ def project_recordings(store: Store) -> pd.DataFrame:
     ------
     ManifestError
         If the project has no recordings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     project_recordings(Store(folder, create=True))
+    Traceback (most recent call last):
+    pseudorca.errors.ManifestError: ... holds no recordings. Run: pseudorca scan ...
     """
     recordings = store.read("recordings")
     if recordings.empty:
@@ -525,5 +532,15 @@ def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame, rows of ``recordings``
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> recordings = pd.DataFrame({"label": ["Insular", "Noise"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.keep_setting("other", ["Noise"])
+    ...     populations(store, recordings)["label"].tolist()
+    ['Insular']
     """
     return recordings[~recordings["label"].isin(store.setting("other") or [])]

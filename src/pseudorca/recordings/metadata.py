@@ -11,38 +11,56 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from pseudorca.errors import ManifestError
-from pseudorca.recordings import naming, places
+from pseudorca.recordings import places
+from pseudorca.recordings.naming import UNLABELLED_NAMES
 from pseudorca.recordings.places import Place
 
-_FILE_COLUMNS = ("file", "filename", "file_name")
+Kind = Literal["path", "file", "encounter"]
+
+_KINDS: dict[str, Kind] = {
+    "path": "path", "file": "file", "filename": "file", "file_name": "file", "encounter": "encounter",
+}  # fmt: skip
+"""Columns that join a table to recordings, the first choice first, and what their values name."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """A table of metadata that can be joined to recordings."""
+    """A table of metadata that can be joined to recordings.
+
+    Examples
+    --------
+    >>> entries = {"Sette_44": {"encounter": "Sette_44", "Label": "Insular"}}
+    >>> columns = {"encounter": "encounter", "label": "Label"}
+    >>> Metadata("metadata.csv", "encounter", "encounter", columns, entries).labels
+    {'Insular'}
+    """
 
     place: Place
     key: str
     """The column that joins the table to the recordings."""
-    files: str | None
-    """The column of file names; None if the table has no such column."""
+    kind: Kind
+    """What the values in the column ``key`` name."""
     columns: dict[str, str]
     """Names of columns in lower case -> names in the table."""
     entries: dict[str, dict[str, str]]
     """Rows by their value in the column ``key``."""
 
     @property
+    def label_column(self) -> str | None:
+        """The column of the labels; None if the table has no such column."""
+        return self.columns.get("label") or self.columns.get("population")
+
+    @property
     def labels(self) -> set[str]:
         """All labels in the table."""
-        column = self.columns.get("label") or self.columns.get("population")
-        return (
-            set() if column is None else {entry[column] for entry in self.entries.values()} - {""}
-        )
+        if self.label_column is None:
+            return set()
+        return {entry[self.label_column] for entry in self.entries.values()} - {""}
 
 
 def read_metadata(metadata: Place) -> Metadata:
@@ -64,26 +82,27 @@ def read_metadata(metadata: Place) -> Metadata:
     Examples
     --------
     >>> import tempfile
-    >>> path = f"{tempfile.mkdtemp()}/metadata.csv"
-    >>> pd.DataFrame({"encounter": ["Sette_44"], "population": ["Insular"]}).to_csv(path)
-    >>> read_metadata(path).labels
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/metadata.csv"
+    ...     pd.DataFrame({"encounter": ["Sette_44"], "population": ["Insular"]}).to_csv(path)
+    ...     read_metadata(path).labels
     {'Insular'}
     """
     table, columns = _read(metadata)
-    files = next((columns[name] for name in _FILE_COLUMNS if name in columns), None)
-    key = columns.get("path") or files or columns.get("encounter")
-    if key is None:
+    name = next((name for name in _KINDS if name in columns), None)
+    if name is None:
         raise ManifestError(
             f"metadata {metadata} has the columns {', '.join(table.columns)}; expected one of "
             "path, file or encounter to join it to the recordings."
         )
+    key = columns[name]
     entries: dict[str, dict[str, str]] = {}
     for record in table.to_dict("records"):
         entry = {str(column): str(value) for column, value in record.items()}
-        name = entry[key].replace("\\", "/").removeprefix("./")
-        if name and entries.setdefault(name, entry) != entry:
-            raise ManifestError(f"metadata {metadata}: two different rows for {key} {name!r}.")
-    return Metadata(metadata, key, files, columns, entries)
+        value = entry[key].replace("\\", "/").removeprefix("./")
+        if value and entries.setdefault(value, entry) != entry:
+            raise ManifestError(f"metadata {metadata}: two different rows for {key} {value!r}.")
+    return Metadata(metadata, key, _KINDS[name], columns, entries)
 
 
 def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
@@ -92,13 +111,21 @@ def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
     Parameters
     ----------
     rows : sequence of dict
-        ``path``, and the entries of :func:`~pseudorca.recordings.encounters.read_names`
+        ``path``, and the entries of :func:`~pseudorca.recordings.naming.read_names`
     table : Metadata
 
     Raises
     ------
     ManifestError
         If the table names none of the files, or a time of a file cannot be read.
+
+    Examples
+    --------
+    >>> table = Metadata("m.csv", "file", "file", {"file": "file"}, {"a.wav": {"file": "a.wav"}})
+    >>> check_joins([{"path": "Insular/a.wav"}], table)
+    >>> check_joins([{"path": "Insular/b.wav"}], table)
+    Traceback (most recent call last):
+    pseudorca.errors.ManifestError: metadata m.csv names none of the 1 recordings ...
     """
     named = _named(rows, table)
     if rows and not any(name in table.entries for name in named):
@@ -127,14 +154,24 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
     ManifestError
         If the table names none of the recordings, or one name of the table fits several recordings or
         encounters.
+
+    Examples
+    --------
+    >>> from pseudorca.recordings.naming import read_names
+    >>> row = {"path": "Sette_44/a.wav", "encounter": None} | read_names("Sette_44/a.wav")
+    >>> entries = {"Sette_44": {"encounter": "Sette_44", "label": "Insular"}}
+    >>> columns = {"encounter": "encounter", "label": "label"}
+    >>> join_metadata([row], Metadata("m.csv", "encounter", "encounter", columns, entries))
+    ['m.csv changed the label of 1 recordings.']
+    >>> row["label"]
+    'Insular'
     """
-    metadata, key, files = table.place, table.key, table.files
-    columns, entries = table.columns, table.entries
+    entries = table.entries
     named = _named(rows, table)
-    if key == files and key != columns.get("path"):
-        _refuse_ambiguous_files(entries, named, metadata)
-    elif key != columns.get("path"):
-        _refuse_ambiguous_encounters(rows, named, metadata)
+    if table.kind == "file":
+        _refuse_ambiguous_files(named, table)
+    elif table.kind == "encounter":
+        _refuse_ambiguous_encounters(rows, named, table)
     used = {name for name in named if name in entries}
     if rows and not used:
         raise _names_nothing(rows, table)
@@ -142,10 +179,10 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
     for row, name in zip(rows, named, strict=True):
         if name in entries:
             before = row["label"]
-            _apply(row, name, entries[name], columns, key)
+            _apply(row, name, table)
             relabelled += row["label"] != before
     notices = []
-    table_name = places.name_of(metadata)
+    table_name = places.name_of(table.place)
     if any(name == row["class_folder"] for row, name in zip(rows, named, strict=True)):
         strangers = [r for r, name in zip(rows, named, strict=True) if name not in entries]
         for row in strangers:
@@ -164,7 +201,7 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
     if len(used) < len(entries):
         notices.append(
             f"{len(entries) - len(used)} of {len(entries)} rows of {table_name} name nothing "
-            f"that was found (joined by {key})."
+            f"that was found (joined by {table.key})."
         )
     if relabelled:
         notices.append(f"{table_name} changed the label of {relabelled} recordings.")
@@ -173,18 +210,22 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
 
 def _named(rows: Sequence[Mapping[str, Any]], table: Metadata) -> list[str]:
     """Find the name of each recording in the table."""
-    if table.key == table.columns.get("path"):
+    if table.kind == "path":
         return [row["path"] for row in rows]
-    if table.key == table.files:
+    if table.kind == "file":
         return [PurePosixPath(row["path"]).name for row in rows]
     return [_named_encounter(row, table.entries) for row in rows]
 
 
 def _names_nothing(rows: Sequence[Mapping[str, Any]], table: Metadata) -> ManifestError:
+    first = rows[0]
+    if table.kind == "encounter":
+        example = str(first["named_encounter"] or first["local_encounter"] or first["class_folder"])
+    else:
+        (example,) = _named([first], table)
     return ManifestError(
         f"metadata {table.place} names none of the {len(rows)} recordings in its column {table.key}: "
-        f"it has {next(iter(table.entries), 'no entry')!r}, the scan has "
-        f"{_example(rows[0], table.key, table.files)!r}."
+        f"it has {next(iter(table.entries), 'no entry')!r}, the scan has {example!r}."
     )
 
 
@@ -203,13 +244,11 @@ def _read(metadata: Place) -> tuple[pd.DataFrame, dict[str, str]]:
     return table, columns
 
 
-def _refuse_ambiguous_files(
-    entries: dict[str, dict[str, str]], named: list[str], metadata: Place
-) -> None:
+def _refuse_ambiguous_files(named: list[str], table: Metadata) -> None:
     for name, n_files in Counter(named).items():
-        if n_files > 1 and name in entries:
+        if n_files > 1 and name in table.entries:
             raise ManifestError(
-                f"metadata {metadata} joins by file name, but {n_files} recordings are called "
+                f"metadata {table.place} joins by file name, but {n_files} recordings are called "
                 f"{name}. Give a column path with the path below the scanned folder."
             )
 
@@ -226,7 +265,7 @@ def _named_encounter(row: Mapping[str, Any], entries: dict[str, dict[str, str]])
 
 
 def _refuse_ambiguous_encounters(
-    rows: list[dict[str, Any]], named: list[str], metadata: Place
+    rows: list[dict[str, Any]], named: list[str], table: Metadata
 ) -> None:
     """Refuse a name of the table that fits folders of two labels: these are two encounters."""
     scopes = defaultdict(set)
@@ -237,7 +276,7 @@ def _refuse_ambiguous_encounters(
         if len(several) > 1:
             shown = " and ".join(f"{scope}/{name}" for scope in sorted(several))
             raise ManifestError(
-                f"metadata {metadata} joins by encounter, but {name} is {shown}. Write it so in the "
+                f"metadata {table.place} joins by encounter, but {name} is {shown}. Write it so in the "
                 "column encounter, or give a column path."
             )
 
@@ -249,24 +288,24 @@ def _unclass(row: dict[str, Any]) -> None:
         row["label"] = None
 
 
-def _apply(
-    row: dict[str, Any], name: str, entry: dict[str, str], columns: dict[str, str], key: str
-) -> None:
-    label_column = columns.get("label") or columns.get("population")
-    encounter_column = columns.get("encounter")
-    if key != encounter_column and encounter_column and entry[encounter_column]:
-        row["encounter"] = entry[encounter_column]
-    elif key == encounter_column and name == row["class_folder"]:
-        _unclass(row)
-    elif key == encounter_column and name in row["below"]:
-        row["local_encounter"] = name
-    if label_column and (label := entry[label_column]):
-        row["label"] = None if label.lower() in naming.UNLABELLED_NAMES else label
-    if "platform" in columns and (platform := entry[columns["platform"]]):
-        row["platform"] = platform
-    if "start_utc" in columns and (start := entry[columns["start_utc"]]):
-        row["start_utc"] = _time(start, row["path"])
-    taken = {label_column, columns.get("path"), encounter_column, columns.get("platform")}
+def _apply(row: dict[str, Any], name: str, table: Metadata) -> None:
+    """Write what the table says of a recording into its row. ``name``: its name in the table."""
+    entry = table.entries[name]
+    values = {lower: entry[column] for lower, column in table.columns.items()}
+    if table.kind == "encounter":
+        if name == row["class_folder"]:
+            _unclass(row)
+        elif name in row["below"]:
+            row["local_encounter"] = name
+    elif values.get("encounter"):
+        row["encounter"] = values["encounter"]
+    if table.label_column and (label := entry[table.label_column]):
+        row["label"] = None if label.lower() in UNLABELLED_NAMES else label
+    if values.get("platform"):
+        row["platform"] = values["platform"]
+    if values.get("start_utc"):
+        row["start_utc"] = _time(values["start_utc"], row["path"])
+    taken = {table.label_column, *map(table.columns.get, ("path", "encounter", "platform"))}
     row["metadata"] = {column: value for column, value in entry.items() if column not in taken}
 
 
@@ -278,11 +317,3 @@ def _time(text: str, path: str) -> datetime:
             f"metadata: start_utc {text!r} of {path} is not a time like 2017-07-28T03:12:59."
         ) from error
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def _example(row: Mapping[str, Any], key: str, files: str | None) -> str:
-    if key == files:
-        return PurePosixPath(row["path"]).name
-    if key.lower() == "path":
-        return str(row["path"])
-    return str(row["named_encounter"] or row["local_encounter"] or row["class_folder"])

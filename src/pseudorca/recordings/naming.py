@@ -1,12 +1,20 @@
-"""Read names of files of recorders, and names of encounter folders.
+"""The label, encounter, time and moment of a recording, from the names of its folders and its file.
 
-A file name gives start time (UTC), platform, channel and selection. A folder name gives the encounter
-and its platform. A value that a name does not give stays None: nothing is guessed.
+A file name gives start time (UTC), platform, channel and selection. A folder name gives the label, or
+the encounter and its platform. A value that a name does not give stays None: nothing is guessed. If
+names allow several encounters, the coarser encounter is taken: an encounter that is too fine would
+claim independence that does not exist. The row of a recording is a dict with the columns of
+``recordings`` and values that only a scan needs.
 """
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any
+
+import xxhash
 
 from pseudorca.errors import ManifestError
 
@@ -16,7 +24,13 @@ UNLABELLED_NAMES = frozenset({"unknown", "unlabelled", "unlabeled", "unidentifie
 
 @dataclass(frozen=True)
 class FileName:
-    """The values in one file name."""
+    """The values in one file name.
+
+    Examples
+    --------
+    >>> parse_file_name("tape 1") == FileName()
+    True
+    """
 
     start_utc: datetime | None = None
     platform: str | None = None
@@ -28,23 +42,18 @@ class FileName:
 
 @dataclass(frozen=True)
 class EncounterName:
-    """The encounter of one folder name."""
+    """The encounter of one folder name.
+
+    Examples
+    --------
+    >>> parse_encounter("1961_tape021") == EncounterName("1961_tape021", is_survey_name=True)
+    True
+    """
 
     encounter: str
     platform: str | None = None
     is_survey_name: bool = False
     """Whether the name has the pattern of a survey (``Lasker_AC_67``, ``1961_tape021``)."""
-
-
-@dataclass(frozen=True)
-class _TimePattern:
-    recorder: str
-    pattern: re.Pattern[str]
-    formats: tuple[str, ...]
-
-
-def _time_pattern(recorder: str, pattern: str, *formats: str) -> _TimePattern:
-    return _TimePattern(recorder, re.compile(pattern, re.IGNORECASE), formats)
 
 
 _DATE = r"(?:19|20)\d{2}[01]\d[0-3]\d"
@@ -53,35 +62,32 @@ _PREFIX = r"^(?:(?P<platform>.+?)[_.-])?"
 
 # Specific patterns come first. Each pattern matches the beginning of a file name. Names of HICEAS clips
 # are names of a Song Meter with channel and selection at the end.
-_TIME_PATTERNS = (
-    _time_pattern(
-        "PAMGuard", rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK}_\d{{3}})(?!\d)", "%Y%m%d_%H%M%S_%f"
-    ),
-    _time_pattern(
-        "AMAR",
-        rf"^(?P<platform>AMAR\d+)\.(?:(?P<channel>\d{{1,2}})\.)?(?P<start>{_DATE}T{_CLOCK}Z)",
-        "%Y%m%dT%H%M%SZ",
-    ),
-    _time_pattern("ISO 8601", rf"{_PREFIX}(?P<start>{_DATE}T{_CLOCK})Z?(?!\d)", "%Y%m%dT%H%M%S"),
-    _time_pattern("icListen", rf"{_PREFIX}(?P<start>{_DATE}-{_CLOCK})(?!\d)", "%Y%m%d-%H%M%S"),
-    _time_pattern(
-        "Song Meter, AudioMoth, HICEAS clip",
-        rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK})Z?(?!\d)",
-        "%Y%m%d_%H%M%S",
-    ),
-    _time_pattern(
-        "SoundTrap", rf"^(?P<platform>\d{{3,}})\.(?P<start>\d{{6}}{_CLOCK})(?!\d)", "%y%m%d%H%M%S"
-    ),
-    _time_pattern(
-        "icListen, short year",
-        rf"^(?P<platform>.+?)_(?P<start>\d{{6}}-{_CLOCK})(?!\d)",
-        "%y%m%d-%H%M%S",
-    ),
-    _time_pattern(
-        "Ocean Observatories",
-        r"^(?P<platform>.+?)_(?P<start>(?:19|20)\d{2}_\d{2}_\d{2}-\d{2}_\d{2})(?!\d)",
-        "%Y_%m_%d-%H_%M",
-    ),
+_TIME_PATTERNS = tuple(
+    (re.compile(pattern, re.IGNORECASE), time_format)
+    for pattern, time_format in (
+        # PAMGuard
+        (rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK}_\d{{3}})(?!\d)", "%Y%m%d_%H%M%S_%f"),
+        # AMAR
+        (
+            rf"^(?P<platform>AMAR\d+)\.(?:(?P<channel>\d{{1,2}})\.)?(?P<start>{_DATE}T{_CLOCK}Z)",
+            "%Y%m%dT%H%M%SZ",
+        ),
+        # ISO 8601
+        (rf"{_PREFIX}(?P<start>{_DATE}T{_CLOCK})Z?(?!\d)", "%Y%m%dT%H%M%S"),
+        # icListen
+        (rf"{_PREFIX}(?P<start>{_DATE}-{_CLOCK})(?!\d)", "%Y%m%d-%H%M%S"),
+        # Song Meter, AudioMoth, HICEAS clip
+        (rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK})Z?(?!\d)", "%Y%m%d_%H%M%S"),
+        # SoundTrap
+        (rf"^(?P<platform>\d{{3,}})\.(?P<start>\d{{6}}{_CLOCK})(?!\d)", "%y%m%d%H%M%S"),
+        # icListen, short year
+        (rf"^(?P<platform>.+?)_(?P<start>\d{{6}}-{_CLOCK})(?!\d)", "%y%m%d-%H%M%S"),
+        # Ocean Observatories
+        (
+            r"^(?P<platform>.+?)_(?P<start>(?:19|20)\d{2}_\d{2}_\d{2}-\d{2}_\d{2})(?!\d)",
+            "%Y_%m_%d-%H_%M",
+        ),
+    )
 )
 _CHANNEL = re.compile(r"[_.-]ch(?P<channel>\d+)(?![^_.-])", re.IGNORECASE)
 _SELECTION = re.compile(r"[_.-]sel(?P<selection>[^_.-]+)", re.IGNORECASE)
@@ -129,20 +135,19 @@ def parse_file_name(
     if pattern is not None and (match := pattern.search(stem)):
         return _user_fields(stem, match, time_format)
     name = stem.rsplit("/", 1)[-1]
-    for known in _TIME_PATTERNS:
-        match = known.pattern.search(name)
-        start = _parse_time(match["start"], known.formats) if match else None
+    for known, known_format in _TIME_PATTERNS:
+        match = known.search(name)
+        start = _parse_time(match["start"], known_format) if match else None
         if match and start:
-            rest = name[match.end() :]
-            channel = match.groupdict().get("channel")
-            if channel_match := _CHANNEL.search(rest):
-                channel = channel_match["channel"]
-            selection = _SELECTION.search(rest)
+            groups = match.groupdict()
+            for marker in (_CHANNEL, _SELECTION):
+                if behind := marker.search(name, match.end()):
+                    groups |= behind.groupdict()
             return FileName(
                 start_utc=start,
-                platform=match.groupdict().get("platform"),
-                channel=int(channel) if channel else None,
-                selection=selection["selection"] if selection else None,
+                platform=groups.get("platform"),
+                channel=int(groups["channel"]) if groups.get("channel") else None,
+                selection=groups.get("selection"),
             )
     return FileName()
 
@@ -227,20 +232,17 @@ def check_time_format(time_format: str) -> None:
     --------
     >>> check_time_format("%Y%m%d")
     """
-    if "%" not in time_format:
-        raise ManifestError(_no_time_format(time_format, "it has no directive"))
-    try:
-        datetime.strptime("", time_format)
-    except ValueError as error:
-        if "directive" in str(error) or "stray" in str(error):
-            raise ManifestError(_no_time_format(time_format, str(error))) from error
-    except re.error as error:  # a directive appears twice
-        raise ManifestError(_no_time_format(time_format, str(error))) from error
-
-
-def _no_time_format(time_format: str, why: str) -> str:
-    return (
-        f"--time-format {time_format!r} is not a strptime format: {why}. Expected one such as "
+    problem = "it has no directive"
+    if "%" in time_format:
+        try:
+            datetime.strptime("", time_format)
+            return
+        except (ValueError, re.error) as error:  # re.error: a directive appears twice
+            problem = str(error)
+        if "does not match format" in problem:  # all directives are known
+            return
+    raise ManifestError(
+        f"--time-format {time_format!r} is not a strptime format: {problem}. Expected one such as "
         "%Y%m%d_%H%M%S."
     )
 
@@ -250,7 +252,7 @@ def _user_fields(text: str, match: re.Match[str], time_format: str | None) -> Fi
     start, channel = None, None
     if "start" in groups:
         formats = (time_format,) if time_format else ("%Y%m%d_%H%M%S", "%Y%m%dT%H%M%S")
-        start = _parse_time(groups["start"], formats)
+        start = _parse_time(groups["start"], *formats)
         if start is None:
             raise ManifestError(
                 f"{text}: the start {groups['start']!r} found by --name-pattern does not fit "
@@ -267,7 +269,7 @@ def _user_fields(text: str, match: re.Match[str], time_format: str | None) -> Fi
     )
 
 
-def _parse_time(text: str, formats: tuple[str, ...]) -> datetime | None:
+def _parse_time(text: str, *formats: str) -> datetime | None:
     for time_format in formats:
         try:
             time = datetime.strptime(text, time_format)
@@ -276,3 +278,210 @@ def _parse_time(text: str, formats: tuple[str, ...]) -> datetime | None:
         if 1950 <= time.year <= 2100:
             return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     return None
+
+
+def read_names(
+    path: str,
+    *,
+    labels: tuple[str, ...] | None = None,
+    pattern: re.Pattern[str] | None = None,
+    time_format: str | None = None,
+    home: str = "",
+) -> dict[str, Any]:
+    """Read the folders and the name of one file.
+
+    Parameters
+    ----------
+    path : str, relative to the scanned folder, with forward slashes
+    labels : tuple of str or None
+        Names of folders, at any depth, that are classes; None: every top-level folder is a class
+    pattern, time_format : see :func:`parse_file_name`
+    home : str, name of the scanned folder, if this folder may be an encounter; else empty
+
+    Returns
+    -------
+    dict
+        ``label, start_utc, channel, selection, platform``. For :func:`name_encounter` and the
+        metadata: ``class_folder`` (the top-level folder that is the label; None if ``labels`` is
+        given), ``below`` (the folders below the label), ``named_encounter`` (by platform and number,
+        or by the user's pattern), ``local_encounter``, and ``scope``, in which the local encounter is
+        unique.
+
+    Examples
+    --------
+    >>> row = read_names("Insular/Sette_44/20170728_031259_ch1.wav")
+    >>> row["label"], row["named_encounter"], row["channel"], row["start_utc"].isoformat()
+    ('Insular', 'Sette_44', 1, '2017-07-28T03:12:59+00:00')
+    """
+    file = PurePosixPath(path)
+    above, label_folder, below = _around_label(list(file.parts[:-1]), labels)
+    text = str(file.with_suffix("")) if pattern else file.stem
+    name = parse_file_name(text, pattern=pattern, time_format=time_format)
+    known = _known_encounter([home.rsplit("/", 1)[-1], *above], below)
+    is_unlabelled = label_folder is None or label_folder.lower() in UNLABELLED_NAMES
+    label = None if is_unlabelled else label_folder
+    return {
+        "label": label,
+        "start_utc": name.start_utc,
+        "channel": name.channel,
+        "selection": name.selection,
+        "platform": (known and known.platform) or name.platform,
+        "class_folder": label if labels is None else None,
+        "below": below,
+        "named_encounter": name.encounter or (known and known.encounter),
+        "local_encounter": below[0] if below else None,
+        # By folder, not by label: metadata that relabels one file must not split its encounter.
+        "scope": "/".join(part for part in (label or "unlabelled", home) if part),
+    }
+
+
+def name_encounter(row: dict[str, Any]) -> str:
+    """Name the encounter of a row: by its own entry, else by its folder, else by its day.
+
+    Parameters
+    ----------
+    row : dict, as :func:`read_names` returns, with ``encounter`` of the metadata or None
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> name_encounter({"encounter": None} | read_names("Insular/day1/a.wav"))
+    'Insular/day1'
+    """
+    if encounter := row["encounter"] or row["named_encounter"]:
+        return str(encounter)
+    if row["local_encounter"]:
+        return f"{row['scope']}/{row['local_encounter']}"
+    if row["start_utc"]:
+        platform = f"{row['platform']} " if row["platform"] else ""
+        return f"{row['scope']}/{platform}{row['start_utc']:%Y-%m-%d}"
+    return f"{row['scope']}/(no encounter)"
+
+
+def moment_id(*parts: object) -> str:
+    """Make the id of a moment: one stretch of sound on any number of channels.
+
+    Parameters
+    ----------
+    parts : values that identify the moment
+
+    Returns
+    -------
+    str, 20 hexadecimal digits
+
+    Examples
+    --------
+    >>> moment_id("Sette", "Sette_44", 3) == moment_id("Sette", "Sette_44", "3")
+    True
+    """
+    return xxhash.xxh3_128_hexdigest("\0".join(map(str, parts)).encode())[:20]
+
+
+def moment_of(row: dict[str, Any]) -> str:
+    """Make the id of the moment of a recording. Files of several channels may share a moment.
+
+    Parameters
+    ----------
+    row : dict with ``start_utc, channel, platform, encounter, selection, recording_id``
+
+    Returns
+    -------
+    str, 20 hexadecimal digits
+
+    Examples
+    --------
+    >>> row = {"start_utc": None, "channel": None, "recording_id": "5f1c"}
+    >>> moment_of(row) == moment_id("5f1c")
+    True
+    """
+    # Only a channel in the name shows that another file may hold the same sound. Files with equal
+    # times and without channels may be two sounds of the same second.
+    if row["start_utc"] and row["channel"] is not None:
+        start = row["start_utc"].isoformat()
+        return moment_id(row["platform"], row["encounter"], start, row["selection"])
+    return moment_id(row["recording_id"])
+
+
+def cut_at_gaps(rows: list[dict[str, Any]], gap_h: float) -> list[str]:
+    """Split encounters at gaps without a recording. The entry ``encounter`` of the rows changes.
+
+    Parameters
+    ----------
+    rows : list of dict with ``encounter, start_utc, duration_s``
+    gap_h : float, hours; longer gaps split an encounter
+
+    Returns
+    -------
+    list of str, a sentence for every encounter with such a gap
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> rows = [
+    ...     {"encounter": "A", "start_utc": datetime(2017, 7, day, tzinfo=UTC), "duration_s": 60.0}
+    ...     for day in (1, 2)
+    ... ]
+    >>> _ = cut_at_gaps(rows, 6.0)
+    >>> [row["encounter"] for row in rows]
+    ['A#1', 'A#2']
+    """
+    notices = []
+    by_encounter = defaultdict(list)
+    for row in rows:
+        by_encounter[row["encounter"]].append(row)
+    for encounter, members in by_encounter.items():
+        timed = sorted((row for row in members if row["start_utc"]), key=lambda r: r["start_utc"])
+        part, parts, quiet_since = 0, [], None
+        for row in timed:
+            if quiet_since is None or row["start_utc"] - quiet_since > timedelta(hours=gap_h):
+                part += 1
+            parts.append(part)
+            end = row["start_utc"] + timedelta(seconds=row["duration_s"])
+            quiet_since = max(quiet_since or end, end)
+        if part < 2:
+            continue
+        if len(timed) < len(members):
+            notices.append(
+                f"{encounter} has gaps over {gap_h:g} h but was not cut: "
+                f"{len(members) - len(timed)} of its recordings have no time."
+            )
+            continue
+        for row, number in zip(timed, parts, strict=True):
+            row["encounter"] = f"{encounter}#{number}"
+        notices.append(f"{encounter} was cut into {part} encounters at gaps over {gap_h:g} h.")
+    return notices
+
+
+def _around_label(
+    folders: list[str], labels: tuple[str, ...] | None
+) -> tuple[list[str], str | None, list[str]]:
+    """Split the folders of a file into those above its label folder, that folder, those below."""
+    for depth in range(len(folders) - 1, -1, -1):  # a folder "Unknown" inside a class unlabels it
+        if folders[depth].lower() in UNLABELLED_NAMES:
+            return folders[:depth], folders[depth], folders[depth + 1 :]
+    if labels is None:
+        known = parse_encounter(folders[0]) if folders else None
+        if not folders or (known and known.is_survey_name):  # an encounter is not a population
+            return [], None, folders
+        return [], folders[0], folders[1:]
+    by_lower = {label.lower(): label for label in labels}
+    for depth, folder in enumerate(folders):
+        if folder.lower() in by_lower:
+            return folders[:depth], by_lower[folder.lower()], folders[depth + 1 :]
+    return [], None, folders
+
+
+def _known_encounter(above: list[str], below: list[str]) -> EncounterName | None:
+    """Find the encounter named by platform and number.
+
+    The pattern of a survey counts in any folder, and the innermost folder wins. A word with a number
+    counts only below the label, and the outermost folder wins.
+    """
+    for folder in reversed([*above, *below]):
+        known = parse_encounter(folder)
+        if known and known.is_survey_name:
+            return known
+    return next(filter(None, map(parse_encounter, below)), None)

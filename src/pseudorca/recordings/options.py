@@ -1,7 +1,7 @@
-"""What a user wishes of a scan and of clips, checked before any table or sound is read.
+"""The settings of a scan and of clips, checked before any table or sound is read.
 
-In: numbers and names as they are typed. Out: options that make sense. This module imports neither
-pandas nor NumPy, so that a wrong option is refused at once.
+In: numbers and names as a user types them. Out: valid options. This module imports neither pandas nor
+NumPy, so a wrong option is refused at once.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import Literal
 from pseudorca.errors import ClipError, ManifestError, unknown_name
 from pseudorca.recordings import naming
 from pseudorca.recordings.places import Place
+from pseudorca.values import check_types
 
 Pad = Literal["tile", "zero", "drop"]
 
@@ -49,6 +50,7 @@ class ScanOptions:
     """Split encounters at gaps of more than this many hours."""
 
     def __post_init__(self) -> None:
+        check_types(self, ManifestError)
         if self.cut_gaps_h is not None and not 0 < self.cut_gaps_h < math.inf:
             raise ManifestError(
                 f"--cut-gaps {self.cut_gaps_h:g}: expected hours, more than 0 and finite."
@@ -95,6 +97,7 @@ class ClipOptions:
     """``mean`` of all channels, ``first``, ``each`` as a clip, or the number of a channel, from 1."""
 
     def __post_init__(self) -> None:
+        check_types(self, ClipError)
         if self.window_s is not None and not MIN_WINDOW_S <= self.window_s < math.inf:
             raise ClipError(
                 f"--window {self.window_s:g}: expected seconds, at least {MIN_WINDOW_S} and finite."

@@ -55,7 +55,13 @@ class _Writable(Protocol):
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder below the root of a walk."""
+    """One folder below the root of a walk.
+
+    Examples
+    --------
+    >>> Folder("Insular/day1", ["a.wav", "notes.txt"], is_empty=False).files
+    ['a.wav', 'notes.txt']
+    """
 
     path: str
     """Relative to the root, with forward slashes; empty for the root."""
@@ -218,6 +224,15 @@ def fingerprint(place: Place) -> str:
     ------
     OSError
         If the file does not exist or cannot be reached.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.wav"
+    ...     _ = path.write_bytes(b"RIFF")
+    ...     fingerprint(path) == f"4:{path.stat().st_mtime_ns}"
+    True
     """
     if not is_remote(place):
         return version(Path(place).stat())
@@ -274,9 +289,10 @@ def read_bytes(place: Place) -> bytes:
     Examples
     --------
     >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "a.csv"
-    >>> _ = path.write_bytes(b"path")
-    >>> read_bytes(path)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.csv"
+    ...     _ = path.write_bytes(b"path")
+    ...     read_bytes(path)
     b'path'
     """
     if not is_remote(place):
@@ -308,9 +324,9 @@ def walk(root: Place, refuse: Callable[[str, str], None]) -> Iterator[Folder]:
     Examples
     --------
     >>> import tempfile
-    >>> root = Path(tempfile.mkdtemp())
-    >>> (root / "Insular").mkdir()
-    >>> [folder.path for folder in walk(root, print)]
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     Path(root, "Insular").mkdir()
+    ...     [folder.path for folder in walk(root, print)]
     ['', 'Insular']
     """
     return _walk_remote(str(root), refuse) if is_remote(root) else _walk_local(root, refuse)
@@ -406,6 +422,15 @@ class RemoteFile:
     ------
     OSError
         If the file cannot be opened.
+
+    Examples
+    --------
+    >>> import fsspec
+    >>> fsspec.filesystem("memory").pipe_file("/whales/a.wav", b"RIFF....")
+    >>> remote, buffer = RemoteFile("memory://whales/a.wav"), bytearray(4)
+    >>> remote.seek(2), remote.readinto(buffer), bytes(buffer)
+    (2, 4, b'FF..')
+    >>> remote.close()
     """
 
     def __init__(self, url: str) -> None:

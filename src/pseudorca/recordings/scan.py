@@ -20,7 +20,18 @@ from pseudorca.values import plural
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScanResult(Result):
-    """The recordings below a folder, and the files that cannot be used."""
+    """The recordings below a folder, and the files that cannot be used.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame(
+    ...     {"label": ["Insular", None], "encounter": ["Sette_44", "day1"], "duration_s": 1800.0}
+    ... )
+    >>> print(ScanResult("/data", recordings, pd.DataFrame(), [], 0, "16k"))
+    2 recordings (1.00 h): 1 labelled, 1 unlabelled, in 2 encounters.
+    Recordings by class: Insular 1.
+    No problems.
+    """
 
     folder: str
     """Absolute path, or URL."""
@@ -54,6 +65,7 @@ class ScanResult(Result):
         return int(self.recordings["encounter"].nunique())
 
     def as_json(self) -> dict[str, Any]:
+        """The counts, the problems, the notices and the proposed band."""
         n_labelled = len(self.labelled)
         values: dict[str, Any] = {
             "n_recordings": len(self.recordings),
@@ -72,6 +84,7 @@ class ScanResult(Result):
         return values | {"notices": self.notices, "folder": self.folder}
 
     def summary(self) -> Sequence[str]:
+        """The numbers of recordings: of all, and by class; the numbers of problems and notices."""
         n, n_labelled = len(self.recordings), len(self.labelled)
         return [
             f"{plural(n, 'recording')} ({self.duration_s / 3600:.2f} h): {n_labelled} labelled, "
@@ -81,6 +94,7 @@ class ScanResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """A row per class: its recordings, encounters and hours."""
         by_class = self.labelled.groupby("label", sort=True)
         return by_class.agg(
             recordings=("recording_id", "size"),
@@ -115,6 +129,14 @@ def scan_project(
     ------
     ManifestError
         As :func:`pseudorca.recordings.manifest.scan`, or if a folder of other sounds does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(f"{folder}/whales", create=True)
+    ...     print(scan_project(store, folder).notices[0])
+    No usable recordings were found.
     """
     options = options or ScanOptions()
     manifest = scan(folder, options=options, n_threads=n_threads, progress=progress)
@@ -178,8 +200,7 @@ def _proposed_band(recordings: pd.DataFrame) -> tuple[str | None, list[str]]:
     band = widest_band(rates)
     fmax_hz = top_hz(band, min(map(min, rates.values())))
     left_out = sounds_left_out(fmax_hz)
-    text = f"Widest band that 95 % of every class reaches: {band}"
-    text += f" (to {fmax_hz / 1000:.1f} kHz)."
+    text = f"Widest band that 95 % of every class reaches: {band} (to {fmax_hz / 1000:.1f} kHz)."
     if left_out:
         text += f" It leaves out {'; '.join(left_out)}."
     return band, [text]

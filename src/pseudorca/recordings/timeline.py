@@ -1,7 +1,6 @@
 """The files of each recorder in order of its clock, and the runs of files without a gap."""
 
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +50,9 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     line = recordings.drop_duplicates("moment_id")[columns].reset_index(drop=True)
     line["start_utc"] = pd.to_datetime(line["start_utc"], utc=True).astype("datetime64[us, UTC]")
     line["recorder"] = [
-        _folder(root, path) if pd.isna(platform) else str(platform)
+        PurePosixPath(str(root), str(path)).parent.as_posix()
+        if pd.isna(platform)
+        else str(platform)
         for root, path, platform in zip(line["root"], line["path"], line["platform"], strict=True)
     ]
     line = line.sort_values(["recorder", "start_utc", "path", "root"], ignore_index=True)
@@ -60,7 +61,8 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     is_whole = line["start_utc"].notna() & line["selection"].isna()
     for _, files in line[is_whole].groupby("recorder", sort=False):
         places = files.index.to_numpy()
-        starts = _microseconds(files["start_utc"]) / 1e6
+        clock = files["start_utc"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+        starts = clock.astype(np.int64) / 1e6
         before, after = _links(starts, files["duration_s"].to_numpy(dtype=np.float64))
         continues[places[after]] = places[before]
         line.loc[places[before], "clock_s"] = np.minimum(
@@ -79,11 +81,6 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     return line.drop(columns=["root", "platform"])
 
 
-def _folder(root: Any, path: Any) -> str:
-    """The folder of a recording."""
-    return PurePosixPath(str(root), str(path)).parent.as_posix()
-
-
 def _links(
     starts: NDArray[np.float64], durations: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -99,8 +96,3 @@ def _links(
     before = np.flatnonzero(high - low == 1)
     before = before[n_before[low[before]] == 1]
     return before, low[before]
-
-
-def _microseconds(times: pd.Series) -> NDArray[np.int64]:
-    clock = times.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
-    return np.asarray(clock.astype(np.int64))

@@ -255,10 +255,9 @@ def _overview(project: Contents, honest: Evaluation) -> Chart:
         if result is not None and evaluation.is_comparable(honest):
             kind = "optimistic" if evaluation.optimistic else "never heard"
             keys = ("balanced_accuracy", "ci_low", "ci_high", "majority_baseline")
-            numbers = (result[key] for key in keys)
-            rows.append(
-                Result(f"{evaluation.split} split ({kind})", *numbers, evaluation.optimistic)
-            )
+            value, low, high, baseline = (result[key] for key in keys)
+            name = f"{evaluation.split} split ({kind})"
+            rows.append(Result(name, value, low, high, baseline, evaluation.optimistic))
     rows = rows[:_MOST_ROWS]
     chart_figure = figure(0.62 + 0.3 * len(rows), width_in=8.2)
     intervals(chart_figure.subplots(), rows)

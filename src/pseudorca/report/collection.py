@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pseudorca.frontends.reach import band_notices, resampling_notices
 from pseudorca.pages.blocks import (
     Block,
+    Cell,
     Chart,
     Facts,
     Fold,
@@ -367,14 +368,10 @@ def balance_section(project: Contents) -> Section:
         len(set(orders[1].tolist())),
         max(1, len(labels) // _BATCH_SIZE),
     )
-    rows = [
-        (
-            str(label),
-            int(n_of_class[k]),
-            *(Number(c[:n_full, k].mean(), 1) for c in (before, after)),
-        )
-        for k, label in enumerate(classes)
-    ]
+    rows: list[tuple[Cell, ...]] = []
+    for k, label in enumerate(classes):
+        means = (Number(counts[:n_full, k].mean(), 1) for counts in (before, after))
+        rows.append((str(label), int(n_of_class[k]), *means))
     size = min(_BATCH_SIZE, n)
     section.blocks += [
         _batch_chart(before, after, classes.tolist()),

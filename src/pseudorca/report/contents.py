@@ -90,7 +90,17 @@ class Evaluation:
 
 @dataclass
 class Contents:
-    """The tables and descriptions of one project, and what the report has to say about itself."""
+    """The tables and descriptions of one project, and what the report has to say about itself.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"label": ["Pelagic", None, "Insular"]})
+    >>> project = Contents(
+    ...     store=None, recordings=recordings, clips=recordings, problems=None, runs=None
+    ... )
+    >>> project.classes, len(project.labelled)
+    (['Insular', 'Pelagic'], 2)
+    """
 
     store: Store
     recordings: pd.DataFrame
@@ -232,6 +242,17 @@ def headline(project: Contents) -> Evaluation | None:
     Returns
     -------
     Evaluation, or None if no evaluation kept encounters apart
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     project = read_project(Store(f"{folder}/project", create=True))
+    >>> about = {"optimistic": False, "results": [{"unit": "encounter"}]}
+    >>> about |= {"recipe": {"head": {"head": "svm"}}, "group_by": "encounter"}
+    >>> project.evaluations = [Evaluation("a", "r", "2025", about), Evaluation("b", "r", "2026", about)]
+    >>> headline(project).split_id
+    'b'
     """
     honest = [e for e in project.evaluations if not e.optimistic and "encounter" in e.results]
     last = last_asked(project)
@@ -257,39 +278,97 @@ def counterpart(project: Contents, honest: Evaluation) -> Evaluation | None:
 
 
 def predict_settings(project: Contents) -> Iterator[dict[str, Any]]:
-    """Give the settings of every run of ``predict``, the last run first."""
+    """Give the settings of every run of ``predict``, the last run first.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> runs = pd.DataFrame({"verb": ["predict", "scan"], "settings": ['{"gate_db": 12}', "{}"]})
+    >>> list(predict_settings(SimpleNamespace(runs=runs)))
+    [{'gate_db': 12}]
+    """
     for run in reversed(list(project.runs.itertuples())):
         if run.verb == "predict":
             yield dict(json.loads(str(run.settings)))
 
 
 def name_of(project: Contents, classifier_id: object) -> str | None:
-    """Give the name of the saved classifier with an id; None if it is no longer saved."""
+    """Give the name of the saved classifier with an id; None if it is no longer saved.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> project = SimpleNamespace(classifiers={"mine": {"classifier_id": "c0ffee"}})
+    >>> name_of(project, "c0ffee"), name_of(project, "a1b2c3")
+    ('mine', None)
+    """
     classifiers = project.classifiers.items()
     return next((k for k, v in classifiers if v.get("classifier_id") == classifier_id), None)
 
 
 def last_asked(project: Contents) -> str | None:
-    """Give the name of the saved classifier that the last ``predict`` used; None if there is none."""
+    """Give the name of the saved classifier that the last ``predict`` used; None if there is none.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> runs = pd.DataFrame({"verb": ["predict"], "settings": ['{"classifier_id": "c0ffee"}']})
+    >>> classifiers = {"mine": {"classifier_id": "c0ffee"}}
+    >>> last_asked(SimpleNamespace(runs=runs, classifiers=classifiers))
+    'mine'
+    """
     settings = next(predict_settings(project), None)
     return None if settings is None else name_of(project, settings.get("classifier_id"))
 
 
 def network_of(project: Contents, evaluation: Evaluation) -> str:
-    """Give the name of the network under an evaluation; its id if no name is known."""
+    """Give the name of the network under an evaluation; its id if no name is known.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> evaluation = SimpleNamespace(about={"recipe": {"embedder_id": "5f1c"}})
+    >>> network_of(SimpleNamespace(networks={"5f1c": "resnet50"}), evaluation)
+    'resnet50'
+    """
     embedder_id = str(evaluation.about["recipe"]["embedder_id"])
     return project.networks.get(embedder_id, f"embedder {embedder_id}")
 
 
 def is_saved(project: Contents, recipe: Mapping[str, Any]) -> bool:
-    """Check whether a saved classifier has the embedder, head and preparation of a recipe."""
+    """Check whether a saved classifier has the embedder, head and preparation of a recipe.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> training = {"head": {"head": "svm"}, "time_utc": "2026-01-01"}
+    >>> saved = {"mine": {"embedder": {"embedder_id": "5f1c"}, "training": training}}
+    >>> is_saved(
+    ...     SimpleNamespace(classifiers=saved), {"embedder_id": "5f1c", "head": {"head": "svm"}}
+    ... )
+    True
+    """
     return any(recipe_of(about) == dict(recipe) for about in project.classifiers.values())
 
 
 def typed(project: Contents, recipe: Mapping[str, Any] | None = None, **how: bool) -> str:
-    """Give the command line options for a recipe; None: that of the latest saved classifier.
+    """Give the command line options for a recipe.
 
-    ``how`` as in :meth:`pseudorca.learning.recipe.Recipe.arguments`.
+    Parameters
+    ----------
+    project : Contents
+    recipe : mapping, the settings of the recipe; None: those of the latest saved classifier
+    how : as in :meth:`pseudorca.learning.recipe.Recipe.arguments`
+
+    Returns
+    -------
+    str, begins with a space; empty if there is no recipe or it cannot be read
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> typed(SimpleNamespace(classifiers={}))
+    ''
     """
     if recipe is None:
         saved = [about for about in project.classifiers.values() if "head" in about["training"]]
@@ -304,7 +383,14 @@ def typed(project: Contents, recipe: Mapping[str, Any] | None = None, **how: boo
 
 
 def recipe_of(classifier: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the recipe of a saved classifier, as ``evaluate`` would store it."""
+    """Give the recipe of a saved classifier, as ``evaluate`` would store it.
+
+    Examples
+    --------
+    >>> training = {"head": {"head": "svm"}, "time_utc": "2026-01-01"}
+    >>> recipe_of({"embedder": {"embedder_id": "5f1c"}, "training": training})
+    {'embedder_id': '5f1c', 'head': {'head': 'svm'}}
+    """
     training = {"embedder_id": classifier["embedder"].get("embedder_id")} | classifier["training"]
     names = ("embedder_id", "head", "preparation", "views")
     return {name: training[name] for name in names if name in training}

@@ -274,6 +274,11 @@ def recording_scores(project: Contents, evaluation: Evaluation) -> UnitTruth | N
     -------
     UnitTruth, with log-probabilities [shape=(n_repeats, n_recordings, n_classes)]
         None if the scores are gone, or labels or clips have changed since.
+
+    Examples
+    --------
+    >>> recording_scores(None, Evaluation("split", "recipe", "2026", {"results": []})) is None
+    True
     """
     result = evaluation.results.get("recording")
     if result is None:
@@ -282,9 +287,11 @@ def recording_scores(project: Contents, evaluation: Evaluation) -> UnitTruth | N
     scores = project.store.read("scores", where=f"split_id = '{split_id}'")
     clips = project.labelled_clips
     classes = [str(label) for label in result["classes"]]
-    rows = pd.Index(clips["clip_id"].astype(object)).get_indexer(scores["clip_id"].astype(object))
-    columns = pd.Index(classes, dtype=object).get_indexer(scores["population"].astype(object))
-    if scores.empty or min(rows.min(), columns.min()) < 0:
+    if scores.empty:
+        return None
+    rows = pd.Index(clips["clip_id"]).get_indexer(pd.Index(scores["clip_id"]))
+    columns = pd.Index(classes).get_indexer(pd.Index(scores["population"]))
+    if min(rows.min(), columns.min()) < 0:
         return None
     repeats = scores["repeat"].to_numpy(dtype=np.intp)
     table = np.full((int(repeats.max()) + 1, len(clips), len(classes)), np.nan)

@@ -1,4 +1,4 @@
-"""Plots of an evaluation: intervals, confusion matrices, curves over thresholds and epochs.
+"""Plots of an evaluation: intervals, confusion matrices, calibration, curves.
 
 Each takes axes and plain values, and returns the axes, like those in :mod:`pseudorca.pages.plots`.
 """
@@ -25,7 +25,13 @@ from pseudorca.pages.plots import (
 
 
 class Result(NamedTuple):
-    """One row of :func:`intervals`: balanced accuracy with its 95 % interval and baseline."""
+    """One row of :func:`intervals`: balanced accuracy with its 95 % interval and baseline.
+
+    Examples
+    --------
+    >>> Result("encounter", value=0.8, low=0.6, high=0.9, baseline=0.5, optimistic=False).high
+    0.9
+    """
 
     name: str
     value: float
@@ -74,7 +80,7 @@ def intervals(ax: Axes, results: Sequence[Result]) -> Axes:
 def confusion_matrix(
     ax: Axes, counts: ArrayLike, classes: Sequence[str], *, title: str = "", unit: str = "units"
 ) -> Axes:
-    """Draw a confusion matrix: rows are the truth, colour and large figure the share of the row.
+    """Draw a confusion matrix. Rows are the truth; colour and percentage are the share of the row.
 
     Parameters
     ----------
@@ -87,6 +93,13 @@ def confusion_matrix(
     Returns
     -------
     Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = confusion_matrix(Figure().add_subplot(), [[3, 1], [0, 2]], ["Insular", "Pelagic"])
+    >>> [text.get_text() for text in ax.texts][:2]
+    ['75 %', '3']
     """
     table = np.asarray(counts, dtype=np.float64)
     n = len(table)
@@ -138,6 +151,14 @@ def precision_recall(
     Returns
     -------
     Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> is_class, repeats = np.array([True, False]), [[0.9, 0.2], [0.6, 0.7]]
+    >>> ax = precision_recall(Figure().add_subplot(), is_class, repeats, colour=BLUE)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('recall', 'precision')
     """
     for repeat in scores:
         precision, recall, _ = precision_recall_curve(is_class, np.asarray(repeat))
@@ -152,7 +173,7 @@ def threshold_curves(
 ) -> Axes:
     """Draw precision (solid) and recall (dashed) of one class against the threshold.
 
-    Means over repeats; precision ends where no unit reaches the threshold in any repeat.
+    Lines are means over repeats. Precision ends where no unit reaches the threshold in any repeat.
 
     Parameters
     ----------
@@ -164,6 +185,13 @@ def threshold_curves(
     Returns
     -------
     Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = threshold_curves(Figure().add_subplot(), np.array([True, False]), [[0.9, 0.2]])
+    >>> ax.get_xlabel()
+    'threshold on the probability'
     """
     thresholds = np.linspace(0, 1, 201)
     precision, recall = precision_recall_at(is_class, probabilities, thresholds)
@@ -175,7 +203,7 @@ def threshold_curves(
 def precision_recall_at(
     is_class: NDArray[np.bool_], probabilities: Sequence[ArrayLike], thresholds: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision and recall of one class where everything at or above a threshold counts as it.
+    """Compute precision and recall if every unit at or above a threshold is called the class.
 
     Parameters
     ----------
@@ -214,7 +242,7 @@ def history_curves(
     ax: Axes, histories: Sequence[Sequence[Mapping[str, float]]], *, value: str = "loss",
     best_epochs: Sequence[int | None] = (), title: str = "", y: str = "",
 ) -> Axes:  # fmt: skip
-    """Draw a quantity over epochs on both sides: thin lines per training, thick their mean.
+    """Draw a quantity over epochs on both sides: a thin line per training, and a thick mean.
 
     Parameters
     ----------
@@ -228,6 +256,14 @@ def history_curves(
     Returns
     -------
     Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> history = [{"epoch": 1, "loss": 0.7}, {"epoch": 2, "loss": 0.4}]
+    >>> ax = history_curves(Figure().add_subplot(), [history])
+    >>> ax.lines[0].get_ydata().tolist()
+    [0.7, 0.4]
     """
     for key, colour, dash in ((value, BLUE, "-"), (f"validation_{value}", VERMILLION, "--")):
         lines = [[row[key] for row in rows] for rows in histories if rows and key in rows[0]]
@@ -259,6 +295,14 @@ def reliability_diagram(ax: Axes, bins: Sequence[Mapping[str, float]]) -> Axes:
     Returns
     -------
     Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> bins = [{"claimed": 0.8, "happened": 0.7, "n_encounters": 12}]
+    >>> ax = reliability_diagram(Figure().add_subplot(), bins)
+    >>> ax.texts[0].get_text()
+    '12'
     """
     ax.plot([0, 1], [0, 1], "--", color=SOFT, linewidth=1.1)
     claimed, happened = [b["claimed"] for b in bins], [b["happened"] for b in bins]
@@ -280,7 +324,7 @@ def reliability_diagram(ax: Axes, bins: Sequence[Mapping[str, float]]) -> Axes:
 def risk_coverage_curve(
     ax: Axes, curve: Sequence[Mapping[str, float]], candidates: Sequence[Mapping[str, float]]
 ) -> Axes:
-    """Draw the error among what is named, from the surest only to everything.
+    """Draw the share of wrong names against the share that is named, the surest first.
 
     Parameters
     ----------
@@ -291,6 +335,15 @@ def risk_coverage_curve(
     Returns
     -------
     Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> curve = [{"coverage": 0.5, "error": 0.1}, {"coverage": 1.0, "error": 0.3}]
+    >>> candidates = [{"coverage": 1.0, "error": 0.3, "max_error": 0.5}]
+    >>> ax = risk_coverage_curve(Figure().add_subplot(), curve, candidates)
+    >>> len(ax.lines)
+    3
     """
     shares = [point["coverage"] for point in curve]
     ax.plot(shares, [p["error"] for p in curve], color=BLUE, linewidth=1.8)

@@ -72,8 +72,8 @@ def detections_over_time(
     >>> ax = detections_over_time(
     ...     Figure().add_subplot(), effort, counts, colours={"Pelagic": SOFT}
     ... )
-    >>> float(ax.patches[0].get_height())
-    3.0
+    >>> int(ax.patches[0].get_height())
+    3
     """
     left = mdates.date2num(effort["start_utc"])  # type: ignore[no-untyped-call]
     width = effort["days"].to_numpy(dtype=np.float64)
@@ -117,7 +117,12 @@ def timeline(project: Contents, folder: Path, classes: Sequence[str]) -> list[Bl
 
     Returns
     -------
-    list of Block, empty where there are no such tables
+    list of Block, empty if there are no such tables
+
+    Examples
+    --------
+    >>> timeline(None, Path("no such folder"), ["Insular", "Pelagic"])
+    []
     """
     hours, days = (
         next(written_tables(project, folder / name, prepared=_with_times), None)
@@ -232,6 +237,11 @@ def written_tables(
     Yields
     ------
     DataFrame, of each file that is there and can be read
+
+    Examples
+    --------
+    >>> list(written_tables(None, Path("no such folder", "hours")))
+    []
     """
     for file in (path.with_suffix(".csv"), path.with_suffix(".parquet")):
         if file.exists():

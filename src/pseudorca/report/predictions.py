@@ -271,23 +271,33 @@ def _answers(
 ) -> Table:
     """A row per unit; from the file that ``predict`` wrote if there is one, for its paths."""
     caption = f"What was said of each {unit}, and why nothing where it is undecided."
-    if written is not None:
-        table, where = written, str(_folder(project))
-        caption += f" Those of every class are in {where}."
-        rows = [
-            _written_row(unit, row, classes) for row in table.head(_MOST_ROWS).to_dict("records")
-        ]
-    else:
+    if written is None:
         table, where = decisions, "the table decisions"
-        paths = _paths(project)
-        rows = [_stored_row(unit, row, paths) for row in table.head(_MOST_ROWS).to_dict("records")]
+        rows = _like_written(unit, table.head(_MOST_ROWS), project.recordings)
+    else:
+        table, where = written, str(_folder(project))
+        rows = table.head(_MOST_ROWS)
+        caption += f" Those of every class are in {where}."
+    cells = [_cells(unit, row, classes) for row in rows.to_dict("records")]
     columns = ["encounter", "moments", "decision", "most probable", "probability", "next", "why"]
     if unit == "recording":
         columns.insert(0, "recording")
-    return Table(columns, rows, caption=caption, n_more=len(table) - len(rows), more=where)
+    return Table(columns, cells, caption=caption, n_more=len(table) - len(cells), more=where)
 
 
-def _written_row(unit: str, row: dict[Any, Any], classes: list[str]) -> list[Cell]:
+def _like_written(unit: str, decisions: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
+    """Decisions with the columns of the files that ``predict`` writes, as far as they are known."""
+    units = list(map(str, decisions["unit_id"]))
+    if unit == "encounter":
+        return decisions.assign(encounter=units, most_probable="")
+    columns = (map(str, recordings[name]) for name in ("moment_id", "path", "encounter"))
+    known = {moment: (path, encounter) for moment, path, encounter in zip(*columns, strict=True)}
+    answered = [known.get(moment, (moment, "")) for moment in units]
+    paths, encounters = ([pair[k] for pair in answered] for k in (0, 1))
+    return decisions.assign(path=paths, encounter=encounters, most_probable="")
+
+
+def _cells(unit: str, row: dict[Any, Any], classes: list[str]) -> list[Cell]:
     cells: list[Cell] = []
     if unit == "recording":
         cells.append(str(row["path"]) + " (was in training)" * (row.get("in_training") is True))
@@ -301,20 +311,6 @@ def _written_row(unit: str, row: dict[Any, Any], classes: list[str]) -> list[Cel
     cells += [str(row["encounter"]), int(row["n_moments"]), str(row["decision"])]
     cells += [str(row["most_probable"]), Number(float(row["probability"]))]
     return [*cells, following, str(row["reason"])]
-
-
-def _stored_row(unit: str, row: dict[Any, Any], paths: dict[str, tuple[str, str]]) -> list[Cell]:
-    name = str(row["unit_id"])
-    cells: list[Cell] = list(paths.get(name, (name, ""))) if unit == "recording" else [name]
-    cells += [int(row["n_moments"]), str(row["decision"]), ""]
-    return [*cells, Number(float(row["probability"])), "", str(row["reason"])]
-
-
-def _paths(project: Contents) -> dict[str, tuple[str, str]]:
-    """Path and encounter of every moment, by which decisions on recordings are keyed."""
-    columns = (project.recordings[name].astype(str) for name in ("path", "encounter"))
-    moments = map(str, project.recordings["moment_id"])
-    return dict(zip(moments, zip(*columns, strict=True), strict=True))
 
 
 def _folder(project: Contents) -> Path:

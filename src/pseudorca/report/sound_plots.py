@@ -31,6 +31,12 @@ class Levels(NamedTuple):
 
     ``rows_hz`` [shape=(n_rows,)] are the rows' centres; ``frames_s`` [shape=(n_frames,)] the frames'
     centres. Rows from ``n_reached`` on lie above what the recording holds.
+
+    Examples
+    --------
+    >>> levels = Levels(np.zeros((2, 3)), np.array([50.0, 150.0]), np.arange(3.0), n_reached=2)
+    >>> levels.db.shape
+    (2, 3)
     """
 
     db: NDArray[np.floating]
@@ -55,6 +61,15 @@ def waveforms(
     Returns
     -------
     Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = waveforms(
+    ...     Figure().add_subplot(), np.zeros((1, 80)), sample_rate=8, colours=[INK], start_s=5.0
+    ... )
+    >>> [float(edge) for edge in ax.get_xlim()]
+    [5.0, 15.0]
     """
     table = np.asarray(samples)
     peak = max(float(np.abs(table).max(initial=0.0)), 1e-9)
@@ -92,6 +107,13 @@ def spectra(ax: Axes, samples: ArrayLike, *, sample_rate: int, colours: Sequence
     Returns
     -------
     Axes, the same
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> noise = np.random.default_rng(0).standard_normal((1, 800))
+    >>> spectra(Figure().add_subplot(), noise, sample_rate=8_000, colours=[INK]).get_xlabel()
+    'frequency (kHz)'
     """
     highest, lowest = -np.inf, np.inf
     for k, channel in enumerate(np.asarray(samples)):
@@ -137,6 +159,14 @@ def spectrogram(
     Returns
     -------
     AxesImage, whose ``axes`` are ``ax``: what a colour bar needs
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> levels = Levels(np.zeros((2, 3)), np.array([50.0, 150.0]), np.arange(3.0), n_reached=2)
+    >>> image = spectrogram(Figure().add_subplot(), levels, low=-80, high=0)
+    >>> image.axes.get_ylabel()
+    'frequency (kHz)'
     """
     palette = colormaps["viridis"].resampled(N_COLOURS).with_extremes(bad=GREY)
     visible = np.ma.masked_array(levels.db, np.zeros(levels.db.shape, dtype=bool))
@@ -159,7 +189,22 @@ def spectrogram(
 
 
 def frequency_ticks(rows_hz: NDArray[np.float64], *, most: int = 6) -> list[float]:
-    """Choose round frequencies in hertz that are spread over the rows of a spectrogram."""
+    """Choose round frequencies that are spread over the rows of a spectrogram.
+
+    Parameters
+    ----------
+    rows_hz : ndarray [shape=(n_rows,)], the rows' centres, rising
+    most : int, about how many are wanted at most
+
+    Returns
+    -------
+    list of float, hertz
+
+    Examples
+    --------
+    >>> frequency_ticks(np.linspace(0, 4_000, 100))
+    [0.0, 1000.0, 2000.0, 3000.0, 4000.0]
+    """
     position = np.linspace(0, 1, len(rows_hz))
     low, high = float(rows_hz[0]), float(rows_hz[-1])
     if len(rows_hz) > 2 and abs(np.interp((low + high) / 2, rows_hz, position) - 0.5) < 0.05:
@@ -180,11 +225,11 @@ def frequency_ticks(rows_hz: NDArray[np.float64], *, most: int = 6) -> list[floa
 def magnitude_spectrum(
     samples: ArrayLike, *, sample_rate: int, n_bands: int = 180
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Magnitude of the Fourier transform: the largest in each of many bands.
+    """Compute the magnitude of the Fourier transform: the largest in each of many bands.
 
     20 log10 (2 |sum_n w[n] x[n] exp(-2 pi i f n)| / sum w), with the Hann window w, so that a sine of
-    full scale reads 0 dB. The bands are equally wide on a logarithmic axis; the largest value in
-    each is what would be seen of a line through all bins.
+    full scale reads 0 dB. The bands are equally wide on a logarithmic axis. The largest value of
+    each band is what a line through all bins would show.
 
     Parameters
     ----------

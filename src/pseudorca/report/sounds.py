@@ -145,6 +145,18 @@ def example_clips(
     Returns
     -------
     iterator of rows, the best first; a few more than ``n``, since some may not be readable
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame(
+    ...     {"clip_id": ["c0", "c1", "c2"], "recording_id": "r", "label": "Pelagic",
+    ...      "encounter": "e", "channel": "1", "start_s": [0.0, 3.0, 6.0], "padded_s": 0.0}
+    ... )
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": ["r"], "root": "/survey", "path": "a.wav", "sample_rate": 48_000}
+    ... )
+    >>> next(example_clips(clips, recordings, "Pelagic", 1)).clip_id
+    'c1'
     """
     candidates = clips[clips["label"] == label].merge(
         recordings[["recording_id", "root", "path", "sample_rate"]], on="recording_id"
@@ -350,7 +362,9 @@ def _spectrograms(
 def _colour_bar(chart_figure: Figure, image: AxesImage, label: str) -> None:
     """Add a colour bar at the right of all panels."""
     axes = list(chart_figure.axes)
-    shrink = min(1.0, 2.4 / axes[0].get_gridspec().nrows)
+    grid = axes[0].get_gridspec()
+    assert grid is not None
+    shrink = min(1.0, 2.4 / grid.nrows)
     bar = chart_figure.colorbar(image, ax=axes, shrink=shrink, aspect=24, pad=0.015)
     if bar.solids is not None:
         bar.solids.set_rasterized(True)

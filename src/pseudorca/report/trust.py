@@ -237,6 +237,15 @@ def latest_audit(project: Contents) -> tuple[dict[str, Any] | None, int]:
     -------
     audit : dict, the parsed column ``result`` with ``time_utc``; None if no audit can be read
     n_audits : int, how many audits there are; 0 if none can be read
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.report.contents import read_project
+    >>> from pseudorca.store import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     latest_audit(read_project(Store(f"{folder}/project", create=True)))
+    (None, 0)
     """
     rows = project.store.read("audits").sort_values("time_utc", ascending=False)
     for row in rows.itertuples():

@@ -2,8 +2,9 @@
 
 from pseudorca.simulation.animals import Group, Signal, draw_group, draw_scene
 from pseudorca.simulation.clip import ClipTruth, record_scene, simulate_clip
-from pseudorca.simulation.config import SurveyConfig
+from pseudorca.simulation.plan import SurveyConfig
 from pseudorca.simulation.recorders import RECORDERS, Recorder, draw_recorder, recorder
+from pseudorca.simulation.simulate import SimulateResult, simulate_survey
 from pseudorca.simulation.species import (
     KINDS,
     POPULATIONS,
@@ -14,7 +15,6 @@ from pseudorca.simulation.species import (
     draw_virtual_species,
     population,
 )
-from pseudorca.simulation.survey import SimulateResult, simulate_survey
 from pseudorca.simulation.world import World, draw_world
 
 __all__ = [

@@ -22,7 +22,13 @@ ANIMAL_SHARE: Final = 0.20
 
 @dataclass(frozen=True)
 class Group:
-    """The animals of one encounter: standard normal deviations of the group and of each animal."""
+    """The animals of one encounter: standard normal deviations of the group and of each animal.
+
+    Examples
+    --------
+    >>> Group(np.zeros(27), np.zeros((6, 27))).animals.shape
+    (6, 27)
+    """
 
     deviation: NDArray[np.float64]  # [shape=(n_traits,)]
     animals: NDArray[np.float64]  # [shape=(n_animals, n_traits)]
@@ -34,6 +40,11 @@ class Signal:
 
     ``parameters`` holds the traits of the kind by their short names (``start_hz``). ``texture`` is the
     seed of small irregularities, so a signal has the same sound in every rendering.
+
+    Examples
+    --------
+    >>> Signal("moan", 0, start_s=0.5, parameters={"duration_s": 2.0}, texture=7).end_s
+    2.5
     """
 
     kind: str
@@ -112,6 +123,13 @@ def draw_parameters(
     Returns
     -------
     dict from short name of a trait to value
+
+    Examples
+    --------
+    >>> from pseudorca.simulation.species import PSEUDORCA
+    >>> rng = np.random.default_rng(0)
+    >>> list(draw_parameters(rng, PSEUDORCA, draw_group(rng), kind="click_train", animal=0))
+    ['peak_hz', 'q', 'interval_s', 'duration_s', 'level_db']
     """
     own = rng.standard_normal(len(TRAIT_NAMES))
     deviation = (
@@ -120,12 +138,10 @@ def draw_parameters(
         + np.sqrt(1.0 - GROUP_SHARE - ANIMAL_SHARE) * own
     )
     parameters = {}
-    for z, name in zip(deviation, TRAIT_NAMES, strict=True):
-        if name.startswith(kind + "."):
-            trait = species.traits[name]
-            shift = trait.spread * float(z)
-            value = trait.centre * float(np.exp(shift)) if trait.log else trait.centre + shift
-            parameters[name.partition(".")[2]] = value
+    for z, name in zip(deviation.tolist(), TRAIT_NAMES, strict=True):
+        kind_of_trait, _, short = name.partition(".")
+        if kind_of_trait == kind:
+            parameters[short] = species.traits[name].at(z)
     if "inflections" in parameters:
         parameters["inflections"] = float(max(0, round(parameters["inflections"])))
     return parameters
@@ -138,7 +154,6 @@ def draw_signal(
     *,
     kind: str,
     duration_s: float,
-    start_s: float | None = None,
     max_s: float | None = None,
 ) -> Signal:
     """Draw one signal of one animal of a group, inside ``[0, duration_s)``.
@@ -152,7 +167,6 @@ def draw_signal(
     group : Group
     kind : str, kind of signal
     duration_s : float, length of the clip in seconds
-    start_s : float or None, start of the signal in seconds; None: at random
     max_s : float or None, longest signal in seconds
 
     Returns
@@ -171,9 +185,7 @@ def draw_signal(
     parameters = draw_parameters(rng, species, group, kind=kind, animal=animal)
     longest = 0.98 * duration_s if max_s is None else min(max_s, 0.98 * duration_s)
     parameters["duration_s"] = min(parameters["duration_s"], longest)
-    where = float(rng.random())
-    if start_s is None:
-        start_s = where * (duration_s - parameters["duration_s"])
+    start_s = float(rng.random()) * (duration_s - parameters["duration_s"])
     return Signal(kind, animal, start_s, parameters, int(rng.integers(2**32)))
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import SimulationError
 from pseudorca.simulation.animals import Group, Signal, draw_group, draw_scene
-from pseudorca.simulation.noise import Noise, band_power, noise_levels
-from pseudorca.simulation.receive import add, band, power, receive
+from pseudorca.simulation.noise import background_noise, band_power, noise_levels
+from pseudorca.simulation.propagation import add, receive
 from pseudorca.simulation.recorders import Recorder
 from pseudorca.simulation.signals import PULSED, Floats, Pulses, Tone, pulses, tone
 from pseudorca.simulation.species import KINDS, TRAIT_NAMES, Species
@@ -29,6 +29,11 @@ class ClipTruth(TypedDict):
     signal, times in s from the start of the clip on channel 1, and frequencies in Hz. ``presence``: by
     kind, whether the clip has a signal of the kind. ``parameters``: by trait, the mean over the signals
     of the kind (NaN without signals). ``n_clipped``: by channel, number of samples at full scale.
+
+    Examples
+    --------
+    >>> ClipTruth(signals=[], contours={}, presence={}, parameters={}, n_clipped={1: 0})["n_clipped"]
+    {1: 0}
     """
 
     signals: list[dict[str, Any]]
@@ -101,7 +106,7 @@ def simulate_clip(
     >>> waveform.shape
     (1, 96000)
     """
-    _check_duration(duration_s, recorder)
+    _check(recorder, duration_s, channels)
     group = draw_group(rng) if group is None else group
     scene = draw_scene(rng, species, group, duration_s, activity=activity, require=require)
     return record_scene(
@@ -147,33 +152,33 @@ def record_scene(
     ------
     SimulationError
         If the recorder has no such channel, or the clip has no sample.
+
+    Examples
+    --------
+    >>> from pseudorca import simulation as sim
+    >>> rng, recorder = np.random.default_rng(0), sim.RECORDERS["drifter_96k"]
+    >>> scene = sim.draw_scene(rng, sim.PSEUDORCA, sim.draw_group(rng), 1.0, require=("whistle",))
+    >>> waveform, truth = record_scene(rng, scene, sim.draw_world(rng), recorder, 1.0)
+    >>> waveform.shape, truth["presence"]["whistle"]
+    ((1, 96000), True)
     """
-    _check_duration(duration_s, recorder)
-    for channel in channels:
-        if not 1 <= channel <= recorder.n_channels:
-            raise SimulationError(
-                f"channel {channel}: recorder {recorder.name!r} has channels 1 to "
-                f"{recorder.n_channels}."
-            )
-    n_samples = round(duration_s * recorder.sample_rate)
+    _check(recorder, duration_s, channels)
+    sample_rate = recorder.sample_rate
+    n_samples = round(duration_s * sample_rate)
     places = [
-        (
-            world.range_m * float(np.exp(rng.normal(0.0, RANGE_SPREAD))),
-            float(rng.uniform(-1.0, 1.0)),
-        )
+        (world.range_m * float(np.exp(rng.normal(0.0, RANGE_SPREAD))), rng.uniform(-1.0, 1.0))
         for _ in scene
     ]
-    background = Noise(rng, world, recorder, n_samples, noise)
-    pressure = np.stack([background.channel(channel) for channel in channels])
-    levels = noise_levels(world, recorder, background.mixed_db)
+    pressure = background_noise(rng, world, recorder, n_samples, channels, noise)
+    levels = noise_levels(world, recorder, None if noise is None else world.noise_db)
     rows: list[dict[str, Any]] = []
     contours: dict[int, tuple[Floats, Floats]] = {}
     for number, (signal, (range_m, bearing_cos)) in enumerate(zip(scene, places, strict=True)):
-        sound = pulses(signal) if signal.kind in PULSED else tone(signal, recorder.sample_rate)
+        sound = pulses(signal) if signal.kind in PULSED else tone(signal, sample_rate)
         received = receive(sound, world, recorder, range_m)
-        low_hz, high_hz = band(sound, received, recorder.sample_rate)
-        received_db = 10.0 * float(np.log10(max(power(sound, received), 1e-30)))
-        natural_db = received_db - band_power(levels, low_hz, high_hz, recorder.sample_rate)
+        received_db = 10.0 * float(np.log10(max(received.power, 1e-30)))
+        low_hz, high_hz = received.low_hz, received.high_hz
+        natural_db = received_db - band_power(levels, low_hz, high_hz, sample_rate)
         gain_db = 0.0 if snr_db is None else snr_db - natural_db
         if isinstance(sound, Tone):
             contours[number] = (signal.start_s + sound.contour_s, sound.contour_hz)
@@ -189,10 +194,10 @@ def record_scene(
             **signal.parameters,
             "level_db": signal.parameters["level_db"] + gain_db,
         }
-        for row_number, channel in enumerate(channels):
+        for channel, channel_pressure in zip(channels, pressure, strict=True):
             delay_s = recorder.delay_s(channel, bearing_cos)
             start_s, end_s = signal.start_s + delay_s, signal.end_s + delay_s
-            add(pressure[row_number], received, sound, start_s, recorder.sample_rate, gain_db)
+            add(channel_pressure, received, start_s=start_s, gain_db=gain_db)
             rows.append(
                 {
                     "signal": number,
@@ -205,7 +210,10 @@ def record_scene(
                     **measured,
                 }
             )
-    waveform, n_clipped = _digitised(pressure, world, recorder, channels)
+    waveform = pressure  # digitised in place, since a long recording needs much memory
+    n_clipped = {}
+    for channel, samples in zip(channels, waveform, strict=True):
+        samples[:], n_clipped[channel] = recorder.digitise(samples, world, channel)
     truth = ClipTruth(
         signals=rows,
         contours=contours,
@@ -216,31 +224,23 @@ def record_scene(
     return waveform, truth
 
 
-def _digitised(
-    pressure: NDArray[np.float32], world: World, recorder: Recorder, channels: Sequence[int]
-) -> tuple[NDArray[np.float32], dict[int, int]]:
-    """Digitise the pressure of each channel -> samples, number of clipped samples by channel."""
-    waveform = np.empty(pressure.shape, dtype=np.float32)
-    n_clipped = {}
-    for row, channel in enumerate(channels):
-        waveform[row], n_clipped[channel] = recorder.digitise(pressure[row], world, channel)
-    return waveform, n_clipped
-
-
-def _check_duration(duration_s: float, recorder: Recorder) -> None:
+def _check(recorder: Recorder, duration_s: float, channels: Sequence[int]) -> None:
     if not (np.isfinite(duration_s) and duration_s * recorder.sample_rate >= 1.0):
         raise SimulationError(
             f"a clip of {duration_s} s has no sample at {recorder.sample_rate} Hz."
         )
+    for channel in channels:
+        if not 1 <= channel <= recorder.n_channels:
+            raise SimulationError(
+                f"channel {channel}: recorder {recorder.name!r} has channels 1 to "
+                f"{recorder.n_channels}."
+            )
 
 
 def _shape(sound: Tone | Pulses) -> dict[str, float]:
     """Measurements of a contour (Oswald et al. 2007), or of a train of pulses."""
     if isinstance(sound, Pulses):
-        return {
-            "n_pulses": len(sound.times_s),
-            "angle_deg": float(np.rad2deg(sound.angle_rad)),
-        }
+        return {"n_pulses": len(sound.times_s), "angle_deg": float(np.rad2deg(sound.angle_rad))}
     hz = sound.contour_hz
     return {
         "end_hz": float(hz[-1]),

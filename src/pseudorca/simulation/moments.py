@@ -4,12 +4,12 @@ Worker processes run :func:`simulate_moment`. The function draws from the random
 blended with the stream of its encounter, writes the files, and returns the rows of the truth.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import soundfile as sf
@@ -18,9 +18,8 @@ from scipy.signal import resample_poly
 
 from pseudorca.formats.whole import whole_file
 from pseudorca.simulation import animals, truth
-from pseudorca.simulation.clip import ClipTruth, record_scene
-from pseudorca.simulation.config import SurveyConfig
-from pseudorca.simulation.plan import OTHER, Encounter, encounter_rng
+from pseudorca.simulation.clip import record_scene
+from pseudorca.simulation.plan import OTHER, Encounter, SurveyConfig, encounter_rng
 from pseudorca.simulation.recorders import recorder
 from pseudorca.simulation.species import Species, draw_virtual_species, population
 from pseudorca.simulation.world import N_LATENTS, World, world_from_latents, world_row
@@ -30,25 +29,27 @@ MARGIN_S: Final = (0.25, 0.8)  # margin before and after the whistle of a clip
 
 
 class Task(NamedTuple):
-    """One moment to simulate."""
+    """One moment to simulate.
+
+    Examples
+    --------
+    >>> from pseudorca.simulation.plan import plan_survey
+    >>> config = SurveyConfig(n_encounters=4, n_clips=20)
+    >>> Task(Path("survey"), config, plan_survey(config)[0], moment=0, channels=[1, 4]).channels
+    [1, 4]
+    """
 
     out: Path
     config: SurveyConfig
     encounter: Encounter
     moment: int
-    n_left: int  # files that the encounter still needs
-
-
-class Rows(NamedTuple):
-    """The truth of a moment: rows of the tables."""
-
-    clips: list[dict[str, Any]]
-    signals: list[dict[str, Any]]
-    contours: list[truth.Contour]
+    channels: list[int]
 
 
 def moments_of(out: Path, config: SurveyConfig, encounter: Encounter) -> Iterator[Task]:
     """List the moments of an encounter, until the encounter has all of its files.
+
+    A moment has random channels, a file each. A long recording has all channels in one file.
 
     Parameters
     ----------
@@ -59,23 +60,29 @@ def moments_of(out: Path, config: SurveyConfig, encounter: Encounter) -> Iterato
     Yields
     ------
     Task
+
+    Examples
+    --------
+    >>> from pseudorca.simulation.plan import plan_survey
+    >>> config = SurveyConfig(n_encounters=4, n_clips=20)
+    >>> encounter = plan_survey(config)[0]
+    >>> tasks = moments_of(Path("survey"), config, encounter)
+    >>> sum(len(task.channels) for task in tasks) == encounter.n_clips
+    True
     """
+    n_channels = recorder(encounter.recorder).n_channels
+    n_most = min(config.max_channels, n_channels)
+    if encounter.long_s:
+        yield Task(out, config, encounter, 0, list(range(1, n_most + 1)))
+        return
     n_left, moment = encounter.n_clips, 0
     while n_left > 0:
-        yield Task(out, config, encounter, moment, n_left)
-        n_left -= len(_channels(config, encounter, moment, n_left))
+        rng = encounter_rng(config, (*encounter.stream, 1, moment))
+        n_kept = min(int(rng.integers(1, n_most + 1)), n_left)
+        channels = (rng.permutation(n_channels) + 1)[:n_kept]
+        yield Task(out, config, encounter, moment, sorted(channels.tolist()))
+        n_left -= n_kept
         moment += 1
-
-
-def _channels(config: SurveyConfig, encounter: Encounter, moment: int, n_left: int) -> list[int]:
-    """Draw the channels of a moment, a file each. A long recording has all channels in one file."""
-    n_most = min(config.max_channels, recorder(encounter.recorder).n_channels)
-    if encounter.long_s:
-        return list(range(1, n_most + 1))
-    rng = encounter_rng(config, (*encounter.stream, 1, moment))
-    n_kept = min(int(rng.integers(1, n_most + 1)), n_left)
-    order = rng.permutation(recorder(encounter.recorder).n_channels) + 1
-    return sorted(int(channel) for channel in order[:n_kept])
 
 
 def shared_by_encounter(
@@ -93,6 +100,14 @@ def shared_by_encounter(
     species : Species
     latents : ndarray [shape=(N_LATENTS,)], of the world
     group : Group
+
+    Examples
+    --------
+    >>> from pseudorca.simulation.plan import plan_survey
+    >>> config = SurveyConfig(n_encounters=4, n_clips=20)
+    >>> species, latents, group = shared_by_encounter(config, plan_survey(config)[0])
+    >>> species.name in ("Insular", "Pelagic"), latents.shape == (N_LATENTS,)
+    (True, True)
     """
     rng = encounter_rng(config, (*encounter.stream, 0, 3))
     latents = rng.standard_normal(N_LATENTS)
@@ -104,7 +119,7 @@ def shared_by_encounter(
     return species, latents, group
 
 
-def simulate_moment(task: Task) -> Rows:
+def simulate_moment(task: Task) -> truth.Rows:
     """Simulate one moment, write its files, and return their truth.
 
     Parameters
@@ -114,10 +129,19 @@ def simulate_moment(task: Task) -> Rows:
     Returns
     -------
     Rows
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.simulation.plan import plan_survey
+    >>> config = SurveyConfig(n_encounters=4, n_clips=20, sample_rate=8_000)
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     rows = simulate_moment(Task(Path(out), config, plan_survey(config)[0], 0, [1, 4]))
+    >>> [clip["channels"] for clip in rows.clips]
+    ['1', '4']
     """
-    config, encounter = task.config, task.encounter
+    config, encounter, channels = task.config, task.encounter, task.channels
     species, shared_latents, shared_group = shared_by_encounter(config, encounter)
-    channels = _channels(config, encounter, task.moment, task.n_left)
     rng = encounter_rng(config, (*encounter.stream, 2, task.moment))
     likeness = config.encounter_signature
     own = rng.standard_normal(N_LATENTS)
@@ -131,33 +155,27 @@ def simulate_moment(task: Task) -> Rows:
         )
     else:
         duration_s, scene = _cut_around_whistle(rng, species, group, config)
-    noise = _real_noise(rng, config, world, device.sample_rate, duration_s)
+    noise_file = _noise_file(config, world)
+    noise = _real_noise(rng, noise_file, device.sample_rate, duration_s)
     waveform, clip = record_scene(
-        rng,
-        scene,
-        world,
-        device,
-        duration_s,
-        channels=channels,
-        min_snr_db=config.min_snr_db,
+        rng, scene, world, device, duration_s, channels=channels, min_snr_db=config.min_snr_db,
         noise=noise,
-    )
+    )  # fmt: skip
     start = encounter.start + timedelta(seconds=encounter.slots[task.moment])
-    folder = Path("recordings", encounter.label, encounter.name)
-    (task.out / folder).mkdir(parents=True, exist_ok=True)
+    stem = f"{start:%Y%m%d_%H%M%S}"
     if encounter.long_s:
-        files = [(folder / f"{start:%Y%m%d_%H%M%S}_000.wav", list(range(len(channels))))]
+        files = [(f"{stem}_000.wav", slice(None))]
     else:
         selection = task.moment % 99 + 1
         files = [
-            (folder / f"{start:%Y%m%d_%H%M%S}_ch{channel:02d}_sel{selection:02d}.wav", [row])
+            (f"{stem}_ch{channel:02d}_sel{selection:02d}.wav", slice(row, row + 1))
             for row, channel in enumerate(channels)
         ]
-    moment_rows = Rows([], [], [])
-    for path, rows in files:
-        kept = [channels[row] for row in rows]
-        _write_wav(task.out / path, waveform[rows], device.sample_rate, device.bits)
-        moment_rows.clips.append(
+    rows = truth.Rows([], [], [])
+    for name, in_file in files:
+        path = Path("recordings", encounter.label, encounter.name, name)
+        _write_wav(task.out / path, waveform[in_file], device.sample_rate, device.bits)
+        rows.clips.append(
             {
                 "path": path.as_posix(),
                 "label": encounter.label,
@@ -166,45 +184,34 @@ def simulate_moment(task: Task) -> Rows:
                 "platform": encounter.platform,
                 "recorder": device.name,
                 "moment": task.moment,
-                "channels": " ".join(str(channel) for channel in kept),
+                "channels": " ".join(str(channel) for channel in channels[in_file]),
                 "start_utc": start.isoformat(timespec="seconds"),
                 "duration_s": waveform.shape[1] / device.sample_rate,
                 "sample_rate": device.sample_rate,
                 "bits": device.bits,
                 "n_signals": len(scene),
-                "n_clipped": sum(clip["n_clipped"][channel] for channel in kept),
+                "n_clipped": sum(clip["n_clipped"][channel] for channel in channels[in_file]),
                 **world_row(world),
-                "noise_file": _noise_file(config, world),
+                "noise_file": noise_file,
             }
         )
-        signals = [signal for signal in clip["signals"] if signal["channel"] in kept]
-        moment_rows.signals.extend({"path": path.as_posix(), **signal} for signal in signals)
-        moment_rows.contours.extend(_contours(path, signals, clip))
+        signals = [row for row in clip["signals"] if row["channel"] in channels[in_file]]
+        for signal in signals:
+            rows.signals.append({"path": path.as_posix(), **signal})
+            number, channel = signal["signal"], signal["channel"]
+            if number in clip["contours"]:
+                times_s, frequency_hz = clip["contours"][number]
+                times_s = times_s + signal["delay_s"]
+                rows.contours.append(
+                    truth.Contour(path.as_posix(), number, channel, times_s, frequency_hz)
+                )
         if encounter.long_s:
-            truth.write_raven(task.out, path, signals, encounter, device.sample_rate)
-    return moment_rows
-
-
-def _contours(
-    path: Path, signals: Sequence[Mapping[str, Any]], clip: ClipTruth
-) -> Iterator[truth.Contour]:
-    for signal in signals:
-        if signal["signal"] in clip["contours"]:
-            times_s, frequency_hz = clip["contours"][signal["signal"]]
-            yield truth.Contour(
-                path.as_posix(),
-                signal["signal"],
-                signal["channel"],
-                times_s + signal["delay_s"],
-                frequency_hz,
-            )
+            truth.write_raven(task.out, path, signals, encounter)
+    return rows
 
 
 def _cut_around_whistle(
-    rng: np.random.Generator,
-    species: Species,
-    group: animals.Group,
-    config: SurveyConfig,
+    rng: np.random.Generator, species: Species, group: animals.Group, config: SurveyConfig
 ) -> tuple[float, list[animals.Signal]]:
     """Draw length and signals of a clip: one whistle with a margin, and other signals."""
     longest = config.max_clip_s - 0.2
@@ -229,15 +236,10 @@ def _noise_file(config: SurveyConfig, world: World) -> str:
 
 
 def _real_noise(
-    rng: np.random.Generator,
-    config: SurveyConfig,
-    world: World,
-    sample_rate: int,
-    duration_s: float,
+    rng: np.random.Generator, path: str, sample_rate: int, duration_s: float
 ) -> NDArray[np.float32] | None:
     """Read a stretch of a noise file at the rate of the recorder. A short stretch is repeated."""
     position = float(rng.random())
-    path = _noise_file(config, world)
     if not path:
         return None
     n_samples = round(duration_s * sample_rate)

@@ -5,13 +5,13 @@ needs one transform per channel. All channels record the same ship. Ambient nois
 are independent between channels.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from pseudorca.simulation import world as environment
 from pseudorca.simulation.recorders import Recorder
 from pseudorca.simulation.signals import Floats
 from pseudorca.simulation.world import N_CHANNELS, World
@@ -30,10 +30,66 @@ def _power(level_db: Floats) -> Floats:
     return np.asarray(10.0 ** (level_db / 10.0))
 
 
-def _ambient(world: World, grid_hz: Floats) -> Floats:
-    """Power of the noise of water and flow, without a ship."""
-    water = _power(environment.sea_noise_db(world, grid_hz))
-    return water + _power(environment.flow_noise_db(world, grid_hz))
+def ambient_noise_db(world: World, frequency_hz: Floats) -> Floats:
+    """Compute the ambient noise without the own ship: turbulence, distant ships, wind and heat.
+
+    Parameters
+    ----------
+    world : World
+    frequency_hz : ndarray, Hz
+
+    Returns
+    -------
+    ndarray, dB re 1 uPa^2/Hz
+
+    References
+    ----------
+    .. [1] G. M. Wenz, Acoustic ambient noise in the ocean, J. Acoust. Soc. Am. 34, 1936 (1962).
+    .. [2] M. Stojanovic, On the relationship between capacity and distance in an underwater
+       acoustic communication channel, ACM MC2R 11(4), 34 (2007): the empirical formulae of Coates.
+
+    Examples
+    --------
+    >>> from pseudorca.simulation import draw_world
+    >>> ambient_noise_db(draw_world(np.random.default_rng(0)), np.array([1_000.0])).round().tolist()
+    [63.0]
+    """
+    khz = np.maximum(frequency_hz, 1.0) / 1000.0
+    log = np.log10(khz)
+    levels = (
+        17.0 - 30.0 * log,
+        40.0 + 20.0 * (world.shipping - 0.5) + 26.0 * log - 60.0 * np.log10(khz + 0.03),
+        50.0 + 7.5 * np.sqrt(world.wind_m_s) + 20.0 * log - 40.0 * np.log10(khz + 0.4),
+        -15.0 + 20.0 * log,
+    )
+    return np.asarray(10.0 * np.log10(sum(10.0 ** (level / 10.0) for level in levels)))
+
+
+def _flow_noise_db(world: World, frequency_hz: Floats) -> Floats:
+    """Noise of water around a towed hydrophone, and of its cable: strongest at low frequencies."""
+    hz = np.maximum(frequency_hz, 1.0)
+    flow = world.flow_db + world.flow_slope * np.log10(np.maximum(hz, 30.0) / 100.0)
+    width = 0.2 * world.strum_hz
+    strum = world.strum_db - 10.0 * np.log10(1.0 + ((hz - world.strum_hz) / width) ** 2)
+    # The tail of the Lorentz curve would raise the whole spectrum, so the tail is cut off.
+    strum -= 20.0 * np.log10(1.0 + (hz / (10.0 * world.strum_hz)) ** 2)
+    return np.asarray(10.0 * np.log10(10.0 ** (flow / 10.0) + 10.0 ** (strum / 10.0)))
+
+
+def _vessel_noise_db(world: World, frequency_hz: Floats) -> Floats:
+    """Noise of a propeller by cavitation: flat below 100 Hz, then -20 dB per decade."""
+    hz = np.maximum(frequency_hz, 100.0)
+    return np.asarray(world.vessel_db - 20.0 * np.log10(hz / 1000.0))
+
+
+def _recorded_power(world: World, recorder: Recorder, *, with_vessel: bool) -> Floats:
+    """Power spectrum in a recording on the grid: ambient noise, flow, self-noise, perhaps the ship."""
+    grid_hz = _grid_hz(recorder.sample_rate)
+    sound = _power(ambient_noise_db(world, grid_hz)) + _power(_flow_noise_db(world, grid_hz))
+    if with_vessel:
+        sound += _power(_vessel_noise_db(world, grid_hz))
+    self_noise = recorder.self_noise(grid_hz, offset_db=world.self_noise_db)
+    return sound * recorder.response(grid_hz, world) ** 2 + _power(self_noise)
 
 
 def noise_levels(world: World, recorder: Recorder, mixed_db: float | None = None) -> Floats:
@@ -57,12 +113,7 @@ def noise_levels(world: World, recorder: Recorder, mixed_db: float | None = None
     >>> noise_levels(world, RECORDERS["drifter_96k"]).shape
     (600,)
     """
-    grid_hz = _grid_hz(recorder.sample_rate)
-    sound = _ambient(world, grid_hz)
-    if world.vessel:
-        sound = sound + _power(environment.vessel_noise_db(world, grid_hz))
-    total = sound * recorder.response(grid_hz, world) ** 2
-    total += _power(recorder.self_noise(grid_hz, offset_db=world.self_noise_db))
+    total = _recorded_power(world, recorder, with_vessel=bool(world.vessel))
     if mixed_db is not None:
         total += 10.0 ** (mixed_db / 10.0) / (recorder.sample_rate / 2.0)
     return np.asarray(10.0 * np.log10(total))
@@ -91,8 +142,15 @@ def band_power(levels: Floats, low_hz: float, high_hz: float, sample_rate: int) 
     return float(10.0 * np.log10(np.mean(spectrum) * max(high_hz - low_hz, 1.0)))
 
 
-class Noise:
-    """The background of one clip, channel by channel.
+def background_noise(
+    rng: np.random.Generator,
+    world: World,
+    recorder: Recorder,
+    n_samples: int,
+    channels: Sequence[int],
+    mixed: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Draw the background of one clip. A channel does not depend on which others are drawn.
 
     Parameters
     ----------
@@ -101,78 +159,67 @@ class Noise:
     world : World
     recorder : Recorder
     n_samples : int
+    channels : sequence of int, from 1
     mixed : ndarray [shape=(n_samples,)], optional
-        Real noise at the recorder's sample rate, of any level.
+        Real noise at the recorder's sample rate, mixed in at the world's ``noise_db``.
+
+    Returns
+    -------
+    ndarray [shape=(n_channels, n_samples)], float32, uPa
+
+    Examples
+    --------
+    >>> from pseudorca.simulation import RECORDERS, draw_world
+    >>> rng = np.random.default_rng(0)
+    >>> background_noise(rng, draw_world(rng), RECORDERS["drifter_96k"], 1_000, (1, 2)).shape
+    (2, 1000)
     """
-
-    def __init__(
-        self,
-        rng: np.random.Generator,
-        world: World,
-        recorder: Recorder,
-        n_samples: int,
-        mixed: NDArray[np.float32] | None = None,
-    ) -> None:
-        self._seeds = rng.integers(2**63, size=N_CHANNELS)
-        self._world = world
-        self._recorder = recorder
-        self._n_samples = n_samples
-        self.mixed_db = None if mixed is None else world.noise_db
-        self._bearing_cos = float(rng.uniform(-1.0, 1.0))
-        self._shared = self._ship(np.random.default_rng(rng.integers(2**63)))
-        if mixed is not None:
-            rms = float(np.sqrt(np.mean(np.square(mixed, dtype=np.float64))))
-            level = 10.0 ** (world.noise_db / 20.0) / max(rms, 1e-12)
-            added = np.resize(mixed, n_samples) * np.float32(level)
-            self._shared = added if self._shared is None else self._shared + added
-
-    def channel(self, channel: int) -> NDArray[np.float32]:
-        """Draw the background of one channel.
-
-        Parameters
-        ----------
-        channel : int, from 1
-
-        Returns
-        -------
-        ndarray [shape=(n_samples,)], float32, uPa
-        """
-        rng = np.random.default_rng(self._seeds[channel - 1])
-        world, recorder = self._world, self._recorder
-        grid_hz = _grid_hz(recorder.sample_rate)
-        sound = _ambient(world, grid_hz)
-        sound *= recorder.response(grid_hz, world) ** 2
-        sound += _power(recorder.self_noise(grid_hz, offset_db=world.self_noise_db))
-        pressure = coloured_noise(rng, sound, self._n_samples, recorder.sample_rate)
-        if self._shared is not None:
-            delay = round(recorder.delay_s(channel, self._bearing_cos) * recorder.sample_rate)
-            pressure += np.roll(self._shared, delay)
+    sample_rate = recorder.sample_rate
+    seeds = rng.integers(2**63, size=N_CHANNELS)
+    bearing_cos = float(rng.uniform(-1.0, 1.0))
+    ship_rng = np.random.default_rng(rng.integers(2**63))
+    shared = _ship_noise(ship_rng, world, recorder, n_samples) if world.vessel else None
+    if mixed is not None:
+        rms = float(np.sqrt(np.mean(np.square(mixed, dtype=np.float64))))
+        level = 10.0 ** (world.noise_db / 20.0) / max(rms, 1e-12)
+        added = np.resize(mixed, n_samples) * np.float32(level)
+        shared = added if shared is None else shared + added
+    power = _recorded_power(world, recorder, with_vessel=False)
+    number = np.arange(world.n_tones, dtype=np.float64)
+    below = world.tone_hz * (number + 1.0) < 0.49 * sample_rate
+    tones_db = (world.tone_db - 4.0 * number)[below]
+    pressures = []
+    for channel in channels:
+        channel_rng = np.random.default_rng(seeds[channel - 1])
+        pressure = coloured_noise(channel_rng, power, n_samples, sample_rate)
+        if shared is not None:
+            delay = round(recorder.delay_s(channel, bearing_cos) * sample_rate)
+            pressure += np.roll(shared, delay)
         if world.n_tones:
-            tone_hz, tone_db = environment.tones(world)
-            below = tone_hz < 0.49 * recorder.sample_rate
-            pressure += periodic(
-                rng, world.tone_hz, tone_db[below], self._n_samples, recorder.sample_rate
-            )
-        return pressure
+            pressure += periodic(channel_rng, world.tone_hz, tones_db, n_samples, sample_rate)
+        pressures.append(pressure)
+    return np.stack(pressures)
 
-    def _ship(self, rng: np.random.Generator) -> NDArray[np.float32] | None:
-        """Draw cavitation noise, modulated by the blades, and the lines of the propeller."""
-        world, recorder = self._world, self._recorder
-        if not world.vessel:
-            return None
-        sample_rate = recorder.sample_rate
-        grid_hz = _grid_hz(sample_rate)
-        response = recorder.response(grid_hz, world)
-        level = _power(environment.vessel_noise_db(world, grid_hz)) * response**2
-        noise = coloured_noise(rng, level, self._n_samples, sample_rate)
-        blade_hz = world.shaft_hz * world.n_blades
-        swell_db = 20.0 * np.log10(world.cavitation_depth) - 6.0 * np.arange(3) - 3.0
-        noise *= 1.0 + periodic(rng, blade_hz, swell_db, self._n_samples, sample_rate)
-        lines_hz, lines_db = environment.vessel_lines(world)
-        lines_db = lines_db + 20.0 * np.log10(np.interp(lines_hz, grid_hz, response))
-        lines_db = lines_db[lines_hz < 0.49 * sample_rate]
-        noise += periodic(rng, blade_hz, lines_db, self._n_samples, sample_rate)
-        return noise
+
+def _ship_noise(
+    rng: np.random.Generator, world: World, recorder: Recorder, n_samples: int
+) -> NDArray[np.float32]:
+    """Draw cavitation noise, modulated by the blades, and the lines of the propeller."""
+    sample_rate = recorder.sample_rate
+    grid_hz = _grid_hz(sample_rate)
+    response = recorder.response(grid_hz, world)
+    level = _power(_vessel_noise_db(world, grid_hz)) * response**2
+    noise = coloured_noise(rng, level, n_samples, sample_rate)
+    blade_hz = world.shaft_hz * world.n_blades
+    swell_db = 20.0 * np.log10(world.cavitation_depth) - 6.0 * np.arange(3) - 3.0
+    noise *= 1.0 + periodic(rng, blade_hz, swell_db, n_samples, sample_rate)
+    lines_hz = blade_hz * np.arange(1.0, 25.0)
+    lines_db = _vessel_noise_db(world, lines_hz) + world.lines_db - 0.6 * np.arange(24.0)
+    lines_db = lines_db + 20.0 * np.log10(np.interp(lines_hz, grid_hz, response))
+    noise += periodic(
+        rng, blade_hz, lines_db[lines_hz < 0.49 * sample_rate], n_samples, sample_rate
+    )
+    return noise
 
 
 def coloured_noise(

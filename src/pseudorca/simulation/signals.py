@@ -20,13 +20,20 @@ BEAM_RADIUS_M: Final = 0.04  # circular piston as a model of the melon; chosen, 
 BEAM_FLOOR_DB: Final = 42.0  # sound also leaves the head on other paths: chosen
 MAX_HARMONICS: Final = 40
 HARMONIC_FLOOR_DB: Final = 60.0
+DECAYS_IN_35_DB: Final = 4.03  # ln(10) * 35 / 20
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Tone:
-    """A tonal signal: waveform at 1 m, and the contour of the fundamental."""
+    """A tonal signal: waveform at 1 m, and the contour of the fundamental.
+
+    Examples
+    --------
+    >>> Tone(np.zeros(4, np.float32), np.array([0.0, 1.0]), np.array([5_000.0, 5_100.0])).contour_hz
+    array([5000., 5100.])
+    """
 
     waveform: NDArray[np.float32]  # [shape=(n,)], uPa
     contour_s: Floats  # [shape=(k,)], from the signal's start
@@ -35,12 +42,23 @@ class Tone:
 
 @dataclass(frozen=True)
 class Pulses:
-    """A pulsed signal: one pulse, as a spectrum, repeated at given times and with given gains."""
+    """A pulsed signal: one pulse, as a spectrum, repeated at given times and with given gains.
+
+    Examples
+    --------
+    >>> pulse = Pulses(
+    ...     times_s=np.zeros(1), gains=np.ones(1), peak_hz=40_000.0, decay_per_s=78_000.0,
+    ...     peak_upa=1.0, angle_rad=0.0, echo_s=0.0, echo_gain=0.0,
+    ... )
+    >>> hz = np.array([20_000.0, 40_000.0, 60_000.0])
+    >>> int(np.abs(pulse.spectrum(hz)).argmax())
+    1
+    """
 
     times_s: Floats  # [shape=(n_pulses,)], from the signal's start
     gains: Floats  # [shape=(n_pulses,)], relative to the loudest
     peak_hz: float
-    bandwidth_hz: float  # at -3 dB
+    decay_per_s: float  # of the envelope
     peak_upa: float  # peak pressure on the axis
     angle_rad: float  # between the animal's axis and the hydrophone
     echo_s: float  # delay of a reflection inside the head, off the axis
@@ -49,7 +67,7 @@ class Pulses:
     @property
     def half_length_s(self) -> float:
         """Seconds in which the envelope of a pulse falls by 35 dB."""
-        return half_length_s(self.bandwidth_hz)
+        return DECAYS_IN_35_DB / self.decay_per_s
 
     def spectrum(self, frequency_hz: Floats) -> NDArray[np.complex128]:
         """Compute the Fourier transform of a pulse that is centred on time 0.
@@ -72,7 +90,7 @@ class Pulses:
         ----------
         .. [1] W. W. L. Au, The Sonar of Dolphins, Springer 1993 (piston model of the beam).
         """
-        rate = decay_per_s(self.bandwidth_hz)
+        rate = self.decay_per_s
         turn = 2.0 * np.pi * (frequency_hz - self.peak_hz)
         pulse = self.peak_upa * rate / (rate**2 + turn**2)
         pulse *= frequency_hz**2 / (frequency_hz**2 + (0.1 * self.peak_hz) ** 2)
@@ -80,44 +98,6 @@ class Pulses:
         beam = np.maximum(np.exp(-(ka**2) / 8.0), 10.0 ** (-BEAM_FLOOR_DB / 20.0))
         echo = 1.0 + self.echo_gain * np.exp(-2j * np.pi * self.echo_s * frequency_hz)
         return np.asarray(pulse * beam * echo, dtype=np.complex128)
-
-
-def decay_per_s(bandwidth_hz: float) -> float:
-    """Return the decay rate of the envelope of a pulse.
-
-    Parameters
-    ----------
-    bandwidth_hz : float, at -3 dB
-
-    Returns
-    -------
-    float, 1/s
-
-    Examples
-    --------
-    >>> round(decay_per_s(16_000.0))
-    78101
-    """
-    return float(np.pi * bandwidth_hz / np.sqrt(np.sqrt(2.0) - 1.0))
-
-
-def half_length_s(bandwidth_hz: float) -> float:
-    """Return the time in which the envelope of a pulse falls by 35 dB from its middle.
-
-    Parameters
-    ----------
-    bandwidth_hz : float, at -3 dB
-
-    Returns
-    -------
-    float, seconds
-
-    Examples
-    --------
-    >>> half_length_s(16_000.0) < 1e-4
-    True
-    """
-    return 4.03 / decay_per_s(bandwidth_hz)
 
 
 def contour(signal: Signal) -> tuple[Floats, Floats]:
@@ -136,6 +116,16 @@ def contour(signal: Signal) -> tuple[Floats, Floats]:
     -------
     times_s, frequency_hz : ndarray [shape=(k,)], s from the signal's start and Hz, in steps of
         2 ms, the end included.
+
+    Examples
+    --------
+    >>> whistle = Signal(
+    ...     "whistle", 0, 0.0, {"duration_s": 0.5, "start_hz": 6_000.0, "sweep": 0.3,
+    ...     "rolloff_db": 20.0, "level_db": 150.0}, texture=7,
+    ... )
+    >>> times_s, frequency_hz = contour(whistle)
+    >>> float(times_s[-1]), round(float(frequency_hz[0]))
+    (0.5, 6000)
     """
     parameters = signal.parameters
     texture = np.random.default_rng([signal.texture, 0])
@@ -183,6 +173,16 @@ def tone(signal: Signal, sample_rate: int) -> Tone:
     Returns
     -------
     Tone
+
+    Examples
+    --------
+    >>> whistle = Signal(
+    ...     "whistle", 0, 0.0, {"duration_s": 0.5, "start_hz": 6_000.0, "sweep": 0.3,
+    ...     "rolloff_db": 20.0, "level_db": 150.0}, texture=7,
+    ... )
+    >>> waveform = tone(whistle, 48_000).waveform
+    >>> waveform.shape, round(20 * float(np.log10(np.sqrt(np.mean(waveform**2)))))
+    ((24000,), 150)
     """
     contour_s, contour_hz = contour(signal)
     n_samples = max(1, round(signal.parameters["duration_s"] * sample_rate))
@@ -245,13 +245,23 @@ def pulses(signal: Signal) -> Pulses:
     Returns
     -------
     Pulses
+
+    Examples
+    --------
+    >>> train = Signal(
+    ...     "click_train", 0, 0.0, {"peak_hz": 40_000.0, "q": 2.5, "interval_s": 0.05,
+    ...     "duration_s": 1.0, "level_db": 210.0}, texture=1,
+    ... )
+    >>> 10 < len(pulses(train).times_s) < 40
+    True
     """
     parameters = signal.parameters
     texture = np.random.default_rng([signal.texture, 2])
     interval_s = parameters["interval_s"]
     duration_s = parameters["duration_s"]
-    bandwidth_hz = parameters["peak_hz"] / parameters["q"]
-    half_s = half_length_s(bandwidth_hz)
+    bandwidth_hz = parameters["peak_hz"] / parameters["q"]  # at -3 dB
+    decay_per_s = float(np.pi * bandwidth_hz / np.sqrt(np.sqrt(2.0) - 1.0))
+    half_s = DECAYS_IN_35_DB / decay_per_s
     room_s = max(duration_s - 2.0 * half_s, 0.0)
     n_most = int(1.6 * room_s / interval_s) + 2
     wander = np.cumsum(texture.normal(0.0, 0.04, n_most))
@@ -263,12 +273,12 @@ def pulses(signal: Signal) -> Pulses:
     gains_db = -swing_db * (2.0 * (times_s / duration_s - peak_at)) ** 2
     gains_db += texture.normal(0.0, 1.2, len(times_s))
     # The minimum is half an oscillation after the peak, so peak to peak is 1 + trough.
-    trough = np.exp(-decay_per_s(bandwidth_hz) / (2.0 * parameters["peak_hz"]))
+    trough = np.exp(-decay_per_s / (2.0 * parameters["peak_hz"]))
     return Pulses(
         times_s=times_s,
         gains=10.0 ** ((gains_db - gains_db.max()) / 20.0),
         peak_hz=parameters["peak_hz"],
-        bandwidth_hz=bandwidth_hz,
+        decay_per_s=decay_per_s,
         peak_upa=10.0 ** (parameters["level_db"] / 20.0) / (1.0 + trough),
         angle_rad=float(np.deg2rad(min(abs(texture.normal(0.0, 60.0)), 90.0))),
         echo_s=float(texture.uniform(60e-6, 250e-6)),

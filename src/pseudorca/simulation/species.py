@@ -20,14 +20,26 @@ class Trait(NamedTuple):
     """The distribution of one number of a signal over a whole population.
 
     Log-normal: ``centre`` is the median, ``spread`` the s.d. of the natural logarithm. Normal, if
-    ``log`` is false: ``centre`` is the mean, ``spread`` the s.d. ``varies``: whether populations differ
-    in this trait (levels and durations that a clip limits do not differ).
+    ``log`` is false: ``centre`` is the mean, ``spread`` the s.d. ``virtual_range``: where the centre
+    of a virtual species may lie. ``varies``: whether populations differ in this trait (levels and
+    durations that a clip limits do not differ).
+
+    Examples
+    --------
+    >>> round(Trait(6500.0, 0.24, (2500.0, 25_000.0)).at(1.0))
+    8263
     """
 
     centre: float
     spread: float
+    virtual_range: tuple[float, float]
     log: bool = True
     varies: bool = False
+
+    def at(self, z: float) -> float:
+        """Return the value that is ``z`` standard deviations above the centre."""
+        shift = self.spread * z
+        return self.centre * float(np.exp(shift)) if self.log else self.centre + shift
 
 
 # Facts about *Pseudorca crassidens*, with sources. "chosen" marks values without a published
@@ -41,35 +53,45 @@ class Trait(NamedTuple):
 # [B] Baumann-Pickering et al. 2015: recorded clicks peak at 22 kHz (here: the off-axis low-pass).
 # [U] Murray et al. 1998: pulse trains and whistles are the two ends of one continuum.
 # [J] Janik 2000: whistles of another delphinid, *Tursiops*, 158 dB on average, 169 dB at most.
+# The virtual range, for pretraining, goes from blue whales (moans from 15 Hz) to porpoises (clicks
+# near 137 kHz, Kyhn et al. 2013).
 PSEUDORCA_TRAITS: Final[Mapping[str, Trait]] = {
-    "whistle.start_hz": Trait(6500.0, 0.24, varies=True),  # [N], [S]
-    "whistle.sweep": Trait(0.0, 0.20, log=False, varies=True),  # chosen, inside the range of [S]
-    "whistle.duration_s": Trait(0.45, 0.50, varies=True),  # [S]: 99.8 % within 0.09 to 2.1 s
-    "whistle.inflections": Trait(1.0, 1.0, log=False, varies=True),  # [S]; rounded, at least 0
-    "whistle.ripple": Trait(0.04, 0.50),  # chosen
-    "whistle.rolloff_db": Trait(20.0, 5.0, log=False),  # chosen
-    "whistle.level_db": Trait(150.0, 5.0, log=False),  # a little below [J]
-    "click_train.peak_hz": Trait(40_000.0, 0.20, varies=True),  # [M]; on the axis
-    "click_train.q": Trait(2.5, 0.12),  # [M]
-    "click_train.interval_s": Trait(0.09, 0.35, varies=True),  # chosen
-    "click_train.duration_s": Trait(1.0, 0.5),  # chosen
-    "click_train.level_db": Trait(210.0, 5.0, log=False),  # [M]
-    "burst_pulse.peak_hz": Trait(28_000.0, 0.25, varies=True),  # chosen
-    "burst_pulse.q": Trait(2.0, 0.15),  # chosen
-    "burst_pulse.interval_s": Trait(0.004, 0.35, varies=True),  # chosen; see [U]
-    "burst_pulse.duration_s": Trait(0.30, 0.40),  # chosen
-    "burst_pulse.level_db": Trait(186.0, 5.0, log=False),  # chosen
-    # This model of Pseudorca makes no calls and no moans; other species do (see VIRTUAL_CENTRES).
-    "call.pitch_hz": Trait(700.0, 0.25, varies=True),
-    "call.sweep": Trait(0.0, 0.2, log=False, varies=True),
-    "call.duration_s": Trait(0.8, 0.35, varies=True),
-    "call.formant_hz": Trait(4000.0, 0.3),
-    "call.level_db": Trait(152.0, 5.0, log=False),
-    "moan.pitch_hz": Trait(100.0, 0.25, varies=True),
-    "moan.sweep": Trait(0.0, 0.2, log=False, varies=True),
-    "moan.duration_s": Trait(2.0, 0.4, varies=True),
-    "moan.rolloff_db": Trait(12.0, 4.0, log=False),
-    "moan.level_db": Trait(175.0, 5.0, log=False),
+    "whistle.start_hz": Trait(6500.0, 0.24, (2500.0, 25_000.0), varies=True),  # [N], [S]
+    "whistle.sweep": Trait(
+        0.0, 0.20, (-0.7, 0.7), log=False, varies=True
+    ),  # chosen, inside the range of [S]
+    "whistle.duration_s": Trait(
+        0.45, 0.50, (0.1, 1.5), varies=True
+    ),  # [S]: 99.8 % within 0.09 to 2.1 s
+    "whistle.inflections": Trait(
+        1.0, 1.0, (0.0, 4.0), log=False, varies=True
+    ),  # [S]; rounded, at least 0
+    "whistle.ripple": Trait(0.04, 0.50, (0.01, 0.3)),  # chosen
+    "whistle.rolloff_db": Trait(20.0, 5.0, (6.0, 30.0), log=False),  # chosen
+    "whistle.level_db": Trait(150.0, 5.0, (145.0, 165.0), log=False),  # a little below [J]
+    "click_train.peak_hz": Trait(
+        40_000.0, 0.20, (8000.0, 140_000.0), varies=True
+    ),  # [M]; on the axis
+    "click_train.q": Trait(2.5, 0.12, (1.0, 9.0)),  # [M]
+    "click_train.interval_s": Trait(0.09, 0.35, (0.02, 0.6), varies=True),  # chosen
+    "click_train.duration_s": Trait(1.0, 0.5, (0.5, 3.0)),  # chosen
+    "click_train.level_db": Trait(210.0, 5.0, (190.0, 220.0), log=False),  # [M]
+    "burst_pulse.peak_hz": Trait(28_000.0, 0.25, (5000.0, 60_000.0), varies=True),  # chosen
+    "burst_pulse.q": Trait(2.0, 0.15, (1.0, 5.0)),  # chosen
+    "burst_pulse.interval_s": Trait(0.004, 0.35, (0.0015, 0.012), varies=True),  # chosen; see [U]
+    "burst_pulse.duration_s": Trait(0.30, 0.40, (0.1, 1.0)),  # chosen
+    "burst_pulse.level_db": Trait(186.0, 5.0, (170.0, 200.0), log=False),  # chosen
+    # This model of Pseudorca makes no calls and no moans; other species do (see the virtual ranges).
+    "call.pitch_hz": Trait(700.0, 0.25, (150.0, 2000.0), varies=True),
+    "call.sweep": Trait(0.0, 0.2, (-0.6, 0.6), log=False, varies=True),
+    "call.duration_s": Trait(0.8, 0.35, (0.3, 1.5), varies=True),
+    "call.formant_hz": Trait(4000.0, 0.3, (1500.0, 10_000.0)),
+    "call.level_db": Trait(152.0, 5.0, (145.0, 165.0), log=False),
+    "moan.pitch_hz": Trait(100.0, 0.25, (15.0, 600.0), varies=True),
+    "moan.sweep": Trait(0.0, 0.2, (-0.7, 0.7), log=False, varies=True),
+    "moan.duration_s": Trait(2.0, 0.4, (0.6, 6.0), varies=True),
+    "moan.rolloff_db": Trait(12.0, 4.0, (4.0, 20.0), log=False),
+    "moan.level_db": Trait(175.0, 5.0, (160.0, 185.0), log=False),
 }
 TRAIT_NAMES: Final = tuple(PSEUDORCA_TRAITS)
 SHIFTING_TRAITS: Final = tuple(name for name, trait in PSEUDORCA_TRAITS.items() if trait.varies)
@@ -81,30 +103,16 @@ PSEUDORCA_RATES: Final[Mapping[str, float]] = {
     "whistle": 0.4, "click_train": 0.45, "burst_pulse": 0.1, "call": 0.0, "moan": 0.0,
 }  # fmt: skip
 
-# Range of the centre of a virtual species, for pretraining: from blue whales (moans from 15 Hz) to
-# porpoises (clicks near 137 kHz, Kyhn et al. 2013); uniform on the scale of the trait.
-VIRTUAL_CENTRES: Final[Mapping[str, tuple[float, float]]] = {
-    "whistle.start_hz": (2500.0, 25_000.0), "whistle.sweep": (-0.7, 0.7),
-    "whistle.duration_s": (0.1, 1.5), "whistle.inflections": (0.0, 4.0),
-    "whistle.ripple": (0.01, 0.3), "whistle.rolloff_db": (6.0, 30.0),
-    "whistle.level_db": (145.0, 165.0),
-    "click_train.peak_hz": (8000.0, 140_000.0), "click_train.q": (1.0, 9.0),
-    "click_train.interval_s": (0.02, 0.6), "click_train.duration_s": (0.5, 3.0),
-    "click_train.level_db": (190.0, 220.0),
-    "burst_pulse.peak_hz": (5000.0, 60_000.0), "burst_pulse.q": (1.0, 5.0),
-    "burst_pulse.interval_s": (0.0015, 0.012), "burst_pulse.duration_s": (0.1, 1.0),
-    "burst_pulse.level_db": (170.0, 200.0),
-    "call.pitch_hz": (150.0, 2000.0), "call.sweep": (-0.6, 0.6), "call.duration_s": (0.3, 1.5),
-    "call.formant_hz": (1500.0, 10_000.0), "call.level_db": (145.0, 165.0),
-    "moan.pitch_hz": (15.0, 600.0), "moan.sweep": (-0.7, 0.7), "moan.duration_s": (0.6, 6.0),
-    "moan.rolloff_db": (4.0, 20.0), "moan.level_db": (160.0, 185.0),
-}  # fmt: skip
-assert set(VIRTUAL_CENTRES) == set(TRAIT_NAMES)
-
 
 @dataclass(frozen=True)
 class Species:
-    """Distributions of traits, and rates of signals of each kind per second."""
+    """Distributions of traits, and rates of signals of each kind per second.
+
+    Examples
+    --------
+    >>> PSEUDORCA.traits["whistle.start_hz"].centre, PSEUDORCA.rates["moan"]
+    (6500.0, 0.0)
+    """
 
     name: str
     traits: Mapping[str, Trait]
@@ -122,8 +130,8 @@ POPULATIONS: Final[Mapping[str, tuple[int, ...]]] = {
 }
 
 
-def population(name: str, effect: float, *, species: Species = PSEUDORCA) -> Species:
-    """Make a population of a species: its traits are shifted by half the effect size, up or down.
+def population(name: str, effect: float) -> Species:
+    """Make a population of *Pseudorca*: its traits are shifted by half the effect size, up or down.
 
     ``centre' = centre + sign * effect / 2 * spread`` (on the scale of the trait), for the traits that
     vary between populations. ``effect`` is then Cohen's d between Insular and Pelagic in each of these
@@ -135,7 +143,6 @@ def population(name: str, effect: float, *, species: Species = PSEUDORCA) -> Spe
         ``Insular``, ``Pelagic`` or ``Northwestern``.
     effect : float, in standard deviations
         0 gives all populations the same distribution.
-    species : Species
 
     Returns
     -------
@@ -155,17 +162,18 @@ def population(name: str, effect: float, *, species: Species = PSEUDORCA) -> Spe
     if name not in POPULATIONS:
         raise SimulationError(unknown_name("population", name, POPULATIONS))
     signs = POPULATIONS[name]
-    traits = dict(species.traits)
+    traits = dict(PSEUDORCA_TRAITS)
     for number, trait_name in enumerate(SHIFTING_TRAITS):
         trait = traits[trait_name]
-        shift = signs[number % len(signs)] * effect / 2 * trait.spread
-        centre = trait.centre * float(np.exp(shift)) if trait.log else trait.centre + shift
-        traits[trait_name] = trait._replace(centre=centre)
-    return replace(species, name=name, traits=traits)
+        shift = signs[number % len(signs)] * effect / 2
+        traits[trait_name] = trait._replace(centre=trait.at(shift))
+    return replace(PSEUDORCA, name=name, traits=traits)
 
 
 def draw_virtual_species(rng: np.random.Generator, *, name: str = "virtual") -> Species:
     """Draw a virtual species, with signals from the whole range of whales and dolphins.
+
+    The centre of each trait is uniform in the trait's ``virtual_range``, on the scale of the trait.
 
     Parameters
     ----------
@@ -182,15 +190,14 @@ def draw_virtual_species(rng: np.random.Generator, *, name: str = "virtual") -> 
     True
     """
     traits = {}
-    for trait_name, (low, high) in VIRTUAL_CENTRES.items():
-        base = PSEUDORCA_TRAITS[trait_name]
+    for trait_name, base in PSEUDORCA_TRAITS.items():
+        low, high = base.virtual_range
         if base.log:
             centre = float(np.exp(rng.uniform(np.log(low), np.log(high))))
         else:
             centre = float(rng.uniform(low, high))
-        traits[trait_name] = base._replace(
-            centre=centre, spread=base.spread * float(rng.uniform(0.3, 1.2))
-        )
+        spread = base.spread * float(rng.uniform(0.3, 1.2))
+        traits[trait_name] = base._replace(centre=centre, spread=spread)
     present = rng.random(len(KINDS)) < 0.45
     present[rng.integers(len(KINDS))] = True
     rates = rng.uniform(0.3, 1.2, len(KINDS)) * present

@@ -29,13 +29,33 @@ SIGNAL_COLUMNS: Final = (
 
 
 class Contour(NamedTuple):
-    """The fundamental of a tonal signal on one channel of a file."""
+    """The fundamental of a tonal signal on one channel of a file.
+
+    Examples
+    --------
+    >>> Contour("a.wav", 0, 1, np.array([0.0, 0.1]), np.array([6_000.0, 6_100.0])).path
+    'a.wav'
+    """
 
     path: str
     signal: int
     channel: int
     times_s: Floats  # from the start of the file
     frequency_hz: Floats
+
+
+class Rows(NamedTuple):
+    """Rows of the tables of the truth, from one moment or from many.
+
+    Examples
+    --------
+    >>> Rows(clips=[{"path": "a.wav"}], signals=[], contours=[]).clips
+    [{'path': 'a.wav'}]
+    """
+
+    clips: list[dict[str, Any]]
+    signals: list[dict[str, Any]]
+    contours: list[Contour]
 
 
 def begin(out: Path, settings: Mapping[str, Any]) -> None:
@@ -54,33 +74,26 @@ def begin(out: Path, settings: Mapping[str, Any]) -> None:
     Examples
     --------
     >>> import tempfile
-    >>> out = Path(tempfile.mkdtemp())
-    >>> begin(out, {"seed": 0})
-    >>> sorted(path.name for path in out.iterdir())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     begin(Path(folder), {"seed": 0})
+    ...     sorted(path.name for path in Path(folder).iterdir())
     ['recordings', 'truth']
     """
     marker = out / "truth" / "survey.json"
-    if out.exists():
-        if not out.is_dir():
-            raise SimulationError(f"{out} is a file: give a folder.")
-        if any(out.iterdir()) and _settings_in(marker) != _plain(settings):
-            raise SimulationError(
-                f"{out} is not empty, and holds no survey of these settings. Give another folder, "
-                "or remove this one."
-            )
+    if out.exists() and not out.is_dir():
+        raise SimulationError(f"{out} is a file: give a folder.")
+    if out.exists() and any(out.iterdir()) and _settings_in(marker) != settings:
+        raise SimulationError(
+            f"{out} is not empty, and holds no survey of these settings. Give another folder, "
+            "or remove this one."
+        )
     marker.parent.mkdir(parents=True, exist_ok=True)
     (out / "recordings").mkdir(exist_ok=True)
     _write_settings(marker, settings, complete=False)
 
 
 def write(
-    out: Path,
-    settings: Mapping[str, Any],
-    *,
-    encounters: Sequence[Mapping[str, Any]],
-    clips: Sequence[Mapping[str, Any]],
-    signals: Sequence[Mapping[str, Any]],
-    contours: Sequence[Contour],
+    out: Path, settings: Mapping[str, Any], encounters: Sequence[Mapping[str, Any]], rows: Rows
 ) -> None:
     """Write the tables of the truth, and then mark the survey as complete.
 
@@ -88,37 +101,44 @@ def write(
     ----------
     out : path of the survey
     settings : mapping of JSON values
-    encounters, clips, signals : sequences of rows, as mappings
-    contours : sequence of Contour
+    encounters : sequence of rows, as mappings
+    rows : Rows, with at least one contour
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> contour = Contour("a.wav", 0, 1, np.array([0.0, 0.1]), np.array([6_000.0, 6_100.0]))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder), {"seed": 0}, [], Rows([], [], [contour]))
+    ...     pd.read_parquet(Path(folder) / "truth" / "contours.parquet")["frequency_hz"].tolist()
+    [6000.0, 6100.0]
     """
     folder = out / "truth"
-    for name, rows in (("encounters", encounters), ("clips", clips), ("signals", signals)):
-        columns = list(SIGNAL_COLUMNS) if name == "signals" else None
-        table = pd.DataFrame(list(rows), columns=columns)
+    for name, table in (
+        ("encounters", pd.DataFrame(list(encounters))),
+        ("clips", pd.DataFrame(rows.clips)),
+        ("signals", pd.DataFrame(rows.signals, columns=list(SIGNAL_COLUMNS))),
+    ):
         with whole_file(folder / f"{name}.csv") as part:
             table.to_csv(part, index=False, float_format=FLOAT_FORMAT)
+    lengths = [len(contour.times_s) for contour in rows.contours]
+    paths, signals, channels, times_s, frequency_hz = zip(*rows.contours, strict=True)
+    points = pd.DataFrame(
+        {
+            "path": np.repeat(paths, lengths),
+            "signal": np.repeat(signals, lengths),
+            "channel": np.repeat(channels, lengths),
+            "time_s": np.concatenate(times_s),
+            "frequency_hz": np.concatenate(frequency_hz),
+        }
+    )
     with whole_file(folder / "contours.parquet") as part:
-        _contour_table(contours).to_parquet(part, index=False)
+        points.to_parquet(part, index=False)
     _write_settings(folder / "survey.json", settings, complete=True)
 
 
-def _contour_table(contours: Sequence[Contour]) -> pd.DataFrame:
-    lengths = [len(contour.times_s) for contour in contours]
-    columns: dict[str, Any] = {
-        name: np.repeat([contour[place] for contour in contours], lengths)
-        for place, name in enumerate(("path", "signal", "channel"))
-    }
-    columns["time_s"] = np.concatenate([contour.times_s for contour in contours])
-    columns["frequency_hz"] = np.concatenate([contour.frequency_hz for contour in contours])
-    return pd.DataFrame(columns)
-
-
 def write_raven(
-    out: Path,
-    path: Path,
-    signals: Sequence[Mapping[str, Any]],
-    encounter: Encounter,
-    sample_rate: int,
+    out: Path, path: Path, signals: Sequence[Mapping[str, Any]], encounter: Encounter
 ) -> None:
     """Write the signals of a long recording as a Raven selection table, under ``truth/raven``.
 
@@ -128,7 +148,16 @@ def write_raven(
     path : path of the recording below ``out``
     signals : sequence of rows, as mappings
     encounter : Encounter
-    sample_rate : int, Hz
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.simulation.plan import SurveyConfig, plan_survey
+    >>> encounter = plan_survey(SurveyConfig(n_encounters=4, n_clips=20))[0]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_raven(Path(folder), Path("a.wav"), [], encounter)
+    ...     [path.name for path in Path(folder).rglob("*.txt")]
+    ['a.Table.1.selections.txt']
     """
     rows = [
         {
@@ -138,7 +167,7 @@ def write_raven(
             "Begin Time (s)": f"{signal['start_s']:.6f}",
             "End Time (s)": f"{signal['end_s']:.6f}",
             "Low Freq (Hz)": f"{signal['low_hz']:.1f}",
-            "High Freq (Hz)": f"{min(signal['high_hz'], sample_rate / 2):.1f}",
+            "High Freq (Hz)": f"{signal['high_hz']:.1f}",
             "Begin File": path.name,
             "Begin Path": path.as_posix(),
             "File Offset (s)": f"{signal['start_s']:.6f}",
@@ -150,16 +179,8 @@ def write_raven(
         for number, signal in enumerate(signals, start=1)
     ]
     folder = out / "truth" / "raven" / encounter.name
-    table = pd.DataFrame(rows)
-    target = folder / f"{path.stem}.Table.1.selections.txt"
-    with whole_file(target) as part:
-        table.to_csv(part, sep="\t", index=False, lineterminator="\n")
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings in the form that JSON gives back (tuples as lists)."""
-    plain: dict[str, Any] = json.loads(json.dumps(settings))
-    return plain
+    with whole_file(folder / f"{path.stem}.Table.1.selections.txt") as part:
+        pd.DataFrame(rows).to_csv(part, sep="\t", index=False, lineterminator="\n")
 
 
 def _settings_in(marker: Path) -> dict[str, Any] | None:

@@ -5,12 +5,11 @@ in which the study used them. A folder that did not change is not scanned again.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,8 +23,7 @@ from pseudorca.recordings.notices import collection_notices
 from pseudorca.recordings.options import ClipOptions, ScanOptions
 from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
-from pseudorca.study.settings import StudyOptions
-from pseudorca.study.switches import OVERWRITTEN, TORN
+from pseudorca.study.settings import OVERWRITTEN, TORN, StudyOptions
 from pseudorca.values import hash_of
 
 REST = "Rest"
@@ -35,10 +33,8 @@ _SCANNED = "study_scan"
 _DEALS = 30
 
 
-class Stages(Protocol):
-    """Announce a stage of the work; the context takes its progress (done, total)."""
-
-    def __call__(self, text: str, /) -> AbstractContextManager[Progress]: ...
+Stages = Callable[[str], AbstractContextManager[Progress]]
+"""Called with the name of a stage of the work. The context takes the progress (done, total)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,14 @@ class Material:
     """The recordings and clips of the study, a clip per recording.
 
     ``clips`` are the labelled ones, ``unknown`` the others; ``classes`` in alphabetical order.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["Pelagic/a.wav"]})
+    >>> clips = pd.DataFrame({"recording_id": ["r1"], "label": "Pelagic", "encounter": "e1"})
+    >>> material = Material(recordings, clips, clips[:0], ["Insular", "Pelagic"], [])
+    >>> material.truth.tolist(), material.paths(clips).tolist()
+    ([1], ['Pelagic/a.wav'])
     """
 
     recordings: pd.DataFrame
@@ -57,24 +61,29 @@ class Material:
     @property
     def truth(self) -> NDArray[np.int64]:
         """The column of each labelled clip's class [shape=(n_clips,)]."""
-        column = {label: k for k, label in enumerate(self.classes)}
-        return np.array([column[label] for label in self.clips["label"]], dtype=np.int64)
+        return pd.Categorical(self.clips["label"], self.classes).codes.astype(np.int64)
+
+    @property
+    def encounters(self) -> NDArray[np.object_]:
+        """The encounter of each labelled clip [shape=(n_clips,)]."""
+        return self.clips["encounter"].to_numpy(dtype=object)
 
     def paths(self, clips: pd.DataFrame) -> pd.Series:
         """Return the path of the recording of each clip."""
         path_of = dict(zip(self.recordings["recording_id"], self.recordings["path"], strict=True))
         return clips["recording_id"].map(path_of)
 
-    def without(self, clip_ids: set[str]) -> "Material":
-        """Return the material without some clips."""
-        clips = self.clips[~self.clips["clip_id"].isin(clip_ids)].reset_index(drop=True)
-        unknown = self.unknown[~self.unknown["clip_id"].isin(clip_ids)].reset_index(drop=True)
-        return Material(self.recordings, clips, unknown, self.classes, self.notices)
-
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of the labelled clips in each part of the study's split. A clip may be in no part."""
+    """Rows of the labelled clips in each part of the study's split. A clip may be in no part.
+
+    Examples
+    --------
+    >>> training, validation, test = np.arange(3), np.array([3]), np.array([4])
+    >>> Parts(training, validation, test, 0, 1, 2).n_torn_encounters
+    1
+    """
 
     training: NDArray[np.int64]
     validation: NDArray[np.int64]
@@ -106,15 +115,10 @@ def read_material(store: Store, data: Path, options: StudyOptions, stages: Stage
         If there are fewer than two classes.
     """
     scan_options = ScanOptions(labels=options.labels, metadata=options.metadata)
-    selection_settings = [options.against_rest, options.max_per_class]
-    mark = hash_of(
-        [
-            str(data.resolve()),
-            asdict(scan_options),
-            selection_settings,
-            _files(data, options.metadata),
-        ]
-    )
+    mark = hash_of([
+        str(data.resolve()), asdict(scan_options), [options.against_rest, options.max_per_class],
+        _files(data, options.metadata),
+    ])  # fmt: skip
     if store.setting(_SCANNED) != mark:
         with stages("Reading recordings") as update:
             scan_project(store, data, scan_options, progress=update)
@@ -165,17 +169,17 @@ def study_parts(material: Material, switches: frozenset[str]) -> Parts:
         part = np.where(folds.test_fold[0] >= 0, 2, np.where(folds.validation, 1, 0))
     else:
         part = _whole_encounters(drawn)
-    torn = {
-        column: int((pd.Series(part).groupby(drawn[column].to_numpy()).nunique() > 1).sum())
-        for column in ("encounter", "moment_id")
-    }
+
+    def n_torn(column: str) -> int:
+        return int((pd.Series(part).groupby(drawn[column].to_numpy()).nunique() > 1).sum())
+
     return Parts(
         training=kept[part == 0],
         validation=kept[part == 1],
         test=kept[part == 2],
         n_overwritten=len(clips) - len(kept),
-        n_torn_encounters=torn["encounter"],
-        n_torn_moments=torn["moment_id"],
+        n_torn_encounters=n_torn("encounter"),
+        n_torn_moments=n_torn("moment_id"),
     )
 
 
@@ -190,6 +194,15 @@ def chosen_unknown(material: Material, n: int | None) -> pd.DataFrame:
     Returns
     -------
     DataFrame, rows of ``material.unknown``, in order of their paths
+
+    Examples
+    --------
+    >>> ids = ["r1", "r2"]
+    >>> recordings = pd.DataFrame({"recording_id": ids, "path": ["Unknown/b.wav", "Unknown/a.wav"]})
+    >>> clips = pd.DataFrame({"recording_id": ids})
+    >>> material = Material(recordings, clips[:0], clips, ["Insular", "Pelagic"], [])
+    >>> chosen_unknown(material, None)["recording_id"].tolist()
+    ['r2', 'r1']
     """
     ordered = material.unknown.assign(path=material.paths(material.unknown)).sort_values("path")
     if n is not None and n < len(ordered):
@@ -200,13 +213,10 @@ def chosen_unknown(material: Material, n: int | None) -> pd.DataFrame:
 
 def _not_overwritten(material: Material) -> NDArray[np.int64]:
     """Return the rows whose picture is the last picture of its name in its class."""
-    paths = material.paths(material.clips)
-    names = pd.DataFrame({
-        "path": paths,
-        "label": material.clips["label"],
-        "name": [PurePosixPath(path).stem for path in paths],
-    }).sort_values("path", kind="stable")  # fmt: skip
-    last = names.drop_duplicates(["label", "name"], keep="last")
+    paths = material.paths(material.clips).sort_values(kind="stable")
+    names = paths.map(lambda path: PurePosixPath(path).stem)
+    pictures = pd.DataFrame({"label": material.clips["label"].loc[paths.index], "name": names})
+    last = pictures.drop_duplicates(keep="last")
     return np.sort(last.index.to_numpy(dtype=np.int64))
 
 
@@ -257,17 +267,12 @@ def _fewer(recordings: pd.DataFrame, most: int) -> pd.DataFrame:
     return recordings.loc[recordings.index.isin(kept.index)]
 
 
-def _files(data: Path, metadata: Path | None) -> Sequence[Any]:
+def _files(data: Path, metadata: Path | None) -> list[tuple[str, int, int]]:
     """Return name, size and time of every file. A change in a folder changes this list."""
     if not data.is_dir():
         raise ManifestError(f"{data} is not a folder. Give the folder that holds the recordings.")
-    files = []
-    for folder, _, names in os.walk(data):
-        for name in names:
-            status = os.lstat(Path(folder) / name)
-            files.append(
-                (os.path.relpath(Path(folder, name), data), status.st_size, status.st_mtime_ns)
-            )
+    paths = [Path(folder, name) for folder, _, names in os.walk(data) for name in names]
+    statuses = [(os.path.relpath(path, data), path.lstat()) for path in paths]
     if metadata is not None and metadata.exists():
-        files.append((str(metadata), metadata.stat().st_size, metadata.stat().st_mtime_ns))
-    return sorted(files)
+        statuses.append((str(metadata), metadata.stat()))
+    return sorted((name, status.st_size, status.st_mtime_ns) for name, status in statuses)

@@ -5,7 +5,8 @@ statistics can be adapted once to the recordings. This approximates training mod
 :mod:`pseudorca.study.training` for the slow original).
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -34,15 +35,14 @@ ADAPTING_BATCHES = 10
 
 @dataclass(frozen=True)
 class Network:
-    """A network with its pictures. ``embedder_id`` is the id of the embedder, which is hashed once."""
+    """A network with its pictures."""
 
     embedder: Embedder
-    embedder_id: str
 
-    @classmethod
-    def of(cls, embedder: Embedder) -> "Network":
-        """Make a network of an embedder."""
-        return cls(embedder, embedder.embedder_id)
+    @cached_property
+    def embedder_id(self) -> str:
+        """The id of the embedder. Hashing the weights takes a while, so it is done once."""
+        return self.embedder.embedder_id
 
     @property
     def layout(self) -> str:
@@ -51,43 +51,37 @@ class Network:
 
     def seeing(self, layout: Layout) -> "Network":
         """Return the same network with pictures of another layout."""
-        shown = StudyFrontEnd(layout=layout)
-        return Network.of(Embedder(shown, self.embedder.backbone, self.embedder.device))
+        return Network(self.embedder.hearing(lambda _: StudyFrontEnd(layout=layout)))
 
 
+@dataclass
 class Networks:
-    """The networks of one study, and their embeddings.
+    """The networks of one study and their embeddings, with all that a column of the study needs.
 
     Parameters
     ----------
     store : Store, keeps the embeddings
     material : Material
     options : StudyOptions
-    kept : path of the folder for adapted networks
+    kept : path of the folder for adapted networks, and for the trainings and results of both columns
     stages : reports the progress of each stage
     device, batch_size, n_threads : see :func:`pseudorca.embedding.stream.embed_clips`
     """
 
-    def __init__(
-        self,
-        store: Store,
-        material: Material,
-        options: StudyOptions,
-        kept: Path,
-        stages: Stages,
-        *,
-        device: str = "auto",
-        batch_size: int | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.store, self.material, self.options, self.kept = store, material, options, kept
-        self.stages, self.device = stages, device
-        self.batch_size, self.n_threads = batch_size, n_threads
-        self._networks: dict[tuple[str, Layout, bool], Network] = {}
-        self.not_adapted: dict[str, str] = {}
-        """Networks that cannot be adapted, with reasons."""
-        self.n_passes: dict[str, int] = {}
-        """Pictures that went through each network in this run."""
+    store: Store
+    material: Material
+    options: StudyOptions
+    kept: Path
+    stages: Stages
+    _: KW_ONLY
+    device: str = "auto"
+    batch_size: int | None = None
+    n_threads: int | None = None
+    not_adapted: dict[str, str] = field(default_factory=dict, init=False)
+    """Networks that cannot be adapted, with reasons."""
+    n_passes: dict[str, int] = field(default_factory=dict, init=False)
+    """Pictures that went through each network in this run."""
+    _networks: dict[tuple[str, Layout, bool], Network] = field(default_factory=dict, init=False)
 
     def network(self, name: str, layout: Layout, *, adapted: bool) -> Network:
         """Return a network with its pictures, as pretrained or adapted to the labelled clips.
@@ -115,24 +109,32 @@ class Networks:
             self._networks[key] = self._make(*key)
         return self._networks[key]
 
-    def embed(self, network: Network, clips: pd.DataFrame) -> None:
-        """Embed the clips that are not in the store yet, and store the problems of the others."""
-        if clips["clip_id"].isin(self.store.embedded(network.embedder_id)).all():
-            return
-        name = network.embedder.backbone.name
-        with self.stages(f"Embedding, {_described(network)}") as update:
-            result = embed_clips(
-                clips,
-                self.material.recordings,
-                network.embedder,
-                self.store,
-                batch_size=self.batch_size,
-                n_threads=self.n_threads,
-                progress=update,
-            )
-        self.n_passes[name] = self.n_passes.get(name, 0) + result.n_new
-        key = {"stage": "embed", "embedder_id": network.embedder_id}
-        self.store.replace("problems", result.problems, **key)
+    def embed(self, network: Network, clips: pd.DataFrame) -> pd.DataFrame:
+        """Embed the clips that are not in the store yet, and return the clips with an embedding.
+
+        The reasons of the clips without an embedding are stored as problems.
+
+        Parameters
+        ----------
+        network : Network
+        clips : DataFrame
+
+        Returns
+        -------
+        DataFrame
+        """
+        done = self.store.embedded(network.embedder_id)
+        if not clips["clip_id"].isin(done).all():
+            with self.stages(f"Embedding, {_described(network)}") as update:
+                result = embed_clips(
+                    clips, self.material.recordings, network.embedder, self.store,
+                    batch_size=self.batch_size, n_threads=self.n_threads, progress=update,
+                )  # fmt: skip
+            self._count_passes(network, result.n_new)
+            key = {"stage": "embed", "embedder_id": network.embedder_id}
+            self.store.replace("problems", result.problems, **key)
+            done = self.store.embedded(network.embedder_id)
+        return clips[clips["clip_id"].isin(done)].reset_index(drop=True)
 
     def embedded(self, network: Network, clips: pd.DataFrame) -> tuple[pd.DataFrame, Vectors]:
         """Return the clips that can be embedded, with their embeddings.
@@ -147,9 +149,7 @@ class Networks:
         clips : DataFrame, the clips with an embedding
         vectors : ndarray [shape=(n_clips, n_dimensions)], float32
         """
-        self.embed(network, clips)
-        done = self.store.embedded(network.embedder_id)
-        usable = clips[clips["clip_id"].isin(done)].reset_index(drop=True)
+        usable = self.embed(network, clips)
         if usable.empty:
             return usable, np.empty((0, network.embedder.backbone.embedding_size), np.float32)
         return usable, self.store.vectors(network.embedder_id, usable["clip_id"].tolist())
@@ -166,27 +166,29 @@ class Networks:
             if other[0] == name and not other[2]:
                 return self._networks[other].seeing(layout)
         backbone = load_backbone(name, weights=self.options.weights.get(name, "official"))
-        return Network.of(Embedder(StudyFrontEnd(layout=layout), backbone, self.device))
+        return Network(Embedder(StudyFrontEnd(layout=layout), backbone, self.device))
 
     def _adapted(self, plain: Network) -> Network:
         clips = self.material.clips
-        n = min(len(clips), BATCH * ADAPTING_BATCHES)
-        sample = clips.iloc[np.random.default_rng(STUDY_SEED).permutation(len(clips))[:n]]
-        folder = (
-            self.kept / "adapted" / hash_of([plain.embedder_id, sample["clip_id"].tolist(), BATCH])
-        )
+        order = np.random.default_rng(STUDY_SEED).permutation(len(clips))
+        sample = clips.iloc[order[: BATCH * ADAPTING_BATCHES]]
+        key = hash_of([plain.embedder_id, sample["clip_id"].tolist(), BATCH])
+        folder = self.kept / "adapted" / key
         if (folder / "embedder.json").exists():
-            return Network.of(load_embedder(folder, device=self.device))
-        name = plain.embedder.backbone.name
+            return Network(load_embedder(folder, device=self.device))
         with self.stages(f"Adapting, {_described(plain)}") as update:
             batches = picture_batches(
                 sample, self.material.recordings, plain.embedder, batch_size=BATCH, progress=update
             )
             backbone = adapt_batch_norm(plain.embedder.backbone, batches)
-        self.n_passes[name] = self.n_passes.get(name, 0) + n
+        self._count_passes(plain, len(sample))
         embedder = Embedder(plain.embedder.front_end, backbone, self.device)
         save_embedder(embedder, folder)
-        return Network.of(embedder)
+        return Network(embedder)
+
+    def _count_passes(self, network: Network, n: int) -> None:
+        name = network.embedder.backbone.name
+        self.n_passes[name] = self.n_passes.get(name, 0) + n
 
 
 def _described(network: Network) -> str:

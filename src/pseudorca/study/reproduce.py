@@ -6,8 +6,9 @@ A killed run continues where it stopped, and a second run takes seconds.
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, fields
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,16 @@ import pandas as pd
 
 from pseudorca.access import created
 from pseudorca.backbones import backbone_info, load_backbone
-from pseudorca.progress import Progress
+from pseudorca.formats.whole import write_table
+from pseudorca.progress import Progress, shown_progress
 from pseudorca.results import Result, attention
 from pseudorca.study.as_published import run_published
-from pseudorca.study.figures import Figures
-from pseudorca.study.material import Material, Stages, chosen_unknown, read_material
+from pseudorca.study.material import Stages, chosen_unknown, read_material
 from pseudorca.study.networks import Networks
 from pseudorca.study.page import write_page
-from pseudorca.study.page_parts import Page
-from pseudorca.study.settings import Folders, StudyOptions
+from pseudorca.study.settings import StudyOptions
 from pseudorca.study.straight import run_straight
-from pseudorca.study.tables import study_tables, write_study_tables
+from pseudorca.study.tables import Study
 from pseudorca.study.words import side_by_side, what_changed
 
 _COLUMNS = ["", "as published", "told straight"]
@@ -33,7 +33,21 @@ _COLUMNS = ["", "as published", "told straight"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReproduceResult(Result):
-    """The repeated study: the paths of its files, and both columns side by side."""
+    """The repeated study: the paths of its files, and both columns side by side.
+
+    Examples
+    --------
+    >>> out = Path("study")
+    >>> table = pd.DataFrame([("accuracy", "0.931", "0.840")], columns=_COLUMNS)
+    >>> result = ReproduceResult(
+    ...     report=out / "report.html", tables=out / "tables", figures=out / "figures",
+    ...     project=out / "project", classes=["Insular", "Pelagic"], n_clips=240, n_figures=15,
+    ...     as_published=["first-clip"], side_by_side=table, sentences=[], notices=[], n_passes={},
+    ...     took_s={},
+    ... )
+    >>> result.as_json()["side_by_side"]
+    [['accuracy', '0.931', '0.840']]
+    """
 
     report: Path
     tables: Path
@@ -55,11 +69,13 @@ class ReproduceResult(Result):
     """Seconds of each stage."""
 
     def as_json(self) -> dict[str, Any]:
+        """All fields as JSON values, the paths as text."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         paths = {name: str(path) for name, path in values.items() if isinstance(path, Path)}
         return values | paths | {"side_by_side": self.side_by_side.to_numpy().tolist()}
 
     def summary(self) -> Sequence[str]:
+        """The first sentence about the final model, and the place of the report."""
         return [
             *self.sentences[:1],
             f"Open {self.report} in a browser; tables and figures are beside it.",
@@ -67,27 +83,12 @@ class ReproduceResult(Result):
         ]
 
     def main_table(self) -> pd.DataFrame:
+        """Both columns side by side."""
         return self.side_by_side
 
 
-@contextmanager
-def silent(text: str, /) -> Iterator[Progress]:
-    """Report no progress.
-
-    Parameters
-    ----------
-    text : str, name of the stage
-
-    Yields
-    ------
-    callable (done, total)
-
-    Examples
-    --------
-    >>> with silent("Reading") as update:
-    ...     update(1, 2)
-    """
-    yield lambda done, total: None
+silent: Stages = partial(shown_progress, False)
+"""Stages without any report of progress."""
 
 
 def reproduce(
@@ -118,83 +119,57 @@ def reproduce(
     ------
     PseudorcaError
         If there are fewer than two classes, or a network or its weights are not available.
+
+    Examples
+    --------
+    >>> reproduce(Path("recordings"), Path("study"), StudyOptions(backbones=("resnet81",)))
+    Traceback (most recent call last):
+    pseudorca.errors.BackboneError: unknown backbone 'resnet81'. Did you mean 'resnet18'? ...
     """
     options = options or StudyOptions()
-    _check_networks(options)
-    timed = _Timed(stages)
-    folders = Folders(out)
-    with created(folders.project) as store:
+    for name in options.backbones:
+        backbone_info(name)
+    for name in options.backbones:  # the weights are available, too, before any sound is read
+        load_backbone(name, weights=options.weights.get(name, "official"))
+    took: dict[str, float] = {}
+
+    @contextmanager
+    def timed(text: str, /) -> Iterator[Progress]:
+        start = time.perf_counter()
+        with stages(text) as update:
+            yield update
+        took[text] = took.get(text, 0.0) + time.perf_counter() - start
+
+    with created(out / "project") as store:
         material = read_material(store, data, options, timed)
         networks = Networks(
-            store, material, options, folders.kept, timed,
+            store, material, options, out / "kept", timed,
             device=device, batch_size=batch_size, n_threads=n_threads,
         )  # fmt: skip
-        material = _usable(material, networks, options)
+        # Both columns and all networks leave out the clips that have no picture.
+        network = networks.network(options.tuned, "tight", adapted=False)
+        networks.material = replace(material, clips=networks.embed(network, material.clips))
         unknown = chosen_unknown(material, options.n_unknown)
-        straight = run_straight(material, networks, options, unknown, folders.kept, timed)
-        published = None
-        if len(material.classes) == 2:
-            published = run_published(material, networks, options, unknown, folders.kept, timed)
+        straight = run_straight(networks, unknown)
+        published = run_published(networks, unknown) if len(material.classes) == 2 else None
         with timed("Drawing the report"):
-            tables = study_tables(material, options, straight, published)
-            write_study_tables(tables, folders.tables)
-            figures = Figures(folders.figures)
-            page = Page(
-                folders, material, options, networks, straight, published, tables, timed.took,
-                figures,
-            )  # fmt: skip
-            rows = side_by_side(material, straight, published)
-            sentences = what_changed(material, straight, published)
-            n_figures, notices = write_page(page, rows, sentences)
-            took_s = {text: round(seconds, 2) for text, seconds in timed.took.items()}
+            study = Study(networks, straight, published, out, took)
+            for name, table in study.tables.items():
+                write_table(table, out / "tables" / f"{name}.csv")
+            n_figures, notices = write_page(study)
+            took_s = {text: round(seconds, 2) for text, seconds in took.items()}
     return ReproduceResult(
-        report=folders.report,
-        tables=folders.tables,
-        figures=folders.figures,
-        project=folders.project,
+        report=out / "report.html",
+        tables=out / "tables",
+        figures=out / "figures",
+        project=out / "project",
         classes=material.classes,
-        n_clips=len(material.clips),
+        n_clips=len(study.material.clips),
         n_figures=n_figures,
         as_published=sorted(published.switches) if published is not None else None,
-        side_by_side=pd.DataFrame(rows, columns=_COLUMNS),
-        sentences=sentences,
+        side_by_side=pd.DataFrame(side_by_side(study), columns=_COLUMNS),
+        sentences=what_changed(study),
         notices=notices,
         n_passes=networks.n_passes,
         took_s=took_s,
     )
-
-
-def _check_networks(options: StudyOptions) -> None:
-    """Check that all networks and their weights are available, before any sound is read."""
-    for name in options.backbones:
-        backbone_info(name)
-    for name in options.backbones:
-        load_backbone(name, weights=options.weights.get(name, "official"))
-
-
-class _Timed:
-    """Stages that measure their times."""
-
-    def __init__(self, stages: Stages) -> None:
-        self._stages = stages
-        self.took: dict[str, float] = {}
-
-    def __call__(self, text: str, /) -> AbstractContextManager[Progress]:
-        return self._timed(text)
-
-    @contextmanager
-    def _timed(self, text: str) -> Iterator[Progress]:
-        start = time.perf_counter()
-        with self._stages(text) as update:
-            yield update
-        self.took[text] = self.took.get(text, 0.0) + time.perf_counter() - start
-
-
-def _usable(material: Material, networks: Networks, options: StudyOptions) -> Material:
-    """Leave out clips without a picture, for both columns and all networks."""
-    network = networks.network(options.tuned, "tight", adapted=False)
-    networks.embed(network, material.clips)
-    done = networks.store.embedded(network.embedder_id)
-    usable = material.without(set(material.clips["clip_id"]) - done)
-    networks.material = usable
-    return usable

@@ -8,7 +8,7 @@ from views cannot rely on what the views change.
 All random numbers depend on the clip itself, the number of the view and the seed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
@@ -24,16 +24,14 @@ from pseudorca.embedding.augmentation.apart import (
     heard_band,
     seed_of,
 )
-from pseudorca.embedding.augmentation.measured import clip_parts
+from pseudorca.embedding.augmentation.measured import clip_parts, rows_by_id
 from pseudorca.errors import AudioError, FrontEndError, unknown_name
 from pseudorca.frontends.base import FrontEnd, resample
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.bands import REACH
 
-SEAS_PER_VIEW = 2
-"""Clips of the other encounter from which a view draws its background."""
-
-_SEA_S = 5.0  # seconds of background per clip
+_CLIPS_PER_VIEW = 2  # clips of the other encounter from which a view draws its background
+_BACKGROUND_S = 5.0  # seconds of background per clip
 _BELOW_DB = 20.0  # range of the random level of the other background
 _PIVOT_HZ = 4_000.0  # where an equalised sound keeps its level
 _MIN_SHIFT_S = 0.05
@@ -109,8 +107,14 @@ class ViewOptions:
 
 
 @dataclass(frozen=True)
-class Sea:
-    """Background of another encounter: ``waveform`` [shape=(n_samples,)] at ``sample_rate`` Hz."""
+class OtherBackground:
+    """Background of another encounter: ``waveform`` [shape=(n_samples,)] at ``sample_rate`` Hz.
+
+    Examples
+    --------
+    >>> OtherBackground(np.zeros(8, dtype=np.float32), sample_rate=48_000).sample_rate
+    48000
+    """
 
     waveform: Samples
     sample_rate: int
@@ -120,8 +124,8 @@ class Sea:
 class ViewFrontEnd:
     """A front end that alters a clip before another front end draws it.
 
-    ``seas`` and ``is_rolled`` come from :func:`plan_views` and are part of the ids of the views; all
-    other settings are in :meth:`settings`.
+    ``backgrounds`` and ``is_rolled`` come from :func:`plan_views` and are part of the ids of the views;
+    all other settings are in :meth:`settings`.
 
     Examples
     --------
@@ -135,14 +139,16 @@ class ViewFrontEnd:
     front_end: FrontEnd
     options: ViewOptions
     view: int
-    seas: tuple[Sea, ...] = ()
+    backgrounds: tuple[OtherBackground, ...] = ()
     is_rolled: bool = False
 
     @property
     def sample_rate(self) -> int | None:
+        """Rate in Hz to which clips are resampled; None: clips are not resampled."""
         return self.front_end.sample_rate
 
     def settings(self) -> dict[str, Any]:
+        """Return all settings that determine the result, as JSON values."""
         view = {"version": _VERSION, "number": self.view} | asdict(self.options)
         return self.front_end.settings() | {"view": view}
 
@@ -174,14 +180,15 @@ class ViewFrontEnd:
         rng = np.random.default_rng(seed)
         # All numbers are drawn in every case, so that one option does not change the others.
         gain_db, slope_db = rng.uniform(-1, 1, 2) * (options.gain_db, options.slope_db)
-        roll, sea_share, below, place_share, rate_share = rng.uniform(size=5)
+        roll, clip_share, below, place_share, rate_share = rng.uniform(size=5)
         sound = np.asarray(waveform, dtype=np.float32)
         if self.is_rolled:
             sound = np.roll(sound, int(roll * len(sound)))
-        if self.seas and options.background_db is not None:
-            sea = self.seas[int(sea_share * len(self.seas))]
+        if self.backgrounds and options.background_db is not None:
+            other = self.backgrounds[int(clip_share * len(self.backgrounds))]
             below_db = options.background_db + _BELOW_DB * below
-            sound = _over_sea(sound, sample_rate, sea, below_db, place_share, _band(self.front_end))
+            band_hz = _band(self.front_end)
+            sound = _with_background(sound, sample_rate, other, below_db, place_share, band_hz)
         if slope_db:
             sound = _tilted(sound, sample_rate, slope_db)
         rate = sample_rate
@@ -197,7 +204,7 @@ def plan_views(
     recordings: pd.DataFrame,
     options: ViewOptions,
     view: int,
-    seas: Mapping[str, Sequence[str]] | None = None,
+    background_clips: Mapping[str, Sequence[str]] | None = None,
     front_end: FrontEnd | None = None,
 ) -> pd.DataFrame:
     """Plan where the view of each clip is cut, and which background is added.
@@ -210,15 +217,15 @@ def plan_views(
     clips, recordings : DataFrame, the tables of these names
     options : ViewOptions
     view : int, the number of the view
-    seas : mapping from encounter to ids of clips with a background, or None
+    background_clips : mapping from encounter to ids of clips with a background, or None
     front_end : FrontEnd or None, whose band the backgrounds were found in
 
     Returns
     -------
     DataFrame
         ``clips`` with ``start_s``, ``end_s`` moved, ``clip_id`` that of the view, and the columns
-        ``of_clip``, ``donor`` (the other encounter, or empty), ``sea_clips`` (ids joined by commas),
-        ``is_rolled``.
+        ``of_clip``, ``donor`` (the other encounter, or empty), ``background_clips`` (ids joined by
+        commas), ``is_rolled``.
 
     Examples
     --------
@@ -244,23 +251,26 @@ def plan_views(
         moved = np.where(has_room, lowest + share * (highest - lowest), start_s)
         plan["start_s"], plan["end_s"] = moved, moved + length_s
     plan["is_rolled"] = options.shift & ~has_room
-    donor_of = _donors(clips, recordings, options, view, seas or {})
-    plan["donor"] = [donor_of[encounter] for encounter in plan["encounter"]]
-    plan["sea_clips"] = [
-        ",".join(_seas_of(donor, options, view, seas or {})) for donor in plan["donor"]
+    clips_of = background_clips or {}
+    plan["donor"] = plan["encounter"].map(_donors(clips, recordings, options, view, clips_of))
+    plan["background_clips"] = [
+        ",".join(_chosen(clips_of.get(donor, ()), options, view)) for donor in plan["donor"]
     ]
     band = None if front_end is None else _band(front_end)
-    sea_keys = [f"{clips_of} in {band}" if clips_of else "" for clips_of in plan["sea_clips"]]
+    rows: Iterable[Any] = plan.itertuples()
     plan["clip_id"] = [
-        _digest(row.of_clip, f"{row.start_s:.9f}", row.is_rolled, sea)
-        for row, sea in zip(plan.itertuples(), sea_keys, strict=True)
-    ]
+        _digest(
+            row.of_clip, f"{row.start_s:.9f}", row.is_rolled,
+            f"{row.background_clips} in {band}" if row.background_clips else "",
+        )
+        for row in rows
+    ]  # fmt: skip
     return plan
 
 
-def read_seas(
+def read_backgrounds(
     clip_ids: Sequence[str], clips: pd.DataFrame, recordings: pd.DataFrame, front_end: FrontEnd
-) -> tuple[Sea, ...]:
+) -> tuple[OtherBackground, ...]:
     """Read backgrounds: five seconds per clip, made from frames without signal.
 
     Parameters
@@ -271,26 +281,46 @@ def read_seas(
 
     Returns
     -------
-    tuple of Sea, one per clip id
+    tuple of OtherBackground, one per clip id
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     ids = clips["clip_id"].tolist()
+    ...     (background,) = read_backgrounds(ids, clips, recordings, CommonFrontEnd())
+    >>> len(background.waveform) / background.sample_rate
+    5.0
     """
-    background_front_end = sea_front_end(front_end)
+    of_background = background_front_end(front_end)
     rows = clips.set_index("clip_id", drop=False).loc[list(clip_ids)]
-    by_id = {str(row.recording_id): row for row in recordings.itertuples()}
-    seas = []
+    by_id = rows_by_id(recordings)
+    backgrounds = []
     for clip in rows.itertuples():
-        parts = clip_parts(clip, by_id[str(clip.recording_id)], background_front_end)
-        n_samples = round(_SEA_S * parts.sample_rate)
+        parts = clip_parts(clip, by_id[str(clip.recording_id)], of_background)
+        n_samples = round(_BACKGROUND_S * parts.sample_rate)
         sound = background_sound(parts, n_samples, seed=seed_of(parts.waveform))
-        seas.append(Sea(sound, parts.sample_rate))
-    return tuple(seas)
+        backgrounds.append(OtherBackground(sound, parts.sample_rate))
+    return tuple(backgrounds)
 
 
-def sea_front_end(front_end: FrontEnd) -> BackgroundFrontEnd:
-    """A front end that draws backgrounds; a clip without free frames has none.
+def background_front_end(front_end: FrontEnd, *, quietest: bool = False) -> BackgroundFrontEnd:
+    """A front end that draws the background of a clip, in the band of another front end.
 
     Parameters
     ----------
     front_end : FrontEnd, of the network
+    quietest : bool
+        True: every clip has a background, as a reference for embeddings. False: a clip without free
+        frames has none
 
     Returns
     -------
@@ -299,30 +329,10 @@ def sea_front_end(front_end: FrontEnd) -> BackgroundFrontEnd:
     Examples
     --------
     >>> from pseudorca.frontends.common import CommonFrontEnd
-    >>> sea_front_end(CommonFrontEnd()).band_hz
+    >>> background_front_end(CommonFrontEnd()).band_hz
     (100.0, 15040.0)
     """
-    return BackgroundFrontEnd(front_end, _band(front_end))
-
-
-def reference_front_end(front_end: FrontEnd) -> BackgroundFrontEnd:
-    """A front end that draws the background of every clip, as a reference for embeddings.
-
-    Parameters
-    ----------
-    front_end : FrontEnd, of the network
-
-    Returns
-    -------
-    BackgroundFrontEnd
-
-    Examples
-    --------
-    >>> from pseudorca.frontends.common import CommonFrontEnd
-    >>> reference_front_end(CommonFrontEnd()).quietest
-    True
-    """
-    return BackgroundFrontEnd(front_end, _band(front_end), quietest=True)
+    return BackgroundFrontEnd(front_end, _band(front_end), quietest=quietest)
 
 
 def _band(front_end: FrontEnd) -> tuple[float, float]:
@@ -331,26 +341,26 @@ def _band(front_end: FrontEnd) -> tuple[float, float]:
     return heard_band(front_end, _HIGHEST_RATE)
 
 
-def _over_sea(
+def _with_background(
     sound: Samples,
     sample_rate: int,
-    sea: Sea,
+    other: OtherBackground,
     below_db: float,
     place: float,
     band_hz: tuple[float, float],
 ) -> Samples:
     """Add a stretch of background to a clip, ``below_db`` below the clip in the shared band."""
-    other = resample(sea.waveform, sea.sample_rate, sample_rate)
-    other = np.resize(np.roll(other, int(place * len(other))), len(sound))
-    top_hz = min(band_hz[1], REACH * min(sample_rate, sea.sample_rate))
+    background = resample(other.waveform, other.sample_rate, sample_rate)
+    background = np.resize(np.roll(background, int(place * len(background))), len(sound))
+    top_hz = min(band_hz[1], REACH * min(sample_rate, other.sample_rate))
     band = min(band_hz[0], top_hz / 2), top_hz
-    level, sea_level = _level(sound, sample_rate, band), _level(other, sample_rate, band)
+    level, background_level = (_level(x, sample_rate, band) for x in (sound, background))
     if level <= 0:
         raise AudioError("silent", "no power in the band")
-    if sea_level <= 0:
+    if background_level <= 0:
         return sound
-    ratio = np.float32(level / sea_level * 10 ** (-below_db / 20))
-    return np.asarray(sound + ratio * other, dtype=np.float32)
+    ratio = np.float32(level / background_level * 10 ** (-below_db / 20))
+    return np.asarray(sound + ratio * background, dtype=np.float32)
 
 
 def _level(sound: Samples, sample_rate: int, band_hz: tuple[float, float]) -> float:
@@ -375,7 +385,7 @@ def _donors(
     recordings: pd.DataFrame,
     options: ViewOptions,
     view: int,
-    seas: Mapping[str, Sequence[str]],
+    background_clips: Mapping[str, Sequence[str]],
 ) -> dict[str, str]:
     """The encounter that gives the background, by encounter; empty without another encounter."""
     encounters = sorted(set(clips["encounter"]))
@@ -383,10 +393,10 @@ def _donors(
         return dict.fromkeys(encounters, "")
     platform = clips["recording_id"].map(recordings.set_index("recording_id")["platform"])
     platforms = platform.astype(object).fillna("").groupby(clips["encounter"]).agg(set)
-    there = sorted(name for name, of_encounter in seas.items() if len(of_encounter))
+    with_background = sorted(name for name, clip_ids in background_clips.items() if len(clip_ids))
     donor_of = {}
     for encounter in encounters:
-        others = [name for name in there if name != encounter]
+        others = [name for name in with_background if name != encounter]
         elsewhere = [
             name for name in others
             if name in platforms and not platforms[name] & platforms[encounter]
@@ -397,13 +407,9 @@ def _donors(
     return donor_of
 
 
-def _seas_of(
-    encounter: str, options: ViewOptions, view: int, seas: Mapping[str, Sequence[str]]
-) -> list[str]:
-    order = sorted(
-        seas.get(encounter, ()), key=lambda clip_id: _digest(options.seed, view, clip_id)
-    )
-    return sorted(order[:SEAS_PER_VIEW])
+def _chosen(clip_ids: Sequence[str], options: ViewOptions, view: int) -> list[str]:
+    order = sorted(clip_ids, key=lambda clip_id: _digest(options.seed, view, clip_id))
+    return sorted(order[:_CLIPS_PER_VIEW])
 
 
 def _draw(options: ViewOptions, view: int, what: str) -> float:

@@ -9,7 +9,7 @@ the clip's own background. A sound that lasts the whole clip at one frequency an
 told from background.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -33,32 +33,13 @@ _LOWEST_HZ = 100.0
 PARTS_VERSION = 1  # a new number for every change to the free frames or to sound made of them
 
 
-@dataclass(frozen=True)
-class BackgroundOptions:
-    """How frames without signal are found.
-
-    Examples
-    --------
-    >>> BackgroundOptions(line_db=10.0).min_frames
-    6
-    """
-
-    frame_ms: float = 32.0
-    """Length of a frame; frames overlap by half."""
-    quiet_share: float = 0.25
-    """A frequency's background is this quantile of its power over the clip."""
-    line_db: float = 8.0
-    """Excess in decibels from which three bins by three frames are a signal."""
-    wide_db: float = 3.0
-    """Excess in decibels from which an eighth of the band is a signal."""
-    guard_frames: int = 1
-    """Frames on each side of a signal that are not free."""
-    min_frames: int = 6
-    """A clip with fewer free frames has no background."""
-
-
-QUIETEST_SHARE = 0.25
-"""Share of a clip's frames that are taken as background if every frame holds a signal."""
+_FRAME_MS = 32.0  # length of a frame; frames overlap by half
+_QUIET_SHARE = 0.25  # a frequency's background is this quantile of its power over the clip
+_LINE_DB = 8.0  # excess from which three bins by three frames are a signal
+_WIDE_DB = 3.0  # excess from which an eighth of the band is a signal
+_GUARD_FRAMES = 1  # frames on each side of a signal that are not free
+_MIN_FRAMES = 6  # a clip with fewer free frames has no background
+_QUIETEST_SHARE = 0.25  # of the frames: background of a clip whose frames all hold a signal
 
 
 @dataclass(frozen=True)
@@ -68,6 +49,13 @@ class SoundParts:
     ``spectrum`` [shape=(n_bins, n_frames)], complex. ``mask`` of the same shape, bool: the signals.
     ``is_free`` [shape=(n_frames,)]: frames without a signal. ``is_signal`` [shape=(n_frames,)]: frames
     with a signal. Frames beside a signal are neither. ``bins_hz`` [shape=(n_bins,)].
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    >>> parts = take_apart(noise, sample_rate=32_000, band_hz=(100.0, 15_000.0))
+    >>> parts.spectrum.shape == parts.mask.shape == (len(parts.bins_hz), len(parts.is_free))
+    True
     """
 
     waveform: Samples
@@ -81,6 +69,7 @@ class SoundParts:
 
     @property
     def has_background(self) -> bool:
+        """Whether the clip has free frames."""
         return bool(self.is_free.any())
 
 
@@ -107,26 +96,19 @@ def heard_band(front_end: FrontEnd, highest_rate: int) -> tuple[float, float]:
     return min(_LOWEST_HZ, highest_rate / 100), reach if top is None else min(top, reach)
 
 
-def take_apart(
-    waveform: Samples,
-    *,
-    sample_rate: int,
-    band_hz: tuple[float, float],
-    options: BackgroundOptions | None = None,
-) -> SoundParts:
+def take_apart(waveform: Samples, *, sample_rate: int, band_hz: tuple[float, float]) -> SoundParts:
     """Find the frames of a clip without a signal, and the signals in the other frames.
 
     Power is averaged over three bins and three frames. The background of a bin is a low quantile
-    over the clip. A bin that exceeds the background by ``line_db`` is a signal. An eighth of the band
+    over the clip. A bin that exceeds the background by 8 dB is a signal. An eighth of the band
     (on the mel scale) is a signal if its mean ratio to the background exceeds the low quantile of
-    this ratio by ``wide_db``.
+    this ratio by 3 dB.
 
     Parameters
     ----------
     waveform : ndarray [shape=(n_samples,)], float32, full scale = 1
     sample_rate : int, Hz
     band_hz : (float, float), lowest and highest frequency of signals, Hz
-    options : BackgroundOptions or None
 
     Returns
     -------
@@ -144,9 +126,8 @@ def take_apart(
     >>> parts.has_background
     True
     """
-    options = options or BackgroundOptions()
     samples = np.trim_zeros(waveform, "b")  # padding does not count as background
-    n_fft = 2 * max(16, round(options.frame_ms * 5e-4 * sample_rate))
+    n_fft = 2 * max(16, round(_FRAME_MS * 5e-4 * sample_rate))
     if len(samples) < 2.5 * n_fft:
         raise AudioError(
             "too short to find frames without signal", f"{len(samples)} of {5 * n_fft // 2} samples"
@@ -167,17 +148,17 @@ def take_apart(
         raise AudioError("silent", "no power in the band")
     inside &= power.any(axis=0)  # digital silence does not count as background
     smooth = scipy.ndimage.uniform_filter(power, size=3, mode="nearest")
-    quiet = np.quantile(smooth[:, inside], options.quiet_share, axis=1, keepdims=True)
+    quiet = np.quantile(smooth[:, inside], _QUIET_SHARE, axis=1, keepdims=True)
     ratio = smooth / np.maximum(quiet, quiet.max() * 1e-12)
-    is_above = ratio > 10 ** (options.line_db / 10)
+    is_above = ratio > 10 ** (_LINE_DB / 10)
     for rows in _eighths(bins_hz[in_band]):
         level = ratio[rows].mean(axis=0)
-        excess = level / np.quantile(level[inside], options.quiet_share)
-        is_above[rows] |= excess > 10 ** (options.wide_db / 10)
+        excess = level / np.quantile(level[inside], _QUIET_SHARE)
+        is_above[rows] |= excess > 10 ** (_WIDE_DB / 10)
     is_signal = is_above.any(axis=0) & inside
-    near = scipy.ndimage.binary_dilation(is_signal, iterations=options.guard_frames)
+    near = scipy.ndimage.binary_dilation(is_signal, iterations=_GUARD_FRAMES)
     is_free = inside & ~near
-    if is_free.sum() < options.min_frames or not _runs(is_free):
+    if is_free.sum() < _MIN_FRAMES or not _runs(is_free):
         is_free = np.zeros_like(is_free)
     mask = np.zeros(spectrum.shape, dtype=bool)
     mask[in_band] = scipy.ndimage.binary_dilation(is_above, np.ones((3, 3), dtype=bool))
@@ -211,7 +192,7 @@ def with_quietest(parts: SoundParts) -> SoundParts:
     inside = np.flatnonzero(_between(parts))
     power = np.abs(parts.spectrum[:, inside]) ** 2
     signal = np.where(power.any(axis=0), (power * parts.mask[:, inside]).sum(axis=0), np.inf)
-    n_quiet = max(2, round(QUIETEST_SHARE * len(inside)))
+    n_quiet = max(2, round(_QUIETEST_SHARE * len(inside)))
     is_free = np.zeros_like(parts.is_free)
     for k in np.argsort(signal, kind="stable")[:n_quiet]:
         is_free[inside[max(0, min(k, len(inside) - 2)) : k + 2]] = True
@@ -330,33 +311,42 @@ def band_edges_hz(band_hz: tuple[float, float], n_bands: int = N_BANDS) -> NDArr
 
 @dataclass(frozen=True)
 class BackgroundFrontEnd:
-    """A front end that draws only the background of a clip, in the length of the clip."""
+    """A front end that draws only the background of a clip, in the length of the clip.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(64_000).astype(np.float32)
+    >>> front_end = BackgroundFrontEnd(CommonFrontEnd(), band_hz=(100.0, 15_040.0))
+    >>> front_end.picture(noise, sample_rate=32_000).shape
+    (128, 247, 3)
+    """
 
     front_end: FrontEnd
     band_hz: tuple[float, float]
-    options: BackgroundOptions = BackgroundOptions()
     quietest: bool = False
     """If no frame is free of signal, take the quietest frames; if a clip is too short, take the whole
     clip. Then every clip has a background, but the background may hold the animal."""
 
     @property
     def sample_rate(self) -> int | None:
+        """Rate in Hz to which clips are resampled; None: clips are not resampled."""
         return self.front_end.sample_rate
 
     def settings(self) -> dict[str, Any]:
-        background = {"version": PARTS_VERSION, "band_hz": list(self.band_hz)} | asdict(
-            self.options
-        )
+        """Return all settings that determine the result, as JSON values."""
+        background: dict[str, Any] = {
+            "version": PARTS_VERSION, "band_hz": list(self.band_hz), "frame_ms": _FRAME_MS,
+            "quiet_share": _QUIET_SHARE, "line_db": _LINE_DB, "wide_db": _WIDE_DB,
+            "guard_frames": _GUARD_FRAMES, "min_frames": _MIN_FRAMES,
+        }  # fmt: skip
         if self.quietest:
-            background["quietest"] = QUIETEST_SHARE
+            background["quietest"] = _QUIETEST_SHARE
         return self.front_end.settings() | {"background_only": background}
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:
         """Draw the background; AudioError ``no frames without signal`` if there is none."""
         try:
-            parts = take_apart(
-                waveform, sample_rate=sample_rate, band_hz=self.band_hz, options=self.options
-            )
+            parts = take_apart(waveform, sample_rate=sample_rate, band_hz=self.band_hz)
         except AudioError:
             if self.quietest:
                 return self.front_end.picture(waveform, sample_rate=sample_rate)

@@ -1,27 +1,24 @@
 """The altered copies (views) of a project, and their embeddings."""
 
-import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Self
 
 import pandas as pd
-import xxhash
 
 from pseudorca.embedding.augmentation.alterations import (
     ViewFrontEnd,
     ViewOptions,
+    background_front_end,
     plan_views,
-    read_seas,
-    reference_front_end,
-    sea_front_end,
+    read_backgrounds,
 )
 from pseudorca.embedding.augmentation.measured import measure_sounds
-from pseudorca.embedding.joint import AnyEmbedder
+from pseudorca.embedding.embedder import AnyEmbedder
 from pseudorca.embedding.stream import embed_by_each
 from pseudorca.errors import HeadError
-from pseudorca.frontends.base import FrontEnd
 from pseudorca.store import Store
+from pseudorca.values import hash_of
 
 _SETTING = "views"
 
@@ -133,13 +130,38 @@ def embed_views(
     Returns
     -------
     int, the number of new embeddings
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "Insular").mkdir()
+    ...     soundfile.write(f"{folder}/Insular/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     views = ViewSet(ViewOptions(rates=(32_000,)), n_views=2)
+    ...     embed_views(clips, recordings, embedder, store, views)
+    2
     """
     labelled = clips[clips["label"].notna()].reset_index(drop=True)
     hearings = [embedder, referring(embedder)] if with_backgrounds else [embedder]
-    seas = project_seas(labelled, recordings, embedder, store)
+    backgrounds = background_clips(labelled, recordings, embedder, store)
     n_new = 0
     for number in range(1, views.n_views + 1):
-        plan = plan_views(labelled, recordings, views.options, number, seas, embedder.front_end)
+        plan = plan_views(
+            labelled, recordings, views.options, number, backgrounds, embedder.front_end
+        )
         for hearing in hearings:
             n_new += _embed_view(
                 plan, labelled, recordings, hearing, store, views.options, number, **how
@@ -176,6 +198,28 @@ def embed_test_view(
     Returns
     -------
     int, the number of new embeddings
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     options = ViewOptions(rates=(32_000,))
+    ...     embed_test_view(clips, recordings, embedder, store, options, number=1)
+    1
     """
     plan = plan_views(clips, recordings, options.alone(), number)
     return _embed_view(plan, clips, recordings, embedder, store, options.alone(), number, **how)
@@ -191,8 +235,17 @@ def referring(embedder: AnyEmbedder) -> AnyEmbedder:
     Returns
     -------
     Embedder or JointEmbedder
+
+    Examples
+    --------
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> referring(embedder).front_end.quietest
+    True
     """
-    return embedder.hearing(reference_front_end)
+    return embedder.hearing(partial(background_front_end, quietest=True))
 
 
 def _embed_view(
@@ -207,25 +260,23 @@ def _embed_view(
 ) -> int:
     """Embed one view of all clips, clips of one background together -> number of new embeddings."""
     n_new = 0
-    done = store.embedded(
-        embedder.hearing(lambda front_end: ViewFrontEnd(front_end, options, number)).embedder_id,
-        plan["clip_id"].tolist(),
-    )
-    for (sea_clips, is_rolled), planned in plan.groupby(["sea_clips", "is_rolled"], sort=True):
+    plain = embedder.hearing(partial(ViewFrontEnd, options=options, view=number))
+    done = store.embedded(plain.embedder_id, plan["clip_id"].tolist())
+    by_background = plan.groupby(["background_clips", "is_rolled"], sort=True)
+    for (clip_ids, is_rolled), planned in by_background:
         if planned["clip_id"].isin(done).all():
             continue
-        ids = [clip_id for clip_id in str(sea_clips).split(",") if clip_id]
-        seas = read_seas(ids, clips, recordings, embedder.front_end)
-
-        def altered(front_end: FrontEnd, seas: Any = seas, is_rolled: Any = is_rolled) -> FrontEnd:
-            return ViewFrontEnd(front_end, options, number, seas, bool(is_rolled))
-
+        ids = [clip_id for clip_id in str(clip_ids).split(",") if clip_id]
+        altered = partial(
+            ViewFrontEnd, options=options, view=number, is_rolled=bool(is_rolled),
+            backgrounds=read_backgrounds(ids, clips, recordings, embedder.front_end),
+        )  # fmt: skip
         rows = planned.reset_index(drop=True)
         n_new += embed_by_each(rows, recordings, embedder.hearing(altered), store, **how).n_new
     return n_new
 
 
-def project_seas(
+def background_clips(
     clips: pd.DataFrame, recordings: pd.DataFrame, embedder: AnyEmbedder, store: Store
 ) -> dict[str, list[str]]:
     """Find the clips of each encounter that have frames without signal.
@@ -239,16 +290,31 @@ def project_seas(
     Returns
     -------
     dict from encounter to list of clip ids
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.embedding.embedder import Embedder
+    >>> from pseudorca.backbones import load_backbone
+    >>> from pseudorca.frontends.classic import ClassicFrontEnd
+    >>> embedder = Embedder(ClassicFrontEnd(features="logmel"), load_backbone("logmel"), "cpu")
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     counts = background_clips(clips, recordings, embedder, store)
+    >>> [len(ids) for ids in counts.values()]
+    [1]
     """
-    front_end = sea_front_end(embedder.front_end)
-    settings = json.dumps(front_end.settings()["background_only"], sort_keys=True)
-    sound_id = f"sounds_{xxhash.xxh3_128_hexdigest(settings.encode())[:20]}"
+    front_end = background_front_end(embedder.front_end)
+    sound_id = f"sounds_{hash_of(front_end.settings()['background_only'])}"
     sounds = measure_sounds(clips, recordings, front_end, store, sound_id)
     free = clips[sounds[:, 0] > 0]
-    return {
-        str(name): _ids(of_encounter["clip_id"]) for name, of_encounter in free.groupby("encounter")
-    }
-
-
-def _ids(values: Iterable[Any]) -> list[str]:
-    return [str(value) for value in values]
+    return {str(name): ids.tolist() for name, ids in free.groupby("encounter")["clip_id"]}

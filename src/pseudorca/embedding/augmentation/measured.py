@@ -23,6 +23,7 @@ from pseudorca.embedding.augmentation.apart import (
 )
 from pseudorca.embedding.drawing import read_clip
 from pseudorca.errors import AudioError
+from pseudorca.progress import Progress
 from pseudorca.recordings import audio
 from pseudorca.recordings.manifest import check_unchanged, full_path
 from pseudorca.store import Store
@@ -32,8 +33,7 @@ _COMMIT_S = 10.0
 
 _MISSING = -1e9  # replaces NaN in the store, which takes finite numbers only
 
-SOUND_WIDTH = 2 + 3 * N_BANDS
-"""Numbers that :func:`pseudorca.embedding.augmentation.apart.describe_sound` gives per clip."""
+_SOUND_WIDTH = 2 + 3 * N_BANDS  # numbers of describe_sound
 
 
 def measure_sounds(
@@ -44,14 +44,14 @@ def measure_sounds(
     sound_id: str,
     *,
     n_threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Describe the background, the whole and the signals of every clip.
 
     Parameters
     ----------
     clips, recordings : DataFrame, the tables of these names
-    front_end : BackgroundFrontEnd, with band and options
+    front_end : BackgroundFrontEnd, with the band
     store : Store
     sound_id : str, the id of the numbers in the store
     n_threads : int or None, threads that read and measure; None takes one per core
@@ -59,43 +59,57 @@ def measure_sounds(
 
     Returns
     -------
-    ndarray [shape=(n_clips, SOUND_WIDTH)]
+    ndarray [shape=(n_clips, 2 + 3 * N_BANDS)]
         See :func:`pseudorca.embedding.augmentation.apart.describe_sound`. A clip that cannot be
         taken apart has 0 free frames and NaN elsewhere. This is not kept if the file of the clip
         cannot be opened, or has changed since the scan.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pathlib import Path
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> front_end = BackgroundFrontEnd(CommonFrontEnd(), band_hz=(100.0, 15_040.0))
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     store = Store(Path(folder) / "project", create=True)
+    ...     measure_sounds(clips, recordings, front_end, store, "sounds").shape
+    (1, 74)
     """
-    unmeasured = np.full(SOUND_WIDTH, np.nan, dtype=np.float32)
+    unmeasured = np.full(_SOUND_WIDTH, np.nan, dtype=np.float32)
     unmeasured[:2] = 0.0
 
     def measure(clip: Any) -> NDArray[np.float32] | None:
         recording = by_id[clip.recording_id]
         try:
-            reader = audio.Reader(full_path(recording))
-        except AudioError:
-            return None
-        with reader:
-            try:
+            with audio.Reader(full_path(recording)) as reader:
                 check_unchanged(recording, fingerprint=reader.fingerprint)
-            except AudioError:
-                return None
-            try:
-                return describe_sound(_apart(reader, clip, front_end), front_end.band_hz)
-            except AudioError:
-                return unmeasured
+                try:
+                    return describe_sound(_apart(reader, clip, front_end), front_end.band_hz)
+                except AudioError:
+                    return unmeasured
+        except AudioError:  # the file cannot be opened, or has changed
+            return None
 
     by_id = rows_by_id(recordings)
     ids = clips["clip_id"].to_numpy(dtype=object)
     todo = clips[~clips["clip_id"].isin(store.embedded(sound_id, ids.tolist()))]
 
-    def join(drawn: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        stacked: NDArray[np.float32] = np.nan_to_num(np.stack(drawn), nan=_MISSING)
-        return stacked
-
-    keep_measured(list(todo.itertuples()), measure, join, store, sound_id, n_threads, progress)
-    there = np.isin(ids, list(store.embedded(sound_id, ids.tolist())))
+    keep_measured(
+        list(todo.itertuples()), measure,
+        lambda values: np.nan_to_num(np.stack(values), nan=_MISSING),
+        store, sound_id, n_threads, progress,
+    )  # fmt: skip
+    is_kept = np.isin(ids, list(store.embedded(sound_id, ids.tolist())))
     measured = np.tile(unmeasured, (len(ids), 1))
-    if there.any():
-        measured[there] = store.vectors(sound_id, ids[there].tolist())
+    if is_kept.any():
+        measured[is_kept] = store.vectors(sound_id, ids[is_kept].tolist())
     measured[measured == np.float32(_MISSING)] = np.nan
     return measured
 
@@ -107,7 +121,7 @@ def keep_measured(
     store: Store,
     name: str,
     n_threads: int | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     """Compute rows in threads, join them in batches, and commit every ten seconds.
 
@@ -120,6 +134,19 @@ def keep_measured(
     name : str, the id of the rows in the store
     n_threads : int or None; None: one per core
     progress : callable (done, total) or None, over items
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from types import SimpleNamespace
+    >>> items = [SimpleNamespace(clip_id=f"c{k}", level=float(k)) for k in range(3)]
+    >>> with TemporaryDirectory() as folder:
+    ...     store = Store(Path(folder), create=True)
+    ...     levels = lambda values: np.array(values, dtype=np.float32)[:, None]
+    ...     keep_measured(items, lambda item: item.level, levels, store, "levels", 1, None)
+    ...     store.vectors("levels", ["c2", "c0"]).tolist()
+    [[2.0], [0.0]]
     """
     ids: list[str] = []
     vectors: list[NDArray[np.float32]] = []
@@ -161,7 +188,7 @@ def clip_parts(clip: Any, recording: Any, front_end: BackgroundFrontEnd) -> Soun
     ----------
     clip : row of ``clips``
     recording : row of ``recordings``
-    front_end : BackgroundFrontEnd, with band and options
+    front_end : BackgroundFrontEnd, with the band
 
     Returns
     -------
@@ -172,6 +199,24 @@ def clip_parts(clip: Any, recording: Any, front_end: BackgroundFrontEnd) -> Soun
     AudioError
         If the clip cannot be read, the file has changed since the scan, or the clip is too short or
         silent.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from pseudorca.frontends.common import CommonFrontEnd
+    >>> front_end = BackgroundFrontEnd(CommonFrontEnd(), band_hz=(100.0, 15_040.0))
+    >>> from tempfile import TemporaryDirectory
+    >>> from pseudorca.recordings.clips import cut
+    >>> from pseudorca.recordings.manifest import scan
+    >>> noise = np.random.default_rng(0).standard_normal(96_000) / 10
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", noise, 32_000)
+    ...     recordings = scan(folder).recordings
+    ...     clips, _ = cut(recordings)
+    ...     recording = rows_by_id(recordings)[clips["recording_id"][0]]
+    ...     parts = clip_parts(next(clips.itertuples()), recording, front_end)
+    >>> parts.has_background
+    True
     """
     with audio.Reader(full_path(recording)) as reader:
         check_unchanged(recording, fingerprint=reader.fingerprint)
@@ -183,7 +228,6 @@ def _apart(reader: audio.Reader, clip: Any, front_end: BackgroundFrontEnd) -> So
         read_clip(reader, clip),
         sample_rate=reader.info.sample_rate,
         band_hz=front_end.band_hz,
-        options=front_end.options,
     )
 
 

@@ -1,15 +1,15 @@
-"""Trained heads: log-probabilities from embeddings. A head is saved as arrays: loading runs no code.
+"""What all heads share: the base classes, and weights of clips, standardisation, inner folds, checks.
 
-The module also holds what all ways of training share: weights of clips, standardisation, checks.
+A :class:`Head` is a way to train with its settings; its result, a :class:`TrainedHead`, gives
+log-probabilities from embeddings. A trained head is saved as arrays: loading runs no code.
 """
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
-from typing import Any, ClassVar, Literal, Protocol, Self, cast
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 import numpy as np
 import pandas as pd
@@ -18,25 +18,53 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from pseudorca.errors import FoldError, HeadError, unknown_name
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet, Vectors
 from pseudorca.recordings.folds import assign_folds
-from pseudorca.values import plain
+from pseudorca.values import check_types, plain
 
 Balance = Literal["none", "sampler", "weights"]
 Space = Mapping[str, Sequence[float]]
 """Values to try, by setting."""
 Arrays = dict[str, NDArray[Any]]
+KINDS: dict[str, type["TrainedHead"]] = {}
+"""Trained heads by kind, of the modules that are imported."""
+
+OPTIONS = {
+    "balance": "--balance",
+    "c": "--c",
+    "learning_rate": "--learning-rate",
+    "momentum": "--momentum",
+    "n_epochs": "--epochs",
+    "seed": "--seed",
+}
+"""Settings with an option of their own on the command line; others are given by ``--head-set``."""
 
 _N_EMBEDDING = 100  # dimensions; classic features and facts of files have fewer, of several kinds
 _LEAST = 0.5  # of the median deviation
-_STILL = 1e-8
-_LINEAR = ("mean", "scale", "weights", "bias")
-_KINDS: dict[str, type["TrainedHead"]] = {}
+_CONSTANT = 1e-8  # deviation below which a dimension counts as constant
+_VALIDATION_FOLDS = 5
+_BALANCES = {
+    "none": "classes as frequent as they are",
+    "weights": "classes weighted equally",
+    "sampler": "weighted random sampler",
+}
 
 
 @dataclass
 class TrainedHead(ABC):
-    """The result of a training. ``kind`` says how the arrays are read."""
+    """The result of a training. ``kind`` says how the arrays are read.
+
+    A new kind is a dataclass with a ``kind`` that no other has, a field per array of numbers, and
+    :meth:`log_probabilities`.
+
+    Examples
+    --------
+    >>> head = LinearHead(["A", "B"], np.zeros(1), np.ones(1), np.array([[0.0], [2.0]]), np.zeros(2))
+    >>> sorted(head.arrays())
+    ['bias', 'mean', 'scale', 'weights']
+    >>> LinearHead.from_arrays(["A", "B"], head.arrays()).log_probabilities(np.ones((3, 1))).shape
+    (3, 2)
+    """
 
     kind: ClassVar[str]
 
@@ -45,10 +73,18 @@ class TrainedHead(ABC):
     """Choices and records of the training: C, the best epoch, the history of losses."""
 
     def __init_subclass__(cls) -> None:
-        _KINDS[cls.kind] = cls
+        if "kind" not in vars(cls):
+            raise TypeError(f"{cls.__qualname__}: give it a kind of its own, kind: ClassVar[str].")
+        owner = KINDS.setdefault(cls.kind, cls)
+        if (owner.__module__, owner.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(
+                f"{cls.__qualname__}: the kind {cls.kind!r} is that of {owner.__qualname__} "
+                f"({owner.__module__}), which reads what is saved under it. Choose another."
+            )
+        KINDS[cls.kind] = cls
 
     @abstractmethod
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
         """Score embeddings [shape=(n, n_dimensions)].
 
         Returns
@@ -76,49 +112,20 @@ class TrainedHead(ABC):
         """
         return None, self, vectors
 
-    @abstractmethod
     def arrays(self) -> Arrays:
         """All arrays that :meth:`log_probabilities` needs; the classes are saved apart."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {
+            name: np.ascontiguousarray(value)
+            for name, value in values.items()
+            if isinstance(value, np.ndarray)
+        }
 
     @classmethod
-    @abstractmethod
     def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
         """Rebuild a head from the arrays of :meth:`arrays`."""
-
-
-def load_trained(
-    kind: str, classes: list[str], arrays: Arrays, details: dict[str, Any]
-) -> TrainedHead:
-    """Rebuild a trained head of a kind.
-
-    Parameters
-    ----------
-    kind : str, as :attr:`TrainedHead.kind`
-    classes : list of str
-    arrays : dict from name to ndarray
-    details : dict, choices and records of the training
-
-    Returns
-    -------
-    TrainedHead
-
-    Raises
-    ------
-    HeadError
-        If this version does not know the kind.
-
-    Examples
-    --------
-    >>> zeros = np.zeros((2, 3))
-    >>> arrays = {"mean": zeros[0], "scale": zeros[0] + 1, "weights": zeros, "bias": zeros[:, 0]}
-    >>> load_trained("linear", ["A", "B"], arrays, {}).classes
-    ['A', 'B']
-    """
-    if kind not in _KINDS:
-        raise HeadError(unknown_name("kind of trained head", kind, _KINDS))
-    head = _KINDS[kind].from_arrays(classes, arrays)
-    head.details = details
-    return head
+        values: dict[str, Any] = {**arrays}
+        return cls(classes, **values)
 
 
 def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
@@ -141,7 +148,7 @@ def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
     return {f"{prefix}.{name}": values for name, values in arrays.items()}
 
 
-def part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+def part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """The arrays that :func:`under` renamed, under their own names.
 
     Parameters
@@ -179,166 +186,156 @@ class LinearHead(TrainedHead):
 
     kind: ClassVar[str] = "linear"
 
-    mean: NDArray[np.float64]
+    mean: Floats
     """[shape=(n_dimensions,)]"""
-    scale: NDArray[np.float64]
+    scale: Floats
     """[shape=(n_dimensions,)]"""
-    weights: NDArray[np.float64]
+    weights: Floats
     """[shape=(n_classes, n_dimensions)]"""
-    bias: NDArray[np.float64]
+    bias: Floats
     """[shape=(n_classes,)]"""
 
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
+        """Score embeddings; see :meth:`TrainedHead.log_probabilities`."""
         check_width(vectors, len(self.mean))
         logits = ((vectors - self.mean) / self.scale) @ self.weights.T + self.bias
         return np.asarray(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
 
-    def arrays(self) -> Arrays:
-        return {name: np.ascontiguousarray(getattr(self, name)) for name in _LINEAR}
-
-    @classmethod
-    def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
-        return cls(classes, *(arrays[name] for name in _LINEAR))
-
-
-class Head(Protocol):
-    """A way to train a head, with its settings.
-
-    A new head is a frozen dataclass that inherits :class:`PlainHead` and has a ``fit``. A head
-    overrides only the attributes below that differ from those of :class:`PlainHead`.
-    """
-
-    name: ClassVar[str]
-
-    @property
-    def balance(self) -> Balance:
-        """How classes of different size weigh."""
-
-    @property
-    def plain(self) -> "Head":
-        """The innermost head, without wrappers (tuning, copies, pseudo-labels)."""
-
-    @property
-    def space(self) -> Space:
-        """Values that tuning tries, by setting; empty if no setting can be tuned."""
-
-    @property
-    def chooses_epoch(self) -> bool:
-        """Whether groups are kept aside in training to choose an epoch."""
-
-    @property
-    def chooses_settings(self) -> bool:
-        """Whether training chooses settings in inner folds."""
-
-    @property
-    def counts_clips(self) -> bool:
-        """True: every clip weighs once in training. False: every recording weighs once."""
-
-    @property
-    def trains_network(self) -> bool:
-        """Whether training changes the network, and so needs more than embeddings."""
-
-    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
-        """Train on ``data``; ``validation`` chooses the epoch of a head with epochs."""
-
-    def settings(self) -> dict[str, Any]:
-        """Everything that shapes the training, as JSON values."""
-
-    def describe(self) -> str:
-        """How the head is trained, in words."""
-
-    def settled(self, details: Mapping[str, Any]) -> "Head":
-        """The head with the settings that a training chose; ``details`` is of that training."""
-
-    def penalised_as(self, n_clips: int, n_rows: int) -> "Head":
-        """The head with its penalty rescaled from ``n_clips`` to ``n_rows`` training rows."""
-
 
 @dataclass(frozen=True)
-class PlainHead:
-    """Base of a head without wrappers: the default answers of a :class:`Head`."""
+class Head(ABC):
+    """A way to train a head; its fields are its settings.
+
+    A new head is a frozen dataclass with settings, among them ``balance`` and ``seed``, and a
+    :meth:`fit`. It overrides only those attributes below that differ.
+
+    Raises
+    ------
+    HeadError
+        If a setting is not of the type that its field states, or not among the values of a
+        ``Literal``, or the balance is ``sampler`` and the head draws no batches.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> head = LogisticHead(c=0.1)
+    >>> head.settings(), head.trains_network
+    ({'head': 'logistic', 'c': 0.1, 'balance': 'weights', 'seed': 0}, False)
+    """
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
     """The name of the head in a sentence."""
     space: ClassVar[Space] = {}
+    """Values that tuning tries, by setting; empty if no setting can be tuned."""
     counts_clips: ClassVar[bool] = False
+    """True: every clip weighs once in training. False: every recording weighs once."""
+    draws_batches: ClassVar[bool] = False
+    """Whether training draws batches, so that a sampler can balance the classes."""
     trains_network: ClassVar[bool] = False
+    """Whether training changes the network, and so needs more than embeddings."""
+
+    def __post_init__(self) -> None:
+        check_types(self, HeadError)
+        for entry in fields(self):
+            valid, value = get_args(entry.type), getattr(self, entry.name)
+            if get_origin(entry.type) is Literal and value not in valid:
+                raise HeadError(unknown_name(entry.name, str(value), valid))
+        if self.balance == "sampler" and not self.plain.draws_batches:
+            raise HeadError(
+                f"the {self.name} head trains on all clips at once and draws no batches: use "
+                "--balance weights or none with it, or --head softmax."
+            )
 
     @property
-    def plain(self) -> Head:
-        return cast(Head, self)
+    @abstractmethod
+    def balance(self) -> Balance:
+        """How classes of different size weigh."""
+
+    @abstractmethod
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
+        """Train on ``data``; ``validation`` chooses the epoch of a head with epochs."""
+
+    @property
+    def plain(self) -> "Head":
+        """The innermost head, without wrappers (tuning, copies, pseudo-labels)."""
+        return self
 
     @property
     def chooses_epoch(self) -> bool:
+        """Whether groups are kept aside in training to choose an epoch."""
         return False
 
     @property
     def chooses_settings(self) -> bool:
+        """Whether training chooses settings in inner folds."""
         return False
 
+    @property
+    def balance_in_words(self) -> str:
+        """How the head balances the classes."""
+        return _BALANCES[self.balance]
+
     def settings(self) -> dict[str, Any]:
+        """Everything that shapes the training, as JSON values."""
         return {"head": self.name} | asdict(self)
 
     def describe(self) -> str:
+        """How the head is trained, in words."""
         shown = {
             key: value
             for key, value in self.settings().items()
             if key not in ("head", "balance", "seed") and value is not None
         }
-        return f"{self.title or self.name} ({', '.join([*in_words(shown), balance_of(self)])})"
+        return f"{self.title or self.name} ({', '.join([*in_words(shown), self.balance_in_words])})"
 
-    def settled(self, details: Mapping[str, Any]) -> Head:
-        return self.plain
+    def settled(self, details: Mapping[str, Any]) -> "Head":
+        """The head with the settings that a training chose; ``details`` is of that training."""
+        return self
 
-    def penalised_as(self, n_clips: int, n_rows: int) -> Head:
-        return self.plain
+    def penalised_as(self, n_clips: int, n_rows: int) -> "Head":
+        """The head with its penalty rescaled from ``n_clips`` to ``n_rows`` training rows."""
+        return self
 
 
 @dataclass(frozen=True)
-class WrappingHead:
-    """Base of a head that wraps the training of another head."""
+class WrappingHead(Head):
+    """Base of a head that wraps the training of another head.
 
-    name: ClassVar[str]
-    space: ClassVar[Space] = {}
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> class Loud(WrappingHead):
+    ...     name = "loud"
+    ...     def fit(self, data, *, validation=None):
+    ...         return self.head.fit(data, validation=validation)
+    >>> Loud(LogisticHead(c=1.0)).describe()
+    'logistic regression (C = 1, classes weighted equally)'
+    """
 
     head: Head
 
     @property
     def balance(self) -> Balance:
+        """The balance of the wrapped head."""
         return self.head.balance
 
     @property
     def plain(self) -> Head:
+        """The innermost head."""
         return self.head.plain
 
-    @property
-    def chooses_epoch(self) -> bool:
-        return False
-
-    @property
-    def chooses_settings(self) -> bool:
-        return self.head.chooses_settings
-
-    @property
-    def counts_clips(self) -> bool:
-        return self.head.counts_clips
-
-    @property
-    def trains_network(self) -> bool:
-        return self.head.trains_network
-
     def settings(self) -> dict[str, Any]:
+        """The settings of the wrapped head."""
         return self.head.settings()
 
     def describe(self) -> str:
+        """The description of the wrapped head."""
         return self.head.describe()
 
     def settled(self, details: Mapping[str, Any]) -> Head:
-        return cast(Head, replace(self, head=self.head.settled(details)))
-
-    def penalised_as(self, n_clips: int, n_rows: int) -> Head:
-        return cast(Head, replace(self, head=self.head.penalised_as(n_clips, n_rows)))
+        """The same wrapper around the settled head."""
+        return replace(self, head=self.head.settled(details))
 
 
 def in_words(settings: Mapping[str, Any]) -> list[str]:
@@ -360,31 +357,7 @@ def in_words(settings: Mapping[str, Any]) -> list[str]:
     return [f"{name.replace('_', ' ')} {plain(value)}" for name, value in settings.items()]
 
 
-def balance_of(head: Any) -> str:
-    """How a head balances the classes, in words.
-
-    Parameters
-    ----------
-    head : Head, or anything with ``balance``
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> from pseudorca.learning.heads.logistic import LogisticHead
-    >>> balance_of(LogisticHead())
-    'classes weighted equally'
-    """
-    return {
-        "none": "classes as frequent as they are",
-        "weights": "classes weighted equally",
-        "sampler": "weighted random sampler",
-    }[head.balance]
-
-
-def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64]:
+def recording_weights(data: TrainingSet, balance: Balance) -> Floats:
     """Weigh clips so that each recording weighs once, and with ``weights`` each class the same.
 
     Parameters
@@ -404,34 +377,19 @@ def recording_weights(data: TrainingSet, balance: Balance) -> NDArray[np.float64
     >>> recording_weights(data, "weights").tolist()
     [0.75, 0.75, 1.5]
     """
-    weights = shares(data.recordings, np.ones(len(data.recordings)))
+    weights = _shares(data.recordings, np.ones(len(data.recordings)))
     if balance == "weights":
-        weights = shares(data.labels, weights)
+        weights = _shares(data.labels, weights)
     return np.asarray(weights / weights.mean())
 
 
-def shares(names: NDArray[np.object_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scale weights so that the weights of each name sum to 1.
-
-    Parameters
-    ----------
-    names, weights : ndarray [shape=(n,)]
-
-    Returns
-    -------
-    ndarray [shape=(n,)]
-
-    Examples
-    --------
-    >>> shares(np.array(["a", "a", "b"], dtype=object), np.ones(3)).tolist()
-    [0.5, 0.5, 1.0]
-    """
-    code_of: dict[object, int] = {}
-    codes = np.array([code_of.setdefault(name, len(code_of)) for name in names])
+def _shares(names: Names, weights: Floats) -> Floats:
+    """Scale weights so that the weights of each name sum to 1; both [shape=(n,)]."""
+    codes, _ = pd.factorize(names, use_na_sentinel=False)
     return np.asarray(weights / np.bincount(codes, weights=weights)[codes])
 
 
-def standardisation(data: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def standardisation(data: TrainingSet) -> tuple[Floats, Floats]:
     """Mean and scale of each dimension, for a deviation of 1 over the clips.
 
     A rectifier leaves some outputs of a network at 0 for nearly all clips. Scaled to the deviation
@@ -460,16 +418,13 @@ def standardisation(data: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.
     """
     mean = data.vectors.mean(axis=0, dtype=np.float64)
     scale = data.vectors.std(axis=0, dtype=np.float64)
-    edges = np.cumsum([0, *(data.blocks or (len(scale),))])
-    for start, end in pairwise(edges):
-        if end - start >= _N_EMBEDDING:
-            median = np.median(scale[start:end])
-            if (
-                median < _STILL and (scale[start:end] >= _STILL).any()
-            ):  # most dimensions are constant
-                median = np.median(scale[start:end][scale[start:end] >= _STILL])
-            np.maximum(scale[start:end], _LEAST * median, out=scale[start:end])
-    scale[scale < _STILL] = 1.0  # a constant dimension holds no information
+    for block in np.split(scale, np.cumsum(data.blocks)[:-1]):  # views of the scales
+        varying = block[block >= _CONSTANT]
+        if len(block) >= _N_EMBEDDING:
+            most_are_constant = np.median(block) < _CONSTANT and len(varying)
+            median = np.median(varying if most_are_constant else block)
+            np.maximum(block, _LEAST * median, out=block)
+    scale[scale < _CONSTANT] = 1.0  # a constant dimension holds no information
     if len(data.blocks) > 1:
         share = np.array(data.blocks) * len(data.blocks) / len(mean)
         scale *= np.repeat(np.sqrt(share), data.blocks)
@@ -500,7 +455,7 @@ def check_width(vectors: Vectors, n_dimensions: int) -> None:
         )
 
 
-def classes_of(labels: NDArray[np.object_]) -> list[str]:
+def classes_of(labels: Names) -> list[str]:
     """The classes among labels, sorted.
 
     Parameters
@@ -527,49 +482,110 @@ def classes_of(labels: NDArray[np.object_]) -> list[str]:
     return classes
 
 
-def check_weighing(head: str, balance: str) -> None:
-    """Raise HeadError unless the balance is ``weights`` or ``none``.
+def class_numbers(labels: Names, classes: Sequence[str]) -> Ints:
+    """The place of each label among the classes.
 
     Parameters
     ----------
-    head : str, the name of the head
-    balance : str
+    labels : ndarray [shape=(n_clips,)]
+    classes : sequence of str
+
+    Returns
+    -------
+    ndarray [shape=(n_clips,)]
+
+    Raises
+    ------
+    KeyError
+        If a label is not among the classes.
+
+    Examples
+    --------
+    >>> class_numbers(np.array(["b", "a", "b"], dtype=object), ["a", "b"]).tolist()
+    [1, 0, 1]
+    """
+    number_of = {label: k for k, label in enumerate(classes)}
+    return np.array([number_of[label] for label in labels], dtype=np.int64)
+
+
+def check_settings(
+    settings: object, names: Sequence[str], is_valid: Callable[[Any], bool], expected: str
+) -> None:
+    """Raise HeadError if a setting is outside its range.
+
+    Parameters
+    ----------
+    settings : object with an attribute per setting
+    names : sequence of str, the settings to check
+    is_valid : callable, takes a value
+    expected : str, the range in words
 
     Raises
     ------
     HeadError
-        If the balance is ``sampler`` or unknown.
+        If a value is not valid.
 
     Examples
     --------
-    >>> check_weighing("svm", "weights")
+    >>> from pseudorca.learning.heads.forest import ForestHead
+    >>> check_settings(ForestHead(), ("n_trees",), lambda n: n >= 1, "at least 1")
     """
-    check_balance(balance)
-    if balance == "sampler":
-        raise HeadError(
-            f"the {head} head trains on all clips at once and draws no batches: use --balance weights "
-            "or none with it, or --head softmax."
-        )
+    for name in names:
+        value = getattr(settings, name)
+        if not is_valid(value):
+            raise HeadError(f"{OPTIONS.get(name, name)} {value:g}: expected {expected}.")
 
 
-def check_balance(balance: str) -> None:
-    """Raise HeadError unless the balance is ``none``, ``sampler`` or ``weights``.
+def is_count(value: float) -> bool:
+    """Whether a number is at least 1, and finite.
+
+    >>> is_count(2), is_count(0)
+    (True, False)
+    """
+    return 1 <= value < np.inf
+
+
+def is_positive(value: float) -> bool:
+    """Whether a number is more than 0, and finite.
+
+    >>> is_positive(0.1), is_positive(0)
+    (True, False)
+    """
+    return 0 < value < np.inf
+
+
+def inner_sides(data: TrainingSet, n_folds: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """Split a training side into inner folds that keep groups whole.
 
     Parameters
     ----------
-    balance : str
+    data : TrainingSet
+    n_folds : int
+    seed : int
+
+    Returns
+    -------
+    list of (train, test), the rows of both sides of each fold
 
     Raises
     ------
-    HeadError
-        If the balance is unknown.
+    FoldError
+        If no group can be left out without emptying a class.
 
     Examples
     --------
-    >>> check_balance("sampler")
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> groups = np.array(["a1", "a2", "b1", "b2"], dtype=object)
+    >>> data = TrainingSet(np.zeros((4, 1), np.float32), labels, groups, np.arange(4).astype(object))
+    >>> [len(test) for _, test in inner_sides(data, n_folds=2, seed=0)]
+    [2, 2]
     """
-    if balance not in ("none", "sampler", "weights"):
-        raise HeadError(unknown_name("balance", balance, ("none", "sampler", "weights")))
+    rng = np.random.default_rng([seed, 1])
+    folds = assign_folds(data.labels, data.groups, n_folds, rng)
+    return [
+        (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
+        for fold in np.unique(folds[folds >= 0])
+    ]
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
@@ -593,10 +609,7 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
-_VALIDATION_FOLDS = 5
-
-
-def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> NDArray[np.float64]:
+def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> Floats:
     """Score clips: the mean of the scores of each clip and of its altered copies.
 
     Parameters
@@ -624,20 +637,17 @@ def mean_said(trained: TrainedHead, vectors: Vectors, again: Vectors | None) -> 
 
 
 def fit_head(
-    head: Head,
-    data: TrainingSet,
-    *,
-    validation: NDArray[np.int64] | None = None,
-    whole: TrainingSet | None = None,
+    head: Head, data: TrainingSet, *, validation: TrainingSet | None = None
 ) -> TrainedHead:
-    """Train a head; a head that ``chooses_epoch`` gets a fifth of the groups for validation.
+    """Train a head; one that ``chooses_epoch`` gets a fifth of the groups for validation.
 
     Parameters
     ----------
     head : Head
     data : TrainingSet
-    validation : ndarray [shape=(n,)] or None, rows of ``whole`` that the split keeps for validation
-    whole : TrainingSet or None
+    validation : TrainingSet or None
+        Clips that the split keeps for validation; None: groups of ``data`` are kept aside if the head
+        needs them
 
     Returns
     -------
@@ -657,19 +667,15 @@ def fit_head(
     >>> fit_head(LogisticHead(c=1.0), data).classes
     ['a', 'b']
     """
-    if validation is not None and whole is not None:
-        return head.fit(data, validation=whole.take(validation))
-    if not head.chooses_epoch:
-        return head.fit(data)
+    if validation is not None or not head.chooses_epoch:
+        return head.fit(data, validation=validation)
     # The number of folds is at most the number of groups of the smallest class, so that the
     # validation fold holds each class that has a group to spare.
-    n_groups = pd.DataFrame({"label": data.labels, "group": data.groups}).groupby("label")["group"]
-    spare = [int(n) for n in n_groups.nunique() if n >= 2]
-    if not spare:
-        return head.fit(data)
-    rng = np.random.default_rng([head.settings()["seed"], 2])
+    n_groups = pd.Series(data.groups).groupby(data.labels).nunique()
     try:
-        inner = assign_folds(data.labels, data.groups, min(_VALIDATION_FOLDS, *spare), rng)
+        rng = np.random.default_rng([head.settings()["seed"], 2])
+        n_folds = min([_VALIDATION_FOLDS, *n_groups[n_groups >= 2]])
+        inner = assign_folds(data.labels, data.groups, n_folds, rng)
     except FoldError:
         return head.fit(data)
     kept, aside = np.flatnonzero(inner != 0), np.flatnonzero(inner == 0)

@@ -1,27 +1,25 @@
 """A random forest: grown by scikit-learn, saved as arrays."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from pseudorca.errors import HeadError
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, Ints, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
-    Arrays,
     Balance,
-    PlainHead,
+    Head,
     Space,
     TrainedHead,
-    check_weighing,
+    check_settings,
     check_width,
+    class_numbers,
     classes_of,
+    is_count,
     recording_weights,
 )
-
-_ARRAYS = ("roots", "left", "right", "feature", "threshold", "shares", "width")
 
 
 @dataclass
@@ -29,23 +27,33 @@ class TrainedForest(TrainedHead):
     """Trees, one after the other: a clip goes left at a node if ``feature`` is at most ``threshold``.
 
     One more tree of uniform probabilities keeps every probability above 0.
+
+    Examples
+    --------
+    >>> labels = np.array(list("aabb"), dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(4).astype(object))
+    >>> trained = ForestHead(n_trees=3).fit(data)
+    >>> trained.roots.shape, trained.shares.shape[1]
+    ((3,), 2)
     """
 
     kind: ClassVar[str] = "forest"
 
-    roots: NDArray[np.int64]
+    roots: Ints
     """[shape=(n_trees,)], the first node of each tree"""
-    left: NDArray[np.int64]
+    left: Ints
     """[shape=(n_nodes,)], the node to the left; a leaf points to itself"""
-    right: NDArray[np.int64]
-    feature: NDArray[np.int64]
-    threshold: NDArray[np.float64]
-    shares: NDArray[np.float64]
+    right: Ints
+    feature: Ints
+    threshold: Floats
+    shares: Floats
     """[shape=(n_nodes, n_classes)], class shares among the training clips at the node"""
-    width: NDArray[np.int64]
+    width: Ints
     """[shape=(1,)], dimensions of an embedding"""
 
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
+        """Score embeddings; see :meth:`TrainedHead.log_probabilities`."""
         check_width(vectors, int(self.width[0]))
         x = np.asarray(vectors, dtype=np.float32)  # as scikit-learn compares
         rows = np.arange(len(x))[:, None]
@@ -53,20 +61,12 @@ class TrainedForest(TrainedHead):
         while (self.left[node] != node).any():
             goes_left = x[rows, self.feature[node]] <= self.threshold[node]
             node = np.where(goes_left, self.left[node], self.right[node])
-        n_trees = len(self.roots)
         total = self.shares[node].sum(axis=1) + 1 / len(self.classes)
-        return np.asarray(np.log(total / (n_trees + 1)))
-
-    def arrays(self) -> Arrays:
-        return {name: getattr(self, name) for name in _ARRAYS}
-
-    @classmethod
-    def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
-        return cls(classes, *(arrays[name] for name in _ARRAYS))
+        return np.asarray(np.log(total / (len(self.roots) + 1)))
 
 
 @dataclass(frozen=True)
-class ForestHead(PlainHead):
+class ForestHead(Head):
     """Random forest [1]_; each recording weighs once.
 
     References
@@ -96,19 +96,14 @@ class ForestHead(PlainHead):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_weighing(self.name, self.balance)
-        if not all(1 <= n < np.inf for n in (self.n_trees, self.min_leaf)):
-            raise HeadError(
-                f"n_trees {self.n_trees}, min_leaf {self.min_leaf}: expected at least 1 tree, and "
-                "1 clip a leaf."
-            )
-        if self.features_share is not None and not 0 < self.features_share <= 1:
-            raise HeadError(f"features_share {self.features_share}: expected more than 0, up to 1.")
+        super().__post_init__()
+        check_settings(self, ("n_trees", "min_leaf"), is_count, "at least 1")
+        if self.features_share is not None:
+            check_settings(self, ("features_share",), lambda x: 0 < x <= 1, "more than 0, up to 1")
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedForest:
         """Train. HeadError if there are fewer than two classes."""
         classes = classes_of(data.labels)
-        column = {label: k for k, label in enumerate(classes)}
         grown = RandomForestClassifier(
             n_estimators=round(self.n_trees),
             min_samples_leaf=round(self.min_leaf),
@@ -116,29 +111,27 @@ class ForestHead(PlainHead):
             random_state=self.seed,
         ).fit(
             data.vectors,
-            [column[label] for label in data.labels],
+            class_numbers(data.labels, classes),
             sample_weight=recording_weights(data, self.balance),
         )
         trees = [estimator.tree_ for estimator in grown.estimators_]
-        roots = np.cumsum([0] + [tree.node_count for tree in trees])[:-1]
-        own = [np.arange(tree.node_count) for tree in trees]
+        sizes = [tree.node_count for tree in trees]
+        roots = np.cumsum([0, *sizes])[:-1]
+        node, root = np.arange(sum(sizes)), np.repeat(roots, sizes)
 
-        def joined(side: str) -> NDArray[np.int64]:
-            children = [
-                np.where(getattr(tree, side) < 0, nodes, getattr(tree, side)) + root
-                for tree, nodes, root in zip(trees, own, roots, strict=True)
-            ]
-            return np.concatenate(children).astype(np.int64)
+        def joined(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(tree, name) for tree in trees])
 
-        values = np.concatenate([tree.value[:, 0, :] for tree in trees])
+        left, right = joined("children_left"), joined("children_right")
+        values = joined("value")[:, 0, :]
         return TrainedForest(
             classes,
-            roots.astype(np.int64),
-            joined("children_left"),
-            joined("children_right"),
-            np.concatenate([np.maximum(tree.feature, 0) for tree in trees]).astype(np.int64),
-            np.concatenate([tree.threshold for tree in trees]),
+            roots,
+            np.where(left < 0, node, left + root),
+            np.where(right < 0, node, right + root),
+            np.maximum(joined("feature"), 0),
+            joined("threshold"),
             values / values.sum(axis=1, keepdims=True),
             np.array([data.vectors.shape[1]]),
-            details={"n_clips": len(data.labels), "n_nodes": int(roots[-1] + trees[-1].node_count)},
+            details={"n_clips": len(data.labels), "n_nodes": len(node)},
         )

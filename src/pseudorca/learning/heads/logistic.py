@@ -8,24 +8,23 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 import scipy.special
-from numpy.typing import NDArray
 
-from pseudorca.errors import FoldError, HeadError
-from pseudorca.learning.dataset import TrainingSet
+from pseudorca.errors import FoldError
+from pseudorca.learning.dataset import Floats, TrainingSet
 from pseudorca.learning.heads.base import (
     Balance,
     Head,
     LinearHead,
-    PlainHead,
     Space,
-    balance_of,
-    check_weighing,
+    check_settings,
+    class_numbers,
     classes_of,
+    inner_sides,
+    is_positive,
     one_blas_thread,
     recording_weights,
     standardisation,
 )
-from pseudorca.recordings.folds import assign_folds
 
 C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse regularisation strengths from which inner folds choose."""
@@ -40,7 +39,7 @@ _MAX_STEPS = 30
 
 
 @dataclass(frozen=True)
-class LogisticHead(PlainHead):
+class LogisticHead(Head):
     """Logistic regression on standardised embeddings, with an L2 penalty of strength 1 / C.
 
     Examples
@@ -62,22 +61,26 @@ class LogisticHead(PlainHead):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_weighing(self.name, self.balance)
-        if self.c is not None and not 0 < self.c < np.inf:
-            raise HeadError(f"--c {self.c:g}: expected more than 0, and finite.")
+        super().__post_init__()
+        if self.c is not None:
+            check_settings(self, ("c",), is_positive, "more than 0, and finite")
 
     @property
     def chooses_settings(self) -> bool:
+        """Whether C is chosen in inner folds."""
         return self.c is None
 
     def describe(self) -> str:
+        """How the head is trained, in words."""
         c = "C by inner folds" if self.c is None else f"C = {self.c:g}"
-        return f"logistic regression ({c}, {balance_of(self)})"
+        return f"logistic regression ({c}, {self.balance_in_words})"
 
     def settled(self, details: Mapping[str, Any]) -> Head:
+        """The head with the C that a training chose."""
         return replace(self, c=details["c"])
 
     def penalised_as(self, n_clips: int, n_rows: int) -> Head:
+        """The head with C rescaled, so that the penalty weighs as much against a clip as before."""
         return self if self.c is None else replace(self, c=self.c * n_clips / n_rows)
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
@@ -103,24 +106,21 @@ class LogisticHead(PlainHead):
 
     def _inner_losses(self, data: TrainingSet) -> dict[float, float]:
         """Out-of-fold log loss for each C, every recording weighing once within its class."""
-        rng = np.random.default_rng([self.seed, 1])
         try:
-            folds = assign_folds(data.labels, data.groups, _INNER_FOLDS, rng)
+            sides = inner_sides(data, _INNER_FOLDS, self.seed)
         except FoldError:
             return {}
         classes = classes_of(data.labels)
-        column = {label: k for k, label in enumerate(classes)}
-        truth = np.array([column[label] for label in data.labels])
+        truth = class_numbers(data.labels, classes)
         weights = recording_weights(data, "weights")
         sums, total = dict.fromkeys(C_GRID, 0.0), 0.0
-        for fold in np.unique(folds[folds >= 0]):
-            train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        for train, test in sides:
             heads = logistic_path(data.take(train), C_GRID, self.balance, classes)
             for c, head in zip(C_GRID, heads, strict=True):
                 scores = head.log_probabilities(data.vectors[test])
                 sums[c] -= float(weights[test] @ scores[np.arange(len(test)), truth[test]])
             total += float(weights[test].sum())
-        return {c: loss / total for c, loss in sums.items()} if total else {}
+        return {c: loss / total for c, loss in sums.items()}
 
 
 def logistic_path(
@@ -151,8 +151,7 @@ def logistic_path(
     >>> bool(abs(weak.weights).max() > abs(strong.weights).max())
     True
     """
-    column = {label: k for k, label in enumerate(classes)}
-    is_class = np.eye(len(classes))[[column[label] for label in data.labels]]
+    is_class = np.eye(len(classes))[class_numbers(data.labels, classes)]
     if len(classes) == 2:  # one row of coefficients, that of the second class
         is_class = is_class[:, 1:]
     mean, scale = standardisation(data)
@@ -175,11 +174,8 @@ def logistic_path(
 
 
 def _newton(
-    standard: NDArray[np.float64],
-    is_second: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    grid: Sequence[float],
-) -> list[NDArray[np.float64]] | None:
+    standard: Floats, is_second: Floats, weights: Floats, grid: Sequence[float]
+) -> list[Floats] | None:
     """Fit two classes in few dimensions by Newton steps, all C at once; None if the steps diverge.
 
     Returns
@@ -210,9 +206,7 @@ def _newton(
     return None
 
 
-def _principal_axes(
-    standard: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
+def _principal_axes(standard: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
     """Rotate to uncorrelated axes; the second value takes coefficients back.
 
     An L2 penalty does not see a rotation, and directions in which no clip lies get no coefficient,
@@ -232,13 +226,8 @@ def _principal_axes(
 
 
 def _fit_logistic(
-    features: NDArray[np.float64],
-    is_class: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    c: float,
-    *,
-    start: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    features: Floats, is_class: Floats, weights: Floats, c: float, *, start: Floats
+) -> Floats:
     """Any number of classes and any size: L-BFGS; the bias is free.
 
     Coefficients are scaled by the curvature that they have where all classes are equally probable,
@@ -263,7 +252,7 @@ def _fit_logistic(
     curvature = 1 / 4 if n_rows == 1 else (n_rows - 1) / n_rows**2
     scale = np.sqrt(penalty + curvature * (shares[:, 0] @ features**2))
 
-    def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def objective(flat: Floats) -> tuple[float, Floats]:
         coefficients = flat.reshape(start.shape) / scale
         logits = features @ coefficients.T
         if n_rows == 1:

@@ -12,20 +12,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.special
-from numpy.typing import NDArray
 
 from pseudorca.errors import HeadError
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
+    KINDS,
     Arrays,
     Balance,
     Head,
-    PlainHead,
     TrainedHead,
     check_width,
     classes_of,
     fit_head,
-    load_trained,
     part,
     under,
 )
@@ -105,23 +103,34 @@ def blocks_of(data: TrainingSet) -> list[TrainingSet]:
 
 @dataclass
 class TrainedMean(TrainedHead):
-    """Heads on embeddings that stand side by side: the normalised mean of their log-probabilities."""
+    """Heads on embeddings that stand side by side: the normalised mean of their log-probabilities.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.base import LinearHead
+    >>> head = LinearHead(["A", "B"], np.zeros(1), np.ones(1), np.array([[0.0], [2.0]]), np.zeros(2))
+    >>> mean = TrainedMean(["A", "B"], [head, head], (1, 1))
+    >>> mean.log_probabilities(np.array([[1.0, 1.0]], dtype=np.float32)).argmax()
+    np.int64(1)
+    """
 
     kind: ClassVar[str] = "mean"
 
     members: list[TrainedHead]
     blocks: tuple[int, ...]
 
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
+        """Score embeddings; see :meth:`TrainedHead.log_probabilities`."""
         check_width(vectors, sum(self.blocks))
-        edges = np.cumsum([0, *self.blocks])
+        parts = np.split(vectors, np.cumsum(self.blocks)[:-1], axis=1)
         scores = [
-            member.log_probabilities(vectors[:, start:end])
-            for member, (start, end) in zip(self.members, pairwise(edges), strict=True)
+            member.log_probabilities(of_member)
+            for member, of_member in zip(self.members, parts, strict=True)
         ]
         return np.asarray(scipy.special.log_softmax(np.mean(scores, axis=0), axis=1))
 
     def arrays(self) -> Arrays:
+        """The arrays of all members; those of member 0 are called ``0.head.`` and their name."""
         arrays: Arrays = {"blocks": np.array(self.blocks)}
         for k, member in enumerate(self.members):
             kind = np.frombuffer(member.kind.encode(), dtype=np.uint8)
@@ -130,17 +139,18 @@ class TrainedMean(TrainedHead):
 
     @classmethod
     def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
+        """Rebuild a head from the arrays of :meth:`arrays`."""
         blocks = tuple(int(n) for n in arrays["blocks"])
         members = []
         for k in range(len(blocks)):
             of_member = part(f"{k}", arrays)
             kind = of_member["kind"].tobytes().decode()
-            members.append(load_trained(kind, classes, part("head", of_member), {}))
+            members.append(KINDS[kind].from_arrays(classes, part("head", of_member)))
         return cls(classes, members, blocks)
 
 
 @dataclass(frozen=True)
-class MeanHead(PlainHead):
+class MeanHead(Head):
     """A head per embedding of a joint embedder; the scores are averaged.
 
     Examples
@@ -157,41 +167,41 @@ class MeanHead(PlainHead):
 
     @property
     def balance(self) -> Balance:
+        """The balance of the heads."""
         return self.heads[0].balance
 
     @property
     def plain(self) -> Head:
+        """The innermost head of the first embedding."""
         return self.heads[0].plain
 
     def settings(self) -> dict[str, Any]:
+        """The settings of every head, as JSON values."""
         members = [head.settings() for head in self.heads]
         return {"head": self.name, "balance": self.balance, "members": members}
 
     def describe(self) -> str:
+        """How the heads are trained, in words."""
         members = dict.fromkeys(head.describe() for head in self.heads)
         return f"mean of the scores of a head per network ({', '.join(members)})"
 
     def settled(self, details: Mapping[str, Any]) -> Head:
+        """A settled head per embedding."""
         members = details["members"]
-        heads = self.heads if len(self.heads) > 1 else self.heads * len(members)
-        settled = (
-            head.settled(member_details)
-            for head, member_details in zip(heads, members, strict=True)
-        )
-        return replace(self, heads=tuple(settled))
+        pairs = zip(self._heads(len(members)), members, strict=True)
+        return replace(self, heads=tuple(head.settled(chosen) for head, chosen in pairs))
+
+    def _heads(self, n: int) -> tuple[Head, ...]:
+        return self.heads if len(self.heads) > 1 else self.heads * n
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedMean:
         """Train every member. HeadError if there are fewer than two classes."""
         parts = blocks_of(data)
-        heads = self.heads if len(self.heads) > 1 else self.heads * len(parts)
-        if validation is None:
-            members = [fit_head(head, block) for head, block in zip(heads, parts, strict=True)]
-        else:
-            aside = blocks_of(validation)
-            members = [
-                head.fit(block, validation=block_aside)
-                for head, block, block_aside in zip(heads, parts, aside, strict=True)
-            ]
+        aside = [None] * len(parts) if validation is None else blocks_of(validation)
+        members = [
+            fit_head(head, block, validation=block_aside)
+            for head, block, block_aside in zip(self._heads(len(parts)), parts, aside, strict=True)
+        ]
         widths = tuple(block.vectors.shape[1] for block in parts)
         details = {"members": [member.details for member in members]}
         return TrainedMean(classes_of(data.labels), members, widths, details=details)

@@ -20,10 +20,10 @@ _ROOM = "pseudorca.learning.heads"
 HEADS: Mapping[str, Entry] = {
     "logistic": Entry(f"{_ROOM}.logistic:LogisticHead", "logistic regression"),
     "softmax": Entry(f"{_ROOM}.softmax:SoftmaxHead", "softmax trained by SGD, as in the study"),
-    "svm": Entry(f"{_ROOM}.svm:SvmHead", "support vector machines"),
+    "svm": Entry(f"{_ROOM}.per_class:SvmHead", "support vector machines"),
     "forest": Entry(f"{_ROOM}.forest:ForestHead", "random forest"),
-    "gmm": Entry(f"{_ROOM}.mixtures:GmmHead", "Gaussian mixtures"),
-    "hmm": Entry(f"{_ROOM}.mixtures:HmmHead", "hidden Markov models on --backbone mfcc_frames"),
+    "gmm": Entry(f"{_ROOM}.per_class:GmmHead", "Gaussian mixtures"),
+    "hmm": Entry(f"{_ROOM}.per_class:HmmHead", "hidden Markov models on --backbone mfcc_frames"),
     "finetuned": Entry(f"{_ROOM}.finetuned:FineTunedHead", "training through the network"),
 }
 
@@ -33,21 +33,53 @@ def load_trained(
 ) -> "TrainedHead":
     """Rebuild a trained head of a kind, whichever module knows how its arrays are read.
 
+    Parameters
+    ----------
+    kind : str, as ``TrainedHead.kind``
+    classes : list of str
+    arrays : dict from name to ndarray, as from ``TrainedHead.arrays``
+    details : dict, choices and records of the training
+
+    Returns
+    -------
+    TrainedHead
+
     Raises
     ------
     HeadError
-        If this version knows no such kind.
+        If this version does not know the kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> zeros = np.zeros((2, 3))
+    >>> arrays = {"mean": zeros[0], "scale": zeros[0] + 1, "weights": zeros, "bias": zeros[:, 0]}
+    >>> load_trained("linear", ["A", "B"], arrays, {}).classes
+    ['A', 'B']
     """
     from pseudorca.learning.heads import base, mean  # noqa: F401
 
     if kind != base.LinearHead.kind:  # a module says how its arrays are read when it is imported
         for entry in HEADS.values():
             entry.load()
-    return base.load_trained(kind, classes, arrays, details)
+    if kind not in base.KINDS:
+        raise HeadError(unknown_name("kind of trained head", kind, base.KINDS))
+    head = base.KINDS[kind].from_arrays(classes, arrays)
+    head.details = details
+    return head
 
 
 def make_head(name: str, **settings: Any) -> "Head":
-    """Make a head by name; settings that are None take the head's own default.
+    """Make a head by name.
+
+    Parameters
+    ----------
+    name : str, of :data:`HEADS`
+    settings : the settings of the head; None: the head's own default
+
+    Returns
+    -------
+    Head
 
     Raises
     ------

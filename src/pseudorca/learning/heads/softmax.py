@@ -9,12 +9,14 @@ from pseudorca.errors import HeadError
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import (
     Balance,
+    Head,
     LinearHead,
-    PlainHead,
     Space,
-    balance_of,
-    check_balance,
+    check_settings,
+    class_numbers,
     classes_of,
+    is_count,
+    is_positive,
     standardisation,
 )
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SoftmaxHead(PlainHead):
+class SoftmaxHead(Head):
     """The study's head: one softmax layer, stochastic gradient descent, step decay, best epoch.
 
     The head trains on stored embeddings instead of pictures; with a frozen network the result is
@@ -40,6 +42,7 @@ class SoftmaxHead(PlainHead):
 
     name: ClassVar[str] = "softmax"
     counts_clips: ClassVar[bool] = True
+    draws_batches: ClassVar[bool] = True
     space: ClassVar[Space] = {
         "learning_rate": (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1),
         "momentum": (0.90, 0.95, 0.97, 0.99),
@@ -59,27 +62,21 @@ class SoftmaxHead(PlainHead):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_balance(self.balance)
-        if not (0 < self.learning_rate < np.inf and 0 <= self.momentum < 1):
-            raise HeadError(
-                f"--learning-rate {self.learning_rate:g}, --momentum {self.momentum:g}: expected a "
-                "rate of more than 0, and a momentum from 0 up to 1."
-            )
-        counts = (self.n_epochs, self.step_epochs, self.batch_size)
-        if not all(1 <= n < np.inf for n in counts):
-            raise HeadError(
-                f"epochs {counts[0]}, decay step {counts[1]}, batch size {counts[2]}: expected at "
-                "least 1 of each."
-            )
+        super().__post_init__()
+        check_settings(self, ("learning_rate",), is_positive, "more than 0, and finite")
+        check_settings(self, ("momentum",), lambda x: 0 <= x < 1, "from 0 up to 1")
+        check_settings(self, ("n_epochs", "step_epochs", "batch_size"), is_count, "at least 1")
 
     @property
     def chooses_epoch(self) -> bool:
+        """True: the epoch with the best accuracy on the validation side is kept."""
         return True
 
     def describe(self) -> str:
+        """How the head is trained, in words."""
         return (
             f"softmax by SGD (learning rate {self.learning_rate:g}, momentum {self.momentum:g}, "
-            f"{self.n_epochs} epochs, {balance_of(self)})"
+            f"{self.n_epochs} epochs, {self.balance_in_words})"
         )
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
@@ -96,18 +93,19 @@ class SoftmaxHead(PlainHead):
         import torch
 
         classes = classes_of(data.labels)
-        column = {label: k for k, label in enumerate(classes)}
-        mean, scale = standardisation(data) if self.standardise else (0.0, 1.0)
         n_dimensions = data.vectors.shape[1]
-        mean, scale = np.broadcast_to(mean, n_dimensions), np.broadcast_to(scale, n_dimensions)
-        x = torch.from_numpy(((data.vectors - mean) / scale).astype(np.float32))
-        y = torch.tensor([column[label] for label in data.labels])
-        held_out = None
-        if validation is not None and len(validation.labels):
-            held_out = (
-                torch.from_numpy(((validation.vectors - mean) / scale).astype(np.float32)),
-                torch.tensor([column[label] for label in validation.labels]),
-            )
+        mean, scale = np.zeros(n_dimensions), np.ones(n_dimensions)
+        if self.standardise:
+            mean, scale = standardisation(data)
+
+        def tensors(side: TrainingSet) -> tuple[torch.Tensor, torch.Tensor]:
+            standard = ((side.vectors - mean) / scale).astype(np.float32)
+            return torch.from_numpy(standard), torch.from_numpy(class_numbers(side.labels, classes))
+
+        x, y = tensors(data)
+        held_out = (
+            tensors(validation) if validation is not None and len(validation.labels) else None
+        )
         random = torch.Generator().manual_seed(self.seed)
         layer = torch.nn.Linear(n_dimensions, len(classes))
         bound = 1 / np.sqrt(n_dimensions)  # torch's own initialisation, from our generator
@@ -157,8 +155,8 @@ class SoftmaxHead(PlainHead):
         }  # fmt: skip
         return LinearHead(
             classes,
-            np.array(mean, dtype=np.float64),
-            np.array(scale, dtype=np.float64),
+            mean,
+            scale,
             best["weight"].double().numpy(),
             best["bias"].double().numpy(),
             details=details,

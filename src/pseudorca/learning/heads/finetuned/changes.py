@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pseudorca.errors import HeadError
+from pseudorca.learning.dataset import Floats, Ints, Names
+from pseudorca.learning.heads.base import check_settings
 
 _QUIET_SHARE = 1 / 6  # of a clip's length: the stretch that is taken as background
 _RANGE_DB = 80.0  # span of 256 grey levels
@@ -63,12 +64,9 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         shares = ("time_shift", "time_mask", "frequency_mask", "band_limit", "background")
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise HeadError(f"{name} {getattr(self, name)}: expected a share from 0 to 1.")
-        for name in ("time_masks", "frequency_masks", "gain_db", "mix_up"):
-            if getattr(self, name) < 0:
-                raise HeadError(f"{name} {getattr(self, name)}: expected 0 or more.")
+        check_settings(self, shares, lambda x: 0 <= x <= 1, "a share from 0 to 1")
+        not_negative = ("time_masks", "frequency_masks", "gain_db", "mix_up")
+        check_settings(self, not_negative, lambda x: x >= 0, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -79,16 +77,24 @@ class Changes:
     end, as shares of length and of rows. ``top``: share of the rows that stay. ``gain_db``: decibels.
     ``partner``: row of the clip that is mixed in. ``own_share``: share of the clip itself in the mix.
     ``behind``: row of the clip whose background is laid under the clip, if ``is_laid``.
+
+    Examples
+    --------
+    >>> rows = np.arange(2)
+    >>> groups = np.array(["e1", "e2"], dtype=object)
+    >>> changes = draw_changes(Augmentation(mix_up=0.4), rows, rows, groups, np.random.default_rng(0))
+    >>> changes.take(slice(0, 1)).own_share.shape
+    (1,)
     """
 
-    shift: NDArray[np.float64]
-    time_masks: NDArray[np.float64]
-    frequency_masks: NDArray[np.float64]
-    top: NDArray[np.float64]
-    gain_db: NDArray[np.float64]
-    partner: NDArray[np.int64]
-    own_share: NDArray[np.float64]
-    behind: NDArray[np.int64]
+    shift: Floats
+    time_masks: Floats
+    frequency_masks: Floats
+    top: Floats
+    gain_db: Floats
+    partner: Ints
+    own_share: Floats
+    behind: Ints
     is_laid: NDArray[np.bool_]
 
     def take(self, which: slice) -> "Changes":
@@ -97,11 +103,7 @@ class Changes:
 
 
 def draw_changes(
-    settings: Augmentation,
-    rows: NDArray[np.int64],
-    pool: NDArray[np.int64],
-    groups: NDArray[np.object_],
-    rng: np.random.Generator,
+    settings: Augmentation, rows: Ints, pool: Ints, groups: Names, rng: np.random.Generator
 ) -> Changes:
     """Draw the changes to the clips of a batch.
 
@@ -149,7 +151,7 @@ def draw_changes(
     )
 
 
-def _masks(n: int, n_masks: int, widest: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def _masks(n: int, n_masks: int, widest: float, rng: np.random.Generator) -> Floats:
     width = rng.uniform(0, widest, (n, n_masks))
     begin = rng.uniform(0, 1, (n, n_masks)) * (1 - width)
     return np.stack([begin, begin + width], axis=2)
@@ -250,6 +252,15 @@ def mix_targets(targets: Tensor, partner_targets: Tensor, changes: Changes) -> T
     Returns
     -------
     Tensor [shape=(n, n_classes)]
+
+    Examples
+    --------
+    >>> rows = np.arange(2)
+    >>> groups = np.array(["e1", "e2"], dtype=object)
+    >>> changes = draw_changes(Augmentation(mix_up=0.4), rows, rows, groups, np.random.default_rng(0))
+    >>> targets = torch.eye(2)
+    >>> mix_targets(targets, targets.flip(0), changes).sum(1).tolist()
+    [1.0, 1.0]
     """
     own = torch.from_numpy(changes.own_share).to(targets)[:, None]
     return own * targets + (1 - own) * partner_targets
@@ -266,7 +277,7 @@ def _change_windows(inputs: Tensor, partners: Tensor | None, changes: Changes) -
     return windows * _column(10 ** (changes.gain_db / 20), windows)
 
 
-def _rolled(inputs: Tensor, shift: NDArray[np.float64]) -> Tensor:
+def _rolled(inputs: Tensor, shift: Floats) -> Tensor:
     """Roll each input along its last axis by a share of that axis."""
     length = inputs.shape[-1]
     steps = torch.from_numpy(np.round(shift * length).astype(np.int64)).to(inputs.device)

@@ -6,28 +6,26 @@ other head. Every training side starts from the pretrained weights.
 """
 
 import copy
-import json
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import xxhash
-from numpy.typing import NDArray
 
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.embedding.network_inputs import ClipInputs
-from pseudorca.errors import HeadError, unknown_name
-from pseudorca.learning.dataset import TrainingSet, Vectors
+from pseudorca.errors import HeadError
+from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
     Balance,
+    Head,
     LinearHead,
-    PlainHead,
-    balance_of,
-    check_balance,
+    check_settings,
+    class_numbers,
     classes_of,
     in_words,
+    is_positive,
     recording_weights,
     standardisation,
 )
@@ -40,6 +38,7 @@ from pseudorca.learning.heads.finetuned.tuned_network import (
     has_batch_norm,
 )
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.values import hash_of
 
 _NOT_SETTINGS = ("material", "precision", "accelerator", "devices")
 
@@ -53,7 +52,7 @@ class Material:
     inputs: ClipInputs
     clip_ids: tuple[str, ...]
     """Ids of the clips, in the order of ``inputs``."""
-    groups: NDArray[np.object_]
+    groups: Names
     """Encounters of the clips; a background comes from another encounter."""
     folder: Path
     """Holds the checkpoints, in a folder per training."""
@@ -78,17 +77,18 @@ class FineTuned(LinearHead):
         """Embeddings by the tuned network [shape=(n, embedding_size)] of row numbers [(n, 1)]."""
         return _vectors(self.embedder, self.inputs, _numbers(rows))
 
-    def log_probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+    def log_probabilities(self, vectors: Vectors) -> Floats:
+        """Score row numbers [shape=(n, 1)] of kept network inputs."""
         return super().log_probabilities(self.vectors(vectors))
 
     def parted(self, vectors: Vectors) -> tuple[Embedder, LinearHead, Vectors]:
-        arrays = (self.mean, self.scale, self.weights, self.bias)
-        head = LinearHead(self.classes, *arrays, details=self.details)
+        """The tuned network, the linear head, and the embeddings of the network."""
+        head = LinearHead(self.classes, **self.arrays(), details=self.details)
         return self.embedder, head, self.vectors(vectors)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTunedHead(Augmentation, PlainHead):
+class FineTunedHead(Augmentation, Head):
     """Fine-tuning through the backbone, from a linear head on its frozen embeddings.
 
     References
@@ -105,6 +105,7 @@ class FineTunedHead(Augmentation, PlainHead):
     """
 
     name: ClassVar[str] = "finetuned"
+    draws_batches: ClassVar[bool] = True
     trains_network: ClassVar[bool] = True
 
     stages: str | int = "all"
@@ -155,22 +156,16 @@ class FineTunedHead(Augmentation, PlainHead):
     material: Material | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        check_balance(self.balance)
-        for name, valid in _CHOICES.items():
-            if getattr(self, name) not in valid:
-                raise HeadError(unknown_name(name, str(getattr(self, name)), valid))
-        for name in ("learning_rate", "layer_decay", "n_epochs", "batch_size", "devices"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise HeadError(f"{name} {getattr(self, name)}: expected more than 0, and finite.")
-        for name in ("weight_decay", "gradient_norm", "focal_gamma", "patience"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise HeadError(f"{name} {getattr(self, name)}: expected 0 or more, and finite.")
-        for name in ("momentum", "label_smoothing", "dropout", "warm_up"):
-            if not 0 <= getattr(self, name) < 1:
-                raise HeadError(f"{name} {getattr(self, name)}: expected from 0 up to 1.")
-        if self.tuned_share is not None and not 0 < self.tuned_share <= 1:
-            raise HeadError(f"tuned_share {self.tuned_share}: expected more than 0, at most 1.")
+        Augmentation.__post_init__(self)
+        Head.__post_init__(self)
+        positive = ("learning_rate", "layer_decay", "n_epochs", "batch_size", "devices")
+        check_settings(self, positive, is_positive, "more than 0, and finite")
+        not_negative = ("weight_decay", "gradient_norm", "focal_gamma", "patience")
+        check_settings(self, not_negative, lambda x: 0 <= x < np.inf, "0 or more, and finite")
+        shares = ("momentum", "label_smoothing", "dropout", "warm_up")
+        check_settings(self, shares, lambda x: 0 <= x < 1, "from 0 up to 1")
+        if self.tuned_share is not None:
+            check_settings(self, ("tuned_share",), lambda x: 0 < x <= 1, "more than 0, at most 1")
         if self.start == "random" and (self.stages != "all" or self.head_start == "logistic"):
             raise HeadError(
                 "from random weights all stages have to learn, and logistic regression on random "
@@ -209,7 +204,7 @@ class FineTunedHead(Augmentation, PlainHead):
             f"learning rate {self.learning_rate:g}",
             f"{self.n_epochs} epochs",
             "all the way" if self._share == 1 else f"{self._share:g} of the way",
-            balance_of(self),
+            self.balance_in_words,
             *in_words(unusual),
         ]
         return f"the network fine-tuned ({', '.join(words)})"
@@ -227,6 +222,7 @@ class FineTunedHead(Augmentation, PlainHead):
             self.material.folder.rmdir()
 
     def settings(self) -> dict[str, Any]:
+        """Everything that shapes the training; not where it runs."""
         values = {key: value for key, value in vars(self).items() if key not in _NOT_SETTINGS}
         return {"head": self.name} | values
 
@@ -251,16 +247,14 @@ class FineTunedHead(Augmentation, PlainHead):
                 "pseudorca train and evaluate, without --tune, --join scores and --pseudo-labels. Use "
                 "another head here."
             )
-        classes_of(data.labels)
         if validation is None or not len(validation.labels):
             return self._finished(data, *self._trained(data, None, self.n_epochs))
         network, course = self._trained(data, validation, self.n_epochs)
-        if not self.refit:
-            return self._finished(data, network, course)
-        all_clips = _joined(data, validation)
-        network, last = self._trained(all_clips, None, course.best_epoch)
-        with_history = replace(last, history=course.history, best_epoch=course.best_epoch)
-        return self._finished(all_clips, network, with_history)
+        if self.refit:
+            data = data.plus(validation)
+            network, last = self._trained(data, None, course.best_epoch)
+            course = replace(last, history=course.history, best_epoch=course.best_epoch)
+        return self._finished(data, network, course)
 
     def _trained(
         self, data: TrainingSet, validation: TrainingSet | None, n_epochs: int
@@ -303,9 +297,7 @@ class FineTunedHead(Augmentation, PlainHead):
             mean, scale = standardisation(frozen)
             zeros = np.zeros((len(classes), len(mean)))
             head = LinearHead(classes, mean, scale, zeros, zeros[:, 0].copy())
-        learns = self.batch_norm == "learn" or (
-            self.batch_norm == "auto" and self.start == "random"
-        )
+        learns = {"auto": self.start == "random", "learn": True, "frozen": False}[self.batch_norm]
         return TunedNetwork(
             backbone.to("cpu"),
             head,
@@ -321,21 +313,17 @@ class FineTunedHead(Augmentation, PlainHead):
             "best_epoch": course.best_epoch,
             "history": course.history,
         }
-        head = network.head(classes_of(data.labels), details)
         backbone = network.backbone.requires_grad_(False)
         if network.n_learning or network.learns_statistics:
             backbone.weights_source += " + fine-tuned"
+        embedder = replace(material.embedder, backbone=backbone)
         return FineTuned(
-            head.classes, head.mean, head.scale, head.weights, head.bias, details=details,
-            embedder=replace(material.embedder, backbone=backbone), inputs=material.inputs,
+            classes_of(data.labels), **network.linear_arrays(), details=details,
+            embedder=embedder, inputs=material.inputs,
         )  # fmt: skip
 
     def _key(
-        self,
-        material: Material,
-        data: TrainingSet,
-        validation: TrainingSet | None,
-        n_epochs: int,
+        self, material: Material, data: TrainingSet, validation: TrainingSet | None, n_epochs: int
     ) -> str:
         """Identifies the training; ``tuned_share`` is applied after the training."""
         shaping = {k: value for k, value in self.settings().items() if k != "tuned_share"}
@@ -346,31 +334,16 @@ class FineTunedHead(Augmentation, PlainHead):
                 ids = [material.clip_ids[row] for row in rows]
                 names = (side.labels, side.groups, side.recordings, material.groups[rows])
                 question.append([ids, *([str(name) for name in column] for column in names)])
-        digest = xxhash.xxh3_128(json.dumps(question, sort_keys=True).encode())
-        return str(digest.hexdigest()[:20])
-
-
-_CHOICES = {
-    "optimiser": ("adamw", "sgd"),
-    "schedule": ("cosine", "constant"),
-    "loss": ("cross-entropy", "focal"),
-    "batch_norm": ("auto", "frozen", "learn"),
-    "start": ("pretrained", "random"),
-    "head_start": ("logistic", "zero"),
-    "precision": ("auto", "float32", "mixed"),
-}
+        return hash_of(question)
 
 
 def _side(data: TrainingSet, classes: list[str], balance: Balance) -> Side:
-    column = {label: k for k, label in enumerate(classes)}
-    numbers = np.array([column[label] for label in data.labels], dtype=np.int64)
-    weights = np.ones(len(numbers))
-    if balance != "sampler":
-        weights = recording_weights(data, balance)
-    return Side(_numbers(data.vectors), numbers, weights)
+    sampled = balance == "sampler"
+    weights = np.ones(len(data.labels)) if sampled else recording_weights(data, balance)
+    return Side(_numbers(data.vectors), class_numbers(data.labels, classes), weights)
 
 
-def _numbers(vectors: Vectors) -> NDArray[np.int64]:
+def _numbers(vectors: Vectors) -> Ints:
     """Row numbers, in place of embeddings."""
     if vectors.ndim != 2 or vectors.shape[1] != 1:
         raise HeadError(
@@ -380,14 +353,5 @@ def _numbers(vectors: Vectors) -> NDArray[np.int64]:
     return vectors[:, 0].astype(np.int64)
 
 
-def _vectors(embedder: Embedder, inputs: ClipInputs, rows: NDArray[np.int64]) -> Vectors:
+def _vectors(embedder: Embedder, inputs: ClipInputs, rows: Ints) -> Vectors:
     return np.asarray(embed_rows(embedder.backbone, inputs, rows, embedder.device).numpy())
-
-
-def _joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
-    return TrainingSet(
-        np.concatenate([first.vectors, second.vectors]),
-        np.concatenate([first.labels, second.labels]),
-        np.concatenate([first.groups, second.groups]),
-        np.concatenate([first.recordings, second.recordings]),
-    )

@@ -17,18 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pseudorca.embedding.drawing import cores_given_back
 from pseudorca.embedding.network_inputs import ClipInputs
 from pseudorca.errors import HeadError, MissingExtraError
+from pseudorca.learning.dataset import Floats, Ints, Names
 from pseudorca.learning.heads.finetuned.changes import change, draw_changes, mix_targets
-from pseudorca.learning.heads.finetuned.tuned_network import (
-    State,
-    TunedNetwork,
-    shapes_apart,
-)
+from pseudorca.learning.heads.finetuned.tuned_network import State, TunedNetwork, shapes_apart
 
 if TYPE_CHECKING:
     from pseudorca.learning.heads.finetuned.head import FineTunedHead
@@ -48,11 +44,16 @@ class Side:
 
     ``rows``: places in the inputs; ``classes``: numbers of the classes; ``weights``: of the clips,
     with mean 1. Each [shape=(n_clips,)].
+
+    Examples
+    --------
+    >>> Side(np.arange(2), np.array([0, 1]), np.ones(2)).classes.tolist()
+    [0, 1]
     """
 
-    rows: NDArray[np.int64]
-    classes: NDArray[np.int64]
-    weights: NDArray[np.float64]
+    rows: Ints
+    classes: Ints
+    weights: Floats
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Job:
 
     settings: "FineTunedHead"
     inputs: ClipInputs
-    groups: NDArray[np.object_]
+    groups: Names
     """Of all clips [shape=(n_inputs,)]: backgrounds come from other groups."""
     n_classes: int
     training: Side
@@ -73,7 +74,13 @@ class Job:
 
 @dataclass
 class Course:
-    """The progress of a training; the checkpoint holds it beside network and optimiser."""
+    """The progress of a training; the checkpoint holds it beside network and optimiser.
+
+    Examples
+    --------
+    >>> Course([], {}, 0, math.inf).best_epoch
+    0
+    """
 
     history: list[dict[str, float]]
     best: State
@@ -113,10 +120,7 @@ def train(job: Job, network: TunedNetwork) -> Course:
 
 
 def embed_rows(
-    network: torch.nn.Module,
-    inputs: ClipInputs,
-    rows: NDArray[np.int64],
-    device: str | torch.device,
+    network: torch.nn.Module, inputs: ClipInputs, rows: Ints, device: str | torch.device
 ) -> Tensor:
     """Run a network over clips of any shapes, in batches of one shape.
 
@@ -141,7 +145,7 @@ def embed_rows(
     return torch.stack([output_of[row] for row in rows.tolist()])
 
 
-def batches(job: Job, epoch: int) -> list[NDArray[np.int64]]:
+def batches(job: Job, epoch: int) -> list[Ints]:
     """Deal the clips of the training side into batches.
 
     Clips of one shape are dealt into batches of nearly equal size. With ``balance="sampler"``, clips
@@ -162,7 +166,7 @@ def batches(job: Job, epoch: int) -> list[NDArray[np.int64]]:
     if job.settings.balance == "sampler":
         shares = 1.0 / np.bincount(side.classes, minlength=job.n_classes)[side.classes]
         order = rng.choice(len(side.rows), len(side.rows), p=shares / shares.sum())
-    dealt: list[NDArray[np.int64]] = []
+    dealt: list[Ints] = []
     shapes = tuple(job.inputs.shapes[row] for row in side.rows)
     for places in shapes_apart(shapes, order):
         dealt += np.array_split(places, math.ceil(len(places) / job.settings.batch_size))
@@ -329,11 +333,7 @@ def _epoch(fabric: Any, model: Any, optimiser: Any, job: Job, epoch: int) -> dic
 
 
 def _changed(
-    job: Job,
-    places: NDArray[np.int64],
-    own_part: slice,
-    rng: np.random.Generator,
-    device: torch.device,
+    job: Job, places: Ints, own_part: slice, rng: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """A process's part of a batch, changed at random -> network inputs, probabilities of classes."""
     settings, side, inputs = job.settings, job.training, job.inputs
@@ -342,7 +342,7 @@ def _changed(
     changes = draw_changes(settings, rows, pool, job.groups, rng).take(own_part)
     class_of = dict(zip(side.rows.tolist(), side.classes.tolist(), strict=True))
 
-    def targets_of(of_rows: NDArray[np.int64]) -> Tensor:
+    def targets_of(of_rows: Ints) -> Tensor:
         classes = torch.tensor([class_of[row] for row in of_rows.tolist()], device=device)
         return torch.nn.functional.one_hot(classes, job.n_classes).float()
 

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pseudorca.backbones import Backbone
 from pseudorca.errors import BackboneError, HeadError
-from pseudorca.learning.heads.base import LinearHead
+from pseudorca.learning.heads.base import Arrays, LinearHead
 
 State = dict[str, Tensor]
 
@@ -103,11 +103,18 @@ class TunedNetwork(nn.Module):
         """Load the tensors of :meth:`learned`."""
         self.load_state_dict(state, strict=False)
 
-    def head(self, classes: list[str], details: dict[str, Any]) -> LinearHead:
-        """The linear layer as a head on the embeddings."""
-        values = (self.mean, self.scale, self.linear.weight, self.linear.bias)
-        arrays = [np.array(value.detach().cpu().double().numpy()) for value in values]
-        return LinearHead(classes, *arrays, details=details)
+    def linear_arrays(self) -> Arrays:
+        """The arrays of the last layer, as those of a :class:`LinearHead` on the embeddings."""
+        tensors = {
+            "mean": self.mean,
+            "scale": self.scale,
+            "weights": self.linear.weight,
+            "bias": self.linear.bias,
+        }
+        return {
+            name: np.array(values.detach().cpu().double().numpy())
+            for name, values in tensors.items()
+        }
 
 
 def blend(start: State, end: State, share: float) -> State:
@@ -230,8 +237,22 @@ def begun_anew(backbone: Backbone, seed: int) -> Backbone:
     return fresh
 
 
-def has_batch_norm(backbone: Backbone) -> bool:
-    """Whether a backbone has a layer of batch normalisation."""
+def has_batch_norm(backbone: nn.Module) -> bool:
+    """Whether a backbone has a layer of batch normalisation.
+
+    Parameters
+    ----------
+    backbone : Module
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> has_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
+    True
+    """
     return any(isinstance(module, _BatchNorm) for module in backbone.modules())
 
 
