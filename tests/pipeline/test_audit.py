@@ -9,8 +9,9 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from pseudorca.audit.audit import audit_project, sample_clips
+from pseudorca.audit.audit import audit_project
 from pseudorca.audit.options import AuditOptions
+from pseudorca.recordings.clips import sample_clips
 from pseudorca.cli import app
 from pseudorca.embedding.augmentation import measured as parts
 from pseudorca.embedding.augmentation.apart import BackgroundFrontEnd

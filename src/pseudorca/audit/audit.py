@@ -23,6 +23,7 @@ from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.preparation import PLAIN
 from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
+from pseudorca.recordings.clips import sample_clips
 from pseudorca.recordings.folds import OTHER, Split, group_values, make_folds
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.results import Result
@@ -313,39 +314,6 @@ def _beyond_verdict(
     if recipe.preparation == PLAIN:
         findings["bands"] = sounds.bands()
     return rows, findings | {"recorder_in_embeddings": _recorder_in_embeddings(audited)}
-
-
-def sample_clips(clips: pd.DataFrame, recordings: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Take at most ``most`` clips of each encounter, spread evenly in time.
-
-    Parameters
-    ----------
-    clips, recordings : DataFrame, the tables of these names
-    most : int, clips per encounter and label
-
-    Returns
-    -------
-    DataFrame, rows of ``clips`` in their order
-
-    Examples
-    --------
-    >>> clips = pd.DataFrame({"recording_id": "r1", "encounter": "e1", "label": "A", "channel": 0,
-    ...                       "start_s": [0.0, 2.0, 4.0]})
-    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "start_utc": pd.NaT, "path": "a.wav"})
-    >>> sample_clips(clips, recordings, 2)["start_s"].tolist()
-    [0.0, 4.0]
-    """
-    start = recordings.set_index("recording_id")[["start_utc", "path"]]
-    order = clips.join(start, on="recording_id").sort_values(
-        ["start_utc", "path", "start_s", "channel"], na_position="last"
-    )
-    kept = []
-    for _, of_encounter in order.groupby(["encounter", "label"], sort=False):
-        rows = of_encounter.index.to_numpy()
-        if len(rows) > most:
-            rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
-        kept.append(rows)
-    return clips.loc[np.sort(np.concatenate(kept))].reset_index(drop=True)
 
 
 def _versions(store: Store) -> dict[str, int]:

@@ -34,6 +34,11 @@ class OutOfFold:
     classes: list[str]
     log_probabilities: Floats
     details: list[dict[str, Any]] = field(default_factory=list)
+    p_nothing: Floats | None = None
+    """The probability that a clip holds nothing [shape=(n_repeats, n_clips)]; None if the head does
+    not know nothing."""
+    p_nothing_of_background: Floats | None = None
+    """The same of the backgrounds of the clips, NaN where there is none."""
 
 
 def cross_validate(
@@ -88,6 +93,7 @@ def cross_validate(
         )
     classes = sorted(set(data.labels))
     scores = np.full((*folds.test_fold.shape, len(classes)), np.nan)
+    nothing = np.full((2, *folds.test_fold.shape), np.nan)  # of the clips, of their backgrounds
     details = []
     # Choices draw random numbers: they are made in order, not in the threads.
     rounds = [
@@ -96,18 +102,25 @@ def cross_validate(
     ]
     validation = data.take(np.flatnonzero(folds.validation)) if folds.validation.any() else None
 
-    def score(split: tuple[int, int, Ints, Ints]) -> tuple[Floats, dict[str, Any]]:
+    def score(split: tuple[int, int, Ints, Ints]) -> tuple[Floats, Floats, dict[str, Any]]:
         _, _, train, test = split
         trained = fit_head(head, data.take(train), validation=validation)
         tested = data.take(test)
-        return mean_said(trained, tested.vectors, tested.heard_again), trained.details
+        p_nothing = np.full((2, len(test)), np.nan)
+        if tested.nothing is not None:
+            p_nothing[0] = trained.p_nothing(tested.vectors)
+            there = np.isfinite(tested.nothing[:, 0])
+            p_nothing[1, there] = trained.p_nothing(tested.nothing[there])
+        said = mean_said(trained, tested.vectors, tested.heard_again)
+        return said, p_nothing, trained.details
 
     # A thread per training and one BLAS thread each: the matrices are too small to share.
     with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(score, rounds)
-        for (repeat, fold, _, test), (fold_scores, chosen) in zip(rounds, done, strict=True):
-            scores[repeat, test] = fold_scores
+        for (repeat, fold, _, test), outcome in zip(rounds, done, strict=True):
+            scores[repeat, test], nothing[:, repeat, test], chosen = outcome
             details.append({"repeat": repeat, "fold": fold} | chosen)
             if progress:
                 progress(len(details), len(rounds))
-    return OutOfFold(classes, scores, details)
+    knows = data.nothing is not None
+    return OutOfFold(classes, scores, details, *(nothing if knows else (None, None)))

@@ -1,6 +1,6 @@
 """Labelled clips with their embeddings: what a head learns from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Names = NDArray[np.object_]
 """Embeddings; other real numbers; numbers and rows of clips; labels, encounters and other text."""
+
+NOTHING = "nothing"
+"""The class of sound without an animal: an answer of its own, and no population."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,9 @@ class TrainingSet:
     heard_again: Vectors | None = None
     """Altered copies of the clips [shape=(n, n_clips, n_dimensions)]: the scores of a tested clip are
     averaged over its copies."""
+    nothing: Vectors | None = None
+    """The background of each clip alone [shape=(n_clips, n_dimensions)], NaN where there is none, for
+    :class:`pseudorca.learning.nothing.NothingHead`."""
 
     def take(self, rows: Ints) -> "TrainingSet":
         """The training set of these rows [shape=(n,)]."""
@@ -87,17 +93,49 @@ class TrainingSet:
             self.blocks,
             views,
             None if self.heard_again is None else self.heard_again[:, rows],
+            None if self.nothing is None else self.nothing[rows],
         )
 
     def plus(self, other: "TrainingSet") -> "TrainingSet":
         """The clips of both sets, without altered copies."""
+        nothing = None
+        if self.nothing is not None:
+            none_there = np.full_like(other.vectors, np.nan)
+            nothing = np.concatenate([self.nothing, none_there])
         return TrainingSet(
             np.concatenate([self.vectors, other.vectors]),
             np.concatenate([self.labels, other.labels]),
             np.concatenate([self.groups, other.groups]),
             np.concatenate([self.recordings, other.recordings]),
             self.blocks,
+            nothing=nothing,
         )
+
+    def backgrounds(self) -> "TrainingSet":
+        """The backgrounds of the clips, labelled as nothing; all of a group are one recording."""
+        if self.nothing is None:
+            return replace(self.take(np.array([], dtype=np.int64)), views=None, heard_again=None)
+        rows = np.flatnonzero(np.isfinite(self.nothing[:, 0]))
+        groups = self.groups[rows]
+        labels = np.full(len(rows), NOTHING, dtype=object)
+        recordings = np.array([f"nothing of {group}" for group in groups], dtype=object)
+        return TrainingSet(self.nothing[rows], labels, groups, recordings, self.blocks)
+
+    def with_nothing(self) -> "TrainingSet":
+        """The clips with their altered copies, and below them a row for each background."""
+        backgrounds = self.backgrounds()
+        both = replace(self.plus(backgrounds), nothing=None)
+        if self.views is None:
+            return both
+        n_views, n = len(self.views.vectors), len(backgrounds.labels)
+        vectors = np.zeros((n_views, n, both.vectors.shape[1]), np.float32)
+        donors = np.full((n_views, n), NOTHING, dtype=object)  # never learned from
+        views = Views(
+            np.concatenate([self.views.vectors, vectors], axis=1),
+            np.concatenate([self.views.donors, donors], axis=1),
+            np.concatenate([self.views.encounters, backgrounds.groups]),
+        )
+        return replace(both, views=views)
 
     def with_views(self) -> "TrainingSet":
         """The clips, and below the clips a row for each copy that may be learned from.

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 
+from pseudorca.embedding.augmentation.alterations import background_front_end
 from pseudorca.embedding.augmentation.copies import view_set
 from pseudorca.embedding.embedder import (
     AnyEmbedder,
@@ -20,19 +22,23 @@ from pseudorca.embedding.embedder import (
 )
 from pseudorca.embedding.known_embedders import known_embedders
 from pseudorca.embedding.network_inputs import keep_inputs
+from pseudorca.embedding.stream import embed_by_each
 from pseudorca.errors import HeadError, unknown_name
-from pseudorca.learning.dataset import TrainingSet, labelled_clips
+from pseudorca.learning.dataset import TrainingSet, Vectors, labelled_clips
 from pseudorca.learning.heads.base import Head
 from pseudorca.learning.heads.finetuned import FineTunedHead, Material
 from pseudorca.learning.preparation import prepared_set
 from pseudorca.learning.pseudo_labels import unlabelled_clips
 from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
-from pseudorca.recordings.clips import project_clips
+from pseudorca.recordings.clips import project_clips, sample_clips
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import project_recordings
 from pseudorca.store import EMBEDDER_FOLDER, Store
 from pseudorca.values import hash_of
+
+BACKGROUNDS_PER_ENCOUNTER = 10
+"""Clips of an encounter whose background is heard for the class of nothing."""
 
 INPUTS_FOLDER = "inputs"
 FINETUNING_FOLDER = "finetuning"
@@ -129,6 +135,11 @@ class LabelledProject:
             head = replace(head, material=material)
             data = replace(data, vectors=material.rows(), blocks=())
         notices += preparation_notices
+        if recipe.nothing != "none":
+            stage("Listening to the background of the labelled clips")
+            nothing = background_vectors(clips, recordings, embedder, store, progress=progress)
+            data = replace(data, nothing=nothing)
+            notices += _nothing_notices(data)
         return cls(store, recipe, embedder, recordings, all_clips, clips, data, head, notices)
 
     def settings(self) -> dict[str, Any]:
@@ -166,6 +177,57 @@ class LabelledProject:
         """Remove the checkpoints of unfinished trainings."""
         if isinstance(self.head, FineTunedHead):
             self.head.forget_trainings()
+
+
+def background_vectors(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    embedder: AnyEmbedder,
+    store: Store,
+    *,
+    progress: Progress | None = None,
+) -> Vectors:
+    """Embed the background alone of some clips of each encounter, spread evenly over it.
+
+    Embeddings are kept, and computed once.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, labelled clips, and the table ``recordings``
+    embedder : Embedder or JointEmbedder
+    store : Store
+    progress : callable (done, total) or None, over clips
+
+    Returns
+    -------
+    ndarray [shape=(n_clips, n_dimensions)], NaN for clips that were not asked for, or that have no
+    frames without signal
+    """
+    hearing = embedder.hearing(background_front_end)
+    asked = sample_clips(clips, recordings, BACKGROUNDS_PER_ENCOUNTER)
+    heard = embed_by_each(asked, recordings, hearing, store, progress=progress)
+    ids = [clip_id for clip_id in asked["clip_id"] if clip_id in set(heard.embedded)]
+    vectors = np.full((len(clips), sum(store.widths(embedder.embedder_id))), np.nan, np.float32)
+    if ids:
+        rows = pd.Index(clips["clip_id"]).get_indexer(ids)
+        vectors[rows] = store.vectors(hearing.embedder_id, ids)
+    return vectors
+
+
+def _nothing_notices(data: TrainingSet) -> list[str]:
+    """Classes with backgrounds of fewer than two encounters."""
+    groups = data.backgrounds().groups
+    few = [
+        label
+        for label in sorted(set(data.labels))
+        if len(set(groups) & set(data.groups[data.labels == label])) < 2
+    ]
+    if not few:
+        return []
+    return [
+        f"{', '.join(few)}: hardly any sound without signal in the clips of this class, so that what "
+        "nothing sounds like comes from other places."
+    ]
 
 
 def _embedder(store: Store, recipe: Recipe, device: str) -> AnyEmbedder:

@@ -17,12 +17,14 @@ from pseudorca.learning.heads.base import OPTIONS, Head, TrainedHead, WrappingHe
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.mean import MeanHead
 from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.nothing import NothingHead
 from pseudorca.learning.preparation import PLAIN, Preparation
 from pseudorca.learning.pseudo_labels import PseudoLabelHead, PseudoLabels, Unlabelled
 from pseudorca.learning.tuning import TunedHead, Tuning
 from pseudorca.values import check_types, hash_of
 
 Join = Literal["embeddings", "scores"]
+Nothing = Literal["none", "background"]
 
 _CHOSEN = ("c", "inner_log_loss", "tuned", "trials")
 
@@ -91,6 +93,8 @@ class Recipe:
     embedders : tuple of str
         Names of embedders that the project has used (several stand side by side); empty: what the
         last ``embed`` used
+    nothing : ``none`` or ``background``
+        Whether the head also learns what nothing sounds like, from the background of the clips
 
     Raises
     ------
@@ -112,11 +116,19 @@ class Recipe:
     preparation: Preparation = PLAIN
     pseudo_labels: PseudoLabels | None = None
     embedders: tuple[str, ...] = ()
+    nothing: Nothing = "none"
 
     def __post_init__(self) -> None:
         check_types(self, HeadError, name="Recipe:")
         if self.join not in get_args(Join):
             raise HeadError(unknown_name("way to join networks", self.join, get_args(Join)))
+        if self.nothing not in get_args(Nothing):
+            raise HeadError(unknown_name("class of nothing", self.nothing, get_args(Nothing)))
+        if self.nothing != "none" and self.preparation != PLAIN:
+            raise HeadError(
+                "--nothing background learns from embeddings as they are: leave out --prepare, or "
+                "--nothing."
+            )
         if self.tuning:
             self.tuning.tried(self.head)
         if self.head.trains_network:
@@ -194,6 +206,8 @@ class Recipe:
             head = CopiesHead(head)
         if self.join == "scores":
             head = MeanHead((head,))
+        if self.nothing != "none":
+            head = NothingHead(head)
         if self.pseudo_labels:
             head = PseudoLabelHead(head, self.pseudo_labels, unlabelled)
         return head
@@ -227,6 +241,7 @@ class Recipe:
         """
         values = dict(settings["head"])
         pseudo_labels = values.pop("pseudo_labels", None)
+        nothing = values.pop("nothing", "none")
         join: Join = "embeddings"
         if values["head"] == MeanHead.name:
             join, values = "scores", dict(values["members"][0])
@@ -238,6 +253,7 @@ class Recipe:
             None if tuning is None else Tuning(**tuning),
             Preparation(**settings.get("preparation", {})),
             None if pseudo_labels is None else PseudoLabels(**pseudo_labels),
+            nothing=nothing,
         )
 
     def describe(self) -> str:
@@ -270,6 +286,8 @@ class Recipe:
             words += ["--pseudo-labels", f"{pseudo['min_probability']:g}"]
             words += ["--pseudo-rounds", str(pseudo["n_rounds"])] * (pseudo["n_rounds"] > 1)
             words += ["--pseudo-weight", f"{pseudo['weight']:.3g}"] * (pseudo["weight"] < 1)
+        if self.nothing != "none":
+            words += ["--nothing", self.nothing]
         if self.preparation.words:
             words += ["--prepare", ",".join(self.preparation.words)]
         return f" {shlex.join(words)}" if words else ""
@@ -290,10 +308,10 @@ class Recipe:
                 "them out. For fine-tuning, --head-set changes the clips (background, time_masks, "
                 "mix_up, ...)."
             )
-        if self.tuning or self.join == "scores" or self.pseudo_labels:
+        if self.tuning or self.join == "scores" or self.pseudo_labels or self.nothing != "none":
             raise HeadError(
                 f"{name} goes through one network and needs more than embeddings: it works without "
-                "--tune, --join scores and --pseudo-labels. Use another head here."
+                "--tune, --join scores, --pseudo-labels and --nothing. Use another head here."
             )
 
     def _head_words(self) -> list[str]:

@@ -581,3 +581,36 @@ def _selection_tables(paths: Sequence[Path]) -> list[Path]:
             )
         tables += of_path
     return tables
+
+
+def sample_clips(clips: pd.DataFrame, recordings: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Take at most ``most`` clips of each encounter, spread evenly in time.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names
+    most : int, clips per encounter and label
+
+    Returns
+    -------
+    DataFrame, rows of ``clips`` in their order
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"recording_id": "r1", "encounter": "e1", "label": "A", "channel": 0,
+    ...                       "start_s": [0.0, 2.0, 4.0]})
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "start_utc": pd.NaT, "path": "a.wav"})
+    >>> sample_clips(clips, recordings, 2)["start_s"].tolist()
+    [0.0, 4.0]
+    """
+    start = recordings.set_index("recording_id")[["start_utc", "path"]]
+    order = clips.join(start, on="recording_id").sort_values(
+        ["start_utc", "path", "start_s", "channel"], na_position="last"
+    )
+    kept = []
+    for _, of_encounter in order.groupby(["encounter", "label"], sort=False):
+        rows = of_encounter.index.to_numpy()
+        if len(rows) > most:
+            rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+        kept.append(rows)
+    return clips.loc[np.sort(np.concatenate(kept))].reset_index(drop=True)

@@ -97,6 +97,10 @@ class TrainedHead(ABC):
             If the embeddings have another width.
         """
 
+    def p_nothing(self, vectors: Vectors) -> Floats:
+        """The probability that nothing is there [shape=(n,)]; 0 for heads that do not know nothing."""
+        return np.zeros(len(vectors))
+
     def parted(self, vectors: Vectors) -> "tuple[Any, TrainedHead, Vectors]":
         """Split into the network that training changed (or None), the head alone, and its embeddings.
 
