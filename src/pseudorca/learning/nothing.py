@@ -1,0 +1,123 @@
+"""A class of nothing: what the places of the recordings sound like when no animal is heard.
+
+In: a training set with the embedding of the background of its own clips. Out: a trained head that
+gives, besides the probabilities of the classes given that something is there, the probability that
+nothing is. Backgrounds come from the clips of a training side alone, so that no test clip, no moment
+and no encounter of a test side is heard.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import scipy.special
+
+from pseudorca.learning.dataset import NOTHING, Floats, TrainingSet, Vectors
+from pseudorca.learning.heads.base import (
+    KINDS,
+    Arrays,
+    TrainedHead,
+    WrappingHead,
+    fit_head,
+    part,
+    under,
+)
+
+_CHOSEN = ("c", "inner_log_loss", "tuned", "trials")
+_LEAST_ENCOUNTERS = 2
+
+
+@dataclass
+class KnowsNothing(TrainedHead):
+    """A head on the classes and on nothing; the probabilities of the classes leave nothing out.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.base import LinearHead
+    >>> weights, bias = np.array([[0.0], [0.0], [2.0]]), np.zeros(3)
+    >>> head = LinearHead(["A", "B", "nothing"], np.zeros(1), np.ones(1), weights, bias)
+    >>> knows = KnowsNothing(["A", "B"], head)
+    >>> vectors = np.array([[0.0], [3.0]], dtype=np.float32)
+    >>> np.exp(knows.log_probabilities(vectors)).tolist(), knows.p_nothing(vectors).round(2).tolist()
+    ([[0.5, 0.5], [0.5, 0.5]], [0.33, 1.0])
+    """
+
+    kind: ClassVar[str] = "knows nothing"
+
+    head: TrainedHead
+
+    def log_probabilities(self, vectors: Vectors) -> Floats:
+        """Score embeddings, given that something is there."""
+        scores = self.head.log_probabilities(vectors)
+        kept = [k for k, label in enumerate(self.head.classes) if label != NOTHING]
+        return np.asarray(scipy.special.log_softmax(scores[:, kept], axis=1))
+
+    def p_nothing(self, vectors: Vectors) -> Floats:
+        """The probability that nothing is there [shape=(n,)]."""
+        scores = self.head.log_probabilities(vectors)
+        return np.asarray(np.exp(scores[:, self.head.classes.index(NOTHING)]))
+
+    def arrays(self) -> Arrays:
+        """The arrays of the head, and its kind."""
+        kind = np.frombuffer(self.head.kind.encode(), dtype=np.uint8)
+        return {"kind": kind.copy()} | under("head", self.head.arrays())
+
+    @classmethod
+    def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
+        """Rebuild a head from the arrays of :meth:`arrays`."""
+        kind = KINDS[arrays["kind"].tobytes().decode()]
+        return cls(classes, kind.from_arrays(sorted([*classes, NOTHING]), part("head", arrays)))
+
+
+@dataclass(frozen=True)
+class NothingHead(WrappingHead):
+    """A head that also learns what nothing sounds like.
+
+    Every encounter's background weighs alike, and all together as much as one class where classes are
+    balanced. Settings are chosen on the clips themselves. Where fewer than two encounters have a
+    background, the head is trained without.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> NothingHead(LogisticHead(c=1.0)).describe()
+    'logistic regression (C = 1, classes weighted equally), with a class of nothing'
+    """
+
+    name: ClassVar[str] = "nothing"
+
+    @property
+    def chooses_epoch(self) -> bool:
+        """Whether groups are kept aside to choose an epoch; nothing of them is learned from."""
+        return self.head.chooses_epoch
+
+    @property
+    def chooses_settings(self) -> bool:
+        """Whether training chooses settings in inner folds."""
+        return self.head.chooses_settings
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of the wrapped head, and where nothing comes from."""
+        return self.head.settings() | {"nothing": "background"}
+
+    def describe(self) -> str:
+        """How the head is trained, in words."""
+        return f"{self.head.describe()}, with a class of nothing"
+
+    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
+        """Train on the clips and on their backgrounds.
+
+        ``details["n_backgrounds"]`` is the number of backgrounds in the training.
+        """
+        backgrounds = data.backgrounds()
+        if len(set(backgrounds.groups)) < _LEAST_ENCOUNTERS:
+            return self.head.fit(replace(data, nothing=None), validation=validation)
+        if self.head.chooses_settings:
+            chosen = fit_head(self.head, replace(data, nothing=None)).details
+            trained = fit_head(self.settled(chosen), data, validation=validation)
+            choices = {key: chosen[key] for key in _CHOSEN if key in chosen}
+            return replace(trained, details=trained.details | choices)
+        trained = self.head.fit(data.with_nothing(), validation=validation)
+        details = trained.details | {"n_backgrounds": len(backgrounds.labels)}
+        classes = [label for label in trained.classes if label != NOTHING]
+        return KnowsNothing(classes, trained, details=details)
