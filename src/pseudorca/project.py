@@ -611,7 +611,7 @@ class Project:
         set_name: str | None = None,
         prior: Prior = "uniform",
         max_error: float | None = None,
-        min_probability: float = 0.0,
+        min_probability: float | None = None,
         min_moments: int = 1,
         max_novelty: float = 1.0,
         gate_db: float | None = None,
@@ -641,7 +641,8 @@ class Project:
         set_name : name to keep the predictions under; None: that of the files or folders
         prior : how frequent the classes are there: ``uniform``, ``train``, or shares by class
         max_error : name only so much that at most this share of the names is wrong
-        min_probability : less probable than this stays undecided
+        min_probability : less probable than this stays undecided; None: chosen so that at most a
+            quarter of the names of held-out encounters were wrong; 0: all are named
         min_moments : with fewer moments it stays undecided
         max_novelty : what is farther from all training sounds stays undecided
         gate_db : decibels by which a window must exceed its background
@@ -702,7 +703,7 @@ class Project:
         set_name: str | None = None,
         prior: Prior = "uniform",
         max_error: float | None = None,
-        min_probability: float = 0.0,
+        min_probability: float | None = None,
         min_moments: int = 1,
         max_novelty: float = 1.0,
         out: Location | None = None,

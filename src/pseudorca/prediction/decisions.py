@@ -12,15 +12,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudorca.evaluation.risk_coverage import outcomes, threshold_for, thresholds
+from pseudorca.evaluation.risk_coverage import (
+    outcomes,
+    threshold_for,
+    thresholds,
+    usual_threshold,
+)
 from pseudorca.learning.calibration import CalibratedUnits, Calibrator, Prior, make_prior
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.units import UNITS, UnitScores
-from pseudorca.prediction.options import DecisionOptions
+from pseudorca.prediction.options import USUAL_ERROR, DecisionOptions
 from pseudorca.store import TABLES
 
 UNDECIDED = "undecided"
 
+FALLBACK = 0.6
+"""The least probability of a name where there are too few held-out encounters to choose one."""
+
+_LEAST_ENCOUNTERS = 8  # held out, to choose a threshold
 _SAME_PRIOR = 0.01
 """Priors whose shares differ by less than this are equal."""
 
@@ -56,7 +65,8 @@ def decision_rules(
     Returns
     -------
     rules : dict from kind of unit to Rule
-    chosen : dict from kind of unit to its threshold as JSON values; empty without ``max_error``
+    chosen : dict from kind of unit to its threshold as JSON values; empty where the
+        user gave ``min_probability``
     notices : list of str, claims that the held-out encounters do not support
 
     Raises
@@ -71,7 +81,15 @@ def decision_rules(
     differs = not np.allclose(prior.shares, trained.shares, atol=_SAME_PRIOR)
     rules, chosen, notices = {}, {}, []
     for unit in UNITS:
-        lowest = options.min_probability
+        lowest = options.min_probability or 0.0
+        if options.max_error is None and options.min_probability is None:
+            lowest, chosen[unit] = _usual(classifier, unit, prior.shares)
+            if np.isinf(lowest):
+                notices.append(
+                    f"{unit}s: whatever the threshold, more than {100 * USUAL_ERROR:.0f} % of the "
+                    "names of held-out encounters were wrong. All stay undecided; --min-probability 0 "
+                    "names all."
+                )
         if options.max_error is not None:
             threshold = None
             if classifier.held_out is None:
@@ -109,6 +127,22 @@ def decision_rules(
         least_moments = 1 if unit == "clip" else options.min_moments  # a clip is one moment
         rules[unit] = Rule(prior, lowest, least_moments, options.max_novelty)
     return rules, chosen, list(dict.fromkeys(notices))
+
+
+def _usual(
+    classifier: Classifier, unit: str, prior: NDArray[np.float64]
+) -> tuple[float, dict[str, Any]]:
+    """The threshold where the user wishes none -> the least probability, and how it was chosen."""
+    about: dict[str, Any] = {"wanted": USUAL_ERROR, "kind": "usual", "chosen": None}
+    held_out = classifier.held_out
+    if held_out is None or held_out["encounter"].nunique() < _LEAST_ENCOUNTERS:
+        return FALLBACK, about | {"kind": "fixed", "probability": FALLBACK}
+    of_unit = held_out[held_out["unit"] == unit]
+    units = CalibratedUnits.from_table(of_unit, classifier.calibrator(unit))
+    threshold = usual_threshold(outcomes(units, prior), USUAL_ERROR)
+    if threshold is None:
+        return np.inf, about
+    return threshold.probability, about | {"chosen": asdict(threshold)}
 
 
 def decide(
@@ -190,7 +224,7 @@ def _reason(rule: Rule, n_moments: int, novelty: float, probability: float) -> s
     if novelty > rule.max_novelty:
         reasons.append(f"unlike what was heard in training ({novelty:.2f} > {rule.max_novelty:g})")
     if np.isinf(rule.min_probability):
-        reasons.append("the wanted error rate cannot be claimed")
+        reasons.append("no threshold keeps wrong names as rare as wanted")
     elif probability < rule.min_probability:
         reasons.append(f"probability {probability:.2f} below {rule.min_probability:.2f}")
     return "; ".join(reasons)
