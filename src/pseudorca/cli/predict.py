@@ -79,22 +79,13 @@ def _say(result: "PredictionResult") -> None:
             for decision in sorted({*recordings, *encounters})
         ),
     )
+    from pseudorca.prediction.decisions import usual_sentence
+
     for unit, threshold in result.thresholds.items():
         chosen = threshold["chosen"]
-        if threshold.get("kind") == "fixed":
-            if unit == "encounter":
-                say(
-                    f"Named from probability {threshold['probability']:.2f} on: too few held-out "
-                    "encounters to choose a threshold by."
-                )
-        elif threshold.get("kind") == "usual":
-            if chosen and unit != "clip":
-                say(
-                    f"{unit}s are named from probability {chosen['probability']:.2f} on: of the "
-                    f"names of held-out encounters {100 * chosen['error']:.0f} % were wrong (at most "
-                    f"{100 * chosen['max_error']:.0f} %, with 95 % confidence), and "
-                    f"{100 * (1 - chosen['coverage']):.0f} % stayed undecided."
-                )
+        if "kind" in threshold:
+            if unit != "clip":
+                say(usual_sentence(unit, threshold))
         elif chosen:
             say(
                 f"{unit}s are named from probability {chosen['probability']:.2f} on: of "

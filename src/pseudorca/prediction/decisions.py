@@ -5,6 +5,7 @@ log-probabilities are averaged over the moments of a unit. A :class:`Rule` says 
 undecided: too few moments, too unlike the training clips, or not probable enough.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -143,6 +144,46 @@ def _usual(
     if threshold is None:
         return np.inf, about
     return threshold.probability, about | {"chosen": asdict(threshold)}
+
+
+def usual_sentence(unit: str, threshold: Mapping[str, Any]) -> str:
+    """Say which threshold was taken because the user named none, and what it costs.
+
+    Parameters
+    ----------
+    unit : ``clip``, ``recording`` or ``encounter``
+    threshold : mapping, of this kind of unit, as from :func:`decision_rules`
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> usual_sentence("encounter", {"kind": "fixed", "probability": 0.6, "wanted": 0.25})
+    'Encounters are named from probability 0.60 on: too few were held out to choose a threshold by.'
+    """
+    units, chosen = f"{unit.capitalize()}s", threshold.get("chosen")
+    if threshold["kind"] == "fixed":
+        return (
+            f"{units} are named from probability {threshold['probability']:.2f} on: too few were held "
+            "out to choose a threshold by."
+        )
+    if chosen is None:
+        return (
+            f"{units} all stay undecided: whatever the threshold, more than "
+            f"{100 * threshold['wanted']:.0f} % of the names of held-out ones were wrong."
+        )
+    named = (
+        f"{units} are named from probability {chosen['probability']:.2f} on"
+        if chosen["probability"]
+        else f"All {unit}s are named"
+    )
+    left = max(0.0, 100 * (1 - chosen["coverage"]))
+    return (
+        f"{named}: of the names of held-out ones {100 * chosen['error']:.0f} % were wrong (at most "
+        f"{100 * chosen['max_error']:.0f} %, with 95 % confidence), and {left:.0f} % stayed undecided."
+    )
 
 
 def decide(

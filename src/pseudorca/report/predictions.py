@@ -34,7 +34,7 @@ from pseudorca.pages.plots import (
     legend,
     stacked_bars,
 )
-from pseudorca.prediction.decisions import UNDECIDED
+from pseudorca.prediction.decisions import UNDECIDED, usual_sentence
 from pseudorca.prediction.sets import last_settings
 from pseudorca.report.contents import Contents, headline, name_of, predict_settings, typed
 from pseudorca.report.over_time import timeline, written_tables
@@ -177,8 +177,8 @@ def _what_was_asked(settings: Mapping[str, Any]) -> list[str]:
         if (threshold := thresholds.get(unit)) is None:
             continue
         chosen = threshold["chosen"]
-        if kind := threshold.get("kind"):
-            sentences.append(_usual_threshold(unit, kind, threshold))
+        if "kind" in threshold:
+            sentences.append(usual_sentence(unit, threshold))
             continue
         text = f"At most {100 * threshold['wanted']:.0f} % wrong names were wished for: "
         if chosen:
@@ -191,27 +191,6 @@ def _what_was_asked(settings: Mapping[str, Any]) -> list[str]:
             )
         sentences.append(text)
     return sentences
-
-
-def _usual_threshold(unit: str, kind: str, threshold: Mapping[str, Any]) -> str:
-    """The threshold that was taken because the user named none."""
-    if kind == "fixed":
-        return (
-            f"Too few held-out encounters to choose a threshold by: {unit}s are named from a "
-            f"probability of {threshold['probability']:.2f} on."
-        )
-    chosen, percent = threshold["chosen"], 100 * threshold["wanted"]
-    if chosen is None:
-        return (
-            f"Whatever the threshold, more than {percent:.0f} % of the names of held-out {unit}s were "
-            "wrong: all stay undecided."
-        )
-    return (
-        f"{unit.capitalize()}s are named from a probability of {chosen['probability']:.2f} on: of the "
-        f"names of held-out ones {100 * chosen['error']:.0f} % were wrong (at most "
-        f"{100 * chosen['max_error']:.0f} %, with 95 % confidence), and "
-        f"{100 * (1 - chosen['coverage']):.0f} % stayed undecided."
-    )
 
 
 def _nothing_predicted(project: Contents) -> list[Block]:
