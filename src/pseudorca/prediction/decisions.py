@@ -30,6 +30,7 @@ UNDECIDED = "undecided"
 FALLBACK = 0.6
 """The least probability of a name where there are too few held-out encounters to choose one."""
 
+_TOO_MANY_WRONG = "too many names of held-out encounters were wrong, however probable"
 _LEAST_ENCOUNTERS = 8  # held out, to choose a threshold
 _SAME_PRIOR = 0.01
 """Priors whose shares differ by less than this are equal."""
@@ -48,6 +49,8 @@ class Rule:
     prior: Prior
     min_probability: float = 0.0
     min_moments: int = 1
+    why_none: str = "the wanted error rate cannot be claimed"
+    """The reason where ``min_probability`` is infinite."""
     max_novelty: float = 1.0
     """Greatest mean distance to training clips, as a multiple of the usual distance: 95 % of such units
     of new encounters lie within it (see :mod:`pseudorca.learning.novelty`)."""
@@ -126,7 +129,8 @@ def decision_rules(
                     )
             lowest = max(lowest, threshold.probability) if threshold else np.inf
         least_moments = 1 if unit == "clip" else options.min_moments  # a clip is one moment
-        rules[unit] = Rule(prior, lowest, least_moments, options.max_novelty)
+        why_none = Rule.why_none if options.max_error is not None else _TOO_MANY_WRONG
+        rules[unit] = Rule(prior, lowest, least_moments, why_none, options.max_novelty)
     return rules, chosen, list(dict.fromkeys(notices))
 
 
@@ -265,7 +269,7 @@ def _reason(rule: Rule, n_moments: int, novelty: float, probability: float) -> s
     if novelty > rule.max_novelty:
         reasons.append(f"unlike what was heard in training ({novelty:.2f} > {rule.max_novelty:g})")
     if np.isinf(rule.min_probability):
-        reasons.append("no threshold keeps wrong names as rare as wanted")
+        reasons.append(rule.why_none)
     elif probability < rule.min_probability:
         reasons.append(f"probability {probability:.2f} below {rule.min_probability:.2f}")
     return "; ".join(reasons)
