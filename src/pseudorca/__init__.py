@@ -40,7 +40,6 @@ _HOMES = {
     "make_folds": "pseudorca.recordings.folds",
     "make_head": "pseudorca.learning.heads.registry",
     "measure": "pseudorca.evaluation.metrics",
-    "predict": "pseudorca.prediction.predictor",
     "probe": "pseudorca.recordings.audio",
     "read_segment": "pseudorca.recordings.audio",
     "scan": "pseudorca.recordings.manifest",

@@ -218,6 +218,7 @@ class Project:
         full_hash: bool = False,
         on_conflict: Literal["error", "drop"] = "error",
         cut_gaps_h: float | None = None,
+        replace: bool = False,
         n_threads: int | None = None,
         progress: ProgressChoice = None,
     ) -> "ScanResult":
@@ -234,6 +235,7 @@ class Project:
         full_hash : decode recordings over 10 minutes wholly, too
         on_conflict : one sound under two labels is an ``error``, or both are left out (``drop``)
         cut_gaps_h : hours; encounters are cut at longer pauses
+        replace : scan another folder, or other labels, into a project that holds results
         n_threads : threads that read; None: one per core
         progress : None (a bar), False (nothing) or callable (done, total), over files
 
@@ -244,7 +246,8 @@ class Project:
         Raises
         ------
         ManifestError
-            If the folder, the metadata or the labels contradict each other.
+            If the folder, the metadata or the labels contradict each other, or if results of the
+            project would no longer fit and ``replace`` is not given.
         """
         options = _scan_options(
             labels=labels, other=other, metadata=metadata, name_pattern=name_pattern,
@@ -255,8 +258,9 @@ class Project:
 
         with self.locked(), shown_progress(progress, "Reading recordings") as update:
             return scan_project(
-                self.store, _place(recordings), options, n_threads=n_threads, progress=update
-            )
+                self.store, _place(recordings), options, replace=replace, n_threads=n_threads,
+                progress=update,
+            )  # fmt: skip
 
     def clips(
         self,
@@ -611,7 +615,7 @@ class Project:
         set_name: str | None = None,
         prior: Prior = "uniform",
         max_error: float | None = None,
-        min_probability: float = 0.0,
+        min_probability: float | None = None,
         min_moments: int = 1,
         max_novelty: float = 1.0,
         gate_db: float | None = None,
@@ -641,7 +645,8 @@ class Project:
         set_name : name to keep the predictions under; None: that of the files or folders
         prior : how frequent the classes are there: ``uniform``, ``train``, or shares by class
         max_error : name only so much that at most this share of the names is wrong
-        min_probability : less probable than this stays undecided
+        min_probability : less probable than this stays undecided; None: chosen so that at most a
+            quarter of the names of held-out encounters were wrong; 0: all are named
         min_moments : with fewer moments it stays undecided
         max_novelty : what is farther from all training sounds stays undecided
         gate_db : decibels by which a window must exceed its background
@@ -702,7 +707,7 @@ class Project:
         set_name: str | None = None,
         prior: Prior = "uniform",
         max_error: float | None = None,
-        min_probability: float = 0.0,
+        min_probability: float | None = None,
         min_moments: int = 1,
         max_novelty: float = 1.0,
         out: Location | None = None,

@@ -15,6 +15,7 @@ from pseudorca.evaluation.risk_coverage import (
     risk_coverage,
     threshold_for,
     thresholds,
+    usual_threshold,
 )
 from pseudorca.learning.calibration import CalibratedUnits, Calibrator, calibrate_out_of_fold
 from pseudorca.recordings.folds import OTHER, Split, make_folds
@@ -266,3 +267,32 @@ def test_a_split_with_one_testable_unit_leaves_probabilities_as_they_are(survey)
     assert (result["brier_low"], result["brier_high"]) == (None, None)
     assert "too few encounters" in result["interval_method"]
     assert abstention(outcomes(units), 0.1)["held_out"] is None
+
+
+def held_out(probabilities: list[float], right: list[bool]) -> pd.DataFrame:
+    n = len(right)
+    return pd.DataFrame(
+        {
+            "encounter": [f"e{k}" for k in range(n)], "label": "A",
+            "named": ["A" if is_right else "B" for is_right in right],
+            "probability": probabilities, "right": right, "repeat": 0, "fold": 0,
+        }
+    )  # fmt: skip
+
+
+def test_the_usual_threshold_is_the_lowest_at_which_few_enough_names_are_wrong() -> None:
+    outcome = held_out([0.9, 0.8, 0.7, 0.6, 0.5], [True, True, False, True, False])
+    usual = usual_threshold(outcome, 0.25)
+    assert (usual.probability, usual.error, usual.coverage, usual.n_encounters) == (
+        0.6,
+        0.25,
+        0.8,
+        4,
+    )
+    assert usual.max_error == pytest.approx(scipy.stats.beta.ppf(0.95, 2, 3))
+    assert usual_threshold(outcome, 0.4).probability == 0.0  # all are named
+    assert usual_threshold(outcome, 0.1).probability == 0.8
+
+
+def test_there_is_no_usual_threshold_where_even_the_surest_is_wrong() -> None:
+    assert usual_threshold(held_out([0.9, 0.8], [False, False]), 0.25) is None

@@ -13,6 +13,7 @@ from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
+from pseudorca.prediction import decisions
 from pseudorca.prediction.options import DecisionOptions
 from pseudorca.prediction.predict import decide_project, predict_project
 from pseudorca.recordings.clips import ClipOptions, clips_project
@@ -141,3 +142,32 @@ def test_a_folder_of_other_sounds_must_be_there(survey: Path, tmp_path: Path) ->
     store = Store(tmp_path / "project", create=True)
     with pytest.raises(ManifestError, match="Did you mean 'Pelagic'"):
         scan_project(store, survey, ScanOptions(other=("Pelagik",)))
+
+
+def test_by_default_a_quarter_of_the_names_of_held_out_encounters_may_be_wrong(
+    trained: Store,
+) -> None:
+    asked = predict_project(trained, decision=DecisionOptions(min_probability=0.0))
+    assert asked.thresholds == {}
+    usual = predict_project(trained)
+    threshold = usual.thresholds["encounter"]
+    if threshold["kind"] == "usual" and threshold["chosen"]:
+        assert threshold["chosen"]["error"] <= 0.25
+        least = threshold["chosen"]["probability"]
+    else:
+        least = threshold.get("probability", np.inf)
+    named = usual.encounters["decision"] != "undecided"
+    assert (usual.encounters.loc[named, "probability"] >= least).all()
+    assert usual.as_json()["thresholds"]["encounter"]["wanted"] == 0.25
+
+
+def test_a_fixed_threshold_stands_in_where_too_few_encounters_were_held_out(
+    trained: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "_LEAST_ENCOUNTERS", 10_000)
+    result = predict_project(trained)
+    assert {t["kind"] for t in result.thresholds.values()} == {"fixed"}
+    named = result.encounters["decision"] != "undecided"
+    assert (result.encounters.loc[named, "probability"] >= decisions.FALLBACK).all()
+    reasons = result.encounters.loc[~named, "reason"]
+    assert all("0.60" in reason or "unlike" in reason for reason in reasons)

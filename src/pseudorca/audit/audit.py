@@ -164,7 +164,7 @@ def audit_project(
     record = {
         "split": asdict(split), "group_by": split.group_by, "options": asdict(options),
         "recipe": labelled.settings(),
-        "data": labelled.data_id,
+        **labelled.known_by,
         "background_settings": sounds.front_end.settings()["background_only"],
         "versions": package_versions(),
         "tables": _versions(store),

@@ -79,8 +79,14 @@ def _say(result: "PredictionResult") -> None:
             for decision in sorted({*recordings, *encounters})
         ),
     )
+    from pseudorca.prediction.decisions import usual_sentence
+
     for unit, threshold in result.thresholds.items():
-        if chosen := threshold["chosen"]:
+        chosen = threshold["chosen"]
+        if "kind" in threshold:
+            if unit != "clip":
+                say(usual_sentence(unit, threshold))
+        elif chosen:
             say(
                 f"{unit}s are named from probability {chosen['probability']:.2f} on: of "
                 f"{chosen['n_encounters']} encounters of training, held out, that passes, "

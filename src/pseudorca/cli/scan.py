@@ -50,6 +50,14 @@ def scan(
     full_hash: Annotated[
         bool, flag("--full-hash", "Decode recordings over 10 minutes wholly, too.", panel=RARE)
     ] = False,
+    replace: Annotated[
+        bool,
+        flag(
+            "--replace",
+            "Scan another folder, or other labels, into a project that holds results on the old ones.",
+            panel=RARE,
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find the recordings below a folder, with their labels, encounters and problems.
@@ -71,7 +79,7 @@ def scan(
     }
     ScanOptions(**typed)  # refused before the project is made, or waited for
     with new_project(project) as whales:
-        result = whales.scan(folder, **typed, n_threads=threads)
+        result = whales.scan(folder, **typed, replace=replace, n_threads=threads)
         if not done(result, as_json):
             _say(result)
         if not len(result.recordings):

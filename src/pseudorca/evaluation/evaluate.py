@@ -268,7 +268,7 @@ def _evaluate_split(
         "independent": "encounter" if split.is_optimistic else split.group_by,
         "optimistic": split.is_optimistic,
         "recipe": labelled.settings(),
-        "data": labelled.data_id,
+        **labelled.known_by,
         "results": _unit_results(labelled, folds, scored, independent, head, options),
         "not_testable": folds.not_testable,
         "n_straddling_moments": folds.n_straddling_moments,

@@ -189,6 +189,47 @@ def threshold_for(max_error: float, candidates: list[Threshold]) -> Threshold | 
     return max(allowed, key=lambda threshold: threshold.coverage, default=None)
 
 
+def usual_threshold(outcome: pd.DataFrame, wrong_share: float) -> Threshold | None:
+    """Find the lowest threshold above which at most a share of the names of held-out units is wrong.
+
+    Parameters
+    ----------
+    outcome : DataFrame as from :func:`outcomes`
+    wrong_share : float, 0 to 1
+
+    Returns
+    -------
+    Threshold, or None if more than this share is wrong above every threshold
+        ``max_error`` is the upper 95 % bound for this threshold alone, not for a choice of many.
+
+    Examples
+    --------
+    >>> outcome = pd.DataFrame({
+    ...     "encounter": ["e1", "e2"], "label": ["A", "B"], "named": ["A", "A"],
+    ...     "probability": [0.9, 0.6], "right": [True, False], "repeat": 0, "fold": [0, 1],
+    ... })
+    >>> usual_threshold(outcome, 0.25).probability, usual_threshold(outcome, 0.5).probability
+    (0.9, 0.0)
+    """
+    curve = risk_coverage(outcome)
+    reached = curve[curve["error"] <= wrong_share + 1e-9]
+    if reached.empty:
+        return None
+    row = reached.iloc[-1]
+    names_all = row.name == curve.index[-1]
+    named = outcome[outcome["named"] != OTHER]
+    decided = named[named["probability"] >= row["probability"]]
+    n_rows = outcome.groupby("encounter").size()
+    n = float((decided.groupby("encounter").size() / n_rows).sum())
+    return Threshold(
+        0.0 if names_all else float(row["probability"]),
+        float(row["coverage"]),
+        float(row["error"]),
+        upper_bound(float(row["error"]) * n, n, confidence=CONFIDENCE),
+        round(n),
+    )
+
+
 def abstention(outcome: pd.DataFrame, max_error: float) -> dict[str, Any]:
     """Measure a threshold for a wanted error rate on encounters that did not choose the threshold.
 

@@ -33,7 +33,7 @@ from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
 from pseudorca.recordings.clips import project_clips, sample_clips
 from pseudorca.recordings.folds import Split
-from pseudorca.recordings.manifest import project_recordings
+from pseudorca.recordings.manifest import labels_id, project_recordings
 from pseudorca.store import EMBEDDER_FOLDER, Store
 from pseudorca.values import hash_of
 
@@ -161,6 +161,11 @@ class LabelledProject:
         """Equal for the same labelled clips, with the same labels and encounters."""
         ids = self.clips[["clip_id", "label", "encounter"]].sort_values("clip_id")
         return hash_of(ids.values.tolist())
+
+    @property
+    def known_by(self) -> dict[str, str]:
+        """What tells whether a result is about these clips (``data``) and these labels (``labels``)."""
+        return {"data": self.data_id, "labels": labels_id(self.store)}
 
     def trainer(self, split: Split) -> Head:
         """The recipe's head, ready for the training sides of a split."""

@@ -249,7 +249,7 @@ def _training(labelled: LabelledProject) -> dict[str, Any]:
     return {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         **labelled.settings(),
-        "data": labelled.data_id,
+        **labelled.known_by,
         "n_clips": clips["label"].value_counts().to_dict(),
         "n_recordings": by_label["recording_id"].nunique().to_dict(),
         "n_encounters": by_label["encounter"].nunique().to_dict(),

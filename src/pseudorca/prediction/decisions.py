@@ -5,6 +5,7 @@ log-probabilities are averaged over the moments of a unit. A :class:`Rule` says 
 undecided: too few moments, too unlike the training clips, or not probable enough.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,15 +13,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudorca.evaluation.risk_coverage import outcomes, threshold_for, thresholds
+from pseudorca.evaluation.risk_coverage import (
+    outcomes,
+    threshold_for,
+    thresholds,
+    usual_threshold,
+)
 from pseudorca.learning.calibration import CalibratedUnits, Calibrator, Prior, make_prior
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.units import UNITS, UnitScores
-from pseudorca.prediction.options import DecisionOptions
+from pseudorca.prediction.options import USUAL_ERROR, DecisionOptions
 from pseudorca.store import TABLES
 
 UNDECIDED = "undecided"
 
+FALLBACK = 0.6
+"""The least probability of a name where there are too few held-out encounters to choose one."""
+
+_TOO_MANY_WRONG = "too many names of held-out encounters were wrong, however probable"
+_LEAST_ENCOUNTERS = 8  # held out, to choose a threshold
 _SAME_PRIOR = 0.01
 """Priors whose shares differ by less than this are equal."""
 
@@ -38,6 +49,8 @@ class Rule:
     prior: Prior
     min_probability: float = 0.0
     min_moments: int = 1
+    why_none: str = "the wanted error rate cannot be claimed"
+    """The reason where ``min_probability`` is infinite."""
     max_novelty: float = 1.0
     """Greatest mean distance to training clips, as a multiple of the usual distance: 95 % of such units
     of new encounters lie within it (see :mod:`pseudorca.learning.novelty`)."""
@@ -56,7 +69,8 @@ def decision_rules(
     Returns
     -------
     rules : dict from kind of unit to Rule
-    chosen : dict from kind of unit to its threshold as JSON values; empty without ``max_error``
+    chosen : dict from kind of unit to its threshold as JSON values; empty where the
+        user gave ``min_probability``
     notices : list of str, claims that the held-out encounters do not support
 
     Raises
@@ -71,7 +85,15 @@ def decision_rules(
     differs = not np.allclose(prior.shares, trained.shares, atol=_SAME_PRIOR)
     rules, chosen, notices = {}, {}, []
     for unit in UNITS:
-        lowest = options.min_probability
+        lowest = options.min_probability or 0.0
+        if options.max_error is None and options.min_probability is None:
+            lowest, chosen[unit] = _usual(classifier, unit, prior.shares)
+            if np.isinf(lowest):
+                notices.append(
+                    f"{unit}s: whatever the threshold, more than {100 * USUAL_ERROR:.0f} % of the "
+                    "names of held-out encounters were wrong. All stay undecided; --min-probability 0 "
+                    "names all."
+                )
         if options.max_error is not None:
             threshold = None
             if classifier.held_out is None:
@@ -107,8 +129,65 @@ def decision_rules(
                     )
             lowest = max(lowest, threshold.probability) if threshold else np.inf
         least_moments = 1 if unit == "clip" else options.min_moments  # a clip is one moment
-        rules[unit] = Rule(prior, lowest, least_moments, options.max_novelty)
+        why_none = Rule.why_none if options.max_error is not None else _TOO_MANY_WRONG
+        rules[unit] = Rule(prior, lowest, least_moments, why_none, options.max_novelty)
     return rules, chosen, list(dict.fromkeys(notices))
+
+
+def _usual(
+    classifier: Classifier, unit: str, prior: NDArray[np.float64]
+) -> tuple[float, dict[str, Any]]:
+    """The threshold where the user wishes none -> the least probability, and how it was chosen."""
+    about: dict[str, Any] = {"wanted": USUAL_ERROR, "kind": "usual", "chosen": None}
+    held_out = classifier.held_out
+    if held_out is None or held_out["encounter"].nunique() < _LEAST_ENCOUNTERS:
+        return FALLBACK, about | {"kind": "fixed", "probability": FALLBACK}
+    of_unit = held_out[held_out["unit"] == unit]
+    units = CalibratedUnits.from_table(of_unit, classifier.calibrator(unit))
+    threshold = usual_threshold(outcomes(units, prior), USUAL_ERROR)
+    if threshold is None:
+        return np.inf, about
+    return threshold.probability, about | {"chosen": asdict(threshold)}
+
+
+def usual_sentence(unit: str, threshold: Mapping[str, Any]) -> str:
+    """Say which threshold was taken because the user named none, and what it costs.
+
+    Parameters
+    ----------
+    unit : ``clip``, ``recording`` or ``encounter``
+    threshold : mapping, of this kind of unit, as from :func:`decision_rules`
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> usual_sentence("encounter", {"kind": "fixed", "probability": 0.6, "wanted": 0.25})
+    'Encounters are named from probability 0.60 on: too few were held out to choose a threshold by.'
+    """
+    units, chosen = f"{unit.capitalize()}s", threshold.get("chosen")
+    if threshold["kind"] == "fixed":
+        return (
+            f"{units} are named from probability {threshold['probability']:.2f} on: too few were held "
+            "out to choose a threshold by."
+        )
+    if chosen is None:
+        return (
+            f"{units} all stay undecided: whatever the threshold, more than "
+            f"{100 * threshold['wanted']:.0f} % of the names of held-out ones were wrong."
+        )
+    named = (
+        f"{units} are named from probability {chosen['probability']:.2f} on"
+        if chosen["probability"]
+        else f"All {unit}s are named"
+    )
+    left = max(0.0, 100 * (1 - chosen["coverage"]))
+    return (
+        f"{named}: of the names of held-out ones {100 * chosen['error']:.0f} % were wrong (at most "
+        f"{100 * chosen['max_error']:.0f} %, with 95 % confidence), and {left:.0f} % stayed undecided."
+    )
 
 
 def decide(
@@ -190,7 +269,7 @@ def _reason(rule: Rule, n_moments: int, novelty: float, probability: float) -> s
     if novelty > rule.max_novelty:
         reasons.append(f"unlike what was heard in training ({novelty:.2f} > {rule.max_novelty:g})")
     if np.isinf(rule.min_probability):
-        reasons.append("the wanted error rate cannot be claimed")
+        reasons.append(rule.why_none)
     elif probability < rule.min_probability:
         reasons.append(f"probability {probability:.2f} below {rule.min_probability:.2f}")
     return "; ".join(reasons)

@@ -30,7 +30,7 @@ from pseudorca.prediction.options import DecisionOptions, check_gap
 from pseudorca.prediction.predictor import Predictions, Predictor, with_trust
 from pseudorca.prediction.result import PredictionResult, table_stamps
 from pseudorca.prediction.sets import default_folder, last_settings, name_for, roots_of
-from pseudorca.prediction.suitability import heard_hz, suitability_notices
+from pseudorca.prediction.suitability import heard_hz, project_notices, suitability_notices
 from pseudorca.progress import Progress
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.manifest import project_recordings, scan_files
@@ -310,6 +310,7 @@ def _predict(
     classifier, recordings = task.classifier, task.recordings
     notices = list(task.notices)
     if len(recordings):
+        notices += project_notices(store, classifier)
         notices += suitability_notices(recordings, classifier, is_gated=task.gate_db is not None)
     answer = _answer(store, task, folder, formats, computing, progress, is_kept=True)
     preparation = classifier.preparation

@@ -126,19 +126,17 @@ class PredictionResult(Result):
         """
         known = f"prior {self.prior}; {self.trust.sentence()}"
         sentences = []
-        for row in self.recordings.itertuples():
-            name = PurePath(str(row.path)).name
-            if row.decision == UNDECIDED:
-                sentences.append(f"{name} is undecided: {row.reason} ({known}).")
-            elif row.decision == OTHER:
+        for row in self.recordings.to_dict("records"):
+            name, percent = PurePath(str(row["path"])).name, 100 * float(row["probability"])
+            if row["decision"] == UNDECIDED:
+                sentences.append(f"{name} is undecided: {row['reason']} ({known}).")
+            elif row["decision"] == OTHER:
                 sentences.append(
-                    f"{name} is none of the classes, with a probability of "
-                    f"{100 * row.probability:.1f} % ({known})."
+                    f"{name} is none of the classes, with a probability of {percent:.1f} % ({known})."
                 )
             else:
                 sentences.append(
-                    f"There is a {100 * row.probability:.1f} % chance that {name} is {row.decision} "
-                    f"({known})."
+                    f"There is a {percent:.1f} % chance that {name} is {row['decision']} ({known})."
                 )
         return sentences
 

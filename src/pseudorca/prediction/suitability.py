@@ -11,6 +11,8 @@ from pseudorca.frontends.slowed import SlowFrontEnd
 from pseudorca.learning.classifier import Classifier
 from pseudorca.recordings.bands import COMMON
 from pseudorca.recordings.folds import OTHER, group_values
+from pseudorca.recordings.manifest import labels_id
+from pseudorca.store import Store
 
 _LONG_S = 60.0
 _REACHED = ("all", COMMON)  # bands that every recording in training reached
@@ -64,6 +66,35 @@ def suitability_notices(
             "... --other Noise)."
         )
     return notices
+
+
+def project_notices(store: Store, classifier: Classifier) -> list[str]:
+    """Say whether a classifier belongs to what a project holds now.
+
+    Parameters
+    ----------
+    store : Store
+    classifier : Classifier
+
+    Returns
+    -------
+    list of str, at most one notice
+    """
+    training = classifier.training
+    recordings = store.read("recordings", columns=["moment_id", "label"])
+    labelled = recordings[recordings["label"].notna()]
+    if labelled.empty or training.get("labels") in (None, labels_id(store)):
+        return []
+    if not labelled["moment_id"].isin(training.get("moments", ())).any():
+        return [
+            f"This classifier ({', '.join(classifier.classes)}) was trained on none of the recordings "
+            f"of this project ({', '.join(sorted(set(labelled['label'])))}): what the project's own "
+            "evaluation and audit say is not about it."
+        ]
+    return [
+        "The labelled recordings of the project changed since this classifier was trained: train and "
+        "evaluate again."
+    ]
 
 
 def _centring_notices(recordings: pd.DataFrame, centre: str) -> list[str]:

@@ -34,6 +34,7 @@ from pseudorca.recordings.notices import collection_notices
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place
 from pseudorca.store import Store, as_table
+from pseudorca.values import hash_of
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -519,6 +520,33 @@ def project_recordings(store: Store) -> pd.DataFrame:
             f"{store.folder} holds no recordings. Run: pseudorca scan FOLDER --project {store.folder}"
         )
     return recordings
+
+
+def labels_id(store: Store) -> str:
+    """Identify the labelled recordings of a project, with their labels and encounters.
+
+    What was learned or measured under another id is about other recordings or other labels.
+
+    Parameters
+    ----------
+    store : Store
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(f"{folder}/whales", create=True)
+    ...     labels_id(store) == labels_id(store)
+    True
+    """
+    rows = store.read("recordings", columns=["recording_id", "label", "encounter"])
+    rows = rows[rows["label"].notna()].sort_values(["recording_id", "label", "encounter"])
+    labelled = rows.astype(str).to_numpy().tolist()
+    return hash_of([labelled, sorted(store.setting("other") or [])])
 
 
 def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:

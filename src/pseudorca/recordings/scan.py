@@ -14,7 +14,7 @@ from pseudorca.recordings.manifest import Manifest, scan
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place, absolute
 from pseudorca.results import Result, attention, counted
-from pseudorca.store import Store, shown_problems
+from pseudorca.store import CLASSIFIER_FOLDER, Store, shown_problems
 from pseudorca.values import plural
 
 
@@ -108,6 +108,7 @@ def scan_project(
     folder: Place,
     options: ScanOptions | None = None,
     *,
+    replace: bool = False,
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> ScanResult:
@@ -118,6 +119,8 @@ def scan_project(
     store : Store
     folder : path or URL
     options : ScanOptions or None
+    replace : bool
+        Scan another folder, or other labels, into a project that holds results on the old ones
     n_threads : int or None, see :func:`pseudorca.recordings.manifest.scan`
     progress : callable (done, total) or None, over files
 
@@ -128,7 +131,8 @@ def scan_project(
     Raises
     ------
     ManifestError
-        As :func:`pseudorca.recordings.manifest.scan`, or if a folder of other sounds does not exist.
+        As :func:`pseudorca.recordings.manifest.scan`, or if a folder of other sounds does not exist, or
+        if results of the project would no longer fit and ``replace`` is not given.
 
     Examples
     --------
@@ -147,6 +151,8 @@ def scan_project(
             "it was. Give the folder that holds the recordings."
         )
     else:
+        if not replace:
+            _refuse_misfits(store, manifest, folder)
         _keep(store, manifest, options, folder)
     return ScanResult(
         folder=absolute(folder),
@@ -156,6 +162,41 @@ def scan_project(
         n_other_files=manifest.n_other_files,
         proposed_band=band,
     )
+
+
+def _refuse_misfits(store: Store, manifest: Manifest, folder: Place) -> None:
+    """ManifestError if the project holds results on another folder, or on other labels."""
+    before, now = store.read("recordings"), manifest.recordings
+    if before.empty:
+        return
+    both = before.merge(now, on="recording_id", suffixes=("", "_now"))
+    is_other = ~both["label"].fillna("").eq(both["label_now"].fillna(""))
+    why = ""
+    if both.empty or set(before["root"]) != set(now["root"]):
+        roots = ", ".join(sorted(set(before["root"])))
+        why = f"{len(before)} recordings of {roots}"
+    elif is_other.any():
+        row = both[is_other].iloc[0]
+        why = (
+            f"other labels ({int(is_other.sum())} differ, such as {row['path']}: "
+            f"{_label(row['label'])}, now {_label(row['label_now'])})"
+        )
+    results = {
+        "classifier": len(list((store.folder / CLASSIFIER_FOLDER).glob("*/classifier.json"))),
+        "evaluation": len(store.read("evaluations", columns=["split_id"])),
+        "audit": len(store.read("audits", columns=["audit_id"])),
+    }
+    held = [plural(n, noun) for noun, n in results.items() if n]
+    if why and held:
+        raise ManifestError(
+            f"{store.folder} holds {', '.join(held)} made from {why}. After a scan of "
+            f"{absolute(folder)} they would no longer fit. Begin another project, or say --replace: "
+            "they stay, marked as of other recordings."
+        )
+
+
+def _label(label: Any) -> str:
+    return "no label" if pd.isna(label) else str(label)
 
 
 def _keep(store: Store, manifest: Manifest, options: ScanOptions, folder: Place) -> None:

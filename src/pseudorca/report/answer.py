@@ -277,7 +277,12 @@ def _nothing_known(project: Contents) -> list[Block]:
     steps = [f"pseudorca evaluate --project {folder} --split encounter --split random{how}"]
     if project.embedder is None:
         steps.insert(0, f"pseudorca embed --project {folder}")
-    if project.evaluations:
+    if any(map(project.is_stale, project.evaluations)):
+        text = (
+            "Not known of what the project holds now: it was evaluated on other recordings, or with "
+            "other labels. Evaluate again."
+        )
+    elif project.evaluations:
         text = (
             "Not known: this project was evaluated under optimistic splits only, in which clips of "
             "one encounter stand on both sides. Their numbers are further down; they say nothing "

@@ -20,6 +20,7 @@ from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.registry import front_end_from_settings
 from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.folds import describe_split
+from pseudorca.recordings.manifest import labels_id
 from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store, shown_problems
 
 _UNREADABLE = "cannot be read"
@@ -83,6 +84,11 @@ class Evaluation:
         """The split in words, such as ``split encounter, 5 folds, 3 repeats``."""
         return describe_split(self.about["split"])
 
+    @property
+    def labels_id(self) -> str | None:
+        """An id of the labelled recordings at that time; None in results of earlier versions."""
+        return self.about.get("labels")
+
     def is_comparable(self, other: "Evaluation") -> bool:
         """Whether the recipe and the labelled clips are the same, so that only the split differs."""
         return self.recipe_id == other.recipe_id and self.data_id == other.data_id
@@ -134,6 +140,15 @@ class Contents:
     def classes(self) -> list[str]:
         """The labels of recordings, sorted."""
         return sorted(map(str, self.labelled["label"].unique()))
+
+    @cached_property
+    def labels_id(self) -> str:
+        """An id of the labelled recordings that the project holds now."""
+        return labels_id(self.store)
+
+    def is_stale(self, evaluation: Evaluation) -> bool:
+        """Whether the labelled recordings are others than those that were evaluated."""
+        return evaluation.labels_id not in (None, self.labels_id)
 
     @property
     def argument(self) -> str:
@@ -233,7 +248,7 @@ def headline(project: Contents) -> Evaluation | None:
 
     An evaluation with the recipe (embedder and head) of the classifier that predicted last comes
     first, then one of any saved classifier, then one that splits by encounter rather than by other
-    groups, then the latest.
+    groups, then the latest. One of other recordings or labels than the project holds now is none.
 
     Parameters
     ----------
@@ -254,7 +269,11 @@ def headline(project: Contents) -> Evaluation | None:
     >>> headline(project).split_id
     'b'
     """
-    honest = [e for e in project.evaluations if not e.optimistic and "encounter" in e.results]
+    honest = [
+        e
+        for e in project.evaluations
+        if not e.optimistic and "encounter" in e.results and not project.is_stale(e)
+    ]
     last = last_asked(project)
     wanted = recipe_of(project.classifiers[last]) if last is not None else None
 

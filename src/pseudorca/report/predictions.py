@@ -34,7 +34,7 @@ from pseudorca.pages.plots import (
     legend,
     stacked_bars,
 )
-from pseudorca.prediction.decisions import UNDECIDED
+from pseudorca.prediction.decisions import UNDECIDED, usual_sentence
 from pseudorca.prediction.sets import last_settings
 from pseudorca.report.contents import Contents, headline, name_of, predict_settings, typed
 from pseudorca.report.over_time import timeline, written_tables
@@ -176,8 +176,12 @@ def _what_was_asked(settings: Mapping[str, Any]) -> list[str]:
     for unit in _UNITS:
         if (threshold := thresholds.get(unit)) is None:
             continue
+        chosen = threshold["chosen"]
+        if "kind" in threshold:
+            sentences.append(usual_sentence(unit, threshold))
+            continue
         text = f"At most {100 * threshold['wanted']:.0f} % wrong names were wished for: "
-        if chosen := threshold["chosen"]:
+        if chosen:
             text += f"{unit}s are named from a probability of {chosen['probability']:.2f} on."
         else:
             least = threshold["smallest_that_can_be_claimed"]

@@ -130,7 +130,11 @@ def _how_good(project: Contents, honest: Evaluation | None, verdict: str | None)
             "How good is it?",
             "Not evaluated",
             tone="unsure",
-            lines=["Nobody has measured how often the classifier is right."],
+            lines=[
+                "It was evaluated on other recordings or labels than the project holds now."
+                if any(map(project.is_stale, project.evaluations))
+                else "Nobody has measured how often the classifier is right."
+            ],
             command=f"pseudorca evaluate --project {project.argument} --split encounter --split "
             f"random{typed(project)}",
         )

@@ -1,0 +1,109 @@
+"""Results of other recordings, or of other labels, are told from those of what a project holds now."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pseudorca.errors import ManifestError
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
+from pseudorca.prediction.predict import predict_project
+from pseudorca.project import Project
+from pseudorca.recordings.options import ScanOptions
+from pseudorca.recordings.scan import scan_project
+from pseudorca.report.contents import headline, read_project
+from pseudorca.store import Store
+
+from .conftest import copied
+
+RECIPE = Recipe(LogisticHead(c=0.01))
+
+
+@pytest.fixture(scope="module")
+def known_once(embedded_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a classifier and its evaluation."""
+    store = copied(embedded_once, tmp_path_factory.mktemp("known") / "project")
+    project = Project(store)
+    project.train(RECIPE, progress=False)
+    project.evaluate(RECIPE, n_folds=2, n_repeats=1, progress=False)
+    return store.folder
+
+
+@pytest.fixture
+def known(known_once: Path, tmp_path: Path) -> Store:
+    return copied(known_once, tmp_path / "project")
+
+
+def test_the_same_recordings_and_more_of_them_are_scanned_as_they_are(
+    known: Store, survey: Path, tmp_path: Path
+) -> None:
+    scan_project(known, survey)
+    assert headline(read_project(known)) is not None
+
+
+def test_another_folder_is_refused_until_it_is_asked_for(
+    known: Store, survey: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(survey, tmp_path / "other")
+    before = known.read("recordings")
+    with pytest.raises(ManifestError, match=r"1 classifier, 1 evaluation made from 36 recordings"):
+        scan_project(known, other)
+    assert known.read("recordings").equals(before)
+    scan_project(known, other, replace=True)
+    assert set(known.read("recordings")["root"]) == {str(other)}
+
+
+def test_other_labels_are_refused_and_make_the_evaluation_stale(known: Store, survey: Path) -> None:
+    others = ScanOptions(other=("Pelagic",))
+    two = ScanOptions(labels=("Insular",))  # Pelagic is no class any more
+    with pytest.raises(ManifestError, match="other labels"):
+        scan_project(known, survey, two)
+    scan_project(known, survey, two, replace=True)
+    contents = read_project(known)
+    assert headline(contents) is None
+    assert contents.is_stale(contents.evaluations[0])
+    scan_project(known, survey, others, replace=True)
+    assert headline(read_project(known)) is None  # Pelagic counts as another sound
+    scan_project(known, survey, replace=True)
+    assert headline(read_project(known)) is not None
+
+
+def test_predict_says_that_the_labels_changed(known: Store, survey: Path) -> None:
+    fine = predict_project(known, [survey / "Unknown"])
+    assert not any("changed since" in notice for notice in fine.notices)
+    scan_project(known, survey, ScanOptions(labels=("Insular",)), replace=True)
+    changed = predict_project(known, [survey / "Unknown"])
+    assert any("changed since this classifier was trained" in text for text in changed.notices)
+
+
+def test_predict_says_that_a_classifier_is_of_other_recordings(
+    known: Store, survey: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "recordings"
+    for label, encounter in (("A", "Lasker_AC_90"), ("B", "Lasker_AC_91")):
+        shutil.copytree(survey / "Unknown" / encounter, other / label / encounter)
+    store = Store(tmp_path / "other", create=True)
+    scan_project(store, other)
+    foreign = known.folder / "classifiers" / "classifier"
+    result = predict_project(store, [survey / "Unknown"], foreign)
+    assert any("none of the recordings of this project (A, B)" in text for text in result.notices)
+
+
+def test_what_is_known_of_a_classifier_travels_with_it(
+    known: Store, survey: Path, tmp_path: Path
+) -> None:
+    away = Store(tmp_path / "away", create=True)
+    result = predict_project(
+        away, [survey / "Unknown"], known.folder / "classifiers" / "classifier"
+    )
+    evaluated = headline(read_project(known)).results["encounter"]
+    assert result.trust.balanced_accuracy == evaluated["balanced_accuracy"]
+    assert result.trust.verdict == "not audited"
+    assert result.encounters["held_out_accuracy"].tolist() == [evaluated["balanced_accuracy"]] * 4
+    assert set(result.clips["audit"]) == {"not audited"}
+    saved = next((away.folder / "classifiers").iterdir()) / "trust.json"
+    assert saved.exists()
+    (sentence, *_) = result.sentences()
+    assert f"{evaluated['balanced_accuracy']:.2f}" in sentence
+    assert "not audited" in sentence
