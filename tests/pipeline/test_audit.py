@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from pseudorca.audit.audit import audit_project
 from pseudorca.audit.options import AuditOptions
-from pseudorca.recordings.clips import sample_clips
 from pseudorca.cli import app
 from pseudorca.embedding.augmentation import measured as parts
 from pseudorca.embedding.augmentation.apart import BackgroundFrontEnd
@@ -21,7 +20,7 @@ from pseudorca.errors import AudioError, FoldError
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings import audio
-from pseudorca.recordings.clips import ClipOptions, clips_project
+from pseudorca.recordings.clips import ClipOptions, clips_project, sample_clips
 from pseudorca.recordings.folds import Split
 from pseudorca.recordings.manifest import ScanOptions
 from pseudorca.recordings.scan import scan_project

@@ -347,6 +347,14 @@ class RecipeGroup:
         ),
     ] = "embeddings"
     prepare: Prepare = None
+    nothing: Annotated[
+        Literal["none", "background"],
+        recipe_option(
+            "--nothing",
+            "background: also learn what nothing sounds like, from the background of the labelled "
+            "clips; an answer of its own.",
+        ),
+    ] = "none"
 
     def make(self, seed: int | None) -> "Recipe":
         """The recipe. HeadError if its parts do not go together."""
@@ -361,6 +369,7 @@ class RecipeGroup:
             make_head(self.head, **typed),
             self.join,
             preparation=preparation_from(self.prepare),
+            nothing=self.nothing,
             **self._more(),
         )
 

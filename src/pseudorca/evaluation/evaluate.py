@@ -26,6 +26,7 @@ from pseudorca.learning.crossval import OutOfFold, cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head
 from pseudorca.learning.labelled import LabelledProject
+from pseudorca.learning.nothing import nothing_rates
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import UNITS, score_table
 from pseudorca.progress import Progress
@@ -274,6 +275,7 @@ def _evaluate_split(
         "n_straddling_moments": folds.n_straddling_moments,
         "trainings": scored.details,
         "inference": inference,
+        **({"nothing": nothing_rates(scored, folds)} if scored.p_nothing is not None else {}),
         "versions": package_versions(),
         "tables": {table: store.version(table) for table in ("recordings", "clips")},
     }

@@ -234,6 +234,8 @@ def calibrate_out_of_fold(
     *,
     unit: str,
     presupposed: Floats | None = None,
+    p_nothing: Floats | None = None,
+    nothing_above: float = 1.0,
 ) -> CalibratedUnits:
     """Calibrate each fold's units with a calibrator that is fitted on the other folds.
 
@@ -245,6 +247,8 @@ def calibrate_out_of_fold(
     classes : list of str
     unit : ``clip``, ``recording`` or ``encounter``
     presupposed : ndarray [shape=(n_classes,)], the prior that the scores carry; None: uniform
+    p_nothing : ndarray [shape=(n_repeats, n_clips)] or None, out of fold
+    nothing_above : float, see :func:`pseudorca.learning.units.aggregate`
 
     Returns
     -------
@@ -277,7 +281,10 @@ def calibrate_out_of_fold(
 
     tables, scores, calibrated_scores = [], [], []
     for repeat, clip_scores in enumerate(log_probabilities):
-        units = aggregate(clips, recordings, clip_scores, unit)
+        units = aggregate(
+            clips, recordings, clip_scores, unit,
+            p_nothing=None if p_nothing is None else p_nothing[repeat], nothing_above=nothing_above,
+        )  # fmt: skip
         fold_of = dict(zip(clips["encounter"], folds.test_fold[repeat], strict=True))
         table = units.table[["unit_id", "label", "encounter", "n_moments"]].copy()
         table["repeat"], table["fold"] = repeat, table["encounter"].map(fold_of)

@@ -34,6 +34,7 @@ from pseudorca.learning.calibration import Calibrator
 from pseudorca.learning.dataset import Floats
 from pseudorca.learning.heads.base import TrainedHead
 from pseudorca.learning.heads.registry import load_trained
+from pseudorca.learning.nothing import NothingRule
 from pseudorca.learning.novelty import Novelty
 from pseudorca.learning.preparation import PLAIN, Preparation, referred
 from pseudorca.recordings.audio import Samples
@@ -89,6 +90,8 @@ class Classifier:
     """How embeddings are changed before the head scores them."""
     views: ViewSet | None = None
     """Altered copies whose scores are averaged, if ``preparation`` has ``test_views``."""
+    nothing: NothingRule | None = None
+    """When a clip holds nothing; None for classifiers that do not know nothing."""
     trust: dict[str, Any] = field(default_factory=dict)
     """What evaluations and audits said of classifiers made like this one, as JSON values (see
     :class:`pseudorca.evaluation.trust.Trust`). It decides no answer, and is not in the id."""
@@ -116,6 +119,8 @@ class Classifier:
             "views": self.views and asdict(self.views),
             "training": {name: self.training.get(name) for name in _TRAINING_IN_ID},
         }
+        if self.nothing is not None:
+            settings["nothing"] = asdict(self.nothing)
         digest.update(json.dumps(settings, sort_keys=True, default=plain_value).encode())
         _add_arrays(digest, _HEAD, self.head.arrays())
         if self.novelty is not None:
@@ -204,6 +209,7 @@ class Classifier:
             "calibration": {unit: c.as_dict() for unit, c in self.calibrators.items()},
             "preparation": self.preparation.settings(),
             "views": self.views and asdict(self.views),
+            "nothing": self.nothing and asdict(self.nothing),
             "files": _hashes_of_files(folder),
         }
         (folder / _ABOUT).write_text(json.dumps(record, indent=2, default=str) + "\n")
@@ -237,6 +243,7 @@ class Classifier:
                 pd.read_parquet(folder / _HELD_OUT) if _HELD_OUT in files else None,
                 Preparation(**record["preparation"]),
                 record["views"] and ViewSet.from_dict(record["views"]),
+                _rule(record.get("nothing")),
                 read_trust(folder),
             )
             loaded_id = loaded.classifier_id
@@ -354,6 +361,12 @@ def read_record(folder: Path) -> dict[str, Any]:
             f"format {FORMAT}. Use the version that made it, or train again."
         )
     return record
+
+
+def _rule(values: Mapping[str, Any] | None) -> NothingRule | None:
+    if values is None:
+        return None
+    return NothingRule(values["threshold"], tuple((k, n) for k, n in values["alarms"]))
 
 
 def _check_files(folder: Path, record: dict[str, Any]) -> None:

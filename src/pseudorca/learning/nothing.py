@@ -6,13 +6,18 @@ nothing is. Backgrounds come from the clips of a training side alone, so that no
 and no encounter of a test side is heard.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 import scipy.special
+import scipy.stats
+from numpy.typing import NDArray
 
-from pseudorca.learning.dataset import NOTHING, Floats, TrainingSet, Vectors
+from pseudorca.learning.crossval import OutOfFold
+from pseudorca.learning.dataset import NOTHING, Floats, Names, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
     KINDS,
     Arrays,
@@ -22,6 +27,13 @@ from pseudorca.learning.heads.base import (
     part,
     under,
 )
+from pseudorca.recordings.folds import Folds
+
+HIGHEST = 0.5
+"""A clip holds nothing if nothing is more probable than this, or than less where noise asks for it."""
+
+FALSE_ALARMS = 0.05
+"""Share of held-out backgrounds that may pass for something, every encounter weighing alike."""
 
 _CHOSEN = ("c", "inner_log_loss", "tuned", "trials")
 _LEAST_ENCOUNTERS = 2
@@ -121,3 +133,98 @@ class NothingHead(WrappingHead):
         details = trained.details | {"n_backgrounds": len(backgrounds.labels)}
         classes = [label for label in trained.classes if label != NOTHING]
         return KnowsNothing(classes, trained, details=details)
+
+
+def nothing_rates(scored: OutOfFold, folds: Folds) -> dict[str, Any]:
+    """How often held-out clips, and their backgrounds, are called nothing.
+
+    Parameters
+    ----------
+    scored : OutOfFold, by a head that knows nothing
+    folds : Folds, of the scores
+
+    Returns
+    -------
+    dict
+        ``clips``: the share by class, every unit of the split weighing alike; ``backgrounds``: the
+        same of all backgrounds, which were taken apart and are easier than real noise; at
+        :data:`HIGHEST`
+    """
+
+    def share(p_nothing: Floats, rows: NDArray[np.bool_]) -> float | None:
+        values = np.nanmean(np.where(np.isfinite(p_nothing), p_nothing > HIGHEST, np.nan), axis=0)
+        there = rows & np.isfinite(values)
+        by_unit = pd.Series(values[there]).groupby(folds.units[there]).mean()
+        return float(by_unit.mean()) if len(by_unit) else None
+
+    if scored.p_nothing is None or scored.p_nothing_of_background is None:
+        return {}
+    everything = np.ones(len(folds.labels), dtype=bool)
+    with warnings.catch_warnings():  # clips that are never tested
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return {
+            "clips": {
+                label: share(scored.p_nothing, folds.labels == label) for label in scored.classes
+            },
+            "backgrounds": share(scored.p_nothing_of_background, everything),
+        }
+
+
+@dataclass(frozen=True)
+class NothingRule:
+    """When a clip holds nothing, and what noise alone would look like in many clips.
+
+    Examples
+    --------
+    >>> rule = NothingRule(0.5, ((0, 10), (1, 10)))
+    >>> rule.holds_nothing(np.array([0.2, 0.7])).tolist()
+    [False, True]
+    >>> round(rule.p_by_noise(1, 1), 3), round(rule.p_by_noise(5, 5), 5)
+    (0.091, 2e-05)
+    """
+
+    threshold: float
+    """A clip holds nothing if nothing is more probable than this."""
+    alarms: tuple[tuple[int, int], ...]
+    """For each held-out encounter: backgrounds that passed for something, and backgrounds."""
+
+    @classmethod
+    def fit(cls, p_nothing: Floats, encounters: Names) -> Self | None:
+        """Choose the threshold on the backgrounds of held-out encounters.
+
+        Parameters
+        ----------
+        p_nothing : ndarray [shape=(n_repeats, n_clips)]
+            Of the background of each clip, by heads that never heard its encounter; NaN: no background
+        encounters : ndarray [shape=(n_clips,)]
+
+        Returns
+        -------
+        NothingRule, or None if there are no backgrounds
+        """
+        there = np.isfinite(p_nothing).any(axis=0)
+        if not there.any():
+            return None
+        values = np.nanmean(p_nothing[:, there], axis=0)
+        by_encounter = pd.Series(values).groupby(encounters[there])
+        weights = 1 / by_encounter.transform("size").to_numpy(dtype=np.float64)
+        order = np.argsort(values)
+        reached = np.cumsum(weights[order]) / weights.sum()
+        lowest = values[order][np.searchsorted(reached, FALSE_ALARMS)]
+        threshold = float(min(HIGHEST, lowest))
+        passed = pd.Series(values <= threshold).groupby(encounters[there])
+        counts = zip(passed.sum().tolist(), passed.size().tolist(), strict=True)
+        return cls(threshold, tuple((int(k), int(n)) for k, n in counts))
+
+    def holds_nothing(self, p_nothing: Floats) -> NDArray[np.bool_]:
+        """Whether each clip holds nothing."""
+        return np.asarray(p_nothing > self.threshold)
+
+    def p_by_noise(self, n_something: int, n_heard: int) -> float:
+        """The probability that noise alone passes for something at least so often.
+
+        Clips of one place are not independent: each held-out encounter has a rate of its own, and the
+        probability is the mean over them.
+        """
+        rates = np.array([(k + 0.5) / (n + 1) for k, n in self.alarms])
+        return float(np.mean(scipy.stats.binom.sf(n_something - 1, n_heard, rates)))

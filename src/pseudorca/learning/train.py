@@ -17,6 +17,7 @@ from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import Names, TrainingSet
 from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
 from pseudorca.learning.labelled import LabelledProject
+from pseudorca.learning.nothing import NothingRule
 from pseudorca.learning.novelty import Novelty, fit_novelty
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.units import UNITS
@@ -179,13 +180,15 @@ def train_project(
     trained = fit_head(head, labelled.data)
     # A training through the network takes minutes.
     calibration = replace(CALIBRATION, n_repeats=1) if head.plain.trains_network else CALIBRATION
-    folds, units = None, {}
+    folds, nothing = None, None
+    units: dict[str, CalibratedUnits] = {}
     try:
         folds = make_folds(labelled.clips, labelled.recordings, calibration)
-        units = _held_out(labelled, folds, head, progress)
+        units, nothing = _held_out(labelled, folds, head, progress)
     except FoldError as error:
         notices.append(f"Probabilities are not calibrated, since {error}")
     classifier = _classifier(labelled, head, trained, folds if units else None, units)
+    classifier.nothing = nothing
     folder = store.folder / CLASSIFIER_FOLDER / name
     notices += _keep_earlier(folder, classifier.classifier_id)
     classifier.save(folder)
@@ -263,19 +266,27 @@ def _training(labelled: LabelledProject) -> dict[str, Any]:
 
 def _held_out(
     labelled: LabelledProject, folds: Folds, head: Head, progress: Progress | None
-) -> dict[str, CalibratedUnits]:
-    """Calibrated out-of-fold units of the recipe, by kind of unit."""
+) -> tuple[dict[str, CalibratedUnits], NothingRule | None]:
+    """Calibrated out-of-fold units of the recipe, by kind of unit, and when a clip holds nothing."""
     clips, recordings = labelled.clips, labelled.recordings
     data = replace(labelled.data, groups=folds.units)
     scored = cross_validate(data, folds, head, progress=progress)
     carried = carried_prior(head, labelled.data, scored.classes)
-    return {
+    nothing = None
+    how: dict[str, Any] = {}
+    if scored.p_nothing_of_background is not None:
+        encounters = clips["encounter"].to_numpy(dtype=object)
+        nothing = NothingRule.fit(scored.p_nothing_of_background, encounters)
+    if nothing is not None:
+        how = {"p_nothing": scored.p_nothing, "nothing_above": nothing.threshold}
+    units = {
         unit: calibrate_out_of_fold(
             clips, recordings, scored.log_probabilities, folds, scored.classes, unit=unit,
-            presupposed=carried,
+            presupposed=carried, **how,
         )
         for unit in UNITS
     }  # fmt: skip
+    return units, nothing
 
 
 def _widened(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import scipy.special
-from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
 from pseudorca.learning.dataset import Floats, Ints
@@ -40,7 +39,8 @@ def aggregate(
     unit: str,
     *,
     novelty: Floats | None = None,
-    holds_nothing: NDArray[np.bool_] | None = None,
+    p_nothing: Floats | None = None,
+    nothing_above: float = 1.0,
 ) -> UnitScores:
     """Average clip scores over the channels of a moment, then over the moments of a unit.
 
@@ -52,9 +52,12 @@ def aggregate(
     unit : ``clip`` (a moment), ``recording`` (files of one moment count as one) or ``encounter``
         An encounter of mixed labels is a unit per label.
     novelty : ndarray [shape=(n_clips,)] or None, averaged in the same way
-    holds_nothing : ndarray [shape=(n_clips,)] or None
-        Recordings and encounters are averaged over the moments that hold something, if any does. The
-        table then has ``n_something`` and ``n_heard``, moments that hold something and all
+    p_nothing : ndarray [shape=(n_clips,)] or None, the probability that a clip holds nothing
+    nothing_above : float
+        A moment holds nothing if this is less than its mean probability of nothing. Recordings and
+        encounters are averaged over the moments that hold something, if any does. The table then has
+        ``p_nothing`` (mean over all moments), ``n_something`` and ``n_heard`` (moments that hold
+        something, and all)
 
     Returns
     -------
@@ -88,7 +91,7 @@ def aggregate(
     if novelty is not None:
         rows["novelty"] = novelty[scored]
         averaged.append("novelty")
-    rows["something"] = 1.0 if holds_nothing is None else (~holds_nothing[scored]).astype(float)
+    rows["p_nothing"] = 0.0 if p_nothing is None else p_nothing[scored]
     rows["label"] = rows["label"].fillna("")
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
     rows["recording_moment"] = [moment_of[recording] for recording in rows["recording_id"]]
@@ -97,30 +100,31 @@ def aggregate(
     firsts = ["recording_id", "encounter", "start_s", "end_s", "recording_moment"]
     by_moment = rows.groupby(keys, sort=False)
     moments = pd.concat(
-        [by_moment[firsts].first(), by_moment[[*averaged, "something"]].mean()], axis=1
+        [by_moment[firsts].first(), by_moment[[*averaged, "p_nothing"]].mean()], axis=1
     ).reset_index()
     moments["n_moments"] = 1
-    moments["something"] = (moments["something"] >= 0.5).astype(np.int64)
-    counts = [] if holds_nothing is None else ["n_something", "n_heard"]
-    if counts:
-        moments["n_something"], moments["n_heard"] = moments["something"], 1
+    moments["n_something"] = (moments["p_nothing"] <= nothing_above).astype(np.int64)
+    moments["n_heard"] = 1
+    counts = ["n_something", "n_heard"]
     if unit == "clip":
         table = moments.rename(columns={"moment_id": "unit_id"})
     else:
         key = {"recording": "recording_moment", "encounter": "encounter"}[unit]
         moments["unit_id"] = moments[key]
         unit_keys = ["unit_id", "label"]
-        has_some = moments.groupby(unit_keys, sort=False)["something"].transform("sum") > 0
-        used = moments[(moments["something"] > 0) | ~has_some]
+        has_some = moments.groupby(unit_keys, sort=False)["n_something"].transform("sum") > 0
+        used = moments[(moments["n_something"] > 0) | ~has_some]
         by_unit = used.groupby(unit_keys, sort=False)
         kept = ["encounter"] + (["recording_id"] if unit == "recording" else [])
         table = pd.concat(
             [by_unit[kept].first(), by_unit["n_moments"].sum(), by_unit[averaged].mean()], axis=1
         )
-        if counts:
-            table = table.join(moments.groupby(unit_keys, sort=False)[counts].sum())
+        if p_nothing is not None:
+            by_unit = moments.groupby(unit_keys, sort=False)
+            table = table.join(by_unit[counts].sum()).join(by_unit["p_nothing"].mean())
         table = table.reset_index()
-    table = table.drop(columns="something", errors="ignore")
+    if p_nothing is None:
+        table = table.drop(columns=[*counts, "p_nothing"], errors="ignore")
     scores = scipy.special.log_softmax(table[names].to_numpy(dtype=np.float64), axis=1)
     return UnitScores(table.drop(columns=names), np.asarray(scores))
 
@@ -157,9 +161,12 @@ def join_recordings(units: UnitScores) -> UnitScores:
         table["novelty"] *= n_moments[:, 0]
         summed.append("novelty")
     table = table.assign(unit_id=table["encounter"])
-    counts = [name for name in ("n_something", "n_heard") if name in table]
+    counts = [name for name in ("n_something", "n_heard", "p_nothing") if name in table]
+    if counts:
+        table["p_nothing"] *= table["n_heard"]
     whole = table.groupby(["unit_id", "label"], sort=False)[counts].sum()
     if counts:
+        whole["p_nothing"] /= whole["n_heard"]
         has_some = (
             table.groupby(["unit_id", "label"], sort=False)["n_something"].transform("sum") > 0
         )

@@ -21,6 +21,8 @@ from pseudorca.evaluation.risk_coverage import (
 )
 from pseudorca.learning.calibration import CalibratedUnits, Calibrator, Prior, make_prior
 from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.dataset import NOTHING
+from pseudorca.learning.nothing import NothingRule
 from pseudorca.learning.units import UNITS, UnitScores
 from pseudorca.prediction.options import USUAL_ERROR, DecisionOptions
 from pseudorca.store import TABLES
@@ -31,6 +33,7 @@ FALLBACK = 0.6
 """The least probability of a name where there are too few held-out encounters to choose one."""
 
 _TOO_MANY_WRONG = "too many names of held-out encounters were wrong, however probable"
+_LEVEL = 0.05  # one-sided, that noise alone holds something so often
 _LEAST_ENCOUNTERS = 8  # held out, to choose a threshold
 _SAME_PRIOR = 0.01
 """Priors whose shares differ by less than this are equal."""
@@ -200,6 +203,7 @@ def decide(
     trained: Prior,
     split_id: str = "",
     set_name: str = "",
+    nothing: NothingRule | None = None,
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Name the most probable class of each unit, or give the reason for no decision.
 
@@ -211,6 +215,9 @@ def decide(
     unit : str, the kind of unit
     classifier_id, split_id, set_name : str
     trained : Prior, of the training encounters; decisions are compared with those at this prior
+    nothing : NothingRule or None
+        A unit with no moment that holds something is ``nothing``; one with no more of them than noise
+        alone explains stays undecided
 
     Returns
     -------
@@ -255,9 +262,26 @@ def decide(
         _reason(rule, n, far, probability)
         for n, far, probability in zip(n_moments, novelty, table["probability"], strict=True)
     ]
+    if nothing is not None:
+        counts = units.table[["n_something", "n_heard"]].itertuples(index=False)
+        by_noise = [_by_noise(nothing, int(some), int(heard)) for some, heard in counts]
+        table["reason"] = [
+            "; ".join(filter(None, p)) for p in zip(table["reason"], by_noise, strict=True)
+        ]
     table["decision"] = table["most_probable"].where(table["reason"] == "", UNDECIDED)
+    if nothing is not None:
+        is_nothing = (units.table["n_something"] == 0).to_numpy()
+        table.loc[is_nothing, "decision"] = NOTHING
+        table.loc[is_nothing, "reason"] = ""
     columns = [*TABLES["decisions"], "most_probable", "depends_on_prior"]
     return table[columns], np.exp(log_probabilities)
+
+
+def _by_noise(nothing: NothingRule, n_something: int, n_heard: int) -> str:
+    """The reason where noise alone explains as many moments that hold something; else empty."""
+    if n_heard == 1 or n_something == 0 or nothing.p_by_noise(n_something, n_heard) < _LEVEL:
+        return ""
+    return f"{n_something} of {n_heard} moments hold something, no more than noise alone explains"
 
 
 def _reason(rule: Rule, n_moments: int, novelty: float, probability: float) -> str:

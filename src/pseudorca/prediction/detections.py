@@ -8,6 +8,7 @@ channels. Undecided clips are not detections.
 import numpy as np
 import pandas as pd
 
+from pseudorca.learning.dataset import NOTHING
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.options import check_gap
 from pseudorca.recordings.folds import OTHER
@@ -203,7 +204,7 @@ def _offset(seconds: pd.Series) -> pd.Series:
 
 
 def is_named(decisions: pd.Series) -> pd.Series:
-    """Whether each decision names a population: not undecided, and not another sound.
+    """Whether each decision names a population: not undecided, not nothing, and not another sound.
 
     Parameters
     ----------
@@ -218,7 +219,7 @@ def is_named(decisions: pd.Series) -> pd.Series:
     >>> is_named(pd.Series(["A", "undecided"])).tolist()
     [True, False]
     """
-    return ~decisions.isin((UNDECIDED, OTHER))
+    return ~decisions.isin((UNDECIDED, OTHER, NOTHING))
 
 
 def populations(clips: pd.DataFrame) -> list[str]:

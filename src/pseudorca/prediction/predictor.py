@@ -139,10 +139,14 @@ class Predictor:
         quiet = clips.loc[is_quiet, ["recording_id", "start_s", "end_s"]]
         there = clips["clip_id"].isin(result.embedded)
         clips = clips[there & ~is_quiet].reset_index(drop=True)
-        log_probabilities, novelty, small = self._score(clips, recordings)
+        log_probabilities, novelty, p_nothing, small = self._score(clips, recordings)
         tables, decisions = {}, []
         for unit in ("clip", "recording"):
-            units = aggregate(clips, recordings, log_probabilities, unit, novelty=novelty)
+            units = aggregate(
+                clips, recordings, log_probabilities, unit, novelty=novelty,
+                p_nothing=None if classifier.nothing is None else p_nothing,
+                nothing_above=1.0 if classifier.nothing is None else classifier.nothing.threshold,
+            )  # fmt: skip
             if unit == "recording" and len(units.table):
                 kept = UnitScores(units.table.copy(), units.log_probabilities)
                 self._heard.append(kept)
@@ -166,16 +170,17 @@ class Predictor:
 
     def _score(
         self, clips: pd.DataFrame, recordings: pd.DataFrame
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
-        """Log-probabilities [shape=(n_clips, n_classes)], novelty [shape=(n_clips,)], small groups.
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], list[str]]:
+        """Log-probabilities [shape=(n_clips, n_classes)], novelty and probability of nothing
+        [shape=(n_clips,)], small groups.
 
         Centring uses the mean over these clips, those of one portion.
         """
         classifier = self.classifier
         log_probabilities = np.empty((len(clips), len(classifier.classes)))
-        novelty = np.zeros(len(clips))
+        novelty, p_nothing = np.zeros(len(clips)), np.zeros(len(clips))
         if clips.empty:
-            return log_probabilities, novelty, []
+            return log_probabilities, novelty, p_nothing, []
         is_plain = classifier.preparation == PLAIN
         n_together = _SCORED_TOGETHER if is_plain else len(clips)
         small: list[str] = []
@@ -187,9 +192,10 @@ class Predictor:
                 batch_size=self.batch_size, n_threads=self.n_threads, workers=self.workers,
             )  # fmt: skip
             log_probabilities[rows] = mean_said(classifier.head, vectors, test_copies)
+            p_nothing[rows] = classifier.head.p_nothing(vectors)
             if classifier.novelty is not None:
                 novelty[rows] = classifier.novelty.distances(vectors)
-        return log_probabilities, novelty, small
+        return log_probabilities, novelty, p_nothing, small
 
     def _decide(
         self, units: UnitScores, unit: str, recordings: pd.DataFrame | None
@@ -201,7 +207,7 @@ class Predictor:
             units.table["novelty"] = units.table["novelty"] / classifier.novelty.usual[unit]
         decided, probabilities = decide(
             units, classifier.calibrator(unit), self.rules[unit], unit=unit,
-            classifier_id=classifier.classifier_id, trained=trained, set_name=self.set_name,
+            classifier_id=classifier.classifier_id, trained=trained, set_name=self.set_name, nothing=classifier.nothing,
         )  # fmt: skip
         trained_on = {key: set(training.get(key, ())) for key in ("moments", "encounters")}
         table = _readable(units, decided, probabilities, recordings, classifier.classes, trained_on)
@@ -209,7 +215,10 @@ class Predictor:
         return table, decided[list(TABLES["decisions"])]
 
 
-_NO_UNITS = pd.DataFrame(columns=["unit_id", "label", "encounter", "n_moments", "novelty"])
+_NO_UNITS = pd.DataFrame(
+    columns=["unit_id", "label", "encounter", "n_moments", "novelty", "p_nothing", "n_something",
+             "n_heard"]
+)  # fmt: skip
 
 
 def portions(
@@ -293,7 +302,8 @@ def answer_columns(classes: Sequence[str]) -> list[str]:
     """
     return [
         "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision", "reason",
-        "most_probable", "probability", "prior", "depends_on_prior", "novelty",
+        "most_probable", "probability", "prior", "depends_on_prior", "novelty", "p_nothing",
+        "n_something",
         *[f"p_{label}" for label in classes], "in_training", "recording_id", "classifier_id",
         *Trust().columns(),
     ]  # fmt: skip

@@ -14,6 +14,7 @@ import pandas as pd
 
 from pseudorca.errors import PseudorcaError
 from pseudorca.evaluation.trust import Trust
+from pseudorca.learning.dataset import NOTHING
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import DETECTION_COLUMNS
 from pseudorca.prediction.files import TABLE_FORMATS, check_formats, read_table
@@ -130,6 +131,11 @@ class PredictionResult(Result):
             name, percent = PurePath(str(row["path"])).name, 100 * float(row["probability"])
             if row["decision"] == UNDECIDED:
                 sentences.append(f"{name} is undecided: {row['reason']} ({known}).")
+            elif row["decision"] == NOTHING:
+                sentences.append(
+                    f"{name} holds nothing but background: nothing has a probability of "
+                    f"{100 * float(row['p_nothing']):.1f} % ({known})."
+                )
             elif row["decision"] == OTHER:
                 sentences.append(
                     f"{name} is none of the classes, with a probability of {percent:.1f} % ({known})."

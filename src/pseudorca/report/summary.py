@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from pseudorca.learning.dataset import NOTHING
 from pseudorca.pages.blocks import Card, Cards, Section, Tone
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import is_named
@@ -109,6 +110,8 @@ def _rows(encounters: pd.DataFrame) -> list[tuple[str, str]]:
             str(row.unit_id),
             f"undecided: {row.reason}"
             if row.decision == UNDECIDED
+            else NOTHING
+            if row.decision == NOTHING
             else f"{row.decision}, {row.probability:.2f}",
         )
         for row in ordered.head(_MOST_ROWS).itertuples()
