@@ -207,7 +207,8 @@ class Predictor:
             units.table["novelty"] = units.table["novelty"] / classifier.novelty.usual[unit]
         decided, probabilities = decide(
             units, classifier.calibrator(unit), self.rules[unit], unit=unit,
-            classifier_id=classifier.classifier_id, trained=trained, set_name=self.set_name, nothing=classifier.nothing,
+            classifier_id=classifier.classifier_id, trained=trained, set_name=self.set_name,
+            nothing=classifier.nothing,
         )  # fmt: skip
         trained_on = {key: set(training.get(key, ())) for key in ("moments", "encounters")}
         table = _readable(units, decided, probabilities, recordings, classifier.classes, trained_on)
