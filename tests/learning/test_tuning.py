@@ -148,3 +148,14 @@ def test_optuna_bears_trials_that_diverge():
     tuned = tune(make_set(), SoftmaxHead(), Tuning("optuna", space, n_trials=6))
     assert len(tuned.trials) == 6
     assert np.isfinite(tuned.trials["log_loss"].min())
+
+
+def test_a_penalty_that_was_given_as_a_whole_number_is_tuned_over_real_ones() -> None:
+    labels = np.array(list("aaaabbbb"), dtype=object)
+    groups = np.array(["a1", "a1", "a2", "a2", "b1", "b1", "b2", "b2"], dtype=object)
+    vectors = np.arange(8, dtype=np.float32)[:, None]
+    data = TrainingSet(vectors, labels, groups, np.arange(8).astype(object))
+    tuned = tune(data, make_head("svm", c=1), Tuning(space={"c": [0.25, 0.5]}, n_folds=2))
+    assert tuned.settings["c"] in (0.25, 0.5)
+    head = TunedHead(make_head("svm", c=1), Tuning(space={"c": [0.25]}, n_folds=2))
+    assert head.settled({"tuned": {"c": 0.25}}).c == 0.25

@@ -9,7 +9,7 @@ stop.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -180,7 +180,10 @@ def tune(
 def _with(head: Head, settings: Mapping[str, float]) -> Head:
     """The head with other settings. HeadError if one is not the head's."""
     others = {name: value for name, value in vars(head).items() if name not in settings}
-    return make_head(head.name, **others, **settings)
+    # A search gives real numbers; a count of trees is a whole one.
+    whole = {field.name for field in fields(head) if field.type is int}
+    tried = {name: round(v) if name in whole else v for name, v in settings.items()}
+    return make_head(head.name, **others, **tried)
 
 
 @dataclass(frozen=True)
