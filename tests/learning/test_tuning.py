@@ -10,6 +10,7 @@ from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.logistic import C_GRID, LogisticHead
+from pseudorca.learning.heads.registry import make_head
 from pseudorca.learning.heads.softmax import SoftmaxHead
 from pseudorca.learning.tuning import TunedHead, Tuning, tune
 from pseudorca.recordings.folds import Split, make_folds
