@@ -337,7 +337,7 @@ class Project:
         self,
         backbone: str = "pseudorca_small",
         *,
-        weights: str = "official",
+        weights: Location = "official",
         layer: str | None = None,
         front_end: str | None = None,
         band: str | None = None,
@@ -393,7 +393,7 @@ class Project:
 
         options = EmbedderOptions(
             backbone,
-            weights,
+            str(weights),
             layer,
             front_end,
             band,
@@ -696,7 +696,7 @@ class Project:
             return predict_project(
                 self.store, _places(paths), classifier or CLASSIFIER, set_name=set_name,
                 decision=decision, gate_db=gate_db, output=output,
-                formats=with_tables(_names(formats)), max_gap_s=max_gap_s,
+                formats=with_tables(_names(formats) or ("csv",)), max_gap_s=max_gap_s,
                 options=options, computing=computing, working_folder=working_folder,
                 progress=update,
             )  # fmt: skip
@@ -749,7 +749,7 @@ class Project:
             return decide_project(
                 self.store, set_name=set_name, decision=decision,
                 output=None if out is None else Path(out),
-                formats=with_tables(_names(formats)), max_gap_s=max_gap_s,
+                formats=with_tables(_names(formats) or ("csv",)), max_gap_s=max_gap_s,
                 computing=Computing(n_threads=n_threads), progress=update,
             )  # fmt: skip
 
@@ -987,6 +987,6 @@ def _prior_text(prior: Prior) -> str:
         ) from None
 
 
-def _names(names: Sequence[str]) -> tuple[str, ...]:
+def _names(names: Sequence[str] | None) -> tuple[str, ...]:
     """Several names; one alone counts as a list of one."""
-    return (names,) if isinstance(names, str) else tuple(names)
+    return (names,) if isinstance(names, str) else tuple(names or ())

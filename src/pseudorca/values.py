@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from numbers import Integral, Real
+from numbers import Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -115,7 +115,7 @@ def check_types(thing: Any, error: type[Exception], *, name: str = "") -> None:
     """Refuse a dataclass whose fields are not of the types that they state.
 
     Text, numbers, yes or no, names of a choice, sequences and classes are checked. Whole numbers
-    pass for real ones, and those of NumPy for those of Python. Other types pass.
+    pass for real ones, 2.0 for 2, and those of NumPy for those of Python. Other types pass.
 
     Parameters
     ----------
@@ -172,14 +172,14 @@ def _is_of(value: Any, hint: Any) -> bool:
     if hint in (None, NoneType):
         return value is None
     if hint is bool:
-        return isinstance(value, bool) or type(value).__name__ == "bool"
+        return type(value).__name__ in ("bool", "bool_") or value in (0, 1)
     if hint in (int, float):
-        number = Integral if hint is int else Real
-        return isinstance(value, number) and not isinstance(value, bool)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        return is_number and (hint is float or float(value).is_integer())
     if hint is str:
         return isinstance(value, str)
     if origin in (tuple, list, Sequence):
-        return isinstance(value, Sequence) and not isinstance(value, str)
+        return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
     kind = origin or hint
     return (
         not isinstance(kind, type)

@@ -46,12 +46,13 @@ def test_a_kind_that_is_taken_is_refused() -> None:
     ],
 )
 def test_a_setting_of_another_type_is_refused(name: str, settings: dict[str, object]) -> None:
-    with pytest.raises(HeadError, match=next(iter(settings))):
+    with pytest.raises(HeadError, match=f"{name} head: {next(iter(settings))}"):
         make_head(name, **settings)
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numbers_of_numpy_are_numbers_and_whole_ones_may_be_written_as_real_ones() -> None:
     assert ForestHead(n_trees=np.int64(3)).n_trees == 3
+    assert ForestHead(n_trees=3.0, seed=1.0).n_trees == 3
     assert po.LogisticHead(c=1).c == po.LogisticHead(c=np.float32(1)).c
 
 

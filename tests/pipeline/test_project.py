@@ -406,7 +406,7 @@ KEYS = {
     "evaluate": "results recipe classifier_id notices",
     "predict": "n_files n_clips n_quiet n_problems n_detections n_small_groups files n_encounters "
     "recordings_per_class encounters_per_class problems output set_name classifier_id prior calibrated "
-    "thresholds notices",
+    "trust thresholds notices",
     "report": "output n_sections n_figures n_bytes problems notices",
     "spectrograms": "output layout n_pictures n_new pictures_per_class n_problems problems",
     "simulate": "recordings truth n_encounters n_files n_signals duration_s files_per_class",
@@ -418,8 +418,8 @@ KEYS = {
     "compare": "time_utc reference headline_split splits variants rows chosen n_clips n_recordings "
     "n_encounters classes n_compared n_chosen_among not_chosen_among seconds "
     "seconds_computing_features versions notices summary output files",
-    "audit": "audit_id verdict p_nuisance difference best_control by_background_alone p_model "
-    "smallest_p n_permutations enumerated chance classes units_per_class n_encounters n_clips "
+    "audit": "data labels audit_id verdict p_nuisance difference best_control by_background_alone "
+    "p_model smallest_p n_permutations enumerated chance classes units_per_class n_encounters n_clips "
     "n_labelled_clips background associations answerable why controls heard evaluated summary "
     "explained split group_by options recipe background_settings versions tables notices",
 }
@@ -540,9 +540,9 @@ def test_tables_of_a_prediction_that_heard_nothing_are_empty_with_their_columns(
 def test_a_table_of_a_later_prediction_is_not_taken_for_this_one(
     whales: Project, survey: Path
 ) -> None:
-    first = whales.predict(survey / "Unknown" / "Lasker_AC_90", progress=False)
+    first = whales.predict(survey / "Unknown" / "Lasker_AC_90", set_name="one", progress=False)
     assert len(first.recordings) == 3
-    whales.predict(progress=False)
+    whales.predict(set_name="one", progress=False)
     assert len(first.recordings) == 3  # read before
     with pytest.raises(PseudorcaError, match="was changed since"):
         _ = first.clips

@@ -1,8 +1,10 @@
 """Results of other recordings, or of other labels, are told from those of what a project holds now."""
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pseudorca.errors import ManifestError
@@ -15,7 +17,7 @@ from pseudorca.recordings.scan import scan_project
 from pseudorca.report.contents import headline, read_project
 from pseudorca.store import Store
 
-from .conftest import copied
+from .conftest import BACKBONE, copied
 
 RECIPE = Recipe(LogisticHead(c=0.01))
 
@@ -107,3 +109,21 @@ def test_what_is_known_of_a_classifier_travels_with_it(
     (sentence, *_) = result.sentences()
     assert f"{evaluated['balanced_accuracy']:.2f}" in sentence
     assert "not audited" in sentence
+
+
+def test_a_classifier_of_settings_that_this_version_refuses_costs_a_line_of_the_report(
+    known: Store, tmp_path: Path
+) -> None:
+    Project(known).train(Recipe(LogisticHead(c=1, seed=np.int64(1))), name="two", progress=False)
+    assert Project(known).report(tmp_path / "fine.html", progress=False).problems.empty
+    path = known.folder / "classifiers" / "two" / "classifier.json"
+    record = json.loads(path.read_text())
+    record["training"]["head"]["seed"] = "one"
+    path.write_text(json.dumps(record))
+    result = Project(known).report(tmp_path / "report.html", progress=False)
+    assert any("seed" in detail for detail in result.problems["detail"])
+
+
+def test_weights_are_given_as_a_path_too(known: Store, weights: Path) -> None:
+    clips = Project(known).embed(BACKBONE, weights=weights, progress=False)
+    assert clips.n_clips > 0

@@ -525,3 +525,12 @@ def test_a_number_as_a_file_name_is_a_name(tmp_path: Path, raven: Callable[..., 
     sf.write(tmp_path / "62018001.wav", np.random.default_rng(0).normal(0, 0.1, 8_000), 8_000)
     path = raven("1  S  1  0.1  0.5  0  9  62018001", header=HEADER + "\tBegin File", name="a.txt")
     assert len(read_raven([path], scan(tmp_path).recordings)) == 1
+
+
+def test_a_selection_table_with_an_empty_cell_of_text_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.selections.txt"
+    path.write_text(
+        "Selection\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tBegin Path\n"
+        "1\t0.0\t1.0\t0\t4000\ta.wav\n2\t2.0\t3.0\t0\t4000\t\n3\t4.0\t5.0\t0\t4000\ta.wav\n"
+    )
+    assert read_selection_table(path).index.tolist() == [2, 3, 4]

@@ -79,7 +79,7 @@ def _line_numbers(path: Path, table: pd.DataFrame) -> NDArray[np.int64]:
     n_breaks = np.zeros(len(table), dtype=np.int64)
     for _, column in table.items():
         if not is_numeric_dtype(column.dtype):
-            n_breaks += column.astype(str).str.count("\n").to_numpy(dtype=np.int64)
+            n_breaks += column.astype(str).str.count("\n").fillna(0).to_numpy(dtype=np.int64)
     places = 1 + np.arange(len(table)) + np.cumsum(n_breaks) - n_breaks
     return np.asarray(filled[np.minimum(places, len(filled) - 1)])
 

@@ -212,7 +212,7 @@ class Classifier:
             "nothing": self.nothing and asdict(self.nothing),
             "files": _hashes_of_files(folder),
         }
-        (folder / _ABOUT).write_text(json.dumps(record, indent=2, default=str) + "\n")
+        (folder / _ABOUT).write_text(json.dumps(record, indent=2, default=plain_value) + "\n")
         if self.trust:
             save_trust(folder, self.trust)
 

@@ -1,6 +1,8 @@
 """Train a classifier on all labelled clips, calibrate it on held-out encounters, and save it."""
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,8 +192,9 @@ def train_project(
     classifier = _classifier(labelled, head, trained, folds if units else None, units)
     classifier.nothing = nothing
     folder = store.folder / CLASSIFIER_FOLDER / name
-    notices += _keep_earlier(folder, classifier.classifier_id)
-    classifier.save(folder)
+    with _earlier_kept(folder, classifier.classifier_id) as kept:
+        classifier.save(folder)
+    notices += kept
     labelled.forget_trainings()
     settings = recipe.settings()["head"]
     settings |= {"name": name, "preparation": recipe.preparation.settings()}
@@ -199,16 +202,22 @@ def train_project(
     return TrainResult(classifier, folder, recipe, notices, trained.details)
 
 
-def _keep_earlier(folder: Path, classifier_id: str) -> list[str]:
-    """Give another name to a classifier that the new one would replace, and say so."""
+@contextmanager
+def _earlier_kept(folder: Path, classifier_id: str) -> Iterator[list[str]]:
+    """Keep a copy of a classifier that is replaced under another name -> notices that say so."""
     earlier = saved_id(folder)
     if earlier is None or earlier == classifier_id:
-        return []
+        yield []
+        return
     number = 1
-    while (kept := folder.with_name(f"{folder.name} {number}")).exists():
+    while (copy := folder.with_name(f"{folder.name} {number}")).exists():
         number += 1
-    folder.rename(kept)
-    return [f"The classifier that was called {folder.name} before is kept as {kept.name!r}."]
+    shutil.copytree(folder, copy)
+    try:
+        yield [f"The classifier that was called {folder.name} before is kept as {copy.name!r}."]
+    except BaseException:
+        shutil.rmtree(copy, ignore_errors=True)
+        raise
 
 
 def _classifier(

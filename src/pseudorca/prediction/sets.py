@@ -70,9 +70,7 @@ def prediction_sets(store: Store) -> PredictionSetsResult:
     predicted = store.read("predicted", columns=["set_name", "root"])
     n_recordings = predicted["set_name"].value_counts()
     rows = []
-    for set_name, settings in sorted(
-        last_settings(store).items(), key=lambda item: item[1]["time_utc"], reverse=True
-    ):
+    for set_name, settings in reversed(last_settings(store).items()):
         is_of_set = decided["set_name"] == set_name
         of_last = is_of_set & (decided["classifier_id"] == settings["classifier_id"])
         counts = decided.loc[of_last, "decision"].value_counts().sort_index()

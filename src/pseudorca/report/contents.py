@@ -266,6 +266,7 @@ def headline(project: Contents) -> Evaluation | None:
     >>> about = {"optimistic": False, "results": [{"unit": "encounter"}]}
     >>> about |= {"recipe": {"head": {"head": "svm"}}, "group_by": "encounter"}
     >>> project.evaluations = [Evaluation("a", "r", "2025", about), Evaluation("b", "r", "2026", about)]
+    >>> project.labels_id = "of these recordings"
     >>> headline(project).split_id
     'b'
     """
@@ -401,6 +402,15 @@ def typed(project: Contents, recipe: Mapping[str, Any] | None = None, **how: boo
         return ""
 
 
+def recipe_in_words(project: Contents, recipe: Mapping[str, Any]) -> str:
+    """Describe a recipe; ``not known`` if this version does not know one of its settings."""
+    try:
+        return Recipe.from_settings(recipe).describe()
+    except (PseudorcaError, KeyError, TypeError) as error:
+        project.note_trouble("classifiers", error)
+        return "not known"
+
+
 def recipe_of(classifier: Mapping[str, Any]) -> dict[str, Any]:
     """Give the recipe of a saved classifier, as ``evaluate`` would store it.
 
@@ -450,7 +460,7 @@ def _evaluations(project: Contents) -> list[Evaluation]:
             )
             _ = evaluation.split, evaluation.optimistic, evaluation.results, evaluation.head
             evaluations.append(evaluation)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, PseudorcaError) as error:
             project.note_trouble(
                 "evaluations", error, reason=_UNREADABLE, detail=f"{row.split_id}: {error}"
             )

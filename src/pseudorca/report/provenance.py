@@ -4,9 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pseudorca.learning.recipe import Recipe
 from pseudorca.pages.blocks import Block, Cell, Fold, Heading, Section, Settings, Table, Text
-from pseudorca.report.contents import Contents, Evaluation, minute
+from pseudorca.report.contents import Contents, Evaluation, minute, recipe_in_words
 from pseudorca.store import package_versions
 from pseudorca.values import plain
 
@@ -49,7 +48,7 @@ def provenance_section(project: Contents) -> Section:
     if project.embedder is not None:
         section.blocks += [Heading("Embedder"), *_embedder(project.embedder)]
     for name, record in project.classifiers.items():
-        section.blocks += [Heading(f"Classifier {name}"), _classifier(record)]
+        section.blocks += [Heading(f"Classifier {name}"), _classifier(project, record)]
     if project.evaluations:
         rows = [_evaluation(evaluation) for evaluation in project.evaluations]
         columns = ("evaluated (UTC)", "split", "seed", "head", "recipe", "split id")
@@ -88,7 +87,7 @@ def _embedder(about: Mapping[str, Any]) -> list[Block]:
     return [_settings(values)]
 
 
-def _classifier(about: Mapping[str, Any]) -> Settings:
+def _classifier(project: Contents, about: Mapping[str, Any]) -> Settings:
     training, details = about.get("training", {}), about.get("head", {})
     values = {
         "classifier id": about.get("classifier_id"),
@@ -96,7 +95,7 @@ def _classifier(about: Mapping[str, Any]) -> Settings:
         "made from embedder": training.get("embedder_id"),
         "altered copies": training.get("views"),
         "trained (UTC)": training.get("time_utc"),
-        "head": Recipe.from_settings(training).describe() if "head" in training else "not known",
+        "head": recipe_in_words(project, training) if "head" in training else "not known",
         "seed": training.get("head", {}).get("seed"),
         "calibrated": _calibration(about.get("calibration", {})),
         **{name: details[name] for name in ("c", "best_epoch") if name in details},

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pseudorca.audit.section import verdict_blocks
-from pseudorca.learning.recipe import Recipe
 from pseudorca.pages.blocks import (
     Block,
     Cell,
@@ -25,7 +24,14 @@ from pseudorca.pages.blocks import (
     chart,
     figure,
 )
-from pseudorca.report.contents import Contents, Evaluation, headline, is_saved, typed
+from pseudorca.report.contents import (
+    Contents,
+    Evaluation,
+    headline,
+    is_saved,
+    recipe_in_words,
+    typed,
+)
 from pseudorca.report.evaluation_plots import (
     learning_curve_plot,
     reliability_diagram,
@@ -284,7 +290,7 @@ def _audit_warnings(project: Contents, findings: Mapping[str, Any]) -> list[Bloc
     if project.classifiers and not is_saved(project, recipe):
         sentences.append(
             f"No saved classifier was trained the way that was audited "
-            f"({Recipe.from_settings(recipe).describe()}): this is not about it."
+            f"({recipe_in_words(project, recipe)}): this is not about it."
         )
     sentences += project.changed_tables(findings["tables"], "audit", "audit")
     embedder = (project.embedder or {}).get("embedder_id")

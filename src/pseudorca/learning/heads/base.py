@@ -240,7 +240,7 @@ class Head(ABC):
     """Whether training changes the network, and so needs more than embeddings."""
 
     def __post_init__(self) -> None:
-        check_types(self, HeadError)
+        check_types(self, HeadError, name=f"{self.name} head:")
         for entry in fields(self):
             valid, value = get_args(entry.type), getattr(self, entry.name)
             if get_origin(entry.type) is Literal and value not in valid:
