@@ -17,6 +17,7 @@ _FEW = 8  # networks of a family that are named in its row
 
 
 def backbones(
+    *,
     name: Annotated[
         str | None, typer.Argument(help="Show this network, or those of this family, in full.")
     ] = None,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def clips(
+    *,
     project: ProjectFolder,
     window: Annotated[float, typer.Option(help="Seconds per clip.")] = 3.0,
     overlap: Annotated[float, typer.Option(help="Seconds shared by neighbours.")] = 0.0,

@@ -13,6 +13,7 @@ from pseudorca.cli.output import done, say, table
 
 
 def contours(
+    *,
     tables: Annotated[
         list[Path],
         typer.Argument(help="CSV files of contours, such as ROCCA's: a time and a frequency."),

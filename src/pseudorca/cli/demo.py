@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def demo(
+    *,
     data: Annotated[
         Path | None, typer.Argument(help="Your class folders. Without: a simulated survey.")
     ] = None,

@@ -1,34 +1,101 @@
 """The verb ``events``: decisions on a table of events that another classifier scored."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pseudorca.cli.options import (
-    RARE,
-    AsJson,
-    Formats,
-    Output,
-)
+from pseudorca.cli.options import AsJson, Formats, Output, rare_option, with_groups
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
 from pseudorca.errors import PseudorcaError, unknown_name
 
 if TYPE_CHECKING:
     from pseudorca.events.events import EventsResult
+    from pseudorca.events.table import EventColumns, EventFilter
 
 
+@dataclass(frozen=True)
+class ColumnGroup:
+    """The columns of a table of events."""
+
+    event: Annotated[str, typer.Option(help="Column with the event's name.")] = "event.id"
+    score: Annotated[str, typer.Option(help="Column with the score, 0 to 1.")] = "X33"
+    truth: Annotated[str, typer.Option(help="Column with the true species.")] = "original"
+    positive: Annotated[
+        list[str] | None, typer.Option(help="The species there. Repeatable. Without: X33.")
+    ] = None
+    survey: Annotated[str, typer.Option(help="Column that is left out in turn.")] = "year"
+    verified: Annotated[
+        list[str] | None,
+        rare_option(
+            "--verified",
+            "Where the truth is known by sight, such as 'vis_id!=999' (which is meant "
+            "without it), or all. Repeatable: all must hold.",
+        ),
+    ] = None
+    called: Annotated[
+        str, rare_option("--called", "Where the classifier itself named the species, or none.")
+    ] = "predicted=X33"
+
+    def columns(self) -> "EventColumns":
+        """The columns. PseudorcaError if a condition cannot be read."""
+        from pseudorca.events.table import Condition, EventColumns
+
+        usual = EventColumns()
+        return EventColumns(
+            self.event,
+            self.score,
+            self.truth,
+            tuple(self.positive) if self.positive else usual.positive,
+            self.survey,
+            usual.verified
+            if self.verified is None
+            else tuple(Condition.parse(text) for text in self.verified if text != "all"),
+            None if self.called == "none" else Condition.parse(self.called),
+        )
+
+
+@dataclass(frozen=True)
+class FilterGroup:
+    """Which events count."""
+
+    event_filter: Annotated[
+        str, rare_option("--filter", "noaa-pseudorca, none, or own (see --signals).")
+    ] = "noaa-pseudorca"
+    signals: Annotated[
+        list[str] | None,
+        rare_option("--signals", "With --filter own: column that counts signals. Repeatable."),
+    ] = None
+    min_signals: Annotated[
+        int,
+        rare_option("--min-signals", "With --filter own: how many are needed in one of them."),
+    ] = 20
+    limit: Annotated[
+        list[str] | None,
+        rare_option(
+            "--limit", "With --filter own: condition such as 'peak_khz<=22.4'. Repeatable."
+        ),
+    ] = None
+
+    def rule(self) -> "EventFilter":
+        """The filter. PseudorcaError if there is none of this name."""
+        from pseudorca.events.table import FILTERS, Condition, EventFilter
+
+        limits = tuple(map(Condition.parse, self.limit or ()))
+        rules = FILTERS | {"own": EventFilter(tuple(self.signals or ()), self.min_signals, limits)}
+        if self.event_filter not in rules:
+            raise PseudorcaError(unknown_name("filter", self.event_filter, rules))
+        return rules[self.event_filter]
+
+
+@with_groups
 def events(
+    *,
     file: Annotated[
         Path, typer.Argument(help="CSV with a row per event that another classifier scored.")
     ],
-    event: Annotated[str, typer.Option(help="Column with the event's name.")] = "event.id",
-    score: Annotated[str, typer.Option(help="Column with the score, 0 to 1.")] = "X33",
-    truth: Annotated[str, typer.Option(help="Column with the true species.")] = "original",
-    positive: Annotated[
-        list[str] | None, typer.Option(help="The species there. Repeatable. Without: X33.")
-    ] = None,
-    survey: Annotated[str, typer.Option(help="Column that is left out in turn.")] = "year",
+    columns: ColumnGroup,
     min_precision: Annotated[
         float | None,
         typer.Option(help="Share of calls that must be right, shown on surveys left out."),
@@ -39,90 +106,25 @@ def events(
     label: Annotated[str, typer.Option(help="The species' name in the decisions.")] = "",
     out: Output = None,
     output_format: Formats = None,
-    verified: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Where the truth is known by sight, such as 'vis_id!=999' (which is meant "
-            "without it), or all. Repeatable: all must hold.",
-            rich_help_panel=RARE,
-        ),
-    ] = None,
-    called: Annotated[
-        str,
-        typer.Option(
-            help="Where the classifier itself named the species, or none.", rich_help_panel=RARE
-        ),
-    ] = "predicted=X33",
-    event_filter: Annotated[
-        str,
-        typer.Option(
-            "--filter", help="noaa-pseudorca, none, or own (see --signals).", rich_help_panel=RARE
-        ),
-    ] = "noaa-pseudorca",
-    signals: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="With --filter own: column that counts signals. Repeatable.", rich_help_panel=RARE
-        ),
-    ] = None,
-    min_signals: Annotated[
-        int,
-        typer.Option(
-            help="With --filter own: how many are needed in one of them.", rich_help_panel=RARE
-        ),
-    ] = 20,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="With --filter own: condition such as 'peak_khz<=22.4'. Repeatable.",
-            rich_help_panel=RARE,
-        ),
-    ] = None,
+    filtered: FilterGroup,
     at: Annotated[
         list[float] | None,
-        typer.Option(
-            help="Count calls at this score too. Without: 0.9. Repeatable.", rich_help_panel=RARE
-        ),
+        rare_option("--at", "Count calls at this score too. Without: 0.9. Repeatable."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Decide events that another classifier scored, and say what can be claimed of its calls."""
     from pseudorca.events.events import EventOptions, decide_events
-    from pseudorca.events.table import FILTERS, Condition, EventColumns, EventFilter
 
-    rules = FILTERS | {
-        "own": EventFilter(
-            tuple(signals or ()), min_signals, tuple(map(Condition.parse, limit or ()))
-        )
-    }
-    if event_filter not in rules:
-        raise PseudorcaError(unknown_name("filter", event_filter, rules))
-    usual = EventColumns()
-    columns = EventColumns(
-        event,
-        score,
-        truth,
-        tuple(positive) if positive else usual.positive,
-        survey,
-        usual.verified
-        if verified is None
-        else tuple(Condition.parse(text) for text in verified if text != "all"),
-        None if called == "none" else Condition.parse(called),
-    )
+    rule = filtered.rule()
     options = EventOptions(
-        columns,
-        rules[event_filter],
-        label,
-        tuple(at or (0.9,)),
-        min_precision,
-        prevalence=prevalence,
+        columns.columns(), rule, label, tuple(at or (0.9,)), min_precision, prevalence=prevalence
     )
     formats = output_format or ["csv"]
     if len(formats) > 1 or formats[0] not in ("csv", "parquet"):
         raise PseudorcaError(f"events are written as csv or parquet, not {', '.join(formats)}.")
     kind: Literal["csv", "parquet"] = "parquet" if formats[0] == "parquet" else "csv"
-    folder = out or Path(f"{file.stem}_decided")
-    result = decide_events(file, folder, options=options, kind=kind)
+    result = decide_events(file, out or Path(f"{file.stem}_decided"), options=options, kind=kind)
     if not done(result, as_json):
         _say(result)
 

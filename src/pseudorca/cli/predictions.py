@@ -10,6 +10,7 @@ from pseudorca.results import counted
 
 
 def predictions(
+    *,
     project: ProjectFolder,
     remove: Annotated[
         str | None, typer.Option(help="Remove the set of this name, with its tables.")

@@ -9,6 +9,7 @@ from pseudorca.cli.output import done, say
 
 
 def report(
+    *,
     project: ProjectFolder,
     out: Output = None,
     as_json: AsJson = False,

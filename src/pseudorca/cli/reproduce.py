@@ -28,6 +28,7 @@ from pseudorca.progress import progress_bar
 
 
 def reproduce(
+    *,
     data: Annotated[Path, typer.Argument(help="Folder with class folders of recordings.")],
     out: OutputFolder,
     labels: ClassFolders = None,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 def scan(
+    *,
     folder: Annotated[
         str, typer.Argument(help="Folder with class folders of recordings, or its URL (s3://...).")
     ],

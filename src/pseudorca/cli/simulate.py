@@ -17,6 +17,7 @@ from pseudorca.progress import progress_bar
 
 
 def simulate(
+    *,
     out: Annotated[Path, typer.Argument(help="New folder: gets recordings/ and truth/.")],
     effect: Annotated[
         float, typer.Option(help="Difference of the populations in standard deviations; 0: none.")

@@ -15,6 +15,7 @@ from pseudorca.cli.output import done, say, say_problems
 
 
 def spectrograms(
+    *,
     project: ProjectFolder,
     out: OutputFolder,
     layout: Annotated[
