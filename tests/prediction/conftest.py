@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pseudorca.prediction.detections import populations
 from pseudorca.prediction.effort import Effort
 from pseudorca.prediction.files import PredictionFiles
 
@@ -79,6 +78,7 @@ def summarise_effort(
     clips: pd.DataFrame, recordings: pd.DataFrame, detections: pd.DataFrame, *, per: Any = "hour"
 ) -> pd.DataFrame:
     """The effort of all recordings at once."""
-    effort = Effort(recordings, populations(clips))
+    labels = [name.removeprefix("p_") for name in clips.columns if name.startswith("p_")]
+    effort = Effort(recordings, labels)
     effort.add(clips)
     return effort.table(detections, per=per)

@@ -181,7 +181,7 @@ class OpenSoundscape(Writer):
     def add(self, portion: Portion) -> None:
         """Append the probabilities of all clips."""
         clips = _with_files(portion.tables["clip"], portion.recordings)
-        classes = [name for name in clips.columns if name.startswith("p_")]
+        classes = [name for name in clips.columns if name.startswith("p_") and name != "p_nothing"]
         index = {"start_s": "start_time", "end_s": "end_time"}
         table = clips[["file", *index, *classes]].rename(columns=index)
         table.columns = [*table.columns[:3], *(name.removeprefix("p_") for name in classes)]

@@ -220,23 +220,3 @@ def is_named(decisions: pd.Series) -> pd.Series:
     [True, False]
     """
     return ~decisions.isin((UNDECIDED, OTHER, NOTHING))
-
-
-def populations(clips: pd.DataFrame) -> list[str]:
-    """The classes of a table of predictions, without the class of other sounds.
-
-    Parameters
-    ----------
-    clips : DataFrame, with a column ``p_<class>`` per class
-
-    Returns
-    -------
-    list of str
-
-    Examples
-    --------
-    >>> populations(pd.DataFrame(columns=["decision", "p_A", "p_B"]))
-    ['A', 'B']
-    """
-    classes = [name.removeprefix("p_") for name in clips.columns if name.startswith("p_")]
-    return [label for label in classes if label != OTHER]

@@ -299,7 +299,7 @@ def answer_columns(classes: Sequence[str]) -> list[str]:
     Examples
     --------
     >>> [name for name in answer_columns(["A"]) if name.startswith("p_")]
-    ['p_A']
+    ['p_nothing', 'p_A']
     """
     return [
         "path", "encounter", "start_s", "end_s", "start_utc", "n_moments", "decision", "reason",

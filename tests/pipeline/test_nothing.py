@@ -1,0 +1,120 @@
+"""A class of nothing on recordings: learned once, kept with the classifier, said in every table."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+
+from pseudorca.learning.classifier import Classifier
+from pseudorca.learning.dataset import NOTHING
+from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.recipe import Recipe
+from pseudorca.learning.train import train_project
+from pseudorca.prediction.options import DecisionOptions
+from pseudorca.prediction.predict import predict_project
+from pseudorca.project import Project
+from pseudorca.store import Store
+
+from .conftest import RATE, copied, whistle
+
+RECIPE = Recipe(LogisticHead(c=0.01), nothing="background")
+ALL = DecisionOptions(min_probability=0.0, max_novelty=1e9)
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two populations that whistle for a third of each clip, and an Unknown folder."""
+    root = tmp_path_factory.mktemp("pauses")
+    rng = np.random.default_rng(0)
+    for label, hz in (("Insular", 4_000), ("Pelagic", 8_000), ("Unknown", 4_000)):
+        for encounter in range(4):
+            folder = root / label / f"Lasker_AC_{label[0]}{encounter}"
+            folder.mkdir(parents=True)
+            for clip in range(4):
+                sound = 0.02 * rng.standard_normal(3 * RATE)
+                start = rng.integers(0, 2 * RATE)
+                shift = rng.uniform(0.9, 1.1)
+                sound[start : start + RATE] += whistle(hz * shift, 1.4 * hz * shift, 1.0, rng)
+                name = f"201707{10 + encounter}_0312{clip:02d}.wav"
+                sf.write(folder / name, sound, RATE, subtype="PCM_16")
+    return root
+
+
+@pytest.fixture(scope="module")
+def listened_once(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose clips are embedded by the network in the box."""
+    project = Project.create(
+        tmp_path_factory.mktemp("listened") / "project", survey, progress=False
+    )
+    project.embed(progress=False)
+    return project.folder
+
+
+@pytest.fixture(scope="module")
+def knowing_once(listened_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a classifier that knows nothing."""
+    store = copied(listened_once, tmp_path_factory.mktemp("knowing") / "project")
+    train_project(store, RECIPE)
+    return store.folder
+
+
+@pytest.fixture
+def knowing(knowing_once: Path, tmp_path: Path) -> Store:
+    return copied(knowing_once, tmp_path / "project")
+
+
+def test_a_classifier_that_knows_nothing_is_read_back(knowing: Store) -> None:
+    folder = knowing.folder / "classifiers" / "classifier"
+    loaded = Classifier.load(folder, device="cpu")
+    assert loaded.classes == ["Insular", "Pelagic"]
+    assert loaded.nothing is not None
+    assert 0 < loaded.nothing.threshold <= 0.5
+    loaded.save(knowing.folder / "again")
+    assert Classifier.load(knowing.folder / "again").classifier_id == loaded.classifier_id
+    loaded.nothing = None
+    assert loaded.classifier_id != Classifier.load(folder).classifier_id
+
+
+def test_backgrounds_are_embedded_once(knowing: Store) -> None:
+    tables = {path.name for path in knowing.folder.glob("*/embeddings_*")}
+    train_project(knowing, RECIPE, name="again")
+    assert {path.name for path in knowing.folder.glob("*/embeddings_*")} == tables
+
+
+def test_noise_is_nothing_and_what_sounds_is_decided_over_what_holds_something(
+    knowing: Store, survey: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "sea" / "noise"
+    folder.mkdir(parents=True)
+    sf.write(folder / "noise.wav", 0.02 * rng.standard_normal(12 * RATE), RATE)
+    noise = predict_project(knowing, [tmp_path / "sea"], decision=ALL)
+    assert set(noise.clips["decision"]) == {NOTHING}
+    assert noise.encounters_per_class == {NOTHING: 1}
+    assert noise.n_detections == 0
+    row = noise.recordings.iloc[0]
+    assert (row["n_something"], row["decision"]) == (0, NOTHING)
+    assert row["p_nothing"] > 0.5
+    assert "nothing" in noise.sentences()[0]
+    whales = predict_project(
+        knowing, [survey / "Unknown"], decision=ALL, formats=["csv", "opensoundscape"]
+    )
+    assert set(whales.encounters["decision"]) <= {"Insular", "Pelagic", "undecided"}
+    assert (whales.clips["p_nothing"] < 0.5).mean() > 0.8
+    shares = whales.clips[["p_Insular", "p_Pelagic"]].sum(axis=1)
+    np.testing.assert_allclose(shares, 1)
+    (path,) = whales.files["opensoundscape"]
+    assert {"Insular", "Pelagic"} <= set(pd.read_csv(path).columns)
+    assert NOTHING not in pd.read_csv(path).columns
+
+
+def test_without_it_the_tables_have_no_column_of_nothing(
+    listened_once: Path, survey: Path, tmp_path: Path
+) -> None:
+    embedded = copied(listened_once, tmp_path / "project")
+    train_project(embedded, Recipe(LogisticHead(c=0.01)))
+    result = predict_project(embedded, [survey / "Unknown"])
+    assert "p_nothing" not in result.clips
+    assert Classifier.load(embedded.folder / "classifiers" / "classifier").nothing is None
