@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
+from pseudorca.errors import HeadError
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.dataset import NOTHING
 from pseudorca.learning.heads.logistic import LogisticHead
@@ -95,8 +96,9 @@ def test_noise_is_nothing_and_what_sounds_is_decided_over_what_holds_something(
     assert noise.encounters_per_class == {NOTHING: 1}
     assert noise.n_detections == 0
     row = noise.recordings.iloc[0]
-    assert (row["n_something"], row["decision"]) == (0, NOTHING)
+    assert (row["n_something"], row["n_moments"], row["decision"]) == (0, 4, NOTHING)
     assert row["p_nothing"] > 0.5
+    assert (row["most_probable"], row["probability"]) == (NOTHING, row["p_nothing"])
     assert "nothing" in noise.sentences()[0]
     whales = predict_project(
         knowing, [survey / "Unknown"], decision=ALL, formats=["csv", "opensoundscape"]
@@ -118,3 +120,11 @@ def test_without_it_the_tables_have_no_column_of_nothing(
     result = predict_project(embedded, [survey / "Unknown"])
     assert "p_nothing" not in result.clips
     assert Classifier.load(embedded.folder / "classifiers" / "classifier").nothing is None
+
+
+def test_a_class_called_like_the_answer_is_refused(listened_once: Path, tmp_path: Path) -> None:
+    store = copied(listened_once, tmp_path / "project")
+    clips = store.read("clips")
+    store.write("clips", clips.assign(label=clips["label"].replace("Insular", NOTHING)))
+    with pytest.raises(HeadError, match="a class is called nothing"):
+        train_project(store, RECIPE)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pseudorca.errors import ClassifierError, StoreError
+from pseudorca.errors import ClassifierError, PseudorcaError, StoreError
 from pseudorca.learning.classifier import saved_id
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
@@ -127,3 +127,9 @@ def test_a_classifier_that_is_trained_anew_leaves_the_earlier_one(predicted: Sto
     shutil.rmtree(predicted.folder / "classifiers" / "classifier 1")
     with pytest.raises(ClassifierError, match="no longer in"):
         decide_project(predicted)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "two\nlines", "x" * 81])
+def test_a_name_of_a_set_fits_on_a_line(embedded: Store, name: str) -> None:
+    with pytest.raises(PseudorcaError, match="--as"):
+        predict_project(embedded, set_name=name)

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pseudorca.errors import ManifestError
@@ -15,6 +16,7 @@ from pseudorca.project import Project
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.scan import scan_project
 from pseudorca.report.contents import headline, read_project
+from pseudorca.report.summary import summary_section
 from pseudorca.store import Store
 
 from .conftest import BACKBONE, copied
@@ -127,3 +129,16 @@ def test_a_classifier_of_settings_that_this_version_refuses_costs_a_line_of_the_
 def test_weights_are_given_as_a_path_too(known: Store, weights: Path) -> None:
     clips = Project(known).embed(BACKBONE, weights=weights, progress=False)
     assert clips.n_clips > 0
+
+
+def test_a_stale_audit_is_no_verdict(known: Store, survey: Path) -> None:
+    contents = read_project(known)
+    record = {
+        "recipe": headline(contents).about["recipe"], "verdict": "recorder",
+        "labels": contents.labels_id, "data": headline(contents).data_id,
+    }  # fmt: skip
+    row = {"audit_id": "a", "time_utc": "2026-01-01", "result": json.dumps(record)}
+    known.write("audits", pd.DataFrame([row]))
+    assert summary_section(read_project(known)).blocks[0].cards[2].value == "Recorder"
+    scan_project(known, survey, ScanOptions(labels=("Insular",)), replace=True)
+    assert summary_section(read_project(known)).blocks[0].cards[2].value == "Not audited"

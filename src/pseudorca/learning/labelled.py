@@ -24,7 +24,7 @@ from pseudorca.embedding.known_embedders import known_embedders
 from pseudorca.embedding.network_inputs import keep_inputs
 from pseudorca.embedding.stream import embed_by_each
 from pseudorca.errors import HeadError, unknown_name
-from pseudorca.learning.dataset import TrainingSet, Vectors, labelled_clips
+from pseudorca.learning.dataset import NOTHING, TrainingSet, Vectors, labelled_clips
 from pseudorca.learning.heads.base import Head
 from pseudorca.learning.heads.finetuned import FineTunedHead, Material
 from pseudorca.learning.preparation import prepared_set
@@ -136,6 +136,11 @@ class LabelledProject:
             data = replace(data, vectors=material.rows(), blocks=())
         notices += preparation_notices
         if recipe.nothing != "none":
+            if NOTHING in set(clips["label"]):
+                raise HeadError(
+                    f"a class is called {NOTHING}, and that is an answer of --nothing background: give "
+                    "the folder another name, such as noise (scan ... --other noise)."
+                )
             stage("Listening to the background of the labelled clips")
             nothing = background_vectors(clips, recordings, embedder, store, progress=progress)
             data = replace(data, nothing=nothing)

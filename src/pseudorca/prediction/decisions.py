@@ -94,8 +94,8 @@ def decision_rules(
             if np.isinf(lowest):
                 notices.append(
                     f"{unit}s: whatever the threshold, more than {100 * USUAL_ERROR:.0f} % of the "
-                    "names of held-out encounters were wrong. All stay undecided; --min-probability 0 "
-                    "names all."
+                    "names of held-out encounters were wrong. All stay undecided, but with "
+                    "--min-probability 0."
                 )
         if options.max_error is not None:
             threshold = None
@@ -184,12 +184,13 @@ def usual_sentence(unit: str, threshold: Mapping[str, Any]) -> str:
     named = (
         f"{units} are named from probability {chosen['probability']:.2f} on"
         if chosen["probability"]
-        else f"All {unit}s are named"
+        else f"No {unit} stays undecided for its probability"
     )
     left = max(0.0, 100 * (1 - chosen["coverage"]))
     return (
         f"{named}: of the names of held-out ones {100 * chosen['error']:.0f} % were wrong (at most "
-        f"{100 * chosen['max_error']:.0f} %, with 95 % confidence), and {left:.0f} % stayed undecided."
+        f"{100 * chosen['max_error']:.0f} %, with 95 % confidence), and {left:.0f} % stayed undecided, "
+        "every encounter weighing the same."
     )
 
 
@@ -271,8 +272,12 @@ def decide(
     table["decision"] = table["most_probable"].where(table["reason"] == "", UNDECIDED)
     if nothing is not None:
         is_nothing = (units.table["n_something"] == 0).to_numpy()
-        table.loc[is_nothing, "decision"] = NOTHING
+        table.loc[is_nothing, ["decision", "most_probable"]] = NOTHING
         table.loc[is_nothing, "reason"] = ""
+        table.loc[is_nothing, "probability"] = units.table.loc[is_nothing, "p_nothing"]
+        table["n_moments"] = units.table[
+            "n_heard"
+        ]  # all that were heard; n_something says of which
     columns = [*TABLES["decisions"], "most_probable", "depends_on_prior"]
     return table[columns], np.exp(log_probabilities)
 

@@ -29,7 +29,13 @@ from pseudorca.prediction.files import PredictionFiles, check_formats
 from pseudorca.prediction.options import DecisionOptions, check_gap
 from pseudorca.prediction.predictor import Predictions, Predictor, with_trust
 from pseudorca.prediction.result import PredictionResult, table_stamps
-from pseudorca.prediction.sets import default_folder, last_settings, name_for, roots_of
+from pseudorca.prediction.sets import (
+    check_set_name,
+    default_folder,
+    last_settings,
+    name_for,
+    roots_of,
+)
 from pseudorca.prediction.suitability import heard_hz, project_notices, suitability_notices
 from pseudorca.progress import Progress
 from pseudorca.recordings.folds import OTHER
@@ -139,6 +145,7 @@ def predict_project(
     check_formats(formats)
     check_gap(max_gap_s)
     _check_output(output)
+    check_set_name(set_name)
     name, loaded = _find_classifier(store, classifier, computing)
     decision = decision or DecisionOptions()
     rules, thresholds, notices = decision_rules(loaded, decision)

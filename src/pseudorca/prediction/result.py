@@ -125,10 +125,12 @@ class PredictionResult(Result):
         -------
         list of str, in the order of :attr:`recordings`
         """
-        known = f"prior {self.prior}; {self.trust.sentence()}"
         sentences = []
         for row in self.recordings.to_dict("records"):
             name, percent = PurePath(str(row["path"])).name, 100 * float(row["probability"])
+            known = f"prior {self.prior}; {self.trust.sentence()}"
+            if row["in_training"]:
+                known = f"it trained the classifier, so this proves nothing; {known}"
             if row["decision"] == UNDECIDED:
                 sentences.append(f"{name} is undecided: {row['reason']} ({known}).")
             elif row["decision"] == NOTHING:

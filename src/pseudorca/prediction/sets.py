@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import xxhash
 
-from pseudorca.errors import StoreError, unknown_name
+from pseudorca.errors import PseudorcaError, StoreError, unknown_name
 from pseudorca.recordings import places
 from pseudorca.results import Result
 from pseudorca.store import PREDICTION_FOLDER, Store, condition
@@ -23,6 +23,7 @@ from pseudorca.values import plural
 UNLABELLED = "unlabelled"
 """The name of the set of the project's own recordings without a label."""
 
+_LONGEST = 80
 _MOST_NAMES = 3  # of files and folders in the name of their set
 _COLUMNS = (
     "set_name", "time_utc", "classifier", "n_recordings", "encounters_per_class", "roots", "output",
@@ -164,10 +165,33 @@ def default_folder(store: Store, set_name: str) -> Path:
     ['mooring_2021', 'a_b-48f71e']
     """
     plain = "".join(sign if sign.isalnum() or sign in "-_. " else "_" for sign in set_name)
-    plain = plain.strip(". ")[:80]
+    plain = plain.strip(". -")[:_LONGEST]
     if plain != set_name:  # two names must not share a folder
         plain = f"{plain}-{xxhash.xxh3_64_hexdigest(set_name.encode())[:6]}"
     return store.folder / PREDICTION_FOLDER / plain
+
+
+def check_set_name(set_name: str | None) -> None:
+    """Refuse a name of a set that cannot be shown in a line.
+
+    Parameters
+    ----------
+    set_name : str or None; None: a name will be made
+
+    Raises
+    ------
+    PseudorcaError
+        If the name is empty, longer than 80 characters, or holds a line break.
+
+    Examples
+    --------
+    >>> check_set_name("mooring 2021")
+    """
+    if set_name is not None and not (set_name.strip() and set_name.isprintable()
+                                     and len(set_name) <= _LONGEST):  # fmt: skip
+        raise PseudorcaError(
+            f"--as {set_name[:40]!r}: expected a name of 1 to {_LONGEST} characters on one line."
+        )
 
 
 def name_for(store: Store, paths: Sequence[str | Path], recordings: pd.DataFrame) -> str:

@@ -58,12 +58,12 @@ def suitability_notices(
                     f"as all in training did ({(heard_up_to_hz(front_end) or 0) / 1000:.1f} kHz): do "
                     "not take what is missing there for the animals."
                 )
-    knows_noise = is_gated or OTHER in classifier.classes
+    knows_noise = is_gated or OTHER in classifier.classes or classifier.nothing is not None
     if not knows_noise and (recordings["duration_s"] > _LONG_S).any():
         notices.append(
             "Long recordings mostly hold noise, and this classifier never heard any: it names it, too. "
-            "Pass over windows without signal with --gate 12, or train with folders of noise (scan "
-            "... --other Noise)."
+            "Pass over windows without signal with --gate 12, or train with --nothing background, or "
+            "with folders of noise (scan ... --other Noise)."
         )
     return notices
 

@@ -20,6 +20,7 @@ from pseudorca.report.trust import audit_of
 from pseudorca.values import plural
 
 _MOST_ROWS = 6
+_MOST_SETS = 4
 
 _VERDICTS: dict[str, tuple[Tone, str, str]] = {
     "animals": (
@@ -30,8 +31,8 @@ _VERDICTS: dict[str, tuple[Tone, str, str]] = {
     "recorder": (
         "bad",
         "Recorder",
-        "Noise and recorder alone tell the classes as well: its answers must not be taken for the "
-        "animals' own.",
+        "It is not shown to do better than noise and recorder alone: its answers must not be taken "
+        "for the animals' own.",
     ),
     "cannot tell": (
         "unsure",
@@ -88,7 +89,9 @@ def _found(project: Contents) -> Card:
         f"{n_named} of {plural(len(encounters), 'encounter')} named",
         lines=[f"In the set {name}."],
         rows=_rows(encounters),
-        more=[(f"{other}: {_counts(rows)}", _rows(rows)) for other, rows in shown[1:]],
+        more=[
+            (f"{other}: {_counts(rows)}", _rows(rows)) for other, rows in shown[1 : _MOST_SETS + 1]
+        ],
         link=("All predictions", "predictions"),
     )
 

@@ -268,14 +268,17 @@ def audit_of(project: Contents, evaluation: Evaluation | None) -> dict[str, Any]
     Parameters
     ----------
     project : Contents
-    evaluation : Evaluation or None; None: the latest audit of any recipe
+    evaluation : Evaluation or None
+        None: the latest audit of any recipe, unless the project holds other labels now
 
     Returns
     -------
     dict, the parsed column ``result``; None if there is no such audit
     """
     if evaluation is None:
-        return latest_audit(project)[0]
+        latest = latest_audit(project)[0]
+        is_stale = latest is not None and latest.get("labels") not in (None, project.labels_id)
+        return None if is_stale else latest
     rows = project.store.read("audits").sort_values("time_utc", ascending=False)
     for text in rows["result"]:
         audit = dict(json.loads(str(text)))
