@@ -195,7 +195,7 @@ def test_recordings_that_reach_less_far_than_those_in_training_are_told() -> Non
         member = SimpleNamespace(front_end=front_end)
         classifier = SimpleNamespace(
             embedder=SimpleNamespace(members=(member,)), training={}, classes=["Insular"],
-            preparation=PLAIN,
+            preparation=PLAIN, nothing=None,
         )  # fmt: skip
         told = suitability_notices(table, classifier, is_gated=False)  # type: ignore[arg-type]
         assert sum("1 of these 2 recordings do not reach" in text for text in told) == n_told
