@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from pseudorca.learning.classifier import read_record, save_trust
+from pseudorca.learning.recipe import recipe_of
 from pseudorca.store import CLASSIFIER_FOLDER, Store
 
 NOT_AUDITED = "not audited"
@@ -164,26 +165,6 @@ def keep_trust(store: Store) -> None:
         trust = trust_in(store, recipe_of(training), training["data"])
         if trust != Trust():  # what a classifier from elsewhere brought with it stays
             save_trust(path.parent, trust.as_json())
-
-
-def recipe_of(training: Mapping[str, Any]) -> dict[str, Any]:
-    """Embedder and recipe in the record of a training, as ``evaluate`` and ``audit`` note them.
-
-    Parameters
-    ----------
-    training : mapping
-
-    Returns
-    -------
-    dict
-
-    Examples
-    --------
-    >>> recipe_of({"embedder_id": "e", "head": {"head": "logistic"}, "n_clips": {"A": 3}})
-    {'embedder_id': 'e', 'head': {'head': 'logistic'}}
-    """
-    names = ("embedder_id", "head", "preparation", "views")
-    return {name: training[name] for name in names if name in training}
 
 
 def _latest_first(store: Store, table: str) -> Iterator[dict[str, Any]]:

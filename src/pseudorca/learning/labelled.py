@@ -216,7 +216,7 @@ def background_vectors(
     hearing = embedder.hearing(background_front_end)
     asked = sample_clips(clips, recordings, BACKGROUNDS_PER_ENCOUNTER)
     heard = embed_by_each(asked, recordings, hearing, store, progress=progress)
-    ids = [clip_id for clip_id in asked["clip_id"] if clip_id in set(heard.embedded)]
+    ids = asked.loc[asked["clip_id"].isin(heard.embedded), "clip_id"].tolist()
     vectors = np.full((len(clips), sum(store.widths(embedder.embedder_id))), np.nan, np.float32)
     if ids:
         rows = pd.Index(clips["clip_id"]).get_indexer(ids)

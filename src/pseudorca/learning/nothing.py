@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 from pseudorca.learning.crossval import OutOfFold
 from pseudorca.learning.dataset import NOTHING, Floats, Names, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
-    KINDS,
     Arrays,
     TrainedHead,
     WrappingHead,
-    fit_head,
-    part,
-    under,
+    arrays_with_kind,
+    head_of_arrays,
 )
 from pseudorca.recordings.folds import Folds
 
@@ -35,7 +33,6 @@ HIGHEST = 0.5
 FALSE_ALARMS = 0.05
 """Share of held-out backgrounds that may pass for something, every encounter weighing alike."""
 
-_CHOSEN = ("c", "inner_log_loss", "tuned", "trials")
 _LEAST_ENCOUNTERS = 2
 
 
@@ -71,14 +68,12 @@ class KnowsNothing(TrainedHead):
 
     def arrays(self) -> Arrays:
         """The arrays of the head, and its kind."""
-        kind = np.frombuffer(self.head.kind.encode(), dtype=np.uint8)
-        return {"kind": kind.copy()} | under("head", self.head.arrays())
+        return arrays_with_kind(self.head)
 
     @classmethod
     def from_arrays(cls, classes: list[str], arrays: Arrays) -> Self:
         """Rebuild a head from the arrays of :meth:`arrays`."""
-        kind = KINDS[arrays["kind"].tobytes().decode()]
-        return cls(classes, kind.from_arrays(sorted([*classes, NOTHING]), part("head", arrays)))
+        return cls(classes, head_of_arrays(sorted([*classes, NOTHING]), arrays))
 
 
 @dataclass(frozen=True)
@@ -125,10 +120,7 @@ class NothingHead(WrappingHead):
         if len(set(backgrounds.groups)) < _LEAST_ENCOUNTERS:
             return self.head.fit(replace(data, nothing=None), validation=validation)
         if self.head.chooses_settings:
-            chosen = fit_head(self.head, replace(data, nothing=None)).details
-            trained = fit_head(self.settled(chosen), data, validation=validation)
-            choices = {key: chosen[key] for key in _CHOSEN if key in chosen}
-            return replace(trained, details=trained.details | choices)
+            return self.fit_settled(replace(data, nothing=None), data, validation)
         trained = self.head.fit(data.with_nothing(), validation=validation)
         details = trained.details | {"n_backgrounds": len(backgrounds.labels)}
         classes = [label for label in trained.classes if label != NOTHING]

@@ -26,8 +26,6 @@ from pseudorca.values import check_types, hash_of
 Join = Literal["embeddings", "scores"]
 Nothing = Literal["none", "background"]
 
-_CHOSEN = ("c", "inner_log_loss", "tuned", "trials")
-
 
 @dataclass(frozen=True)
 class CopiesHead(WrappingHead):
@@ -60,10 +58,7 @@ class CopiesHead(WrappingHead):
         ``details["n_views"]`` is the number of copies in the training.
         """
         if self.head.chooses_settings:
-            chosen = fit_head(self.head, replace(data, views=None, heard_again=None)).details
-            trained = fit_head(self.settled(chosen), data, validation=validation)
-            choices = {key: chosen[key] for key in _CHOSEN if key in chosen}
-            return replace(trained, details=trained.details | choices)
+            return self.fit_settled(replace(data, views=None, heard_again=None), data, validation)
         with_copies = data.with_views()
         n_clips, n_rows = len(data.labels), len(with_copies.labels)
         trained = self.head.penalised_as(n_clips, n_rows).fit(with_copies, validation=validation)
@@ -325,3 +320,23 @@ class Recipe:
             text = value if isinstance(value, str) else json.dumps(value)
             words += [OPTIONS[key], text] if key in OPTIONS else ["--head-set", f"{key}={text}"]
         return words
+
+
+def recipe_of(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Embedder and recipe in the record of a training, as ``evaluate`` and ``audit`` note them.
+
+    Parameters
+    ----------
+    training : mapping
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> recipe_of({"embedder_id": "e", "head": {"head": "logistic"}, "n_clips": {"A": 3}})
+    {'embedder_id': 'e', 'head': {'head': 'logistic'}}
+    """
+    names = ("embedder_id", "head", "preparation", "views")
+    return {name: training[name] for name in names if name in training}

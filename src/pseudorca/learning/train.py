@@ -21,7 +21,7 @@ from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
 from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.nothing import NothingRule
 from pseudorca.learning.novelty import Novelty, fit_novelty
-from pseudorca.learning.recipe import Recipe
+from pseudorca.learning.recipe import Recipe, recipe_of
 from pseudorca.learning.units import UNITS
 from pseudorca.progress import Progress
 from pseudorca.recordings.folds import Folds, Split, make_folds
@@ -79,9 +79,7 @@ class TrainResult(Result):
     @property
     def settings(self) -> dict[str, Any]:
         """Embedder and recipe as JSON values, in the form of ``evaluate``."""
-        names = ("embedder_id", "head", "preparation", "views")
-        training = self.classifier.training
-        return {name: training[name] for name in names if name in training}
+        return recipe_of(self.classifier.training)
 
     def as_json(self) -> dict[str, Any]:
         """The result as JSON values: recipe, calibration, counts, choices of the training."""

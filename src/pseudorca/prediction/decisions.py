@@ -275,9 +275,7 @@ def decide(
         table.loc[is_nothing, ["decision", "most_probable"]] = NOTHING
         table.loc[is_nothing, "reason"] = ""
         table.loc[is_nothing, "probability"] = units.table.loc[is_nothing, "p_nothing"]
-        table["n_moments"] = units.table[
-            "n_heard"
-        ]  # all that were heard; n_something says of which
+        table["n_moments"] = units.table["n_heard"]  # all of them, of n_something that hold some
     columns = [*TABLES["decisions"], "most_probable", "depends_on_prior"]
     return table[columns], np.exp(log_probabilities)
 

@@ -18,6 +18,7 @@ from pseudorca.embedding.known_embedders import EMBEDDERS_FOLDER, known_embedder
 from pseudorca.errors import PseudorcaError
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.registry import front_end_from_settings
+from pseudorca.learning import recipe
 from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.folds import describe_split
 from pseudorca.recordings.manifest import labels_id
@@ -421,8 +422,7 @@ def recipe_of(classifier: Mapping[str, Any]) -> dict[str, Any]:
     {'embedder_id': '5f1c', 'head': {'head': 'svm'}}
     """
     training = {"embedder_id": classifier["embedder"].get("embedder_id")} | classifier["training"]
-    names = ("embedder_id", "head", "preparation", "views")
-    return {name: training[name] for name in names if name in training}
+    return recipe.recipe_of(training)
 
 
 def minute(time_utc: str) -> str:

@@ -43,6 +43,7 @@ _N_EMBEDDING = 100  # dimensions; classic features and facts of files have fewer
 _LEAST = 0.5  # of the median deviation
 _CONSTANT = 1e-8  # deviation below which a dimension counts as constant
 _VALIDATION_FOLDS = 5
+_CHOSEN = ("c", "inner_log_loss", "tuned", "trials")
 _BALANCES = {
     "none": "classes as frequent as they are",
     "weights": "classes weighted equally",
@@ -175,6 +176,18 @@ def part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         for name, values in arrays.items()
         if name.startswith(start)
     }
+
+
+def arrays_with_kind(head: TrainedHead) -> Arrays:
+    """The arrays of a head that is a part of another, with its kind; see :func:`head_of_arrays`."""
+    kind = np.frombuffer(head.kind.encode(), dtype=np.uint8)
+    return {"kind": kind.copy()} | under("head", head.arrays())
+
+
+def head_of_arrays(classes: list[str], arrays: Mapping[str, NDArray[Any]]) -> TrainedHead:
+    """Rebuild a head from the arrays of :func:`arrays_with_kind`."""
+    kind = arrays["kind"].tobytes().decode()
+    return KINDS[kind].from_arrays(classes, part("head", arrays))
 
 
 @dataclass
@@ -340,6 +353,18 @@ class WrappingHead(Head):
     def settled(self, details: Mapping[str, Any]) -> Head:
         """The same wrapper around the settled head."""
         return replace(self, head=self.head.settled(details))
+
+    def fit_settled(
+        self, plain: TrainingSet, data: TrainingSet, validation: TrainingSet | None
+    ) -> TrainedHead:
+        """Choose settings on ``plain``, the clips themselves, then train on ``data`` with them.
+
+        The details keep what was chosen, and of the choice nothing else.
+        """
+        chosen = fit_head(self.head, plain).details
+        trained = fit_head(self.settled(chosen), data, validation=validation)
+        choices = {key: chosen[key] for key in _CHOSEN if key in chosen}
+        return replace(trained, details=trained.details | choices)
 
 
 def in_words(settings: Mapping[str, Any]) -> list[str]:

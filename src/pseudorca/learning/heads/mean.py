@@ -16,14 +16,15 @@ import scipy.special
 from pseudorca.errors import HeadError
 from pseudorca.learning.dataset import Floats, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
-    KINDS,
     Arrays,
     Balance,
     Head,
     TrainedHead,
+    arrays_with_kind,
     check_width,
     classes_of,
     fit_head,
+    head_of_arrays,
     part,
     under,
 )
@@ -133,8 +134,7 @@ class TrainedMean(TrainedHead):
         """The arrays of all members; those of member 0 are called ``0.head.`` and their name."""
         arrays: Arrays = {"blocks": np.array(self.blocks)}
         for k, member in enumerate(self.members):
-            kind = np.frombuffer(member.kind.encode(), dtype=np.uint8)
-            arrays |= under(f"{k}", {"kind": kind.copy()} | under("head", member.arrays()))
+            arrays |= under(f"{k}", arrays_with_kind(member))
         return arrays
 
     @classmethod
@@ -143,9 +143,7 @@ class TrainedMean(TrainedHead):
         blocks = tuple(int(n) for n in arrays["blocks"])
         members = []
         for k in range(len(blocks)):
-            of_member = part(f"{k}", arrays)
-            kind = of_member["kind"].tobytes().decode()
-            members.append(KINDS[kind].from_arrays(classes, part("head", of_member)))
+            members.append(head_of_arrays(classes, part(f"{k}", arrays)))
         return cls(classes, members, blocks)
 
 
