@@ -90,6 +90,7 @@ class Project:
         recordings: Location | None = None,
         *,
         other: Sequence[str] = (),
+        nothing: Sequence[str] = (),
         labels: Sequence[str] | None = None,
         metadata: Location | None = None,
         name_pattern: str | None = None,
@@ -109,7 +110,7 @@ class Project:
         ----------
         folder : path of the project folder
         recordings : path or URL of the folder with class folders of recordings, or None
-        other, labels, metadata, name_pattern, time_format, full_hash, on_conflict, cut_gaps_h
+        other, nothing, labels, metadata, name_pattern, time_format, full_hash, on_conflict, cut_gaps_h
             See :meth:`scan`.
         n_threads, progress
             See :meth:`scan`.
@@ -126,9 +127,9 @@ class Project:
             As :meth:`scan`.
         """
         how: dict[str, Any] = {
-            "other": other, "labels": labels, "metadata": metadata, "name_pattern": name_pattern,
-            "time_format": time_format, "full_hash": full_hash, "on_conflict": on_conflict,
-            "cut_gaps_h": cut_gaps_h,
+            "other": other, "nothing": nothing, "labels": labels, "metadata": metadata,
+            "name_pattern": name_pattern, "time_format": time_format, "full_hash": full_hash,
+            "on_conflict": on_conflict, "cut_gaps_h": cut_gaps_h,
         }  # fmt: skip
         options = _scan_options(**how)  # refused before the project is made, or waited for
         if recordings is None and options != _scan_options():
@@ -211,6 +212,7 @@ class Project:
         recordings: Location,
         *,
         other: Sequence[str] = (),
+        nothing: Sequence[str] = (),
         labels: Sequence[str] | None = None,
         metadata: Location | None = None,
         name_pattern: str | None = None,
@@ -227,7 +229,9 @@ class Project:
         Parameters
         ----------
         recordings : path or URL of the folder with class folders of recordings
-        other : folders that hold none of the populations asked about, such as ``["Noise"]``
+        other : folders that hold none of the populations asked about, such as ``["Ships"]``
+        nothing : folders in which no animal is heard, such as ``["Noise"]``: they teach what nothing
+            sounds like, and are no class
         labels : class folders at any depth; None: the top folders
         metadata : path or URL of a CSV joined by its column ``path``, ``file`` or ``encounter``
         name_pattern : regular expression over paths, with groups such as ``platform`` and ``start``
@@ -250,9 +254,9 @@ class Project:
             project would no longer fit and ``replace`` is not given.
         """
         options = _scan_options(
-            labels=labels, other=other, metadata=metadata, name_pattern=name_pattern,
-            time_format=time_format, full_hash=full_hash, on_conflict=on_conflict,
-            cut_gaps_h=cut_gaps_h,
+            labels=labels, other=other, nothing=nothing, metadata=metadata,
+            name_pattern=name_pattern, time_format=time_format, full_hash=full_hash,
+            on_conflict=on_conflict, cut_gaps_h=cut_gaps_h,
         )  # fmt: skip
         from pseudorca.recordings.scan import scan_project
 
@@ -928,6 +932,7 @@ def _scan_options(
     *,
     labels: Sequence[str] | None = None,
     other: Sequence[str] = (),
+    nothing: Sequence[str] = (),
     metadata: Location | None = None,
     **more: Any,
 ) -> "ScanOptions":
@@ -936,6 +941,7 @@ def _scan_options(
     return ScanOptions(
         labels=None if labels is None else _names(labels),
         other=_names(other),
+        nothing=_names(nothing),
         metadata=None if metadata is None else _place(metadata),
         **more,
     )

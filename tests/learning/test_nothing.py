@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
-from pseudorca.learning.dataset import NOTHING, TrainingSet, Views
+from pseudorca.learning.dataset import TrainingSet, Views
 from pseudorca.learning.heads.base import Head, LinearHead
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.registry import load_trained, make_head
@@ -21,6 +21,7 @@ from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.tuning import Tuning
 from pseudorca.learning.units import aggregate, join_recordings
 from pseudorca.recordings.folds import Split, make_folds
+from pseudorca.recordings.options import NOTHING
 
 N_ENCOUNTERS, N_CLIPS = 8, 6
 
@@ -120,17 +121,18 @@ def test_any_head_learns_nothing_and_is_saved(head: Head) -> None:
     np.testing.assert_array_equal(
         again.log_probabilities(data.vectors), trained.log_probabilities(data.vectors)
     )
-    assert Recipe(head).fit(data).p_nothing(data.vectors).max() == 0
+    assert Recipe(head, nothing="none").fit(data).p_nothing(data.vectors).max() == 0
 
 
 def test_settings_are_chosen_without_nothing() -> None:
     data, *_ = survey()
-    plain, knows = Recipe().fit(data), Recipe(nothing="background").fit(data)
+    plain, knows = Recipe(nothing="none").fit(data), Recipe().fit(data)
     assert knows.details["c"] == plain.details["c"]
     assert knows.details["n_backgrounds"] == int(np.isfinite(data.nothing[:, 0]).sum())
-    tuned = Recipe(tuning=Tuning(), nothing="background").fit(data)
+    tuned = Recipe(tuning=Tuning()).fit(data)
     assert isinstance(tuned, KnowsNothing)
-    assert tuned.details["tuned"] == Recipe(tuning=Tuning()).fit(data).details["tuned"]
+    without = Recipe(tuning=Tuning(), nothing="none").fit(data)
+    assert tuned.details["tuned"] == without.details["tuned"]
 
 
 def test_altered_copies_are_learned_beside_nothing() -> None:
@@ -149,17 +151,58 @@ def test_where_hardly_any_background_is_there_the_head_does_without() -> None:
 
 
 def test_a_recipe_with_nothing_says_so_and_is_read_back() -> None:
-    recipe = Recipe(nothing="background")
-    assert recipe.arguments() == " --nothing background"
+    recipe, without = Recipe(), Recipe(nothing="none")
+    assert (recipe.nothing, recipe.arguments()) == ("background", "")
+    assert without.arguments() == " --nothing none"
     assert "nothing" in recipe.describe()
-    assert Recipe.from_settings(recipe.settings()) == recipe
-    assert recipe.id != Recipe().id
+    assert "nothing" not in without.describe()
+    for made in (recipe, without):
+        assert Recipe.from_settings(made.settings()) == made
+    assert recipe.id != without.id
+    assert Recipe(preparation=Preparation(centre="platform")).nothing == "none"
+    assert Recipe(make_head("finetuned")).nothing == "none"
     for wrong in (
         {"nothing": "silence"},
         {"nothing": "background", "preparation": Preparation(centre="platform")},
     ):
         with pytest.raises(HeadError, match="nothing"):
             Recipe(**wrong)
+
+
+def noise(names: list[str], n: int = 3) -> TrainingSet:
+    groups = np.repeat(names, n).astype(object)
+    vectors = np.random.default_rng(1).standard_normal((len(groups), 3)).astype(np.float32)
+    return TrainingSet(vectors, np.full(len(groups), NOTHING, dtype=object), groups, groups)
+
+
+@pytest.mark.parametrize("split", ["encounter", "leave-one-encounter-out"])
+def test_noise_is_scored_by_heads_that_never_heard_it_nor_its_group(split: str) -> None:
+    data, clips, recordings = survey()
+    folds = make_folds(clips, recordings, Split(split, n_folds=4))
+    sea = noise(["calm", "rain", "ships", "e0", "e3"])  # two go with encounters of animals
+    data = replace(data, groups=folds.units, noise=sea)
+    Spy.seen = []
+    scored = cross_validate(data, folds, NothingHead(Spy(c=1.0)))
+    assert scored.p_nothing_of_noise is not None
+    assert np.isfinite(scored.p_nothing_of_noise).all()
+    for trained in Spy.seen:
+        learned = trained.groups[trained.labels != NOTHING]
+        of_noise = np.isin(trained.vectors, sea.vectors).all(axis=1)
+        left_out = set(sea.groups) - set(trained.groups[of_noise])
+        assert left_out & {"e0", "e3"} == {"e0", "e3"} - set(learned)
+    assert {name for t in Spy.seen for name in set(sea.groups) - set(t.groups)} == set(sea.groups)
+    everything = NothingHead(Spy(c=1.0)).fit(data)
+    assert everything.details["n_backgrounds"] == len(data.backgrounds().labels)
+    assert set(sea.groups) <= set(Spy.seen[-1].groups)
+
+
+def test_noise_alone_teaches_nothing_and_settings_are_chosen_without_it() -> None:
+    data, *_ = survey()
+    alone = replace(data, nothing=None, noise=noise(["calm", "rain"]))
+    trained = NothingHead(LogisticHead()).fit(alone)
+    assert trained.classes == ["A", "B"]
+    assert trained.p_nothing(alone.noise.vectors).mean() > trained.p_nothing(data.vectors).mean()
+    assert trained.details["c"] == LogisticHead().fit(alone.without_nothing()).details["c"]
 
 
 def test_few_backgrounds_of_held_out_encounters_pass_for_something() -> None:

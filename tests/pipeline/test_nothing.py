@@ -1,5 +1,7 @@
 """A class of nothing on recordings: learned once, kept with the classifier, said in every table."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,20 +9,22 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from pseudorca.errors import HeadError
+from pseudorca.errors import HeadError, ManifestError
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.dataset import NOTHING
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
 from pseudorca.prediction.options import DecisionOptions
 from pseudorca.prediction.predict import predict_project
 from pseudorca.project import Project
+from pseudorca.recordings.folds import Split, make_folds
+from pseudorca.recordings.options import NOTHING
 from pseudorca.store import Store
 
 from .conftest import RATE, copied, whistle
 
-RECIPE = Recipe(LogisticHead(c=0.01), nothing="background")
+RECIPE = Recipe(LogisticHead(c=0.01))
 ALL = DecisionOptions(min_probability=0.0, max_novelty=1e9)
 
 
@@ -116,7 +120,7 @@ def test_without_it_the_tables_have_no_column_of_nothing(
     listened_once: Path, survey: Path, tmp_path: Path
 ) -> None:
     embedded = copied(listened_once, tmp_path / "project")
-    train_project(embedded, Recipe(LogisticHead(c=0.01)))
+    train_project(embedded, Recipe(LogisticHead(c=0.01), nothing="none"))
     result = predict_project(embedded, [survey / "Unknown"])
     assert "p_nothing" not in result.clips
     assert Classifier.load(embedded.folder / "classifiers" / "classifier").nothing is None
@@ -128,3 +132,64 @@ def test_a_class_called_like_the_answer_is_refused(listened_once: Path, tmp_path
     store.write("clips", clips.assign(label=clips["label"].replace("Insular", NOTHING)))
     with pytest.raises(HeadError, match="a class is called nothing"):
         train_project(store, RECIPE)
+
+
+def with_noise(survey: Path, folder: Path, **names: str) -> Path:
+    """The survey with a folder of noise for each name; each holds two encounters of three clips."""
+    shutil.copytree(survey, folder)
+    rng = np.random.default_rng(2)
+    for name, platform in names.items():
+        for encounter in range(2):
+            place = folder / name / f"{platform}_AC_N{encounter}"
+            place.mkdir(parents=True)
+            for clip in range(3):
+                sound = 0.02 * rng.standard_normal(3 * RATE)
+                sf.write(place / f"201807{10 + encounter}_0312{clip:02d}.wav", sound, RATE)
+    return folder
+
+
+def test_folders_of_noise_teach_nothing_and_are_no_class(survey: Path, tmp_path: Path) -> None:
+    place = with_noise(survey, tmp_path / "sea", Noise="Lasker", Nothing="Sette")
+    project = Project.create(tmp_path / "project", place, nothing="noise", progress=False)
+    assert project.store.setting("nothing") == ["Noise", "Nothing"]
+    project.embed(progress=False)
+    labelled = LabelledProject.read(project.store, RECIPE)
+    assert set(labelled.clips["label"]) == {"Insular", "Pelagic"}
+    assert labelled.data.noise is not None
+    assert len(labelled.data.noise.labels) == 12
+    assert set(project.folds().folds.labels) == {"Insular", "Pelagic"}
+    evaluated = project.evaluate(RECIPE, progress=False)
+    (result,) = evaluated.splits.values()
+    assert {row["unit"]: row["n_units"] for row in result.rows}["encounter"] == 8
+    stored = json.loads(project.store.read("evaluations")["result"].iloc[0])
+    assert stored["nothing"]["noise"] > 0.8
+    trained = project.train(RECIPE, progress=False)
+    assert trained.classes == ["Insular", "Pelagic"]
+    assert len(trained.classifier.nothing.alarms) == 12  # eight encounters and four of noise
+    assert trained.classifier.training["n_noise"] == 12
+
+
+def test_noise_of_an_encounter_is_held_out_with_it(survey: Path, tmp_path: Path) -> None:
+    place = with_noise(survey, tmp_path / "sea", Noise="Lasker")
+    for label, name in (("Noise", "N0"), ("Insular", "I0")):
+        (place / label / f"Lasker_AC_{name}").rename(place / label / "Lasker_AC_67")
+    project = Project.create(tmp_path / "project", place, nothing="Noise", progress=False)
+    project.embed(backbone="logmel", progress=False)
+    labelled = LabelledProject.read(project.store, RECIPE)
+    folds = make_folds(labelled.clips, labelled.recordings, Split("encounter"))
+    data = labelled.grouped(folds)
+    units = dict(zip(labelled.clips["encounter"], folds.units, strict=True))
+    assert set(data.noise.groups[:3]) <= set(units.values())
+    assert not set(data.noise.groups[3:]) & set(units.values())
+
+
+def test_a_folder_called_like_noise_is_offered(survey: Path, tmp_path: Path) -> None:
+    place = with_noise(survey, tmp_path / "sea", Noise="Lasker")
+    project = Project.create(tmp_path / "project")
+    assert any("--nothing Noise" in text for text in project.scan(place).notices)
+    for how in ({"nothing": "Noise"}, {"other": "Noise"}):
+        notices = project.scan(place, **how, replace=True).notices
+        assert not any("--nothing Noise" in text for text in notices)
+    for wrong in ({"nothing": "Rain"}, {"nothing": "noise", "other": "Noise"}):
+        with pytest.raises(ManifestError):
+            project.scan(place, **wrong)

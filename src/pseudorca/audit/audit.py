@@ -188,8 +188,7 @@ def _sampled(labelled: LabelledProject, split: Split, options: AuditOptions) -> 
     clips = labelled.clips[(labelled.clips["label"] != OTHER).to_numpy()].reset_index(drop=True)
     clips = sample_clips(clips, recordings, options.clips_per_encounter)
     folds = make_folds(clips, recordings, split)
-    rows = np.flatnonzero(labelled.clips["clip_id"].isin(clips["clip_id"]))
-    data = replace(labelled.data.take(rows), groups=folds.units)
+    data = labelled.grouped(folds)
     embedder_id = labelled.embedder.embedder_id
     plain = make_training_set(clips, recordings, labelled.store, embedder_id)
     plain, head = replace(plain, groups=folds.units), labelled.trainer(split)

@@ -348,13 +348,14 @@ class RecipeGroup:
     ] = "embeddings"
     prepare: Prepare = None
     nothing: Annotated[
-        Literal["none", "background"],
+        Literal["background", "none"] | None,
         recipe_option(
             "--nothing",
             "background: also learn what nothing sounds like, from the background of the labelled "
-            "clips; an answer of its own.",
+            "clips and from folders of noise; an answer of its own. The default, but for --prepare "
+            "and --head finetuned.",
         ),
-    ] = "none"
+    ] = None
 
     def make(self, seed: int | None) -> "Recipe":
         """The recipe. HeadError if its parts do not go together."""

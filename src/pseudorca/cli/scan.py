@@ -35,6 +35,13 @@ def scan(
             help="Folders of other sounds, such as Noise,OtherSpecies: learned as none of the classes."
         ),
     ] = None,
+    nothing: Annotated[
+        str | None,
+        typer.Option(
+            help="Folders in which no animal is heard, such as Noise,Empty: they teach what nothing "
+            "sounds like, and are no class."
+        ),
+    ] = None,
     metadata: MetadataTable = None,
     cut_gaps: Annotated[
         float | None, typer.Option(help="Cut encounters at pauses longer than this many hours.")
@@ -71,6 +78,7 @@ def scan(
     typed: dict[str, Any] = {
         "labels": names_from(labels),
         "other": names_from(other) or (),
+        "nothing": names_from(nothing) or (),
         "metadata": metadata,
         "name_pattern": name_pattern,
         "time_format": time_format,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -246,7 +246,7 @@ def _evaluate_split(
     # Inner folds keep the split's units whole. The independent unit is at least the encounter.
     prepared = labelled.data
     independent = prepared.groups if split.is_optimistic else folds.units
-    data = replace(prepared, groups=prepared.recordings if split.is_optimistic else folds.units)
+    data = labelled.grouped(folds, prepared.recordings if split.is_optimistic else None)
     head = labelled.trainer(split)
     scored = cross_validate(data, folds, head, progress=progress)
     split_id = hash_of(
@@ -275,7 +275,7 @@ def _evaluate_split(
         "n_straddling_moments": folds.n_straddling_moments,
         "trainings": scored.details,
         "inference": inference,
-        **({"nothing": nothing_rates(scored, folds)} if scored.p_nothing is not None else {}),
+        "nothing": nothing_rates(scored, folds, data.noise),
         "versions": package_versions(),
         "tables": {table: store.version(table) for table in ("recordings", "clips")},
     }

@@ -7,13 +7,14 @@ In: a training set, verified folds and a head. Out: log-probabilities per repeat
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
-from pseudorca.learning.dataset import Floats, Ints, TrainingSet
+from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet
 from pseudorca.learning.heads.base import Head, fit_head, mean_said, one_blas_thread
 from pseudorca.recordings.folds import Folds
 
@@ -39,6 +40,8 @@ class OutOfFold:
     not know nothing."""
     p_nothing_of_background: Floats | None = None
     """The same of the backgrounds of the clips, NaN where there is none."""
+    p_nothing_of_noise: Floats | None = None
+    """The same of real noise [shape=(n_repeats, n_noise)]; None if there is none."""
 
 
 def cross_validate(
@@ -93,7 +96,10 @@ def cross_validate(
         )
     classes = sorted(set(data.labels))
     scores = np.full((*folds.test_fold.shape, len(classes)), np.nan)
+    knows = data.nothing is not None or data.noise is not None
     nothing = np.full((2, *folds.test_fold.shape), np.nan)  # of the clips, of their backgrounds
+    n_noise = 0 if data.noise is None else len(data.noise.labels)
+    of_noise = np.full((len(folds.test_fold), n_noise), np.nan)
     details = []
     # Choices draw random numbers: they are made in order, not in the threads.
     rounds = [
@@ -102,13 +108,22 @@ def cross_validate(
     ]
     validation = data.take(np.flatnonzero(folds.validation)) if folds.validation.any() else None
 
+    n_folds = int(folds.test_fold.max()) + 1
+
     def score(split: tuple[int, int, Ints, Ints]) -> tuple[Floats, Floats, dict[str, Any]]:
-        _, _, train, test = split
-        trained = fit_head(head, data.take(train), validation=validation)
-        tested = data.take(test)
+        repeat, fold, train, test = split
+        tested, learned = data.take(test), data.take(train)
+        if data.noise is not None:
+            out = _is_held_out(data.noise.groups, data.groups, tested.groups, fold, n_folds)
+            kept = data.noise.take(np.flatnonzero(~out))
+            learned = replace(learned, noise=kept if len(kept.labels) else None)
+        trained = fit_head(head, learned, validation=validation)
+        if data.noise is not None:
+            of_noise[repeat, out] = trained.p_nothing(data.noise.vectors[out])
         p_nothing = np.full((2, len(test)), np.nan)
-        if tested.nothing is not None:
+        if knows:
             p_nothing[0] = trained.p_nothing(tested.vectors)
+        if tested.nothing is not None:
             there = np.isfinite(tested.nothing[:, 0])
             p_nothing[1, there] = trained.p_nothing(tested.nothing[there])
         said = mean_said(trained, tested.vectors, tested.heard_again)
@@ -122,5 +137,15 @@ def cross_validate(
             details.append({"repeat": repeat, "fold": fold} | chosen)
             if progress:
                 progress(len(details), len(rounds))
-    knows = data.nothing is not None
-    return OutOfFold(classes, scores, details, *(nothing if knows else (None, None)))
+    of_clips, of_backgrounds = nothing if knows else (None, None)
+    heard_noise = None if data.noise is None else of_noise
+    return OutOfFold(classes, scores, details, of_clips, of_backgrounds, heard_noise)
+
+
+def _is_held_out(
+    noise: Names, groups: Names, tested: Names, fold: int, n_folds: int
+) -> NDArray[np.bool_]:
+    """Noise that goes with the tested groups, or that is of no group and has its turn in this fold."""
+    own = sorted(set(noise) - set(groups))
+    turn = [name for k, name in enumerate(own) if k % n_folds == fold]
+    return np.isin(noise, [*turn, *set(tested)])

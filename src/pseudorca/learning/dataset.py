@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import HeadError
 from pseudorca.recordings.folds import OTHER
+from pseudorca.recordings.options import NOTHING
 from pseudorca.store import Store
 
 Vectors = NDArray[np.float32]
@@ -15,9 +16,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Names = NDArray[np.object_]
 """Embeddings; other real numbers; numbers and rows of clips; labels, encounters and other text."""
-
-NOTHING = "nothing"
-"""The class of sound without an animal: an answer of its own, and no population."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,9 @@ class TrainingSet:
     nothing: Vectors | None = None
     """The background of each clip alone [shape=(n_clips, n_dimensions)], NaN where there is none, for
     :class:`pseudorca.learning.nothing.NothingHead`."""
+    noise: "TrainingSet | None" = None
+    """Recordings in which no animal is heard. They go with every side that is taken; cross-validation
+    holds theirs out (:meth:`without_noise_of`)."""
 
     def take(self, rows: Ints) -> "TrainingSet":
         """The training set of these rows [shape=(n,)]."""
@@ -94,6 +95,7 @@ class TrainingSet:
             views,
             None if self.heard_again is None else self.heard_again[:, rows],
             None if self.nothing is None else self.nothing[rows],
+            self.noise,
         )
 
     def plus(self, other: "TrainingSet") -> "TrainingSet":
@@ -109,22 +111,35 @@ class TrainingSet:
             np.concatenate([self.recordings, other.recordings]),
             self.blocks,
             nothing=nothing,
+            noise=self.noise,
         )
 
     def backgrounds(self) -> "TrainingSet":
-        """The backgrounds of the clips, labelled as nothing; all of a group are one recording."""
-        if self.nothing is None:
-            return replace(self.take(np.array([], dtype=np.int64)), views=None, heard_again=None)
-        rows = np.flatnonzero(np.isfinite(self.nothing[:, 0]))
-        groups = self.groups[rows]
-        labels = np.full(len(rows), NOTHING, dtype=object)
-        recordings = np.array([f"nothing of {group}" for group in groups], dtype=object)
-        return TrainingSet(self.nothing[rows], labels, groups, recordings, self.blocks)
+        """The backgrounds of the clips, and the noise, labelled as nothing.
+
+        All of a group are one recording, so that every encounter weighs alike.
+        """
+        vectors, groups = [self.vectors[:0]], [self.groups[:0]]
+        if self.nothing is not None:
+            rows = np.isfinite(self.nothing[:, 0])
+            vectors.append(self.nothing[rows])
+            groups.append(self.groups[rows])
+        if self.noise is not None:
+            vectors.append(self.noise.vectors)
+            groups.append(self.noise.groups)
+        of_rows = np.concatenate(groups)
+        labels = np.full(len(of_rows), NOTHING, dtype=object)
+        recordings = np.array([f"nothing of {group}" for group in of_rows], dtype=object)
+        return TrainingSet(np.concatenate(vectors), labels, of_rows, recordings, self.blocks)
+
+    def without_nothing(self) -> "TrainingSet":
+        """The clips alone, without their backgrounds and without noise."""
+        return replace(self, nothing=None, noise=None)
 
     def with_nothing(self) -> "TrainingSet":
         """The clips with their altered copies, and below them a row for each background."""
         backgrounds = self.backgrounds()
-        both = replace(self.plus(backgrounds), nothing=None)
+        both = self.plus(backgrounds).without_nothing()
         if self.views is None:
             return both
         n_views, n = len(self.views.vectors), len(backgrounds.labels)
@@ -166,7 +181,8 @@ def labelled_clips(
     Returns
     -------
     clips : DataFrame
-        Labels given as ``--other`` are one class, ``none of the classes``.
+        Labels given as ``--other`` are one class, ``none of the classes``; those given as
+        ``--nothing`` are left out.
     notices : list of str
         The number of clips that are left out because their embedding failed
 
@@ -189,7 +205,8 @@ def labelled_clips(
     >>> labelled["label"].tolist(), notices
     (['A', 'B'], [])
     """
-    labelled = clips[clips["label"].notna()]
+    is_noise = clips["label"].isin(store.setting("nothing") or [])
+    labelled = clips[clips["label"].notna() & ~is_noise]
     done = labelled["clip_id"].isin(store.embedded(embedder_id, labelled["clip_id"].tolist()))
     missing = store.unexplained(embedder_id, labelled["clip_id"].tolist())
     if missing:

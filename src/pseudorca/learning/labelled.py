@@ -24,7 +24,13 @@ from pseudorca.embedding.known_embedders import known_embedders
 from pseudorca.embedding.network_inputs import keep_inputs
 from pseudorca.embedding.stream import embed_by_each
 from pseudorca.errors import HeadError, unknown_name
-from pseudorca.learning.dataset import NOTHING, TrainingSet, Vectors, labelled_clips
+from pseudorca.learning.dataset import (
+    Names,
+    TrainingSet,
+    Vectors,
+    labelled_clips,
+    make_training_set,
+)
 from pseudorca.learning.heads.base import Head
 from pseudorca.learning.heads.finetuned import FineTunedHead, Material
 from pseudorca.learning.preparation import prepared_set
@@ -32,8 +38,9 @@ from pseudorca.learning.pseudo_labels import unlabelled_clips
 from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
 from pseudorca.recordings.clips import project_clips, sample_clips
-from pseudorca.recordings.folds import Split
+from pseudorca.recordings.folds import Folds, Split, group_values
 from pseudorca.recordings.manifest import labels_id, project_recordings
+from pseudorca.recordings.options import NOTHING
 from pseudorca.store import EMBEDDER_FOLDER, Store
 from pseudorca.values import hash_of
 
@@ -144,6 +151,10 @@ class LabelledProject:
             stage("Listening to the background of the labelled clips")
             nothing = background_vectors(clips, recordings, embedder, store, progress=progress)
             data = replace(data, nothing=nothing)
+            noise = noise_clips(all_clips, store, embedder.embedder_id)
+            if len(noise):
+                heard = make_training_set(noise, recordings, store, embedder.embedder_id)
+                data = replace(data, noise=heard)
             notices += _nothing_notices(data)
         return cls(store, recipe, embedder, recordings, all_clips, clips, data, head, notices)
 
@@ -171,6 +182,39 @@ class LabelledProject:
     def known_by(self) -> dict[str, str]:
         """What tells whether a result is about these clips (``data``) and these labels (``labels``)."""
         return {"data": self.data_id, "labels": labels_id(self.store)}
+
+    def grouped(self, folds: Folds, groups: Names | None = None) -> TrainingSet:
+        """The training set for the folds of a split, with the noise that goes with its groups.
+
+        Parameters
+        ----------
+        folds : Folds, of the labelled clips or of some of them
+        groups : ndarray [shape=(n_clips,)] or None
+            What an inner split keeps whole; None: the units of the folds
+
+        Returns
+        -------
+        TrainingSet
+            Noise of a moment, an encounter or a value of the split's column that clips have, too, is
+            in their group, and so is held out with them; other noise is in a group of its own.
+        """
+        rows = pd.Index(self.clips["clip_id"]).get_indexer(folds.clip_ids)
+        groups = folds.units if groups is None else groups
+        data = replace(self.data.take(rows), groups=groups)
+        if data.noise is None:
+            return data
+        noise = noise_clips(self.all_clips, self.store, self.embedder.embedder_id)
+        both = pd.concat([self.clips.iloc[rows], noise])
+        values = group_values(both, self.recordings, folds.split.group_by).to_numpy(dtype=object)
+        moments = np.concatenate([data.recordings, data.noise.recordings])
+        encounters = both["encounter"].to_numpy(dtype=object)
+        ties = [moments, values] if folds.split.is_optimistic else [moments, encounters, values]
+        of_noise = encounters[len(rows) :].copy()
+        for names in ties:
+            group_of = dict(zip(names[: len(rows)], groups, strict=True))
+            tied = np.array([name in group_of for name in names[len(rows) :]], dtype=bool)
+            of_noise[tied] = [group_of[name] for name in names[len(rows) :][tied]]
+        return replace(data, noise=replace(data.noise, groups=of_noise))
 
     def trainer(self, split: Split) -> Head:
         """The recipe's head, ready for the training sides of a split."""
@@ -222,6 +266,35 @@ def background_vectors(
         rows = pd.Index(clips["clip_id"]).get_indexer(ids)
         vectors[rows] = store.vectors(hearing.embedder_id, ids)
     return vectors
+
+
+def noise_clips(clips: pd.DataFrame, store: Store, embedder_id: str) -> pd.DataFrame:
+    """The embedded clips of folders that were scanned as holding nothing (``scan --nothing``).
+
+    Parameters
+    ----------
+    clips : DataFrame, the table of this name
+    store : Store
+    embedder_id : str
+
+    Returns
+    -------
+    DataFrame, rows of ``clips``
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> clips = pd.DataFrame({"clip_id": ["c1", "c2"], "label": ["Insular", "Noise"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.keep_setting("nothing", ["Noise"])
+    ...     store.append_vectors("embedder", ["c1", "c2"], np.zeros((2, 3), np.float32))
+    ...     noise_clips(clips, store, "embedder")["clip_id"].tolist()
+    ['c2']
+    """
+    noise = clips[clips["label"].isin(store.setting("nothing") or [])]
+    there = store.embedded(embedder_id, noise["clip_id"].tolist())
+    return noise[noise["clip_id"].isin(there)].reset_index(drop=True)
 
 
 def _nothing_notices(data: TrainingSet) -> list[str]:

@@ -7,7 +7,7 @@ and no encounter of a test side is heard.
 """
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from pseudorca.learning.crossval import OutOfFold
-from pseudorca.learning.dataset import NOTHING, Floats, Names, TrainingSet, Vectors
+from pseudorca.learning.dataset import Floats, Names, TrainingSet, Vectors
 from pseudorca.learning.heads.base import (
     Arrays,
     TrainedHead,
@@ -26,6 +26,7 @@ from pseudorca.learning.heads.base import (
     head_of_arrays,
 )
 from pseudorca.recordings.folds import Folds
+from pseudorca.recordings.options import NOTHING
 
 HIGHEST = 0.5
 """A clip holds nothing if nothing is more probable than this, or than less where noise asks for it."""
@@ -118,48 +119,56 @@ class NothingHead(WrappingHead):
         """
         backgrounds = data.backgrounds()
         if len(set(backgrounds.groups)) < _LEAST_ENCOUNTERS:
-            return self.head.fit(replace(data, nothing=None), validation=validation)
+            return self.head.fit(data.without_nothing(), validation=validation)
         if self.head.chooses_settings:
-            return self.fit_settled(replace(data, nothing=None), data, validation)
+            return self.fit_settled(data.without_nothing(), data, validation)
         trained = self.head.fit(data.with_nothing(), validation=validation)
         details = trained.details | {"n_backgrounds": len(backgrounds.labels)}
         classes = [label for label in trained.classes if label != NOTHING]
         return KnowsNothing(classes, trained, details=details)
 
 
-def nothing_rates(scored: OutOfFold, folds: Folds) -> dict[str, Any]:
+def nothing_rates(
+    scored: OutOfFold, folds: Folds, noise: TrainingSet | None = None
+) -> dict[str, Any]:
     """How often held-out clips, and their backgrounds, are called nothing.
 
     Parameters
     ----------
     scored : OutOfFold, by a head that knows nothing
     folds : Folds, of the scores
+    noise : TrainingSet or None, as it was cross-validated
 
     Returns
     -------
     dict
         ``clips``: the share by class, every unit of the split weighing alike; ``backgrounds``: the
-        same of all backgrounds, which were taken apart and are easier than real noise; at
-        :data:`HIGHEST`
+        same of all backgrounds, which were taken apart and are easier than real noise; ``noise``: the
+        same of real noise, where there is any; at :data:`HIGHEST`
     """
 
-    def share(p_nothing: Floats, rows: NDArray[np.bool_]) -> float | None:
+    def share(p_nothing: Floats, units: Names) -> float | None:
         values = np.nanmean(np.where(np.isfinite(p_nothing), p_nothing > HIGHEST, np.nan), axis=0)
-        there = rows & np.isfinite(values)
-        by_unit = pd.Series(values[there]).groupby(folds.units[there]).mean()
+        there = np.isfinite(values)
+        by_unit = pd.Series(values[there]).groupby(units[there]).mean()
         return float(by_unit.mean()) if len(by_unit) else None
 
     if scored.p_nothing is None or scored.p_nothing_of_background is None:
         return {}
-    everything = np.ones(len(folds.labels), dtype=bool)
     with warnings.catch_warnings():  # clips that are never tested
         warnings.simplefilter("ignore", RuntimeWarning)
-        return {
+        rates: dict[str, Any] = {
             "clips": {
-                label: share(scored.p_nothing, folds.labels == label) for label in scored.classes
+                label: share(
+                    scored.p_nothing[:, folds.labels == label], folds.units[folds.labels == label]
+                )
+                for label in scored.classes
             },
-            "backgrounds": share(scored.p_nothing_of_background, everything),
+            "backgrounds": share(scored.p_nothing_of_background, folds.units),
         }
+        if scored.p_nothing_of_noise is not None and noise is not None:
+            rates["noise"] = share(scored.p_nothing_of_noise, noise.groups)
+    return rates
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,9 @@ class Recipe:
     embedders : tuple of str
         Names of embedders that the project has used (several stand side by side); empty: what the
         last ``embed`` used
-    nothing : ``none`` or ``background``
-        Whether the head also learns what nothing sounds like, from the background of the clips
+    nothing : ``background``, ``none`` or None
+        Whether the head also learns what nothing sounds like: from the background of the clips, and
+        from folders of noise. None: wherever it learns from embeddings as they are
 
     Raises
     ------
@@ -111,14 +112,16 @@ class Recipe:
     preparation: Preparation = PLAIN
     pseudo_labels: PseudoLabels | None = None
     embedders: tuple[str, ...] = ()
-    nothing: Nothing = "none"
+    nothing: Nothing | None = None
 
     def __post_init__(self) -> None:
         check_types(self, HeadError, name="Recipe:")
+        if self.nothing is None:
+            object.__setattr__(self, "nothing", self._usual_nothing)
         if self.join not in get_args(Join):
             raise HeadError(unknown_name("way to join networks", self.join, get_args(Join)))
         if self.nothing not in get_args(Nothing):
-            raise HeadError(unknown_name("class of nothing", self.nothing, get_args(Nothing)))
+            raise HeadError(unknown_name("class of nothing", str(self.nothing), get_args(Nothing)))
         if self.nothing != "none" and self.preparation != PLAIN:
             raise HeadError(
                 "--nothing background learns from embeddings as they are: leave out --prepare, or "
@@ -236,7 +239,7 @@ class Recipe:
         """
         values = dict(settings["head"])
         pseudo_labels = values.pop("pseudo_labels", None)
-        nothing = values.pop("nothing", "none")
+        nothing: Nothing = values.pop("nothing", "none")
         join: Join = "embeddings"
         if values["head"] == MeanHead.name:
             join, values = "scores", dict(values["members"][0])
@@ -281,8 +284,8 @@ class Recipe:
             words += ["--pseudo-labels", f"{pseudo['min_probability']:g}"]
             words += ["--pseudo-rounds", str(pseudo["n_rounds"])] * (pseudo["n_rounds"] > 1)
             words += ["--pseudo-weight", f"{pseudo['weight']:.3g}"] * (pseudo["weight"] < 1)
-        if self.nothing != "none":
-            words += ["--nothing", self.nothing]
+        if self.nothing != self._usual_nothing:
+            words += ["--nothing", str(self.nothing)]
         if self.preparation.words:
             words += ["--prepare", ",".join(self.preparation.words)]
         return f" {shlex.join(words)}" if words else ""
@@ -294,6 +297,11 @@ class Recipe:
                 f"--head {self.head.name} works with pseudorca train and evaluate; this command "
                 "would train the network hundreds of times. Use another head."
             )
+
+    @property
+    def _usual_nothing(self) -> Nothing:
+        as_they_are = self.preparation == PLAIN and not self.head.trains_network
+        return "background" if as_they_are else "none"
 
     def _check_that_network_can_be_trained(self) -> None:
         name = f"--head {self.head.name}"

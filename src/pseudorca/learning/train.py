@@ -235,7 +235,7 @@ def _classifier(
     tuned, alone, vectors = trained.parted(data.vectors)
     novelty = fit_novelty(vectors, data.groups, named)
     if tuned is not None and folds is not None:
-        novelty = _widened(novelty, head, replace(data, groups=folds.units), folds, named)
+        novelty = _widened(novelty, head, labelled.grouped(folds), folds, named)
     embedder = tuned or labelled.embedder
     records = [part.as_table().assign(unit=unit) for unit, part in units.items()]
     test_views = recipe.preparation.test_views
@@ -263,6 +263,7 @@ def _training(labelled: LabelledProject) -> dict[str, Any]:
         "n_clips": clips["label"].value_counts().to_dict(),
         "n_recordings": by_label["recording_id"].nunique().to_dict(),
         "n_encounters": by_label["encounter"].nunique().to_dict(),
+        **({} if labelled.data.noise is None else {"n_noise": len(labelled.data.noise.labels)}),
         "recordings": sorted(clips["recording_id"].unique()),
         "moments": sorted(set(labelled.data.recordings)),
         "encounters": sorted(clips["encounter"].unique()),
@@ -276,14 +277,18 @@ def _held_out(
 ) -> tuple[dict[str, CalibratedUnits], NothingRule | None]:
     """Calibrated out-of-fold units of the recipe, by kind of unit, and when a clip holds nothing."""
     clips, recordings = labelled.clips, labelled.recordings
-    data = replace(labelled.data, groups=folds.units)
+    data = labelled.grouped(folds)
     scored = cross_validate(data, folds, head, progress=progress)
     carried = carried_prior(head, labelled.data, scored.classes)
     nothing = None
     how: dict[str, Any] = {}
     if scored.p_nothing_of_background is not None:
         encounters = clips["encounter"].to_numpy(dtype=object)
-        nothing = NothingRule.fit(scored.p_nothing_of_background, encounters)
+        p_nothing = scored.p_nothing_of_background
+        if data.noise is not None and scored.p_nothing_of_noise is not None:
+            encounters = np.concatenate([encounters, data.noise.groups])
+            p_nothing = np.concatenate([p_nothing, scored.p_nothing_of_noise], axis=1)
+        nothing = NothingRule.fit(p_nothing, encounters)
     if nothing is not None:
         how = {"p_nothing": scored.p_nothing, "nothing_above": nothing.threshold}
     units = {

@@ -21,10 +21,10 @@ from pseudorca.evaluation.risk_coverage import (
 )
 from pseudorca.learning.calibration import CalibratedUnits, Calibrator, Prior, make_prior
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.dataset import NOTHING
 from pseudorca.learning.nothing import NothingRule
 from pseudorca.learning.units import UNITS, UnitScores
 from pseudorca.prediction.options import USUAL_ERROR, DecisionOptions
+from pseudorca.recordings.options import NOTHING
 from pseudorca.store import TABLES
 
 UNDECIDED = "undecided"

@@ -8,10 +8,10 @@ channels. Undecided clips are not detections.
 import numpy as np
 import pandas as pd
 
-from pseudorca.learning.dataset import NOTHING
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.options import check_gap
 from pseudorca.recordings.folds import OTHER
+from pseudorca.recordings.options import NOTHING
 from pseudorca.recordings.timeline import timeline
 
 DETECTION_COLUMNS = (

@@ -14,13 +14,13 @@ import pandas as pd
 
 from pseudorca.errors import PseudorcaError
 from pseudorca.evaluation.trust import Trust
-from pseudorca.learning.dataset import NOTHING
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import DETECTION_COLUMNS
 from pseudorca.prediction.files import TABLE_FORMATS, check_formats, read_table
 from pseudorca.prediction.predictor import answer_columns
 from pseudorca.progress import ProgressChoice, shown_progress
 from pseudorca.recordings.folds import OTHER
+from pseudorca.recordings.options import NOTHING
 from pseudorca.results import Result, attention, counted
 from pseudorca.values import plural
 

@@ -644,5 +644,6 @@ def folds_project(store: Store, split: Split | None = None) -> FoldsResult:
     pseudorca.errors.ManifestError: ... holds no recordings. Run: pseudorca scan ...
     """
     clips = read_clips(store)
-    clips = clips[clips["label"].notna()].reset_index(drop=True)
+    is_noise = clips["label"].isin(store.setting("nothing") or [])
+    clips = clips[clips["label"].notna() & ~is_noise].reset_index(drop=True)
     return FoldsResult(make_folds(clips, project_recordings(store), split or Split()))

@@ -546,11 +546,12 @@ def labels_id(store: Store) -> str:
     rows = store.read("recordings", columns=["recording_id", "label", "encounter"])
     rows = rows[rows["label"].notna()].sort_values(["recording_id", "label", "encounter"])
     labelled = rows.astype(str).to_numpy().tolist()
-    return hash_of([labelled, sorted(store.setting("other") or [])])
+    not_classes = [sorted(store.setting(name) or []) for name in ("other", "nothing")]
+    return hash_of([labelled, not_classes])
 
 
 def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the recordings of folders that hold none of the populations.
+    """Leave out the recordings of folders that hold none of the populations, or nothing.
 
     Parameters
     ----------
@@ -571,4 +572,5 @@ def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
     ...     populations(store, recordings)["label"].tolist()
     ['Insular']
     """
-    return recordings[~recordings["label"].isin(store.setting("other") or [])]
+    left_out = [*(store.setting("other") or []), *(store.setting("nothing") or [])]
+    return recordings[~recordings["label"].isin(left_out)]

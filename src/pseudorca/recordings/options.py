@@ -15,6 +15,9 @@ from pseudorca.values import check_types
 
 Pad = Literal["tile", "zero", "drop"]
 
+NOTHING = "nothing"
+"""The answer where no animal is heard, and no population; a folder of this name holds nothing."""
+
 MIN_WINDOW_S, MIN_HOP_S = 0.02, 0.005
 """Less holds no spectrogram, and a typing error would make millions of clips."""
 
@@ -38,6 +41,8 @@ class ScanOptions:
     """Names of folders, at any depth, that are classes; None: every top-level folder is a class."""
     other: tuple[str, ...] = ()
     """Folders with none of the populations: noise, other species."""
+    nothing: tuple[str, ...] = ()
+    """Folders in which no animal is heard: they teach what nothing sounds like, and are no class."""
     metadata: Place | None = None
     """CSV (path or URL) joined by ``path``, ``file`` or ``encounter``; its other columns are kept."""
     name_pattern: str | None = None
@@ -55,6 +60,12 @@ class ScanOptions:
             raise ManifestError(
                 f"--cut-gaps {self.cut_gaps_h:g}: expected hours, more than 0 and finite."
             )
+        both = {name.casefold() for name in self.other} & {name.casefold() for name in self.nothing}
+        if both:
+            raise ManifestError(
+                f"{min(both)} is given as --other and as --nothing. A folder holds other sounds, or "
+                "nothing."
+            )
         if self.on_conflict not in ("error", "drop"):
             raise ManifestError(unknown_name("--on-conflict", self.on_conflict, ("error", "drop")))
         if self.name_pattern is not None:
@@ -64,8 +75,8 @@ class ScanOptions:
 
     @property
     def all_labels(self) -> tuple[str, ...] | None:
-        """The folders that give a label, those of other sounds among them."""
-        return None if self.labels is None else self.labels + self.other
+        """The folders that give a label, those of other sounds and of nothing among them."""
+        return None if self.labels is None else self.labels + self.other + self.nothing
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,16 @@ from pseudorca.progress import Progress
 from pseudorca.recordings.bands import sounds_left_out, top_hz, widest_band
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import Manifest, scan
-from pseudorca.recordings.options import ScanOptions
+from pseudorca.recordings.options import NOTHING, ScanOptions
 from pseudorca.recordings.places import Place, absolute
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import CLASSIFIER_FOLDER, Store, shown_problems
 from pseudorca.values import plural
+
+_LIKE_NOISE = {
+    "ambient", "background", "empty", "negative", "negatives", "no_whale", "no whale", "noise",
+    "none", "silence", "sea",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,6 +150,7 @@ def scan_project(
     options = options or ScanOptions()
     manifest = scan(folder, options=options, n_threads=n_threads, progress=progress)
     band, notices = _proposed_band(manifest.recordings)
+    notices += _noise_notices(manifest.recordings, options)
     if manifest.recordings.empty and manifest.problems.empty:
         notices.append(
             f"There is no audio file below {folder}. Nothing was written; what the project held is as "
@@ -201,12 +207,14 @@ def _label(label: Any) -> str:
 
 def _keep(store: Store, manifest: Manifest, options: ScanOptions, folder: Place) -> None:
     """Replace the tables of the project."""
-    others = _other_labels(manifest.recordings, options)
+    others = _spelt(manifest.recordings, options.other, "folder of other sounds")
+    nothing = _nothing_labels(manifest.recordings, options)
     problems = pd.concat([manifest.problems, _problems_kept(store, manifest.recordings)])
     store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of old recordings
     store.write("problems", problems)
     store.write("recordings", manifest.recordings)
     store.keep_setting("other", others)
+    store.keep_setting("nothing", nothing)
     settings = {"folder": absolute(folder)} | asdict(options)
     store.record_run("scan", settings, ("recordings", "problems"))
 
@@ -223,13 +231,32 @@ def _problems_kept(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
     return problems[is_there]
 
 
-def _other_labels(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
-    """The labels of other sounds, in the spelling of the folders."""
+def _spelt(recordings: pd.DataFrame, names: Sequence[str], what: str) -> list[str]:
+    """Labels in the spelling of the folders. ManifestError if there is no such folder."""
     spelt = {str(label).casefold(): str(label) for label in recordings["label"].dropna()}
-    for name in options.other:
+    for name in names:
         if name.casefold() not in spelt:
-            raise ManifestError(unknown_name("folder of other sounds", name, spelt.values()))
-    return sorted(spelt[name.casefold()] for name in options.other)
+            raise ManifestError(unknown_name(what, name, spelt.values()))
+    return sorted(spelt[name.casefold()] for name in names)
+
+
+def _nothing_labels(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
+    """The labels of folders that hold nothing: those that were named, and one called nothing."""
+    labels = [str(label) for label in recordings["label"].dropna().unique()]
+    called = [label for label in labels if label.casefold() == NOTHING]
+    return sorted({*_spelt(recordings, options.nothing, "folder of nothing"), *called})
+
+
+def _noise_notices(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
+    """Folders that are called like noise and would be learned as a class."""
+    given = {name.casefold() for name in options.all_labels or options.other + options.nothing}
+    labels = sorted(str(label) for label in recordings["label"].dropna().unique())
+    offered = [name for name in labels if name.casefold() in _LIKE_NOISE - given]
+    return [
+        f"{name} is learned as a class. If no animal is heard there: --nothing {name} teaches what "
+        f"nothing sounds like; if other animals are: --other {name}."
+        for name in offered
+    ]
 
 
 def _proposed_band(recordings: pd.DataFrame) -> tuple[str | None, list[str]]:

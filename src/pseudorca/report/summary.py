@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from pseudorca.learning.dataset import NOTHING
 from pseudorca.pages.blocks import Card, Cards, Section, Tone
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import is_named
 from pseudorca.prediction.sets import last_settings
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
+from pseudorca.recordings.options import NOTHING
 from pseudorca.report.contents import Contents, Evaluation, counterpart, headline, typed
 from pseudorca.report.trust import audit_of
 from pseudorca.values import plural
