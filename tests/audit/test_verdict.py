@@ -1,5 +1,7 @@
 """The audit's statistics: paired differences, the rule, swaps, and what is said of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ from pseudorca.evaluation.encounter_accuracy import (
 from pseudorca.learning.crossval import OutOfFold
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.logistic import LogisticHead
+from pseudorca.learning.nothing import NothingHead
 from pseudorca.recordings.folds import Split
 
 N = 8
@@ -203,6 +206,27 @@ def test_swap_outcome_tells_what_the_answer_follows(follows):
     assert found["n_clips"] == len(pairs)
 
 
+def test_swapped_clips_called_nothing_are_an_outcome_of_their_own():
+    clips, recordings = survey(6)
+    vectors = np.random.default_rng(0).standard_normal((len(clips), 4)) * 0.3
+    vectors[:, 0] += np.where(clips["label"] == "Pelagic", 3.0, -3.0)
+    vectors[:, 1] += 3.0
+    sample = audited(clips, recordings, vectors, 4)
+    quiet = sample.data.vectors.copy()
+    quiet[:, :2] -= [0.0, 3.0]
+    quiet[:, 0] *= 0.1
+    knows = replace(
+        sample, data=replace(sample.data, nothing=quiet), head=NothingHead(LogisticHead(c=1.0))
+    )
+    pairs = swap_partners(clips, sample.units, np.ones(len(clips), bool))
+    rebuilt = knows.data.vectors[pairs["signal_row"]]
+    found = swap_outcome(knows, pairs, quiet[pairs["signal_row"]], rebuilt)
+    assert found["nothing"]["value"] > 0.9
+    assert found["nothing_before"]["value"] == found["nothing_rebuilt"]["value"] == 0.0
+    outcomes = ("animal", "background", "neither", "nothing")
+    assert sum(found[name]["value"] for name in outcomes) == pytest.approx(1.0)
+
+
 def test_knows_recorder_finds_the_platform_within_a_label_if_it_is_there():
     clips, recordings = survey(8)
     rng = np.random.default_rng(0)
@@ -253,7 +277,7 @@ def test_sentences_begin_with_the_verdict_and_hold_the_numbers(verdict):
 def test_sentences_claim_no_animals_without_the_verdict(verdict):
     swap = {
         k: {"value": 0.5, "low": 0.4, "high": 0.6}
-        for k in ("animal", "background", "right_before", "right_rebuilt", "difference")
+        for k in ("animal", "background", "nothing", "right_before", "right_rebuilt", "difference")
     }
     said = sentences(found_with(verdict, swap=swap | {"n_clips": 9}, leakage_gap={
         "value": 0.2, "low": 0.1, "high": 0.3}, recorder_in_embeddings=[]))  # fmt: skip

@@ -16,7 +16,10 @@ from pseudorca.report.trust import audit_section
 from pseudorca.store import Store
 
 ODD = 'Insular <b>&"$x$'
-SWAPPED = ("animal", "background", "neither", "right_before", "right_rebuilt")
+SWAPPED = (
+    "animal", "background", "neither", "nothing", "right_before", "right_rebuilt",
+    "nothing_before", "nothing_rebuilt",
+)  # fmt: skip
 
 
 def made_up(verdict: str, **changes: Any) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def made_up(verdict: str, **changes: Any) -> dict[str, Any]:
         "enumerated": False, "chance": 0.5, "classes": [ODD, "Pelagic"], "n_encounters": 10,
         "n_clips": 40, "controls": controls, "summary": "Summary. On encounters never heard, ...",
         "explained": {name: f"Sentence about {name}." for name in said},
-        "swap": dict.fromkeys(SWAPPED, number) | {"n_clips": 9},
+        "swap": dict.fromkeys(SWAPPED, number | {"value": 0.25}) | {"n_clips": 9},
         "bands": {
             "bands": [{"low_hz": 100.0, "high_hz": 2_000.0, "alone": number, "left_out": number}],
             "signal_edges_hz": [100.0, 900.0, 2_000.0],

@@ -39,9 +39,11 @@ from pseudorca.frontends.base import FrontEnd, Picture, resample
 from pseudorca.frontends.common import CommonFrontEnd, colour_table
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.learning.heads.base import fit_head
+from pseudorca.learning.nothing import HIGHEST
 from pseudorca.progress import Progress
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.bands import REACH
+from pseudorca.recordings.options import NOTHING
 from pseudorca.store import Store
 from pseudorca.values import hash_of
 
@@ -320,11 +322,12 @@ def swap_outcome(
     Returns
     -------
     dict
-        ``animal``, ``background``, ``neither``: shares of swapped clips that get the label of the
-        signals, of the background, or another label, as :class:`Estimate` dicts. Each encounter
-        counts once, each class equally; units of the signals are resampled. ``difference``: animal
-        minus background. ``right_before`` and ``right_rebuilt``: shares named rightly as recorded,
-        and rebuilt over their own background. ``n_clips``, ``n_encounters``.
+        ``animal``, ``background``, ``neither``, ``nothing``: shares of swapped clips that get the
+        label of the signals, of the background, another label, or are called nothing, as
+        :class:`Estimate` dicts. Each encounter counts once, each class equally; units of the signals
+        are resampled. ``difference``: animal minus background. ``right_before`` and
+        ``right_rebuilt``: shares named rightly as recorded, and rebuilt over their own background;
+        ``nothing_before`` and ``nothing_rebuilt`` are called nothing. ``n_clips``, ``n_encounters``.
     """
     data = audited.data
     signal_rows = pairs["signal_row"].to_numpy()
@@ -334,10 +337,14 @@ def swap_outcome(
     for (encounter, partner), of_pair in pairs.groupby(["encounter", "partner"]):
         rows = of_pair.index.to_numpy()
         is_left_out = np.isin(data.groups, [group_of[encounter], group_of[partner]])
-        trained = fit_head(audited.head, data.take(np.flatnonzero(~is_left_out)))
+        learned = data.take(np.flatnonzero(~is_left_out))
+        trained = fit_head(audited.head, learned.without_noise_of(data.groups[is_left_out]))
         for kind, vectors in vectors_of.items():
             best = trained.log_probabilities(vectors[rows]).argmax(axis=1)
-            label_of[kind][rows] = np.array(trained.classes, dtype=object)[best]
+            named = np.array(trained.classes, dtype=object)[best]
+            label_of[kind][rows] = np.where(
+                trained.p_nothing(vectors[rows]) > HIGHEST, NOTHING, named
+            )
     animal = data.labels[signal_rows]
     background = data.labels[pairs["background_row"].to_numpy()]
     shares = pd.DataFrame(
@@ -349,12 +356,15 @@ def swap_outcome(
             "background": (label_of["swapped"] == background).astype(float),
             "right_before": (label_of["before"] == animal).astype(float),
             "right_rebuilt": (label_of["rebuilt"] == animal).astype(float),
+            "nothing": (label_of["swapped"] == NOTHING).astype(float),
+            "nothing_before": (label_of["before"] == NOTHING).astype(float),
+            "nothing_rebuilt": (label_of["rebuilt"] == NOTHING).astype(float),
         }
     )
-    shares["neither"] = 1 - shares["animal"] - shares["background"]
+    shares["neither"] = 1 - shares["animal"] - shares["background"] - shares["nothing"]
     shares["difference"] = shares["animal"] - shares["background"]
     per_encounter = shares.groupby(["encounter", "label", "unit"], as_index=False).mean()
-    kinds = ["animal", "background", "neither", "difference", "right_before", "right_rebuilt"]
+    kinds = [str(name) for name in shares if name not in ("encounter", "label", "unit")]
     estimates = resampled_statistics(per_encounter, kinds, seed)
     counts = {"n_clips": len(pairs), "n_encounters": len(per_encounter)}
     return {kind: estimates[kind].as_dict() for kind in kinds} | counts

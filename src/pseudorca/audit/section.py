@@ -192,20 +192,19 @@ def _swap(audit: Mapping[str, Any]) -> list[Block]:
     explanation = Text(audit["explained"]["background swap"])
     if swap is None:
         return [explanation]
-    before, rebuilt = swap["right_before"]["value"], swap["right_rebuilt"]["value"]
-    swapped = {kind: swap[kind]["value"] for kind in ("animal", "background", "neither")}
-    rows: list[tuple[str, dict[str, float]]] = [
-        ("as recorded", {"animal": before, "neither": 1 - before}),
-        ("taken apart, own background", {"animal": rebuilt, "neither": 1 - rebuilt}),
-        ("background of another class", swapped),
-    ]
+    share = {kind: of["value"] for kind, of in swap.items() if isinstance(of, Mapping)}
+    rows: list[tuple[str, dict[str, float]]] = []
+    for kind, name in (("before", "as recorded"), ("rebuilt", "taken apart, own background")):
+        right, nothing = share[f"right_{kind}"], share[f"nothing_{kind}"]
+        rows.append((name, {"animal": right, "neither": 1 - right - nothing, "nothing": nothing}))
+    rows.append(("background of another class", share))
     chart_figure = figure(1.75, width_in=8.2)
     answers_bar(chart_figure.subplots(), rows)
     caption = (
         "What classifiers that heard neither encounter say of a clip. Plain: the label of its signals. "
-        "Hatched: the label of the background that was put under them. Dotted: another label. The "
-        "signals are what stands out from the clip's own background; the second row shows what taking "
-        "a clip apart costs by itself."
+        "Hatched: the label of the background that was put under them. Dotted: another label. Crossed: "
+        "nothing. The signals are what stands out from the clip's own background; the second row "
+        "shows what taking a clip apart costs by itself."
     )
     return [explanation, chart(chart_figure, description=caption, caption=caption)]
 
@@ -357,7 +356,8 @@ def answers_bar(ax: Axes, rows: Sequence[tuple[str, Mapping[str, float]]]) -> Ax
     Parameters
     ----------
     ax : Axes
-    rows : sequence of (name, shares of ``animal``, ``background`` and ``neither``), first on top
+    rows : sequence of (name, shares of ``animal``, ``background``, ``neither`` and ``nothing``),
+        first on top
 
     Returns
     -------
@@ -375,6 +375,7 @@ def answers_bar(ax: Axes, rows: Sequence[tuple[str, Mapping[str, float]]]) -> Ax
         left = 0.0
         for kind, colour, hatch in (
             ("animal", BLUE, ""), ("background", VERMILLION, "///"), ("neither", GREY, "..."),
+            ("nothing", SOFT, "xxx"),
         ):  # fmt: skip
             share = shares.get(kind, 0.0)
             ax.barh(place, share, 0.6, left, color=colour, hatch=hatch, edgecolor=PAPER,

@@ -158,10 +158,12 @@ def _swap(swap: Mapping[str, Any] | None, units_per_class: Mapping[str, int]) ->
             "Backgrounds could not be swapped: too few encounters have clips with both signals and "
             "frames without, that can be left out together."
         )
+    nothing = swap["nothing"]["value"]
+    called = f", {100 * nothing:.0f} % were called nothing" if nothing else ""
     text = (
         f"Of {swap['n_clips']} clips whose background was swapped for one of another class, "
         f"{_percent(swap['animal'])} kept the label of their signals and "
-        f"{_percent(swap['background'])} took that of the background (before: "
+        f"{_percent(swap['background'])} took that of the background{called} (before: "
         f"{100 * swap['right_before']['value']:.0f} % right; taken apart and put together over their "
         f"own background: {100 * swap['right_rebuilt']['value']:.0f} %), by classifiers that had heard "
         "neither encounter."

@@ -7,14 +7,13 @@ In: a training set, verified folds and a head. Out: log-probabilities per repeat
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
-from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet
+from pseudorca.learning.dataset import Floats, Ints, TrainingSet
 from pseudorca.learning.heads.base import Head, fit_head, mean_said, one_blas_thread
 from pseudorca.recordings.folds import Folds
 
@@ -98,8 +97,9 @@ def cross_validate(
     scores = np.full((*folds.test_fold.shape, len(classes)), np.nan)
     knows = data.nothing is not None or data.noise is not None
     nothing = np.full((2, *folds.test_fold.shape), np.nan)  # of the clips, of their backgrounds
-    n_noise = 0 if data.noise is None else len(data.noise.labels)
-    of_noise = np.full((len(folds.test_fold), n_noise), np.nan)
+    noise = data.groups[:0] if data.noise is None else data.noise.groups
+    own_noise = sorted(set(noise) - set(data.groups))  # goes with no clip: held out in turn
+    of_noise = np.full((len(folds.test_fold), len(noise)), np.nan)
     details = []
     # Choices draw random numbers: they are made in order, not in the threads.
     rounds = [
@@ -112,14 +112,13 @@ def cross_validate(
 
     def score(split: tuple[int, int, Ints, Ints]) -> tuple[Floats, Floats, dict[str, Any]]:
         repeat, fold, train, test = split
-        tested, learned = data.take(test), data.take(train)
+        tested = data.take(test)
+        turn = [name for k, name in enumerate(own_noise) if k % n_folds == fold]
+        out = {*turn, *tested.groups}
+        trained = fit_head(head, data.take(train).without_noise_of(out), validation=validation)
         if data.noise is not None:
-            out = _is_held_out(data.noise.groups, data.groups, tested.groups, fold, n_folds)
-            kept = data.noise.take(np.flatnonzero(~out))
-            learned = replace(learned, noise=kept if len(kept.labels) else None)
-        trained = fit_head(head, learned, validation=validation)
-        if data.noise is not None:
-            of_noise[repeat, out] = trained.p_nothing(data.noise.vectors[out])
+            rows = np.isin(data.noise.groups, list(out))
+            of_noise[repeat, rows] = trained.p_nothing(data.noise.vectors[rows])
         p_nothing = np.full((2, len(test)), np.nan)
         if knows:
             p_nothing[0] = trained.p_nothing(tested.vectors)
@@ -140,12 +139,3 @@ def cross_validate(
     of_clips, of_backgrounds = nothing if knows else (None, None)
     heard_noise = None if data.noise is None else of_noise
     return OutOfFold(classes, scores, details, of_clips, of_backgrounds, heard_noise)
-
-
-def _is_held_out(
-    noise: Names, groups: Names, tested: Names, fold: int, n_folds: int
-) -> NDArray[np.bool_]:
-    """Noise that goes with the tested groups, or that is of no group and has its turn in this fold."""
-    own = sorted(set(noise) - set(groups))
-    turn = [name for k, name in enumerate(own) if k % n_folds == fold]
-    return np.isin(noise, [*turn, *set(tested)])

@@ -1,5 +1,6 @@
 """Labelled clips with their embeddings: what a head learns from."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -78,8 +79,8 @@ class TrainingSet:
     """The background of each clip alone [shape=(n_clips, n_dimensions)], NaN where there is none, for
     :class:`pseudorca.learning.nothing.NothingHead`."""
     noise: "TrainingSet | None" = None
-    """Recordings in which no animal is heard. They go with every side that is taken; cross-validation
-    holds theirs out (:meth:`without_noise_of`)."""
+    """Recordings in which no animal is heard. They go with every side that is taken, unless
+    :meth:`without_noise_of` leaves some out."""
 
     def take(self, rows: Ints) -> "TrainingSet":
         """The training set of these rows [shape=(n,)]."""
@@ -131,6 +132,13 @@ class TrainingSet:
         labels = np.full(len(of_rows), NOTHING, dtype=object)
         recordings = np.array([f"nothing of {group}" for group in of_rows], dtype=object)
         return TrainingSet(np.concatenate(vectors), labels, of_rows, recordings, self.blocks)
+
+    def without_noise_of(self, groups: Iterable[str]) -> "TrainingSet":
+        """The clips with the noise that is of none of these groups."""
+        if self.noise is None:
+            return self
+        kept = np.flatnonzero(~np.isin(self.noise.groups, list(groups)))
+        return replace(self, noise=self.noise.take(kept) if len(kept) else None)
 
     def without_nothing(self) -> "TrainingSet":
         """The clips alone, without their backgrounds and without noise."""
