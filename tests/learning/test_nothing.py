@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -216,15 +217,14 @@ def test_few_backgrounds_of_held_out_encounters_pass_for_something() -> None:
     assert NothingRule.fit(np.full((3, 200), np.nan), encounters) is None
 
 
-@given(st.integers(1, 40), st.data())
+@given(st.integers(1, 40))
 @settings(max_examples=50, deadline=None)
-def test_more_that_holds_something_is_less_likely_by_noise(
-    n_heard: int, drawn: st.DataObject
-) -> None:
+def test_more_that_holds_something_is_less_likely_by_noise(n_heard: int) -> None:
     rule = NothingRule(0.5, ((0, 10), (1, 10), (4, 10)))
-    n = drawn.draw(st.integers(1, n_heard))
-    assert rule.p_by_noise(n, n_heard) <= rule.p_by_noise(n - 1, n_heard)
-    assert rule.p_by_noise(0, n_heard) == 1
+    counts = np.arange(n_heard + 1)
+    explained = rule.p_by_noise(counts, np.full_like(counts, n_heard))
+    assert (np.diff(explained) <= 0).all()
+    assert explained[0] == pytest.approx(1)
 
 
 def test_recordings_and_encounters_are_decided_over_what_holds_something() -> None:
@@ -238,14 +238,96 @@ def test_recordings_and_encounters_are_decided_over_what_holds_something() -> No
     recordings = pd.DataFrame({"recording_id": ["r1", "r2"], "moment_id": ["m1", "m2"]})
     scores = np.log([[0.9, 0.1], [0.2, 0.8], [0.2, 0.8], [0.2, 0.8]])
     p_nothing = np.array([0.1, 0.9, 0.8, 0.7])
-    how = {"p_nothing": p_nothing, "nothing_above": 0.5}
+    rule = NothingRule(0.5, ((0, 40),) * 20)
+    how = {"p_nothing": p_nothing, "rule": rule}
     by_recording = aggregate(clips, recordings, scores, "recording", **how)
     assert by_recording.table["n_something"].tolist() == [1, 0]
     assert np.exp(by_recording.log_probabilities[:, 0]).round(6).tolist() == [0.9, 0.2]
     encounter = aggregate(clips, recordings, scores, "encounter", **how)
-    joined = join_recordings(by_recording)
+    joined = join_recordings(by_recording, rule)
     for units in (encounter, joined):
         row = units.table.iloc[0]
         assert (row["n_something"], row["n_heard"], row["n_moments"]) == (1, 4, 1)
         assert row["p_nothing"] == pytest.approx(p_nothing.mean())
         assert np.exp(units.log_probabilities[0]).tolist() == pytest.approx([0.9, 0.1])
+
+
+def heard(p_nothing: np.ndarray, n_recordings: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Clips of recordings of one encounter, dealt in order."""
+    ids = [f"c{k}" for k in range(len(p_nothing))]
+    recording = [f"r{k * n_recordings // len(ids)}" for k in range(len(ids))]
+    clips = pd.DataFrame(
+        {
+            "clip_id": ids, "recording_id": recording, "moment_id": ids, "label": "",
+            "encounter": "e1", "start_s": 0.0, "end_s": 3.0,
+        }
+    )  # fmt: skip
+    recordings = pd.DataFrame({"recording_id": sorted(set(recording))})
+    return clips, recordings.assign(moment_id=recordings["recording_id"])
+
+
+RULE = NothingRule(0.3, tuple((int(k % 4 == 0), 8) for k in range(30)))
+"""About 3 % of the backgrounds of held-out encounters pass for something."""
+
+
+@pytest.mark.parametrize("n_recordings", [1, 4])
+@pytest.mark.parametrize("unit", ["recording", "encounter"])
+def test_long_noise_is_nothing_although_some_of_it_passes(unit: str, n_recordings: int) -> None:
+    rng = np.random.default_rng(0)
+    p_nothing = scipy.special.expit(rng.normal(1.0, 1.0, 1200))  # 3 % below .3
+    assert 20 < (p_nothing < RULE.threshold).sum() < 60
+    clips, recordings = heard(p_nothing, n_recordings)
+    scores = np.log(np.full((1200, 2), 0.5))
+    table = aggregate(clips, recordings, scores, unit, p_nothing=p_nothing, rule=RULE).table
+    assert (table["n_something"] == 0).mean() >= 0.75
+
+
+@pytest.mark.parametrize("n_recordings", [1, 4])
+def test_few_calls_in_long_noise_are_what_decides(n_recordings: int) -> None:
+    rng = np.random.default_rng(0)
+    p_nothing = scipy.special.expit(rng.normal(1.0, 1.0, 1200))
+    calls = [100, 107, 120]
+    p_nothing[calls] = 0.005
+    scores = np.log(np.tile([0.2, 0.8], (1200, 1)))
+    scores[calls] = np.log([0.9, 0.1])
+    clips, recordings = heard(p_nothing, n_recordings)
+    units = aggregate(clips, recordings, scores, "encounter", p_nothing=p_nothing, rule=RULE)
+    row = units.table.iloc[0]
+    assert (row["n_something"], row["n_heard"], row["by_noise"]) == (3, 1200, False)
+    assert np.exp(units.log_probabilities[0]).tolist() == pytest.approx([0.9, 0.1])
+    alone = p_nothing.copy()
+    alone[calls[1:]] = 0.8
+    units = aggregate(clips, recordings, scores, "encounter", p_nothing=alone, rule=RULE)
+    assert units.table["n_something"].iloc[0] != 1  # one moment that stands out is not enough
+
+
+def test_sound_throughout_is_decided_over_all_that_holds_something() -> None:
+    p_nothing = np.full(300, 0.05)
+    p_nothing[:60] = 0.9
+    clips, recordings = heard(p_nothing)
+    scores = np.log(np.full((300, 2), 0.5))
+    row = aggregate(
+        clips, recordings, scores, "encounter", p_nothing=p_nothing, rule=RULE
+    ).table.iloc[0]
+    assert (row["n_something"], row["by_noise"]) == (240, False)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 8), st.integers(1, 8)), min_size=2, max_size=12),
+    st.integers(1, 500),
+)
+@settings(max_examples=50, deadline=None)
+def test_the_rates_of_new_places_are_a_distribution_near_what_was_held_out(
+    drawn: list[tuple[int, int]], n_heard: int
+) -> None:
+    alarms = tuple((min(k, n), n) for k, n in drawn)
+    rule = NothingRule(0.5, alarms)
+    _, weights = rule._rates
+    assert weights.sum() == pytest.approx(1)
+    assert (weights >= 0).all()
+    never = NothingRule(0.5, tuple((0, n) for _, n in alarms))
+    some = np.array([1 + n_heard // 2])
+    assert (
+        never.p_by_noise(some, np.array([n_heard]))
+        <= rule.p_by_noise(some, np.array([n_heard])) + 1e-9
+    )

@@ -25,6 +25,7 @@ from sklearn.isotonic import IsotonicRegression
 from pseudorca.errors import PseudorcaError
 from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet
 from pseudorca.learning.heads.base import Head, class_numbers
+from pseudorca.learning.nothing import NothingRule
 from pseudorca.learning.units import aggregate
 from pseudorca.recordings.folds import OTHER, Folds
 
@@ -235,7 +236,7 @@ def calibrate_out_of_fold(
     unit: str,
     presupposed: Floats | None = None,
     p_nothing: Floats | None = None,
-    nothing_above: float = 1.0,
+    rule: NothingRule | None = None,
 ) -> CalibratedUnits:
     """Calibrate each fold's units with a calibrator that is fitted on the other folds.
 
@@ -248,7 +249,7 @@ def calibrate_out_of_fold(
     unit : ``clip``, ``recording`` or ``encounter``
     presupposed : ndarray [shape=(n_classes,)], the prior that the scores carry; None: uniform
     p_nothing : ndarray [shape=(n_repeats, n_clips)] or None, out of fold
-    nothing_above : float, see :func:`pseudorca.learning.units.aggregate`
+    rule : NothingRule or None, see :func:`pseudorca.learning.units.aggregate`
 
     Returns
     -------
@@ -283,7 +284,7 @@ def calibrate_out_of_fold(
     for repeat, clip_scores in enumerate(log_probabilities):
         units = aggregate(
             clips, recordings, clip_scores, unit,
-            p_nothing=None if p_nothing is None else p_nothing[repeat], nothing_above=nothing_above,
+            p_nothing=None if p_nothing is None else p_nothing[repeat], rule=rule,
         )  # fmt: skip
         fold_of = dict(zip(clips["encounter"], folds.test_fold[repeat], strict=True))
         table = units.table[["unit_id", "label", "encounter", "n_moments"]].copy()

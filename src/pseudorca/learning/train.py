@@ -290,7 +290,7 @@ def _held_out(
             p_nothing = np.concatenate([p_nothing, scored.p_nothing_of_noise], axis=1)
         nothing = NothingRule.fit(p_nothing, encounters)
     if nothing is not None:
-        how = {"p_nothing": scored.p_nothing, "nothing_above": nothing.threshold}
+        how = {"p_nothing": scored.p_nothing, "rule": nothing}
     units = {
         unit: calibrate_out_of_fold(
             clips, recordings, scored.log_probabilities, folds, scored.classes, unit=unit,

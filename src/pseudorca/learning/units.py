@@ -8,6 +8,7 @@ import scipy.special
 
 from pseudorca.errors import PseudorcaError, unknown_name
 from pseudorca.learning.dataset import Floats, Ints
+from pseudorca.learning.nothing import NothingRule
 from pseudorca.store import TABLES
 
 UNITS = ("clip", "recording", "encounter")
@@ -40,7 +41,7 @@ def aggregate(
     *,
     novelty: Floats | None = None,
     p_nothing: Floats | None = None,
-    nothing_above: float = 1.0,
+    rule: NothingRule | None = None,
 ) -> UnitScores:
     """Average clip scores over the channels of a moment, then over the moments of a unit.
 
@@ -53,11 +54,12 @@ def aggregate(
         An encounter of mixed labels is a unit per label.
     novelty : ndarray [shape=(n_clips,)] or None, averaged in the same way
     p_nothing : ndarray [shape=(n_clips,)] or None, the probability that a clip holds nothing
-    nothing_above : float
-        A moment holds nothing if this is less than its mean probability of nothing. Recordings and
-        encounters are averaged over the moments that hold something, if any does. The table then has
-        ``p_nothing`` (mean over all moments), ``n_something`` and ``n_heard`` (moments that hold
-        something, and all)
+    rule : NothingRule or None, given with ``p_nothing``
+        Recordings and encounters are averaged over the moments that hold something (over those that
+        stand out, where noise alone explains the others), and over all if none does. The table then
+        has ``p_nothing`` (mean over all moments), ``n_something`` (moments that hold something; 0 if
+        there are no more than noise has on average), ``n_heard`` (all moments) and ``by_noise``
+        (whether noise alone explains them)
 
     Returns
     -------
@@ -91,7 +93,9 @@ def aggregate(
     if novelty is not None:
         rows["novelty"] = novelty[scored]
         averaged.append("novelty")
-    rows["p_nothing"] = 0.0 if p_nothing is None else p_nothing[scored]
+    if p_nothing is not None and rule is not None:
+        rows["p_nothing"] = p_nothing[scored]
+        averaged.append("p_nothing")
     rows["label"] = rows["label"].fillna("")
     moment_of = dict(zip(recordings["recording_id"], recordings["moment_id"], strict=True))
     rows["recording_moment"] = [moment_of[recording] for recording in rows["recording_id"]]
@@ -99,42 +103,62 @@ def aggregate(
     keys = ["moment_id", "label"]
     firsts = ["recording_id", "encounter", "start_s", "end_s", "recording_moment"]
     by_moment = rows.groupby(keys, sort=False)
-    moments = pd.concat(
-        [by_moment[firsts].first(), by_moment[[*averaged, "p_nothing"]].mean()], axis=1
-    ).reset_index()
-    moments["n_moments"] = 1
-    moments["n_something"] = (moments["p_nothing"] <= nothing_above).astype(np.int64)
-    moments["n_heard"] = 1
-    counts = ["n_something", "n_heard"]
+    moments = pd.concat([by_moment[firsts].first(), by_moment[averaged].mean()], axis=1)
+    moments = moments.reset_index().assign(n_moments=1)
     if unit == "clip":
         table = moments.rename(columns={"moment_id": "unit_id"})
+        if rule is not None:
+            holds_some = ~rule.holds_nothing(table["p_nothing"].to_numpy())
+            table = table.assign(n_something=holds_some.astype(int), n_heard=1, by_noise=False)
     else:
-        key = {"recording": "recording_moment", "encounter": "encounter"}[unit]
-        moments["unit_id"] = moments[key]
-        unit_keys = ["unit_id", "label"]
-        has_some = moments.groupby(unit_keys, sort=False)["n_something"].transform("sum") > 0
-        used = moments[(moments["n_something"] > 0) | ~has_some]
-        by_unit = used.groupby(unit_keys, sort=False)
-        kept = ["encounter"] + (["recording_id"] if unit == "recording" else [])
-        table = pd.concat(
-            [by_unit[kept].first(), by_unit["n_moments"].sum(), by_unit[averaged].mean()], axis=1
-        )
-        if p_nothing is not None:
-            by_unit = moments.groupby(unit_keys, sort=False)
-            table = table.join(by_unit[counts].sum()).join(by_unit["p_nothing"].mean())
-        table = table.reset_index()
-    if p_nothing is None:
-        table = table.drop(columns=[*counts, "p_nothing"], errors="ignore")
+        table = _recording_table(moments, averaged, rule)
     scores = scipy.special.log_softmax(table[names].to_numpy(dtype=np.float64), axis=1)
-    return UnitScores(table.drop(columns=names), np.asarray(scores))
+    units = UnitScores(table.drop(columns=names), np.asarray(scores))
+    return join_recordings(units, rule) if unit == "encounter" else units
 
 
-def join_recordings(units: UnitScores) -> UnitScores:
-    """Join the scores of recordings to encounters; the result equals that of :func:`aggregate`.
+def _recording_table(
+    moments: pd.DataFrame, averaged: list[str], rule: NothingRule | None
+) -> pd.DataFrame:
+    """Means over the moments of each recording that hold something, or over all."""
+    keys = ["unit_id", "label"]
+    moments = moments.assign(unit_id=moments["recording_moment"])
+    by_unit = moments.groupby(keys, sort=False)
+    firsts = by_unit[["encounter", "recording_id"]].first()
+    if rule is None:
+        of_all = [firsts, by_unit["n_moments"].sum(), by_unit[averaged].mean()]
+        return pd.concat(of_all, axis=1).reset_index()
+    moments["passed"] = ~rule.holds_nothing(moments["p_nothing"].to_numpy())
+    moments["out"] = by_unit["p_nothing"].transform(lambda p: rule.stands_out(p.to_numpy()))
+    by_unit = moments.groupby(keys, sort=False)
+    counts = by_unit.agg(
+        n_passed=("passed", "sum"), n_out=("out", "sum"), n_heard=("passed", "size"),
+        p_nothing=("p_nothing", "mean"),
+    )  # fmt: skip
+    n_passed, n_heard = counts["n_passed"].to_numpy(), counts["n_heard"].to_numpy()
+    by_noise = rule.by_noise(n_passed, n_heard)
+    counts["stands_out"] = by_noise & (counts["n_out"].to_numpy() > 0)
+    counts["by_noise"] = by_noise & ~counts["stands_out"]
+    is_nothing = counts["by_noise"].to_numpy() & rule.is_usual(n_passed, n_heard)
+    held = np.where(counts["stands_out"], counts["n_out"], np.where(is_nothing, 0, n_passed))
+    counts["n_something"] = held
+    place = pd.MultiIndex.from_frame(moments[keys])
+    of_moment = counts.reindex(place)
+    some = np.where(of_moment["stands_out"], moments["out"], moments["passed"])
+    used = moments[some | (of_moment["n_something"] == 0).to_numpy()]
+    by_unit = used.groupby(keys, sort=False)
+    means = by_unit[[name for name in averaged if name != "p_nothing"]].mean()
+    table = pd.concat([firsts, by_unit["n_moments"].sum(), means], axis=1)
+    return table.join(counts.drop(columns="n_out")).reset_index()
+
+
+def join_recordings(units: UnitScores, rule: NothingRule | None = None) -> UnitScores:
+    """Join the scores of recordings to encounters.
 
     Parameters
     ----------
     units : UnitScores of recordings
+    rule : NothingRule or None, by which they were made
 
     Returns
     -------
@@ -152,6 +176,7 @@ def join_recordings(units: UnitScores) -> UnitScores:
     >>> np.exp(units.log_probabilities).round(2).tolist()
     [[0.75, 0.25]]
     """
+    keys = ["unit_id", "label"]
     table = units.table.copy()
     n_moments = table["n_moments"].to_numpy(dtype=np.float64)[:, None]
     names = [f"class {k}" for k in range(units.log_probabilities.shape[1])]
@@ -161,24 +186,40 @@ def join_recordings(units: UnitScores) -> UnitScores:
         table["novelty"] *= n_moments[:, 0]
         summed.append("novelty")
     table = table.assign(unit_id=table["encounter"])
-    counts = [name for name in ("n_something", "n_heard", "p_nothing") if name in table]
-    if counts:
-        table["p_nothing"] *= table["n_heard"]
-    whole = table.groupby(["unit_id", "label"], sort=False)[counts].sum()
-    if counts:
-        whole["p_nothing"] /= whole["n_heard"]
-        has_some = (
-            table.groupby(["unit_id", "label"], sort=False)["n_something"].transform("sum") > 0
-        )
-        table = table[(table["n_something"] > 0) | ~has_some]
-    by_unit = table.groupby(["unit_id", "label"], sort=False)
+    whole = None
+    if rule is not None:
+        table, whole = _parts_that_hold_something(table, keys, rule)
+    by_unit = table.groupby(keys, sort=False)
     joined = pd.concat([by_unit[["encounter"]].first(), by_unit[summed].sum()], axis=1)
-    joined = joined.join(whole).reset_index()
+    joined = (joined if whole is None else joined.join(whole)).reset_index()
     means = joined[names].to_numpy(dtype=np.float64) / joined[["n_moments"]].to_numpy()
     if "novelty" in joined:
         joined["novelty"] /= joined["n_moments"]
     scores = scipy.special.log_softmax(means, axis=1)
     return UnitScores(joined.drop(columns=names), np.asarray(scores))
+
+
+def _parts_that_hold_something(
+    table: pd.DataFrame, keys: list[str], rule: NothingRule
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The recordings over which each encounter is decided, and the counts of all its recordings."""
+    table = table.assign(p_nothing=table["p_nothing"] * table["n_heard"])
+    by_unit = table.groupby(keys, sort=False)
+    whole = by_unit[["n_passed", "n_heard", "p_nothing"]].sum()
+    whole["p_nothing"] /= whole["n_heard"]
+    n_passed, n_heard = whole["n_passed"].to_numpy(), whole["n_heard"].to_numpy()
+    by_noise = rule.by_noise(n_passed, n_heard)
+    stands_out = by_noise & by_unit["stands_out"].any().to_numpy()
+    whole["by_noise"] = by_noise & ~stands_out
+    is_nothing = whole["by_noise"].to_numpy() & rule.is_usual(n_passed, n_heard)
+    row_of = by_unit.ngroup().to_numpy()
+    held = np.where(stands_out[row_of], table["n_something"] * table["stands_out"],
+                    table["n_something"] * ~is_nothing[row_of])  # fmt: skip
+    table = table.assign(n_something=held)
+    n_something = table.groupby(keys, sort=False)["n_something"].sum()
+    whole["n_something"] = n_something
+    has_none = (n_something.to_numpy() == 0)[row_of]
+    return table[(held > 0) | has_none], whole.drop(columns="n_passed")
 
 
 def score_table(

@@ -33,7 +33,6 @@ FALLBACK = 0.6
 """The least probability of a name where there are too few held-out encounters to choose one."""
 
 _TOO_MANY_WRONG = "too many names of held-out encounters were wrong, however probable"
-_LEVEL = 0.05  # one-sided, that noise alone holds something so often
 _LEAST_ENCOUNTERS = 8  # held out, to choose a threshold
 _SAME_PRIOR = 0.01
 """Priors whose shares differ by less than this are equal."""
@@ -217,8 +216,8 @@ def decide(
     classifier_id, split_id, set_name : str
     trained : Prior, of the training encounters; decisions are compared with those at this prior
     nothing : NothingRule or None
-        A unit with no moment that holds something is ``nothing``; one with no more of them than noise
-        alone explains stays undecided
+        By which the units were made. A unit with no moment that holds something is ``nothing``; one
+        with no more of them than noise alone explains stays undecided
 
     Returns
     -------
@@ -264,8 +263,13 @@ def decide(
         for n, far, probability in zip(n_moments, novelty, table["probability"], strict=True)
     ]
     if nothing is not None:
-        counts = units.table[["n_something", "n_heard"]].itertuples(index=False)
-        by_noise = [_by_noise(nothing, int(some), int(heard)) for some, heard in counts]
+        counts = units.table[["n_something", "n_heard", "by_noise"]].itertuples(index=False)
+        by_noise = [
+            f"{some} of {heard} moments hold something, no more than noise alone explains"
+            if explained
+            else ""
+            for some, heard, explained in counts
+        ]
         table["reason"] = [
             "; ".join(filter(None, p)) for p in zip(table["reason"], by_noise, strict=True)
         ]
@@ -278,13 +282,6 @@ def decide(
         table["n_moments"] = units.table["n_heard"]  # all of them, of n_something that hold some
     columns = [*TABLES["decisions"], "most_probable", "depends_on_prior"]
     return table[columns], np.exp(log_probabilities)
-
-
-def _by_noise(nothing: NothingRule, n_something: int, n_heard: int) -> str:
-    """The reason where noise alone explains as many moments that hold something; else empty."""
-    if n_heard == 1 or n_something == 0 or nothing.p_by_noise(n_something, n_heard) < _LEVEL:
-        return ""
-    return f"{n_something} of {n_heard} moments hold something, no more than noise alone explains"
 
 
 def _reason(rule: Rule, n_moments: int, novelty: float, probability: float) -> str:

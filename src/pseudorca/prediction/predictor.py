@@ -122,7 +122,7 @@ class Predictor:
         else:
             table = pd.concat([units_of.table for units_of in self._heard], ignore_index=True)
             scores = np.concatenate([units_of.log_probabilities for units_of in self._heard])
-            units = join_recordings(UnitScores(table, scores))
+            units = join_recordings(UnitScores(table, scores), self.classifier.nothing)
         return self._decide(units, "encounter", None)
 
     def _predict(
@@ -144,8 +144,7 @@ class Predictor:
         for unit in ("clip", "recording"):
             units = aggregate(
                 clips, recordings, log_probabilities, unit, novelty=novelty,
-                p_nothing=None if classifier.nothing is None else p_nothing,
-                nothing_above=1.0 if classifier.nothing is None else classifier.nothing.threshold,
+                p_nothing=p_nothing, rule=classifier.nothing,
             )  # fmt: skip
             if unit == "recording" and len(units.table):
                 kept = UnitScores(units.table.copy(), units.log_probabilities)
@@ -218,7 +217,7 @@ class Predictor:
 
 _NO_UNITS = pd.DataFrame(
     columns=["unit_id", "label", "encounter", "n_moments", "novelty", "p_nothing", "n_something",
-             "n_heard"]
+             "n_heard", "by_noise"]
 )  # fmt: skip
 
 
@@ -361,7 +360,15 @@ def _readable(
             table["start_utc"] += pd.to_timedelta(table["start_s"].astype("float64"), unit="s")
     else:
         table["in_training"] = table["encounter"].isin(trained_on["encounters"])
-    answers = ("decision", "reason", "most_probable", "probability", "prior", "depends_on_prior")
+    answers = (
+        "n_moments",
+        "decision",
+        "reason",
+        "most_probable",
+        "probability",
+        "prior",
+        "depends_on_prior",
+    )
     table = table.assign(**{column: decided[column] for column in answers})
     for k, label in enumerate(classes):
         table[f"p_{label}"] = probabilities[:, k]
