@@ -293,7 +293,7 @@ class NothingRule:
         mean = np.geomspace(0.002, 0.6, 24)[:, None]
         size = np.geomspace(1, 200, 12)
         a, b = mean * size, (1 - mean) * size
-        said = scipy.stats.betabinom.logpmf(k, n, a, b).sum(axis=0)
+        said = np.sum(scipy.stats.betabinom.logpmf(k, n, a, b), axis=0)
         likely = np.exp(said - said.max())
         edges = scipy.special.expit(np.linspace(-12, 4, 81))
         reached = scipy.stats.beta.cdf(edges[:, None, None], a, b)
