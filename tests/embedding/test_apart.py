@@ -56,6 +56,27 @@ def test_take_apart_free_frames_never_touch_a_whistle():
     assert parts.is_signal[(times > 0.83) & (times < 1.17)].all()
 
 
+def test_take_apart_frames_beside_a_faint_tone_are_free_of_it_only_with_their_guard():
+    rng = np.random.default_rng(0)
+    n_held, n_unguarded = 0, 0
+    for seed in range(20):
+        sound, spans = noise(3.0, level=1.0, seed=seed), []
+        for start_s in rng.uniform(0.2, 2.6, 3):
+            first, last = round(start_s * RATE), round((start_s + 0.2) * RATE)
+            tone = 2 * np.pi * rng.uniform(2_000, 10_000) * np.arange(last - first) / RATE
+            sound[first:last] += 0.5 * np.sin(tone).astype(np.float32)
+            spans.append((start_s, start_s + 0.2))
+        parts = apart(sound)
+        centre, half = centres_s(parts), parts.transform.mfft / 2 / RATE
+        touches = np.zeros(len(centre), dtype=bool)
+        for start_s, end_s in spans:
+            touches |= (centre + half > start_s) & (centre - half < end_s)
+        n_held += (touches & parts.is_free).sum()
+        n_unguarded += (touches & ~parts.is_signal).sum()
+    assert n_held == 0
+    assert n_unguarded > 5  # frames that hold a bit of the tone, and do not stand out themselves
+
+
 def test_take_apart_noise_alone_is_mostly_free():
     shares = [apart(noise(seed=seed)).is_free.mean() for seed in range(5)]
     assert min(shares) > 0.6

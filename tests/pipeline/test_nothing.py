@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+import soxr
 
 from pseudorca.errors import HeadError, ManifestError
 from pseudorca.learning.classifier import Classifier
@@ -193,3 +194,36 @@ def test_a_folder_called_like_noise_is_offered(survey: Path, tmp_path: Path) -> 
     for wrong in ({"nothing": "Rain"}, {"nothing": "noise", "other": "Noise"}):
         with pytest.raises(ManifestError):
             project.scan(place, **wrong)
+
+
+@pytest.mark.slow
+def test_an_hour_of_noise_is_nothing_and_three_faint_calls_in_it_are_named(
+    watkins: Path, hydrophones: Path, tmp_path: Path
+) -> None:
+    """The sea floor and the calls are of recorders that the classifier never heard."""
+    left_out = "1960_tape026"
+    learned = tmp_path / "learned"
+    shutil.copytree(watkins, learned, ignore=shutil.ignore_patterns("Unknown", left_out))
+    project = Project.create(tmp_path / "project", learned, progress=False)
+    project.embed(progress=False)
+    project.train(Recipe(LogisticHead(c=0.01)), progress=False)
+    sea_floor = sorted((hydrophones / "pypam_300s_8k").glob("*.flac"))
+    rate = 8_000
+    quarter = np.concatenate([sf.read(path)[0] for path in sea_floor])
+    rolled = [np.roll(quarter, -k * rate) for k in range(4)]  # other windows each
+    hour = np.concatenate(rolled)[: 3600 * rate]
+    with_calls = hour.copy()
+    for k, path in enumerate(sorted((watkins / "KillerWhale" / left_out).glob("*.flac"))[:3]):
+        sound, own_rate = sf.read(path)
+        call = soxr.resample(sound - sound.mean(), own_rate, rate)[: 3 * rate]
+        at = (600 + 900 * k) * rate
+        with_calls[at : at + len(call)] += call * quarter.std() / call.std()  # 0 dB
+    for name, sound in (("noise", hour), ("calls", with_calls)):
+        (tmp_path / "mooring" / name).mkdir(parents=True)
+        sf.write(tmp_path / "mooring" / name / f"{name}.wav", sound, rate, subtype="PCM_24")
+    said = project.predict(tmp_path / "mooring", progress=False)
+    for table in (said.recordings, said.encounters):
+        noise, calls = (table[table["encounter"] == name].iloc[0] for name in ("noise", "calls"))
+        assert (noise["decision"], noise["n_something"]) == (NOTHING, 0)
+        assert (calls["decision"], calls["n_moments"]) == ("KillerWhale", 1200)
+        assert 2 <= calls["n_something"] <= 6  # windows that hold a call, or a part of one

@@ -62,8 +62,7 @@ def suitability_notices(
     if not knows_noise and (recordings["duration_s"] > _LONG_S).any():
         notices.append(
             "Long recordings mostly hold noise, and this classifier never heard any: it names it, too. "
-            "Pass over windows without signal with --gate 12, or train with --nothing background, or "
-            "with folders of noise (scan ... --other Noise)."
+            "Train without --nothing none, or pass over windows without signal with --gate 12."
         )
     return notices
 
