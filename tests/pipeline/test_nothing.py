@@ -196,6 +196,37 @@ def test_a_folder_called_like_noise_is_offered(survey: Path, tmp_path: Path) -> 
             project.scan(place, **wrong)
 
 
+def test_quiet_stretches_between_selections_teach_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    lines = ["Selection\tBegin Time (s)\tEnd Time (s)\tChannel\tBegin Path"]
+    for label, hz in (("Insular", 4_000), ("Pelagic", 8_000)):
+        for encounter in range(3):
+            path = f"{label}/Lasker_AC_{label[0]}{encounter}/201707{10 + encounter}_031200.wav"
+            sound = 0.02 * rng.standard_normal(40 * RATE)
+            for at_s in (5, 15, 30):
+                start = at_s * RATE
+                sound[start : start + RATE] += whistle(hz, 1.4 * hz, 1.0, rng)
+            (tmp_path / "sea" / path).parent.mkdir(parents=True)
+            sf.write(tmp_path / "sea" / path, sound, RATE, subtype="PCM_16")
+            # the whistle at 30 s was overlooked
+            lines += [f"{k}\t{at_s}\t{at_s + 1}\t1\t{path}" for k, at_s in ((1, 5), (2, 15))]
+    table = tmp_path / "calls.selections.txt"
+    table.write_text("\n".join(lines) + "\n")
+    project = Project.create(tmp_path / "project", tmp_path / "sea", progress=False)
+    project.clips(selections=table)
+    project.embed(progress=False)
+    labelled = LabelledProject.read(project.store, RECIPE)
+    assert len(labelled.clips) == 12
+    noise = labelled.noise
+    assert set(noise["encounter"]) == set(labelled.clips["encounter"])
+    for at_s in (5, 15, 30):  # whether selected or overlooked
+        assert not ((noise["start_s"] < at_s + 1) & (noise["end_s"] > at_s)).any()
+    data = labelled.grouped(make_folds(labelled.clips, labelled.recordings, Split("encounter")))
+    assert data.noise is not None
+    assert set(data.noise.groups) <= set(data.groups)
+    assert LabelledProject.read(project.store, Recipe(nothing="none")).data.noise is None
+
+
 @pytest.mark.slow
 def test_an_hour_of_noise_is_nothing_and_three_faint_calls_in_it_are_named(
     watkins: Path, hydrophones: Path, tmp_path: Path

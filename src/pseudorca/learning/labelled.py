@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from pseudorca.embedding.augmentation.alterations import background_front_end
 from pseudorca.embedding.augmentation.copies import view_set
 from pseudorca.embedding.embedder import (
     AnyEmbedder,
@@ -22,30 +21,25 @@ from pseudorca.embedding.embedder import (
 )
 from pseudorca.embedding.known_embedders import known_embedders
 from pseudorca.embedding.network_inputs import keep_inputs
-from pseudorca.embedding.stream import embed_by_each
 from pseudorca.errors import HeadError, unknown_name
 from pseudorca.learning.dataset import (
     Names,
     TrainingSet,
-    Vectors,
     labelled_clips,
-    make_training_set,
 )
 from pseudorca.learning.heads.base import Head
 from pseudorca.learning.heads.finetuned import FineTunedHead, Material
+from pseudorca.learning.noise import background_vectors, noise_set, nothing_notices
 from pseudorca.learning.preparation import prepared_set
 from pseudorca.learning.pseudo_labels import unlabelled_clips
 from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
-from pseudorca.recordings.clips import project_clips, sample_clips
+from pseudorca.recordings.clips import project_clips
 from pseudorca.recordings.folds import Folds, Split, group_values
 from pseudorca.recordings.manifest import labels_id, project_recordings
 from pseudorca.recordings.options import NOTHING
 from pseudorca.store import EMBEDDER_FOLDER, Store
 from pseudorca.values import hash_of
-
-BACKGROUNDS_PER_ENCOUNTER = 10
-"""Clips of an encounter whose background is heard for the class of nothing."""
 
 INPUTS_FOLDER = "inputs"
 FINETUNING_FOLDER = "finetuning"
@@ -78,7 +72,7 @@ class LabelledProject:
     ...     store.write("recordings", recordings.reindex(columns=list(TABLES["recordings"])))
     ...     save_embedder(embedder, store.folder / EMBEDDER_FOLDER)
     ...     store.append_vectors(embedder.embedder_id, names, vectors)
-    ...     labelled = LabelledProject.read(store, Recipe(), device="cpu")
+    ...     labelled = LabelledProject.read(store, Recipe(nothing="none"), device="cpu")
     >>> labelled.data.labels.tolist(), labelled.notices
     (['A', 'A', 'B', 'B'], [])
     """
@@ -96,6 +90,8 @@ class LabelledProject:
     head: Head
     """The recipe's head, with the network inputs of the project if the head trains the network."""
     notices: list[str]
+    noise: pd.DataFrame
+    """Clips in which no animal is heard; rows as in the noise of ``data``."""
 
     @classmethod
     def read(
@@ -142,6 +138,7 @@ class LabelledProject:
             head = replace(head, material=material)
             data = replace(data, vectors=material.rows(), blocks=())
         notices += preparation_notices
+        noise = clips.iloc[:0]
         if recipe.nothing != "none":
             if NOTHING in set(clips["label"]):
                 raise HeadError(
@@ -150,13 +147,12 @@ class LabelledProject:
                 )
             stage("Listening to the background of the labelled clips")
             nothing = background_vectors(clips, recordings, embedder, store, progress=progress)
-            data = replace(data, nothing=nothing)
-            noise = noise_clips(all_clips, store, embedder.embedder_id)
-            if len(noise):
-                heard = make_training_set(noise, recordings, store, embedder.embedder_id)
-                data = replace(data, noise=heard)
-            notices += _nothing_notices(data)
-        return cls(store, recipe, embedder, recordings, all_clips, clips, data, head, notices)
+            noise, heard = noise_set(all_clips, recordings, embedder, store, progress=progress)
+            data = replace(data, nothing=nothing, noise=heard)
+            notices += nothing_notices(data)
+        return cls(
+            store, recipe, embedder, recordings, all_clips, clips, data, head, notices, noise
+        )
 
     def settings(self) -> dict[str, Any]:
         """Embedder and recipe as JSON values; equal for classifiers that are made in the same way."""
@@ -203,8 +199,7 @@ class LabelledProject:
         data = replace(self.data.take(rows), groups=groups)
         if data.noise is None:
             return data
-        noise = noise_clips(self.all_clips, self.store, self.embedder.embedder_id)
-        both = pd.concat([self.clips.iloc[rows], noise])
+        both = pd.concat([self.clips.iloc[rows], self.noise])
         values = group_values(both, self.recordings, folds.split.group_by).to_numpy(dtype=object)
         moments = np.concatenate([data.recordings, data.noise.recordings])
         encounters = both["encounter"].to_numpy(dtype=object)
@@ -231,86 +226,6 @@ class LabelledProject:
         """Remove the checkpoints of unfinished trainings."""
         if isinstance(self.head, FineTunedHead):
             self.head.forget_trainings()
-
-
-def background_vectors(
-    clips: pd.DataFrame,
-    recordings: pd.DataFrame,
-    embedder: AnyEmbedder,
-    store: Store,
-    *,
-    progress: Progress | None = None,
-) -> Vectors:
-    """Embed the background alone of some clips of each encounter, spread evenly over it.
-
-    Embeddings are kept, and computed once.
-
-    Parameters
-    ----------
-    clips, recordings : DataFrame, labelled clips, and the table ``recordings``
-    embedder : Embedder or JointEmbedder
-    store : Store
-    progress : callable (done, total) or None, over clips
-
-    Returns
-    -------
-    ndarray [shape=(n_clips, n_dimensions)], NaN for clips that were not asked for, or that have no
-    frames without signal
-    """
-    hearing = embedder.hearing(background_front_end)
-    asked = sample_clips(clips, recordings, BACKGROUNDS_PER_ENCOUNTER)
-    heard = embed_by_each(asked, recordings, hearing, store, progress=progress)
-    ids = asked.loc[asked["clip_id"].isin(heard.embedded), "clip_id"].tolist()
-    vectors = np.full((len(clips), sum(store.widths(embedder.embedder_id))), np.nan, np.float32)
-    if ids:
-        rows = pd.Index(clips["clip_id"]).get_indexer(ids)
-        vectors[rows] = store.vectors(hearing.embedder_id, ids)
-    return vectors
-
-
-def noise_clips(clips: pd.DataFrame, store: Store, embedder_id: str) -> pd.DataFrame:
-    """The embedded clips of folders that were scanned as holding nothing (``scan --nothing``).
-
-    Parameters
-    ----------
-    clips : DataFrame, the table of this name
-    store : Store
-    embedder_id : str
-
-    Returns
-    -------
-    DataFrame, rows of ``clips``
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> clips = pd.DataFrame({"clip_id": ["c1", "c2"], "label": ["Insular", "Noise"]})
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store = Store(folder, create=True)
-    ...     store.keep_setting("nothing", ["Noise"])
-    ...     store.append_vectors("embedder", ["c1", "c2"], np.zeros((2, 3), np.float32))
-    ...     noise_clips(clips, store, "embedder")["clip_id"].tolist()
-    ['c2']
-    """
-    noise = clips[clips["label"].isin(store.setting("nothing") or [])]
-    there = store.embedded(embedder_id, noise["clip_id"].tolist())
-    return noise[noise["clip_id"].isin(there)].reset_index(drop=True)
-
-
-def _nothing_notices(data: TrainingSet) -> list[str]:
-    """Classes with backgrounds of fewer than two encounters."""
-    groups = data.backgrounds().groups
-    few = [
-        label
-        for label in sorted(set(data.labels))
-        if len(set(groups) & set(data.groups[data.labels == label])) < 2
-    ]
-    if not few:
-        return []
-    return [
-        f"{', '.join(few)}: hardly any sound without signal in the clips of this class, so that what "
-        "nothing sounds like comes from other places."
-    ]
 
 
 def _embedder(store: Store, recipe: Recipe, device: str) -> AnyEmbedder:

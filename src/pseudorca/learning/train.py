@@ -166,7 +166,7 @@ def train_project(
     ...     store.write("recordings", recordings.reindex(columns=list(TABLES["recordings"])))
     ...     save_embedder(embedder, store.folder / EMBEDDER_FOLDER)
     ...     store.append_vectors(embedder.embedder_id, names, vectors)
-    ...     result = train_project(store, Recipe(LogisticHead(c=1.0)))
+    ...     result = train_project(store, Recipe(LogisticHead(c=1.0), nothing="none"))
     >>> result.name, result.classes, sorted(result.classifier.calibrators)
     ('classifier', ['A', 'B'], ['clip', 'encounter', 'recording'])
     """

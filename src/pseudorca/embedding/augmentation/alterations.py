@@ -312,7 +312,9 @@ def read_backgrounds(
     return tuple(backgrounds)
 
 
-def background_front_end(front_end: FrontEnd, *, quietest: bool = False) -> BackgroundFrontEnd:
+def background_front_end(
+    front_end: FrontEnd, *, quietest: bool = False, unbroken: bool = False
+) -> BackgroundFrontEnd:
     """A front end that draws the background of a clip, in the band of another front end.
 
     Parameters
@@ -321,6 +323,8 @@ def background_front_end(front_end: FrontEnd, *, quietest: bool = False) -> Back
     quietest : bool
         True: every clip has a background, as a reference for embeddings. False: a clip without free
         frames has none
+    unbroken : bool
+        True: clips without any signal are drawn as they are, and no others
 
     Returns
     -------
@@ -332,7 +336,7 @@ def background_front_end(front_end: FrontEnd, *, quietest: bool = False) -> Back
     >>> background_front_end(CommonFrontEnd()).band_hz
     (100.0, 15040.0)
     """
-    return BackgroundFrontEnd(front_end, _band(front_end), quietest=quietest)
+    return BackgroundFrontEnd(front_end, _band(front_end), quietest=quietest, unbroken=unbroken)
 
 
 def _band(front_end: FrontEnd) -> tuple[float, float]:

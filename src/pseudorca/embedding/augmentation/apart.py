@@ -326,6 +326,8 @@ class BackgroundFrontEnd:
     quietest: bool = False
     """If no frame is free of signal, take the quietest frames; if a clip is too short, take the whole
     clip. Then every clip has a background, but the background may hold the animal."""
+    unbroken: bool = False
+    """Draw clips without any signal as they are, and no others."""
 
     @property
     def sample_rate(self) -> int | None:
@@ -341,6 +343,8 @@ class BackgroundFrontEnd:
         }  # fmt: skip
         if self.quietest:
             background["quietest"] = _QUIETEST_SHARE
+        if self.unbroken:
+            background["unbroken"] = True
         return self.front_end.settings() | {"background_only": background}
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:
@@ -351,6 +355,10 @@ class BackgroundFrontEnd:
             if self.quietest:
                 return self.front_end.picture(waveform, sample_rate=sample_rate)
             raise
+        if self.unbroken:
+            if parts.is_signal.any():
+                raise AudioError("holds a signal", f"{parts.is_signal.sum()} frames")
+            return self.front_end.picture(waveform, sample_rate=sample_rate)
         if self.quietest:
             parts = with_quietest(parts)
         if not parts.has_background:
