@@ -147,6 +147,11 @@ class LabelledProject:
             notices += _nothing_notices(data)
         return cls(store, recipe, embedder, recordings, all_clips, clips, data, head, notices)
 
+    @property
+    def network(self) -> str:
+        """The name of the network; of several, joined by ``+``."""
+        return "+".join(member.backbone.name for member in self.embedder.members)
+
     def settings(self) -> dict[str, Any]:
         """Embedder and recipe as JSON values; equal for classifiers that are made in the same way."""
         recipe = self.recipe

@@ -34,6 +34,7 @@ FALSE_ALARMS = 0.05
 """Share of held-out backgrounds that may pass for something, every encounter weighing alike."""
 
 _LEAST_ENCOUNTERS = 2
+_LEVEL = 0.05  # one-sided, that noise alone holds something so often
 
 
 @dataclass
@@ -220,3 +221,8 @@ class NothingRule:
         """
         rates = np.array([(k + 0.5) / (n + 1) for k, n in self.alarms])
         return float(np.mean(scipy.stats.binom.sf(n_something - 1, n_heard, rates)))
+
+    def is_noise(self, n_something: int, n_heard: int) -> bool:
+        """Whether noise alone explains that so many of several moments hold something."""
+        is_asked = n_heard > 1 and n_something > 0
+        return is_asked and self.p_by_noise(n_something, n_heard) >= _LEVEL

@@ -77,6 +77,11 @@ class TrainResult(Result):
         return self.classifier.classes
 
     @property
+    def network(self) -> str:
+        """The name of the network (or networks) that the classifier hears by."""
+        return "+".join(member.backbone.name for member in self.classifier.embedder.members)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Embedder and recipe as JSON values, in the form of ``evaluate``."""
         return recipe_of(self.classifier.training)
@@ -91,6 +96,7 @@ class TrainResult(Result):
             "classifier_id": self.classifier_id,
             "classes": self.classes,
             "recipe": self.settings,
+            "network": self.network,
             "head": self.recipe.settings()["head"],
             "preparation": self.recipe.preparation.settings(),
             "calibration": {unit: fitted.as_dict() for unit, fitted in calibrators.items()},
