@@ -74,7 +74,8 @@ def test_the_strictest_split_is_left_out_where_it_is_not_wanted(embedded: Store)
 def with_species(store: Store, species: list[str]) -> None:
     """Three classes, each with the encounters of a third of what there was, by their ends."""
     recordings = store.read("recordings")
-    number = recordings["encounter"].str[-1].astype(int) + 4 * (recordings["label"] == "Pelagic")
+    is_second = (recordings["label"] == "Pelagic").fillna(value=False).astype(int)
+    number = recordings["encounter"].str[-1].astype(int).to_numpy() + 4 * is_second.to_numpy()
     label = np.array(["A", "B", "C"])[number % 3]
     label = pd.array(np.where(recordings["label"].isna(), None, label), dtype="string")
     of = dict(zip("ABC", species, strict=True))

@@ -185,6 +185,12 @@ class EvaluateResult(Result, Mapping[str, SplitResult]):
         splits = sorted(self.splits.values(), key=lambda split: split.is_optimistic)
         return [line for split in splits for line in split.summary()]
 
+    def main_table(self) -> pd.DataFrame:
+        """A row per split and unit."""
+        tables = [split.main_table().assign(split=name) for name, split in self.splits.items()]
+        table = pd.concat(tables, ignore_index=True)
+        return table[["split", *table.columns.drop("split")]]
+
     def which_to_quote(self) -> list[str]:
         """What the split by encounter and the stricter one are to be quoted for, in a sentence."""
         if self.stricter is None:
@@ -302,8 +308,8 @@ def _stricter(labelled: LabelledProject, splits: Sequence[Split]) -> tuple[Folds
     notices = []
     if not_testable:
         notices.append(
-            f"Not testable: {', '.join(not_testable)}. Each joins encounters, and leaves a class a "
-            "single group, so that nothing would be left to learn from."
+            f"Not testable as stricter splits: {', '.join(not_testable)}. They join encounters, and "
+            "leave a class a single group, so that nothing would be left to learn from."
         )
     if folds is not None and labelled.head.plain.trains_network:
         name = folds.split.name
