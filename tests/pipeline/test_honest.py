@@ -1,6 +1,7 @@
 """What evaluate adds unasked: the strictest split, network and head, nothing; and asked: strangers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,14 @@ from pseudorca.cli import app
 from pseudorca.errors import FoldError, HeadError
 from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.evaluation.options import EvaluateOptions
+from pseudorca.evaluation.strangers import ask_strangers
 from pseudorca.evaluation.trust import Trust
 from pseudorca.learning.classifier import read_trust
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.registry import make_head
+from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.recipe import Recipe
+from pseudorca.learning.train import CALIBRATION
 from pseudorca.project import Project
 from pseudorca.recordings.folds import Split
 from pseudorca.store import Store
@@ -102,6 +106,29 @@ def test_strangers_are_kept_with_the_evaluation_and_the_classifier(embedded: Sto
     trust = Trust.from_json(read_trust(embedded.folder / "classifiers" / "classifier"))
     assert trust.strangers == result.strangers
     assert project.evaluate(RECIPE, **FEW).strangers is None
+
+
+@pytest.mark.parametrize("nothing", ["none", "background"])
+def test_a_stranger_is_named_as_predict_would_name_it(embedded: Store, nothing: str) -> None:
+    recipe = replace(RECIPE, nothing=nothing)
+    with_species(embedded, ["x", "y", "z"])
+    found = ask_strangers(LabelledProject.read(embedded, recipe), CALIBRATION)
+    (row,) = [row for row in found["left_out"] if row["species"] == "z"]
+    tables = {name: embedded.read(name) for name in ("recordings", "clips")}
+    strangers = set(tables["recordings"].loc[tables["recordings"]["label"] == "C", "encounter"])
+    for name, table in tables.items():
+        known = table["label"].where(table["label"] != "C")
+        embedded.write(name, table.assign(label=known.astype("string")))
+    project = Project(embedded)
+    project.train(recipe, progress=False)
+    for when, limit in (("before", 1.0), ("after", row["limit"])):
+        said = project.predict(max_novelty=limit, progress=False)
+        for unit, table in (("encounter", said.encounters), ("recording", said.recordings)):
+            of_strangers = table[table["encounter"].isin(strangers)]
+            is_named = of_strangers["decision"].isin(["A", "B"])
+            share = is_named.groupby(of_strangers["encounter"]).mean().mean()
+            assert share == pytest.approx(row["units"][unit][when]["share"])
+            assert len(of_strangers) == row["n"][unit]
 
 
 def test_strangers_of_two_classes_cannot_tell_and_are_refused_where_nothing_is_held_out(

@@ -175,7 +175,7 @@ def lowest_limit(table: pd.DataFrame) -> float:
         return IN_FORCE
     kept = weight[is_named].groupby(table["novelty"]).sum().cumsum()
     lowest = kept.index[(kept >= kept.iloc[-1] - MOST_LOST - 1e-9).argmax()]
-    return float(min(IN_FORCE, np.ceil(100 * lowest - 1e-9) / 100))
+    return float(np.clip(np.ceil(100 * lowest - 1e-9) / 100, 0.01, IN_FORCE))
 
 
 def strangers_in_words(found: Mapping[str, Any]) -> list[str]:
