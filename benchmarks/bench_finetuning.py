@@ -18,7 +18,6 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +137,7 @@ def measured(store: Store, name: str, settings: Mapping[str, Any], split: Split)
     clips, recordings = labelled.clips, labelled.recordings
     folds = make_folds(clips, recordings, split)
     begun = time.monotonic()
-    data = replace(labelled.data, groups=folds.units)
+    data = labelled.grouped(folds)
     scored = cross_validate(data, folds, labelled.trainer(split))
     table = by_encounter(clips, recordings, scored).assign(seconds=time.monotonic() - begun)
     table.to_csv(kept, index=False)

@@ -467,6 +467,8 @@ class Project:
         n_permutations: int = 0,
         within: str | None = None,
         learning_curve: bool = False,
+        strangers: bool = False,
+        stricter: bool = True,
         progress: ProgressChoice = None,
         stage: Announce = lambda text: None,
     ) -> "EvaluateResult":
@@ -481,6 +483,9 @@ class Project:
         n_permutations : test the result against so many permutations of the labels
         within : permute only within the values of this column
         learning_curve : how the result grows with the number of encounters
+        strangers : leave each species out in turn, and ask how often its animals are named
+        stricter : show beside the split by encounter the strictest one that the data know, by what
+            joins encounters to the fewest groups (outing, day, platform); one draw of its folds
         progress : None (a bar), False (nothing) or callable (done, total), over trainings
         stage : takes a sentence on what is done now
 
@@ -499,7 +504,7 @@ class Project:
 
         options = EvaluateOptions(
             max_error=max_error, n_permutations=n_permutations, within=within,
-            learning_curve=learning_curve,
+            learning_curve=learning_curve, strangers=strangers, stricter=stricter,
         )  # fmt: skip
         given = [splits] if isinstance(splits, str) or not isinstance(splits, Sequence) else splits
         asked = [_split(split, n_folds, n_repeats, seed) for split in given]

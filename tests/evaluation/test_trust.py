@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,15 +14,22 @@ RECIPE = {"embedder_id": "e", "head": {"head": "logistic"}}
 
 
 def evaluation(
-    split: str, value: float, time: str, *, recipe: dict = RECIPE, data: str = "d"
+    split: str,
+    value: float,
+    time: str,
+    *,
+    recipe: dict = RECIPE,
+    data: str = "d",
+    n_groups: int = 12,
+    **more: Any,
 ) -> dict[str, str]:
     row = {
         "unit": "encounter", "split": split, "balanced_accuracy": value, "ci_low": value - 0.1,
-        "ci_high": value + 0.1, "majority_baseline": 0.5, "n_units": 12,
+        "ci_high": value + 0.1, "majority_baseline": 0.5, "n_units": 12, "n_groups": n_groups,
     }  # fmt: skip
     result = {
         "recipe": recipe, "data": data, "split": {"name": split}, "optimistic": split == "random",
-        "group_by": split, "results": [row | {"unit": "clip"}, row],
+        "group_by": split, "results": [row | {"unit": "clip"}, row], **more,
     }  # fmt: skip
     return {
         "split_id": f"{split} {value} {time}", "classifier_id": "r", "time_utc": time,
@@ -80,3 +88,37 @@ def test_another_honest_split_stands_in_where_encounters_were_not_held_out(store
     trust = trust_in(store, RECIPE, "d")
     assert trust.split == "day"
     assert trust.sentence().startswith("encounters (day) never heard: 0.80 [0.70, 0.90]")
+
+
+def test_the_stricter_number_stands_beside_the_headline_by_groups_and_not_by_score(
+    store: Store,
+) -> None:
+    rows = [
+        evaluation("encounter", 0.8, "2026-01-01"),
+        evaluation("day", 0.4, "2026-01-04", n_groups=9),
+        evaluation("outing", 0.5, "2026-01-02", n_groups=4),
+        evaluation("outing", 0.6, "2026-01-03", n_groups=4),
+        evaluation("random", 0.1, "2026-01-05", n_groups=2),
+    ]
+    store.append("evaluations", pd.DataFrame(rows))
+    trust = trust_in(store, RECIPE, "d")
+    assert (trust.split, trust.balanced_accuracy) == ("encounter", 0.8)
+    assert (trust.stricter_split, trust.stricter) == ("outing", 0.6)
+    columns = trust.columns()
+    assert (columns["stricter_split"], columns["stricter_accuracy"]) == ("outing", 0.6)
+    assert (columns["stricter_low"], columns["stricter_high"]) == (0.5, 0.7)
+    assert "0.60 [0.50, 0.70]" in trust.sentence()
+    assert any("outing" in line for line in trust.lines())
+    assert Trust.from_json(json.loads(json.dumps(trust.as_json()))) == trust
+
+
+def test_what_is_known_of_strangers_travels(store: Store) -> None:
+    found = {"can_tell": False, "species": None, "why_not": "there are 2 classes."}
+    rows = [
+        evaluation("encounter", 0.7, "2026-01-01", strangers=found),
+        evaluation("encounter", 0.8, "2026-01-02"),
+    ]
+    store.append("evaluations", pd.DataFrame(rows))
+    trust = trust_in(store, RECIPE, "d")
+    assert (trust.balanced_accuracy, trust.strangers) == (0.8, found)
+    assert any("2 classes" in line for line in trust.lines())

@@ -1,10 +1,15 @@
 """Sounds unlike anything in training stand out; a new encounter of the same animals does not."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from pseudorca.learning import novelty
-from pseudorca.learning.novelty import Novelty, fit_novelty
+from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.novelty import Novelty, fit_novelty, held_out_novelty
+from pseudorca.recordings.folds import Split, make_folds
 
 
 def survey(n_encounters: int, n_clips: int, *, seed: int, shift: float = 0.0):
@@ -60,3 +65,24 @@ def test_a_single_encounter_does_not_fail(n_clips):
     vectors, encounters = survey(1, n_clips, seed=6)
     made = fitted(vectors, encounters)
     assert np.isfinite(made.distances(vectors)).all()
+
+
+def test_how_far_a_held_out_clip_is_depends_on_the_training_side_alone() -> None:
+    vectors, encounters = survey(8, 6, seed=0)
+    ids = np.array([f"c{k}" for k in range(len(vectors))], dtype=object)
+    labels = np.where(np.repeat(np.arange(8), 6) % 2, "A", "B").astype(object)
+    clips = pd.DataFrame(
+        {"clip_id": ids, "recording_id": ids, "moment_id": ids, "encounter": encounters}
+    ).assign(label=labels)
+    recordings = clips[["recording_id", "moment_id", "encounter"]].assign(metadata="{}")
+    folds = make_folds(clips, recordings, Split("encounter", n_folds=4, n_repeats=2))
+    data, units = TrainingSet(vectors, labels, encounters, ids), {"encounter": encounters}
+    before = held_out_novelty(data, folds, units)["encounter"]
+    assert before.shape == folds.test_fold.shape
+    assert np.isfinite(before).all()
+    first, *others = np.flatnonzero(folds.test_fold[0] == 0)
+    far = vectors.copy()
+    far[others] += 100
+    after = held_out_novelty(replace(data, vectors=far), folds, units)["encounter"]
+    assert after[0, first] == before[0, first]
+    assert (after[0, others] > before[0, others]).all()

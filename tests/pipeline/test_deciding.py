@@ -8,12 +8,12 @@ import soundfile as sf
 
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.errors import ManifestError, PseudorcaError, StoreError
+from pseudorca.evaluation import naming
 from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
-from pseudorca.prediction import decisions
 from pseudorca.prediction.options import DecisionOptions
 from pseudorca.prediction.predict import decide_project, predict_project
 from pseudorca.recordings.clips import ClipOptions, clips_project
@@ -164,10 +164,10 @@ def test_by_default_a_quarter_of_the_names_of_held_out_encounters_may_be_wrong(
 def test_a_fixed_threshold_stands_in_where_too_few_encounters_were_held_out(
     trained: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decisions, "_LEAST_ENCOUNTERS", 10_000)
+    monkeypatch.setattr(naming, "LEAST_ENCOUNTERS", 10_000)
     result = predict_project(trained)
     assert {t["kind"] for t in result.thresholds.values()} == {"fixed"}
     named = result.encounters["decision"] != "undecided"
-    assert (result.encounters.loc[named, "probability"] >= decisions.FALLBACK).all()
+    assert (result.encounters.loc[named, "probability"] >= naming.FALLBACK).all()
     reasons = result.encounters.loc[~named, "reason"]
-    assert all("0.60" in reason or "unlike" in reason for reason in reasons)
+    assert all(f"{naming.FALLBACK:.2f}" in reason or "unlike" in reason for reason in reasons)

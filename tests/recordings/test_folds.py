@@ -19,6 +19,7 @@ from pseudorca.recordings.folds import (
     assign_folds,
     group_values,
     make_folds,
+    stricter_folds,
     verify,
 )
 from pseudorca.recordings.manifest import Manifest
@@ -316,6 +317,62 @@ def test_an_unknown_column_is_an_error_that_lists_the_known() -> None:
         make_folds(clips, recordings, Split("leave-one-sight-out"))
     for word in ("'sight'", "Did you mean 'site'", "encounter", "sample_rate"):
         assert word in str(caught.value)
+
+
+def test_an_unknown_split_is_an_error_that_lists_the_splits() -> None:
+    clips, recordings = survey_of()
+    with pytest.raises(FoldError) as caught:
+        make_folds(clips, recordings, Split("foo"))
+    for word in ("'foo'", "encounter", "random", "study", "leave-one-COLUMN-out", "site"):
+        assert word in str(caught.value)
+
+
+def voyages(**columns: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Six encounters of two populations, a day each, with columns of metadata (a value each)."""
+    names = [f"e{k}" for k in range(6)]
+    clips = pd.DataFrame(
+        {"clip_id": names, "recording_id": names, "moment_id": names, "encounter": names}
+    ).assign(label=list("AAABBB"))
+    recordings = clips[["recording_id", "moment_id", "encounter"]].assign(
+        platform=pd.array([None] * 6, dtype="string"),
+        sample_rate=[48_000, 96_000] * 3,
+        start_utc=pd.date_range("2017-07-01", periods=6, tz="UTC"),
+        metadata=[json.dumps({name: of[k] for name, of in columns.items()}) for k in range(6)],
+    )
+    return clips, recordings
+
+
+def test_the_stricter_split_is_by_the_fewest_groups_that_leave_something_to_learn_from() -> None:
+    columns = {"outing": list("112334"), "leg": list("122112"), "species": list("AAABBB")}
+    clips, recordings = voyages(**columns)
+    folds, not_testable = stricter_folds(clips, recordings, Split("encounter", n_repeats=3))
+    assert folds is not None
+    assert (folds.split.name, folds.split.n_repeats, len(set(folds.units))) == ("leg", 1, 2)
+    assert not_testable == ["species"]
+    without = recordings.assign(metadata='{"depth": "9"}')
+    without["platform"] = ["Sette", "Lasker", "Lasker"] * 2
+    folds, not_testable = stricter_folds(clips, without, Split("encounter"))
+    assert folds is not None
+    assert (folds.split.name, not_testable) == ("platform", ["depth"])
+    without["start_utc"] = pd.Timestamp("2017-07-01", tz="UTC")
+    without["platform"] = pd.array([None] * 6, dtype="string")
+    assert stricter_folds(clips, without, Split("encounter")) == (None, ["day", "depth"])
+
+
+def test_the_stricter_split_keeps_encounters_whole_and_takes_properties_of_encounters_alone() -> (
+    None
+):
+    clips, recordings = voyages(outing=list("123456"), wind=list("121212"))
+    assert stricter_folds(clips, recordings, Split("encounter"))[0].split.name == "wind"
+    twice = [pd.concat([table, table.assign(clip_id="x", recording_id=table["recording_id"] + "b")])
+             for table in (clips, recordings)]  # fmt: skip
+    twice[0]["clip_id"] = twice[0]["recording_id"] = [f"{k}" for k in range(12)]
+    twice[1]["recording_id"] = twice[0]["recording_id"].to_numpy()
+    twice[0]["moment_id"] = twice[1]["moment_id"] = twice[0]["recording_id"].to_numpy()
+    twice = [table.reset_index(drop=True) for table in twice]
+    twice[1].loc[6:, "metadata"] = [json.dumps({"wind": w}) for w in "212121"]
+    # The wind changes within encounters; the sample rate is a fact of the files.
+    assert stricter_folds(*twice, Split("encounter")) == (None, [])
 
 
 def test_unlabelled_clips_and_single_classes_are_refused() -> None:

@@ -60,6 +60,7 @@ def scanned_project(folder: Path, **options: Any) -> Store:
 def evaluate(store: Store, *splits: str) -> None:
     """Evaluate on made-up embeddings that hold a little of the label and all of the encounter."""
     embedder = SimpleNamespace(embedder_id="madeup", front_end=CommonFrontEnd.in_band("16k"))
+    embedder.backbone = SimpleNamespace(name="none")
     embedder.members = (embedder,)
     clips = store.read("clips")
     rng = np.random.default_rng(1)

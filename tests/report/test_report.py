@@ -16,7 +16,7 @@ from pseudorca.pages.blocks import Fold, Section, Table, folded
 from pseudorca.pages.writing import render
 from pseudorca.report import collection
 from pseudorca.report.answer import answer_section
-from pseudorca.report.contents import headline, read_project
+from pseudorca.report.contents import headline, read_project, stricter
 from pseudorca.report.evaluated import evaluation_section, recording_scores
 from pseudorca.report.predictions import _counted_once, _latest_classifier, _what_was_asked
 from pseudorca.report.report import ReportResult, report_project
@@ -231,6 +231,25 @@ def test_lower_honest_split_stands_beside_the_headline(
     store.write("evaluations", rows)
     answer = text_of(answer_section(read_project(store)))
     assert answer.index("0.70") < answer.index("0.40")
+
+
+def test_the_card_says_what_the_strictest_split_gave(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=4, n_each=2)
+    making.evaluate(store, "encounter", "platform")
+    project = read_project(store)
+    honest, strict = (
+        next(e for e in project.evaluations if e.split == name)
+        for name in ("encounter", "platform")
+    )
+    assert stricter(project, honest) is strict
+    assert stricter(project, strict) is None
+    (cards,) = summary_section(project).blocks
+    lines = next(card.lines for card in cards.cards if "good" in card.title)
+    value = strict.results["encounter"]["balanced_accuracy"]
+    (line,) = [line for line in lines if "platform" in line]
+    assert f"{value:.2f}" in line
 
 
 def test_results_of_other_clips_are_not_compared_with_the_headline(

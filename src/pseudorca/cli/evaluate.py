@@ -1,6 +1,7 @@
 """The verb ``evaluate``."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +17,10 @@ from pseudorca.cli.options import (
     flag,
     with_groups,
 )
-from pseudorca.cli.output import done, say, say_notices, table, tell
+from pseudorca.cli.output import done, network_and_head, say, say_notices, table, tell
+
+if TYPE_CHECKING:
+    from pseudorca.evaluation.evaluate import EvaluateResult
 
 
 @with_groups
@@ -30,6 +34,14 @@ def evaluate(
     learning_curve: Annotated[
         bool, flag("--learning-curve", "How the result grows with the encounters.")
     ] = False,
+    strangers: Annotated[
+        bool,
+        flag(
+            "--strangers",
+            "Leave each class out in turn: how often is an animal of no class named? For three "
+            "classes or more that are species.",
+        ),
+    ] = False,
     recipe: TunableRecipeGroup,
     within: Within = None,
     as_json: AsJson = False,
@@ -40,7 +52,7 @@ def evaluate(
 
     how: dict[str, Any] = {
         "max_error": max_error, "n_permutations": permutations, "within": within,
-        "learning_curve": learning_curve,
+        "learning_curve": learning_curve, "strangers": strangers,
     }  # fmt: skip
     EvaluateOptions(**how)  # refused before anything slow is imported
     splits = drawn.splits(split or ["encounter"])
@@ -52,6 +64,7 @@ def evaluate(
     def named(split: str) -> str:
         return f"{split} (optimistic)" if Split(split).is_optimistic else split
 
+    say(network_and_head(result.network, result.recipe))
     rows = [row for split_result in result.values() for row in split_result.rows]
     table(
         ["split", "unit", "n", "groups", "balanced accuracy", "95 % interval", "baseline", "accuracy"],
@@ -65,12 +78,64 @@ def evaluate(
             for row in rows
         ),
     )  # fmt: skip
-    say_headline(rows)
+    _say_headline(rows, stricter=result.stricter)
+    for line in result.which_to_quote():
+        say(line)
+    _say_nothing(result)
+    if result.strangers is not None:
+        _say_strangers(result.strangers)
     say_notices(result.notices)
 
 
-def say_headline(results: list[dict[str, Any]]) -> None:
-    """One sentence on the honest number: encounters that were never heard, with its interval."""
+def _say_nothing(result: "EvaluateResult") -> None:
+    """How often held-out clips and backgrounds are called nothing, by the first split that tells."""
+    for name, split in result.items():
+        if (rates := split.nothing) and not split.is_optimistic:
+            clips = ", ".join(
+                f"{label} {share:.2f}"
+                for label, share in rates["clips"].items()
+                if share is not None
+            )
+            say(f"Held-out clips called nothing (split {name}): {clips}.")
+            if rates["backgrounds"] is not None:
+                say(
+                    f"Held-out backgrounds called nothing: {rates['backgrounds']:.2f}. They were taken "
+                    "apart, which is easier than real noise."
+                )
+            return
+
+
+def _say_strangers(found: Mapping[str, Any]) -> None:
+    """A row for each species that was left out, and what follows."""
+    from pseudorca.evaluation.strangers import strangers_in_words
+
+    if found["can_tell"]:
+        table(
+            ["left out", "encounters", "named", "95 % interval", "limit chosen without it",
+             "named with it", "recordings", "named", "named with limit", "most often as"],
+            (_stranger_cells(row) for row in found["left_out"] if "units" in row),
+        )  # fmt: skip
+    for line in strangers_in_words(found):
+        say(line)
+    for row in found.get("left_out", ()):
+        if "why_not" in row:
+            say(f"{row['species']} was not left out: {row['why_not']}.")
+
+
+def _stranger_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    encounter, recording = row["units"]["encounter"], row["units"]["recording"]
+    before = encounter["before"]
+    return (
+        ", ".join(row["classes"]), row["n"]["encounter"], f"{before['share']:.2f}",
+        f"{before['low']:.2f} to {before['high']:.2f}", f"{row['limit']:.2f}",
+        f"{encounter['after']['share']:.2f}", row["n"]["recording"],
+        f"{recording['before']['share']:.2f}", f"{recording['after']['share']:.2f}",
+        next(iter(row["named_as"]), ""),
+    )  # fmt: skip
+
+
+def _say_headline(results: list[dict[str, Any]], *, stricter: str | None) -> None:
+    """The honest numbers: encounters that were never heard, with interval; briefly the stricter."""
     from pseudorca.recordings.folds import Split
 
     honest = [
@@ -83,8 +148,9 @@ def say_headline(results: list[dict[str, Any]]) -> None:
             f"{row['ci_high']:.2f} ({row['interval_method']}); always naming one class: "
             f"{row['majority_baseline']:.2f}."
         )
-        _say_inference(row["inference"])
-        _say_trust(row)
+        if row["split"] != stricter:
+            _say_inference(row["inference"])
+            _say_trust(row)
     if not honest:
         say("These splits are optimistic: clips of one encounter stand on both sides.")
 

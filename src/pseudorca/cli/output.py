@@ -15,6 +15,8 @@ from pseudorca.results import Result
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pseudorca.learning.recipe import Recipe
+
 # Through a pipe nothing wraps at the 80 columns that rich would assume.
 _out = Console(width=None if sys.stdout.isatty() else 200)
 
@@ -56,6 +58,11 @@ def say_problems(problems: "pd.DataFrame", most: int = 10) -> None:
 def say_notices(notices: Sequence[str]) -> None:
     for notice in notices:
         say(f"* {notice}")
+
+
+def network_and_head(network: str, recipe: "Recipe") -> str:
+    """The line that says which network and head a result speaks of."""
+    return f"Network {network}; {recipe.describe()}."
 
 
 def tell(text: str) -> None:

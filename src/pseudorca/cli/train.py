@@ -10,7 +10,7 @@ from pseudorca.cli.options import (
     TunableRecipeGroup,
     with_groups,
 )
-from pseudorca.cli.output import done, say, say_notices, table, tell
+from pseudorca.cli.output import done, network_and_head, say, say_notices, table, tell
 
 
 @with_groups
@@ -32,5 +32,6 @@ def train(
     say(f"Saved {result.folder} ({result.classifier_id}), trained on:")
     rows = result.main_table()
     table(list(rows.columns), rows.itertuples(index=False))
+    say(network_and_head(result.network, result.recipe))
     line = f"pseudorca evaluate --project {shlex.quote(str(project))}{result.recipe.arguments()}"
     say(f"How good it is, this does not say: run {line}")

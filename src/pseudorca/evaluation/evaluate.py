@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.errors import FoldError, PseudorcaError, unknown_name
 from pseudorca.evaluation.inference import (
     detectable,
     learning_curve,
@@ -20,6 +20,7 @@ from pseudorca.evaluation.inference import (
 from pseudorca.evaluation.metrics import measure, reliability
 from pseudorca.evaluation.options import EvaluateOptions
 from pseudorca.evaluation.risk_coverage import abstention, outcomes
+from pseudorca.evaluation.strangers import ask_strangers
 from pseudorca.frontends.reach import band_notices
 from pseudorca.learning.calibration import calibrate_out_of_fold, carried_prior
 from pseudorca.learning.crossval import OutOfFold, cross_validate
@@ -37,12 +38,13 @@ from pseudorca.recordings.folds import (
     group_values,
     make_folds,
     refuse_same_names,
+    stricter_folds,
 )
 from pseudorca.recordings.manifest import populations
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.results import Result
 from pseudorca.store import Store, package_versions
-from pseudorca.values import hash_of, plain_value
+from pseudorca.values import hash_of, plain_value, plural
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,6 +62,9 @@ class SplitResult(Result):
     rows: list[dict[str, Any]]
     """Metrics by unit, as from :func:`pseudorca.evaluation.metrics.measure`, with those of
     probabilities where the split is honest."""
+    nothing: dict[str, Any] = field(default_factory=dict)
+    """How often held-out clips (``clips``, by class) and ``backgrounds`` are called nothing; empty
+    without a class of nothing."""
 
     def unit(self, name: str) -> dict[str, Any]:
         """The metrics of one unit: ``clip``, ``recording`` or ``encounter``."""
@@ -127,7 +132,9 @@ class EvaluateResult(Result, Mapping[str, SplitResult]):
     --------
     >>> row = {"unit": "encounter", "balanced_accuracy": 0.8, "ci_low": 0.6, "ci_high": 0.9}
     >>> split = SplitResult(Split("encounter"), [row])
-    >>> result = EvaluateResult({"encounter": split}, Recipe(), {}, "5f1c", notices=[])
+    >>> result = EvaluateResult(
+    ...     {"encounter": split}, Recipe(), {}, "5f1c", notices=[], network="pseudorca_small"
+    ... )
     >>> result["encounter"].balanced_accuracy
     0.8
     """
@@ -138,6 +145,13 @@ class EvaluateResult(Result, Mapping[str, SplitResult]):
     """Embedder and recipe as JSON values."""
     recipe_id: str
     notices: list[str]
+    network: str
+    """The name of the network (or networks) that was heard."""
+    stricter: str | None = None
+    """The split by what joins encounters to the fewest groups, shown beside the one by encounter."""
+    strangers: dict[str, Any] | None = None
+    """How often animals of no class are named, as from
+    :func:`pseudorca.evaluation.strangers.ask_strangers`; None if that was not asked."""
 
     def __getitem__(self, name: str) -> SplitResult:
         if name not in self.splits:
@@ -157,6 +171,13 @@ class EvaluateResult(Result, Mapping[str, SplitResult]):
             "recipe": self.recipe_settings,
             "classifier_id": self.recipe_id,
             "notices": self.notices,
+            "network": self.network,
+            "head": self.recipe.describe(),
+            "stricter": self.stricter,
+            "nothing": {
+                name: split.nothing for name, split in self.splits.items() if split.nothing
+            },
+            "strangers": self.strangers,
         }
 
     def summary(self) -> list[str]:
@@ -169,6 +190,20 @@ class EvaluateResult(Result, Mapping[str, SplitResult]):
         tables = [split.main_table().assign(split=name) for name, split in self.splits.items()]
         table = pd.concat(tables, ignore_index=True)
         return table[["split", *table.columns.drop("split")]]
+
+    def which_to_quote(self) -> list[str]:
+        """What the split by encounter and the stricter one are to be quoted for, in a sentence."""
+        if self.stricter is None:
+            return []
+        usual, strict = self["encounter"], self[self.stricter]
+        low, high = strict.interval
+        groups = plural(strict.headline["n_groups"], "group")
+        return [
+            f"Quote {usual.balanced_accuracy:.2f} (by encounter) for new encounters where these were "
+            f"made, and {strict.balanced_accuracy:.2f} [{low:.2f}, {high:.2f}] for another "
+            f"{self.stricter} ({groups}: the strictest split that these data know, one draw of its "
+            f"folds by the same recipe; --split {self.stricter} draws it as often as the other)."
+        ]
 
 
 def evaluate_project(
@@ -218,6 +253,14 @@ def evaluate_project(
     options = options or EvaluateOptions()
     refuse_same_names(splits)
     folds_of: list[Folds] = []
+    honest = next((split for split in splits if not split.is_optimistic), None)
+    if options.strangers:
+        recipe.check_learns_from_embeddings()
+        if honest is None:
+            raise FoldError(
+                "--strangers holds encounters out: ask for a split that keeps them whole, such as "
+                "--split encounter."
+            )
 
     def check(clips: pd.DataFrame, recordings: pd.DataFrame) -> None:
         folds_of.extend(make_folds(clips, recordings, split) for split in splits)
@@ -227,19 +270,63 @@ def evaluate_project(
     labelled = LabelledProject.read(store, recipe, check=check, stage=stage, progress=progress)
     results: dict[str, SplitResult] = {}
     notices = labelled.notices + _collection_notices(labelled)
-    for split, folds in zip(splits, folds_of, strict=True):
-        result = _evaluate_split(labelled, folds, options, progress)
+    strict, strict_notices = _stricter(labelled, splits) if options.stricter else (None, [])
+    notices += strict_notices
+    strangers: dict[str, Any] | None = None
+    if options.strangers and honest is not None:
+        stage("Leaving each class out in turn")
+        strangers = ask_strangers(labelled, replace(honest, n_repeats=1), progress=progress)
+        stage("Cross-validating")
+    for folds in [*folds_of, *([strict] if strict else [])]:
+        split, how = folds.split, options
+        if folds is strict:
+            how = replace(options, n_permutations=0, learning_curve=False)
+        asked = strangers if split == honest else None
+        result = _evaluate_split(labelled, folds, how, progress, strangers=asked)
         shared = {key: result[key] for key in ("split_id", "not_testable", "inference")}
-        results[split.name] = SplitResult(split, [row | shared for row in result["results"]])
+        rows = [row | shared for row in result["results"]]
+        results[split.name] = SplitResult(split, rows, result.get("nothing", {}))
         notices += _split_notices(folds)
     labelled.forget_trainings()
     shown = {"splits": [asdict(split) for split in splits], "head": recipe.settings()["head"]}
     store.record_run("evaluate", shown, ("recordings", "clips", "scores", "evaluations"))
-    return EvaluateResult(results, recipe, labelled.settings(), labelled.recipe_id, notices)
+    return EvaluateResult(
+        results, recipe, labelled.settings(), labelled.recipe_id, notices, labelled.network,
+        strict.split.name if strict else None, strangers,
+    )  # fmt: skip
+
+
+def _stricter(labelled: LabelledProject, splits: Sequence[Split]) -> tuple[Folds | None, list[str]]:
+    """The strictest split that the data know, beside the one by encounter, and notices.
+
+    None where no split by encounter is asked, or a coarser one is asked anyway.
+    """
+    honest = {split.group_by: split for split in splits if not split.is_optimistic}
+    if set(honest) != {"encounter"} or "encounter" not in {split.name for split in splits}:
+        return None, []
+    folds, not_testable = stricter_folds(labelled.clips, labelled.recordings, honest["encounter"])
+    notices = []
+    if not_testable:
+        notices.append(
+            f"Not testable as stricter splits: {', '.join(not_testable)}. They join encounters, and "
+            "leave a class a single group, so that nothing would be left to learn from."
+        )
+    if folds is not None and labelled.head.plain.trains_network:
+        name = folds.split.name
+        notices.append(
+            f"Not shown, since each fold trains the network: the stricter split. --split {name} does."
+        )
+        return None, notices
+    return folds, notices
 
 
 def _evaluate_split(
-    labelled: LabelledProject, folds: Folds, options: EvaluateOptions, progress: Progress | None
+    labelled: LabelledProject,
+    folds: Folds,
+    options: EvaluateOptions,
+    progress: Progress | None,
+    *,
+    strangers: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Cross-validate under one split and keep scores and result -> the result, as JSON values."""
     split, store, clips = folds.split, labelled.store, labelled.clips
@@ -276,6 +363,7 @@ def _evaluate_split(
         "trainings": scored.details,
         "inference": inference,
         "nothing": nothing_rates(scored, folds, data.noise),
+        **({"strangers": strangers} if strangers is not None else {}),
         "versions": package_versions(),
         "tables": {table: store.version(table) for table in ("recordings", "clips")},
     }

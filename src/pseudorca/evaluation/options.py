@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pseudorca.errors import PseudorcaError
 from pseudorca.values import check_types
 
+USUAL_ERROR = 0.25
+"""The share of wrong names among held-out encounters that a name may cost by default."""
+
 
 @dataclass(frozen=True)
 class EvaluateOptions:
@@ -29,6 +32,10 @@ class EvaluateOptions:
     """Permute only within the values of this column."""
     learning_curve: bool = False
     """Whether to measure how the result grows with the number of encounters."""
+    strangers: bool = False
+    """Whether to leave each species out in turn, and to ask how often its animals are named."""
+    stricter: bool = False
+    """Whether to show beside the split by encounter the strictest one that the data know."""
 
     def __post_init__(self) -> None:
         check_types(self, PseudorcaError)

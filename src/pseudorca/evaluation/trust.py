@@ -6,10 +6,11 @@ and stands wherever the classifier answers.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from pseudorca.evaluation.strangers import strangers_in_words
 from pseudorca.learning.classifier import read_record, save_trust
 from pseudorca.learning.recipe import recipe_of
 from pseudorca.store import CLASSIFIER_FOLDER, Store
@@ -33,6 +34,11 @@ class Trust:
     >>> trust = Trust("encounter", 0.78, 0.59, 0.88, 0.5, 21, verdict="cannot tell")
     >>> trust.sentence()
     'encounters never heard: 0.78 [0.59, 0.88], chance 0.50; audit: cannot tell'
+    >>> Trust(
+    ...     "encounter", 0.78, 0.59, 0.88, 0.5, 21, stricter_split="outing", stricter=0.63,
+    ...     stricter_low=0.45, stricter_high=0.78,
+    ... ).sentence()
+    'encounters never heard: 0.78 [0.59, 0.88], by outing 0.63 [0.45, 0.78], chance 0.50; not audited'
     >>> Trust().sentence()
     'never evaluated on encounters never heard; not audited'
     """
@@ -51,6 +57,15 @@ class Trust:
     """Balanced accuracy where clips of one encounter stand on both sides: a warning, no result."""
     verdict: str = NOT_AUDITED
     """Of the audit: ``animals``, ``recorder``, ``cannot tell``, or ``not audited``."""
+    stricter_split: str | None = None
+    """The strictest split that was evaluated beside the headline: that of the fewest groups."""
+    stricter: float | None = None
+    """Balanced accuracy by encounter under that split, with its 95 % interval."""
+    stricter_low: float | None = None
+    stricter_high: float | None = None
+    strangers: dict[str, Any] | None = None
+    """How often animals of no class are named, as from
+    :func:`pseudorca.evaluation.strangers.ask_strangers`; None: never asked."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any] | None) -> Self:
@@ -72,9 +87,15 @@ class Trust:
         if not self.is_evaluated:
             return f"never evaluated on encounters never heard; {audit}"
         held_out = "encounters" if self.split == "encounter" else f"encounters ({self.split})"
+        beside = ""
+        if self.stricter is not None:
+            beside = (
+                f", by {self.stricter_split} {self.stricter:.2f} [{self.stricter_low:.2f}, "
+                f"{self.stricter_high:.2f}]"
+            )
         return (
             f"{held_out} never heard: {self.balanced_accuracy:.2f} [{self.low:.2f}, "
-            f"{self.high:.2f}], chance {self.chance:.2f}; {audit}"
+            f"{self.high:.2f}]{beside}, chance {self.chance:.2f}; {audit}"
         )
 
     def lines(self) -> list[str]:
@@ -91,6 +112,15 @@ class Trust:
             lines.append(
                 "Nobody has measured how often this classifier is right: run pseudorca evaluate."
             )
+        if self.stricter is not None:
+            lines.append(
+                f"Where whole groups by {self.stricter_split} were held out: "
+                f"{100 * self.stricter:.0f} %, {100 * (self.stricter_low or 0):.0f} to "
+                f"{100 * (self.stricter_high or 0):.0f} %. Quote that for another "
+                f"{self.stricter_split}."
+            )
+        if self.strangers is not None:
+            lines.append(strangers_in_words(self.strangers)[0])
         if self.verdict == NOT_AUDITED:
             lines.append("Not audited: it may hear recorders, not animals. Run pseudorca audit.")
         else:
@@ -104,6 +134,10 @@ class Trust:
             "held_out_low": self.low,
             "held_out_high": self.high,
             "held_out_split": self.split,
+            "stricter_accuracy": self.stricter,
+            "stricter_low": self.stricter_low,
+            "stricter_high": self.stricter_high,
+            "stricter_split": self.stricter_split,
             "audit": self.verdict,
         }
 
@@ -119,8 +153,9 @@ def trust_in(store: Store, recipe: Mapping[str, Any], data_id: str) -> Trust:
 
     Returns
     -------
-    Trust, from the latest evaluation by encounter (or by another honest split, if there is none) and
-    the latest audit
+    Trust, from the latest evaluation by encounter (or by another honest split, if there is none), the
+    strictest beside it (of the fewest groups, whatever its score; of several, the latest), and the
+    latest audit
     """
     wanted = {"recipe": dict(recipe), "data": data_id}
     evaluations = [
@@ -139,6 +174,7 @@ def trust_in(store: Store, recipe: Mapping[str, Any], data_id: str) -> Trust:
         if result["split"]["name"] == "random"
         for row in _by_encounter(result)
     ]
+    strict = _strictest(honest) if honest[0]["group_by"] == "encounter" else {}
     return Trust(
         headline["split"],
         headline["balanced_accuracy"],
@@ -148,7 +184,23 @@ def trust_in(store: Store, recipe: Mapping[str, Any], data_id: str) -> Trust:
         headline["n_units"],
         random[0] if random else None,
         verdict,
+        strict.get("split"),
+        strict.get("balanced_accuracy"),
+        strict.get("ci_low"),
+        strict.get("ci_high"),
+        next((result["strangers"] for result in honest if result.get("strangers")), None),
     )
+
+
+def _strictest(honest: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The row by encounter of the evaluation with the fewest groups; empty if all are by encounter."""
+    rows = [
+        row
+        for result in honest
+        if result["group_by"] != "encounter"
+        for row in _by_encounter(result)
+    ]
+    return min(rows, key=lambda row: int(row["n_groups"]), default={})
 
 
 def keep_trust(store: Store) -> None:

@@ -154,6 +154,11 @@ class LabelledProject:
             store, recipe, embedder, recordings, all_clips, clips, data, head, notices, noise
         )
 
+    @property
+    def network(self) -> str:
+        """The name of the network; of several, joined by ``+``."""
+        return "+".join(member.backbone.name for member in self.embedder.members)
+
     def settings(self) -> dict[str, Any]:
         """Embedder and recipe as JSON values; equal for classifiers that are made in the same way."""
         recipe = self.recipe

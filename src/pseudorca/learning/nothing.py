@@ -134,6 +134,30 @@ class NothingHead(WrappingHead):
         return KnowsNothing(classes, trained, details=details)
 
 
+def nothing_rule(
+    scored: OutOfFold, encounters: Names, noise: TrainingSet | None
+) -> "NothingRule | None":
+    """Choose when a clip holds nothing, on held-out backgrounds and noise.
+
+    Parameters
+    ----------
+    scored : OutOfFold
+    encounters : ndarray [shape=(n_clips,)], of the scored clips
+    noise : TrainingSet or None, as it was cross-validated
+
+    Returns
+    -------
+    NothingRule, or None if the head does not know nothing
+    """
+    p_nothing = scored.p_nothing_of_background
+    if p_nothing is None:
+        return None
+    if noise is not None and scored.p_nothing_of_noise is not None:
+        encounters = np.concatenate([encounters, noise.groups])
+        p_nothing = np.concatenate([p_nothing, scored.p_nothing_of_noise], axis=1)
+    return NothingRule.fit(p_nothing, encounters)
+
+
 def nothing_rates(
     scored: OutOfFold, folds: Folds, noise: TrainingSet | None = None
 ) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from pseudorca.learning.dataset import Floats, Ints, Names, Vectors
+from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet, Vectors
+from pseudorca.recordings.folds import Folds
 
 N_NEIGHBOURS = 5
 MAX_REFERENCE = 4000
@@ -111,6 +112,47 @@ def fit_novelty(vectors: Vectors, encounters: Names, units: Mapping[str, Names])
             distances[of_encounter] = _mean_distances(places[of_encounter], reference[others])
     usual = {kind: _usual(distances, encounters, unit) for kind, unit in units.items()}
     return Novelty(mean, axes, reference, usual)
+
+
+def held_out_novelty(
+    data: TrainingSet, folds: Folds, units: Mapping[str, Names]
+) -> dict[str, Floats]:
+    """Measure how unlike the training side each tested clip is.
+
+    Parameters
+    ----------
+    data : TrainingSet, rows as in ``folds``
+    folds : Folds
+    units : dict from kind of unit to the unit of each clip [shape=(n_clips,)]
+
+    Returns
+    -------
+    dict from kind of unit to ndarray [shape=(n_repeats, n_clips)]
+        Distances as multiples of the usual distance of such units of the training side, NaN where a
+        clip is never tested; to be averaged over a unit
+
+    Examples
+    --------
+    >>> from pseudorca.recordings.folds import Split, make_folds
+    >>> names = np.array([f"e{k}" for k in range(6)], dtype=object)
+    >>> clips = pd.DataFrame({"clip_id": names, "recording_id": names, "moment_id": names,
+    ...                       "encounter": names, "label": list("AAABBB")})
+    >>> recordings = clips[["recording_id", "moment_id", "encounter"]].assign(metadata="{}")
+    >>> folds = make_folds(clips, recordings, Split("encounter", n_folds=2))
+    >>> vectors = np.array([[0.0], [0.1], [0.2], [1.0], [1.1], [9.0]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, folds.labels, names, names)
+    >>> far = held_out_novelty(data, folds, {"encounter": names})["encounter"]
+    >>> far.shape, int(far[0].argmax())
+    ((1, 6), 5)
+    """
+    found = {kind: np.full(folds.test_fold.shape, np.nan) for kind in units}
+    for repeat, _, train, test in folds:
+        inside = {kind: names[train] for kind, names in units.items()}
+        side = fit_novelty(data.vectors[train], data.groups[train], inside)
+        distances = side.distances(data.vectors[test])
+        for kind, values in found.items():
+            values[repeat, test] = distances / side.usual[kind]
+    return found
 
 
 def _mean_distances(places: Floats, reference: Floats) -> Floats:

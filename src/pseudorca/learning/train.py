@@ -19,7 +19,7 @@ from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import Names, TrainingSet
 from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
 from pseudorca.learning.labelled import LabelledProject
-from pseudorca.learning.nothing import NothingRule
+from pseudorca.learning.nothing import NothingRule, nothing_rule
 from pseudorca.learning.novelty import Novelty, fit_novelty
 from pseudorca.learning.recipe import Recipe, recipe_of
 from pseudorca.learning.units import UNITS
@@ -77,6 +77,11 @@ class TrainResult(Result):
         return self.classifier.classes
 
     @property
+    def network(self) -> str:
+        """The name of the network (or networks) that the classifier hears by."""
+        return "+".join(member.backbone.name for member in self.classifier.embedder.members)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Embedder and recipe as JSON values, in the form of ``evaluate``."""
         return recipe_of(self.classifier.training)
@@ -91,6 +96,7 @@ class TrainResult(Result):
             "classifier_id": self.classifier_id,
             "classes": self.classes,
             "recipe": self.settings,
+            "network": self.network,
             "head": self.recipe.settings()["head"],
             "preparation": self.recipe.preparation.settings(),
             "calibration": {unit: fitted.as_dict() for unit, fitted in calibrators.items()},
@@ -280,17 +286,8 @@ def _held_out(
     data = labelled.grouped(folds)
     scored = cross_validate(data, folds, head, progress=progress)
     carried = carried_prior(head, labelled.data, scored.classes)
-    nothing = None
-    how: dict[str, Any] = {}
-    if scored.p_nothing_of_background is not None:
-        encounters = clips["encounter"].to_numpy(dtype=object)
-        p_nothing = scored.p_nothing_of_background
-        if data.noise is not None and scored.p_nothing_of_noise is not None:
-            encounters = np.concatenate([encounters, data.noise.groups])
-            p_nothing = np.concatenate([p_nothing, scored.p_nothing_of_noise], axis=1)
-        nothing = NothingRule.fit(p_nothing, encounters)
-    if nothing is not None:
-        how = {"p_nothing": scored.p_nothing, "rule": nothing}
+    nothing = nothing_rule(scored, clips["encounter"].to_numpy(dtype=object), data.noise)
+    how: dict[str, Any] = {"p_nothing": scored.p_nothing, "rule": nothing}
     units = {
         unit: calibrate_out_of_fold(
             clips, recordings, scored.log_probabilities, folds, scored.classes, unit=unit,

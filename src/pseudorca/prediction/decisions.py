@@ -13,27 +13,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudorca.evaluation.risk_coverage import (
-    outcomes,
-    threshold_for,
-    thresholds,
-    usual_threshold,
-)
+from pseudorca.evaluation.naming import usual_probability
+from pseudorca.evaluation.options import USUAL_ERROR
+from pseudorca.evaluation.risk_coverage import outcomes, threshold_for, thresholds
 from pseudorca.learning.calibration import CalibratedUnits, Calibrator, Prior, make_prior
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.nothing import NothingRule
 from pseudorca.learning.units import UNITS, UnitScores
-from pseudorca.prediction.options import USUAL_ERROR, DecisionOptions
+from pseudorca.prediction.options import DecisionOptions
 from pseudorca.recordings.options import NOTHING
 from pseudorca.store import TABLES
 
 UNDECIDED = "undecided"
 
-FALLBACK = 0.6
-"""The least probability of a name where there are too few held-out encounters to choose one."""
-
 _TOO_MANY_WRONG = "too many names of held-out encounters were wrong, however probable"
-_LEAST_ENCOUNTERS = 8  # held out, to choose a threshold
 _SAME_PRIOR = 0.01
 """Priors whose shares differ by less than this are equal."""
 
@@ -89,7 +82,7 @@ def decision_rules(
     for unit in UNITS:
         lowest = options.min_probability or 0.0
         if options.max_error is None and options.min_probability is None:
-            lowest, chosen[unit] = _usual(classifier, unit, prior.shares)
+            lowest, chosen[unit] = usual_probability(_held_out(classifier, unit), prior.shares)
             if np.isinf(lowest):
                 notices.append(
                     f"{unit}s: whatever the threshold, more than {100 * USUAL_ERROR:.0f} % of the "
@@ -98,11 +91,10 @@ def decision_rules(
                 )
         if options.max_error is not None:
             threshold = None
-            if classifier.held_out is None:
+            units = _held_out(classifier, unit)
+            if units is None:
                 notices.append("Without held-out encounters no error rate can be claimed.")
             else:
-                of_unit = classifier.held_out[classifier.held_out["unit"] == unit]
-                units = CalibratedUnits.from_table(of_unit, classifier.calibrator(unit))
                 candidates = thresholds(outcomes(units, prior.shares))
                 threshold = threshold_for(options.max_error, candidates)
                 tightest = min(candidates, key=lambda candidate: candidate.max_error)
@@ -136,20 +128,13 @@ def decision_rules(
     return rules, chosen, list(dict.fromkeys(notices))
 
 
-def _usual(
-    classifier: Classifier, unit: str, prior: NDArray[np.float64]
-) -> tuple[float, dict[str, Any]]:
-    """The threshold where the user wishes none -> the least probability, and how it was chosen."""
-    about: dict[str, Any] = {"wanted": USUAL_ERROR, "kind": "usual", "chosen": None}
+def _held_out(classifier: Classifier, unit: str) -> CalibratedUnits | None:
+    """The held-out units of a kind; None if the classifier has none."""
     held_out = classifier.held_out
-    if held_out is None or held_out["encounter"].nunique() < _LEAST_ENCOUNTERS:
-        return FALLBACK, about | {"kind": "fixed", "probability": FALLBACK}
+    if held_out is None:
+        return None
     of_unit = held_out[held_out["unit"] == unit]
-    units = CalibratedUnits.from_table(of_unit, classifier.calibrator(unit))
-    threshold = usual_threshold(outcomes(units, prior), USUAL_ERROR)
-    if threshold is None:
-        return np.inf, about
-    return threshold.probability, about | {"chosen": asdict(threshold)}
+    return CalibratedUnits.from_table(of_unit, classifier.calibrator(unit))
 
 
 def usual_sentence(unit: str, threshold: Mapping[str, Any]) -> str:

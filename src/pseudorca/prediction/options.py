@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from pseudorca.errors import PseudorcaError
 from pseudorca.values import check_types
 
-USUAL_ERROR = 0.25
-"""The share of wrong names among held-out encounters that a name may cost by default."""
-
 
 @dataclass(frozen=True)
 class DecisionOptions:
@@ -30,7 +27,8 @@ class DecisionOptions:
     """The largest share of wrong names wanted among what is named; None: name everything."""
     min_probability: float | None = None
     """Less probable than this stays undecided; None: chosen for each kind of unit so that at most
-    :data:`USUAL_ERROR` of the names of held-out encounters were wrong; 0: none is undecided for it."""
+    :data:`~pseudorca.evaluation.options.USUAL_ERROR` of the names of held-out encounters were wrong;
+    0: none is undecided for it."""
     min_moments: int = 1
     """Of recordings and encounters; a clip is one moment."""
     max_novelty: float = 1.0

@@ -29,7 +29,11 @@ PORTION_CLIPS = 4096
 """Approximate number of clips that are scored, decided and written together; recordings stay whole."""
 
 _SCORED_TOGETHER = 1024
-_TRUST_TYPES = dict.fromkeys(("held_out_accuracy", "held_out_low", "held_out_high"), "float64")
+_TRUST_TYPES = {
+    f"{of}_{what}": "float64"
+    for of in ("held_out", "stricter")
+    for what in ("accuracy", "low", "high")
+}
 
 
 @dataclass

@@ -9,7 +9,7 @@ in the split of the study. That split counts its moments on both sides.
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -206,7 +206,7 @@ def group_values(clips: pd.DataFrame, recordings: pd.DataFrame, column: str) -> 
         return clips[column].astype(object)
     if column == "recording":
         column = "recording_id"
-    entries = [json.loads(text) for text in recordings["metadata"]]
+    entries = _entries(recordings)
     if column in recordings.columns and column != "metadata":
         values = recordings[column].tolist()
     elif any(column in entry for entry in entries):
@@ -215,9 +215,7 @@ def group_values(clips: pd.DataFrame, recordings: pd.DataFrame, column: str) -> 
         time_format = "%Y-%m-%d" if column == "day" else "%Y"
         values = recordings["start_utc"].dt.strftime(time_format).tolist()
     else:
-        names = {"day", "encounter", "platform", "recording", "sample_rate", "year"}
-        names.update(*entries)
-        raise FoldError(unknown_name("grouping column", column, names))
+        raise FoldError(unknown_name("grouping column", column, _columns(entries)))
     value_of = dict(zip(recordings["recording_id"], values, strict=True))
     clip_values = [value_of[recording_id] for recording_id in clips["recording_id"]]
     empty = [bool(pd.isna(value)) or value == "" for value in clip_values]
@@ -236,6 +234,15 @@ def group_values(clips: pd.DataFrame, recordings: pd.DataFrame, column: str) -> 
     )
 
 
+def _entries(recordings: pd.DataFrame) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in recordings["metadata"]]
+
+
+def _columns(entries: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Columns that clips can be grouped by, as they are proposed to a user."""
+    return {"day", "encounter", "platform", "recording", "sample_rate", "year"}.union(*entries)
+
+
 def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> Folds:
     """Split the labelled clips.
 
@@ -251,7 +258,7 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     Raises
     ------
     FoldError
-        If there are fewer than two classes, or no group can be tested.
+        If there is no such split, there are fewer than two classes, or no group can be tested.
 
     Examples
     --------
@@ -280,6 +287,7 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     if split.name == "study":
         return _study(clips, split)
     moments = clips["moment_id"].to_numpy(dtype=object)
+    _check_name(recordings, split)
     groups = group_values(clips, recordings, split.group_by).to_numpy(dtype=object)
     # Different recordings may hold channels of one moment. These channels stay together, and all
     # clips of such recordings, too, because their windows may begin at different times.
@@ -308,6 +316,84 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     )
     verify(folds, clips)
     return folds
+
+
+def _check_name(recordings: pd.DataFrame, split: Split) -> None:
+    """FoldError with the splits there are, unless the split groups by a column that is there."""
+    columns = _columns(_entries(recordings))
+    if split.leaves_one_out or split.group_by in columns | set(recordings.columns) | {
+        "moment_id",
+        "clip_id",
+    }:
+        return
+    names = columns | {"random", "stratified", "study", f"{_LEAVE_ONE}COLUMN-out"}
+    raise FoldError(unknown_name("split", split.name, names))
+
+
+def stricter_folds(
+    clips: pd.DataFrame, recordings: pd.DataFrame, split: Split
+) -> tuple[Folds | None, list[str]]:
+    """Split by what joins encounters to the fewest groups: an outing, a day, a platform.
+
+    A column of the metadata joins encounters if each encounter has one value of it. Every population
+    must have two groups or more, so that one is left to learn from. The column with the fewest groups
+    is taken (of several, the first in the alphabet), whatever the scores.
+
+    Parameters
+    ----------
+    clips, recordings : DataFrame, the tables of these names; all clips have a label
+    split : Split by encounter; folds and seed are taken from it, and one repeat
+
+    Returns
+    -------
+    folds : Folds, or None if no column joins encounters in such a way
+    not_testable : list of str
+        The columns that join encounters, and leave a population a single group
+
+    Examples
+    --------
+    >>> names = ["I1", "I2", "I3", "P1", "P2", "P3"]
+    >>> clips = pd.DataFrame(
+    ...     {"clip_id": names, "recording_id": names, "moment_id": names, "encounter": names,
+    ...      "label": ["Insular"] * 3 + ["Pelagic"] * 3}
+    ... )
+    >>> outings = [1, 1, 2, 2, 3, 3]
+    >>> recordings = pd.DataFrame(
+    ...     {"recording_id": names, "moment_id": names, "encounter": names, "platform": "Sette",
+    ...      "start_utc": pd.NaT, "metadata": [f'{{"outing": "{n}"}}' for n in outings]}
+    ... )
+    >>> folds, not_testable = stricter_folds(clips, recordings, Split("encounter"))
+    >>> folds.split.name, len(set(folds.units)), not_testable
+    ('outing', 3, ['platform'])
+    """
+    made_of = set(recordings.columns) - {"platform"}  # facts of the files are for the audit
+    own = set().union(*_entries(recordings)) - made_of
+    n_encounters = len(set(make_folds(clips, recordings, split).units))
+    best: Folds | None = None
+    not_testable = []
+    for column in sorted(own | {"platform", "day"}):
+        try:
+            values = group_values(clips, recordings, column)
+        except FoldError:  # nothing has a value
+            continue
+        if column in own and (values.groupby(clips["encounter"]).nunique() > 1).any():
+            continue
+        units = _joined(values.to_numpy(dtype=object), clips["encounter"].to_numpy(dtype=object))
+        if len(set(units)) >= n_encounters:
+            continue
+        try:
+            folds = make_folds(clips, recordings, replace(split, name=column, n_repeats=1))
+        except FoldError:
+            not_testable.append(column)
+            continue
+        n_units = (
+            pd.Series(folds.units).groupby(folds.labels).nunique().drop(OTHER, errors="ignore")
+        )
+        if n_units.min() < 2:
+            not_testable.append(column)
+        elif best is None or len(set(folds.units)) < len(set(best.units)):
+            best = folds
+    return best, not_testable
 
 
 def assign_folds(

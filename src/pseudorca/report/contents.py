@@ -298,6 +298,21 @@ def counterpart(project: Contents, honest: Evaluation) -> Evaluation | None:
     return min(like_honest, key=lambda other: order.get(other.split, len(order)), default=None)
 
 
+def stricter(project: Contents, honest: Evaluation) -> Evaluation | None:
+    """Give the evaluation of the same recipe and clips that holds out the fewest, coarser groups."""
+    if honest.about["group_by"] != "encounter":
+        return None
+    others = [
+        other
+        for other in project.evaluations
+        if not other.optimistic
+        and other.about["group_by"] != "encounter"
+        and other.is_comparable(honest)
+        and "encounter" in other.results
+    ]
+    return min(others, key=lambda other: int(other.results["encounter"]["n_groups"]), default=None)
+
+
 def predict_settings(project: Contents) -> Iterator[dict[str, Any]]:
     """Give the settings of every run of ``predict``, the last run first.
 

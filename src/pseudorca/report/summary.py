@@ -15,7 +15,7 @@ from pseudorca.prediction.detections import is_named
 from pseudorca.prediction.sets import last_settings
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 from pseudorca.recordings.options import NOTHING
-from pseudorca.report.contents import Contents, Evaluation, counterpart, headline, typed
+from pseudorca.report.contents import Contents, Evaluation, counterpart, headline, stricter, typed
 from pseudorca.report.trust import audit_of
 from pseudorca.values import plural
 
@@ -151,6 +151,12 @@ def _how_good(project: Contents, honest: Evaluation | None, verdict: str | None)
         f"Always naming one class: {result['majority_baseline']:.2f}. "
         f"{plural(result['n_units'], 'encounter')}.",
     ]
+    if strict := stricter(project, honest):
+        row = strict.results["encounter"]
+        lines.append(
+            f"For another {strict.about['group_by']} quote {row['balanced_accuracy']:.2f}, "
+            f"{row['ci_low']:.2f} to {row['ci_high']:.2f} (split {strict.split})."
+        )
     if tempting := counterpart(project, honest):
         value = tempting.results["encounter"]["balanced_accuracy"]
         lines.append(f"Not to be quoted: {value:.2f} with the {tempting.split} split.")
