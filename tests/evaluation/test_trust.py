@@ -7,20 +7,28 @@ import pandas as pd
 import pytest
 
 from pseudorca.evaluation.trust import Trust, trust_in
+from pseudorca.report.contents import evidence, read_project
 from pseudorca.store import Store
 
 RECIPE = {"embedder_id": "e", "head": {"head": "logistic"}}
 
 
 def evaluation(
-    split: str, value: float, time: str, *, recipe: dict = RECIPE, data: str = "d"
+    split: str,
+    value: float,
+    time: str,
+    *,
+    recipe: dict = RECIPE,
+    data: str = "d",
+    optimistic: bool = False,
 ) -> dict[str, str]:
     row = {
         "unit": "encounter", "split": split, "balanced_accuracy": value, "ci_low": value - 0.1,
         "ci_high": value + 0.1, "majority_baseline": 0.5, "n_units": 12,
     }  # fmt: skip
     result = {
-        "recipe": recipe, "data": data, "split": {"name": split}, "optimistic": split == "random",
+        "recipe": recipe, "data": data, "split": {"name": split},
+        "optimistic": optimistic or split == "random",
         "group_by": split, "results": [row | {"unit": "clip"}, row],
     }  # fmt: skip
     return {
@@ -80,3 +88,25 @@ def test_another_honest_split_stands_in_where_encounters_were_not_held_out(store
     trust = trust_in(store, RECIPE, "d")
     assert trust.split == "day"
     assert trust.sentence().startswith("encounters (day) never heard: 0.80 [0.70, 0.90]")
+
+
+def test_the_report_and_the_classifier_are_told_the_same(store: Store) -> None:
+    """By each split alone and by several, audited or not: one number, one warning, one verdict."""
+    stored = {
+        "encounter": evaluation("encounter", 0.6, "2026-01-01"),
+        "day": evaluation("day", 0.8, "2026-01-03"),
+        "random": evaluation("random", 0.9, "2026-01-04"),
+        "stratified": evaluation("stratified", 0.95, "2026-01-05", optimistic=True),
+        "other labels": evaluation("encounter", 0.99, "2026-01-06", data="other"),
+    }
+    audits = [audit("animals", "2026-01-02"), audit("recorder", "2026-01-03", data="other")]
+    store.append("audits", pd.DataFrame(audits))
+    found = []
+    for names in (["day", "stratified"], ["day", "random", "stratified", "encounter"]):
+        store.write("evaluations", pd.DataFrame([stored[name] for name in names]))
+        trust, known = trust_in(store, RECIPE, "d"), evidence(read_project(store))
+        numbers = [one.results["encounter"]["balanced_accuracy"] for one in known[:2]]
+        assert [trust.balanced_accuracy, trust.random_split] == numbers
+        assert trust.verdict == known.audit["verdict"] == "animals"
+        found.append(numbers)
+    assert found == [[0.8, 0.95], [0.6, 0.9]]

@@ -16,7 +16,7 @@ from pseudorca.pages.blocks import Fold, Section, Table, folded
 from pseudorca.pages.writing import render
 from pseudorca.report import collection
 from pseudorca.report.answer import answer_section
-from pseudorca.report.contents import headline, read_project
+from pseudorca.report.contents import evidence, read_project
 from pseudorca.report.evaluated import evaluation_section, recording_scores
 from pseudorca.report.predictions import _counted_once, _latest_classifier, _what_was_asked
 from pseudorca.report.report import ReportResult, report_project
@@ -296,7 +296,7 @@ def test_headline_is_about_the_classifier_that_predicted(
     (folder / "later" / "classifier.json").write_text(
         json.dumps(spare | {"classifier_id": "later"})
     )
-    chosen = headline(read_project(store))
+    chosen = evidence(read_project(store)).honest
     assert chosen is not None
     assert chosen.about["recipe"]["embedder_id"] == "madeup"
 
@@ -444,12 +444,12 @@ def test_first_screen_says_what_was_found_how_good_and_whether_it_is_animals(
 def test_no_number_is_green_without_an_audit_that_says_animals(full_project: Store) -> None:
     def tones(verdict: str | None) -> list[str]:
         contents = read_project(full_project)
-        recipe = headline(contents).about["recipe"]
+        honest = evidence(contents).honest
         if verdict is not None:
-            audit = {"recipe": recipe, "verdict": verdict}
+            audit = {"recipe": honest.recipe, "data": honest.data_id, "verdict": verdict}
             row = {"audit_id": "a", "time_utc": "2026-01-01", "result": json.dumps(audit)}
             full_project.write("audits", pd.DataFrame([row]))
-        (cards,) = summary_section(contents).blocks
+        (cards,) = summary_section(read_project(full_project)).blocks
         return [card.tone for card in cards.cards]
 
     try:

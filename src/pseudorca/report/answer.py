@@ -7,6 +7,7 @@ The optimistic number follows, with its warning. All numbers come from the table
 from collections.abc import Mapping
 from typing import Any
 
+from pseudorca.evaluation.kept import Evaluation
 from pseudorca.pages.blocks import (
     Block,
     Chart,
@@ -23,9 +24,7 @@ from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 from pseudorca.report.contents import (
     Contents,
-    Evaluation,
-    counterpart,
-    headline,
+    evidence,
     is_saved,
     last_asked,
     listed,
@@ -34,7 +33,6 @@ from pseudorca.report.contents import (
     typed,
 )
 from pseudorca.report.evaluation_plots import Result, intervals
-from pseudorca.report.trust import latest_audit
 from pseudorca.values import plural
 
 _MOST_NAMES = 8
@@ -63,7 +61,7 @@ def answer_section(project: Contents) -> Section:
     'Not evaluated on encounters never heard'
     """
     section = Section("answer", "How far can the answer be trusted?")
-    honest = headline(project)
+    honest, optimistic, audit = evidence(project)
     if honest is None:
         section.blocks += _nothing_known(project)
         return section
@@ -79,13 +77,13 @@ def answer_section(project: Contents) -> Section:
             baseline=Number(result["majority_baseline"]),
             about=f"{honest.method}; {plural(result['n_units'], 'encounter')} of "
             f"{plural(len(result['classes']), 'class')}; {network_of(project, honest)}; {honest.head}",
-            compared=[*_lower(project, honest), *_optimistic(project, honest)],
+            compared=[*_lower(project, honest), *_optimistic(optimistic, honest)],
         )
     )
     section.blocks.append(Text(_in_words(honest)))
     if inference := _inference(honest):
         section.blocks.append(Text(inference))
-    if audit := latest_audit(project)[0]:
+    if audit:
         section.blocks += [Text(audit["summary"]), Text(audit["explained"]["beside evaluate"])]
     warnings = _warnings(project, honest)
     project.notices += warnings
@@ -226,9 +224,8 @@ def _lower(project: Contents, honest: Evaluation) -> list[str]:
     return sentences
 
 
-def _optimistic(project: Contents, honest: Evaluation) -> list[str]:
+def _optimistic(optimistic: Evaluation | None, honest: Evaluation) -> list[str]:
     """The optimistic number, in a sentence that cannot be quoted without its warning."""
-    optimistic = counterpart(project, honest)
     if optimistic is None:
         return []
     value, result = (
@@ -277,7 +274,7 @@ def _nothing_known(project: Contents) -> list[Block]:
     steps = [f"pseudorca evaluate --project {folder} --split encounter --split random{how}"]
     if project.embedder is None:
         steps.insert(0, f"pseudorca embed --project {folder}")
-    if any(map(project.is_stale, project.evaluations)):
+    if any(project.is_stale(each.labels_id) for each in project.evaluations):
         text = (
             "Not known of what the project holds now: it was evaluated on other recordings, or with "
             "other labels. Evaluate again."

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pseudorca.evaluation.kept import Evaluation
 from pseudorca.evaluation.metrics import UnitTruth, unit_truth
 from pseudorca.pages.blocks import (
     Block,
@@ -30,7 +31,7 @@ from pseudorca.pages.blocks import (
     panels,
 )
 from pseudorca.pages.plots import BLUE, INK, SMALL_PT, VERMILLION, class_colours, keep_outer_labels
-from pseudorca.report.contents import Contents, Evaluation, headline, minute, network_of
+from pseudorca.report.contents import Contents, evidence, minute, network_of
 from pseudorca.report.evaluation_plots import (
     confusion_matrix,
     history_curves,
@@ -70,7 +71,7 @@ def evaluation_section(project: Contents) -> Section:
         section.blocks.append(Text("Nothing was evaluated in this project."))
         section.blocks += _trained_losses(project)
         return section
-    first = headline(project)
+    first = evidence(project).honest
     ordered = sorted(project.evaluations, key=lambda e: e is not first)
     section.blocks += [
         Text(

@@ -36,7 +36,7 @@ from pseudorca.pages.plots import (
 )
 from pseudorca.prediction.decisions import UNDECIDED, usual_sentence
 from pseudorca.prediction.sets import last_settings
-from pseudorca.report.contents import Contents, headline, name_of, predict_settings, typed
+from pseudorca.report.contents import Contents, evidence, name_of, predict_settings, typed
 from pseudorca.report.over_time import timeline, written_tables
 from pseudorca.values import plural
 
@@ -197,8 +197,8 @@ def _nothing_predicted(project: Contents) -> list[Block]:
     folder, n = project.argument, int(project.recordings["label"].isna().sum())
     steps = [f"pseudorca predict --project {folder}" + ("" if n else " FILES_OR_FOLDERS")]
     if not project.classifiers:
-        honest = headline(project)
-        how = typed(project, honest.about["recipe"]) if honest else ""
+        honest = evidence(project).honest
+        how = typed(project, honest.recipe) if honest else ""
         steps.insert(0, f"pseudorca train --project {folder}{how}")
     text = f"Nothing was predicted. The project holds {plural(n, 'unlabelled recording')}."
     return [Text(text), Commands("To predict, run:", steps)]

@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from pseudorca.evaluation.kept import Evidence
 from pseudorca.learning.dataset import NOTHING
 from pseudorca.pages.blocks import Card, Cards, Section, Tone
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import is_named
 from pseudorca.prediction.sets import last_settings
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
-from pseudorca.report.contents import Contents, Evaluation, counterpart, headline, typed
-from pseudorca.report.trust import audit_of
+from pseudorca.report.contents import Contents, evidence, typed
 from pseudorca.values import plural
 
 _MOST_ROWS = 6
@@ -63,10 +63,9 @@ def summary_section(project: Contents) -> Section:
     >>> [card.value for card in section.blocks[0].cards]
     ['Nothing predicted yet', 'Not evaluated', 'Not audited']
     """
-    honest = headline(project)
-    audit = audit_of(project, honest)
-    verdict = None if audit is None else str(audit["verdict"])
-    cards = [_found(project), _how_good(project, honest, verdict), _animals(project, verdict)]
+    known = evidence(project)
+    verdict = str(known.audit["verdict"]) if known.audit else None
+    cards = [_found(project), _how_good(project, known, verdict), _animals(project, verdict)]
     return Section("summary", "In a minute", [Cards(cards)])
 
 
@@ -129,29 +128,29 @@ def _counts(encounters: pd.DataFrame) -> str:
     return ", ".join(f"{label} {n}" for label, n in counts.items()) or "no encounters"
 
 
-def _how_good(project: Contents, honest: Evaluation | None, verdict: str | None) -> Card:
+def _how_good(project: Contents, known: Evidence, verdict: str | None) -> Card:
     """The headline, its interval and chance; the random split as a warning."""
-    if honest is None:
+    if known.honest is None:
         return Card(
             "How good is it?",
             "Not evaluated",
             tone="unsure",
             lines=[
                 "It was evaluated on other recordings or labels than the project holds now."
-                if any(map(project.is_stale, project.evaluations))
+                if any(project.is_stale(each.labels_id) for each in project.evaluations)
                 else "Nobody has measured how often the classifier is right."
             ],
             command=f"pseudorca evaluate --project {project.argument} --split encounter --split "
             f"random{typed(project)}",
         )
-    result = honest.results["encounter"]
+    result = known.honest.results["encounter"]
     lines = [
         f"of encounters never heard are named rightly (balanced accuracy); 95 % interval "
         f"{result['ci_low']:.2f} to {result['ci_high']:.2f}.",
         f"Always naming one class: {result['majority_baseline']:.2f}. "
         f"{plural(result['n_units'], 'encounter')}.",
     ]
-    if tempting := counterpart(project, honest):
+    if tempting := known.optimistic:
         value = tempting.results["encounter"]["balanced_accuracy"]
         lines.append(f"Not to be quoted: {value:.2f} with the {tempting.split} split.")
     is_above = result["ci_low"] > result["majority_baseline"]

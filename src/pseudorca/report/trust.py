@@ -5,7 +5,6 @@ reliability diagram, the risk-coverage curve, what a wanted error rate would lea
 verdict of the audit with its warnings.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,8 +25,7 @@ from pseudorca.pages.blocks import (
 )
 from pseudorca.report.contents import (
     Contents,
-    Evaluation,
-    headline,
+    evidence,
     is_saved,
     recipe_in_words,
     typed,
@@ -61,7 +59,7 @@ def trust_section(project: Contents) -> Section:
     'Not known yet.'
     """
     section = Section("trust", "What a probability is worth, and when to say nothing")
-    honest = headline(project)
+    honest = evidence(project).honest
     by_unit = {
         unit: honest.results[unit]
         for unit in ("encounter", "recording")
@@ -196,7 +194,7 @@ def _thresholds(unit: str, result: Mapping[str, Any]) -> Table:
 
 
 def audit_section(project: Contents) -> Section:
-    """Show the latest audit and what has changed since, or how to make one.
+    """Show the audit of the first screen (else the latest) and what changed since, or how to make one.
 
     Parameters
     ----------
@@ -217,7 +215,7 @@ def audit_section(project: Contents) -> Section:
     'To find out, run:'
     """
     section = Section("audit", "Animals or recorders?")
-    findings, n_audits = latest_audit(project)
+    findings = evidence(project).audit or next(iter(project.audits), None)
     if findings is None:
         line = f"pseudorca audit --project {project.argument}{typed(project, for_audit=True)}"
         section.blocks += [
@@ -228,64 +226,10 @@ def audit_section(project: Contents) -> Section:
             Commands("To find out, run:", [line]),
         ]
         return section
-    section.blocks += verdict_blocks(findings, n_audits, _audit_warnings(project, findings))
+    section.blocks += verdict_blocks(
+        findings, len(project.audits), _audit_warnings(project, findings)
+    )
     return section
-
-
-def latest_audit(project: Contents) -> tuple[dict[str, Any] | None, int]:
-    """Read the latest audit.
-
-    Parameters
-    ----------
-    project : Contents
-
-    Returns
-    -------
-    audit : dict, the parsed column ``result`` with ``time_utc``; None if no audit can be read
-    n_audits : int, how many audits there are; 0 if none can be read
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pseudorca.report.contents import read_project
-    >>> from pseudorca.store import Store
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     latest_audit(read_project(Store(f"{folder}/project", create=True)))
-    (None, 0)
-    """
-    rows = project.store.read("audits").sort_values("time_utc", ascending=False)
-    for row in rows.itertuples():
-        try:
-            return {"time_utc": str(row.time_utc)} | dict(json.loads(str(row.result))), len(rows)
-        except ValueError as error:
-            project.note_trouble("audits", error)
-    return None, 0
-
-
-def audit_of(project: Contents, evaluation: Evaluation | None) -> dict[str, Any] | None:
-    """Read the latest audit of the recipe and the clips of an evaluation.
-
-    Parameters
-    ----------
-    project : Contents
-    evaluation : Evaluation or None
-        None: the latest audit of any recipe, unless the project holds other labels now
-
-    Returns
-    -------
-    dict, the parsed column ``result``; None if there is no such audit
-    """
-    if evaluation is None:
-        latest = latest_audit(project)[0]
-        is_stale = latest is not None and latest.get("labels") not in (None, project.labels_id)
-        return None if is_stale else latest
-    rows = project.store.read("audits").sort_values("time_utc", ascending=False)
-    for text in rows["result"]:
-        audit = dict(json.loads(str(text)))
-        is_about = audit["recipe"] == evaluation.about["recipe"]
-        if is_about and audit.get("data", evaluation.data_id) == evaluation.data_id:
-            return audit
-    return None
 
 
 def _audit_warnings(project: Contents, findings: Mapping[str, Any]) -> list[Block]:
