@@ -23,6 +23,7 @@ from pseudorca.pages.blocks import (
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 from pseudorca.report.contents import (
+    WIDE,
     Contents,
     evidence,
     is_saved,
@@ -77,19 +78,21 @@ def answer_section(project: Contents) -> Section:
             baseline=Number(result["majority_baseline"]),
             about=f"{honest.method}; {plural(result['n_units'], 'encounter')} of "
             f"{plural(len(result['classes']), 'class')}; {network_of(project, honest)}; {honest.head}",
-            compared=[*_lower(project, honest), *_optimistic(optimistic, honest)],
+            compared=_lower(project, honest),
         )
     )
-    section.blocks.append(Text(_in_words(honest)))
-    if inference := _inference(honest):
-        section.blocks.append(Text(inference))
-    if audit:
-        section.blocks += [Text(audit["summary"]), Text(audit["explained"]["beside evaluate"])]
     warnings = _warnings(project, honest)
     project.notices += warnings
+    warnings = [*_optimistic(optimistic, honest), *warnings]
     if warnings:
         section.blocks.append(Notices(warnings))
-    section.blocks.append(_overview(project, honest))
+    section.blocks += [_in_words(honest), _overview(project, honest)]
+    if inference := _inference(honest):
+        section.blocks.append(inference)
+    if audit:
+        verdict, _, more = str(audit["summary"]).partition(". ")
+        beside = str(audit["explained"]["beside evaluate"])
+        section.blocks.append(Text(f"{verdict}.", more=f"{more} {beside}".strip()))
     return section
 
 
@@ -98,6 +101,11 @@ def _warnings(project: Contents, evaluation: Evaluation) -> list[str]:
     record, recipe = evaluation.about, evaluation.about["recipe"]
     per_class = evaluation.results["encounter"]["per_class"]
     warnings = []
+    result = evaluation.results["encounter"]
+    if result["ci_high"] - result["ci_low"] > WIDE:
+        warnings.append(
+            f"An interval from {result['ci_low']:.2f} to {result['ci_high']:.2f} says next to nothing."
+        )
     if few := _too_few(evaluation):
         warnings.append(
             f"Too few encounters to conclude: {few} (at least {MIN_ENCOUNTERS} are needed, and "
@@ -107,7 +115,8 @@ def _warnings(project: Contents, evaluation: Evaluation) -> list[str]:
     if missing := record.get("not_testable"):
         warnings.append(
             f"The number does not cover {plural(len(missing), 'group')} that could not be tested, "
-            f"since a class would have had nothing left to train on: {listed(missing, _MOST_NAMES)}."
+            "since a class would have had nothing left to train on: "
+            f"{listed(map(project.plain, missing), _MOST_NAMES)}."
         )
     absent = [label for label, row in per_class.items() if row["recall"] is None and label != OTHER]
     if per_class.get(OTHER, {"recall": 1})["recall"] is None:
@@ -158,27 +167,28 @@ def _too_few(evaluation: Evaluation) -> str:
     return listed(few, _MOST_NAMES)
 
 
-def _in_words(evaluation: Evaluation) -> str:
+def _in_words(evaluation: Evaluation) -> Text:
     result = evaluation.results["encounter"]
-    text = (
-        f"Of every hundred encounters of a class, taken over all classes alike, about "
-        f"{100 * result['balanced_accuracy']:.0f} were named rightly by a classifier that had heard "
-        f"nothing else of them. Always naming one class, whatever the sound, would score "
-        f"{100 * result['majority_baseline']:.0f}. "
+    line = (
+        f"Of 100 encounters of a class, all classes alike, about "
+        f"{100 * result['balanced_accuracy']:.0f} were named rightly; always naming one class would "
+        f"score {100 * result['majority_baseline']:.0f}."
     )
+    more = "The classifier had heard nothing else of these encounters. "
     if _is_better(result):
-        text += (
-            "The interval lies above that: something in the sound seems to tell the classes apart"
+        more += (
+            "The interval lies above naming one class: something in the sound seems to tell the "
+            "classes apart"
             + (", but so few encounters can mislead. " if _too_few(evaluation) else ". ")
             + "Whether it is the animals is another question: the recorder, the noise of the sea and "
             "the length of the clips may do it too, which the section Animals or recorders? is about."
         )
     else:
-        text += "The interval includes that: nothing was shown."
-    return text
+        more += "The interval includes that of naming one class: nothing was shown."
+    return Text(line, more=more)
 
 
-def _inference(evaluation: Evaluation) -> str:
+def _inference(evaluation: Evaluation) -> Text | None:
     """How often permuted labels do as well, and what could have been seen at all."""
     inference = evaluation.about.get("inference", {})
     sentences = []
@@ -202,7 +212,9 @@ def _inference(evaluation: Evaluation) -> str:
                 f"would have been seen to lie above guessing ({100 * power['power']:.0f} % power, "
                 f"level {power['level']:g}); what is smaller may be there and not show."
             )
-    return " ".join(sentences)
+    if not sentences:
+        return None
+    return Text(sentences[0], more=" ".join(sentences[1:]))
 
 
 def _lower(project: Contents, honest: Evaluation) -> list[str]:

@@ -22,9 +22,14 @@ from pseudorca.frontends.registry import front_end_from_settings
 from pseudorca.learning import recipe
 from pseudorca.learning.recipe import Recipe
 from pseudorca.recordings.manifest import labels_id
+from pseudorca.recordings.naming import plain_encounters
+from pseudorca.simulation.truth import true_populations
 from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store, shown_problems
 
 _UNREADABLE = "cannot be read"
+
+WIDE = 0.6
+"""An interval of a share that is wider says next to nothing."""
 
 
 @dataclass
@@ -75,6 +80,23 @@ class Contents:
     def classes(self) -> list[str]:
         """The labels of recordings, sorted."""
         return sorted(map(str, self.labelled["label"].unique()))
+
+    @cached_property
+    def encounter_names(self) -> dict[str, str]:
+        """The plain name of each encounter that was scanned or predicted."""
+        predicted = self.store.read("predicted", columns=["encounter"])["encounter"]
+        names = pd.concat([self.recordings["encounter"], predicted]).dropna().astype(str)
+        return plain_encounters(names.unique())
+
+    def plain(self, encounter: object) -> str:
+        """The one form in which the report names an encounter."""
+        return self.encounter_names.get(str(encounter), str(encounter))
+
+    @cached_property
+    def truth(self) -> dict[str, str] | None:
+        """What the encounters truly are; None unless the recordings are a simulated survey."""
+        roots = self.recordings["root"].dropna().unique()
+        return true_populations(str(roots[0])) if len(roots) == 1 else None
 
     @cached_property
     def labels_id(self) -> str:

@@ -176,7 +176,7 @@ def _details(project: Contents, evaluation: Evaluation) -> list[Block]:
     blocks: list[Block] = [Text(text)]
     notices = []
     if missing := record.get("not_testable"):
-        notices.append(f"Not testable, so not covered: {', '.join(map(str, missing))}.")
+        notices.append(f"Not testable, so not covered: {', '.join(map(project.plain, missing))}.")
     if n := record.get("n_straddling_moments"):
         notices.append(f"{n} moments stand on both sides (channels of one sound), as in the study.")
     if notices:

@@ -117,7 +117,7 @@ def prediction_section(project: Contents) -> Section:
     if len(by_unit["recording"]):
         section.blocks.append(_dots(by_unit["recording"], classes, len(trained)))
     if (encounters := files["encounter"]) is not None and len(encounters) <= _MOST_BARS:
-        section.blocks.append(_bars(encounters, classes))
+        section.blocks.append(_bars(encounters, classes, project))
     if any(table is not None for table in files.values()):  # written with those by ``predict``
         section.blocks += timeline(project, _folder(project), classes)
     for unit in _UNITS:
@@ -250,11 +250,13 @@ def _dots(recordings: pd.DataFrame, classes: list[str], n_classes: int) -> Chart
     return chart(chart_figure, description=caption, caption=caption)
 
 
-def _bars(encounters: pd.DataFrame, classes: list[str]) -> Chart:
+def _bars(encounters: pd.DataFrame, classes: list[str], project: Contents) -> Chart:
     """Probabilities of all classes per encounter, as bars of length 1."""
     columns = [label for label in classes if f"p_{label}" in encounters]
     table = encounters[[f"p_{label}" for label in columns]].astype(float)
-    table = table.set_axis(columns, axis=1).set_axis(encounters["encounter"].astype(str), axis=0)
+    table = table.set_axis(columns, axis=1).set_axis(
+        encounters["encounter"].map(project.plain), axis=0
+    )
     table, colours = few_colours(table)
     chart_figure = figure(1.05 + 0.24 * len(table))
     ax = chart_figure.subplots()
@@ -282,7 +284,7 @@ def _answers(
         table, where = written, str(_folder(project))
         rows = table.head(_MOST_ROWS)
         caption += f" Those of every class are in {where}."
-    cells = [_cells(unit, row, classes) for row in rows.to_dict("records")]
+    cells = [_cells(unit, row, classes, project) for row in rows.to_dict("records")]
     columns = ["encounter", "moments", "decision", "most probable", "probability", "next", "why"]
     if unit == "recording":
         columns.insert(0, "recording")
@@ -301,7 +303,7 @@ def _like_written(unit: str, decisions: pd.DataFrame, recordings: pd.DataFrame) 
     return decisions.assign(path=paths, encounter=encounters, most_probable="")
 
 
-def _cells(unit: str, row: dict[Any, Any], classes: list[str]) -> list[Cell]:
+def _cells(unit: str, row: dict[Any, Any], classes: list[str], project: Contents) -> list[Cell]:
     cells: list[Cell] = []
     if unit == "recording":
         cells.append(str(row["path"]) + " (was in training)" * (row.get("in_training") is True))
@@ -312,7 +314,7 @@ def _cells(unit: str, row: dict[Any, Any], classes: list[str]) -> list[Cell]:
     }
     second = max(others, key=lambda label: others[label], default=None)
     following = f"{second} {others[second]:.2f}" if second else ""
-    cells += [str(row["encounter"]), int(row["n_moments"]), str(row["decision"])]
+    cells += [project.plain(row["encounter"]), int(row["n_moments"]), str(row["decision"])]
     cells += [str(row["most_probable"]), Number(float(row["probability"]))]
     return [*cells, following, str(row["reason"])]
 

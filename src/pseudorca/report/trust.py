@@ -130,8 +130,8 @@ def _figures(unit: str, result: Mapping[str, Any]) -> Chart:
         description=f"Reliability and risk-coverage by {unit}. {spoken}.",
         caption=f"By {unit}. Left: of all that was called so probable, the share that was so; small "
         "figures: encounters behind a dot; on the diagonal probabilities are true. Right: share of "
-        f"wrong names when only the surest {unit}s are named (line), and the upper bound that holds "
-        "with 95 % confidence for all five together (bars).",
+        f"wrong names when only the surest {unit}s are named: as counted (line), and the upper bound "
+        "that holds with 95 % confidence for all five together (caps: the truth lies below them).",
     )
 
 
@@ -140,23 +140,43 @@ def _table_of_scores(by_unit: Mapping[str, Mapping[str, Any]]) -> Table:
     for unit, result in by_unit.items():
         true = result["reliability"]
         for name, key in (("Brier score", "brier"), ("log loss", "log_loss")):
-            low, high = true[f"{key}_low"], true[f"{key}_high"]
-            between = "too few encounters" if low is None else f"{low:.2f} to {high:.2f}"
-            baseline = Number(true[f"{key}_baseline"], 3)
-            rows.append((unit, name, Number(true[key], 3), between, baseline))
+            low, high, baseline = (true[f"{key}_{what}"] for what in ("low", "high", "baseline"))
+            between, worth = _loss_in_words(low, high, baseline)
+            rows.append((unit, name, Number(true[key], 3), between, Number(baseline, 3), worth))
         error = true["expected_calibration_error"]
         if error is not None:
-            rows.append((unit, "expected calibration error", Number(error, 3), "", Number(0, 0)))
+            cells = ("expected calibration error", Number(error, 3), "", Number(0, 0), "")
+            rows.append((unit, *cells))
     unit, result = next(iter(by_unit.items()))
     true = result["reliability"]
     return Table(
-        ("unit", "what", "value", "95 % interval", "knowing nothing"),
+        ("unit", "what", "value", "95 % interval", "knowing nothing", "so"),
         rows,
         caption=f"Lower is better. Intervals: {true['interval_method']}. The calibrator "
         f"of {unit}s ({true['kind']}) divides what the head says by {true['temperature']:.2f} and "
         f"takes the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each "
         "is news; 1: all say the same).",
     )
+
+
+def _loss_in_words(low: float | None, high: float | None, baseline: float) -> tuple[str, str]:
+    """An interval of a score of which lower is better, and what it says.
+
+    Examples
+    --------
+    >>> _loss_in_words(0.01, 2.0, 0.5)
+    ('0.01 to 2.00', 'says nothing: from almost perfect to far worse than knowing nothing')
+    """
+    if low is None or high is None:
+        return "too few encounters", "says nothing: too few encounters"
+    between = f"{low:.2f} to {high:.2f}"
+    if high < baseline:
+        return between, "better than knowing nothing"
+    if low > baseline:
+        return between, "worse than knowing nothing"
+    if low < 0.25 * baseline and high > 1.5 * baseline:
+        return between, "says nothing: from almost perfect to far worse than knowing nothing"
+    return between, "not shown to be better than knowing nothing"
 
 
 def _learning_curve(curve: Sequence[Mapping[str, float]]) -> Chart:

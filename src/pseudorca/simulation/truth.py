@@ -15,7 +15,7 @@ import pandas as pd
 
 from pseudorca.errors import SimulationError
 from pseudorca.formats.whole import whole_file, write_text
-from pseudorca.simulation.plan import Encounter
+from pseudorca.simulation.plan import OTHER, Encounter
 from pseudorca.simulation.signals import Floats
 
 FLOAT_FORMAT: Final = "%.9g"
@@ -181,6 +181,77 @@ def write_raven(
     folder = out / "truth" / "raven" / encounter.name
     with whole_file(folder / f"{path.stem}.Table.1.selections.txt") as part:
         pd.DataFrame(rows).to_csv(part, sep="\t", index=False, lineterminator="\n")
+
+
+def true_populations(recordings: str | Path) -> dict[str, str] | None:
+    """Read what the encounters of a simulated survey truly are.
+
+    Parameters
+    ----------
+    recordings : path of the folder ``recordings`` of a survey
+
+    Returns
+    -------
+    dict from encounter to population (``Other``: another species); None if the folder is of no
+    survey that was simulated, or the survey is not complete
+
+    Examples
+    --------
+    >>> true_populations("recordings of animals") is None
+    True
+    """
+    folder = Path(recordings).parent / "truth"
+    if Path(recordings).name != "recordings" or _settings_in(folder / "survey.json") is None:
+        return None
+    try:
+        table = pd.read_csv(folder / "encounters.csv", dtype=str)
+        return dict(zip(table["encounter"], table["population"], strict=True))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def beside_truth(encounters: pd.DataFrame, truth: Mapping[str, str]) -> pd.DataFrame:
+    """Put what was said of encounters beside what they truly are.
+
+    Parameters
+    ----------
+    encounters : DataFrame, with ``encounter``, ``decision`` and ``probability``
+    truth : mapping from encounter to population, as from :func:`true_populations`
+
+    Returns
+    -------
+    DataFrame ``encounter, answer, probability, truth, right``, a row per encounter whose truth is
+        known. ``right`` is ``yes``, ``no`` or ``left open``: another species is rightly left open.
+
+    Examples
+    --------
+    >>> said = {"encounter": ["a", "b"], "decision": ["Insular", "undecided"], "probability": 0.9}
+    >>> beside_truth(pd.DataFrame(said), {"a": "Pelagic", "b": "Other"})["right"].tolist()
+    ['no', 'yes']
+    """
+    names = encounters["encounter"].astype(str)
+    known = {name.casefold(): population for name, population in truth.items()}
+    true = [known.get(name.rsplit("/", 1)[-1].partition("#")[0].casefold()) for name in names]
+    populations = set(truth.values()) - {OTHER}
+    rows = [
+        {
+            "encounter": row.encounter,
+            "answer": row.decision,
+            "probability": row.probability,
+            "truth": population,
+            "right": _judged(str(row.decision), population, populations),
+        }
+        for row, population in zip(encounters.itertuples(), true, strict=True)
+        if population is not None
+    ]
+    columns = ["encounter", "answer", "probability", "truth", "right"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _judged(answer: str, population: str, populations: set[str]) -> str:
+    if answer not in populations:
+        return "yes" if population == OTHER else "left open"
+    return "yes" if answer == population else "no"
 
 
 def _settings_in(marker: Path) -> dict[str, Any] | None:
