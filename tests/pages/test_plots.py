@@ -218,7 +218,7 @@ def test_example_clips_prefer_full_clips_of_different_encounters() -> None:
     )  # fmt: skip
     recordings = pd.DataFrame({"recording_id": clips["recording_id"], "root": "/", "sample_rate": 1,
                                "path": clips["clip_id"] + ".wav"})  # fmt: skip
-    chosen = [row.clip_id for row in sounds.example_clips(clips, recordings, "Pelagic", 2)]
+    chosen = [row.clip_id for row in sounds.example_clips(clips, recordings, 2)]
     assert chosen[:2] == ["a2", "b1"]
-    again = sounds.example_clips(clips.sample(frac=1, random_state=1), recordings, "Pelagic", 2)
+    again = sounds.example_clips(clips.sample(frac=1, random_state=1), recordings, 2)
     assert [row.clip_id for row in again] == chosen

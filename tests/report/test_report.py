@@ -24,8 +24,8 @@ from pseudorca.report.summary import summary_section
 from pseudorca.store import Store
 
 SECTIONS = (
-    "summary", "examples", "answer", "data", "recording", "balance", "evaluation", "trust", "audit",
-    "predictions", "provenance",
+    "summary", "examples", "answer", "audit", "predictions", "trust", "evaluation", "data",
+    "recording", "balance", "provenance",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from pseudorca.pages.blocks import (
     chart,
     figure,
     folded,
+    in_short,
     panels,
 )
 from pseudorca.pages.plots import (
@@ -108,13 +109,15 @@ def verdict_blocks(
     explained = audit["explained"]
     blocks: list[Block] = [
         _headline(audit),
-        Text(f"{audit['summary'].partition(' On encounters')[0]} {_IN_WORDS[audit['verdict']]}"),
+        in_short(
+            f"{audit['summary'].partition(' On encounters')[0]} {_IN_WORDS[audit['verdict']]}"
+        ),
         *warnings,
         _forest(audit),
         _numbers(audit),
     ]
     parts = ("facts and background", "beside evaluate", "leakage gap", "recorder in the embeddings")
-    blocks += [Text(explained[part]) for part in parts if part in explained]
+    blocks += [in_short(explained[part]) for part in parts if part in explained]
     if "swap" in audit:
         blocks += [Heading("Backgrounds swapped"), *_swap(audit)]
     if "bands" in audit:
@@ -190,7 +193,7 @@ def _numbers(audit: Mapping[str, Any]) -> Fold:
 
 def _swap(audit: Mapping[str, Any]) -> list[Block]:
     swap = audit["swap"]
-    explanation = Text(audit["explained"]["background swap"])
+    explanation = in_short(audit["explained"]["background swap"])
     if swap is None:
         return [explanation]
     before, rebuilt = swap["right_before"]["value"], swap["right_rebuilt"]["value"]
@@ -214,7 +217,7 @@ def _swap(audit: Mapping[str, Any]) -> list[Block]:
 def _bands(audit: Mapping[str, Any]) -> list[Block]:
     bands = audit["bands"]
     if bands is None:
-        return [Text(audit["explained"]["bands"])]
+        return [in_short(audit["explained"]["bands"])]
     edges = [hz / 1000 for hz in bands["signal_edges_hz"]]
     answer = figure(3.7, width_in=6.4)
     model = next(row for row in audit["controls"] if row["kind"] == "model")
@@ -234,7 +237,7 @@ def _bands(audit: Mapping[str, Any]) -> list[Block]:
     ]  # fmt: skip
     table = Table(("band, kHz", "alone", "95 % interval", "left out", "95 % interval"), rows)
     return [
-        Text(audit["explained"]["bands"]),
+        in_short(audit["explained"]["bands"]),
         chart(answer, description=caption, caption=caption),
         _where_the_sounds_are(edges, bands["signal_excess_db"]),
         Fold("Bands in numbers", [table]),
@@ -268,7 +271,7 @@ def _association(audit: Mapping[str, Any]) -> list[Block]:
         for fact in audit["associations"]
     ]
     blocks: list[Block] = [
-        Text(audit["explained"]["association"]),
+        in_short(audit["explained"]["association"]),
         Table(
             ("what", "values", "of these with more than one label", "Cramér's V"),
             rows,

@@ -73,6 +73,18 @@ class Text:
     more: str | Markup = ""
 
 
+def in_short(text: str) -> Text:
+    """Show the first sentence of a paragraph, and the others on a click.
+
+    Examples
+    --------
+    >>> in_short("An interval from 0.49 to 0.79. It holds the others.")
+    Text(text='An interval from 0.49 to 0.79.', more='It holds the others.')
+    """
+    first, *others = re.split(r"(?<=[.?!]) (?=[A-Z])", text.strip(), maxsplit=1)
+    return Text(first, "".join(others))
+
+
 @dataclass(frozen=True)
 class Heading:
     """A heading inside a section.

@@ -19,6 +19,7 @@ from pseudorca.pages.blocks import (
     Text,
     chart,
     figure,
+    in_short,
 )
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
@@ -90,9 +91,9 @@ def answer_section(project: Contents) -> Section:
     if inference := _inference(honest):
         section.blocks.append(inference)
     if audit:
-        verdict, _, more = str(audit["summary"]).partition(". ")
-        beside = str(audit["explained"]["beside evaluate"])
-        section.blocks.append(Text(f"{verdict}.", more=f"{more} {beside}".strip()))
+        section.blocks.append(
+            in_short(f"{audit['summary']} {audit['explained']['beside evaluate']}")
+        )
     return section
 
 

@@ -89,10 +89,10 @@ def truth_section(project: Contents) -> Section:
     counts = table["right"].value_counts()
     rows = [
         (
-            project.plain(row.encounter), str(row.answer), Number(float(row.probability)),
-            str(row.truth), str(row.right),
+            project.plain(row["encounter"]), row["answer"], Number(row["probability"]),
+            row["truth"], row["right"],
         )
-        for row in table.itertuples()
+        for row in table.to_dict("records")
     ]  # fmt: skip
     columns = ("unknown encounter", "answer", "probability", "truth", "right")
     section.blocks += [

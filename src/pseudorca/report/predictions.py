@@ -88,12 +88,10 @@ def prediction_section(project: Contents) -> Section:
     trained = [str(label) for label in record.get("classes", [])]
     classes = trained + sorted(set(map(str, decisions["decision"])) - set(trained))
     prior = ", ".join(sorted(set(map(str, decisions["prior"]))))
-    sentences = [
-        *_what_it_means(prior, bool(record.get("calibration")), len(trained)),
-        *_what_was_asked(settings),
-    ]
+    warnings, sentences = _what_it_means(prior, bool(record.get("calibration")), len(trained))
+    sentences += _what_was_asked(settings)
     if n_known := _n_known(files["recording"]):
-        sentences.append(
+        warnings.append(
             f"{n_known} of these recordings trained the classifier: what it says of them proves "
             "nothing."
         )
@@ -110,8 +108,11 @@ def prediction_section(project: Contents) -> Section:
     by_unit = {unit: decisions[decisions["unit"] == unit] for unit in _UNITS}
     counted = " of ".join(plural(len(by_unit[unit]), unit) for unit in ("recording", "encounter"))
     section.blocks += [
-        Text(f"{title} ({classifier_id}) was asked about {counted}.{_counted_once(files)}"),
-        Notices(sentences),
+        Text(
+            f"{title} ({classifier_id}) was asked about {counted}.{_counted_once(files)}",
+            more=" ".join(sentences),
+        ),
+        Notices(warnings),
         folded(_count_table(by_unit, classes)),
     ]
     if len(by_unit["recording"]):
@@ -121,7 +122,8 @@ def prediction_section(project: Contents) -> Section:
     if any(table is not None for table in files.values()):  # written with those by ``predict``
         section.blocks += timeline(project, _folder(project), classes)
     for unit in _UNITS:
-        section.blocks.append(_answers(unit, by_unit[unit], files[unit], classes, project))
+        answers = _answers(unit, by_unit[unit], files[unit], classes, project)
+        section.blocks.append(folded(answers))
     return section
 
 
@@ -131,23 +133,24 @@ def _n_known(written: pd.DataFrame | None) -> int:
     return int(written["in_training"].astype(bool).sum())
 
 
-def _what_it_means(prior: str, calibrated: bool, n_classes: int) -> list[str]:
+def _what_it_means(prior: str, calibrated: bool, n_classes: int) -> tuple[list[str], list[str]]:
+    """Warnings, and what else a reader of the probabilities should know."""
     meaning = {
         "uniform": "every class is taken to be equally frequent among the unknown",
         "train": "the classes are taken to be as frequent as among the training encounters",
     }.get(prior, "the frequencies that were given")
-    worth = (
-        "The probabilities are calibrated on encounters held out of training, as far as the unknown "
-        "recordings are like these."
-        if calibrated
-        else "The probabilities are not calibrated: 0.9 does not mean right nine times in ten."
-    )
-    return [
-        f"{worth} They presuppose the prior {prior} ({meaning}).",
-        f"The classifier knows {n_classes} classes. What is too unlike anything heard in training is "
-        "undecided; a sound of another species that resembles one of the classes is still called by "
-        "its name.",
+    warnings = [
+        f"The classifier knows {plural(n_classes, 'class')}. A sound of another species that resembles "
+        "one of them is called by its name."
     ]
+    worth = "They were calibrated on encounters held out of training."
+    if not calibrated:
+        worth = ""
+        warnings.append(
+            "The probabilities are not calibrated: 0.9 does not mean right nine times in ten."
+        )
+    presupposed = f"The probabilities presuppose the prior {prior} ({meaning})."
+    return warnings, [f"{presupposed} {worth}".strip()]
 
 
 def _counted_once(files: Mapping[str, pd.DataFrame | None]) -> str:
@@ -285,9 +288,11 @@ def _answers(
         rows = table.head(_MOST_ROWS)
         caption += f" Those of every class are in {where}."
     cells = [_cells(unit, row, classes, project) for row in rows.to_dict("records")]
-    columns = ["encounter", "moments", "decision", "most probable", "probability", "next", "why"]
+    columns = ["decision", "why", "probability", "most probable", "next", "moments", "encounter"]
     if unit == "recording":
         columns.insert(0, "recording")
+    else:
+        columns.insert(0, columns.pop())
     return Table(columns, cells, caption=caption, n_more=len(table) - len(cells), more=where)
 
 
@@ -314,9 +319,12 @@ def _cells(unit: str, row: dict[Any, Any], classes: list[str], project: Contents
     }
     second = max(others, key=lambda label: others[label], default=None)
     following = f"{second} {others[second]:.2f}" if second else ""
-    cells += [project.plain(row["encounter"]), int(row["n_moments"]), str(row["decision"])]
-    cells += [str(row["most_probable"]), Number(float(row["probability"]))]
-    return [*cells, following, str(row["reason"])]
+    encounter = project.plain(row["encounter"])
+    if unit == "encounter":
+        cells.append(encounter)
+    cells += [str(row["decision"]), str(row["reason"]), Number(float(row["probability"]))]
+    cells += [str(row["most_probable"]), following, int(row["n_moments"])]
+    return cells if unit == "encounter" else [*cells, encounter]
 
 
 def _folder(project: Contents) -> Path:

@@ -40,8 +40,9 @@ from pseudorca.pages.plots import COLOURS, FONT_PT, GREY, INK, SMALL_PT, keep_ou
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.sets import last_settings
 from pseudorca.recordings import audio
-from pseudorca.recordings.clips import ClipOptions, cut
+from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import full_path
+from pseudorca.recordings.options import ClipOptions
 from pseudorca.report.contents import Contents
 from pseudorca.report.found import said_of
 from pseudorca.report.sound_plots import Levels, native_levels, spectra, spectrogram, waveforms
@@ -129,12 +130,15 @@ def _unknown_examples(project: Contents) -> list["Example"]:
     clips = project.clips[project.clips["recording_id"].isin(recordings["recording_id"])]
     cut_as = project.classifiers.get(str(settings["name"]), {}).get("clips")
     if clips.empty and cut_as:  # recordings from elsewhere, of which the project has no clips
-        of_encounter = recordings.sort_values("path").groupby("encounter", sort=False)
-        clips, _ = cut(of_encounter.head(_MOST_TRIED), ClipOptions(**cut_as))
+        by_encounter = recordings.sort_values("path").groupby("encounter", sort=False)
+        clips, _ = cut(by_encounter.head(_MOST_TRIED), ClipOptions(**cut_as))
     n_each = max(1, _FEWEST_UNKNOWN // max(len(said), 1))
     drawn: list[Example] = []
     for encounter in said:
-        candidates = example_clips(clips[clips["encounter"] == encounter], recordings, n_each)
+        of_encounter = clips[clips["encounter"] == encounter]
+        if n_each > 1:  # from several files rather than one sound after the other
+            of_encounter = of_encounter.drop_duplicates("recording_id")
+        candidates = example_clips(of_encounter, recordings, n_each)
         drawn += islice(_readable(project, candidates, said), n_each)
     return drawn
 

@@ -69,7 +69,7 @@ def trust_section(project: Contents) -> Section:
         line = f"pseudorca evaluate --project {project.argument} --split encounter{typed(project)}"
         section.blocks += [Text("Not known yet."), Commands("To find out, run:", [line])]
         return section
-    section.blocks.append(Text(_in_words(by_unit)))
+    section.blocks += _in_words(by_unit)
     for unit, result in by_unit.items():
         section.blocks.append(_figures(unit, result))
     section.blocks += [_table_of_scores(by_unit), *(_thresholds(u, r) for u, r in by_unit.items())]
@@ -78,41 +78,43 @@ def trust_section(project: Contents) -> Section:
     return section
 
 
-def _in_words(by_unit: Mapping[str, Mapping[str, Any]]) -> str:
+def _in_words(by_unit: Mapping[str, Mapping[str, Any]]) -> list[Block]:
     unit, result = next(iter(by_unit.items()))
     true, kept = result["reliability"], result["abstention"]
-    text = (
+    more = (
         "Each encounter's probabilities were calibrated on other encounters, every class and every "
         "encounter weighing the same, so they presuppose that the classes are equally frequent. "
     )
-    share = 1 - true["brier"] / true["brier_baseline"]
+    wanted = f"at most {100 * kept['max_error']:.0f} % of the names wrong"
+    warnings = []
     if true["brier_high"] is not None and true["brier_high"] < true["brier_baseline"]:
-        text += (
+        share = 1 - true["brier"] / true["brier_baseline"]
+        more += (
             "They are better than knowing nothing: the Brier score, which is how far the probabilities "
             f"lie from what was true, is {100 * share:.0f} % lower than that of saying "
-            f"{1 - true['brier_baseline']:.2f} for every class. "
+            f"{1 - true['brier_baseline']:.2f} for every class."
         )
     else:
-        text += "They are not shown to be better than saying the same for every class. "
+        warnings.append(
+            "The probabilities are not shown to be better than saying the same for every class."
+        )
     chosen = kept["chosen"]
     if chosen and chosen["probability"] == 0:
-        text += (
-            f"Every {unit} can be named, and still at most {100 * kept['max_error']:.0f} % of the "
-            "names are wrong."
-        )
+        line = f"With {wanted}, every {unit} can be named."
     elif chosen:
-        text += (
-            f"Whoever wants at most {100 * kept['max_error']:.0f} % of the names wrong can have "
-            f"{100 * chosen['coverage']:.0f} % of the {unit}s named, those with a probability of "
-            f"{chosen['probability']:.2f} or more; the others stay undecided."
+        line = (
+            f"With {wanted}, {100 * chosen['coverage']:.0f} % of the {unit}s can be named: those with "
+            f"a probability of {chosen['probability']:.2f} or more."
         )
     else:
-        text += (
-            "With these encounters nobody can claim that at most "
-            f"{100 * kept['max_error']:.0f} % of the names are wrong, whatever is left undecided; the "
-            f"smallest rate that can be claimed is {100 * kept['smallest_max_error']:.0f} %."
+        line = (
+            f"The smallest share of wrong names that can be claimed is "
+            f"{100 * kept['smallest_max_error']:.0f} %."
         )
-    return text
+        warnings.append(
+            f"With these encounters nobody can claim {wanted}, whatever is left undecided."
+        )
+    return [Text(line, more=more), *([Notices(warnings)] if warnings else [])]
 
 
 def _figures(unit: str, result: Mapping[str, Any]) -> Chart:
