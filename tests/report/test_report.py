@@ -12,7 +12,17 @@ import pandas as pd
 import pytest
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.pages.blocks import Fold, Section, Table, folded
+from pseudorca.pages.blocks import (
+    Card,
+    Cards,
+    Fold,
+    Gallery,
+    Notices,
+    Section,
+    Table,
+    folded,
+    in_short,
+)
 from pseudorca.pages.writing import render
 from pseudorca.report import collection
 from pseudorca.report.answer import answer_section
@@ -20,7 +30,9 @@ from pseudorca.report.contents import evidence, read_project
 from pseudorca.report.evaluated import evaluation_section, recording_scores
 from pseudorca.report.predictions import _counted_once, _latest_classifier, _what_was_asked
 from pseudorca.report.report import ReportResult, report_project
+from pseudorca.report.sounds import examples_section
 from pseudorca.report.summary import summary_section
+from pseudorca.report.trust import _loss_in_words
 from pseudorca.store import Store
 
 SECTIONS = (
@@ -48,7 +60,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if (anchor := dict(attrs).get("id")) in SECTIONS:
+        if (anchor := dict(attrs).get("id")) in (*SECTIONS, "truth"):
             self._starts[str(anchor)] = len(self.text)
         self._skip = tag == "style"
         if tag == "data":
@@ -459,6 +471,99 @@ def test_no_number_is_green_without_an_audit_that_says_animals(full_project: Sto
         assert tones("animals") == ["plain", "unsure", "good"]  # five encounters are too few
     finally:
         full_project.delete("audits", audit_id="a")
+
+
+def test_cards_come_before_the_contents_of_the_page(full_report: SimpleNamespace) -> None:
+    html = full_report.html
+    assert html.index('class="cards"') < html.index("<nav>")
+    assert 'id="unfold"' in html  # without a script: everything can be unfolded and printed
+
+
+def test_warnings_stand_in_boxes_the_first_three_at_once() -> None:
+    sentences = [f"Warning {k}." for k in range(5)]
+    card = Card("How good is it?", "0.80", warnings=sentences[:2])
+    html = render([Section("x", "x", [Notices(sentences), Cards([card])])], title="", notices=[])
+    assert html.count('class="notices"') == 2
+    box, folded_part = html.split("<details", 1)
+    assert [text in box for text in sentences] == [True] * 3 + [False] * 2
+    assert all(text in folded_part for text in sentences[3:])
+
+
+def test_a_paragraph_is_one_line_and_more_on_a_click() -> None:
+    block = in_short("An interval of 0.49 to 0.79. It is wide. It says little.")
+    assert (block.text, block.more) == (
+        "An interval of 0.49 to 0.79.", "It is wide. It says little.",
+    )  # fmt: skip
+    html = render([Section("x", "x", [block])], title="", notices=[])
+    assert html.index(block.text) < html.index("</summary>") < html.index(block.more)
+
+
+def test_examples_show_what_was_asked_about_with_what_was_said(page: Page) -> None:
+    examples = page.section("examples")
+    assert "Sette_AC_11: Pelagic, 0.70" in examples
+    assert examples.index("Sette_AC_11: Pelagic") < examples.index("Pelagic, Lasker_AC_10")
+
+
+def test_examples_of_recordings_from_elsewhere_are_cut_as_the_classifier_cuts(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=1, n_each=1)
+    making.evaluate(store, "random")
+    making.predict(store)
+    known = store.read("clips")
+    store.write("clips", known[known["label"].notna()])
+    path = store.folder / "classifiers" / "mine" / "classifier.json"
+    record = json.loads(path.read_text()) | {"clips": {"window_s": 0.8, "pad": "tile"}}
+    path.write_text(json.dumps(record))
+    (gallery, *_) = [
+        b for b in examples_section(read_project(store)).blocks if isinstance(b, Gallery)
+    ]
+    assert len(gallery.charts) >= 1
+    assert "repeated" in gallery.charts[0].svg or "Pelagic, 0.70" in gallery.charts[0].caption
+
+
+def test_an_interval_that_says_nothing_is_said_in_words(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    words = [_loss_in_words(*numbers)[1] for numbers in (
+        (0.01, 2.0, 0.5), (0.1, 0.3, 0.5), (0.3, 0.6, 0.5), (0.6, 0.9, 0.5), (None, None, 0.5),
+    )]  # fmt: skip
+    assert [text.startswith("says nothing") for text in words] == [True, False, False, False, True]
+    assert len(set(words)) == 5
+    store = making.project(tmp_path, n_encounters=4, n_each=1)
+    making.evaluate(store, "encounter")
+    rows = store.read("evaluations")
+    about = json.loads(rows["result"][0])
+    for result in about["results"]:
+        result |= {"ci_low": 0.05, "ci_high": 0.95}
+    store.write("evaluations", rows.assign(result=[json.dumps(about)]))
+    project = read_project(store)
+    assert "says next to nothing" in text_of(summary_section(project))
+    assert "0.05 to 0.95 says next to nothing" in text_of(answer_section(project))
+
+
+def test_a_simulated_survey_says_so_and_shows_the_truth(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=1, n_each=1)
+    making.predict(store)
+    assert read_project(store).truth is None
+    (tmp_path / "survey").rename(tmp_path / "recordings")
+    recordings = store.read("recordings")
+    store.write("recordings", recordings.assign(root=str(tmp_path / "recordings")))
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "survey.json").write_text('{"complete": true, "settings": {}}')
+    encounters = recordings["encounter"].str.rsplit("/").str[-1]
+    truth = pd.DataFrame({"encounter": encounters, "population": "Insular"})
+    truth.to_csv(tmp_path / "truth" / "encounters.csv", index=False)
+    result, page = report_of(store)
+    assert result.n_sections == len(SECTIONS) + 1
+    title = page.text[: page.text.index("In a minute")]
+    assert "simulated, home ground" in title
+    assert "one simulator" in title.replace("\n", " ")
+    asked = page.section("truth")
+    assert re.search(r"Pelagic\s+0\.70\s+Insular\s+no", asked)
+    assert "0 of 1 right, 1 wrong" in page.section("summary")
 
 
 def test_sections_that_go_into_detail_are_folded(full_report: SimpleNamespace) -> None:

@@ -14,7 +14,7 @@ import soundfile as sf
 from pseudorca.errors import SimulationError
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.simulation.plan import plan_survey
-from pseudorca.simulation.truth import SIGNAL_COLUMNS
+from pseudorca.simulation.truth import SIGNAL_COLUMNS, beside_truth, true_populations
 
 SMALL = SurveyConfig(
     n_encounters=6,
@@ -281,3 +281,26 @@ def test_survey_that_cannot_be_planned_says_why(tmp_path: Path) -> None:
     with pytest.raises(SimulationError, match="n_workers"):
         simulate_survey(tmp_path / "x", SMALL, n_workers=0)
     assert not (tmp_path / "x").exists()
+
+
+def test_survey_truth_is_found_beside_its_recordings_and_nowhere_else(
+    survey: Path, tmp_path: Path
+) -> None:
+    truth = true_populations(survey / "recordings")
+    assert truth is not None
+    encounters = _table(survey, "encounters")
+    assert truth == encounters.set_index("encounter")["population"].to_dict()
+    for folder in (survey, survey / "recordings" / "Insular", tmp_path / "recordings"):
+        assert true_populations(folder) is None
+
+
+def test_answers_beside_truth_tell_wrong_from_left_open() -> None:
+    truth = {"S_1": "Insular", "S_2": "Pelagic", "S_3": "Pelagic", "S_4": "Other", "S_5": "Other"}
+    said = [
+        ("Unknown/s_1", "Insular", "yes"), ("S_2#1", "Insular", "no"),
+        ("S_3", "undecided", "left open"),
+        ("S_4", "nothing", "yes"), ("S_5", "Pelagic", "no"), ("not of the survey", "Pelagic", None),
+    ]  # fmt: skip
+    encounters = pd.DataFrame(said, columns=["encounter", "decision", "_"]).assign(probability=0.9)
+    judged = beside_truth(encounters, truth)
+    assert judged["right"].tolist() == [right for *_, right in said if right]

@@ -133,17 +133,18 @@ def _say(result: dict[str, Any], project: Path) -> None:
             f"{honest['balanced_accuracy']:.2f} (95 % interval {honest['ci_low']:.2f} to "
             f"{honest['ci_high']:.2f}, guessing {honest['majority_baseline']:.2f})."
         )
+    else:
+        say("How good: not known, since no encounter could be held out.")
     if optimistic := result["random"]:
         say(f"Not to be quoted: a random split would say {optimistic['balanced_accuracy']:.2f}.")
-    if verdict := result["verdict"]:
-        say(f"Animals or recorders? The quick audit says: {verdict}.")
+    verdict = result["verdict"]
+    say(f"Animals or recorders? {f'The quick audit says: {verdict}' if verdict else 'Not known'}.")
     for reason in result["left_out"]:
         say(f"Left out. {reason}")
     if rows:
-        say(
-            "Home ground: the sounds, and those from which the network learned, come from one "
-            "simulator. Nothing of this is about real animals."
-        )
+        from pseudorca.report.found import HOME_GROUND
+
+        say(HOME_GROUND)
     say(
         f"The project is {project}. Open {result['output']} in a browser. Then, on your recordings:"
     )

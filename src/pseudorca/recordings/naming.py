@@ -385,7 +385,7 @@ def plain_encounters(names: Iterable[str]) -> dict[str, str]:
     own = {name: name.rsplit("/", 1)[-1] for name in dict.fromkeys(names)}
     counts = Counter(text.casefold() for text in own.values())
     return {
-        name: text if counts[text.casefold()] == 1 and text != _NO_ENCOUNTER else name
+        name: text if counts[text.casefold()] == 1 and text not in ("", _NO_ENCOUNTER) else name
         for name, text in own.items()
     }
 

@@ -14,8 +14,8 @@ from pseudorca.simulation.truth import beside_truth
 from pseudorca.store import condition
 
 HOME_GROUND = (
-    "Simulated: the sounds, and those from which the network in the box learned, come from one "
-    "simulator. This is home ground, and says nothing about real animals."
+    "Home ground: the sounds, and those from which the network in the box learned, come from one "
+    "simulator. Nothing of this is about real animals."
 )
 
 

@@ -123,7 +123,7 @@ def report_project(store: Store, target: Path, *, progress: Progress | None = No
     title, about = store.folder.resolve().name, ""
     if project.truth is not None:
         makers.insert(len(_OPEN), truth_section)
-        title, about = f"{title}: a simulated survey", HOME_GROUND
+        title, about = f"{title}: simulated, home ground", HOME_GROUND
     sections = []
     for n_done, make in enumerate(makers, 1):
         sections.append(replace(make(project), is_folded=make not in _OPEN))

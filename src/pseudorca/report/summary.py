@@ -156,7 +156,7 @@ def _how_good(project: Contents, known: Evidence, verdict: str | None) -> Card:
         f"95 % interval {result['ci_low']:.2f} to {result['ci_high']:.2f}; always naming one class: "
         f"{result['majority_baseline']:.2f}.",
     ]
-    warnings = []
+    warnings = ["Simulated: nothing of this is about real animals."] if project.truth else []
     is_above = result["ci_low"] > result["majority_baseline"]
     few = [
         row["n_groups"] for row in result["per_class"].values() if row["n_groups"] < MIN_ENCOUNTERS
