@@ -14,7 +14,7 @@ import soundfile as sf
 from pseudorca.errors import SimulationError
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.simulation.plan import plan_survey
-from pseudorca.simulation.truth import SIGNAL_COLUMNS, beside_truth, true_populations
+from pseudorca.simulation.truth import SIGNAL_COLUMNS, true_populations
 
 SMALL = SurveyConfig(
     n_encounters=6,
@@ -292,15 +292,3 @@ def test_survey_truth_is_found_beside_its_recordings_and_nowhere_else(
     assert truth == encounters.set_index("encounter")["population"].to_dict()
     for folder in (survey, survey / "recordings" / "Insular", tmp_path / "recordings"):
         assert true_populations(folder) is None
-
-
-def test_answers_beside_truth_tell_wrong_from_left_open() -> None:
-    truth = {"S_1": "Insular", "S_2": "Pelagic", "S_3": "Pelagic", "S_4": "Other", "S_5": "Other"}
-    said = [
-        ("Unknown/s_1", "Insular", "yes"), ("S_2#1", "Insular", "no"),
-        ("S_3", "undecided", "left open"),
-        ("S_4", "nothing", "yes"), ("S_5", "Pelagic", "no"), ("not of the survey", "Pelagic", None),
-    ]  # fmt: skip
-    encounters = pd.DataFrame(said, columns=["encounter", "decision", "_"]).assign(probability=0.9)
-    judged = beside_truth(encounters, truth)
-    assert judged["right"].tolist() == [right for *_, right in said if right]

@@ -101,7 +101,8 @@ def _job(project: "Project", scanned: "ScanResult", page: Path) -> dict[str, Any
 
 def _beside_truth(scanned: "ScanResult", encounters: "pd.DataFrame") -> list[dict[str, Any]]:
     """Answers beside the hidden truth, where the survey was simulated."""
-    from pseudorca.simulation.truth import beside_truth, true_populations
+    from pseudorca.prediction.known_truth import beside_truth
+    from pseudorca.simulation.truth import true_populations
 
     truth = true_populations(str(scanned.recordings["root"].iloc[0]))
     rows = [] if truth is None else beside_truth(encounters, truth).to_dict("records")

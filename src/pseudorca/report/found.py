@@ -8,9 +8,9 @@ import pandas as pd
 from pseudorca.learning.dataset import NOTHING
 from pseudorca.pages.blocks import Facts, Number, Section, Table, Text, folded
 from pseudorca.prediction.decisions import UNDECIDED
+from pseudorca.prediction.known_truth import LEFT_OPEN, beside_truth
 from pseudorca.prediction.sets import last_settings
 from pseudorca.report.contents import Contents
-from pseudorca.simulation.truth import beside_truth
 from pseudorca.store import condition
 
 HOME_GROUND = (
@@ -50,8 +50,8 @@ def compared_with_truth(project: Contents) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, as from :func:`pseudorca.simulation.truth.beside_truth`; empty unless the recordings
-        are a simulated survey
+    DataFrame, as from :func:`pseudorca.prediction.known_truth.beside_truth`; empty unless the
+        recordings are a simulated survey
     """
     sets = last_settings(project.store)
     if not sets or project.truth is None:
@@ -103,4 +103,4 @@ def truth_section(project: Contents) -> Section:
     return section
 
 
-_COUNTED = (("right", "yes"), ("wrong", "no"), ("left open", "left open"))
+_COUNTED = (("right", "yes"), ("wrong", "no"), (LEFT_OPEN, LEFT_OPEN))

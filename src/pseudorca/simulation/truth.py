@@ -15,7 +15,7 @@ import pandas as pd
 
 from pseudorca.errors import SimulationError
 from pseudorca.formats.whole import whole_file, write_text
-from pseudorca.simulation.plan import OTHER, Encounter
+from pseudorca.simulation.plan import Encounter
 from pseudorca.simulation.signals import Floats
 
 FLOAT_FORMAT: Final = "%.9g"
@@ -208,50 +208,6 @@ def true_populations(recordings: str | Path) -> dict[str, str] | None:
         return dict(zip(table["encounter"], table["population"], strict=True))
     except (OSError, ValueError, KeyError):
         return None
-
-
-def beside_truth(encounters: pd.DataFrame, truth: Mapping[str, str]) -> pd.DataFrame:
-    """Put what was said of encounters beside what they truly are.
-
-    Parameters
-    ----------
-    encounters : DataFrame, with ``encounter``, ``decision`` and ``probability``
-    truth : mapping from encounter to population, as from :func:`true_populations`
-
-    Returns
-    -------
-    DataFrame ``encounter, answer, probability, truth, right``, a row per encounter whose truth is
-        known. ``right`` is ``yes``, ``no`` or ``left open``: another species is rightly left open.
-
-    Examples
-    --------
-    >>> said = {"encounter": ["a", "b"], "decision": ["Insular", "undecided"], "probability": 0.9}
-    >>> beside_truth(pd.DataFrame(said), {"a": "Pelagic", "b": "Other"})["right"].tolist()
-    ['no', 'yes']
-    """
-    names = encounters["encounter"].astype(str)
-    known = {name.casefold(): population for name, population in truth.items()}
-    true = [known.get(name.rsplit("/", 1)[-1].partition("#")[0].casefold()) for name in names]
-    populations = set(truth.values()) - {OTHER}
-    rows = [
-        {
-            "encounter": row.encounter,
-            "answer": row.decision,
-            "probability": row.probability,
-            "truth": population,
-            "right": _judged(str(row.decision), population, populations),
-        }
-        for row, population in zip(encounters.itertuples(), true, strict=True)
-        if population is not None
-    ]
-    columns = ["encounter", "answer", "probability", "truth", "right"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _judged(answer: str, population: str, populations: set[str]) -> str:
-    if answer not in populations:
-        return "yes" if population == OTHER else "left open"
-    return "yes" if answer == population else "no"
 
 
 def _settings_in(marker: Path) -> dict[str, Any] | None:
