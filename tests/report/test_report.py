@@ -461,7 +461,10 @@ def test_no_number_is_green_without_an_audit_that_says_animals(full_project: Sto
             audit = {"recipe": honest.recipe, "data": honest.data_id, "verdict": verdict}
             row = {"audit_id": "a", "time_utc": "2026-01-01", "result": json.dumps(audit)}
             full_project.write("audits", pd.DataFrame([row]))
-        (cards,) = summary_section(read_project(full_project)).blocks
+        contents = read_project(full_project)
+        number = answer_section(contents).blocks[0]
+        assert (number.verdict == "") == (verdict == "animals")
+        (cards,) = summary_section(contents).blocks
         return [card.tone for card in cards.cards]
 
     try:

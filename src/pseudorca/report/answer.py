@@ -37,6 +37,10 @@ from pseudorca.report.contents import (
 from pseudorca.report.evaluation_plots import Result, intervals
 from pseudorca.values import plural
 
+_AUDITED = {
+    "recorder": "The audit says recorder",
+    "cannot tell": "The audit cannot tell animals from recorders",
+}
 _MOST_NAMES = 8
 _MOST_ROWS = 8
 
@@ -70,7 +74,7 @@ def answer_section(project: Contents) -> Section:
     result = honest.results["encounter"]
     section.blocks.append(
         Headline(
-            verdict=_verdict(honest),
+            verdict=_verdict(honest, audit),
             value=Number(result["balanced_accuracy"]),
             what="balanced accuracy on encounters never heard",
             low=Number(result["ci_low"]),
@@ -143,13 +147,16 @@ def _warnings(project: Contents, evaluation: Evaluation) -> list[str]:
     return warnings
 
 
-def _verdict(evaluation: Evaluation) -> str:
+def _verdict(evaluation: Evaluation, audit: Mapping[str, Any] | None) -> str:
+    """What must be read before the number; empty where nothing stands against it."""
     result = evaluation.results["encounter"]
     if _too_few(evaluation):
         return "Too few encounters to conclude"
     if not _is_better(result):
         return "Not shown to be better than always naming one class"
-    return ""
+    if audit is None:
+        return "Not audited: it may be the recorders"
+    return "" if audit["verdict"] == "animals" else _AUDITED[audit["verdict"]]
 
 
 def _is_better(result: Mapping[str, Any]) -> bool:
