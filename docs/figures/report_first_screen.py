@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 TARGET = Path(__file__).with_suffix(".png")
-SIZE = "1200,640"
+SIZE = "1200,690"
 
 
 def pseudorca(*arguments: str) -> None:

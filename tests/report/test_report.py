@@ -449,7 +449,8 @@ def test_first_screen_says_what_was_found_how_good_and_whether_it_is_animals(
     honest = next(r for r in results(full_project) if (r["split"], r["unit"]) == ("encounter",) * 2)
     n_encounters = len(full_project.read("decisions", where="unit = 'encounter'"))
     for words in (
-        f"{n_encounters} of {n_encounters} encounter", "Pelagic, 0.70", "In the set unlabelled",
+        f"{n_encounters} of {n_encounters} named", "Pelagic, 0.70",
+        f"{n_encounters} encounter in the set unlabelled",
         f"{honest['balanced_accuracy']:.2f}", f"{honest['ci_low']:.2f} to {honest['ci_high']:.2f}",
         "Not to be quoted", "Not audited", "pseudorca audit",
     ):  # fmt: skip
@@ -478,6 +479,21 @@ def test_no_number_is_green_without_an_audit_that_says_animals(full_project: Sto
         assert tones("animals") == ["plain", "unsure", "good"]  # five encounters are too few
     finally:
         full_project.delete("audits", audit_id="a")
+
+
+def test_a_class_of_one_encounter_is_named_where_nothing_was_evaluated(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=2, n_each=1)
+    (cards,) = summary_section(read_project(store)).blocks
+    assert cards.cards[1].warnings == []
+    recordings = store.read("recordings")
+    pelagic = recordings.loc[recordings["label"] == "Pelagic", "encounter"]
+    store.write("recordings", recordings[recordings["encounter"] != pelagic.max()])
+    (cards,) = summary_section(read_project(store)).blocks
+    (warning,) = cards.cards[1].warnings
+    assert "Pelagic" in warning
+    assert making.odd not in warning
 
 
 def test_cards_come_before_the_contents_of_the_page(full_report: SimpleNamespace) -> None:

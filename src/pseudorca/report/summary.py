@@ -13,7 +13,7 @@ from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import is_named
 from pseudorca.prediction.sets import last_settings
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
-from pseudorca.report.contents import WIDE, Contents, evidence, typed
+from pseudorca.report.contents import WIDE, Contents, evidence, listed, typed
 from pseudorca.report.found import compared_with_truth, said_of
 from pseudorca.values import plural
 
@@ -91,8 +91,8 @@ def _found(project: Contents, verdict: str | None) -> Card:
     n_named = int(is_named(encounters["decision"]).sum())
     return Card(
         "Found",
-        f"{n_named} of {plural(len(encounters), 'encounter')} named",
-        lines=[f"In the set {name}.", *_truth(project)],
+        f"{n_named} of {len(encounters)} named",
+        lines=[f"{plural(len(encounters), 'encounter')} in the set {name}.", *_truth(project)],
         warnings=_FOUND_WARNINGS.get(verdict, ()) if n_named else (),
         rows=_rows(project, encounters),
         more=[
@@ -146,6 +146,7 @@ def _how_good(project: Contents, known: Evidence, verdict: str | None) -> Card:
                 if any(project.is_stale(each.labels_id) for each in project.evaluations)
                 else "Nobody has measured how often the classifier is right."
             ],
+            warnings=_cannot_be_held_out(project),
             command=f"pseudorca evaluate --project {project.argument} --split encounter --split "
             f"random{typed(project)}",
         )
@@ -180,6 +181,13 @@ def _how_good(project: Contents, known: Evidence, verdict: str | None) -> Card:
         warnings=warnings,
         link=("How far to trust it", "answer"),
     )
+
+
+def _cannot_be_held_out(project: Contents) -> list[str]:
+    """The classes of one encounter, of which nothing would be left to learn from."""
+    counts = project.labelled.groupby("label")["encounter"].nunique()
+    single = listed(counts.index[counts == 1], _MOST_ROWS)
+    return [f"A class of one encounter cannot be held out: {single}."] if single else []
 
 
 def _animals(project: Contents, verdict: str | None) -> Card:
