@@ -107,9 +107,9 @@ def test_bars_are_stacked_in_front_of_the_effort_and_gaps_stay_blank():
     assert bars == [(0, 1)] * 3 + [(1, 2)] * 3
     ground = next(one for one in made.axes if one is not ax)
     heights = [bar.get_height() for bar in ground.patches]
-    assert ground.get_ylabel() == "minutes recorded"
-    assert heights[:3] == [0.5, pytest.approx(0.06), 1.0]  # a little of it can still be seen
-    assert heights[3:] == [0.25, 0.0, 1.0]
+    assert ground.get_ylabel() == "seconds recorded"
+    assert heights[:3] == [30, pytest.approx(3.6), 60]  # a tenth of a second can still be seen
+    assert heights[3:] == [15, 0, 60]
     spans = {(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ground.patches}
     assert len(spans) == 3
     ends = sorted(spans)
@@ -117,7 +117,8 @@ def test_bars_are_stacked_in_front_of_the_effort_and_gaps_stay_blank():
 
 
 @pytest.mark.parametrize(
-    ("longest_s", "unit", "height"), [(45.0, "seconds", 45.0), (7_200.0, "hours", 2.0)]
+    ("longest_s", "unit", "height"),
+    [(45.0, "seconds", 45.0), (180.0, "minutes", 3.0), (7_200.0, "hours", 2.0)],
 )
 def test_effort_fills_the_axis_however_little_of_a_day_was_recorded(longest_s, unit, height):
     table = hours("2017-07-01", 21)

@@ -84,7 +84,7 @@ def detections_over_time(
     ground = ax.twinx()
     ground.set_zorder(ax.get_zorder() - 1)
     most_s = max(float(effort["recorded_s"].max()), 1.0)
-    unit, unit_s = next(each for each in _UNITS_OF_TIME if most_s >= each[1])
+    unit, unit_s = next(each for each in _UNITS_OF_TIME if most_s >= 2 * each[1] or each[1] == 1)
     for name, alpha in _ALPHA.items():
         seconds = effort[f"{name}_s"].to_numpy(dtype=np.float64)
         height = np.where(seconds > 0, np.maximum(seconds, _SLIVER * most_s), 0.0) / unit_s

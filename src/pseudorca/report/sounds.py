@@ -327,8 +327,8 @@ def own_contrast(db: NDArray[np.floating]) -> tuple[float, float]:
 
     Examples
     --------
-    >>> own_contrast(np.linspace(-90, 10, 101)[None, :])
-    (-60.0, 9.8)
+    >>> own_contrast(np.linspace(-90, 910, 1001)[None, :])
+    (210.0, 908.0)
     """
     low, high = (float(level) for level in np.quantile(db, (0.3, 0.998)))
     return low, max(high, low + _LEAST_CONTRAST_DB)
