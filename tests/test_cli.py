@@ -13,6 +13,7 @@ import soundfile as sf
 from typer.testing import CliRunner
 
 from pseudorca import cli
+from pseudorca.cli.demo import _say as say_demo
 from pseudorca.cli.options import settings_from
 from pseudorca.errors import ManifestError, PseudorcaError, SimulationError
 from pseudorca.store import Store
@@ -124,6 +125,46 @@ def test_demo_of_one_population_ends_before_the_slow_part(folder, tmp_path):
         assert "takes at least 2" in str(result.exception)
         assert str(data) in str(result.exception)
         assert not (out / "project" / "embedder").exists()
+
+
+@pytest.mark.slow
+def test_demo_goes_on_where_a_class_has_one_encounter(folder, tmp_path):
+    shutil.rmtree(folder / "Insular" / "Iette_AC_2")
+    out = tmp_path / "out"
+    done = runner.invoke(cli.app, ["demo", str(folder), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    stages = [line for line in done.stderr.splitlines() if line.endswith(" ...")]
+    assert len(stages) == 8  # without a terminal: a line per stage
+    assert len(set(stages)) == 8
+    lines = done.stdout.splitlines()
+    left_out = [line for line in lines if line.startswith("Left out")]
+    assert any("encounter" in line for line in left_out)
+    assert "Home ground" not in done.stdout
+    assert str(out / "project") in done.stdout
+    assert lines[-1].strip().startswith("pseudorca predict --project")
+    assert (out / "report.html").exists()
+
+
+def test_demo_shows_its_answers_beside_the_hidden_truth(capsys):
+    rows = [
+        {"encounter": f"Sette_AC_{k}", "answer": "Insular", "probability": 0.876, "truth": truth,
+         "right": right}
+        for k, (truth, right) in enumerate([("Insular", "yes"), ("Pelagic", "no")])
+    ]  # fmt: skip
+    score = {"balanced_accuracy": 0.9, "ci_low": 0.6, "ci_high": 0.99, "majority_baseline": 0.5}
+    say_demo(
+        {"beside_truth": rows, "n_problems": 0, "n_labelled": 12, "backbone": "pseudorca_small",
+         "by_encounter": score, "random": score, "verdict": "animals", "left_out": [],
+         "output": "demo/report.html"},
+        Path("demo", "project"),
+    )  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    for k, words in enumerate((["truth", "right"], ["0.88", "Insular", "yes"], ["Pelagic", "no"])):
+        assert all(word in lines[k] for word in words)
+    assert "1 right, 1 wrong" in lines[3]
+    assert "one simulator" in lines[-3]
+    assert "demo/project" in lines[-2]
+    assert lines[-1].strip() == "pseudorca demo FOLDER"
 
 
 def test_demo_gives_every_collection_a_folder_of_its_own(folder, tmp_path, monkeypatch):

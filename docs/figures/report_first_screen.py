@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 TARGET = Path(__file__).with_suffix(".png")
-SIZE = "1200,640"
+SIZE = "1200,690"
 
 
 def pseudorca(*arguments: str) -> None:
@@ -19,11 +19,10 @@ def pseudorca(*arguments: str) -> None:
 
 
 def main() -> None:
-    """Make the survey, the audit and the report, and take the picture."""
+    """Make the survey and the report, and take the picture."""
     with tempfile.TemporaryDirectory() as folder:
         pseudorca("demo", "--out", folder)
         project = Path(folder, "project").rename(Path(folder, "whales"))
-        pseudorca("audit", "--project", str(project))
         page = Path(folder, "report.html")
         pseudorca("report", "--project", str(project), "--out", str(page))
         subprocess.run(

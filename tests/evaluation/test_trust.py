@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pseudorca.evaluation.trust import Trust, trust_in
+from pseudorca.report.contents import evidence, read_project
 from pseudorca.store import Store
 
 RECIPE = {"embedder_id": "e", "head": {"head": "logistic"}}
@@ -21,6 +22,7 @@ def evaluation(
     recipe: dict = RECIPE,
     data: str = "d",
     n_groups: int = 12,
+    optimistic: bool = False,
     **more: Any,
 ) -> dict[str, str]:
     row = {
@@ -28,7 +30,8 @@ def evaluation(
         "ci_high": value + 0.1, "majority_baseline": 0.5, "n_units": 12, "n_groups": n_groups,
     }  # fmt: skip
     result = {
-        "recipe": recipe, "data": data, "split": {"name": split}, "optimistic": split == "random",
+        "recipe": recipe, "data": data, "split": {"name": split},
+        "optimistic": optimistic or split == "random",
         "group_by": split, "results": [row | {"unit": "clip"}, row], **more,
     }  # fmt: skip
     return {
@@ -122,3 +125,25 @@ def test_what_is_known_of_strangers_travels(store: Store) -> None:
     trust = trust_in(store, RECIPE, "d")
     assert (trust.balanced_accuracy, trust.strangers) == (0.8, found)
     assert any("2 classes" in line for line in trust.lines())
+
+
+def test_the_report_and_the_classifier_are_told_the_same(store: Store) -> None:
+    """By each split alone and by several, audited or not: one number, one warning, one verdict."""
+    stored = {
+        "encounter": evaluation("encounter", 0.6, "2026-01-01"),
+        "day": evaluation("day", 0.8, "2026-01-03"),
+        "random": evaluation("random", 0.9, "2026-01-04"),
+        "stratified": evaluation("stratified", 0.95, "2026-01-05", optimistic=True),
+        "other labels": evaluation("encounter", 0.99, "2026-01-06", data="other"),
+    }
+    audits = [audit("animals", "2026-01-02"), audit("recorder", "2026-01-03", data="other")]
+    store.append("audits", pd.DataFrame(audits))
+    found = []
+    for names in (["day", "stratified"], ["day", "random", "stratified", "encounter"]):
+        store.write("evaluations", pd.DataFrame([stored[name] for name in names]))
+        trust, known = trust_in(store, RECIPE, "d"), evidence(read_project(store))
+        numbers = [one.results["encounter"]["balanced_accuracy"] for one in known[:2]]
+        assert [trust.balanced_accuracy, trust.random_split] == numbers
+        assert trust.verdict == known.audit["verdict"] == "animals"
+        found.append(numbers)
+    assert found == [[0.8, 0.95], [0.6, 0.9]]

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pseudorca.errors import HeadError
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet, Views
+from pseudorca.learning.false_alarms import NothingRule
 from pseudorca.learning.heads.base import Head, LinearHead
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.registry import load_trained, make_head
-from pseudorca.learning.nothing import KnowsNothing, NothingHead, NothingRule
+from pseudorca.learning.nothing import KnowsNothing, NothingHead
 from pseudorca.learning.preparation import Preparation
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.tuning import Tuning

@@ -90,6 +90,66 @@ def test_curves_have_axes_from_0_to_1(ax: Axes) -> None:
         assert each.get_xlim()[0] < 0 < 1 < each.get_xlim()[1]
 
 
+def test_repeats_become_a_mean_and_a_band(ax: Axes) -> None:
+    truth = np.array([True, False, True])
+    repeats = [np.array([0.9, 0.4, 0.3]), np.array([0.9, 0.2, 0.8])]
+    evaluation_plots.precision_recall(ax, truth, repeats, colour=plots.BLUE)
+    mean, share = ax.lines
+    assert mean.get_ydata()[-1] == pytest.approx((2 / 3 + 1) / 2)
+    assert set(share.get_ydata()) == {2 / 3}
+    (band,) = ax.collections
+    corners = band.get_paths()[0].vertices
+    assert corners[np.isclose(corners[:, 0], 1.0), 1].min() == pytest.approx(2 / 3)
+    assert corners[:, 1].max() == pytest.approx(1.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=20))
+def test_precision_at_recall_is_the_best_that_a_threshold_reaches(
+    units: list[tuple[float, bool]],
+) -> None:
+    scores = np.array([score for score, _ in units])
+    truth = np.array([is_class for _, is_class in units])
+    if not truth.any():
+        return
+    recalls = [0.0, 0.3, 0.5, 1.0]
+    found = evaluation_plots.precision_at_recall(truth, scores, recalls)
+    said = [scores >= threshold for threshold in scores]
+    reached = [((few & truth).sum() / truth.sum(), (few & truth).sum() / few.sum()) for few in said]
+    expected = [max(p for r, p in reached if r >= wanted - 1e-9) for wanted in recalls]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_bounds_on_wrong_names_are_caps_and_no_bars(ax: Axes) -> None:
+    curve = [{"coverage": share, "error": share / 4} for share in (0.5, 1.0)]
+    candidates = [point | {"max_error": point["error"] + 0.2} for point in curve]
+    evaluation_plots.risk_coverage_curve(ax, curve, candidates)
+    caps = [line for line in ax.lines if line.get_linestyle() == "None"]
+    assert [line.get_ydata().tolist() for line in caps] == [[0.325, 0.45]]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(labels) == 2
+    assert "at most" in labels[1]
+
+
+def test_contrast_is_that_of_the_clip_itself(ax: Axes) -> None:
+    rng = np.random.default_rng(0)
+    quiet, loud = rng.normal(-90, 2, (20, 20)), rng.normal(-20, 2, (20, 20))
+    for db in (quiet, loud):
+        low, high = sounds.own_contrast(db)
+        assert db.min() < low < np.median(db)
+        assert high >= low + 10
+    low, high = sounds.own_contrast(np.concatenate([quiet, loud[:2]]))
+    assert (low < -88, high > -20) == (True, True)
+
+
+def test_repeated_sound_is_covered_to_the_end_of_the_clip(ax: Axes) -> None:
+    ax.set_xlim(2.0, 5.0)
+    sounds.grey_out(ax, 3.0, "repeated")
+    (cover,) = ax.patches
+    assert (cover.get_x(), cover.get_width()) == (3.0, 2.0)
+    assert cover.get_alpha() > 0.5
+    assert ax.get_xlim() == (2.0, 5.0)
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=20))
 def test_precision_and_recall_at_thresholds_equal_counting(units: list[tuple[float, bool]]) -> None:
     probabilities = np.array([p for p, _ in units])
@@ -218,7 +278,7 @@ def test_example_clips_prefer_full_clips_of_different_encounters() -> None:
     )  # fmt: skip
     recordings = pd.DataFrame({"recording_id": clips["recording_id"], "root": "/", "sample_rate": 1,
                                "path": clips["clip_id"] + ".wav"})  # fmt: skip
-    chosen = [row.clip_id for row in sounds.example_clips(clips, recordings, "Pelagic", 2)]
+    chosen = [row.clip_id for row in sounds.example_clips(clips, recordings, 2)]
     assert chosen[:2] == ["a2", "b1"]
-    again = sounds.example_clips(clips.sample(frac=1, random_state=1), recordings, "Pelagic", 2)
+    again = sounds.example_clips(clips.sample(frac=1, random_state=1), recordings, 2)
     assert [row.clip_id for row in again] == chosen

@@ -40,7 +40,7 @@ from pseudorca.prediction.predict import predict_project
 from pseudorca.recordings.clips import ClipOptions, clips_project
 from pseudorca.recordings.folds import Split, make_folds
 from pseudorca.report.answer import answer_section
-from pseudorca.report.contents import headline, is_saved, read_project
+from pseudorca.report.contents import evidence, is_saved, read_project
 from pseudorca.store import EMBEDDER_FOLDER, Store
 
 from .conftest import copied
@@ -264,7 +264,7 @@ def test_the_report_tells_apart_what_was_prepared_otherwise(prepared: Store) -> 
     assert not is_saved(read_project(prepared), plain.about["recipe"])
     evaluate_project(prepared, Recipe(HEAD, preparation=made), split)
     project = read_project(prepared)
-    honest = headline(project)
+    honest = evidence(project).honest
     assert honest is not None
     assert honest.recipe_id != plain.recipe_id
     assert is_saved(project, honest.about["recipe"])

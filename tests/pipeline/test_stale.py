@@ -15,7 +15,7 @@ from pseudorca.prediction.predict import predict_project
 from pseudorca.project import Project
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.scan import scan_project
-from pseudorca.report.contents import headline, read_project
+from pseudorca.report.contents import evidence, read_project
 from pseudorca.report.summary import summary_section
 from pseudorca.store import Store
 
@@ -43,7 +43,7 @@ def test_the_same_recordings_and_more_of_them_are_scanned_as_they_are(
     known: Store, survey: Path, tmp_path: Path
 ) -> None:
     scan_project(known, survey)
-    assert headline(read_project(known)) is not None
+    assert evidence(read_project(known)).honest is not None
 
 
 def test_another_folder_is_refused_until_it_is_asked_for(
@@ -65,12 +65,12 @@ def test_other_labels_are_refused_and_make_the_evaluation_stale(known: Store, su
         scan_project(known, survey, two)
     scan_project(known, survey, two, replace=True)
     contents = read_project(known)
-    assert headline(contents) is None
-    assert contents.is_stale(contents.evaluations[0])
+    assert evidence(contents).honest is None
+    assert contents.is_stale(contents.evaluations[0].labels_id)
     scan_project(known, survey, others, replace=True)
-    assert headline(read_project(known)) is None  # Pelagic counts as another sound
+    assert evidence(read_project(known)).honest is None  # Pelagic counts as another sound
     scan_project(known, survey, replace=True)
-    assert headline(read_project(known)) is not None
+    assert evidence(read_project(known)).honest is not None
 
 
 def test_predict_says_that_the_labels_changed(known: Store, survey: Path) -> None:
@@ -101,7 +101,7 @@ def test_what_is_known_of_a_classifier_travels_with_it(
     result = predict_project(
         away, [survey / "Unknown"], known.folder / "classifiers" / "classifier"
     )
-    evaluated = headline(read_project(known)).results["encounter"]
+    evaluated = evidence(read_project(known)).honest.results["encounter"]
     assert result.trust.balanced_accuracy == evaluated["balanced_accuracy"]
     assert result.trust.verdict == "not audited"
     assert result.encounters["held_out_accuracy"].tolist() == [evaluated["balanced_accuracy"]] * 4
@@ -134,8 +134,8 @@ def test_weights_are_given_as_a_path_too(known: Store, weights: Path) -> None:
 def test_a_stale_audit_is_no_verdict(known: Store, survey: Path) -> None:
     contents = read_project(known)
     record = {
-        "recipe": headline(contents).about["recipe"], "verdict": "recorder",
-        "labels": contents.labels_id, "data": headline(contents).data_id,
+        "recipe": evidence(contents).honest.about["recipe"], "verdict": "recorder",
+        "labels": contents.labels_id, "data": evidence(contents).honest.data_id,
     }  # fmt: skip
     row = {"audit_id": "a", "time_utc": "2026-01-01", "result": json.dumps(record)}
     known.write("audits", pd.DataFrame([row]))

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pseudorca.errors import ManifestError
-from pseudorca.recordings.naming import FileName, compile_pattern, parse_encounter, parse_file_name
+from pseudorca.recordings.naming import (
+    FileName,
+    compile_pattern,
+    parse_encounter,
+    parse_file_name,
+    plain_encounters,
+)
 
 
 def utc(*parts: int) -> datetime:
@@ -204,3 +210,23 @@ def test_the_names_of_real_recordings_are_read(hydrophones: Path, hiceas_clip: P
     assert (clip.start_utc, clip.channel, clip.selection) == (utc(2017, 7, 28, 3, 12, 59), 5, "02")
     mp3 = next((hydrophones / "whaledr_ooi").glob("*.mp3"))
     assert parse_file_name(mp3.stem).start_utc == utc(2018, 11, 15, 5)
+
+
+def test_plain_encounters_have_one_form_and_stay_different():
+    names = [
+        "KillerWhale/1997_Keiko",
+        "1960_tape026",
+        "unlabelled/mooring/day 2",
+        "A/(no encounter)",
+    ]
+    plain = plain_encounters(names)
+    assert list(plain.values()) == ["1997_Keiko", "1960_tape026", "day 2", "A/(no encounter)"]
+    alike = plain_encounters(["Insular/day1", "Pelagic/Day1", "Pelagic/day2"])
+    assert list(alike.values()) == ["Insular/day1", "Pelagic/Day1", "day2"]
+
+
+@given(st.lists(st.text(alphabet="aAb/", min_size=1, max_size=5)))
+def test_plain_encounters_never_join_two(names):
+    plain = plain_encounters(names)
+    assert set(plain) == set(names)
+    assert len(set(plain.values())) == len(set(names))

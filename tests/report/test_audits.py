@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pseudorca.audit.section import answers_bar, band_intervals, excess_lines, forest
+from pseudorca.audit.section import answers_bar, band_intervals, excess_steps, forest
 from pseudorca.pages.blocks import Chart, Commands, Headline, Notices, Text, count_figures
 from pseudorca.pages.writing import render
 from pseudorca.report.contents import read_project
@@ -101,7 +101,7 @@ def test_section_shows_the_latest_audit(store):
 
 def test_section_has_every_figure_and_escapes_names(store):
     section = section_of(store, made_up("cannot tell"))
-    assert count_figures([section]) == 3
+    assert count_figures([section]) == 4
     page = render([section], title="t", notices=[])
     assert "<b>" not in page
     assert "<Sette>" not in page
@@ -118,7 +118,7 @@ def test_section_of_a_quick_audit_has_the_forest_only(store):
 def test_section_says_that_backgrounds_could_not_be_swapped(store):
     section = section_of(store, made_up("recorder", swap=None))
     assert Text("Sentence about background swap.") in section.blocks
-    assert sum(isinstance(block, Chart) for block in section.blocks) == 2
+    assert sum(isinstance(block, Chart) for block in section.blocks) == 3
 
 
 def test_section_says_that_a_network_without_pictures_has_no_bands(store):
@@ -162,12 +162,13 @@ def test_answers_bar_shares_add_up_to_one():
     assert sum(patch.get_width() for patch in ax.patches) == pytest.approx(1.0)
 
 
-def test_excess_lines_draw_a_step_line_per_class():
-    ax = excess_lines(
-        Figure().subplots(), [0.1, 1.0, 2.0], {"a": [1.0, None], "b": [2.0, 3.0]},
-        colours={"a": "red", "b": "blue"},
-    )  # fmt: skip
-    assert len(ax.patches) == 2
+def test_excess_steps_leave_unknown_bands_empty():
+    ax = excess_steps(Figure().subplots(), [0.1, 1.0, 2.0], [1.0, None], colour="red", title="a")
+    for steps in ax.patches:
+        values, edges, _ = steps.get_data()
+        assert values[0] == 1.0
+        assert values[1] != values[1]
+        assert list(edges) == [0.1, 1.0, 2.0]
 
 
 def test_band_intervals_draw_both_kinds():

@@ -99,7 +99,7 @@ def test_a_broken_table_is_a_problem_of_the_report(tmp_path):
 
 def test_bars_are_stacked_in_front_of_the_effort_and_gaps_stay_blank():
     table = hours("2017-07-01", 3)
-    effort = table.assign(days=1 / 24, recorded=[0.5, 1e-4, 1.0], listened=[0.25, 0.0, 1.0])
+    effort = table.assign(days=1 / 24, recorded_s=[30.0, 0.1, 60.0], listened_s=[15.0, 0.0, 60.0])
     counts = table[["detections_Insular", "detections_Pelagic"]].set_axis(list(COLOURS), axis=1)
     made = Figure()
     ax = detections_over_time(made.subplots(), effort, counts, colours=COLOURS, title="Sette")
@@ -107,9 +107,25 @@ def test_bars_are_stacked_in_front_of_the_effort_and_gaps_stay_blank():
     assert bars == [(0, 1)] * 3 + [(1, 2)] * 3
     ground = next(one for one in made.axes if one is not ax)
     heights = [bar.get_height() for bar in ground.patches]
-    assert heights[:3] == [0.5, pytest.approx(0.04), 1.0]  # a few seconds can still be seen
-    assert heights[3:] == [0.25, 0.0, 1.0]
+    assert ground.get_ylabel() == "seconds recorded"
+    assert heights[:3] == [30, pytest.approx(3.6), 60]  # a tenth of a second can still be seen
+    assert heights[3:] == [15, 0, 60]
     spans = {(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ground.patches}
     assert len(spans) == 3
     ends = sorted(spans)
     assert all(after[0] > before[1] for before, after in pairwise(ends))
+
+
+@pytest.mark.parametrize(
+    ("longest_s", "unit", "height"),
+    [(45.0, "seconds", 45.0), (180.0, "minutes", 3.0), (7_200.0, "hours", 2.0)],
+)
+def test_effort_fills_the_axis_however_little_of_a_day_was_recorded(longest_s, unit, height):
+    table = hours("2017-07-01", 21)
+    effort = table.assign(days=1.0, recorded_s=longest_s, listened_s=longest_s)
+    made = Figure()
+    ax = detections_over_time(made.subplots(), effort, table[[]], colours={})
+    ground = next(one for one in made.axes if one is not ax)
+    assert ground.get_ylabel() == f"{unit} recorded"
+    assert {bar.get_height() for bar in ground.patches} == {height}
+    assert height >= 0.9 * ground.get_ylim()[1]

@@ -3,29 +3,44 @@
 import json
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pseudorca.errors import PseudorcaError
-from pseudorca.pages.blocks import Fold, Section, Table, folded
+from pseudorca.pages.blocks import (
+    Card,
+    Cards,
+    Fold,
+    Gallery,
+    Notices,
+    Section,
+    Table,
+    folded,
+    in_short,
+)
 from pseudorca.pages.writing import render
 from pseudorca.report import collection
 from pseudorca.report.answer import answer_section
-from pseudorca.report.contents import headline, read_project, stricter
+from pseudorca.report.contents import evidence, read_project
 from pseudorca.report.evaluated import evaluation_section, recording_scores
 from pseudorca.report.predictions import _counted_once, _latest_classifier, _what_was_asked
 from pseudorca.report.report import ReportResult, report_project
+from pseudorca.report.sounds import examples_section
 from pseudorca.report.summary import summary_section
+from pseudorca.report.trust import _loss_in_words
 from pseudorca.store import Store
 
 SECTIONS = (
-    "summary", "examples", "answer", "data", "recording", "balance", "evaluation", "trust", "audit",
-    "predictions", "provenance",
+    "summary", "examples", "answer", "audit", "predictions", "trust", "evaluation", "data",
+    "recording", "balance", "provenance",
 )  # fmt: skip
 
 
@@ -48,7 +63,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if (anchor := dict(attrs).get("id")) in SECTIONS:
+        if (anchor := dict(attrs).get("id")) in (*SECTIONS, "truth"):
             self._starts[str(anchor)] = len(self.text)
         self._skip = tag == "style"
         if tag == "data":
@@ -239,12 +254,8 @@ def test_the_card_says_what_the_strictest_split_gave(
     store = making.project(tmp_path, n_encounters=4, n_each=2)
     making.evaluate(store, "encounter", "platform")
     project = read_project(store)
-    honest, strict = (
-        next(e for e in project.evaluations if e.split == name)
-        for name in ("encounter", "platform")
-    )
-    assert stricter(project, honest) is strict
-    assert stricter(project, strict) is None
+    strict = next(e for e in project.evaluations if e.split == "platform")
+    assert evidence(project).stricter is strict
     (cards,) = summary_section(project).blocks
     lines = next(card.lines for card in cards.cards if "good" in card.title)
     value = strict.results["encounter"]["balanced_accuracy"]
@@ -315,7 +326,7 @@ def test_headline_is_about_the_classifier_that_predicted(
     (folder / "later" / "classifier.json").write_text(
         json.dumps(spare | {"classifier_id": "later"})
     )
-    chosen = headline(read_project(store))
+    chosen = evidence(read_project(store)).honest
     assert chosen is not None
     assert chosen.about["recipe"]["embedder_id"] == "madeup"
 
@@ -453,7 +464,8 @@ def test_first_screen_says_what_was_found_how_good_and_whether_it_is_animals(
     honest = next(r for r in results(full_project) if (r["split"], r["unit"]) == ("encounter",) * 2)
     n_encounters = len(full_project.read("decisions", where="unit = 'encounter'"))
     for words in (
-        f"{n_encounters} of {n_encounters} encounter", "Pelagic, 0.70", "In the set unlabelled",
+        f"{n_encounters} of {n_encounters} named", "Pelagic, 0.70",
+        f"{n_encounters} encounter in the set unlabelled",
         f"{honest['balanced_accuracy']:.2f}", f"{honest['ci_low']:.2f} to {honest['ci_high']:.2f}",
         "Not to be quoted", "Not audited", "pseudorca audit",
     ):  # fmt: skip
@@ -463,11 +475,15 @@ def test_first_screen_says_what_was_found_how_good_and_whether_it_is_animals(
 def test_no_number_is_green_without_an_audit_that_says_animals(full_project: Store) -> None:
     def tones(verdict: str | None) -> list[str]:
         contents = read_project(full_project)
-        recipe = headline(contents).about["recipe"]
+        honest = evidence(contents).honest
         if verdict is not None:
-            audit = {"recipe": recipe, "verdict": verdict}
+            audit = {"recipe": honest.recipe, "data": honest.data_id, "verdict": verdict}
+            audit |= {"summary": "Heard.", "explained": {"beside evaluate": ""}}
             row = {"audit_id": "a", "time_utc": "2026-01-01", "result": json.dumps(audit)}
             full_project.write("audits", pd.DataFrame([row]))
+        contents = read_project(full_project)
+        number = answer_section(contents).blocks[0]
+        assert number.verdict or verdict == "animals"
         (cards,) = summary_section(contents).blocks
         return [card.tone for card in cards.cards]
 
@@ -478,6 +494,129 @@ def test_no_number_is_green_without_an_audit_that_says_animals(full_project: Sto
         assert tones("animals") == ["plain", "unsure", "good"]  # five encounters are too few
     finally:
         full_project.delete("audits", audit_id="a")
+
+
+def test_a_class_of_one_encounter_is_named_where_nothing_was_evaluated(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=2, n_each=1)
+    (cards,) = summary_section(read_project(store)).blocks
+    assert cards.cards[1].warnings == []
+    recordings = store.read("recordings")
+    pelagic = recordings.loc[recordings["label"] == "Pelagic", "encounter"]
+    store.write("recordings", recordings[recordings["encounter"] != pelagic.max()])
+    (cards,) = summary_section(read_project(store)).blocks
+    (warning,) = cards.cards[1].warnings
+    assert "Pelagic" in warning
+    assert making.odd not in warning
+
+
+def test_cards_come_before_the_contents_of_the_page(full_report: SimpleNamespace) -> None:
+    html = full_report.html
+    assert html.index('class="cards"') < html.index("<nav>")
+    assert 'id="unfold"' in html  # without a script: everything can be unfolded and printed
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium to measure the page with")
+def test_report_is_short_before_anything_is_unfolded(
+    full_report: SimpleNamespace, tmp_path: Path
+) -> None:
+    picture = tmp_path / "page.png"
+    subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", f"--screenshot={picture}",
+         "--window-size=1200,7000", f"file://{full_report.result.output}"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with Image.open(picture) as page:
+        rows = np.asarray(page.convert("L"))
+    drawn = np.flatnonzero((rows != rows[-1, -1]).any(axis=1))
+    assert 1_000 < drawn.max() < 6_000
+
+
+def test_warnings_stand_in_boxes_the_first_three_at_once() -> None:
+    sentences = [f"Warning {k}." for k in range(5)]
+    card = Card("How good is it?", "0.80", warnings=sentences[:2])
+    html = render([Section("x", "x", [Notices(sentences), Cards([card])])], title="", notices=[])
+    assert html.count('class="notices"') == 2
+    box, folded_part = html.split("<details", 1)
+    assert [text in box for text in sentences] == [True] * 3 + [False] * 2
+    assert all(text in folded_part for text in sentences[3:])
+
+
+def test_a_paragraph_is_one_line_and_more_on_a_click() -> None:
+    block = in_short("An interval of 0.49 to 0.79. It is wide. It says little.")
+    assert (block.text, block.more) == (
+        "An interval of 0.49 to 0.79.", "It is wide. It says little.",
+    )  # fmt: skip
+    html = render([Section("x", "x", [block])], title="", notices=[])
+    assert html.index(block.text) < html.index("</summary>") < html.index(block.more)
+
+
+def test_examples_show_what_was_asked_about_with_what_was_said(page: Page) -> None:
+    examples = page.section("examples")
+    assert "Sette_AC_11: Pelagic, 0.70" in examples
+    assert examples.index("Sette_AC_11: Pelagic") < examples.index("Pelagic, Lasker_AC_10")
+
+
+def test_examples_of_recordings_from_elsewhere_are_cut_as_the_classifier_cuts(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=1, n_each=1)
+    making.predict(store)
+    known = store.read("clips")
+    store.write("clips", known[known["label"].notna()])
+    path = store.folder / "classifiers" / "mine" / "classifier.json"
+    record = json.loads(path.read_text()) | {"clips": {"window_s": 0.8, "pad": "tile"}}
+    path.write_text(json.dumps(record))
+    (gallery, *_) = [
+        b for b in examples_section(read_project(store)).blocks if isinstance(b, Gallery)
+    ]
+    assert len(gallery.charts) >= 1
+    assert "repeated" in gallery.charts[0].svg or "Pelagic, 0.70" in gallery.charts[0].caption
+
+
+def test_an_interval_that_says_nothing_is_said_in_words(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    words = [_loss_in_words(*numbers)[1] for numbers in (
+        (0.01, 2.0, 0.5), (0.1, 0.3, 0.5), (0.3, 0.6, 0.5), (0.6, 0.9, 0.5), (None, None, 0.5),
+    )]  # fmt: skip
+    assert [text.startswith("says nothing") for text in words] == [True, False, False, False, True]
+    assert len(set(words)) == 5
+    store = making.project(tmp_path, n_encounters=4, n_each=1)
+    making.evaluate(store, "encounter")
+    rows = store.read("evaluations")
+    about = json.loads(rows["result"][0])
+    for result in about["results"]:
+        result |= {"ci_low": 0.05, "ci_high": 0.95}
+    store.write("evaluations", rows.assign(result=[json.dumps(about)]))
+    project = read_project(store)
+    assert "says next to nothing" in text_of(summary_section(project))
+    assert "0.05 to 0.95 says next to nothing" in text_of(answer_section(project))
+
+
+def test_a_simulated_survey_says_so_and_shows_the_truth(
+    tmp_path: Path, making: SimpleNamespace
+) -> None:
+    store = making.project(tmp_path, n_encounters=1, n_each=1)
+    making.predict(store)
+    assert read_project(store).truth is None
+    (tmp_path / "survey").rename(tmp_path / "recordings")
+    recordings = store.read("recordings")
+    store.write("recordings", recordings.assign(root=str(tmp_path / "recordings")))
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "survey.json").write_text('{"complete": true, "settings": {}}')
+    encounters = recordings["encounter"].str.rsplit("/").str[-1]
+    truth = pd.DataFrame({"encounter": encounters, "population": "Insular"})
+    truth.to_csv(tmp_path / "truth" / "encounters.csv", index=False)
+    result, page = report_of(store)
+    assert result.n_sections == len(SECTIONS) + 1
+    title = page.text[: page.text.index("In a minute")]
+    assert "simulated, home ground" in title
+    assert "one simulator" in title.replace("\n", " ")
+    asked = page.section("truth")
+    assert re.search(r"Pelagic\s*0\.70\s*Insular\s*no", asked)
+    assert "0 of 1 right, 1 wrong" in page.section("summary")
 
 
 def test_sections_that_go_into_detail_are_folded(full_report: SimpleNamespace) -> None:

@@ -14,7 +14,7 @@ import soundfile as sf
 from pseudorca.errors import SimulationError
 from pseudorca.simulation import SurveyConfig, simulate_survey
 from pseudorca.simulation.plan import plan_survey
-from pseudorca.simulation.truth import SIGNAL_COLUMNS
+from pseudorca.simulation.truth import SIGNAL_COLUMNS, true_populations
 
 SMALL = SurveyConfig(
     n_encounters=6,
@@ -281,3 +281,14 @@ def test_survey_that_cannot_be_planned_says_why(tmp_path: Path) -> None:
     with pytest.raises(SimulationError, match="n_workers"):
         simulate_survey(tmp_path / "x", SMALL, n_workers=0)
     assert not (tmp_path / "x").exists()
+
+
+def test_survey_truth_is_found_beside_its_recordings_and_nowhere_else(
+    survey: Path, tmp_path: Path
+) -> None:
+    truth = true_populations(survey / "recordings")
+    assert truth is not None
+    encounters = _table(survey, "encounters")
+    assert truth == encounters.set_index("encounter")["population"].to_dict()
+    for folder in (survey, survey / "recordings" / "Insular", tmp_path / "recordings"):
+        assert true_populations(folder) is None

@@ -38,8 +38,8 @@ from pseudorca.evaluation.encounter_accuracy import balanced_accuracy, resampled
 from pseudorca.frontends.base import FrontEnd, Picture, resample
 from pseudorca.frontends.common import CommonFrontEnd, colour_table
 from pseudorca.frontends.study_picture import StudyFrontEnd
+from pseudorca.learning.false_alarms import HIGHEST
 from pseudorca.learning.heads.base import fit_head
-from pseudorca.learning.nothing import HIGHEST
 from pseudorca.progress import Progress
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.bands import REACH

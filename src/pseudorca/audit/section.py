@@ -26,6 +26,8 @@ from pseudorca.pages.blocks import (
     chart,
     figure,
     folded,
+    in_short,
+    panels,
 )
 from pseudorca.pages.plots import (
     BLUE,
@@ -36,7 +38,7 @@ from pseudorca.pages.plots import (
     SOFT,
     VERMILLION,
     class_colours,
-    legend,
+    keep_outer_labels,
     shown,
     style,
 )
@@ -107,13 +109,15 @@ def verdict_blocks(
     explained = audit["explained"]
     blocks: list[Block] = [
         _headline(audit),
-        Text(f"{audit['summary'].partition(' On encounters')[0]} {_IN_WORDS[audit['verdict']]}"),
+        in_short(
+            f"{audit['summary'].partition(' On encounters')[0]} {_IN_WORDS[audit['verdict']]}"
+        ),
         *warnings,
         _forest(audit),
         _numbers(audit),
     ]
     parts = ("facts and background", "beside evaluate", "leakage gap", "recorder in the embeddings")
-    blocks += [Text(explained[part]) for part in parts if part in explained]
+    blocks += [in_short(explained[part]) for part in parts if part in explained]
     if "swap" in audit:
         blocks += [Heading("Backgrounds swapped"), *_swap(audit)]
     if "bands" in audit:
@@ -189,7 +193,7 @@ def _numbers(audit: Mapping[str, Any]) -> Fold:
 
 def _swap(audit: Mapping[str, Any]) -> list[Block]:
     swap = audit["swap"]
-    explanation = Text(audit["explained"]["background swap"])
+    explanation = in_short(audit["explained"]["background swap"])
     if swap is None:
         return [explanation]
     share = {kind: of["value"] for kind, of in swap.items() if isinstance(of, Mapping)}
@@ -212,22 +216,15 @@ def _swap(audit: Mapping[str, Any]) -> list[Block]:
 def _bands(audit: Mapping[str, Any]) -> list[Block]:
     bands = audit["bands"]
     if bands is None:
-        return [Text(audit["explained"]["bands"])]
-    labels = list(bands["signal_excess_db"])
-    colours = class_colours(labels)
-    chart_figure = figure(3.7)
-    left, right = chart_figure.subplots(1, 2)
+        return [in_short(audit["explained"]["bands"])]
     edges = [hz / 1000 for hz in bands["signal_edges_hz"]]
-    excess_lines(left, edges, bands["signal_excess_db"], colours=colours)
-    columns = min(3, len(labels))
-    legend(left, colours, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=columns)
+    answer = figure(3.7, width_in=6.4)
     model = next(row for row in audit["controls"] if row["kind"] == "model")
-    band_intervals(right, bands["bands"], chance=audit["chance"], whole=model["value"])
+    band_intervals(answer.subplots(), bands["bands"], chance=audit["chance"], whole=model["value"])
     caption = (
-        "Left: by how much frames with signals exceed frames without, the median over the clips of "
-        "each class. Right: balanced accuracy by encounter with pictures that show one band only, and "
-        "with pictures that show all but it (upright lines: 95 % intervals). An answer from where no "
-        "animal sounds is not the animals'."
+        "Balanced accuracy by encounter with pictures that show one band only, and with pictures that "
+        "show all but it (upright lines: 95 % intervals). An answer from where no animal sounds is "
+        "not the animals'."
     )
     rows = [
         (
@@ -239,10 +236,32 @@ def _bands(audit: Mapping[str, Any]) -> list[Block]:
     ]  # fmt: skip
     table = Table(("band, kHz", "alone", "95 % interval", "left out", "95 % interval"), rows)
     return [
-        Text(audit["explained"]["bands"]),
-        chart(chart_figure, description=caption, caption=caption),
+        in_short(audit["explained"]["bands"]),
+        chart(answer, description=caption, caption=caption),
+        _where_the_sounds_are(edges, bands["signal_excess_db"]),
         Fold("Bands in numbers", [table]),
     ]
+
+
+def _where_the_sounds_are(
+    edges_khz: Sequence[float], excess_db: Mapping[str, Sequence[float | None]]
+) -> Chart:
+    """A panel per class, on the same axes: lines on top of each other cannot be told apart."""
+    columns = min(3, len(excess_db))
+    chart_figure, axes = panels(
+        len(excess_db), n_columns=columns, row_in=1.7, margin_in=0.2, width_in=3.4 * columns
+    )
+    known = [value for values in excess_db.values() for value in values if value is not None]
+    colours = class_colours(list(excess_db))
+    for ax, (label, values) in zip(axes, excess_db.items(), strict=True):
+        excess_steps(ax, edges_khz, values, colour=colours[label], title=label)
+        ax.set_ylim(min([0.0, *known]) - 0.5, max([1.0, *known]) * 1.08)
+    keep_outer_labels(axes, n_columns=columns)
+    caption = (
+        "Where the animals' sounds are: by how much frames with signals exceed frames without, in "
+        "each band; the median over the clips of a class."
+    )
+    return chart(chart_figure, caption=caption)
 
 
 def _association(audit: Mapping[str, Any]) -> list[Block]:
@@ -251,7 +270,7 @@ def _association(audit: Mapping[str, Any]) -> list[Block]:
         for fact in audit["associations"]
     ]
     blocks: list[Block] = [
-        Text(audit["explained"]["association"]),
+        in_short(audit["explained"]["association"]),
         Table(
             ("what", "values", "of these with more than one label", "Cramér's V"),
             rows,
@@ -392,21 +411,22 @@ def answers_bar(ax: Axes, rows: Sequence[tuple[str, Mapping[str, float]]]) -> Ax
     return ax
 
 
-def excess_lines(
+def excess_steps(
     ax: Axes,
     edges_khz: Sequence[float],
-    excess_db: Mapping[str, Sequence[float | None]],
+    excess_db: Sequence[float | None],
     *,
-    colours: Mapping[str, str],
+    colour: str,
+    title: str = "",
 ) -> Axes:
-    """Draw the excess of each class's signals over the background, by frequency.
+    """Draw the excess of one class's signals over the background, by frequency.
 
     Parameters
     ----------
     ax : Axes
     edges_khz : sequence of float, one more than there are bands
-    excess_db : mapping from class to decibels per band, None if unknown
-    colours : mapping from class to colour
+    excess_db : sequence of float, decibels per band, None if unknown
+    colour, title : str
 
     Returns
     -------
@@ -415,13 +435,12 @@ def excess_lines(
     Examples
     --------
     >>> from matplotlib.figure import Figure
-    >>> ax = excess_lines(Figure().add_subplot(), [0, 4, 8], {"A": [3.0, None]}, colours={"A": "black"})
+    >>> ax = excess_steps(Figure().add_subplot(), [0, 4, 8], [3.0, None], colour="black")
     """
-    for label, values in excess_db.items():
-        heights = [float("nan") if value is None else value for value in values]
-        ax.stairs(heights, edges_khz, baseline=None, color=colours[label], linewidth=1.6)
-    style(ax, x="kHz", y="signals above background, dB", title="Where the animals' sounds are",
-          grid="y")  # fmt: skip
+    heights = [float("nan") if value is None else value for value in excess_db]
+    ax.stairs(heights, edges_khz, baseline=0, fill=True, color=colour, alpha=0.3, linewidth=0)
+    ax.stairs(heights, edges_khz, baseline=None, color=colour, linewidth=1.6)
+    style(ax, x="kHz", y="dB", title=title, grid="y")
     ax.set_xlim(edges_khz[0], edges_khz[-1])
     return ax
 

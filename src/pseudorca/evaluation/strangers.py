@@ -22,9 +22,10 @@ from pseudorca.evaluation.risk_coverage import outcomes
 from pseudorca.learning.calibration import Calibrator, calibrate_out_of_fold, carried_prior
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import Floats, Names, TrainingSet
+from pseudorca.learning.false_alarms import NothingRule
 from pseudorca.learning.heads.base import Head, fit_head, mean_said
 from pseudorca.learning.labelled import LabelledProject
-from pseudorca.learning.nothing import NothingRule, nothing_rule
+from pseudorca.learning.nothing import nothing_rule
 from pseudorca.learning.novelty import fit_novelty, held_out_novelty
 from pseudorca.learning.units import aggregate
 from pseudorca.progress import Progress

@@ -6,10 +6,11 @@ and stands wherever the classifier answers.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from pseudorca.evaluation.kept import Evaluation, choose, is_about
 from pseudorca.evaluation.strangers import strangers_in_words
 from pseudorca.learning.classifier import read_record, save_trust
 from pseudorca.learning.recipe import recipe_of
@@ -158,49 +159,32 @@ def trust_in(store: Store, recipe: Mapping[str, Any], data_id: str) -> Trust:
     latest audit
     """
     wanted = {"recipe": dict(recipe), "data": data_id}
-    evaluations = [
-        result for result in _latest_first(store, "evaluations") if _is_about(result, wanted)
-    ]
-    audits = [result for result in _latest_first(store, "audits") if _is_about(result, wanted)]
-    verdict = str(audits[0]["verdict"]) if audits else NOT_AUDITED
-    honest = [result for result in evaluations if not result["optimistic"]]
-    honest.sort(key=lambda result: result["group_by"] != "encounter")
-    headline = next((row for result in honest for row in _by_encounter(result)), None)
-    if headline is None:
+    evaluations = map(Evaluation.from_row, store.read("evaluations").itertuples())
+    evidence = choose(
+        [evaluation for evaluation in evaluations if is_about(evaluation.about, wanted)],
+        [audit for audit in _audits(store) if is_about(audit, wanted)],
+    )
+    verdict = str(evidence.audit["verdict"]) if evidence.audit else NOT_AUDITED
+    if evidence.honest is None:
         return Trust(verdict=verdict)
-    random = [
-        row["balanced_accuracy"]
-        for result in evaluations
-        if result["split"]["name"] == "random"
-        for row in _by_encounter(result)
-    ]
-    strict = _strictest(honest) if honest[0]["group_by"] == "encounter" else {}
+    headline = evidence.honest.results["encounter"]
+    optimistic = evidence.optimistic
+    strict = evidence.stricter.results["encounter"] if evidence.stricter else {}
     return Trust(
-        headline["split"],
+        evidence.honest.split,
         headline["balanced_accuracy"],
         headline["ci_low"],
         headline["ci_high"],
         headline["majority_baseline"],
         headline["n_units"],
-        random[0] if random else None,
+        optimistic.results["encounter"]["balanced_accuracy"] if optimistic else None,
         verdict,
         strict.get("split"),
         strict.get("balanced_accuracy"),
         strict.get("ci_low"),
         strict.get("ci_high"),
-        next((result["strangers"] for result in honest if result.get("strangers")), None),
+        evidence.strangers,
     )
-
-
-def _strictest(honest: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The row by encounter of the evaluation with the fewest groups; empty if all are by encounter."""
-    rows = [
-        row
-        for result in honest
-        if result["group_by"] != "encounter"
-        for row in _by_encounter(result)
-    ]
-    return min(rows, key=lambda row: int(row["n_groups"]), default={})
 
 
 def keep_trust(store: Store) -> None:
@@ -219,15 +203,8 @@ def keep_trust(store: Store) -> None:
             save_trust(path.parent, trust.as_json())
 
 
-def _latest_first(store: Store, table: str) -> Iterator[dict[str, Any]]:
-    rows = store.read(table, columns=["time_utc", "result"])
-    for text in rows.sort_values("time_utc", ascending=False, kind="stable")["result"]:
-        yield json.loads(text)
-
-
-def _is_about(result: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return {name: result.get(name) for name in wanted} == wanted
-
-
-def _by_encounter(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [row for row in result["results"] if row["unit"] == "encounter"]
+def _audits(store: Store) -> list[dict[str, Any]]:
+    """All audits, parsed, the latest first."""
+    rows = store.read("audits", columns=["time_utc", "result"])
+    rows = rows.sort_values("time_utc", ascending=False, kind="stable")
+    return [json.loads(text) for text in rows["result"]]

@@ -24,8 +24,8 @@ from sklearn.isotonic import IsotonicRegression
 
 from pseudorca.errors import PseudorcaError
 from pseudorca.learning.dataset import Floats, Ints, Names, TrainingSet
+from pseudorca.learning.false_alarms import NothingRule
 from pseudorca.learning.heads.base import Head, class_numbers
-from pseudorca.learning.nothing import NothingRule
 from pseudorca.learning.units import aggregate
 from pseudorca.recordings.folds import OTHER, Folds
 

@@ -32,9 +32,9 @@ from pseudorca.embedding.options import Precision
 from pseudorca.errors import ClassifierError, MissingExtraError, PseudorcaError
 from pseudorca.learning.calibration import Calibrator
 from pseudorca.learning.dataset import Floats
+from pseudorca.learning.false_alarms import NothingRule
 from pseudorca.learning.heads.base import TrainedHead
 from pseudorca.learning.heads.registry import load_trained
-from pseudorca.learning.nothing import NothingRule
 from pseudorca.learning.novelty import Novelty
 from pseudorca.learning.preparation import PLAIN, Preparation, referred
 from pseudorca.recordings.audio import Samples

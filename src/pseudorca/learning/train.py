@@ -17,9 +17,10 @@ from pseudorca.learning.calibration import CalibratedUnits, calibrate_out_of_fol
 from pseudorca.learning.classifier import Classifier, is_name, saved_id
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import Names, TrainingSet
+from pseudorca.learning.false_alarms import NothingRule
 from pseudorca.learning.heads.base import Head, TrainedHead, fit_head
 from pseudorca.learning.labelled import LabelledProject
-from pseudorca.learning.nothing import NothingRule, nothing_rule
+from pseudorca.learning.nothing import nothing_rule
 from pseudorca.learning.novelty import Novelty, fit_novelty
 from pseudorca.learning.recipe import Recipe, recipe_of
 from pseudorca.learning.units import UNITS

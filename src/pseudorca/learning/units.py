@@ -8,7 +8,7 @@ import scipy.special
 
 from pseudorca.errors import PseudorcaError, unknown_name
 from pseudorca.learning.dataset import Floats, Ints
-from pseudorca.learning.nothing import NothingRule
+from pseudorca.learning.false_alarms import NothingRule
 from pseudorca.store import TABLES
 
 UNITS = ("clip", "recording", "encounter")

@@ -60,16 +60,29 @@ Cell = str | int | Number | None
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph.
+    """A paragraph: a line that is seen at once, and more of it on a click.
 
     Examples
     --------
-    >>> Text("12 encounters.").kind
-    'text'
+    >>> Text("12 encounters.").more
+    ''
     """
 
     kind: ClassVar[str] = "text"
     text: str | Markup
+    more: str | Markup = ""
+
+
+def in_short(text: str) -> Text:
+    """Show the first sentence of a paragraph, and the others on a click.
+
+    Examples
+    --------
+    >>> in_short("An interval from 0.49 to 0.79. It holds the others.")
+    Text(text='An interval from 0.49 to 0.79.', more='It holds the others.')
+    """
+    first, *others = re.split(r"(?<=[.?!]) (?=[A-Z])", text.strip(), maxsplit=1)
+    return Text(first, "".join(others))
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Notices:
-    """Important sentences.
+    """Important sentences, in a box: the first three at once, the others on a click.
 
     Examples
     --------
@@ -212,6 +225,20 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Gallery:
+    """Small charts side by side: as many in a row as the page is wide.
+
+    Examples
+    --------
+    >>> Gallery([Chart(Markup("<svg></svg>"), "An empty figure.")]).kind
+    'gallery'
+    """
+
+    kind: ClassVar[str] = "gallery"
+    charts: Sequence[Chart]
+
+
+@dataclass(frozen=True)
 class Fold:
     """Blocks that open on a click.
 
@@ -245,6 +272,7 @@ class Card:
     value: str
     tone: Tone = "plain"
     lines: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     rows: Sequence[tuple[str, str]] = ()
     """Names and what is said of each."""
     more: Sequence[tuple[str, Sequence[tuple[str, str]]]] = ()
@@ -270,7 +298,18 @@ class Cards:
 
 
 Block = (
-    Text | Headline | Cards | Heading | Notices | Commands | Facts | Settings | Table | Chart | Fold
+    Text
+    | Headline
+    | Cards
+    | Heading
+    | Notices
+    | Commands
+    | Facts
+    | Settings
+    | Table
+    | Chart
+    | Gallery
+    | Fold
 )
 
 
@@ -457,7 +496,11 @@ def count_figures(sections: Iterable[Section]) -> int:
 
     def inside(blocks: Sequence[Block]) -> int:
         return sum(
-            inside(block.blocks) if isinstance(block, Fold) else isinstance(block, Chart)
+            inside(block.blocks)
+            if isinstance(block, Fold)
+            else len(block.charts)
+            if isinstance(block, Gallery)
+            else isinstance(block, Chart)
             for block in blocks
         )
 

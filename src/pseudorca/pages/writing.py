@@ -15,7 +15,7 @@ TEMPLATE = "report.html.jinja"
 
 
 def write_page(
-    sections: list[Section], target: Path, *, title: str, notices: list[str]
+    sections: list[Section], target: Path, *, title: str, notices: list[str], about: str = ""
 ) -> dict[str, Any]:
     """Write sections as one HTML file. The file is complete or not there at all.
 
@@ -25,6 +25,7 @@ def write_page(
     target : path of the file; its folder is created if necessary
     title : str
     notices : list of str; the page shows their number
+    about : str, a line under the title
 
     Returns
     -------
@@ -43,7 +44,7 @@ def write_page(
     >>> page["n_sections"], page["n_bytes"] == target.stat().st_size
     (1, True)
     """
-    page = render(sections, title=title, notices=notices)
+    page = render(sections, title=title, notices=notices, about=about)
     partial = target.with_name(target.name + ".partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,7 @@ def write_page(
     }
 
 
-def render(sections: list[Section], *, title: str, notices: list[str]) -> str:
+def render(sections: list[Section], *, title: str, notices: list[str], about: str = "") -> str:
     """Make the HTML of a page. All text is escaped.
 
     Parameters
@@ -71,6 +72,7 @@ def render(sections: list[Section], *, title: str, notices: list[str]) -> str:
     sections : list of Section
     title : str
     notices : list of str; the page shows their number
+    about : str, a line under the title
 
     Returns
     -------
@@ -92,6 +94,7 @@ def render(sections: list[Section], *, title: str, notices: list[str]) -> str:
     return environment.get_template(TEMPLATE).render(
         sections=sections,
         title=title,
+        about=about,
         n_notices=len(notices),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,

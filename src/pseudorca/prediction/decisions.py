@@ -18,7 +18,7 @@ from pseudorca.evaluation.options import USUAL_ERROR
 from pseudorca.evaluation.risk_coverage import outcomes, threshold_for, thresholds
 from pseudorca.learning.calibration import CalibratedUnits, Calibrator, Prior, make_prior
 from pseudorca.learning.classifier import Classifier
-from pseudorca.learning.nothing import NothingRule
+from pseudorca.learning.false_alarms import NothingRule
 from pseudorca.learning.units import UNITS, UnitScores
 from pseudorca.prediction.options import DecisionOptions
 from pseudorca.recordings.options import NOTHING

@@ -7,6 +7,7 @@ The optimistic number follows, with its warning. All numbers come from the table
 from collections.abc import Mapping
 from typing import Any
 
+from pseudorca.evaluation.kept import Evaluation
 from pseudorca.pages.blocks import (
     Block,
     Chart,
@@ -18,14 +19,14 @@ from pseudorca.pages.blocks import (
     Text,
     chart,
     figure,
+    in_short,
 )
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.notices import MIN_ENCOUNTERS
 from pseudorca.report.contents import (
+    WIDE,
     Contents,
-    Evaluation,
-    counterpart,
-    headline,
+    evidence,
     is_saved,
     last_asked,
     listed,
@@ -34,9 +35,12 @@ from pseudorca.report.contents import (
     typed,
 )
 from pseudorca.report.evaluation_plots import Result, intervals
-from pseudorca.report.trust import latest_audit
 from pseudorca.values import plural
 
+_AUDITED = {
+    "recorder": "The audit says recorder",
+    "cannot tell": "The audit cannot tell animals from recorders",
+}
 _MOST_NAMES = 8
 _MOST_ROWS = 8
 
@@ -63,14 +67,14 @@ def answer_section(project: Contents) -> Section:
     'Not evaluated on encounters never heard'
     """
     section = Section("answer", "How far can the answer be trusted?")
-    honest = headline(project)
+    honest, optimistic, audit, *_ = evidence(project)
     if honest is None:
         section.blocks += _nothing_known(project)
         return section
     result = honest.results["encounter"]
     section.blocks.append(
         Headline(
-            verdict=_verdict(honest),
+            verdict=_verdict(honest, audit),
             value=Number(result["balanced_accuracy"]),
             what="balanced accuracy on encounters never heard",
             low=Number(result["ci_low"]),
@@ -79,19 +83,21 @@ def answer_section(project: Contents) -> Section:
             baseline=Number(result["majority_baseline"]),
             about=f"{honest.method}; {plural(result['n_units'], 'encounter')} of "
             f"{plural(len(result['classes']), 'class')}; {network_of(project, honest)}; {honest.head}",
-            compared=[*_lower(project, honest), *_optimistic(project, honest)],
+            compared=_lower(project, honest),
         )
     )
-    section.blocks.append(Text(_in_words(honest)))
-    if inference := _inference(honest):
-        section.blocks.append(Text(inference))
-    if audit := latest_audit(project)[0]:
-        section.blocks += [Text(audit["summary"]), Text(audit["explained"]["beside evaluate"])]
     warnings = _warnings(project, honest)
     project.notices += warnings
+    warnings = [*_optimistic(optimistic, honest), *warnings]
     if warnings:
         section.blocks.append(Notices(warnings))
-    section.blocks.append(_overview(project, honest))
+    section.blocks += [_in_words(honest), _overview(project, honest)]
+    if inference := _inference(honest):
+        section.blocks.append(inference)
+    if audit:
+        section.blocks.append(
+            in_short(f"{audit['summary']} {audit['explained']['beside evaluate']}")
+        )
     return section
 
 
@@ -100,6 +106,11 @@ def _warnings(project: Contents, evaluation: Evaluation) -> list[str]:
     record, recipe = evaluation.about, evaluation.about["recipe"]
     per_class = evaluation.results["encounter"]["per_class"]
     warnings = []
+    result = evaluation.results["encounter"]
+    if result["ci_high"] - result["ci_low"] > WIDE:
+        warnings.append(
+            f"An interval from {result['ci_low']:.2f} to {result['ci_high']:.2f} says next to nothing."
+        )
     if few := _too_few(evaluation):
         warnings.append(
             f"Too few encounters to conclude: {few} (at least {MIN_ENCOUNTERS} are needed, and "
@@ -109,7 +120,8 @@ def _warnings(project: Contents, evaluation: Evaluation) -> list[str]:
     if missing := record.get("not_testable"):
         warnings.append(
             f"The number does not cover {plural(len(missing), 'group')} that could not be tested, "
-            f"since a class would have had nothing left to train on: {listed(missing, _MOST_NAMES)}."
+            "since a class would have had nothing left to train on: "
+            f"{listed(map(project.plain, missing), _MOST_NAMES)}."
         )
     absent = [label for label, row in per_class.items() if row["recall"] is None and label != OTHER]
     if per_class.get(OTHER, {"recall": 1})["recall"] is None:
@@ -135,13 +147,16 @@ def _warnings(project: Contents, evaluation: Evaluation) -> list[str]:
     return warnings
 
 
-def _verdict(evaluation: Evaluation) -> str:
+def _verdict(evaluation: Evaluation, audit: Mapping[str, Any] | None) -> str:
+    """What must be read before the number; empty where nothing stands against it."""
     result = evaluation.results["encounter"]
     if _too_few(evaluation):
         return "Too few encounters to conclude"
     if not _is_better(result):
         return "Not shown to be better than always naming one class"
-    return ""
+    if audit is None:
+        return "Not audited: it may be the recorders"
+    return "" if audit["verdict"] == "animals" else _AUDITED[audit["verdict"]]
 
 
 def _is_better(result: Mapping[str, Any]) -> bool:
@@ -160,27 +175,28 @@ def _too_few(evaluation: Evaluation) -> str:
     return listed(few, _MOST_NAMES)
 
 
-def _in_words(evaluation: Evaluation) -> str:
+def _in_words(evaluation: Evaluation) -> Text:
     result = evaluation.results["encounter"]
-    text = (
-        f"Of every hundred encounters of a class, taken over all classes alike, about "
-        f"{100 * result['balanced_accuracy']:.0f} were named rightly by a classifier that had heard "
-        f"nothing else of them. Always naming one class, whatever the sound, would score "
-        f"{100 * result['majority_baseline']:.0f}. "
+    line = (
+        f"Of 100 encounters of a class, all classes alike, about "
+        f"{100 * result['balanced_accuracy']:.0f} were named rightly; always naming one class would "
+        f"score {100 * result['majority_baseline']:.0f}."
     )
+    more = "The classifier had heard nothing else of these encounters. "
     if _is_better(result):
-        text += (
-            "The interval lies above that: something in the sound seems to tell the classes apart"
+        more += (
+            "The interval lies above naming one class: something in the sound seems to tell the "
+            "classes apart"
             + (", but so few encounters can mislead. " if _too_few(evaluation) else ". ")
             + "Whether it is the animals is another question: the recorder, the noise of the sea and "
             "the length of the clips may do it too, which the section Animals or recorders? is about."
         )
     else:
-        text += "The interval includes that: nothing was shown."
-    return text
+        more += "The interval includes that of naming one class: nothing was shown."
+    return Text(line, more=more)
 
 
-def _inference(evaluation: Evaluation) -> str:
+def _inference(evaluation: Evaluation) -> Text | None:
     """How often permuted labels do as well, and what could have been seen at all."""
     inference = evaluation.about.get("inference", {})
     sentences = []
@@ -204,7 +220,9 @@ def _inference(evaluation: Evaluation) -> str:
                 f"would have been seen to lie above guessing ({100 * power['power']:.0f} % power, "
                 f"level {power['level']:g}); what is smaller may be there and not show."
             )
-    return " ".join(sentences)
+    if not sentences:
+        return None
+    return Text(sentences[0], more=" ".join(sentences[1:]))
 
 
 def _lower(project: Contents, honest: Evaluation) -> list[str]:
@@ -226,9 +244,8 @@ def _lower(project: Contents, honest: Evaluation) -> list[str]:
     return sentences
 
 
-def _optimistic(project: Contents, honest: Evaluation) -> list[str]:
+def _optimistic(optimistic: Evaluation | None, honest: Evaluation) -> list[str]:
     """The optimistic number, in a sentence that cannot be quoted without its warning."""
-    optimistic = counterpart(project, honest)
     if optimistic is None:
         return []
     value, result = (
@@ -277,7 +294,7 @@ def _nothing_known(project: Contents) -> list[Block]:
     steps = [f"pseudorca evaluate --project {folder} --split encounter --split random{how}"]
     if project.embedder is None:
         steps.insert(0, f"pseudorca embed --project {folder}")
-    if any(map(project.is_stale, project.evaluations)):
+    if any(project.is_stale(each.labels_id) for each in project.evaluations):
         text = (
             "Not known of what the project holds now: it was evaluated on other recordings, or with "
             "other labels. Evaluate again."

@@ -155,24 +155,22 @@ def _clip_charts(project: Contents) -> list[Block]:
     by_encounter = by_encounter.iloc[np.lexsort((-counts.sum(axis=1), counts.argmax(axis=1)))]
     return [
         *_class_and_platform_charts(labels, platforms, classes),
-        _encounter_chart(by_encounter, classes),
-        _encounter_table(by_encounter, classes),
+        _encounter_chart(project, by_encounter),
+        _encounter_table(project, by_encounter),
     ]
 
 
-def _encounter_chart(by_encounter: pd.DataFrame, classes: list[str]) -> Chart:
+def _encounter_chart(project: Contents, by_encounter: pd.DataFrame) -> Chart:
     """A bar per encounter, or if there are too many a dot."""
+    classes = project.classes
     colours = class_colours(classes)
     how_many = plural(len(by_encounter), "encounter")
     if len(by_encounter) <= _MOST_BARS:
-        names = [str(name) for name in by_encounter.index]
+        names = [project.plain(name) for name in by_encounter.index]
         crowded = len(classes) > len(COLOURS)
         if crowded:  # colours repeat, so the names must tell the class
             of_encounter = [classes[k] for k in by_encounter.to_numpy().argmax(axis=1)]
-            names = [
-                name if name.startswith(f"{label}/") else f"{label}: {name}"
-                for label, name in zip(of_encounter, names, strict=True)
-            ]
+            names = [f"{label}: {name}" for label, name in zip(of_encounter, names, strict=True)]
         chart_figure = figure(0.9 + 0.175 * len(by_encounter))
         ax = chart_figure.subplots()
         stacked_bars(ax, by_encounter.set_axis(names), colours=colours, x="clips", most=48)
@@ -199,9 +197,14 @@ def _encounter_chart(by_encounter: pd.DataFrame, classes: list[str]) -> Chart:
     return chart(chart_figure, caption=caption)
 
 
-def _encounter_table(by_encounter: pd.DataFrame, classes: list[str]) -> Fold:
+def _encounter_table(project: Contents, by_encounter: pd.DataFrame) -> Fold:
+    classes = project.classes
     rows = [
-        (str(name), _sorted_names(classes[k] for k in np.flatnonzero(row)), int(row.sum()))
+        (
+            project.plain(name),
+            _sorted_names(classes[k] for k in np.flatnonzero(row)),
+            int(row.sum()),
+        )
         for name, row in zip(by_encounter.index, by_encounter.to_numpy()[:_MOST_ROWS], strict=False)
     ]
     more = len(by_encounter) - len(rows)

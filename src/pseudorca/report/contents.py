@@ -16,83 +16,20 @@ import pandas as pd
 
 from pseudorca.embedding.known_embedders import EMBEDDERS_FOLDER, known_embedders
 from pseudorca.errors import PseudorcaError
+from pseudorca.evaluation.kept import Evaluation, Evidence, choose
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.registry import front_end_from_settings
 from pseudorca.learning import recipe
 from pseudorca.learning.recipe import Recipe
-from pseudorca.recordings.folds import describe_split
 from pseudorca.recordings.manifest import labels_id
+from pseudorca.recordings.naming import plain_encounters
+from pseudorca.simulation.truth import true_populations
 from pseudorca.store import CLASSIFIER_FOLDER, EMBEDDER_FOLDER, Store, shown_problems
 
 _UNREADABLE = "cannot be read"
 
-
-_OPTIMISTIC_FIRST = ("random", "stratified", "recording", "recording_id", "study")
-"""Optimistic splits; the first that was evaluated is compared with the honest one."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One row of the table ``evaluations``: a recipe under a split, with its results per unit.
-
-    Examples
-    --------
-    >>> results = [{"unit": "encounter", "balanced_accuracy": 0.8}]
-    >>> about = {"split": {"name": "encounter"}, "optimistic": False, "results": results}
-    >>> evaluation = Evaluation("split id", "recipe id", "2026-01-01T00:00:00", about)
-    >>> evaluation.split, evaluation.results["encounter"]["balanced_accuracy"]
-    ('encounter', 0.8)
-    """
-
-    split_id: str
-    recipe_id: str
-    time_utc: str
-    about: Mapping[str, Any]
-    """The parsed column ``result``."""
-
-    @property
-    def split(self) -> str:
-        """The name of the split."""
-        return str(self.about["split"]["name"])
-
-    @property
-    def optimistic(self) -> bool:
-        """Whether training and test may share encounters."""
-        return bool(self.about["optimistic"])
-
-    @property
-    def results(self) -> dict[str, dict[str, Any]]:
-        """Metrics by unit: ``clip``, ``recording``, ``encounter``."""
-        return {str(result["unit"]): result for result in self.about["results"]}
-
-    @property
-    def data_id(self) -> str:
-        """An id of the clips that were used, with their labels and encounters."""
-        return str(self.about.get("data"))
-
-    @property
-    def trainings(self) -> list[dict[str, Any]]:
-        """What each training reported, a dict per training."""
-        return list(self.about.get("trainings", ()))
-
-    @property
-    def head(self) -> str:
-        """The recipe in words."""
-        return Recipe.from_settings(self.about["recipe"]).describe()
-
-    @property
-    def method(self) -> str:
-        """The split in words, such as ``split encounter, 5 folds, 3 repeats``."""
-        return describe_split(self.about["split"])
-
-    @property
-    def labels_id(self) -> str | None:
-        """An id of the labelled recordings at that time; None in results of earlier versions."""
-        return self.about.get("labels")
-
-    def is_comparable(self, other: "Evaluation") -> bool:
-        """Whether the recipe and the labelled clips are the same, so that only the split differs."""
-        return self.recipe_id == other.recipe_id and self.data_id == other.data_id
+WIDE = 0.6
+"""An interval of a share that is wider says next to nothing."""
 
 
 @dataclass
@@ -120,6 +57,8 @@ class Contents:
     front_end: FrontEnd | None = None
     evaluations: list[Evaluation] = field(default_factory=list)
     """Honest ones first, each kind from the latest to the oldest."""
+    audits: list[dict[str, Any]] = field(default_factory=list)
+    """The parsed rows of the table ``audits`` with their ``time_utc``, the latest first."""
     networks: dict[str, str] = field(default_factory=dict)
     """Names of the networks that the project used, by embedder id."""
     trouble: list[dict[str, str]] = field(default_factory=list)
@@ -143,13 +82,30 @@ class Contents:
         return sorted(map(str, self.labelled["label"].unique()))
 
     @cached_property
+    def encounter_names(self) -> dict[str, str]:
+        """The plain name of each encounter that was scanned or predicted."""
+        predicted = self.store.read("predicted", columns=["encounter"])["encounter"]
+        names = pd.concat([self.recordings["encounter"], predicted]).dropna().astype(str)
+        return plain_encounters(names.unique())
+
+    def plain(self, encounter: object) -> str:
+        """The one form in which the report names an encounter."""
+        return self.encounter_names.get(str(encounter), str(encounter))
+
+    @cached_property
+    def truth(self) -> dict[str, str] | None:
+        """What the encounters truly are; None unless the recordings are a simulated survey."""
+        roots = self.recordings["root"].dropna().unique()
+        return true_populations(str(roots[0])) if len(roots) == 1 else None
+
+    @cached_property
     def labels_id(self) -> str:
         """An id of the labelled recordings that the project holds now."""
         return labels_id(self.store)
 
-    def is_stale(self, evaluation: Evaluation) -> bool:
-        """Whether the labelled recordings are others than those that were evaluated."""
-        return evaluation.labels_id not in (None, self.labels_id)
+    def is_stale(self, labels_id: str | None) -> bool:
+        """Whether the labelled recordings are others than those with the id, of an earlier result."""
+        return labels_id not in (None, self.labels_id)
 
     @property
     def argument(self) -> str:
@@ -227,6 +183,7 @@ def read_project(store: Store) -> Contents:
     if (path := store.folder / EMBEDDER_FOLDER / "embedder.json").exists():
         project.embedder = _read_json(project, path)
     project.evaluations = _evaluations(project)
+    project.audits = _audits(project)
     try:
         project.networks = {each.embedder_id: each.name for each in known_embedders(store)}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -244,12 +201,12 @@ def read_project(store: Store) -> Contents:
     return project
 
 
-def headline(project: Contents) -> Evaluation | None:
-    """Choose the evaluation that the report gives first, of those on encounters never heard.
+def evidence(project: Contents) -> Evidence:
+    """Choose what the report says first: how good the classifier is, and what the audit found.
 
-    An evaluation with the recipe (embedder and head) of the classifier that predicted last comes
-    first, then one of any saved classifier, then one that splits by encounter rather than by other
-    groups, then the latest. One of other recordings or labels than the project holds now is none.
+    Evaluations with the recipe (embedder and head) of the classifier that predicted last come first,
+    then those of any saved classifier. One of other recordings or labels than the project holds now
+    counts for nothing. The rest of the rule is that of :func:`pseudorca.evaluation.kept.choose`.
 
     Parameters
     ----------
@@ -257,7 +214,7 @@ def headline(project: Contents) -> Evaluation | None:
 
     Returns
     -------
-    Evaluation, or None if no evaluation kept encounters apart
+    Evidence
 
     Examples
     --------
@@ -268,49 +225,20 @@ def headline(project: Contents) -> Evaluation | None:
     >>> about |= {"recipe": {"head": {"head": "svm"}}, "group_by": "encounter"}
     >>> project.evaluations = [Evaluation("a", "r", "2025", about), Evaluation("b", "r", "2026", about)]
     >>> project.labels_id = "of these recordings"
-    >>> headline(project).split_id
+    >>> evidence(project).honest.split_id
     'b'
     """
-    honest = [
-        e
-        for e in project.evaluations
-        if not e.optimistic and "encounter" in e.results and not project.is_stale(e)
-    ]
     last = last_asked(project)
     wanted = recipe_of(project.classifiers[last]) if last is not None else None
 
-    def rank(evaluation: Evaluation) -> tuple[bool, bool, bool, str]:
-        recipe, by_encounter = evaluation.about["recipe"], evaluation.about["group_by"]
-        saved = is_saved(project, recipe)
-        return recipe == wanted, saved, by_encounter == "encounter", evaluation.time_utc
+    def preference(evaluation: Evaluation) -> tuple[bool, bool]:
+        return evaluation.recipe == wanted, is_saved(project, evaluation.recipe)
 
-    return max(honest, key=rank, default=None)
-
-
-def counterpart(project: Contents, honest: Evaluation) -> Evaluation | None:
-    """Give the optimistic evaluation of the same recipe and clips: what a random split would say."""
-    like_honest = [
-        other
-        for other in project.evaluations
-        if other.optimistic and other.is_comparable(honest) and "encounter" in other.results
-    ]
-    order = {name: place for place, name in enumerate(_OPTIMISTIC_FIRST)}
-    return min(like_honest, key=lambda other: order.get(other.split, len(order)), default=None)
-
-
-def stricter(project: Contents, honest: Evaluation) -> Evaluation | None:
-    """Give the evaluation of the same recipe and clips that holds out the fewest, coarser groups."""
-    if honest.about["group_by"] != "encounter":
-        return None
-    others = [
-        other
-        for other in project.evaluations
-        if not other.optimistic
-        and other.about["group_by"] != "encounter"
-        and other.is_comparable(honest)
-        and "encounter" in other.results
-    ]
-    return min(others, key=lambda other: int(other.results["encounter"]["n_groups"]), default=None)
+    return choose(
+        [each for each in project.evaluations if not project.is_stale(each.labels_id)],
+        [audit for audit in project.audits if not project.is_stale(audit.get("labels"))],
+        preference=preference,
+    )
 
 
 def predict_settings(project: Contents) -> Iterator[dict[str, Any]]:
@@ -469,10 +397,7 @@ def _evaluations(project: Contents) -> list[Evaluation]:
     evaluations = []
     for row in project.store.read("evaluations").itertuples():
         try:
-            about = json.loads(str(row.result))
-            evaluation = Evaluation(
-                str(row.split_id), str(row.classifier_id), str(row.time_utc), about
-            )
+            evaluation = Evaluation.from_row(row)
             _ = evaluation.split, evaluation.optimistic, evaluation.results, evaluation.head
             evaluations.append(evaluation)
         except (ValueError, KeyError, TypeError, PseudorcaError) as error:
@@ -481,6 +406,18 @@ def _evaluations(project: Contents) -> list[Evaluation]:
             )
     evaluations.sort(key=lambda evaluation: evaluation.time_utc, reverse=True)
     return sorted(evaluations, key=lambda evaluation: evaluation.optimistic)
+
+
+def _audits(project: Contents) -> list[dict[str, Any]]:
+    """Parse the table of audits, the latest first."""
+    audits = []
+    rows = project.store.read("audits").sort_values("time_utc", ascending=False, kind="stable")
+    for row in rows.itertuples():
+        try:
+            audits.append({"time_utc": str(row.time_utc)} | dict(json.loads(str(row.result))))
+        except ValueError as error:
+            project.note_trouble("audits", error)
+    return audits
 
 
 def _read_json(project: Contents, path: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pseudorca.evaluation.kept import Evaluation
 from pseudorca.evaluation.metrics import UnitTruth, unit_truth
 from pseudorca.pages.blocks import (
     Block,
@@ -27,10 +28,11 @@ from pseudorca.pages.blocks import (
     chart,
     figure,
     folded,
+    in_short,
     panels,
 )
 from pseudorca.pages.plots import BLUE, INK, SMALL_PT, VERMILLION, class_colours, keep_outer_labels
-from pseudorca.report.contents import Contents, Evaluation, headline, minute, network_of
+from pseudorca.report.contents import Contents, evidence, minute, network_of
 from pseudorca.report.evaluation_plots import (
     confusion_matrix,
     history_curves,
@@ -42,6 +44,13 @@ _MOST_EVALUATIONS = 8
 
 _MOST_CLASSES = 12
 """Classes with their own curves and with counts in the confusion matrix; the tables have all."""
+
+
+_NOT_CALIBRATED = "Precision and recall by threshold, before calibration"
+_NO_THRESHOLDS = (
+    "Not the thresholds of predict: these are probabilities as the head gives them. Calibrated ones "
+    "are in the section What a probability is worth, and when to say nothing."
+)
 
 
 def evaluation_section(project: Contents) -> Section:
@@ -70,11 +79,11 @@ def evaluation_section(project: Contents) -> Section:
         section.blocks.append(Text("Nothing was evaluated in this project."))
         section.blocks += _trained_losses(project)
         return section
-    first = headline(project)
+    first = evidence(project).honest
     ordered = sorted(project.evaluations, key=lambda e: e is not first)
     section.blocks += [
-        Text(
-            "Balanced accuracy is the mean over classes of the share that was named rightly; always "
+        in_short(
+            "Balanced accuracy is the mean over classes of the share that was named rightly. Always "
             "naming one class scores 1 / number of classes. Accuracy is the share of all units; "
             "always naming the most frequent class scores the majority. All numbers are of scores "
             "out of fold, pooled over folds and averaged over repeats; log-probabilities are averaged "
@@ -167,15 +176,15 @@ def _class_table(result: Mapping[str, Any]) -> Table:
 def _details(project: Contents, evaluation: Evaluation) -> list[Block]:
     record = evaluation.about
     text = f"{evaluation.method[0].upper()}{evaluation.method[1:]}; head: {evaluation.head}."
-    if evaluation.optimistic:
-        text += (
-            " Clips of one encounter stand on both sides: the numbers say how well encounters are "
-            "recognised that the classifier has heard."
-        )
     blocks: list[Block] = [Text(text)]
     notices = []
+    if evaluation.optimistic:
+        notices.append(
+            "Not to be quoted: clips of one encounter stand on both sides, so that the numbers say how "
+            "well encounters are recognised that the classifier has heard."
+        )
     if missing := record.get("not_testable"):
-        notices.append(f"Not testable, so not covered: {', '.join(map(str, missing))}.")
+        notices.append(f"Not testable, so not covered: {', '.join(map(project.plain, missing))}.")
     if n := record.get("n_straddling_moments"):
         notices.append(f"{n} moments stand on both sides (channels of one sound), as in the study.")
     if notices:
@@ -341,22 +350,22 @@ def _curves(project: Contents, evaluation: Evaluation) -> list[Block]:
     which = (
         "" if len(chosen) == len(classes) else f" The {len(chosen)} classes with most recordings."
     )
+    band = "mean over repeats, and the band they span; " if several else ""
+    thresholds = chart(
+        by_threshold[0],
+        description=f"Precision and recall per class against the threshold, {where}.",
+        caption="Precision (solid) and recall (dashed) when every recording at or above a "
+        f"probability is called the class, {where}{', means over repeats' if several else ''}. "
+        f"Precision ends where no recording reaches the threshold.{which}",
+    )
     return [
         chart(
             by_recall[0],
             description=f"Precision against recall per class, {where}.",
-            caption=f"Precision against recall, {where};{' a line per repeat;' if several else ''} "
-            "AP: average precision; dotted: the class's share of all recordings, which guessing would "
-            f"reach.{which}",
+            caption=f"Precision against recall, {where}; {band}AP: average precision; dotted: the "
+            f"class's share of all recordings, which guessing would reach.{which}",
         ),
-        chart(
-            by_threshold[0],
-            description=f"Precision and recall per class against the threshold, {where}.",
-            caption="Precision (solid) and recall (dashed) when every recording at or above a "
-            f"probability is called the class, {where}{', means over repeats' if several else ''}. "
-            "Precision ends where no recording reaches the threshold. Probabilities as the head gives "
-            f"them, not calibrated.{which}",
-        ),
+        Fold(_NOT_CALIBRATED, [Notices([_NO_THRESHOLDS]), thresholds]),
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.markers import CARETDOWN
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import precision_recall_curve
 
@@ -138,7 +139,10 @@ def precision_recall(
     colour: str,
     title: str = "",
 ) -> Axes:
-    """Draw precision against recall of one class, a line per repeat.
+    """Draw precision against recall of one class; of several repeats, their mean and their band.
+
+    The band is as wide as the repeats. Of each repeat counts the best precision at a recall or a higher
+    one.
 
     Parameters
     ----------
@@ -157,15 +161,46 @@ def precision_recall(
     >>> from matplotlib.figure import Figure
     >>> is_class, repeats = np.array([True, False]), [[0.9, 0.2], [0.6, 0.7]]
     >>> ax = precision_recall(Figure().add_subplot(), is_class, repeats, colour=BLUE)
-    >>> ax.get_xlabel(), ax.get_ylabel()
-    ('recall', 'precision')
+    >>> ax.lines[0].get_ydata()[[0, -1]].tolist(), len(ax.collections)
+    ([0.75, 0.75], 1)
     """
-    for repeat in scores:
-        precision, recall, _ = precision_recall_curve(is_class, np.asarray(repeat))
-        ax.step(recall[:-1], precision[:-1], where="post", color=colour, linewidth=1.6,
-                alpha=max(0.35, 1 / len(scores) ** 0.5))  # fmt: skip
+    if len(scores) == 1:
+        precision, recall, _ = precision_recall_curve(is_class, np.asarray(scores[0]))
+        ax.step(recall[:-1], precision[:-1], where="post", color=colour, linewidth=1.6)
+    else:
+        grid = np.linspace(0, 1, 101)
+        curves = np.array([precision_at_recall(is_class, repeat, grid) for repeat in scores])
+        ax.fill_between(grid, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.25,
+                        linewidth=0)  # fmt: skip
+        ax.plot(grid, curves.mean(axis=0), color=colour, linewidth=1.8)
     ax.axhline(float(np.mean(is_class)), color=SOFT, linestyle=":", linewidth=1.1)
     return _unit_square(ax, x="recall", y="precision", title=title)
+
+
+def precision_at_recall(
+    is_class: NDArray[np.bool_], scores: ArrayLike, recalls: ArrayLike
+) -> NDArray[np.float64]:
+    """Compute the best precision that has a recall or a higher one.
+
+    Parameters
+    ----------
+    is_class : ndarray [shape=(n_units,)], whether a unit truly is of the class
+    scores : array [shape=(n_units,)], higher is more like the class
+    recalls : array [shape=(n_recalls,)], 0 to 1
+
+    Returns
+    -------
+    ndarray [shape=(n_recalls,)]
+
+    Examples
+    --------
+    >>> precision_at_recall(np.array([True, False, True]), [0.9, 0.5, 0.4], [0.5, 1.0]).round(2)
+    array([1.  , 0.67])
+    """
+    precision, recall, _ = precision_recall_curve(is_class, np.asarray(scores))
+    best = np.maximum.accumulate(precision[:-1])[::-1]  # recall falls along the curve
+    at = np.searchsorted(recall[-2::-1], np.asarray(recalls) - 1e-9)
+    return np.asarray(best[np.minimum(at, len(best) - 1)], dtype=np.float64)
 
 
 def threshold_curves(
@@ -342,17 +377,19 @@ def risk_coverage_curve(
     >>> curve = [{"coverage": 0.5, "error": 0.1}, {"coverage": 1.0, "error": 0.3}]
     >>> candidates = [{"coverage": 1.0, "error": 0.3, "max_error": 0.5}]
     >>> ax = risk_coverage_curve(Figure().add_subplot(), curve, candidates)
-    >>> len(ax.lines)
-    3
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['as counted', 'at most (95 % confidence)']
     """
     shares = [point["coverage"] for point in curve]
-    ax.plot(shares, [p["error"] for p in curve], color=BLUE, linewidth=1.8)
+    ax.plot(shares, [p["error"] for p in curve], color=BLUE, linewidth=1.8, label="as counted")
     for row in candidates:
-        ax.plot(
-            [row["coverage"]] * 2, [row["error"], row["max_error"]], color=ORANGE, linewidth=1.6
-        )
-        ax.plot(row["coverage"], row["max_error"], "_", color=ORANGE, markersize=11,
-                markeredgewidth=1.8)  # fmt: skip
+        ax.plot([row["coverage"]] * 2, [row["error"], row["max_error"]], ":", color=SOFT,
+                linewidth=1.0)  # fmt: skip
+    # A cap that points down: the truth lies below it.
+    ax.plot([row["coverage"] for row in candidates], [row["max_error"] for row in candidates],
+            marker=CARETDOWN, linestyle="none", color=VERMILLION, markersize=9,
+            label="at most (95 % confidence)")  # fmt: skip
+    ax.legend(loc="upper left", frameon=False, fontsize=SMALL_PT, labelcolor=INK)
     style(ax, x="share that is named, surest first", y="share of names that is wrong", grid="both")
     ax.set_xlim(0, 1.02)
     ax.set_ylim(0, 1)

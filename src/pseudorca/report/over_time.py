@@ -12,11 +12,10 @@ import matplotlib.dates as mdates
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from pseudorca.pages.blocks import Block, Cell, Number, Table, Text, chart, figure, folded
 from pseudorca.pages.plots import (
-    GRID,
     SMALL_PT,
     SOFT,
     class_colours,
@@ -27,8 +26,12 @@ from pseudorca.pages.plots import (
 )
 from pseudorca.report.contents import Contents
 
-_LISTENED_ALPHA = 0.28  # of the second grey, which must show by day and in the dark
-_SLIVER = 0.04  # the least height of grey, so that a few seconds in a day can be seen
+_ALPHA = {
+    "recorded": 0.28,
+    "listened": 0.4,
+}  # of greys on top of each other, by day and in the dark
+_SLIVER = 0.06  # the least height of grey, so that a few seconds in a day can be seen
+_UNITS_OF_TIME = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 _MOST_DAYS_BY_HOUR = 3
 _MOST_DAYS_BY_DAY = 400
 _MOST_RECORDERS = 6
@@ -42,17 +45,18 @@ def detections_over_time(
     colours: Mapping[str, str],
     title: str = "",
 ) -> Axes:
-    """Draw the detections of each period in front of the share of it that was recorded.
+    """Draw the detections of each period in front of how much of it was recorded.
 
-    Light grey is as high as the share of the period that was recorded, dark grey as high as the share
-    that was listened to. Periods without a recording stay blank. Coloured bars are detections.
+    Light grey is as high as the time that was recorded, dark grey as high as the time that was
+    listened to, on an axis that ends at the longest: a minute a day fills it where no day has more.
+    Periods without a recording stay blank. Coloured bars are detections.
 
     Parameters
     ----------
     ax : Axes
     effort : DataFrame
         A row per period with a recording: ``start_utc`` (datetime), ``days`` (its length),
-        ``recorded`` and ``listened`` (shares of it, 0 to 1)
+        ``recorded_s`` and ``listened_s`` (seconds of it)
     counts : DataFrame, the same rows; a column of detections per population
     colours : mapping from population to colour
     title : str
@@ -66,7 +70,7 @@ def detections_over_time(
     >>> from matplotlib.figure import Figure
     >>> hour = pd.Timestamp("2017-07-01", tz="UTC")
     >>> effort = pd.DataFrame(
-    ...     {"start_utc": [hour], "days": 1 / 24, "recorded": 0.5, "listened": 0.2}
+    ...     {"start_utc": [hour], "days": 1 / 24, "recorded_s": 50.0, "listened_s": 20.0}
     ... )
     >>> counts = pd.DataFrame({"Pelagic": [3]})
     >>> ax = detections_over_time(
@@ -79,10 +83,12 @@ def detections_over_time(
     width = effort["days"].to_numpy(dtype=np.float64)
     ground = ax.twinx()
     ground.set_zorder(ax.get_zorder() - 1)
-    for name, colour, alpha in (("recorded", GRID, 1.0), ("listened", SOFT, _LISTENED_ALPHA)):
-        share = effort[name].to_numpy(dtype=np.float64)
-        height = np.where(share > 0, np.maximum(share, _SLIVER), 0.0)
-        ground.bar(left, height, width, align="edge", color=colour, alpha=alpha, linewidth=0)
+    most_s = max(float(effort["recorded_s"].max()), 1.0)
+    unit, unit_s = next(each for each in _UNITS_OF_TIME if most_s >= 2 * each[1] or each[1] == 1)
+    for name, alpha in _ALPHA.items():
+        seconds = effort[f"{name}_s"].to_numpy(dtype=np.float64)
+        height = np.where(seconds > 0, np.maximum(seconds, _SLIVER * most_s), 0.0) / unit_s
+        ground.bar(left, height, width, align="edge", color=SOFT, alpha=alpha, linewidth=0)
     bottom = np.zeros(len(counts))
     for label in counts.columns:
         values = counts[label].to_numpy(dtype=np.float64)
@@ -91,11 +97,10 @@ def detections_over_time(
     style(ax, y="detections", title=title)
     ax.set_ylim(0, max(float(bottom.max(initial=0.0)), 1.0) * 1.05)
     whole_numbers(ax, along="y")
-    style(ground, y="recorded", bare="y")
-    ground.set_ylim(0, 1.05)
+    style(ground, y=f"{unit} recorded", bare="y")
+    ground.set_ylim(0, 1.05 * most_s / unit_s)
     ground.yaxis.set_label_position("right")
-    ground.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
-    ground.yaxis.set_major_formatter(PercentFormatter(1))
+    ground.yaxis.set_major_locator(MaxNLocator(3))
     locator = mdates.AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(
@@ -160,10 +165,10 @@ def timeline(project: Contents, folder: Path, classes: Sequence[str]) -> list[Bl
         table[f"{name}_s"].sum() / second for name in ("listened", "recorded", "quiet")
     )
     caption = (
-        f"Detections per {period} (UTC) of each population, by when they begin. Grey: how much of the "
-        f"{period} was recorded, darker how much of it was listened to ({listened:,.1f} of "
-        f"{recorded:,.1f} {noun}); white: nobody recorded, and nothing could be heard. No bar where "
-        "there is grey: listened, and nothing named."
+        f"Detections per {period} (UTC) of each population, by when they begin. Grey, on the right "
+        f"axis: how much of the {period} was recorded, darker how much of it was listened to "
+        f"({listened:,.1f} of {recorded:,.1f} {noun}); white: nobody recorded, and nothing could be "
+        "heard. No bar where there is grey: listened, and nothing named."
     )
     if quiet:
         caption += f" {quiet:,.1f} {noun} without signal were listened to by the gate alone."
@@ -197,7 +202,7 @@ def _time_named(table: pd.DataFrame, labels: Sequence[str]) -> Table:
 
 
 def _by_period(hours: pd.DataFrame, days: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """The table by hour, day or month, whichever can be seen, with the shares of each period."""
+    """The table by hour, day or month, whichever can be seen, with the days of each period."""
     span_days = (days["start_utc"].max() - days["start_utc"].min()).days + 1
     if span_days <= _MOST_DAYS_BY_HOUR:
         period, table = "hour", hours.assign(days=1 / 24)
@@ -211,11 +216,7 @@ def _by_period(hours: pd.DataFrame, days: pd.DataFrame) -> tuple[str, pd.DataFra
             start_utc=sums["start_utc"].dt.start_time.dt.tz_localize("UTC"),
             days=sums["start_utc"].dt.days_in_month.astype(float),
         )
-    shares = {
-        name: (table[f"{name}_s"] / 86_400 / table["days"]).clip(upper=1)
-        for name in ("recorded", "listened")
-    }
-    return period, table.assign(**shares).reset_index(drop=True)
+    return period, table.reset_index(drop=True)
 
 
 def written_tables(

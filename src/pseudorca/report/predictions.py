@@ -36,7 +36,7 @@ from pseudorca.pages.plots import (
 )
 from pseudorca.prediction.decisions import UNDECIDED, usual_sentence
 from pseudorca.prediction.sets import last_settings
-from pseudorca.report.contents import Contents, headline, name_of, predict_settings, typed
+from pseudorca.report.contents import Contents, evidence, name_of, predict_settings, typed
 from pseudorca.report.over_time import timeline, written_tables
 from pseudorca.values import plural
 
@@ -88,12 +88,10 @@ def prediction_section(project: Contents) -> Section:
     trained = [str(label) for label in record.get("classes", [])]
     classes = trained + sorted(set(map(str, decisions["decision"])) - set(trained))
     prior = ", ".join(sorted(set(map(str, decisions["prior"]))))
-    sentences = [
-        *_what_it_means(prior, bool(record.get("calibration")), len(trained)),
-        *_what_was_asked(settings),
-    ]
+    warnings, sentences = _what_it_means(prior, bool(record.get("calibration")), len(trained))
+    sentences += _what_was_asked(settings)
     if n_known := _n_known(files["recording"]):
-        sentences.append(
+        warnings.append(
             f"{n_known} of these recordings trained the classifier: what it says of them proves "
             "nothing."
         )
@@ -110,18 +108,22 @@ def prediction_section(project: Contents) -> Section:
     by_unit = {unit: decisions[decisions["unit"] == unit] for unit in _UNITS}
     counted = " of ".join(plural(len(by_unit[unit]), unit) for unit in ("recording", "encounter"))
     section.blocks += [
-        Text(f"{title} ({classifier_id}) was asked about {counted}.{_counted_once(files)}"),
-        Notices(sentences),
+        Text(
+            f"{title} ({classifier_id}) was asked about {counted}.{_counted_once(files)}",
+            more=" ".join(sentences),
+        ),
+        Notices(warnings),
         folded(_count_table(by_unit, classes)),
     ]
     if len(by_unit["recording"]):
         section.blocks.append(_dots(by_unit["recording"], classes, len(trained)))
     if (encounters := files["encounter"]) is not None and len(encounters) <= _MOST_BARS:
-        section.blocks.append(_bars(encounters, classes))
+        section.blocks.append(_bars(encounters, classes, project))
     if any(table is not None for table in files.values()):  # written with those by ``predict``
         section.blocks += timeline(project, _folder(project), classes)
     for unit in _UNITS:
-        section.blocks.append(_answers(unit, by_unit[unit], files[unit], classes, project))
+        answers = _answers(unit, by_unit[unit], files[unit], classes, project)
+        section.blocks.append(folded(answers))
     return section
 
 
@@ -131,23 +133,24 @@ def _n_known(written: pd.DataFrame | None) -> int:
     return int(written["in_training"].astype(bool).sum())
 
 
-def _what_it_means(prior: str, calibrated: bool, n_classes: int) -> list[str]:
+def _what_it_means(prior: str, calibrated: bool, n_classes: int) -> tuple[list[str], list[str]]:
+    """Warnings, and what else a reader of the probabilities should know."""
     meaning = {
         "uniform": "every class is taken to be equally frequent among the unknown",
         "train": "the classes are taken to be as frequent as among the training encounters",
     }.get(prior, "the frequencies that were given")
-    worth = (
-        "The probabilities are calibrated on encounters held out of training, as far as the unknown "
-        "recordings are like these."
-        if calibrated
-        else "The probabilities are not calibrated: 0.9 does not mean right nine times in ten."
-    )
-    return [
-        f"{worth} They presuppose the prior {prior} ({meaning}).",
-        f"The classifier knows {n_classes} classes. What is too unlike anything heard in training is "
-        "undecided; a sound of another species that resembles one of the classes is still called by "
-        "its name.",
+    warnings = [
+        f"The classifier knows {plural(n_classes, 'class')}. A sound of another species that resembles "
+        "one of them is called by its name."
     ]
+    worth = "They were calibrated on encounters held out of training."
+    if not calibrated:
+        worth = ""
+        warnings.append(
+            "The probabilities are not calibrated: 0.9 does not mean right nine times in ten."
+        )
+    presupposed = f"The probabilities presuppose the prior {prior} ({meaning})."
+    return warnings, [f"{presupposed} {worth}".strip()]
 
 
 def _counted_once(files: Mapping[str, pd.DataFrame | None]) -> str:
@@ -197,8 +200,8 @@ def _nothing_predicted(project: Contents) -> list[Block]:
     folder, n = project.argument, int(project.recordings["label"].isna().sum())
     steps = [f"pseudorca predict --project {folder}" + ("" if n else " FILES_OR_FOLDERS")]
     if not project.classifiers:
-        honest = headline(project)
-        how = typed(project, honest.about["recipe"]) if honest else ""
+        honest = evidence(project).honest
+        how = typed(project, honest.recipe) if honest else ""
         steps.insert(0, f"pseudorca train --project {folder}{how}")
     text = f"Nothing was predicted. The project holds {plural(n, 'unlabelled recording')}."
     return [Text(text), Commands("To predict, run:", steps)]
@@ -250,11 +253,13 @@ def _dots(recordings: pd.DataFrame, classes: list[str], n_classes: int) -> Chart
     return chart(chart_figure, description=caption, caption=caption)
 
 
-def _bars(encounters: pd.DataFrame, classes: list[str]) -> Chart:
+def _bars(encounters: pd.DataFrame, classes: list[str], project: Contents) -> Chart:
     """Probabilities of all classes per encounter, as bars of length 1."""
     columns = [label for label in classes if f"p_{label}" in encounters]
     table = encounters[[f"p_{label}" for label in columns]].astype(float)
-    table = table.set_axis(columns, axis=1).set_axis(encounters["encounter"].astype(str), axis=0)
+    table = table.set_axis(columns, axis=1).set_axis(
+        encounters["encounter"].map(project.plain), axis=0
+    )
     table, colours = few_colours(table)
     chart_figure = figure(1.05 + 0.24 * len(table))
     ax = chart_figure.subplots()
@@ -282,10 +287,12 @@ def _answers(
         table, where = written, str(_folder(project))
         rows = table.head(_MOST_ROWS)
         caption += f" Those of every class are in {where}."
-    cells = [_cells(unit, row, classes) for row in rows.to_dict("records")]
-    columns = ["encounter", "moments", "decision", "most probable", "probability", "next", "why"]
+    cells = [_cells(unit, row, classes, project) for row in rows.to_dict("records")]
+    columns = ["decision", "why", "probability", "most probable", "next", "moments", "encounter"]
     if unit == "recording":
         columns.insert(0, "recording")
+    else:
+        columns.insert(0, columns.pop())
     return Table(columns, cells, caption=caption, n_more=len(table) - len(cells), more=where)
 
 
@@ -301,7 +308,7 @@ def _like_written(unit: str, decisions: pd.DataFrame, recordings: pd.DataFrame) 
     return decisions.assign(path=paths, encounter=encounters, most_probable="")
 
 
-def _cells(unit: str, row: dict[Any, Any], classes: list[str]) -> list[Cell]:
+def _cells(unit: str, row: dict[Any, Any], classes: list[str], project: Contents) -> list[Cell]:
     cells: list[Cell] = []
     if unit == "recording":
         cells.append(str(row["path"]) + " (was in training)" * (row.get("in_training") is True))
@@ -312,9 +319,12 @@ def _cells(unit: str, row: dict[Any, Any], classes: list[str]) -> list[Cell]:
     }
     second = max(others, key=lambda label: others[label], default=None)
     following = f"{second} {others[second]:.2f}" if second else ""
-    cells += [str(row["encounter"]), int(row["n_moments"]), str(row["decision"])]
-    cells += [str(row["most_probable"]), Number(float(row["probability"]))]
-    return [*cells, following, str(row["reason"])]
+    encounter = project.plain(row["encounter"])
+    if unit == "encounter":
+        cells.append(encounter)
+    cells += [str(row["decision"]), str(row["reason"]), Number(float(row["probability"]))]
+    cells += [str(row["most_probable"]), following, int(row["n_moments"])]
+    return cells if unit == "encounter" else [*cells, encounter]
 
 
 def _folder(project: Contents) -> Path:

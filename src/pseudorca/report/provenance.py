@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pseudorca.evaluation.kept import Evaluation
 from pseudorca.pages.blocks import Block, Cell, Fold, Heading, Section, Settings, Table, Text
-from pseudorca.report.contents import Contents, Evaluation, minute, recipe_in_words
+from pseudorca.report.contents import Contents, minute, recipe_in_words
 from pseudorca.store import package_versions
 from pseudorca.values import plain
 

@@ -18,6 +18,7 @@ from pseudorca.report.answer import answer_section
 from pseudorca.report.collection import balance_section, data_section
 from pseudorca.report.contents import read_project
 from pseudorca.report.evaluated import evaluation_section
+from pseudorca.report.found import HOME_GROUND, truth_section
 from pseudorca.report.predictions import prediction_section
 from pseudorca.report.provenance import provenance_section
 from pseudorca.report.sounds import examples_section, three_sides_section
@@ -33,15 +34,16 @@ _OPEN = (summary_section, examples_section)
 _SECTIONS = (
     *_OPEN,
     answer_section,
+    audit_section,
+    prediction_section,
+    trust_section,
+    evaluation_section,
     data_section,
     three_sides_section,
     balance_section,
-    evaluation_section,
-    trust_section,
-    audit_section,
-    prediction_section,
     provenance_section,
 )
+"""In the order of the questions: what, how good, animals or recorders; then how it came about."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,13 +119,17 @@ def report_project(store: Store, target: Path, *, progress: Progress | None = No
             f"{target} is a folder. Give a file, such as {target / 'report.html'}."
         )
     project = read_project(store)
+    makers = list(_SECTIONS)
+    title, about = store.folder.resolve().name, ""
+    if project.truth is not None:
+        makers.insert(len(_OPEN), truth_section)
+        title, about = f"{title}: simulated, home ground", HOME_GROUND
     sections = []
-    for n_done, make in enumerate(_SECTIONS, 1):
+    for n_done, make in enumerate(makers, 1):
         sections.append(replace(make(project), is_folded=make not in _OPEN))
         if progress:
-            progress(n_done, len(_SECTIONS))
-    title = store.folder.resolve().name
-    page = write_page(sections, target, title=title, notices=project.notices)
+            progress(n_done, len(makers))
+    page = write_page(sections, target, title=title, notices=project.notices, about=about)
     columns = ["path", "stage", "reason", "detail"]
     problems = pd.DataFrame(project.trouble, columns=columns, dtype="string")
     notices = list(dict.fromkeys(project.notices))

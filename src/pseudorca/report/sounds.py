@@ -4,14 +4,17 @@ Reads a few seconds of a few files. A file that can no longer be read has no pic
 problem of the report. A rule chooses what is shown, so the same project gives the same examples.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from numpy.typing import NDArray
 
 from pseudorca.embedding.drawing import read_clip
 from pseudorca.errors import AudioError
@@ -21,6 +24,9 @@ from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.pages.blocks import (
     Block,
     Chart,
+    Fold,
+    Gallery,
+    Heading,
     Notices,
     Section,
     Table,
@@ -29,14 +35,22 @@ from pseudorca.pages.blocks import (
     figure,
     panels,
 )
-from pseudorca.pages.plots import COLOURS, FONT_PT, INK, SMALL_PT, keep_outer_labels
+from pseudorca.pages.plots import COLOURS, FONT_PT, GREY, INK, SMALL_PT, keep_outer_labels
+from pseudorca.prediction.decisions import UNDECIDED
+from pseudorca.prediction.sets import last_settings
 from pseudorca.recordings import audio
+from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import full_path
+from pseudorca.recordings.options import NOTHING, ClipOptions
 from pseudorca.report.contents import Contents
+from pseudorca.report.found import said_of
 from pseudorca.report.sound_plots import Levels, native_levels, spectra, spectrogram, waveforms
+from pseudorca.store import condition
 from pseudorca.values import plural
 
-_MOST_CLASSES = 12
+_MOST_CLASSES, _FEW_CLASSES = 12, 6
+_FEWEST_UNKNOWN, _MOST_UNKNOWN = 3, 6  # clips; as many encounters as the first screen lists
+_LEAST_CONTRAST_DB = 10.0
 _MOST_CHANNELS = 8
 _MOST_TRIED = 5  # recordings that are opened to find one that can be read
 _RANGE_DB = 80.0
@@ -45,7 +59,7 @@ _MOST_SAMPLES = 6_000_000  # of all channels of the stretch
 
 
 def examples_section(project: Contents) -> Section:
-    """Show example spectrograms of every class, with axes and one colour scale.
+    """Show example spectrograms: of unknown encounters with what was said of them, and of every class.
 
     Parameters
     ----------
@@ -63,30 +77,90 @@ def examples_section(project: Contents) -> Section:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     section = examples_section(read_project(Store(f"{folder}/project", create=True)))
     >>> section.blocks[0].text
-    'No labelled clips: nothing to draw.'
+    'No clips: nothing to draw.'
     """
-    section = Section("examples", "Example spectrograms")
-    clips = project.labelled_clips
-    if clips.empty:
-        section.blocks.append(Text("No labelled clips: nothing to draw."))
+    section = Section("examples", "Examples to look at")
+    unknown = _unknown_examples(project)
+    known = _known_examples(project)
+    if not unknown and not known:
+        if project.trouble:
+            text = "None of the recordings can be read any more; see the problems of this report."
+            section.blocks.append(Notices([text]))
+        else:
+            section.blocks.append(Text("No clips: nothing to draw."))
         return section
-    classes = project.classes[:_MOST_CLASSES]
-    per_class = 2 if len(classes) <= 6 else 1
-    drawn: list[tuple[Any, Levels]] = []
-    for label in classes:
-        candidates = example_clips(clips, project.recordings, label, per_class)
-        with_levels = ((clip, _levels_of(project, clip)) for clip in candidates)
-        readable = ((clip, levels) for clip, levels in with_levels if levels is not None)
-        drawn += islice(readable, per_class)
-    if not drawn:
-        text = "None of the recordings can be read any more; see the problems of this report."
-        section.blocks.append(Notices([text]))
-        return section
-    section.blocks.append(_examples_chart(project, drawn))
-    if len(project.classes) > len(classes):
-        section.blocks.append(Text(f"The first {len(classes)} of {len(project.classes)} classes."))
-    section.blocks.append(_examples_table(drawn))
+    section.blocks.append(_how_they_are_drawn(project, unknown + known))
+    for title, drawn in (("What was asked about", unknown), ("What it learned from", known)):
+        if drawn:
+            charts = [_example_chart(example) for example in drawn]
+            section.blocks += [Heading(title), Gallery(charts)]
+    if (n_more := len(project.classes) - _MOST_CLASSES) > 0:
+        n_all = len(project.classes)
+        section.blocks.append(Text(f"The first {n_all - n_more} of {n_all} classes."))
+    section.blocks.append(_examples_table(unknown + known))
     return section
+
+
+def _known_examples(project: Contents) -> list["Example"]:
+    """Two clips of each class, of many classes one."""
+    clips, classes = project.labelled_clips, project.classes[:_MOST_CLASSES]
+    per_class = 2 if len(classes) <= _FEW_CLASSES else 1
+    drawn: list[Example] = []
+    for label in classes if len(clips) else ():
+        candidates = example_clips(clips[clips["label"] == label], project.recordings, per_class)
+        drawn += islice(_readable(project, candidates, {}), per_class)
+    return drawn
+
+
+def _unknown_examples(project: Contents) -> list["Example"]:
+    """A clip of each encounter that the first screen lists, of one or two encounters more."""
+    sets = last_settings(project.store)
+    if not sets:
+        return []
+    set_name, settings = list(sets.items())[-1]
+    asked = said_of(project, settings).head(_MOST_UNKNOWN)
+    said = {
+        str(row.unit_id): str(row.decision)
+        + (f", {row.probability:.2f}" if row.decision not in (UNDECIDED, NOTHING) else "")
+        for row in asked.itertuples()
+    }
+    recordings = project.store.read("predicted", where=condition({"set_name": set_name}))
+    recordings = recordings[recordings["encounter"].isin(list(said))]
+    clips = project.clips[project.clips["recording_id"].isin(recordings["recording_id"])]
+    cut_as = project.classifiers.get(str(settings["name"]), {}).get("clips")
+    if clips.empty and cut_as:  # recordings from elsewhere, of which the project has no clips
+        by_encounter = recordings.sort_values("path").groupby("encounter", sort=False)
+        clips, _ = cut(by_encounter.head(_MOST_TRIED), ClipOptions(**cut_as))
+    n_each = max(1, _FEWEST_UNKNOWN // max(len(said), 1))
+    drawn: list[Example] = []
+    for encounter in said:
+        of_encounter = clips[clips["encounter"] == encounter]
+        if n_each > 1:  # from several files rather than one sound after the other
+            of_encounter = of_encounter.drop_duplicates("recording_id")
+        candidates = example_clips(of_encounter, recordings, n_each)
+        drawn += islice(_readable(project, candidates, said), n_each)
+    return drawn
+
+
+class Example(NamedTuple):
+    """A clip that is drawn, with its levels."""
+
+    clip: Any
+    """A row of ``clips`` with ``root``, ``path`` and ``sample_rate`` of its recording."""
+    levels: Levels
+    name: str
+    said: str
+    """What the classifier said of its encounter; empty where the label is known."""
+
+
+def _readable(
+    project: Contents, clips: Iterator[Any], said: Mapping[str, str]
+) -> Iterator[Example]:
+    for clip in clips:
+        if (levels := _levels_of(project, clip)) is not None:
+            encounter = project.plain(clip.encounter)
+            name = encounter if said else f"{clip.label}, {encounter}"
+            yield Example(clip, levels, name, said.get(str(clip.encounter), ""))
 
 
 def three_sides_section(project: Contents) -> Section:
@@ -128,18 +202,16 @@ def three_sides_section(project: Contents) -> Section:
     return section
 
 
-def example_clips(
-    clips: pd.DataFrame, recordings: pd.DataFrame, label: str, n: int
-) -> Iterator[Any]:
-    """Choose clips to show for a class, from its largest encounters in turn.
+def example_clips(clips: pd.DataFrame, recordings: pd.DataFrame, n: int) -> Iterator[Any]:
+    """Choose clips to show, from the largest encounters in turn.
 
     Of each encounter the clip in the middle (by path and time) comes first. Clips that were filled
     up come last.
 
     Parameters
     ----------
-    clips, recordings : DataFrame, the labelled clips and the recordings of a project
-    label : str
+    clips : DataFrame, those to choose from
+    recordings : DataFrame, their recordings
     n : int, how many clips are wanted
 
     Returns
@@ -155,10 +227,10 @@ def example_clips(
     >>> recordings = pd.DataFrame(
     ...     {"recording_id": ["r"], "root": "/survey", "path": "a.wav", "sample_rate": 48_000}
     ... )
-    >>> next(example_clips(clips, recordings, "Pelagic", 1)).clip_id
+    >>> next(example_clips(clips, recordings, 1)).clip_id
     'c1'
     """
-    candidates = clips[clips["label"] == label].merge(
+    candidates = clips.merge(
         recordings[["recording_id", "root", "path", "sample_rate"]], on="recording_id"
     )
     candidates = candidates.sort_values(["path", "start_s", "channel"], ignore_index=True)
@@ -224,39 +296,79 @@ def common_levels(
     return Levels(np.asarray(levels, dtype=np.float64), rows_hz, frames_s, n_reached)
 
 
-def _examples_chart(project: Contents, drawn: list[tuple[Any, Levels]]) -> Chart:
+def _example_chart(example: Example) -> Chart:
+    """One spectrogram with the contrast of its own sound; what was repeated to fill it is grey."""
+    clip, levels = example.clip, example.levels
+    sound = levels.db[: levels.n_reached, levels.frames_s <= clip.end_s - clip.start_s]
+    low, high = own_contrast(sound if sound.size else levels.db)
+    chart_figure = figure(1.75, width_in=3.1)
+    ax = chart_figure.subplots()
+    spectrogram(ax, levels, low=low, high=high, start_s=clip.start_s)
+    ax.set_ylabel("kHz")
+    if clip.padded_s > 0:
+        grey_out(ax, clip.end_s, "repeated" if clip.pad == "tile" else "silence added")
+    said = f": {example.said}" if example.said else ""
+    caption = Markup("<strong>{}</strong>{}").format(example.name, said)
+    return chart(chart_figure, description=f"Spectrogram of {example.name}{said}", caption=caption)
+
+
+def own_contrast(db: NDArray[np.floating]) -> tuple[float, float]:
+    """Choose the levels at the ends of the colour map for one clip.
+
+    Parameters
+    ----------
+    db : ndarray [shape=(n_rows, n_frames)], decibels of what was recorded
+
+    Returns
+    -------
+    low, high : float, decibels: a third of the picture is darker than ``low``, and one cell in 500
+        brighter than ``high``; at least 10 dB apart
+
+    Examples
+    --------
+    >>> own_contrast(np.linspace(-90, 910, 1001)[None, :])
+    (210.0, 908.0)
+    """
+    low, high = (float(level) for level in np.quantile(db, (0.3, 0.998)))
+    return low, max(high, low + _LEAST_CONTRAST_DB)
+
+
+def grey_out(ax: Axes, from_s: float, why: str) -> None:
+    """Cover a spectrogram from a time on, and say why.
+
+    Examples
+    --------
+    >>> ax = Figure().add_subplot()
+    >>> _ = ax.set_xlim(0, 3)
+    >>> grey_out(ax, 2.0, "repeated")
+    >>> ax.patches[0].get_x(), ax.texts[0].get_text()
+    (2.0, 'repeated')
+    """
+    left, right = ax.get_xlim()
+    ax.axvspan(from_s, right, facecolor=GREY, alpha=0.82, linewidth=0)
+    if right - from_s > 0.25 * (right - left):
+        middle = (from_s + right) / 2
+        ax.text(middle, 0.5, why, transform=ax.get_xaxis_transform(), ha="center", va="center",
+                fontsize=SMALL_PT, color="#fefefe")  # fmt: skip
+    ax.set_xlim(left, right)
+
+
+def _how_they_are_drawn(project: Contents, drawn: Sequence[Example]) -> Text:
     front_end = project.front_end
-    is_pcen = isinstance(front_end, CommonFrontEnd) and front_end.levels == "pcen"
-    low = -(front_end.range_db if isinstance(front_end, CommonFrontEnd) else _RANGE_DB)
-    high = 0.0
-    if is_pcen:
-        low, high = 0.0, float(np.quantile([np.quantile(v.db, 0.999) for _, v in drawn], 0.9))
-    chart_figure, axes = panels(len(drawn), n_columns=2, row_in=1.78, margin_in=0.4)
-    for number, (ax, (clip, levels)) in enumerate(zip(axes, drawn, strict=True), 1):
-        if not is_pcen:
-            levels = levels._replace(db=levels.db - levels.db[: levels.n_reached].max())
-        image = spectrogram(ax, levels, low=low, high=high, start_s=clip.start_s,
-                            title=f"{number}  {_named(clip)}")  # fmt: skip
-        if clip.padded_s > 0:
-            ax.axvline(clip.end_s, color="#fefefe", linestyle="--", linewidth=1.2)
-    keep_outer_labels(axes, n_columns=2)
-    label = "PCEN level" if is_pcen else "level (dB re loudest cell of the clip)"
-    _colour_bar(chart_figure, image, label)
-    caption = (
-        f"{_in_words(front_end, is_joint='members' in (project.embedder or {}))} Chosen by rule: the "
-        "middle clip of each class's largest encounters, clips that fill the window first."
+    line = (
+        "Time in seconds to the right, frequency in kHz upwards, bright is loud; each picture has its "
+        "own contrast."
     )
-    if any(levels.n_reached < len(levels.rows_hz) for _, levels in drawn):
-        caption += " Grey: above what the recording's sample rate reaches."
-    if any(clip.padded_s > 0 for clip, _ in drawn):
-        caption += " Dashed: the end of the recording; what follows fills the window."
-    return chart(chart_figure, description=f"Spectrograms of {len(drawn)} clips.", caption=caption)
-
-
-def _named(clip: Any) -> str:
-    """Class and encounter; encounters of no certain name begin with their class already."""
-    encounter = str(clip.encounter)
-    return encounter if encounter.startswith(f"{clip.label}/") else f"{clip.label}, {encounter}"
+    more = (
+        f"{_in_words(front_end, is_joint='members' in (project.embedder or {}))} Colours begin at the "
+        "level below which a third of the clip lies, and end at the loudest 1 in 500. Chosen by rule: "
+        "the middle clip of the largest encounters, clips that fill the window first."
+    )
+    if any(clip.padded_s > 0 for clip, *_ in drawn):
+        line += " Grey: no sound of its own, filled up to the length of the window."
+    if any(levels.n_reached < len(levels.rows_hz) for _, levels, *_ in drawn):
+        more += " Plain grey at the top: above what the recording's sample rate reaches."
+    return Text(line, more=more)
 
 
 def _in_words(front_end: FrontEnd | None, *, is_joint: bool) -> str:
@@ -280,13 +392,17 @@ def _in_words(front_end: FrontEnd | None, *, is_joint: bool) -> str:
     return "Spectrograms at each recording's own sample rate (Hann windows of about 16 ms)."
 
 
-def _examples_table(drawn: list[tuple[Any, Levels]]) -> Table:
-    rows = []
-    for number, (clip, _) in enumerate(drawn, 1):
-        when, rate = f"{clip.start_s:.2f} to {clip.end_s:.2f} s", f"{clip.sample_rate / 1000:g} kHz"
-        rows.append((number, str(clip.label), str(clip.path), when, str(clip.channel), rate))
-    columns = ("", "class", "recording", "clip", "channel", "sample rate")
-    return Table(columns, rows, caption="The clips that are shown.")
+def _examples_table(drawn: Sequence[Example]) -> Fold:
+    rows = [
+        (
+            example.name, str(example.clip.path),
+            f"{example.clip.start_s:.2f} to {example.clip.end_s:.2f} s",
+            str(example.clip.channel), f"{example.clip.sample_rate / 1000:g} kHz",
+        )
+        for example in drawn
+    ]  # fmt: skip
+    columns = ("", "recording", "clip", "channel", "sample rate")
+    return Fold("Where these clips are", [Table(columns, rows)])
 
 
 def _three_sides(recording: Any) -> list[Block]:

@@ -5,7 +5,6 @@ reliability diagram, the risk-coverage curve, what a wanted error rate would lea
 verdict of the audit with its warnings.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,8 +25,7 @@ from pseudorca.pages.blocks import (
 )
 from pseudorca.report.contents import (
     Contents,
-    Evaluation,
-    headline,
+    evidence,
     is_saved,
     recipe_in_words,
     typed,
@@ -61,7 +59,7 @@ def trust_section(project: Contents) -> Section:
     'Not known yet.'
     """
     section = Section("trust", "What a probability is worth, and when to say nothing")
-    honest = headline(project)
+    honest = evidence(project).honest
     by_unit = {
         unit: honest.results[unit]
         for unit in ("encounter", "recording")
@@ -71,7 +69,7 @@ def trust_section(project: Contents) -> Section:
         line = f"pseudorca evaluate --project {project.argument} --split encounter{typed(project)}"
         section.blocks += [Text("Not known yet."), Commands("To find out, run:", [line])]
         return section
-    section.blocks.append(Text(_in_words(by_unit)))
+    section.blocks += _in_words(by_unit)
     for unit, result in by_unit.items():
         section.blocks.append(_figures(unit, result))
     section.blocks += [_table_of_scores(by_unit), *(_thresholds(u, r) for u, r in by_unit.items())]
@@ -80,41 +78,43 @@ def trust_section(project: Contents) -> Section:
     return section
 
 
-def _in_words(by_unit: Mapping[str, Mapping[str, Any]]) -> str:
+def _in_words(by_unit: Mapping[str, Mapping[str, Any]]) -> list[Block]:
     unit, result = next(iter(by_unit.items()))
     true, kept = result["reliability"], result["abstention"]
-    text = (
+    more = (
         "Each encounter's probabilities were calibrated on other encounters, every class and every "
         "encounter weighing the same, so they presuppose that the classes are equally frequent. "
     )
-    share = 1 - true["brier"] / true["brier_baseline"]
+    wanted = f"at most {100 * kept['max_error']:.0f} % of the names wrong"
+    warnings = []
     if true["brier_high"] is not None and true["brier_high"] < true["brier_baseline"]:
-        text += (
+        share = 1 - true["brier"] / true["brier_baseline"]
+        more += (
             "They are better than knowing nothing: the Brier score, which is how far the probabilities "
             f"lie from what was true, is {100 * share:.0f} % lower than that of saying "
-            f"{1 - true['brier_baseline']:.2f} for every class. "
+            f"{1 - true['brier_baseline']:.2f} for every class."
         )
     else:
-        text += "They are not shown to be better than saying the same for every class. "
+        warnings.append(
+            "The probabilities are not shown to be better than saying the same for every class."
+        )
     chosen = kept["chosen"]
     if chosen and chosen["probability"] == 0:
-        text += (
-            f"Every {unit} can be named, and still at most {100 * kept['max_error']:.0f} % of the "
-            "names are wrong."
-        )
+        line = f"With {wanted}, every {unit} can be named."
     elif chosen:
-        text += (
-            f"Whoever wants at most {100 * kept['max_error']:.0f} % of the names wrong can have "
-            f"{100 * chosen['coverage']:.0f} % of the {unit}s named, those with a probability of "
-            f"{chosen['probability']:.2f} or more; the others stay undecided."
+        line = (
+            f"With {wanted}, {100 * chosen['coverage']:.0f} % of the {unit}s can be named: those with "
+            f"a probability of {chosen['probability']:.2f} or more."
         )
     else:
-        text += (
-            "With these encounters nobody can claim that at most "
-            f"{100 * kept['max_error']:.0f} % of the names are wrong, whatever is left undecided; the "
-            f"smallest rate that can be claimed is {100 * kept['smallest_max_error']:.0f} %."
+        line = (
+            f"The smallest share of wrong names that can be claimed is "
+            f"{100 * kept['smallest_max_error']:.0f} %."
         )
-    return text
+        warnings.append(
+            f"With these encounters nobody can claim {wanted}, whatever is left undecided."
+        )
+    return [Text(line, more=more), *([Notices(warnings)] if warnings else [])]
 
 
 def _figures(unit: str, result: Mapping[str, Any]) -> Chart:
@@ -132,8 +132,8 @@ def _figures(unit: str, result: Mapping[str, Any]) -> Chart:
         description=f"Reliability and risk-coverage by {unit}. {spoken}.",
         caption=f"By {unit}. Left: of all that was called so probable, the share that was so; small "
         "figures: encounters behind a dot; on the diagonal probabilities are true. Right: share of "
-        f"wrong names when only the surest {unit}s are named (line), and the upper bound that holds "
-        "with 95 % confidence for all five together (bars).",
+        f"wrong names when only the surest {unit}s are named: as counted (line), and the upper bound "
+        "that holds with 95 % confidence for all five together (caps: the truth lies below them).",
     )
 
 
@@ -142,23 +142,43 @@ def _table_of_scores(by_unit: Mapping[str, Mapping[str, Any]]) -> Table:
     for unit, result in by_unit.items():
         true = result["reliability"]
         for name, key in (("Brier score", "brier"), ("log loss", "log_loss")):
-            low, high = true[f"{key}_low"], true[f"{key}_high"]
-            between = "too few encounters" if low is None else f"{low:.2f} to {high:.2f}"
-            baseline = Number(true[f"{key}_baseline"], 3)
-            rows.append((unit, name, Number(true[key], 3), between, baseline))
+            low, high, baseline = (true[f"{key}_{what}"] for what in ("low", "high", "baseline"))
+            between, worth = _loss_in_words(low, high, baseline)
+            rows.append((unit, name, Number(true[key], 3), between, Number(baseline, 3), worth))
         error = true["expected_calibration_error"]
         if error is not None:
-            rows.append((unit, "expected calibration error", Number(error, 3), "", Number(0, 0)))
+            cells = ("expected calibration error", Number(error, 3), "", Number(0, 0), "")
+            rows.append((unit, *cells))
     unit, result = next(iter(by_unit.items()))
     true = result["reliability"]
     return Table(
-        ("unit", "what", "value", "95 % interval", "knowing nothing"),
+        ("unit", "what", "value", "95 % interval", "knowing nothing", "so"),
         rows,
         caption=f"Lower is better. Intervals: {true['interval_method']}. The calibrator "
         f"of {unit}s ({true['kind']}) divides what the head says by {true['temperature']:.2f} and "
         f"takes the moments of one {unit} to depend on each other by {true['dependence']:g} (0: each "
         "is news; 1: all say the same).",
     )
+
+
+def _loss_in_words(low: float | None, high: float | None, baseline: float) -> tuple[str, str]:
+    """An interval of a score of which lower is better, and what it says.
+
+    Examples
+    --------
+    >>> _loss_in_words(0.01, 2.0, 0.5)
+    ('0.01 to 2.00', 'says nothing: from almost perfect to far worse than knowing nothing')
+    """
+    if low is None or high is None:
+        return "too few encounters", "says nothing: too few encounters"
+    between = f"{low:.2f} to {high:.2f}"
+    if high < baseline:
+        return between, "better than knowing nothing"
+    if low > baseline:
+        return between, "worse than knowing nothing"
+    if low < 0.25 * baseline and high > 1.5 * baseline:
+        return between, "says nothing: from almost perfect to far worse than knowing nothing"
+    return between, "not shown to be better than knowing nothing"
 
 
 def _learning_curve(curve: Sequence[Mapping[str, float]]) -> Chart:
@@ -196,7 +216,7 @@ def _thresholds(unit: str, result: Mapping[str, Any]) -> Table:
 
 
 def audit_section(project: Contents) -> Section:
-    """Show the latest audit and what has changed since, or how to make one.
+    """Show the audit of the first screen (else the latest) and what changed since, or how to make one.
 
     Parameters
     ----------
@@ -217,7 +237,7 @@ def audit_section(project: Contents) -> Section:
     'To find out, run:'
     """
     section = Section("audit", "Animals or recorders?")
-    findings, n_audits = latest_audit(project)
+    findings = evidence(project).audit or next(iter(project.audits), None)
     if findings is None:
         line = f"pseudorca audit --project {project.argument}{typed(project, for_audit=True)}"
         section.blocks += [
@@ -228,64 +248,10 @@ def audit_section(project: Contents) -> Section:
             Commands("To find out, run:", [line]),
         ]
         return section
-    section.blocks += verdict_blocks(findings, n_audits, _audit_warnings(project, findings))
+    section.blocks += verdict_blocks(
+        findings, len(project.audits), _audit_warnings(project, findings)
+    )
     return section
-
-
-def latest_audit(project: Contents) -> tuple[dict[str, Any] | None, int]:
-    """Read the latest audit.
-
-    Parameters
-    ----------
-    project : Contents
-
-    Returns
-    -------
-    audit : dict, the parsed column ``result`` with ``time_utc``; None if no audit can be read
-    n_audits : int, how many audits there are; 0 if none can be read
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pseudorca.report.contents import read_project
-    >>> from pseudorca.store import Store
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     latest_audit(read_project(Store(f"{folder}/project", create=True)))
-    (None, 0)
-    """
-    rows = project.store.read("audits").sort_values("time_utc", ascending=False)
-    for row in rows.itertuples():
-        try:
-            return {"time_utc": str(row.time_utc)} | dict(json.loads(str(row.result))), len(rows)
-        except ValueError as error:
-            project.note_trouble("audits", error)
-    return None, 0
-
-
-def audit_of(project: Contents, evaluation: Evaluation | None) -> dict[str, Any] | None:
-    """Read the latest audit of the recipe and the clips of an evaluation.
-
-    Parameters
-    ----------
-    project : Contents
-    evaluation : Evaluation or None
-        None: the latest audit of any recipe, unless the project holds other labels now
-
-    Returns
-    -------
-    dict, the parsed column ``result``; None if there is no such audit
-    """
-    if evaluation is None:
-        latest = latest_audit(project)[0]
-        is_stale = latest is not None and latest.get("labels") not in (None, project.labels_id)
-        return None if is_stale else latest
-    rows = project.store.read("audits").sort_values("time_utc", ascending=False)
-    for text in rows["result"]:
-        audit = dict(json.loads(str(text)))
-        is_about = audit["recipe"] == evaluation.about["recipe"]
-        if is_about and audit.get("data", evaluation.data_id) == evaluation.data_id:
-            return audit
-    return None
 
 
 def _audit_warnings(project: Contents, findings: Mapping[str, Any]) -> list[Block]:

@@ -183,6 +183,33 @@ def write_raven(
         pd.DataFrame(rows).to_csv(part, sep="\t", index=False, lineterminator="\n")
 
 
+def true_populations(recordings: str | Path) -> dict[str, str] | None:
+    """Read what the encounters of a simulated survey truly are.
+
+    Parameters
+    ----------
+    recordings : path of the folder ``recordings`` of a survey
+
+    Returns
+    -------
+    dict from encounter to population (``Other``: another species); None if the folder is of no
+    survey that was simulated, or the survey is not complete
+
+    Examples
+    --------
+    >>> true_populations("recordings of animals") is None
+    True
+    """
+    folder = Path(recordings).parent / "truth"
+    if Path(recordings).name != "recordings" or _settings_in(folder / "survey.json") is None:
+        return None
+    try:
+        table = pd.read_csv(folder / "encounters.csv", dtype=str)
+        return dict(zip(table["encounter"], table["population"], strict=True))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def _settings_in(marker: Path) -> dict[str, Any] | None:
     try:
         settings: dict[str, Any] = json.loads(marker.read_text("utf-8"))["settings"]
