@@ -29,7 +29,18 @@ LINE_ENDS = ("\n", "\r\n", "\r", "\r\r\n")
 WORDS = ("Kühn", "Köln", "Québec", "Tromsø", "señal", "débil", "schön")
 """No code page makes another word of letters of these."""
 ANYWHERE = ("Lanaʻi", "Kā‘ū", "Авача", "苫小牧", "Insular", "NA", "none")
-NOTES = ("", "faint", '"whistle?', '"burst"?', 'burst"', 'a "loud" one', '5" mark', '"', "it's", "-")
+NOTES = (
+    "",
+    "faint",
+    '"whistle?',
+    '"burst"?',
+    'burst"',
+    'a "loud" one',
+    '5" mark',
+    '"',
+    "it's",
+    "-",
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,9 @@ def tables(draw: Any, how: Writing) -> list[tuple[str, ...]]:
     for k in range(draw(st.integers(1, 6))):
         note = draw(st.one_of(notes, free, words))
         comma = how.comma and (how.quoting != "none" or how.delimiter != ",")
-        depth = replace(how, comma=comma).number(draw(st.integers(-99, 99)) + draw(st.sampled_from([0.5, 0.25, 0.0625])))
+        depth = replace(how, comma=comma).number(
+            draw(st.integers(-99, 99)) + draw(st.sampled_from([0.5, 0.25, 0.0625]))
+        )
         row = [f"{draw(words)}/{k}.wav", draw(words), depth, note]
         if how.quoting == "backslash":
             row = [cell.replace("\\", "/") for cell in row]
@@ -136,9 +149,7 @@ def test_rows_are_the_same_or_it_is_told(data: st.DataObject, how: Writing) -> N
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), how=writings(quoting="all", line_end="\n"))
-def test_a_table_with_every_cell_in_quotes_is_read_whole(
-    data: st.DataObject, how: Writing
-) -> None:
+def test_a_table_with_every_cell_in_quotes_is_read_whole(data: st.DataObject, how: Writing) -> None:
     rows = [row for row in data.draw(tables(how)) if "\n" not in row[3] and "\\" not in row[3]]
     assert cells(read_user_table("a.csv", how.write(rows))) == shown(rows)
 
@@ -163,7 +174,8 @@ def test_code_pages_are_told_apart_by_a_single_word(word: str, encoding: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["Lana’i", "21°C", "“burst”", "didn’t – faint", "Maui–Lanai", "¿silbo?", "burst…", "CAFÉ"]
+    "text",
+    ["Lana’i", "21°C", "“burst”", "didn’t – faint", "Maui–Lanai", "¿silbo?", "burst…", "CAFÉ"],
 )
 def test_signs_of_windows_are_no_letters_of_the_mac(text: str) -> None:
     assert cells(read_user_table("a.csv", f"path,note\nx,{text}\n".encode("cp1252")))[0][1] == text
@@ -181,7 +193,7 @@ def test_lines_of_two_programs_are_each_read_in_their_encoding() -> None:
     assert "mixed" in table.notices[0]
 
 
-NOTE_TABLE = 'path,label,note\na,I,{}\nb,P,faint\nc,I,{}\nd,P,\n'
+NOTE_TABLE = "path,label,note\na,I,{}\nb,P,faint\nc,I,{}\nd,P,\n"
 
 
 @pytest.mark.parametrize("first", ['"whistle?', '"', '"a" b', '"x""'])
@@ -271,9 +283,7 @@ def test_decimal_commas_are_points_or_no_numbers(values: list[float], digits: in
         (["", "NA", "many", "1,2,3"], [None] * 4),
     ],
 )
-def test_numbers_that_could_be_two_are_none(
-    texts: list[str], numbers: list[float | None]
-) -> None:
+def test_numbers_that_could_be_two_are_none(texts: list[str], numbers: list[float | None]) -> None:
     found = numbers_of(pd.Series(texts))
     assert [None if math.isnan(value) else value for value in found] == numbers
 
@@ -281,7 +291,9 @@ def test_numbers_that_could_be_two_are_none(
 def test_a_table_tells_what_a_column_cannot() -> None:
     data = b"begin\tend\n12,125\t0,5\n"
     assert read_user_table("a.txt", data).numbers("begin").tolist() == [12.125]
-    assert math.isnan(read_user_table("a.csv", b'begin,end\n"12,125",0.5\n').numbers("begin").iloc[0])
+    assert math.isnan(
+        read_user_table("a.csv", b'begin,end\n"12,125",0.5\n').numbers("begin").iloc[0]
+    )
 
 
 def test_missing_is_what_is_said_to_be() -> None:

@@ -205,7 +205,7 @@ def test_raven_tables_read_back_to_the_same_times(
         expected[["recording_id", "start_s", "end_s"]].itertuples(index=False, name=None)
     )
     for tables_read in (per_file, [path for path in paths if path not in per_file]):
-        back = read_raven(tables_read, survey)
+        back = read_raven(tables_read, survey).stretches
         assert set(back["channel"]) == {"", "1"}
         back = back.sort_values(["recording_id", "start_s"])
         found = list(back[["recording_id", "start_s", "end_s"]].itertuples(index=False, name=None))
@@ -313,7 +313,7 @@ def test_odd_names_survive_or_are_replaced_in_sight(
         assert shown == audacity[0][2]
         if not set(odd) & set('\t\n\r\x07"'):
             assert (shown, rows[1][8]) == (odd, f"/sea/{odd}/{odd}.wav")
-            assert read_raven([path], files)["start_s"].tolist() == [0.5]
+            assert read_raven([path], files).stretches["start_s"].tolist() == [0.5]
         # Programs that know quotes read the same cells.
         assert pd.read_csv(path, sep="\t").loc[0, "Decision"].strip() == shown.strip()
     birdnet = read_csv(written["birdnet"][0])[1]
@@ -432,7 +432,7 @@ def test_real_recordings_of_many_kinds_read_back(tmp_path: Path, hydrophones: Pa
     expected = within[["recording_id", "start_s", "end_s"]].sort_values(["recording_id", "start_s"])
     per_file = [path for path in written["raven"] if path.parent.name == "raven"]
     for paths in (per_file, [path for path in written["raven"] if path not in per_file]):
-        back = read_raven(paths, files).sort_values(["recording_id", "start_s"])
+        back = read_raven(paths, files).stretches.sort_values(["recording_id", "start_s"])
         assert back["recording_id"].tolist() == expected["recording_id"].tolist()
         np.testing.assert_allclose(back["start_s"], expected["start_s"], atol=1e-9)
         np.testing.assert_allclose(back["end_s"], expected["end_s"], atol=1e-9)

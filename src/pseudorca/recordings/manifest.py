@@ -161,7 +161,7 @@ def scan_files(
             sources.append(_Source(root, [name]))
         else:
             raise ManifestError(f"{path} does not exist. Give audio files or folders of them.")
-    unlabelled = replace(options, labels=(), metadata=None)
+    unlabelled = replace(options, labels=(), metadata=None, columns={}, missing=())
     roots_of = defaultdict(set)
     for source in sources:
         roots_of[places.name_of(source.root)].add(source.root)
@@ -307,7 +307,7 @@ def _build(
     # Names and tables are read and checked before any sound: contradictions are errors at once.
     pattern = None if options.name_pattern is None else compile_pattern(options.name_pattern)
     names = [
-        {"path": path}
+        {"path": path, "root": source.root}
         | read_names(
             path,
             labels=options.all_labels,
@@ -317,7 +317,10 @@ def _build(
         )
         for source, path in files
     ]
-    metadata = None if options.metadata is None else read_metadata(options.metadata)
+    metadata = None
+    if options.metadata is not None:
+        metadata = read_metadata(options.metadata, columns=options.columns, missing=options.missing)
+        problems += [_problem(*problem) for problem in metadata.problems]
     _check_other(options, names, metadata)
     _check_labels(options.all_labels, files)
     if metadata is not None:
