@@ -1,11 +1,9 @@
 """Whoever wrote a table, its rows are the same, or what differs is told."""
 
-import csv
 import io
 import math
 import unicodedata
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pseudorca.errors import TableError
-from pseudorca.formats import user_tables
 from pseudorca.formats.user_tables import UserTable, numbers_of, read_user_table
 
 COLUMNS = ("path", "label", "depth", "note")

@@ -266,7 +266,8 @@ def test_any_writing_of_a_table_gives_the_same_labels(
 
 
 ELSEWHERE = (
-    "/Volumes/Disk/HICEAS/{}", "/Users/me/{}", "C:\\data\\{}", "\\\\server\\share\\{}", "../{}", ".\\{}",
+    "/Volumes/Disk/HICEAS/{}", "/Users/me/{}", "../{}",
+    "C:\\data\\{}", "\\\\server\\share\\{}", ".\\{}",
     "Macintosh HD:field:{}", "survey/{}", "{}",
 )  # fmt: skip
 

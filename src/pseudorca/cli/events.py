@@ -37,6 +37,10 @@ class ColumnGroup:
     called: Annotated[
         str, rare_option("--called", "Where the classifier itself named the species, or none.")
     ] = "predicted=X33"
+    missing: Annotated[
+        list[str] | None,
+        rare_option("--missing", "Text that means that nothing is known. Repeatable. Without: NA."),
+    ] = None
 
     def columns(self) -> "EventColumns":
         """The columns. PseudorcaError if a condition cannot be read."""
@@ -53,6 +57,7 @@ class ColumnGroup:
             if self.verified is None
             else tuple(Condition.parse(text) for text in self.verified if text != "all"),
             None if self.called == "none" else Condition.parse(self.called),
+            usual.missing if self.missing is None else tuple(self.missing),
         )
 
 
@@ -93,7 +98,7 @@ class FilterGroup:
 def events(
     *,
     file: Annotated[
-        Path, typer.Argument(help="CSV with a row per event that another classifier scored.")
+        Path, typer.Argument(help="Table with a row per event that another classifier scored.")
     ],
     columns: ColumnGroup,
     min_precision: Annotated[

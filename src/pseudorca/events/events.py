@@ -264,7 +264,7 @@ def decide_events(
         "versions": package_versions(),
         "problems": table.problems.to_dict("records"),
     }
-    details["notices"] = _notices(details, held_out, final, options)
+    details["notices"] = [*table.notices, *_notices(details, held_out, final, options)]
     write_text([json.dumps(details, indent=1, default=plain_value)], output / "summary.json")
     page = output / "events.html"
     write_events_page(details, decided, curve, page)

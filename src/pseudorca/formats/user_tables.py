@@ -12,7 +12,7 @@ import re
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
@@ -96,6 +96,13 @@ class UserTable:
     def whole(self) -> pd.DataFrame:
         """The rows whose cells stand where they belong."""
         return self.cells.drop(index=list(self.broken))
+
+    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """The rows of :attr:`whole` by their lines."""
+        whole = self.whole
+        names = [str(name) for name in whole.columns]
+        for line, cells in zip(whole.index.tolist(), whole.to_numpy().tolist(), strict=True):
+            yield line, dict(zip(names, cells, strict=True))
 
 
 def read_user_table(
@@ -269,7 +276,9 @@ def _table(
     folded = Counter(name.casefold() for name in header)
     if twice := [name for name in header if folded[name.casefold()] > 1]:
         raise TableError(f"{source} has two columns of one name, {twice[0]!r}. Rename one.")
-    broken, short, cells = {}, {}, []
+    broken: dict[int, str] = {}
+    short: dict[int, str] = {}
+    cells = []
     for row in body:
         n = len(row.cells)
         while n > len(header) and not row.cells[n - 1]:
@@ -458,6 +467,7 @@ def _text_rows(
     rows: list[_Row] = []
     over: list[int] = []
     unclear: list[int] = []
+    unclosed: list[int] = []
     above = 0
     k = first
     last = max((n for n, line in enumerate(lines) if line.strip()), default=0)
@@ -465,7 +475,7 @@ def _text_rows(
         if _BLANK.fullmatch(lines[k].replace(delimiter, "")):
             k += 1
             continue
-        cells, n_lines, is_unclear = _row(lines, k, delimiter, width)
+        cells, n_lines, is_unclear, is_unclosed = _row(lines, k, delimiter, width)
         if width is None:
             filled = [cell for cell in cells if cell]
             if len(filled) < 2 and above < 20 and _is_title(lines, k + n_lines, delimiter):
@@ -474,6 +484,7 @@ def _text_rows(
             width = len(cells)
         over += [k + 1] if n_lines > 1 else []
         unclear += [k + 1] if is_unclear else []
+        unclosed += [k + 1] if is_unclosed else []
         is_torn = k == last and k == len(lines) - 1 and len(rows) > 1
         rows.append(_Row(k + 1, cells, n_lines, is_torn))
         k += n_lines
@@ -483,6 +494,11 @@ def _text_rows(
     if over:
         notices.append(
             f"{plural(len(over), 'row')} with a cell over several lines (from line {_listed(over)})."
+        )
+    if unclosed:
+        notices.append(
+            f"{plural(len(unclosed), 'row')} with a cell that begins with a quotation mark and does "
+            f"not end with one (line {_listed(unclosed)}); it is taken as it stands."
         )
     if unclear:
         notices.append(
@@ -500,11 +516,14 @@ def _is_title(lines: list[str], start: int, delimiter: str) -> bool:
 
 def _row(
     lines: list[str], k: int, delimiter: str, width: int | None
-) -> tuple[list[str], int, bool]:
-    """The cells of the row that begins in a line, its number of lines, and whether that is unclear."""
+) -> tuple[list[str], int, bool, bool]:
+    """The cells of the row that begins in a line, and its number of lines.
+
+    Then, whether that is unclear, and whether a quotation mark begins a cell and ends none.
+    """
     alone, is_open = _split(lines[k], delimiter)
     if not is_open:
-        return alone, 1, False
+        return alone, 1, False, False
     ends = _patterns(delimiter)[3]
     for n in range(2, min(_MOST_LINES_OF_A_CELL, len(lines) - k) + 1):
         if not ends.search(lines[k + n - 1]):
@@ -514,9 +533,9 @@ def _row(
             continue
         inner = [_split(line, delimiter)[0] for line in lines[k : k + n] if line.strip()]
         if width is not None and all(len(row) == width for row in inner):
-            return alone, 1, True
-        return cells, n, False
-    return alone, 1, False
+            return alone, 1, True, False
+        return cells, n, False, False
+    return alone, 1, False, True
 
 
 def _split(text: str, delimiter: str) -> tuple[list[str], bool]:

@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import AudioError, ClipError, TableError
 from pseudorca.formats.raven import read_selection_table
+from pseudorca.formats.user_tables import UserTable
 from pseudorca.recordings.audio import MIN_FRAMES, Samples
 from pseudorca.recordings.manifest import project_recordings
 from pseudorca.recordings.matching import Files
@@ -340,106 +341,140 @@ def read_raven(
     >>> found.problems[0][2]
     'selection outside the recording'
     """
-    rows: list[Any] = list(recordings.itertuples())
-    files = Files((str(row.root), row.path) for row in rows)
-    lost = [*(unusable or {}).items()]
-    lost_files = Files(("", path) for path, _ in lost)
+    search = _Search(recordings, unusable or {})
+    found = Selections(pd.DataFrame())
     stretches: list[tuple[str, str, float, float]] = []
-    problems: list[tuple[str, str, str, str]] = []
     taken: Counter[str] = Counter()
     refused: list[str] = []
     passed_over: list[str] = []
-    cut_s: list[float] = []
     odd: list[str] = []
+    cut_s: list[float] = []
     for path in paths:
         try:
             table = read_selection_table(path)
         except TableError as error:
             refused.append(str(error))
             if ".selections" in path.name.lower() and path.exists() and path.stat().st_size:
-                problems.append((str(path), "clips", "no selection table", str(error)))
+                found.problems.append((str(path), "clips", "no selection table", str(error)))
             else:
                 passed_over.append(str(error))
             continue
         first, *more = table.notices
         taken[first.removeprefix(f"{path.name}: ")] += 1
         odd += more
-        for line, why in table.broken.items():
-            detail = f"line {line}: {why}; the selection is not used"
-            problems.append((str(path), "clips", "broken row", detail))
-        strangers: Counter[tuple[str, str, str]] = Counter()
-        seconds = {name: table.numbers(name) for name in _SECONDS if name in table.cells}
-        for number, line in table.whole.to_dict("index").items():
-            name = _recording_name(line, path)
-            found, _ = files.find(name, by_name=True)
-            if len(found) != 1:
-                strangers[_why_none(name, [rows[k] for k in found], lost, lost_files)] += 1
-                continue
-            recording = rows[found[0]]
-            try:
-                numbers = {name: float(values[number]) for name, values in seconds.items()}
-                start_s, length_s = _span(numbers, line, recording)
-                channel = _raven_channel(line, recording)
-            except AudioError as error:
-                where = f"{path.name}, line {number}: {error.detail}"
-                problems.append((recording.path, "clips", error.reason, where))
-                continue
-            end_s = min(start_s + length_s, float(recording.duration_s))
-            cut_s += (
-                [start_s + length_s - end_s] if start_s + length_s > end_s + _TOLERANCE_S else []
-            )
+        of_table, problems = _stretches(table, path, search)
+        found.problems.extend(problems)
+        for recording, channel, start_s, end_s in of_table:
+            if end_s > recording.duration_s + _TOLERANCE_S:
+                cut_s.append(end_s - recording.duration_s)
+            end_s = min(end_s, float(recording.duration_s))
             stretches.append((recording.recording_id, channel, start_s, end_s))
-        for (path_of, reason, detail), n in strangers.items():
-            detail = f"{plural(n, 'selection')} of {path.name}: {detail}"
-            problems.append((path_of or str(path), "clips", reason, detail))
     if refused and not taken:
         raise ClipError(f"--selections: no file is a table of selections: {refused[0]}")
-    notices = [f"{plural(n, 'selection table')}: {kind}" for kind, n in taken.items()]
-    notices += odd[:_MOST_SHOWN]
+    found.notices.extend(f"{plural(n, 'selection table')}: {kind}" for kind, n in taken.items())
+    found.notices.extend(odd[:_MOST_SHOWN])
     if len(odd) > _MOST_SHOWN:
-        notices.append(f"{len(odd) - _MOST_SHOWN} more such notices on other tables.")
+        found.notices.append(f"{len(odd) - _MOST_SHOWN} more such notices on other tables.")
     if passed_over:
         shown = " ".join(passed_over[:_MOST_SHOWN])
-        notices.append(f"{plural(len(passed_over), 'file')} passed over: {shown}")
+        found.notices.append(f"{plural(len(passed_over), 'file')} passed over: {shown}")
     if cut_s:
-        notices.append(
+        found.notices.append(
             f"{plural(len(cut_s), 'selection')} went on after the end of the recording, by up to "
             f"{max(cut_s):.3g} s; the part that is there is used."
         )
-    table_of = pd.DataFrame(stretches, columns=["recording_id", "channel", "start_s", "end_s"])
-    return Selections(table_of, problems, notices)
+    columns = ["recording_id", "channel", "start_s", "end_s"]
+    return replace(found, stretches=pd.DataFrame(stretches, columns=columns))
+
+
+def _stretches(
+    table: UserTable, path: Path, search: "_Search"
+) -> tuple[list[tuple[Any, str, float, float]], list[tuple[str, str, str, str]]]:
+    """The selections of one table (recording, channel, begin, end), and its problems."""
+    stretches = []
+    problems = [
+        (str(path), "clips", "broken row", f"line {line}: {why}; the selection is not used")
+        for line, why in table.broken.items()
+    ]
+    seconds = {name: table.numbers(name) for name in _SECONDS if name in table.cells}
+    strangers: Counter[tuple[str, str, str]] = Counter()
+    for number, line in table.rows():
+        name = _recording_name(line, path)
+        recording = search.recording(name)
+        if recording is None:
+            strangers[search.why_none(name)] += 1
+            continue
+        try:
+            numbers = {column: float(values.loc[number]) for column, values in seconds.items()}
+            start_s, end_s = _span(numbers, line, recording)
+            stretches.append((recording, _raven_channel(line, recording), start_s, end_s))
+        except AudioError as error:
+            where = f"{path.name}, line {number}: {error.detail}"
+            problems.append((recording.path, "clips", error.reason, where))
+    for (path_of, reason, why), n in strangers.items():
+        detail = f"{plural(n, 'selection')} of {path.name}: {why}"
+        problems.append((path_of or str(path), "clips", reason, detail))
+    return stretches, problems
+
+
+class _Search:
+    """The recordings by what a table calls them, and the files that scan could not use."""
+
+    def __init__(self, recordings: pd.DataFrame, unusable: Mapping[str, str]) -> None:
+        self._rows: list[Any] = list(recordings.itertuples())
+        self._files = Files((str(row.root), row.path) for row in self._rows)
+        self._lost = [*unusable.items()]
+        self._lost_files = Files(("", path) for path in unusable)
+
+    def recording(self, name: str) -> Any:
+        """The row of the recording of a name; None if there is none, or several."""
+        places, _ = self._files.find(name, by_name=True)
+        return self._rows[places[0]] if len(places) == 1 else None
+
+    def why_none(self, name: str) -> tuple[str, str, str]:
+        """Path, reason and detail of the problem that a name is of no recording, or of several."""
+        places, _ = self._files.find(name, by_name=True)
+        if places:
+            shown = " and ".join(self._rows[place].path for place in places[:2])
+            detail = (
+                f"{len(places)} are called {name!r}, such as {shown}; give the column Begin Path"
+            )
+            return "", "several recordings of this name", detail
+        lost, _ = self._lost_files.find(name, by_name=True)
+        if lost:
+            path, reason = self._lost[lost[0]]
+            return path, "recording not usable", reason
+        return "", "no such recording", f"no scanned recording is called {name!r}"
 
 
 def _span(
     numbers: Mapping[str, float], line: Mapping[Any, str], recording: Any
 ) -> tuple[float, float]:
-    """Begin and length of a selection in its file. AudioError with the reason if there is none."""
+    """Begin and end of a selection in its file. AudioError with the reason if there is none."""
     for name, value in numbers.items():
         if not math.isfinite(value):
             what = repr(line[name]) if line[name] else "nothing"
             raise AudioError("selection without times", f"{name} is {what}, no number of seconds")
     begin_s = numbers["Begin Time (s)"]
-    length_s = numbers["End Time (s)"] - begin_s
     start_s = numbers.get("File Offset (s)", begin_s)
-    if not 0 <= start_s < min(start_s + length_s, float(recording.duration_s)):
+    end_s = start_s + numbers["End Time (s)"] - begin_s
+    if not 0 <= start_s < min(end_s, float(recording.duration_s)):
         raise AudioError(
             "selection outside the recording",
-            f"from {start_s:g} to {start_s + length_s:g} s, the recording has "
-            f"{recording.duration_s:.3f} s",
+            f"from {start_s:g} to {end_s:g} s, the recording has {recording.duration_s:.3f} s",
         )
-    return start_s, length_s
+    return start_s, end_s
 
 
 def _raven_channel(line: Mapping[Any, str], recording: Any) -> str:
     cell = line.get("Channel", "")
     if not cell or recording.n_channels == 1:
         return ""
-    if not re.fullmatch(r"\d+([.,]0*)?", cell) or not (
-        1 <= int(re.split("[.,]", cell)[0]) <= recording.n_channels
-    ):
+    whole = re.fullmatch(r"(\d+)([.,]0*)?", cell)
+    if whole is None or not 1 <= int(whole[1]) <= recording.n_channels:
         detail = f"channel {cell}, the recording has {recording.n_channels}"
         raise AudioError("no such channel", detail)
-    return str(int(re.split("[.,]", cell)[0]))
+    return str(int(whole[1]))
 
 
 def _recording_name(line: Mapping[Any, str], path: Path) -> str:
@@ -451,21 +486,6 @@ def _recording_name(line: Mapping[Any, str], path: Path) -> str:
         return begin_file
     stem = re.split(r"\.Table\.", path.name, flags=re.IGNORECASE)[0]
     return (path.stem if stem == path.name else stem).removesuffix(".selections")
-
-
-def _why_none(
-    name: str, found: Sequence[Any], lost: Sequence[tuple[str, str]], lost_files: Files
-) -> tuple[str, str, str]:
-    """Path, reason and detail of the problem that a name is of no recording, or of several."""
-    if found:
-        shown = f"{found[0].path} and {found[1].path}"
-        detail = f"{len(found)} are called {name!r}, such as {shown}; give the column Begin Path"
-        return "", "several recordings of this name", detail
-    unusable, _ = lost_files.find(name, by_name=True)
-    if unusable:
-        path, reason = lost[unusable[0]]
-        return path, "recording not usable", reason
-    return "", "no such recording", f"no scanned recording is called {name!r}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -115,8 +115,7 @@ def read_metadata(
         raise ManifestError(_no_key(metadata, table))
     key = known[name]
     entries: dict[str, dict[str, str]] = {}
-    for record in table.whole.to_dict("records"):
-        entry = {str(column): str(value) for column, value in record.items()}
+    for _, entry in table.rows():
         value = entry[key].replace("\\", "/").removeprefix("./")
         if value and entries.setdefault(value, entry) != entry:
             raise ManifestError(f"metadata {metadata}: two different rows for {key} {value!r}.")
