@@ -92,6 +92,8 @@ class Project:
         other: Sequence[str] = (),
         labels: Sequence[str] | None = None,
         metadata: Location | None = None,
+        columns: Mapping[str, str] | None = None,
+        missing: Sequence[str] = (),
         name_pattern: str | None = None,
         time_format: str | None = None,
         full_hash: bool = False,
@@ -109,7 +111,9 @@ class Project:
         ----------
         folder : path of the project folder
         recordings : path or URL of the folder with class folders of recordings, or None
-        other, labels, metadata, name_pattern, time_format, full_hash, on_conflict, cut_gaps_h
+        other, labels, metadata, columns, missing, name_pattern, time_format, full_hash
+            See :meth:`scan`.
+        on_conflict, cut_gaps_h
             See :meth:`scan`.
         n_threads, progress
             See :meth:`scan`.
@@ -126,8 +130,8 @@ class Project:
             As :meth:`scan`.
         """
         how: dict[str, Any] = {
-            "other": other, "labels": labels, "metadata": metadata, "name_pattern": name_pattern,
-            "time_format": time_format, "full_hash": full_hash, "on_conflict": on_conflict,
+            "other": other, "labels": labels, "metadata": metadata, "columns": columns,
+            "missing": missing, "name_pattern": name_pattern, "time_format": time_format, "full_hash": full_hash, "on_conflict": on_conflict,
             "cut_gaps_h": cut_gaps_h,
         }  # fmt: skip
         options = _scan_options(**how)  # refused before the project is made, or waited for
@@ -213,6 +217,8 @@ class Project:
         other: Sequence[str] = (),
         labels: Sequence[str] | None = None,
         metadata: Location | None = None,
+        columns: Mapping[str, str] | None = None,
+        missing: Sequence[str] = (),
         name_pattern: str | None = None,
         time_format: str | None = None,
         full_hash: bool = False,
@@ -229,7 +235,9 @@ class Project:
         recordings : path or URL of the folder with class folders of recordings
         other : folders that hold none of the populations asked about, such as ``["Noise"]``
         labels : class folders at any depth; None: the top folders
-        metadata : path or URL of a CSV joined by its column ``path``, ``file`` or ``encounter``
+        metadata : path or URL of a table joined by its column ``path``, ``file`` or ``encounter``
+        columns : what its columns mean, such as ``{"path": "Filename", "label": "Population"}``
+        missing : texts that mean there that nothing is known, such as ``["NA"]``
         name_pattern : regular expression over paths, with groups such as ``platform`` and ``start``
         time_format : strptime format of the group ``start``
         full_hash : decode recordings over 10 minutes wholly, too
@@ -248,9 +256,12 @@ class Project:
         ManifestError
             If the folder, the metadata or the labels contradict each other, or if results of the
             project would no longer fit and ``replace`` is not given.
+        TableError
+            If the metadata cannot be read.
         """
         options = _scan_options(
-            labels=labels, other=other, metadata=metadata, name_pattern=name_pattern,
+            labels=labels, other=other, metadata=metadata, columns=columns, missing=missing,
+            name_pattern=name_pattern,
             time_format=time_format, full_hash=full_hash, on_conflict=on_conflict,
             cut_gaps_h=cut_gaps_h,
         )  # fmt: skip
@@ -929,6 +940,8 @@ def _scan_options(
     labels: Sequence[str] | None = None,
     other: Sequence[str] = (),
     metadata: Location | None = None,
+    columns: Mapping[str, str] | None = None,
+    missing: Sequence[str] = (),
     **more: Any,
 ) -> "ScanOptions":
     from pseudorca.recordings.options import ScanOptions
@@ -937,6 +950,8 @@ def _scan_options(
         labels=None if labels is None else _names(labels),
         other=_names(other),
         metadata=None if metadata is None else _place(metadata),
+        columns=dict(columns or {}),
+        missing=_names(missing),
         **more,
     )
 

@@ -2,17 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, Formats, Output, rare_option, with_groups
+from pseudorca.cli.options import (
+    AsJson,
+    CsvStyle,
+    Formats,
+    Output,
+    in_style,
+    rare_option,
+    with_groups,
+)
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
 from pseudorca.errors import PseudorcaError, unknown_name
 
 if TYPE_CHECKING:
     from pseudorca.events.events import EventsResult
     from pseudorca.events.table import EventColumns, EventFilter
+    from pseudorca.formats.whole import Format
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,7 @@ def events(
     label: Annotated[str, typer.Option(help="The species' name in the decisions.")] = "",
     out: Output = None,
     output_format: Formats = None,
+    csv: CsvStyle = "plain",
     filtered: FilterGroup,
     at: Annotated[
         list[float] | None,
@@ -125,10 +135,11 @@ def events(
     options = EventOptions(
         columns.columns(), rule, label, tuple(at or (0.9,)), min_precision, prevalence=prevalence
     )
-    formats = output_format or ["csv"]
-    if len(formats) > 1 or formats[0] not in ("csv", "parquet"):
+    formats = in_style(output_format, csv)
+    kinds: tuple[Format, ...] = ("csv", "parquet", "excel")
+    kind = next((kind for kind in kinds if formats == [kind]), None)
+    if kind is None:
         raise PseudorcaError(f"events are written as csv or parquet, not {', '.join(formats)}.")
-    kind: Literal["csv", "parquet"] = "parquet" if formats[0] == "parquet" else "csv"
     result = decide_events(file, out or Path(f"{file.stem}_decided"), options=options, kind=kind)
     if not done(result, as_json):
         _say(result)

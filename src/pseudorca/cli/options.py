@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     FormatName = str
     HeadName = str
 else:
-    FormatName = StrEnum("FormatName", {name: name for name in FORMATS})
+    FormatName = StrEnum("FormatName", {name: name for name in FORMATS if name != "excel"})
     HeadName = StrEnum("HeadName", {name: name for name in HEADS})
 
 # Help texts of options that differ between verbs in their type or in what they are without.
@@ -96,7 +97,24 @@ ClassFolders = Annotated[
     option("--labels", "Class folders, such as Insular,Pelagic. Without: the top folders."),
 ]
 MetadataTable = Annotated[
-    str | None, option("--metadata", "CSV joined by its column path, file or encounter.")
+    str | None,
+    option("--metadata", "Table (CSV, .xlsx) joined by its column path, file or encounter."),
+]
+MetadataColumns = Annotated[
+    list[str] | None,
+    option(
+        "--columns",
+        "What its columns mean: path=Filename,label=Population,encounter=Sighting; also file, "
+        "platform, start_utc. Repeatable.",
+    ),
+]
+MissingTexts = Annotated[
+    list[str] | None,
+    option(
+        "--missing",
+        "Text that means in a table that nothing is known, such as NA. Repeatable.",
+        panel=RARE,
+    ),
 ]
 GroupBy = Annotated[
     str | None,
@@ -126,9 +144,17 @@ Formats = Annotated[
     option(
         "--format",
         "Files of what is said, repeatable: "
-        + "; ".join(f"{name}, {entry.help}" for name, entry in FORMATS.items())
+        + "; ".join(f"{name}, {entry.help}" for name, entry in FORMATS.items() if name != "excel")
         + ". Without: csv.",
         metavar="NAME",
+    ),
+]
+CsvStyle = Annotated[
+    Literal["plain", "excel"],
+    option(
+        "--csv",
+        "plain: CSV for programs; excel: CSV for Excel, with the mark of UTF-8, and an apostrophe "
+        "before text that would run as a formula.",
     ),
 ]
 
@@ -237,6 +263,7 @@ class DecisionGroup:
     max_error: Annotated[float | None, option("--max-error", MAX_ERROR_HELP)] = None
     out: Output = None
     formats: Formats = None
+    csv: CsvStyle = "plain"
     max_gap_s: Annotated[
         float,
         rare_option("--max-gap", "Seconds between clips of one name that are one detection."),
@@ -260,6 +287,20 @@ class DecisionGroup:
             "95 % of new encounters of the classes are.",
         ),
     ] = 1.0
+
+    def typed(self) -> dict[str, Any]:
+        """What was typed, as arguments of a method of the project."""
+        values = given(self) | {"formats": in_style(self.formats, self.csv)}
+        del values["csv"]
+        return values
+
+
+def in_style(formats: "list[FormatName] | None", csv: str) -> list[str]:
+    """The formats, with CSV in a style."""
+    names = [str(name) for name in formats or ["csv"]]
+    if csv == "plain":
+        return names
+    return ["excel", *(name for name in names if name != "csv")]
 
 
 @dataclass(frozen=True)
@@ -541,6 +582,12 @@ def named_values(
             )
         values[name] = value
     return values
+
+
+def columns_from(texts: list[str] | None) -> dict[str, str]:
+    """What ``--columns`` says; a name of a column may hold commas."""
+    parts = [part for text in texts or () for part in re.split(r",(?=\s*\w+\s*=)", text)]
+    return named_values(parts, option="--columns", expected="MEANING=COLUMN")
 
 
 def names_from(text: str | None) -> tuple[str, ...] | None:

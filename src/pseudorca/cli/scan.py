@@ -8,11 +8,14 @@ from pseudorca.cli.options import (
     RARE,
     AsJson,
     ClassFolders,
+    MetadataColumns,
     MetadataTable,
+    MissingTexts,
     NamePattern,
     ProjectFolder,
     ThreadCount,
     TimeFormat,
+    columns_from,
     flag,
     names_from,
 )
@@ -36,12 +39,14 @@ def scan(
         ),
     ] = None,
     metadata: MetadataTable = None,
+    columns: MetadataColumns = None,
     cut_gaps: Annotated[
         float | None, typer.Option(help="Cut encounters at pauses longer than this many hours.")
     ] = None,
     threads: ThreadCount = None,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
+    missing: MissingTexts = None,
     on_conflict: Annotated[
         Literal["error", "drop"],
         typer.Option(
@@ -72,6 +77,8 @@ def scan(
         "labels": names_from(labels),
         "other": names_from(other) or (),
         "metadata": metadata,
+        "columns": columns_from(columns),
+        "missing": tuple(missing or ()),
         "name_pattern": name_pattern,
         "time_format": time_format,
         "full_hash": full_hash,

@@ -97,6 +97,9 @@ class Writer:
     'decision\\nInsular\\n'
     """
 
+    for_excel = False
+    """Whether its tables are for Excel."""
+
     def __init__(self, about: About) -> None:
         self.about = about
         self.growing: dict[str, GrowingTable] = {}
@@ -139,7 +142,8 @@ class Writer:
         table : DataFrame
         """
         if name not in self.growing:
-            self.growing[name] = GrowingTable(self.about.folder / name)
+            target = self.about.folder / name
+            self.growing[name] = GrowingTable(target, for_excel=self.for_excel)
         self.growing[name].append(table)
 
 

@@ -321,13 +321,16 @@ class ContoursResult(Result):
         return self.contours
 
 
-def measure_contour_tables(paths: Sequence[str | Path], target: str | Path) -> ContoursResult:
+def measure_contour_tables(
+    paths: Sequence[str | Path], target: str | Path, *, for_excel: bool = False
+) -> ContoursResult:
     """Measure every contour of some tables, and write a row for each into a CSV.
 
     Parameters
     ----------
     paths : list of paths of tables, see :func:`read_contours`
     target : path of the CSV
+    for_excel : bool, see :class:`~pseudorca.formats.whole.GrowingTable`
 
     Returns
     -------
@@ -350,5 +353,5 @@ def measure_contour_tables(paths: Sequence[str | Path], target: str | Path) -> C
     """
     contours = measure_contours(paths)
     target = Path(target)
-    write_table(contours, target)
+    write_table(contours, target, for_excel=for_excel)
     return ContoursResult(target, len(paths), contours)

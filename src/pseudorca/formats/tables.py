@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pseudorca.formats.base import Portion, Writer, cell_text, grouped_by_file
-from pseudorca.formats.whole import Format, write_tables, write_text
+from pseudorca.formats.whole import Format, table_name, write_tables, write_text
 
 
 class CsvTables(Writer):
@@ -34,7 +34,7 @@ class CsvTables(Writer):
     def add(self, portion: Portion) -> None:
         """Append the tables of clips and recordings."""
         for name, table in portion.tables.items():
-            self.grow(f"{name}s.{self.kind}", table)
+            self.grow(table_name(name, self.kind), table)
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
         """Complete the tables that grew, and write all other tables."""
@@ -58,6 +58,25 @@ class ParquetTables(CsvTables):
     """
 
     kind = "parquet"
+
+
+class ExcelTables(CsvTables):
+    """A CSV file per table that Excel opens: UTF-8 with its mark, and no text runs as a formula.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pseudorca.formats.base import About
+    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["=a.wav"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = ExcelTables(About(Path(folder), recordings, None, 1, recordings))
+    ...     (path,) = writer.finish({"recording": recordings}, recordings)
+    ...     path.read_text()
+    "\\ufeffrecording_id,path\\nr1,'=a.wav\\n"
+    """
+
+    kind = "excel"
+    for_excel = True
 
 
 class Audacity(Writer):

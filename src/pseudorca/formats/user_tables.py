@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from pseudorca.errors import TableError
+from pseudorca.formats.whole import unguarded
 from pseudorca.values import plural
 
 _DELIMITERS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
@@ -52,8 +53,6 @@ _GROUPED = {
     re.compile(r"([+-]?\d{1,3}(?:\.\d{3}){2,})()"): ",",
 }
 """Numbers whose thousands are parted, and the decimal sign that they leave."""
-
-_GUARDED = re.compile(r"'+\s*[=+\-@＝＋－＠]|'+[\t\r\n]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,18 +287,13 @@ def _table(
             if row.is_torn:
                 why += ", and the file ends here"
             (broken if n > len(header) or row.is_torn else short)[row.line] = why
-        kept = [_unguarded(cell) for cell in row.cells[: len(header)]]
+        kept = [unguarded(cell) for cell in row.cells[: len(header)]]
         kept += [""] * (len(header) - len(kept))
         cells.append(["" if cell in missing else cell for cell in kept])
     index = pd.Index([row.line for row in body], name="line", dtype=np.int64)
     frame = pd.DataFrame(cells, index, header, dtype=object)
     empty = [name for name in unnamed if not frame[name].any()]
     return _Cells(frame.drop(columns=empty), broken, short)
-
-
-def _unguarded(cell: str) -> str:
-    """Take off the apostrophe that keeps Excel from running a cell."""
-    return cell[1:] if cell.startswith("'") and _GUARDED.match(cell) else cell
 
 
 def _workbook_rows(source: str, data: bytes) -> tuple[list[_Row], list[str]]:

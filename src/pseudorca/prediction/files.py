@@ -18,13 +18,13 @@ import pandas as pd
 from pseudorca.errors import PseudorcaError, unknown_name
 from pseudorca.formats.base import About, Portion
 from pseudorca.formats.registry import FORMATS
-from pseudorca.formats.whole import new_folder, write_text, writing
+from pseudorca.formats.whole import new_folder, unguarded, write_text, writing
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import find_detections, is_named
 from pseudorca.recordings.manifest import full_path
 from pseudorca.recordings.timeline import timeline
 
-TABLE_FORMATS = ("parquet", "csv")
+TABLE_FORMATS = ("parquet", "csv", "excel")
 """Formats that hold every table, the one that is read first."""
 
 _TEXTS = frozenset(
@@ -158,15 +158,18 @@ def check_formats(formats: Iterable[str]) -> None:
     Raises
     ------
     PseudorcaError
-        If a format is unknown.
+        If a format is unknown, or two would write the same files.
 
     Examples
     --------
     >>> check_formats(["csv", "raven"])
     """
-    for name in formats:
+    names = set(formats)
+    for name in names:
         if name not in FORMATS:
             raise PseudorcaError(unknown_name("format", name, FORMATS))
+    if {"csv", "excel"} <= names:
+        raise PseudorcaError("formats csv and excel have the same files. Choose one of the two.")
 
 
 def with_tables(formats: Sequence[str]) -> tuple[str, ...]:
@@ -187,7 +190,7 @@ def with_tables(formats: Sequence[str]) -> tuple[str, ...]:
     >>> with_tables(["raven", "parquet"])
     ('raven', 'parquet')
     """
-    tables = () if "parquet" in formats else ("csv",)
+    tables = () if {"parquet", "excel"}.intersection(formats) else ("csv",)
     return tuple(dict.fromkeys((*tables, *formats)))
 
 
@@ -198,7 +201,7 @@ def read_table(folder: Path, unit: str, formats: Collection[str]) -> tuple[Path,
     ----------
     folder : path of the predictions
     unit : ``clip``, ``recording``, ``encounter``, ``detection`` and the like
-    formats : the formats written, one of them ``parquet`` or ``csv``
+    formats : the formats written, one of them ``parquet``, ``csv`` or ``excel``
 
     Returns
     -------
@@ -231,6 +234,9 @@ def read_table(folder: Path, unit: str, formats: Collection[str]) -> tuple[Path,
         )  # fmt: skip
     except (OSError, ValueError) as error:
         raise PseudorcaError(f"{path} cannot be read: {error}. Predict again.") from error
+    if "excel" in formats:
+        shown = {column: table[column].map(unguarded, na_action="ignore") for column in texts}
+        table = table.assign(**shown).rename(columns=unguarded)
     for column in _TIMES.intersection(columns):
         times = pd.to_datetime(table[column], utc=True, format="ISO8601")
         table[column] = times.astype("datetime64[us, UTC]")
