@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pseudorca.labels.labels import Labels
     from pseudorca.learning.recipe import Recipe
     from pseudorca.learning.train import TrainResult
+    from pseudorca.prediction.options import CsvStyle
     from pseudorca.prediction.predict import AnyClassifier
     from pseudorca.prediction.result import PredictionResult
     from pseudorca.prediction.sets import PredictionSetsResult
@@ -131,8 +132,8 @@ class Project:
         """
         how: dict[str, Any] = {
             "other": other, "labels": labels, "metadata": metadata, "columns": columns,
-            "missing": missing, "name_pattern": name_pattern, "time_format": time_format, "full_hash": full_hash, "on_conflict": on_conflict,
-            "cut_gaps_h": cut_gaps_h,
+            "missing": missing, "name_pattern": name_pattern, "time_format": time_format,
+            "full_hash": full_hash, "on_conflict": on_conflict, "cut_gaps_h": cut_gaps_h,
         }  # fmt: skip
         options = _scan_options(**how)  # refused before the project is made, or waited for
         if recordings is None and options != _scan_options():
@@ -632,6 +633,7 @@ class Project:
         gate_db: float | None = None,
         out: Location | None = None,
         formats: Sequence[str] = ("csv",),
+        csv: "CsvStyle" = "plain",
         max_gap_s: float = 0.0,
         name_pattern: str | None = None,
         time_format: str | None = None,
@@ -663,6 +665,7 @@ class Project:
         gate_db : decibels by which a window must exceed its background
         out : folder of the tables; None: ``predictions`` in the project
         formats : names of formats; a table (CSV, or Parquet) is always among them
+        csv : ``plain``, or ``excel``: with the mark of UTF-8, and no text runs as a formula
         max_gap_s : seconds between clips of one name that are one detection
         name_pattern, time_format : as in :meth:`scan`, for the names of the files
         device, precision, batch_size, n_threads, n_workers, cluster : as in :meth:`embed`
@@ -707,7 +710,7 @@ class Project:
             return predict_project(
                 self.store, _places(paths), classifier or CLASSIFIER, set_name=set_name,
                 decision=decision, gate_db=gate_db, output=output,
-                formats=with_tables(_names(formats) or ("csv",)), max_gap_s=max_gap_s,
+                formats=with_tables(_names(formats) or ("csv",)), csv=csv, max_gap_s=max_gap_s,
                 options=options, computing=computing, working_folder=working_folder,
                 progress=update,
             )  # fmt: skip
@@ -723,6 +726,7 @@ class Project:
         max_novelty: float = 1.0,
         out: Location | None = None,
         formats: Sequence[str] = ("csv",),
+        csv: "CsvStyle" = "plain",
         max_gap_s: float = 0.0,
         n_threads: int | None = None,
         progress: ProgressChoice = None,
@@ -732,7 +736,7 @@ class Project:
         Parameters
         ----------
         set_name : the set of predictions; None: the last one
-        prior, max_error, min_probability, min_moments, max_novelty, out, formats, max_gap_s
+        prior, max_error, min_probability, min_moments, max_novelty, out, formats, csv, max_gap_s
             As in :meth:`predict`.
         n_threads : threads; None: one per core
         progress : None (a bar), False (nothing) or callable (done, total), over seconds of sound
@@ -760,7 +764,7 @@ class Project:
             return decide_project(
                 self.store, set_name=set_name, decision=decision,
                 output=None if out is None else Path(out),
-                formats=with_tables(_names(formats) or ("csv",)), max_gap_s=max_gap_s,
+                formats=with_tables(_names(formats) or ("csv",)), csv=csv, max_gap_s=max_gap_s,
                 computing=Computing(n_threads=n_threads), progress=update,
             )  # fmt: skip
 

@@ -5,6 +5,7 @@ from pseudorca.cli.options import (
     DecisionGroup,
     ProjectFolder,
     ThreadCount,
+    given,
     with_groups,
 )
 from pseudorca.cli.predict import say_predictions
@@ -21,4 +22,4 @@ def decide(
     """Decide again on what was predicted, without listening again."""
     from pseudorca.project import Project
 
-    say_predictions(Project.open(project).decide(**decision.typed(), n_threads=threads), as_json)
+    say_predictions(Project.open(project).decide(**given(decision), n_threads=threads), as_json)

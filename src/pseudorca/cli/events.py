@@ -10,8 +10,8 @@ from pseudorca.cli.options import (
     AsJson,
     CsvStyle,
     Formats,
+    MissingTexts,
     Output,
-    in_style,
     rare_option,
     with_groups,
 )
@@ -46,10 +46,7 @@ class ColumnGroup:
     called: Annotated[
         str, rare_option("--called", "Where the classifier itself named the species, or none.")
     ] = "predicted=X33"
-    missing: Annotated[
-        list[str] | None,
-        rare_option("--missing", "Text that means that nothing is known. Repeatable. Without: NA."),
-    ] = None
+    missing: MissingTexts = None
 
     def columns(self) -> "EventColumns":
         """The columns. PseudorcaError if a condition cannot be read."""
@@ -135,11 +132,10 @@ def events(
     options = EventOptions(
         columns.columns(), rule, label, tuple(at or (0.9,)), min_precision, prevalence=prevalence
     )
-    formats = in_style(output_format, csv)
-    kinds: tuple[Format, ...] = ("csv", "parquet", "excel")
-    kind = next((kind for kind in kinds if formats == [kind]), None)
-    if kind is None:
+    formats = output_format or ["csv"]
+    if len(formats) > 1 or formats[0] not in ("csv", "parquet"):
         raise PseudorcaError(f"events are written as csv or parquet, not {', '.join(formats)}.")
+    kind: Format = "parquet" if formats[0] == "parquet" else "excel" if csv == "excel" else "csv"
     result = decide_events(file, out or Path(f"{file.stem}_decided"), options=options, kind=kind)
     if not done(result, as_json):
         _say(result)

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     FormatName = str
     HeadName = str
 else:
-    FormatName = StrEnum("FormatName", {name: name for name in FORMATS if name != "excel"})
+    FormatName = StrEnum("FormatName", {name: name for name in FORMATS})
     HeadName = StrEnum("HeadName", {name: name for name in HEADS})
 
 # Help texts of options that differ between verbs in their type or in what they are without.
@@ -104,15 +104,16 @@ MetadataColumns = Annotated[
     list[str] | None,
     option(
         "--columns",
-        "What its columns mean: path=Filename,label=Population,encounter=Sighting; also file, "
-        "platform, start_utc. Repeatable.",
+        "What columns of --metadata mean, such as path=Filename,label=Population; also file, "
+        "encounter, platform, start_utc. Repeatable.",
     ),
 ]
 MissingTexts = Annotated[
     list[str] | None,
     option(
         "--missing",
-        "Text that means in a table that nothing is known, such as NA. Repeatable.",
+        "Text that means in the table that nothing is known, such as NA (events: NA without it). "
+        "Repeatable.",
         panel=RARE,
     ),
 ]
@@ -144,7 +145,7 @@ Formats = Annotated[
     option(
         "--format",
         "Files of what is said, repeatable: "
-        + "; ".join(f"{name}, {entry.help}" for name, entry in FORMATS.items() if name != "excel")
+        + "; ".join(f"{name}, {entry.help}" for name, entry in FORMATS.items())
         + ". Without: csv.",
         metavar="NAME",
     ),
@@ -287,20 +288,6 @@ class DecisionGroup:
             "95 % of new encounters of the classes are.",
         ),
     ] = 1.0
-
-    def typed(self) -> dict[str, Any]:
-        """What was typed, as arguments of a method of the project."""
-        values = given(self) | {"formats": in_style(self.formats, self.csv)}
-        del values["csv"]
-        return values
-
-
-def in_style(formats: "list[FormatName] | None", csv: str) -> list[str]:
-    """The formats, with CSV in a style."""
-    names = [str(name) for name in formats or ["csv"]]
-    if csv == "plain":
-        return names
-    return ["excel", *(name for name in names if name != "csv")]
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def predict(
 
     result = Project.open(project).predict(
         paths or None, name, gate_db=gate, name_pattern=name_pattern, time_format=time_format,
-        **decision.typed(), **given(computing),
+        **given(decision), **given(computing),
     )  # fmt: skip
     say_predictions(result, as_json)
 

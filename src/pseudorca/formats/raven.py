@@ -109,11 +109,17 @@ class Raven(Writer):
             self.written.append(write_text(_raven_lines(rows, self.about), path))
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
-        """Write a table for every deployment: a recorder, sample rate and number of channels."""
+        """Write a table for every deployment: a recorder, sample rate and number of channels.
+
+        Times go on over all files of a deployment, also over those that could not be used.
+        """
         recordings: list[Any] = list(self.about.recordings.itertuples())
         by_id = {recording.recording_id: recording for recording in recordings}
         line = self.about.line
-        deployments = list(line.groupby(["recorder", "sample_rate", "n_channels"], sort=True))
+        is_used = line["recording_id"].isin(list(by_id))
+        same = ["recorder", "sample_rate", "n_channels"]
+        line = line[is_used.groupby([line[name] for name in same]).transform("any")]
+        deployments = list(line.groupby(same, sort=True))
         n_kinds = Counter(str(recorder) for (recorder, *_), _ in deployments)
         names, ids = [], []
         for (recorder, rate, n_channels), _ in deployments:
@@ -125,8 +131,8 @@ class Raven(Writer):
             rows = []
             before_s = files["duration_s"].cumsum() - files["duration_s"]
             for file, begins_s in zip(files.itertuples(), before_s, strict=True):
-                recording = by_id[str(file.recording_id)]
-                selections = self.by_file.get(recording.recording_id, ())
+                selections = self.by_file.get(file.recording_id, ())
+                recording = by_id.get(file.recording_id)
                 rows += [(row, recording, float(begins_s)) for row in selections]
             path = self.about.folder / "raven_deployments" / f"{target}.Table.1.selections.txt"
             self.written.append(write_text(_raven_lines(rows, self.about), path))

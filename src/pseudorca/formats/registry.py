@@ -8,7 +8,6 @@ _TABLES = "pseudorca.formats.tables"
 
 FORMATS: Mapping[str, Entry] = {
     "csv": Entry(f"{_TABLES}:CsvTables", "a CSV per table"),
-    "excel": Entry(f"{_TABLES}:ExcelTables", "a CSV per table that Excel opens, in place of csv"),
     "parquet": Entry(f"{_TABLES}:ParquetTables", "a Parquet file per table"),
     "raven": Entry("pseudorca.formats.raven:Raven", "Raven's selections, per file and deployment"),
     "audacity": Entry(f"{_TABLES}:Audacity", "Audacity's labels, per file"),

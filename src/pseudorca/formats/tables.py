@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pseudorca.formats.base import Portion, Writer, cell_text, grouped_by_file
-from pseudorca.formats.whole import Format, table_name, write_tables, write_text
+from pseudorca.formats.whole import Format, write_tables, write_text
 
 
 class CsvTables(Writer):
@@ -34,12 +34,13 @@ class CsvTables(Writer):
     def add(self, portion: Portion) -> None:
         """Append the tables of clips and recordings."""
         for name, table in portion.tables.items():
-            self.grow(table_name(name, self.kind), table)
+            self.grow(f"{name}s.{self.kind}", table, for_excel=self.about.for_excel)
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
         """Complete the tables that grew, and write all other tables."""
         super().finish(tables, decided)
-        self.written += write_tables(tables, self.about.folder, kind=self.kind)
+        kind: Format = "excel" if self.about.for_excel and self.kind == "csv" else self.kind
+        self.written += write_tables(tables, self.about.folder, kind=kind)
         return self.written
 
 
@@ -58,25 +59,6 @@ class ParquetTables(CsvTables):
     """
 
     kind = "parquet"
-
-
-class ExcelTables(CsvTables):
-    """A CSV file per table that Excel opens: UTF-8 with its mark, and no text runs as a formula.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pseudorca.formats.base import About
-    >>> recordings = pd.DataFrame({"recording_id": ["r1"], "path": ["=a.wav"]})
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     writer = ExcelTables(About(Path(folder), recordings, None, 1, recordings))
-    ...     (path,) = writer.finish({"recording": recordings}, recordings)
-    ...     path.read_text()
-    "\\ufeffrecording_id,path\\nr1,'=a.wav\\n"
-    """
-
-    kind = "excel"
-    for_excel = True
 
 
 class Audacity(Writer):
