@@ -19,11 +19,14 @@ from pseudorca.recordings.clips import (
     ClipOptions,
     Selections,
     clip_samples,
+    clips_project,
     cut,
     read_raven,
     windows,
 )
 from pseudorca.recordings.manifest import Manifest, scan
+from pseudorca.recordings.scan import scan_project
+from pseudorca.store import Store
 
 Scanned = Callable[..., Manifest]
 
@@ -552,3 +555,80 @@ def test_a_selection_table_with_an_empty_cell_of_text_is_read(tmp_path: Path) ->
         "1\t0.0\t1.0\t0\t4000\ta.wav\n2\t2.0\t3.0\t0\t4000\t\n3\t4.0\t5.0\t0\t4000\ta.wav\n"
     )
     assert read_selection_table(path).cells.index.tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("delimiter", ["\t", ";", ","])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_any_writing_of_a_selection_table_gives_the_same_selections(
+    decimal: str, line_end: str, delimiter: str, encoding: str, tmp_path: Path
+) -> None:
+    rows = [
+        ["Selection", "Begin Time (s)", "end time (S)", "Begin File", "Note"],
+        ["1", "0.5", "2.125", "x0.wav", '"señal?'],
+        [""] * 5,
+        ["2", "1.0", "2.0", "x1.wav", '"loud"?'],
+        ["3", "3.25", "4.5", "x1.wav", ""],
+    ]
+    for row in rows[1:]:
+        row[1:3] = [f'"{cell.replace(".", decimal)}"' if cell else "" for cell in row[1:3]]
+    path = tmp_path / "all.txt"
+    path.write_bytes(line_end.join(map(delimiter.join, rows)).encode(encoding))
+    found = read_raven([path], recordings({}, {}))
+    assert stretches(found) == [
+        ("recording0", "", 0.5, 2.125), ("recording1", "", 1.0, 2.0), ("recording1", "", 3.25, 4.5),
+    ]  # fmt: skip
+    assert "1 selection table" in found.notices[0]
+
+
+@pytest.mark.parametrize("text", ["0.5\t2.0\twhistle\n3.0\t4.0\t\n", "0,5\t2,0\n3,0\t4,0\n",
+                                  "0.5\t2.0\tA\n\\\t100.0\t4000.0\n3.0\t4.0\tB\n"])  # fmt: skip
+def test_a_label_track_of_audacity_is_a_table_of_selections(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x0.txt"
+    path.write_text(text)
+    assert stretches(read_raven([path], recordings({}))) == [
+        ("recording0", "", 0.5, 2.0), ("recording0", "", 3.0, 4.0),
+    ]  # fmt: skip
+
+
+def test_a_selection_that_goes_on_after_the_end_is_cut_and_told(
+    raven: Callable[..., Path],
+) -> None:
+    found = read_raven([raven("1  S  1  6.0  60.0  0  9")], recordings({}))
+    assert stretches(found) == [("recording0", "", 6.0, 7.0)]
+    assert any("53" in notice for notice in found.notices)
+
+
+def test_what_stands_beside_the_tables_of_a_folder_is_passed_over(tmp_path: Path) -> None:
+    root, folder = tmp_path / "rec", tmp_path / "tables" / "of Ana"
+    folder.mkdir(parents=True)
+    for name in ("x0", "x1"):
+        (root / "Insular").mkdir(parents=True, exist_ok=True)
+        sound = np.random.default_rng(len(name)).normal(0, 0.1, 8_000) * (1 + (name == "x1"))
+        sf.write(root / "Insular" / f"{name}.wav", sound, 8_000)
+    (root / "Insular" / "lost.wav").touch()
+    good = "Begin Time (s)\tEnd Time (s)\n0.1\t0.5\n"
+    (folder / "x0.Table.1.selections.txt").write_text(good)
+    (folder / "x1.csv").write_text(good.replace("\t", ";"))
+    (folder / "lost.Table.1.selections.txt").write_text(good)
+    (folder / "torn.Table.1.selections.txt").write_text("Begin Time (s)\tEnd\n0.1\t0.5\n")
+    (folder / "empty.Table.1.selections.txt").touch()
+    (folder / "._x0.Table.1.selections.txt").write_bytes(b"\0\5\x16\7")
+    (folder / "notes.txt").write_text("seen from the bow\n")
+    (folder / "sightings.csv").write_text("path,label\nx0.wav,Insular\n")
+    store = Store(tmp_path / "project", create=True)
+    scan_project(store, root)
+    result = clips_project(store, ClipOptions(window_s=None), selections=[folder.parent])
+    assert result.clips["start_s"].tolist() == [0.1, 0.1]
+    problems = {(Path(row.path).name, row.reason) for row in result.problems.itertuples()}
+    assert problems == {
+        ("lost.wav", "recording not usable"),
+        ("torn.Table.1.selections.txt", "no selection table"),
+    }
+    assert any("3 files passed over" in notice for notice in result.notices)
+    assert set(store.read("problems", where="stage = 'clips'")["reason"]) == {
+        reason for _, reason in problems
+    }
+    with pytest.raises(ClipError, match="no such file"):
+        clips_project(store, selections=[tmp_path / "nowhere"])

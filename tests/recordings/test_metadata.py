@@ -310,7 +310,7 @@ def test_the_row_with_the_longest_common_end_wins(
     [
         ({"path": "Filenam"}, "Did you mean 'Filename'"),
         ({"name": "Filename"}, "unknown meaning"),
-        ({"label": "Population"}, "--columns file=Filename_2017"),
+        ({"label": "Population"}, "--columns path=Filename_2017"),
     ],
 )
 def test_columns_that_are_not_there_are_guessed_at(

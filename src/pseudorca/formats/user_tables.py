@@ -444,13 +444,14 @@ def _dialect(lines: list[str]) -> tuple[int, str]:
     if first < len(lines) and (said := re.fullmatch(r'\s*"?sep=(.)"?[\s;,]*', lines[first], re.I)):
         return first + 1, said[1]
     sample = [line for line in lines[first:] if line.strip()][:_SAMPLE_LINES]
-    best, found = (0.0, 1), ","
+    best, found = (0.0, False, 1), ","
     for delimiter in _DELIMITERS:
         counts = [len(_split(line, delimiter)[0]) for line in sample]
         width = next((n for n in counts if n > 1), 1)
         share = sum(n == width for n in counts) / max(1, len(counts))
-        if width > 1 and (share, width) > best:
-            best, found = (share, width), delimiter
+        rank = (share, delimiter == "\t", width)  # no text holds a tab in every line
+        if width > 1 and rank > best:
+            best, found = rank, delimiter
     return first, found
 
 

@@ -453,8 +453,8 @@ def _span(
     """Begin and end of a selection in its file. AudioError with the reason if there is none."""
     for name, value in numbers.items():
         if not math.isfinite(value):
-            what = repr(line[name]) if line[name] else "nothing"
-            raise AudioError("selection without times", f"{name} is {what}, no number of seconds")
+            detail = f"{name} is {line[name]!r}, no number of seconds"
+            raise AudioError("selection without times", detail)
     begin_s = numbers["Begin Time (s)"]
     start_s = numbers.get("File Offset (s)", begin_s)
     end_s = start_s + numbers["End Time (s)"] - begin_s

@@ -8,7 +8,7 @@ rows are changed in place. The columns ``label`` (or ``population``), ``encounte
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pseudorca.errors import ManifestError, TableError, unknown_name
 from pseudorca.formats.user_tables import UserTable, read_user_table
 from pseudorca.recordings import places
+from pseudorca.recordings.audio import SUFFIXES
 from pseudorca.recordings.matching import Files
 from pseudorca.recordings.naming import UNLABELLED_NAMES
 from pseudorca.recordings.places import Place
@@ -28,6 +29,7 @@ _KINDS: dict[str, Kind] = {
 }  # fmt: skip
 """Columns that join a table to recordings, the first choice first, and what their values name."""
 
+_LABEL_WORDS = ("label", "population", "species", "class")
 _SAY_MISSING = frozenset("na n/a nan none null #n/a".split())
 
 
@@ -124,9 +126,10 @@ def read_metadata(
         (f"{title}, line {line}", "broken row", f"{why}; the row is not used")
         for line, why in table.broken.items()
     ]
-    meanings = {meaning: known[meaning] for meaning in ("label", "population", "encounter", "platform",
-                                                        "start_utc") if meaning in known}  # fmt: skip
-    said = [f"{meaning} is {name}" for meaning, name in meanings.items() if name != key]
+    if "population" in known:
+        known.setdefault("label", known["population"])
+    meanings = ("label", "encounter", "platform", "start_utc")
+    said = [f"{name} is {known[name]}" for name in meanings if known.get(name, key) != key]
     taken, *odd = table.notices
     notices = ["; ".join([taken.rstrip("."), f"joined by {key}", *said]) + "."]
     notices += [*odd, *_doubtful(title, table, known)]
@@ -147,27 +150,32 @@ def _columns(metadata: Place, table: UserTable, given: Mapping[str, str]) -> dic
 
 
 def _no_key(metadata: Place, table: UserTable) -> str:
-    names = [str(name) for name in table.cells.columns]
-    lower = {name.casefold(): name for name in names}
-    nearest, as_what = "", ""
-    for kind in _KINDS:
-        parts = [n for n in lower if kind in n] or difflib.get_close_matches(kind, lower, 1, 0.6)
-        if parts:
-            nearest, as_what = lower[parts[0]], _KINDS[kind]
-            break
-    meant = f"{as_what}={nearest}" if nearest else "path=COLUMN"
+    """The message about a table without a column to join by, with the likeliest one."""
+    cells = table.cells
+    files = [name for name in cells if cells[name].str.lower().str.endswith(tuple(SUFFIXES)).any()]
+    likely = [("path", name) for name in files]
+    likely += [(kind, name) for kind in _KINDS for name in _like(kind, cells)]
+    kind, name = likely[0] if likely else ("path", "COLUMN")
     return (
-        f"metadata {metadata} has the columns {', '.join(names)}; expected one of path, file or "
-        f"encounter to join it to the recordings. Say which it is: --columns {meant}"
-        + ("" if nearest else f" (of {table.notices[0]})")
+        f"metadata {metadata} has the columns {', '.join(cells)}; expected one of path, file or "
+        f"encounter to join it to the recordings. Say which one it is: --columns "
+        f"{_KINDS.get(kind, kind)}={name}"
     )
+
+
+def _like(meaning: str, names: Iterable[str]) -> list[str]:
+    """The names that hold a word or are spelt nearly so."""
+    lower = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(meaning, lower, 1, 0.75)
+    return [name for folded, name in lower.items() if meaning in folded or folded in near]
 
 
 def _doubtful(title: str, table: UserTable, known: Mapping[str, str]) -> list[str]:
     """Notices about cells that may mean that nothing is known."""
     notices = []
-    used = dict.fromkeys(known[name] for name in ("label", "population", "encounter", "platform")
-                         if name in known)  # fmt: skip
+    used = dict.fromkeys(
+        known[name] for name in ("label", "encounter", "platform") if name in known
+    )
     for column in used:
         cells = table.whole[column]
         counts = cells[cells.str.casefold().isin(_SAY_MISSING)].value_counts()
@@ -176,11 +184,15 @@ def _doubtful(title: str, table: UserTable, known: Mapping[str, str]) -> list[st
                 f"{title} says {text!r} in {n} cells of {column}; it is taken as a name. If it means "
                 f"that nothing is known: --missing {text}."
             )
-    label = known.get("label") or known.get("population")
-    if label is not None:
+    if label := known.get("label"):
         n = int(table.whole[label].str.lower().isin(UNLABELLED_NAMES).sum())
         if n:
             notices.append(f"{title} leaves {n} rows unlabelled by words such as unknown.")
+    elif likely := [name for word in _LABEL_WORDS for name in _like(word, table.cells)]:
+        notices.append(
+            f"{title} gives no label: no column is called label or population. If {likely[0]} is "
+            f"one: --columns label={likely[0]}."
+        )
     return notices
 
 
