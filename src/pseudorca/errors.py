@@ -8,6 +8,7 @@ one line. A message says what went wrong, where, what was found, what was expect
     PseudorcaError
     ├── AudioError           a file or waveform that cannot be read or used
     ├── ManifestError        folders, labels, metadata or recordings that contradict each other
+    ├── TableError           a table of a user that cannot be read
     ├── ClipError            windows or selection tables that cannot be cut
     ├── FoldError            a split that cannot be made, or that is not what it says
     ├── FrontEndError        settings of a spectrogram that make no sense
@@ -65,6 +66,18 @@ class ManifestError(PseudorcaError):
     >>> ScanOptions(on_conflict="keep")
     Traceback (most recent call last):
     pseudorca.errors.ManifestError: unknown --on-conflict 'keep'. Known: drop, error.
+    """
+
+
+class TableError(PseudorcaError):
+    """A table that a user brings and that cannot be read.
+
+    Examples
+    --------
+    >>> from pseudorca.formats.user_tables import read_user_table
+    >>> read_user_table("a.csv", b"")
+    Traceback (most recent call last):
+    pseudorca.errors.TableError: a.csv holds no table: it has no line with text.
     """
 
 

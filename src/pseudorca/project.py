@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pseudorca.labels.labels import Labels
     from pseudorca.learning.recipe import Recipe
     from pseudorca.learning.train import TrainResult
+    from pseudorca.prediction.options import CsvStyle
     from pseudorca.prediction.predict import AnyClassifier
     from pseudorca.prediction.result import PredictionResult
     from pseudorca.prediction.sets import PredictionSetsResult
@@ -93,6 +94,8 @@ class Project:
         nothing: Sequence[str] = (),
         labels: Sequence[str] | None = None,
         metadata: Location | None = None,
+        columns: Mapping[str, str] | None = None,
+        missing: Sequence[str] = (),
         name_pattern: str | None = None,
         time_format: str | None = None,
         full_hash: bool = False,
@@ -110,7 +113,9 @@ class Project:
         ----------
         folder : path of the project folder
         recordings : path or URL of the folder with class folders of recordings, or None
-        other, nothing, labels, metadata, name_pattern, time_format, full_hash, on_conflict, cut_gaps_h
+        other, nothing, labels, metadata, columns, missing, name_pattern, time_format, full_hash
+            See :meth:`scan`.
+        on_conflict, cut_gaps_h
             See :meth:`scan`.
         n_threads, progress
             See :meth:`scan`.
@@ -128,8 +133,9 @@ class Project:
         """
         how: dict[str, Any] = {
             "other": other, "nothing": nothing, "labels": labels, "metadata": metadata,
-            "name_pattern": name_pattern, "time_format": time_format, "full_hash": full_hash,
-            "on_conflict": on_conflict, "cut_gaps_h": cut_gaps_h,
+            "columns": columns, "missing": missing, "name_pattern": name_pattern,
+            "time_format": time_format, "full_hash": full_hash, "on_conflict": on_conflict,
+            "cut_gaps_h": cut_gaps_h,
         }  # fmt: skip
         options = _scan_options(**how)  # refused before the project is made, or waited for
         if recordings is None and options != _scan_options():
@@ -215,6 +221,8 @@ class Project:
         nothing: Sequence[str] = (),
         labels: Sequence[str] | None = None,
         metadata: Location | None = None,
+        columns: Mapping[str, str] | None = None,
+        missing: Sequence[str] = (),
         name_pattern: str | None = None,
         time_format: str | None = None,
         full_hash: bool = False,
@@ -233,7 +241,9 @@ class Project:
         nothing : folders in which no animal is heard, such as ``["Noise"]``: they teach what nothing
             sounds like, and are no class
         labels : class folders at any depth; None: the top folders
-        metadata : path or URL of a CSV joined by its column ``path``, ``file`` or ``encounter``
+        metadata : path or URL of a table joined by its column ``path``, ``file`` or ``encounter``
+        columns : what its columns mean, such as ``{"path": "Filename", "label": "Population"}``
+        missing : texts that mean there that nothing is known, such as ``["NA"]``
         name_pattern : regular expression over paths, with groups such as ``platform`` and ``start``
         time_format : strptime format of the group ``start``
         full_hash : decode recordings over 10 minutes wholly, too
@@ -252,11 +262,13 @@ class Project:
         ManifestError
             If the folder, the metadata or the labels contradict each other, or if results of the
             project would no longer fit and ``replace`` is not given.
+        TableError
+            If the metadata cannot be read.
         """
         options = _scan_options(
-            labels=labels, other=other, nothing=nothing, metadata=metadata,
-            name_pattern=name_pattern, time_format=time_format, full_hash=full_hash,
-            on_conflict=on_conflict, cut_gaps_h=cut_gaps_h,
+            labels=labels, other=other, nothing=nothing, metadata=metadata, columns=columns,
+            missing=missing, name_pattern=name_pattern, time_format=time_format,
+            full_hash=full_hash, on_conflict=on_conflict, cut_gaps_h=cut_gaps_h,
         )  # fmt: skip
         from pseudorca.recordings.scan import scan_project
 
@@ -630,6 +642,7 @@ class Project:
         gate_db: float | None = None,
         out: Location | None = None,
         formats: Sequence[str] = ("csv",),
+        csv: "CsvStyle" = "plain",
         max_gap_s: float = 0.0,
         name_pattern: str | None = None,
         time_format: str | None = None,
@@ -661,6 +674,7 @@ class Project:
         gate_db : decibels by which a window must exceed its background
         out : folder of the tables; None: ``predictions`` in the project
         formats : names of formats; a table (CSV, or Parquet) is always among them
+        csv : ``plain``, or ``excel``: with the mark of UTF-8, and no text runs as a formula
         max_gap_s : seconds between clips of one name that are one detection
         name_pattern, time_format : as in :meth:`scan`, for the names of the files
         device, precision, batch_size, n_threads, n_workers, cluster : as in :meth:`embed`
@@ -705,7 +719,7 @@ class Project:
             return predict_project(
                 self.store, _places(paths), classifier or CLASSIFIER, set_name=set_name,
                 decision=decision, gate_db=gate_db, output=output,
-                formats=with_tables(_names(formats) or ("csv",)), max_gap_s=max_gap_s,
+                formats=with_tables(_names(formats) or ("csv",)), csv=csv, max_gap_s=max_gap_s,
                 options=options, computing=computing, working_folder=working_folder,
                 progress=update,
             )  # fmt: skip
@@ -721,6 +735,7 @@ class Project:
         max_novelty: float = 1.0,
         out: Location | None = None,
         formats: Sequence[str] = ("csv",),
+        csv: "CsvStyle" = "plain",
         max_gap_s: float = 0.0,
         n_threads: int | None = None,
         progress: ProgressChoice = None,
@@ -730,7 +745,7 @@ class Project:
         Parameters
         ----------
         set_name : the set of predictions; None: the last one
-        prior, max_error, min_probability, min_moments, max_novelty, out, formats, max_gap_s
+        prior, max_error, min_probability, min_moments, max_novelty, out, formats, csv, max_gap_s
             As in :meth:`predict`.
         n_threads : threads; None: one per core
         progress : None (a bar), False (nothing) or callable (done, total), over seconds of sound
@@ -758,7 +773,7 @@ class Project:
             return decide_project(
                 self.store, set_name=set_name, decision=decision,
                 output=None if out is None else Path(out),
-                formats=with_tables(_names(formats) or ("csv",)), max_gap_s=max_gap_s,
+                formats=with_tables(_names(formats) or ("csv",)), csv=csv, max_gap_s=max_gap_s,
                 computing=Computing(n_threads=n_threads), progress=update,
             )  # fmt: skip
 
@@ -939,6 +954,8 @@ def _scan_options(
     other: Sequence[str] = (),
     nothing: Sequence[str] = (),
     metadata: Location | None = None,
+    columns: Mapping[str, str] | None = None,
+    missing: Sequence[str] = (),
     **more: Any,
 ) -> "ScanOptions":
     from pseudorca.recordings.options import ScanOptions
@@ -948,6 +965,8 @@ def _scan_options(
         other=_names(other),
         nothing=_names(nothing),
         metadata=None if metadata is None else _place(metadata),
+        columns=dict(columns or {}),
+        missing=_names(missing),
         **more,
     )
 

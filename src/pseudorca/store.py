@@ -75,6 +75,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "predicted": {},
     "predicted_problems": {},
+    "unusable": {},
     "evaluations": {"split_id": _TEXT, "classifier_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
     "audits": {"audit_id": _TEXT, "time_utc": _TEXT, "result": _TEXT},
     "annotations": {
@@ -87,7 +88,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "runs": {"verb": _TEXT, "time_utc": _TEXT, "settings": _TEXT, "provenance": _TEXT},
 }  # fmt: skip
-TABLES["predicted"] = TABLES["recordings"] | {"set_name": _TEXT}
+TABLES["predicted"] = TABLES["unusable"] = TABLES["recordings"] | {"set_name": _TEXT}
 TABLES["predicted_problems"] = TABLES["problems"] | {"set_name": _TEXT}
 """Columns of every table and their types, stated here and nowhere else.
 
@@ -509,6 +510,28 @@ def problem_table(
     columns = (*_SHOWN, "clip_id")
     fields = [{**dict(zip(columns, row, strict=False)), "embedder_id": embedder_id} for row in rows]
     return as_table("problems", fields)
+
+
+def named_set(rows: "pd.DataFrame", set_name: str) -> "pd.DataFrame":
+    """Add the name of a set of predictions to rows; an empty name stands for the project's own.
+
+    Parameters
+    ----------
+    rows : DataFrame
+    set_name : str
+
+    Returns
+    -------
+    DataFrame
+
+    Examples
+    --------
+    >>> named_set(as_table("problems", [{"path": "a.wav"}]), "mooring")["set_name"].tolist()
+    ['mooring']
+    """
+    import pandas as pd
+
+    return rows.assign(set_name=pd.Series(set_name, index=rows.index, dtype="string"))
 
 
 def shown_problems(problems: "pd.DataFrame") -> "pd.DataFrame":

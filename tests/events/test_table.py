@@ -98,13 +98,13 @@ def test_every_row_stays_and_broken_ones_say_why(tmp_path):
     assert table.problems["path"][0] == "events.csv, row 2, event b"
 
 
-def test_rows_swallowed_by_an_open_quote_are_named(tmp_path):
+def test_an_open_quote_swallows_no_rows_and_is_told(tmp_path):
     path = write(
         tmp_path, 'id,p,species,cruise,seen\na,0.9,"Pc,2017,yes\nb,0.1,Tt,2017,yes\nc,0.1,Tt,1,no\n'
     )
     table = read_events(path, COLUMNS, NOTHING)
-    assert "3 lines" in table.problems["detail"][0]
-    assert table.events["score"].isna().all()
+    assert table.events["score"].tolist() == [0.9, 0.1, 0.1]
+    assert len(table.notices) == 2
 
 
 def test_without_a_verified_condition_what_has_a_truth_is_verified(tmp_path):
@@ -120,10 +120,10 @@ def test_without_a_verified_condition_what_has_a_truth_is_verified(tmp_path):
     [
         ("id,q,species,cruise,seen\na,0.9,Pc,1,yes\n", "the score: unknown column 'p'"),
         ("id,p,spezies,cruise,seen\na,0.9,Pc,1,yes\n", "Did you mean 'spezies'"),
-        ("id,p,p,species,cruise,seen\na,1,1,Pc,1,yes\n", "two columns of the name 'p'"),
+        ("id,p,p,species,cruise,seen\na,1,1,Pc,1,yes\n", "two columns of one name, 'p'"),
         ("id,p,species,cruise,seen\n", "holds no events"),
-        ("", "holds no events"),
-        ('id,p,species,cruise,seen\na,"0,9",Pc,1,yes\n', "begins with '0,9'"),
+        ("", "holds no table"),
+        ("id,p,species,cruise,seen\na,high,Pc,1,yes\n", "begins with 'high'"),
     ],
 )
 def test_table_that_cannot_be_used_says_what_is_wrong(tmp_path, text, message):
@@ -142,10 +142,28 @@ def test_column_that_only_the_default_needs_says_that_it_can_go(tmp_path):
 def test_table_that_cannot_be_read_is_an_error(tmp_path):
     with pytest.raises(PseudorcaError, match="cannot be read"):
         read_events(tmp_path / "none.csv", COLUMNS, NOTHING)
-    latin = tmp_path / "latin.csv"
-    latin.write_bytes("id,p\nKühn,0.1\n".encode("latin-1"))
-    with pytest.raises(PseudorcaError, match="UTF-8"):
-        read_events(latin, COLUMNS, NOTHING)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252", "mac_roman"])
+@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+def test_any_writing_of_a_table_gives_the_same_events(encoding, line_end, tmp_path):
+    lines = ("id;p;species;cruise;seen", "Kühn 1;0,9;Pc;1;yes", ";;;;", "b;0,125;Tt;1;yes",
+             'c;1;None;2;"yes"')  # fmt: skip
+    path = tmp_path / "events.csv"
+    path.write_bytes(line_end.join(lines).encode(encoding))
+    table = read_events(path, COLUMNS, NOTHING)
+    assert table.events["event"].tolist() == ["Kühn 1", "b", "c"]
+    assert table.events["score"].tolist() == [0.9, 0.125, 1.0]
+    assert table.events["verified"].all()  # None is what somebody saw there
+    assert table.problems.empty
+    assert "semicolons" in table.notices[0]
+
+
+def test_missing_truth_is_what_is_said_to_be(tmp_path):
+    path = write(tmp_path, "id,p,species,cruise,seen\na,0.9,Pc,1,yes\nb,0.1,none,1,yes\n")
+    assert read_events(path, COLUMNS, NOTHING).events["verified"].tolist() == [True, True]
+    columns = replace(COLUMNS, missing=("none", "NA"))
+    assert read_events(path, columns, NOTHING).events["verified"].tolist() == [True, False]
 
 
 def test_filter_needs_one_detector_with_signals_enough_and_every_limit_that_was_measured(tmp_path):

@@ -277,7 +277,7 @@ def test_a_table_of_ones_own_is_imported_once_and_whole(labels: Labels, tmp_path
         "encounter,Lasker_AC_1,population,Insular,photo-id,Lasker\n"
         "encounter,Lasker_AC_2,population,Pelagic,genetics,Lasker\n"
     )
-    with pytest.raises(PseudorcaError, match=r"mine\.csv, row 2: .* lacks annotator"):
+    with pytest.raises(PseudorcaError, match=r"mine\.csv, line 2: .* lacks annotator"):
         labels.import_csv(path)
     assert labels.import_csv(path, annotator="Ana") == 2
     assert labels.import_csv(path, annotator="Ana") == 0
@@ -285,7 +285,7 @@ def test_a_table_of_ones_own_is_imported_once_and_whole(labels: Labels, tmp_path
     assert log["answer"].tolist() == ["Insular", "Pelagic"]
     assert json.loads(log["source"][1]) == {"file": "mine.csv", "row": 3}
     path.write_text(path.read_text() + "encounter,Lasker_AC_3,population,Pelagic,guess,Lasker\n")
-    with pytest.raises(PseudorcaError, match="row 4: unknown basis of an annotation 'guess'"):
+    with pytest.raises(PseudorcaError, match="line 4: unknown basis of an annotation 'guess'"):
         labels.import_csv(path, annotator="Ana")
     assert len(labels.log()) == 2
 
@@ -293,5 +293,5 @@ def test_a_table_of_ones_own_is_imported_once_and_whole(labels: Labels, tmp_path
 def test_a_row_with_more_cells_than_columns_is_refused(labels: Labels, tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("annotator,unit,unit_id,question,answer\nAna,clip,c1,content,whistle, loud\n")
-    with pytest.raises(PseudorcaError, match=r"mine\.csv, row 2: more cells than columns"):
+    with pytest.raises(PseudorcaError, match=r"mine\.csv, line 2: 6 cells"):
         labels.import_csv(path)

@@ -1,12 +1,14 @@
 """What is written reads back: to the same times, the same names, whole or not at all."""
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +21,7 @@ from pseudorca.learning.units import aggregate
 from pseudorca.prediction import files as formats
 from pseudorca.prediction.decisions import Rule, decide
 from pseudorca.prediction.detections import find_detections
-from pseudorca.prediction.files import PredictionFiles
+from pseudorca.prediction.files import PredictionFiles, read_table
 from pseudorca.prediction.predictor import _readable
 from pseudorca.recordings.clips import ClipOptions, cut, read_raven
 from pseudorca.recordings.manifest import scan_files
@@ -205,7 +207,7 @@ def test_raven_tables_read_back_to_the_same_times(
         expected[["recording_id", "start_s", "end_s"]].itertuples(index=False, name=None)
     )
     for tables_read in (per_file, [path for path in paths if path not in per_file]):
-        back = read_raven(tables_read, survey)
+        back = read_raven(tables_read, survey).stretches
         assert set(back["channel"]) == {"", "1"}
         back = back.sort_values(["recording_id", "start_s"])
         found = list(back[["recording_id", "start_s", "end_s"]].itertuples(index=False, name=None))
@@ -250,6 +252,93 @@ def test_begin_time_runs_on_over_the_files_of_a_deployment(
     assert [row[3] for row in rows] == ["0.000000000", "15.000000000", "20.750000000"]
     assert [row[7] for row in rows] == ["x0.wav", "x0.wav", "x1.wav"]
     assert [row[9] for row in rows] == ["0.000000000", "15.000000000", "0.250000000"]
+
+
+@pytest.mark.parametrize("odd", ["silent", "none", "short", "copy", "nan"])
+def test_every_file_of_a_deployment_counts_usable_or_not(
+    odd: str, tmp_path: Path, clips: Make
+) -> None:
+    sounds = np.random.default_rng(0).normal(0, 0.1, (4, 48_000))
+    lengths = [6.0, 6.0, 6.0, 6.0]
+    if odd == "silent":
+        sounds[1] = 0
+    elif odd == "copy":
+        sounds[1] = sounds[0]
+    elif odd == "nan":
+        sounds[1, 5] = np.nan
+    folder = tmp_path / "Sette"
+    folder.mkdir()
+    for k, sound in enumerate(sounds):
+        path = folder / f"PAM_20170728_0312{6 * k:02d}_000.wav"
+        sound = sound[:100] if (odd, k) == ("short", 1) else sound
+        sf.write(path, sound, 8_000, "FLOAT")
+        if (odd, k) == ("none", 1):
+            path.write_bytes(b"")
+    lengths[1] = {"none": 0.0, "short": 100 / 8_000}.get(odd, 6.0)
+    found = scan_files([folder])
+    assert len(found.recordings) == 3
+    files = found.recordings.sort_values("path", ignore_index=True)
+    said = clips((0, 0.0, 3.0, "Insular"), (1, 0.0, 3.0, "Insular"), (2, 1.0, 3.0, "Insular"))
+    said["recording_id"] = files["recording_id"].tolist()
+    write_predictions(
+        tables(said), files, tmp_path / "out", kinds=("raven",), unusable=found.unusable
+    )
+    (path,) = (tmp_path / "out" / "raven_deployments").iterdir()
+    begins = [float(row[3]) for row in read_tabs(path)[1:]]
+    places = [0, 2, 3] if found.problems["path"].str.contains("_031206_").all() else [1, 2, 3]
+    ends = np.cumsum([0.0, *lengths])
+    assert begins == pytest.approx([ends[place] + start for place, start in zip(
+        places, (0.0, 0.0, 1.0), strict=True)])  # fmt: skip
+
+
+def test_a_copy_in_another_folder_counts_once(tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).normal(0, 0.1, 8_000)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        sf.write(tmp_path / folder / "PAM_20170728_031200_000.wav", sound, 8_000)
+    found = scan_files([tmp_path])
+    assert len(found.recordings) == len(found.problems) == 1
+    assert found.unusable.empty
+
+
+def runs(cell: str) -> bool:
+    """Whether a spreadsheet runs a cell: what it begins with, unless it is a number."""
+    begins = cell.strip()[:1] in tuple("=+-@") or cell[:1] in tuple("\t\r\n")
+    return begins and not re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", cell)
+
+
+FORMULAS = (
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-1+1",
+    "@SUM(1)",
+    "\t=1",
+    "\r=1",
+    " =1",
+    "'=1",
+    "-",
+    "a=b",
+)
+
+
+@pytest.mark.parametrize("odd", [*ODD, *FORMULAS])
+def test_no_cell_for_excel_runs_and_all_are_read_back(
+    odd: str, tmp_path: Path, clips: Make, recordings: Make
+) -> None:
+    files = recordings({"path": f"{odd}.wav", "platform": odd, "encounter": odd})
+    said = clips((0, 0.5, 3.0, odd)).assign(
+        encounter=odd, path=f"{odd}.wav", novelty=-0.5, **{f"p_{odd}": 0.9}
+    )
+    written = write_predictions(tables(said), files, tmp_path, kinds=("csv",), for_excel=True)
+    for path in written["csv"]:
+        assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+        assert path.read_bytes().count(b"\xef\xbb\xbf") == 1
+        assert not any(runs(cell) for row in read_csv(path) for cell in row)
+    raw = pd.read_csv(tmp_path / "clips.csv")
+    assert raw["novelty"].tolist() == [-0.5]
+    _, back = read_table(tmp_path, "clip", ["csv"])
+    assert back["path"].tolist() == [f"{odd}.wav"]
+    assert back["encounter"].tolist() == [odd]
 
 
 @settings(max_examples=30, deadline=None)
@@ -313,7 +402,7 @@ def test_odd_names_survive_or_are_replaced_in_sight(
         assert shown == audacity[0][2]
         if not set(odd) & set('\t\n\r\x07"'):
             assert (shown, rows[1][8]) == (odd, f"/sea/{odd}/{odd}.wav")
-            assert read_raven([path], files)["start_s"].tolist() == [0.5]
+            assert read_raven([path], files).stretches["start_s"].tolist() == [0.5]
         # Programs that know quotes read the same cells.
         assert pd.read_csv(path, sep="\t").loc[0, "Decision"].strip() == shown.strip()
     birdnet = read_csv(written["birdnet"][0])[1]
@@ -432,7 +521,7 @@ def test_real_recordings_of_many_kinds_read_back(tmp_path: Path, hydrophones: Pa
     expected = within[["recording_id", "start_s", "end_s"]].sort_values(["recording_id", "start_s"])
     per_file = [path for path in written["raven"] if path.parent.name == "raven"]
     for paths in (per_file, [path for path in written["raven"] if path not in per_file]):
-        back = read_raven(paths, files).sort_values(["recording_id", "start_s"])
+        back = read_raven(paths, files).stretches.sort_values(["recording_id", "start_s"])
         assert back["recording_id"].tolist() == expected["recording_id"].tolist()
         np.testing.assert_allclose(back["start_s"], expected["start_s"], atol=1e-9)
         np.testing.assert_allclose(back["end_s"], expected["end_s"], atol=1e-9)

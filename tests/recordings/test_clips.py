@@ -15,8 +15,18 @@ from hypothesis import strategies as st
 
 from pseudorca.errors import ClipError
 from pseudorca.formats.raven import read_selection_table
-from pseudorca.recordings.clips import ClipOptions, clip_samples, cut, read_raven, windows
+from pseudorca.recordings.clips import (
+    ClipOptions,
+    Selections,
+    clip_samples,
+    clips_project,
+    cut,
+    read_raven,
+    windows,
+)
 from pseudorca.recordings.manifest import Manifest, scan
+from pseudorca.recordings.scan import scan_project
+from pseudorca.store import Store
 
 Scanned = Callable[..., Manifest]
 
@@ -365,8 +375,9 @@ def raven(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def stretches(selections: pd.DataFrame) -> list[tuple[str, str, float, float]]:
-    return [tuple(row) for row in selections.itertuples(index=False)]
+def stretches(selections: Selections) -> list[tuple[str, str, float, float]]:
+    assert not selections.problems
+    return [tuple(row) for row in selections.stretches.itertuples(index=False)]
 
 
 def test_a_table_belongs_to_the_recording_it_is_called_after(raven: Callable[..., Path]) -> None:
@@ -388,7 +399,8 @@ def test_two_views_of_a_selection_are_one(raven: Callable[..., Path]) -> None:
     )
     found = stretches(read_raven([path], known))
     assert found == [("recording0", "2", 0.5, 2.0)] * 2 + [("recording0", "2", 3.5, 4.0)]
-    clips, _ = cut(known, ClipOptions(window_s=None), selections=read_raven([path], known))
+    selections = read_raven([path], known).stretches
+    clips, _ = cut(known, ClipOptions(window_s=None), selections=selections)
     assert clips[["start_s", "end_s"]].values.tolist() == [[0.5, 2.0], [3.5, 4.0]]
 
 
@@ -427,37 +439,47 @@ def test_begin_path_tells_recordings_of_one_name_apart(
     assert stretches(read_raven([path], known)) == [("recording1", "", 1.0, 2.0)]
 
 
-def test_a_name_of_two_recordings_is_an_error(raven: Callable[..., Path]) -> None:
+def test_a_name_of_two_recordings_is_a_problem(raven: Callable[..., Path]) -> None:
     known = recordings({"path": "Insular/a/x.wav"}, {"path": "Pelagic/b/x.wav"})
     path = raven("1  S  1  1.0  2.0  0  9  x.wav", header=HEADER + "\tBegin File")
-    with pytest.raises(ClipError, match=r"2 recordings are called 'x\.wav'"):
-        read_raven([path], known)
+    found = read_raven([path], known)
+    assert found.stretches.empty
+    assert [problem[2] for problem in found.problems] == ["several recordings of this name"]
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"),
+    ("line", "path", "reason", "detail"),
     [
-        ("1  S  1  1.0  2.0  0  9  gone.wav", "no scanned recording is called 'gone.wav'"),
-        ("1  S  1  9.0  9.5  0  9  x0.wav", "lies outside"),
-        ("1  S  1  -1.0  0.5  0  9  x0.wav", "lies outside"),
-        ("1  S  1  2.0  1.0  0  9  x0.wav", "lies outside"),
-        ("1  S  1    2.0  0  9  x0.wav", "lies outside"),
-        ("1  S  1  one  2.0  0  9  x0.wav", "'one' is not a number"),
-        ("1  S  1  1,5  2.0  0  9  x0.wav", "not a number"),
-        ("1  S  3  1.0  2.0  0  9  x1.wav", "channel 3 of Insular/x1.wav, which has 2"),
-        ("1  S  0  1.0  2.0  0  9  x1.wav", "channel 0 of Insular/x1.wav"),
+        ("1  S  1  1.0  2.0  0  9  gone.wav", "", "no such recording", "'gone.wav'"),
+        ("1  S  1  1.0  2.0  0  9  lost.wav", "b/lost.wav", "recording not usable", "silent"),
+        ("1  S  1  9.0  9.5  0  9  x0.wav", "x0", "selection outside the recording", "line 3"),
+        ("1  S  1  -1.0  0.5  0  9  x0.wav", "x0", "selection outside the recording", "line 3"),
+        ("1  S  1  2.0  1.0  0  9  x0.wav", "x0", "selection outside the recording", "line 3"),
+        ("1  S  1    2.0  0  9  x0.wav", "x0", "selection without times", "line 3"),
+        ("1  S  1  1.0    0  9  x0.wav", "x0", "selection without times", "line 3"),
+        ("1  S  1  one  2.0  0  9  x0.wav", "x0", "selection without times", "'one'"),
+        ("1  S  3  1.0  2.0  0  9  x1.wav", "x1", "no such channel", "channel 3"),
+        ("1  S  0  1.0  2.0  0  9  x1.wav", "x1", "no such channel", "channel 0"),
+        ("1  S  b  1.0  2.0  0  9  x1.wav", "x1", "no such channel", "channel b"),
+        ("1  S  1  1.0  2.0  0  9  x0.wav  more", "", "broken row", "line 3"),
     ],
 )
-def test_lines_that_cannot_be_cut_are_errors_with_their_place(
-    line: str, complaint: str, raven: Callable[..., Path]
+def test_lines_that_cannot_be_cut_are_problems_and_the_others_are_cut(
+    line: str, path: str, reason: str, detail: str, raven: Callable[..., Path]
 ) -> None:
-    path = raven("7  S  1  1.0  2.0  0  9  x0.wav", line, header=HEADER + "\tBegin File")
-    with pytest.raises(ClipError, match=complaint) as caught:
-        read_raven([path], recordings({}, {"n_channels": 2}))
-    assert f"{path.name}, line 3" in str(caught.value)
+    good = "7  S  1  1.0  2.0  0  9  x0.wav"
+    table = raven(good, line, good.replace("7", "8"), header=HEADER + "\tBegin File")
+    known = recordings({}, {"n_channels": 2})
+    found = read_raven([table], known, unusable={"b/lost.wav": "silent"})
+    assert found.stretches["start_s"].tolist() == [1.0, 1.0]
+    (problem,) = found.problems
+    assert problem[2] == reason
+    assert detail in problem[3]
+    paths = {"": str(table), "x0": "Insular/x0.wav", "x1": "Insular/x1.wav"}
+    assert problem[0] == paths.get(path, path)
 
 
-def test_errors_name_the_line_of_the_file_whatever_was_passed_over(
+def test_problems_name_the_line_of_the_file_whatever_was_passed_over(
     raven: Callable[..., Path],
 ) -> None:
     path = raven(
@@ -474,8 +496,8 @@ def test_errors_name_the_line_of_the_file_whatever_was_passed_over(
     lines = path.read_text().split("\n")
     number = next(n for n, line in enumerate(lines, 1) if line.startswith("4\t"))
     assert number == 10
-    with pytest.raises(ClipError, match="line 10: the selection from 9 to"):
-        read_raven([path], recordings({}))
+    (problem,) = read_raven([path], recordings({})).problems
+    assert "line 10" in problem[3]
 
 
 def test_read_selection_table_keeps_the_line_of_each_selection(raven: Callable[..., Path]) -> None:
@@ -485,9 +507,8 @@ def test_read_selection_table_keeps_the_line_of_each_selection(raven: Callable[.
         "2  Spectrogram 1  1  3.0  4.0  0  9",
     )
     table = read_selection_table(path)
-    assert dict(zip(table.index, table["Begin Time (s)"], strict=True)) == {2: 0.5, 4: 3.0}
-    empty = read_selection_table(raven())
-    assert empty.empty
+    assert table.numbers("Begin Time (s)").to_dict() == {2: 0.5, 4: 3.0}
+    assert read_selection_table(raven()).cells.empty
 
 
 def test_other_tables_are_not_taken_for_ravens(raven: Callable[..., Path], tmp_path: Path) -> None:
@@ -496,7 +517,7 @@ def test_other_tables_are_not_taken_for_ravens(raven: Callable[..., Path], tmp_p
     with pytest.raises(ClipError, match="cannot be read"):
         read_raven([tmp_path / "nowhere.txt"], recordings({}))
     (tmp_path / "empty.txt").touch()
-    with pytest.raises(ClipError, match="cannot be read"):
+    with pytest.raises(ClipError, match="no table"):
         read_raven([tmp_path / "empty.txt"], recordings({}))
 
 
@@ -508,7 +529,7 @@ def test_selections_are_cut_like_recordings_of_their_own(raven: Callable[..., Pa
         "3  S  1  3.0  3.01  0  9  x1.wav",
         header=HEADER + "\tBegin File",
     )
-    clips, problems = cut(known, ClipOptions(), selections=read_raven([path], known))
+    clips, problems = cut(known, ClipOptions(), selections=read_raven([path], known).stretches)
     columns = ["recording_id", "channel", "start_s", "end_s", "padded_s"]
     assert clips[columns].values.tolist() == [
         ["recording0", "2", 0.5, 3.5, 0.0],
@@ -524,7 +545,7 @@ def test_selections_are_cut_like_recordings_of_their_own(raven: Callable[..., Pa
 def test_a_number_as_a_file_name_is_a_name(tmp_path: Path, raven: Callable[..., Path]) -> None:
     sf.write(tmp_path / "62018001.wav", np.random.default_rng(0).normal(0, 0.1, 8_000), 8_000)
     path = raven("1  S  1  0.1  0.5  0  9  62018001", header=HEADER + "\tBegin File", name="a.txt")
-    assert len(read_raven([path], scan(tmp_path).recordings)) == 1
+    assert len(read_raven([path], scan(tmp_path).recordings).stretches) == 1
 
 
 def test_a_selection_table_with_an_empty_cell_of_text_is_read(tmp_path: Path) -> None:
@@ -533,4 +554,81 @@ def test_a_selection_table_with_an_empty_cell_of_text_is_read(tmp_path: Path) ->
         "Selection\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tBegin Path\n"
         "1\t0.0\t1.0\t0\t4000\ta.wav\n2\t2.0\t3.0\t0\t4000\t\n3\t4.0\t5.0\t0\t4000\ta.wav\n"
     )
-    assert read_selection_table(path).index.tolist() == [2, 3, 4]
+    assert read_selection_table(path).cells.index.tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("delimiter", ["\t", ";", ","])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_any_writing_of_a_selection_table_gives_the_same_selections(
+    decimal: str, line_end: str, delimiter: str, encoding: str, tmp_path: Path
+) -> None:
+    rows = [
+        ["Selection", "Begin Time (s)", "end time (S)", "Begin File", "Note"],
+        ["1", "0.5", "2.125", "x0.wav", '"señal?'],
+        [""] * 5,
+        ["2", "1.0", "2.0", "x1.wav", '"loud"?'],
+        ["3", "3.25", "4.5", "x1.wav", ""],
+    ]
+    for row in rows[1:]:
+        row[1:3] = [f'"{cell.replace(".", decimal)}"' if cell else "" for cell in row[1:3]]
+    path = tmp_path / "all.txt"
+    path.write_bytes(line_end.join(map(delimiter.join, rows)).encode(encoding))
+    found = read_raven([path], recordings({}, {}))
+    assert stretches(found) == [
+        ("recording0", "", 0.5, 2.125), ("recording1", "", 1.0, 2.0), ("recording1", "", 3.25, 4.5),
+    ]  # fmt: skip
+    assert "1 selection table" in found.notices[0]
+
+
+@pytest.mark.parametrize("text", ["0.5\t2.0\twhistle\n3.0\t4.0\t\n", "0,5\t2,0\n3,0\t4,0\n",
+                                  "0.5\t2.0\tA\n\\\t100.0\t4000.0\n3.0\t4.0\tB\n"])  # fmt: skip
+def test_a_label_track_of_audacity_is_a_table_of_selections(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x0.txt"
+    path.write_text(text)
+    assert stretches(read_raven([path], recordings({}))) == [
+        ("recording0", "", 0.5, 2.0), ("recording0", "", 3.0, 4.0),
+    ]  # fmt: skip
+
+
+def test_a_selection_that_goes_on_after_the_end_is_cut_and_told(
+    raven: Callable[..., Path],
+) -> None:
+    found = read_raven([raven("1  S  1  6.0  60.0  0  9")], recordings({}))
+    assert stretches(found) == [("recording0", "", 6.0, 7.0)]
+    assert any("53" in notice for notice in found.notices)
+
+
+def test_what_stands_beside_the_tables_of_a_folder_is_passed_over(tmp_path: Path) -> None:
+    root, folder = tmp_path / "rec", tmp_path / "tables" / "of Ana"
+    folder.mkdir(parents=True)
+    for name in ("x0", "x1"):
+        (root / "Insular").mkdir(parents=True, exist_ok=True)
+        sound = np.random.default_rng(len(name)).normal(0, 0.1, 8_000) * (1 + (name == "x1"))
+        sf.write(root / "Insular" / f"{name}.wav", sound, 8_000)
+    (root / "Insular" / "lost.wav").touch()
+    good = "Begin Time (s)\tEnd Time (s)\n0.1\t0.5\n"
+    (folder / "x0.Table.1.selections.txt").write_text(good)
+    (folder / "x1.csv").write_text(good.replace("\t", ";"))
+    (folder / "lost.Table.1.selections.txt").write_text(good)
+    (folder / "torn.Table.1.selections.txt").write_text("Begin Time (s)\tEnd\n0.1\t0.5\n")
+    (folder / "empty.Table.1.selections.txt").touch()
+    (folder / "._x0.Table.1.selections.txt").write_bytes(b"\0\5\x16\7")
+    (folder / "notes.txt").write_text("seen from the bow\n")
+    (folder / "sightings.csv").write_text("path,label\nx0.wav,Insular\n")
+    store = Store(tmp_path / "project", create=True)
+    scan_project(store, root)
+    result = clips_project(store, ClipOptions(window_s=None), selections=[folder.parent])
+    assert result.clips["start_s"].tolist() == [0.1, 0.1]
+    problems = {(Path(row.path).name, row.reason) for row in result.problems.itertuples()}
+    assert problems == {
+        ("lost.wav", "recording not usable"),
+        ("torn.Table.1.selections.txt", "no selection table"),
+    }
+    assert any("3 files passed over" in notice for notice in result.notices)
+    assert set(store.read("problems", where="stage = 'clips'")["reason"]) == {
+        reason for _, reason in problems
+    }
+    with pytest.raises(ClipError, match="no such file"):
+        clips_project(store, selections=[tmp_path / "nowhere"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pseudorca.errors import ManifestError
+from pseudorca.errors import ManifestError, TableError
 from pseudorca.recordings.clips import ClipOptions, cut
 from pseudorca.recordings.folds import Split, group_values, make_folds
 from pseudorca.recordings.manifest import Manifest, ScanOptions, scan
@@ -147,23 +147,31 @@ def test_relabelling_one_file_does_not_tear_its_encounter(scanned: Scanned, tabl
     assert any("Mixed encounter Insular/day1" in notice for notice in found.notices)
 
 
-@pytest.mark.parametrize("missing", ["", "NA", "NaN", "N/A"])
+@pytest.mark.parametrize("missing", ["", "NA", "NaN", "N/A", "-"])
 def test_missing_cells_are_no_values(missing: str, scanned: Scanned, table: Table) -> None:
     path = table(
         "path,population,encounter,start_utc,outing",
         f"Insular/day1/x.wav,{missing},{missing},{missing},{missing}",
         "Pelagic/Lasker_AC_7/z.wav,Pelagic,Lasker_AC_7,,A",
     )
-    found = scanned(*FILES, metadata=path)
+    found = scanned(*FILES, metadata=path, missing=(missing,))
     assert column(found, "label")["Insular/day1/x.wav"] == "Insular"
     assert column(found, "encounter")["Insular/day1/x.wav"] == "Insular/day1"
     assert kept(found)["Insular/day1/x.wav"]["outing"] == ""
+
+
+@pytest.mark.parametrize("label", ["NA", "None", "null", "nan", "N/A"])
+def test_a_word_for_nothing_is_a_label_and_told(label: str, scanned: Scanned, table: Table) -> None:
+    found = scanned(*FILES, metadata=table("path,label", f"Unknown/e/u.wav,{label}"))
+    assert column(found, "label")["Unknown/e/u.wav"] == label
+    assert any(f"--missing {label}" in notice for notice in found.notices)
 
 
 @pytest.mark.parametrize("name", ["unknown", "UNID", "Unlabelled"])
 def test_unknown_in_the_table_unlabels(name: str, scanned: Scanned, table: Table) -> None:
     found = scanned(*FILES, metadata=table("path,label", f"Insular/day1/x.wav,{name}"))
     assert column(found, "label")["Insular/day1/x.wav"] is None
+    assert any("1 rows unlabelled" in notice for notice in found.notices)
 
 
 def test_a_row_without_an_encounter_names_no_recording(scanned: Scanned, table: Table) -> None:
@@ -185,14 +193,14 @@ def test_rows_said_twice_must_agree(scanned: Scanned, table: Table) -> None:
     ("lines", "complaint"),
     [
         (("label,site", "Insular,x"), "has the columns label, site; expected one of path"),
-        (("path;label", "Insular/day1/x.wav;Pelagic"), "expected one of path"),
-        (("path,label", "/data/Insular/day1/x.wav,Pelagic"), "names none of the 4 recordings"),
+        (("Pfad,label", "/data/Insular/day2/x.wav,Pelagic"), "has the columns Pfad, label"),
+        (("File path,label", "Insular/day1/x.wav,Pelagic"), "--columns path=File path"),
+        (("path,label", "/data/Insular/day2/x.wav,Pelagic"), "names none of the 4 recordings"),
+        (("path,label", "/data/Insular/day2/x.wav,Pelagic"), "--columns file=path"),
         (("encounter,label", "cruise9,Pelagic"), "names none of the 4 recordings"),
         (("path,label",), "names none"),
-        (("path,label,Label", "Insular/day1/x.wav,Pelagic,Insular"), "two columns of one name"),
         (("path,start_utc", "Insular/day1/x.wav,28/07/2017"), "is not a time like"),
         (("path,start_utc", "Insular/day1/x.wav,7/8/2017 3:12"), "is not a time like"),
-        (("path,label", "a,b", "a,b,c,d"), "cannot be read as CSV"),
     ],
 )
 def test_tables_that_cannot_be_joined_are_errors(
@@ -203,11 +211,115 @@ def test_tables_that_cannot_be_joined_are_errors(
 
 
 def test_a_missing_or_unreadable_table_is_an_error(scanned: Scanned, tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="cannot be read as CSV"):
+    with pytest.raises(TableError, match="cannot be read"):
         scanned(*FILES, metadata=tmp_path / "nowhere.csv")
-    (tmp_path / "latin.csv").write_bytes("path,site\nx,Maui Ka\xe9\n".encode("latin-1"))
-    with pytest.raises(ManifestError, match="cannot be read as CSV"):
-        scanned(*FILES, metadata=tmp_path / "latin.csv")
+    (tmp_path / "twice.csv").write_text("path,label,Label\nInsular/day1/x.wav,Pelagic,Insular\n")
+    with pytest.raises(TableError, match="two columns of one name"):
+        scanned(*FILES, metadata=tmp_path / "twice.csv")
+
+
+def test_a_broken_row_is_a_problem_and_the_others_are_joined(
+    scanned: Scanned, table: Table
+) -> None:
+    found = scanned(
+        *FILES,
+        metadata=table(
+            "path,note,label", "Insular/day1/x.wav,heard, faintly,Pelagic",
+            "Insular/day2/y.wav,faint,Pelagic", "Unknown/e/u.wav,seen",
+        ),
+    )  # fmt: skip
+    assert column(found, "label")["Insular/day1/x.wav"] == "Insular"
+    assert column(found, "label")["Insular/day2/y.wav"] == "Pelagic"
+    assert found.problems[["path", "reason"]].values.tolist() == [
+        ["metadata.csv, line 2", "broken row"]
+    ]
+    assert kept(found)["Unknown/e/u.wav"] == {"note": "seen"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "mac_roman"])
+@pytest.mark.parametrize("delimiter", [";", ",", "\t"])
+@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+def test_any_writing_of_a_table_gives_the_same_labels(
+    delimiter: str, encoding: str, line_end: str, scanned: Scanned, tmp_path: Path
+) -> None:
+    rows = (
+        ("Filename", "Population", "Sighting", "Depth", "Note"),
+        ("Insular/day1/x.wav", "Québec", "S1", '"21,5"', '"whistle?'),
+        ("", "", "", "", ""),
+        ("Insular/day2/y.wav", "Tromsø", "S2", '"3,0"', "faint"),
+        ("Unknown/e/u.wav", "Québec", "S3", '"0,25"', '"burst"?'),
+    )
+    path = tmp_path / "sightings.csv"
+    text = line_end.join(delimiter.join(row) for row in rows)
+    path.write_bytes(text.encode(encoding))
+    columns = {"path": "Filename", "label": "Population", "encounter": "Sighting"}
+    found = scanned(*FILES, metadata=path, columns=columns)
+    assert column(found, "label") == {
+        "Insular/day1/x.wav": "Québec", "Insular/day2/y.wav": "Tromsø",
+        "Pelagic/Lasker_AC_7/z.wav": "Pelagic", "Unknown/e/u.wav": "Québec",
+    }  # fmt: skip
+    assert column(found, "encounter")["Unknown/e/u.wav"] == "S3"
+    assert kept(found)["Insular/day1/x.wav"]["Depth"] == "21,5"
+    assert (
+        sum("sightings.csv: " in notice and "Filename" in notice for notice in found.notices) == 1
+    )
+
+
+ELSEWHERE = (
+    "/Volumes/Disk/HICEAS/{}", "/Users/me/{}", "../{}",
+    "C:\\data\\{}", "\\\\server\\share\\{}", ".\\{}",
+    "Macintosh HD:field:{}", "survey/{}", "{}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("header", ["path", "file", "Filename"])
+@pytest.mark.parametrize("shape", ELSEWHERE)
+def test_paths_of_other_machines_join_by_their_ends(
+    shape: str, header: str, scanned: Scanned, table: Table
+) -> None:
+    files = ("Insular/day1/x.wav", "Pelagic/day1/x.wav", "Pelagic/day2/x.wav")
+    between = ":" if "HD:" in shape else "\\" if "\\" in shape else "/"
+    rows = [
+        f"{shape.format(file.replace('/', between))},{label}"
+        for file, label in zip(files, ("A", "B", "C"), strict=True)
+    ]
+    found = scanned(*files, metadata=table(f"{header},label", *rows))
+    assert list(column(found, "label").values()) == ["A", "B", "C"]
+
+
+def test_a_path_of_another_folder_is_not_joined(scanned: Scanned, table: Table) -> None:
+    files = ("tape2/001.wav", "tape3/001.wav")
+    rows = ("D:/tapes/tape7/001.wav,A", "D:/tapes/tape2/001.wav,B")
+    found = scanned(*files, metadata=table("path,label", *rows), labels=())
+    assert list(column(found, "label").values()) == ["B", None]
+
+
+@pytest.mark.parametrize("root", ["/data/survey", "D:\\survey"])
+def test_the_row_with_the_longest_common_end_wins(
+    root: str, scanned: Scanned, table: Table
+) -> None:
+    rows = (f"{root}/x.wav,A", "elsewhere/x.wav,B")
+    found = scanned("x.wav", "Insular/y.wav", metadata=table("path,label", *rows))
+    assert column(found, "label")["x.wav"] == "A"
+    with pytest.raises(ManifestError, match="two different rows"):
+        scanned("x.wav", metadata=table("path,label", "one/x.wav,A", "two/x.wav,B"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"),
+    [
+        ({"path": "Filenam"}, "Did you mean 'Filename'"),
+        ({"name": "Filename"}, "unknown meaning"),
+        ({"label": "Population"}, "--columns path=Filename_2017"),
+    ],
+)
+def test_columns_that_are_not_there_are_guessed_at(
+    columns: dict[str, str], complaint: str, scanned: Scanned, table: Table
+) -> None:
+    name = "Filename_2017" if "label" in columns else "Filename"
+    path = table(f"{name},Population", "x.wav,A")
+    with pytest.raises(ManifestError, match=complaint):
+        scanned(*FILES, metadata=path, columns=columns)
 
 
 def test_a_byte_order_mark_is_not_part_of_a_column(scanned: Scanned, tmp_path: Path) -> None:

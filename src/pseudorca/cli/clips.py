@@ -11,7 +11,7 @@ from pseudorca.cli.options import (
     ProjectFolder,
     flag,
 )
-from pseudorca.cli.output import done, say, say_problems, table
+from pseudorca.cli.output import done, say, say_notices, say_problems, table
 
 if TYPE_CHECKING:
     from pseudorca.recordings.clips import ClipsResult
@@ -28,7 +28,10 @@ def clips(
     ] = "mean",
     selections: Annotated[
         list[Path] | None,
-        typer.Option(help="Raven selection table, or a folder of them: cut these stretches only."),
+        typer.Option(
+            help="Selection table of Raven, label track of Audacity, or a folder of them: cut these "
+            "stretches only."
+        ),
     ] = None,
     most: Annotated[
         int | None,
@@ -72,3 +75,4 @@ def _say(result: "ClipsResult", pad: str) -> None:
     )
     table(["class", "clips"], result.clips_per_class.items())
     say_problems(result.problems)
+    say_notices(result.notices)

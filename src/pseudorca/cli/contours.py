@@ -7,6 +7,7 @@ import typer
 
 from pseudorca.cli.options import (
     AsJson,
+    CsvStyle,
     OutputFolder,
 )
 from pseudorca.cli.output import done, say, table
@@ -16,15 +17,16 @@ def contours(
     *,
     tables: Annotated[
         list[Path],
-        typer.Argument(help="CSV files of contours, such as ROCCA's: a time and a frequency."),
+        typer.Argument(help="Tables of contours, such as ROCCA's: a time and a frequency."),
     ],
     out: OutputFolder = Path("contours.csv"),
+    csv: CsvStyle = "plain",
     as_json: AsJson = False,
 ) -> None:
     """Measure whistle contours in the manner of ROCCA: a row per contour, for any classifier."""
     from pseudorca.formats.rocca import measure_contour_tables
 
-    result = measure_contour_tables(tables, out)
+    result = measure_contour_tables(tables, out, for_excel=csv == "excel")
     if done(result, as_json):
         return
     shown = ("contour", "n_points", "duration", "freqBeg", "freqEnd", "freqMin", "freqMax")

@@ -2,17 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pseudorca.cli.options import AsJson, Formats, Output, rare_option, with_groups
+from pseudorca.cli.options import (
+    AsJson,
+    CsvStyle,
+    Formats,
+    MissingTexts,
+    Output,
+    rare_option,
+    with_groups,
+)
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
 from pseudorca.errors import PseudorcaError, unknown_name
 
 if TYPE_CHECKING:
     from pseudorca.events.events import EventsResult
     from pseudorca.events.table import EventColumns, EventFilter
+    from pseudorca.formats.whole import Format
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class ColumnGroup:
     called: Annotated[
         str, rare_option("--called", "Where the classifier itself named the species, or none.")
     ] = "predicted=X33"
+    missing: MissingTexts = None
 
     def columns(self) -> "EventColumns":
         """The columns. PseudorcaError if a condition cannot be read."""
@@ -53,6 +63,7 @@ class ColumnGroup:
             if self.verified is None
             else tuple(Condition.parse(text) for text in self.verified if text != "all"),
             None if self.called == "none" else Condition.parse(self.called),
+            usual.missing if self.missing is None else tuple(self.missing),
         )
 
 
@@ -93,7 +104,7 @@ class FilterGroup:
 def events(
     *,
     file: Annotated[
-        Path, typer.Argument(help="CSV with a row per event that another classifier scored.")
+        Path, typer.Argument(help="Table with a row per event that another classifier scored.")
     ],
     columns: ColumnGroup,
     min_precision: Annotated[
@@ -106,6 +117,7 @@ def events(
     label: Annotated[str, typer.Option(help="The species' name in the decisions.")] = "",
     out: Output = None,
     output_format: Formats = None,
+    csv: CsvStyle = "plain",
     filtered: FilterGroup,
     at: Annotated[
         list[float] | None,
@@ -123,7 +135,7 @@ def events(
     formats = output_format or ["csv"]
     if len(formats) > 1 or formats[0] not in ("csv", "parquet"):
         raise PseudorcaError(f"events are written as csv or parquet, not {', '.join(formats)}.")
-    kind: Literal["csv", "parquet"] = "parquet" if formats[0] == "parquet" else "csv"
+    kind: Format = "parquet" if formats[0] == "parquet" else "excel" if csv == "excel" else "csv"
     result = decide_events(file, out or Path(f"{file.stem}_decided"), options=options, kind=kind)
     if not done(result, as_json):
         _say(result)

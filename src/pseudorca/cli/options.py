@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
@@ -96,7 +97,25 @@ ClassFolders = Annotated[
     option("--labels", "Class folders, such as Insular,Pelagic. Without: the top folders."),
 ]
 MetadataTable = Annotated[
-    str | None, option("--metadata", "CSV joined by its column path, file or encounter.")
+    str | None,
+    option("--metadata", "Table (CSV, .xlsx) joined by its column path, file or encounter."),
+]
+MetadataColumns = Annotated[
+    list[str] | None,
+    option(
+        "--columns",
+        "What columns of --metadata mean, such as path=Filename,label=Population; also file, "
+        "encounter, platform, start_utc. Repeatable.",
+    ),
+]
+MissingTexts = Annotated[
+    list[str] | None,
+    option(
+        "--missing",
+        "Text that means in the table that nothing is known, such as NA (events: NA without it). "
+        "Repeatable.",
+        panel=RARE,
+    ),
 ]
 GroupBy = Annotated[
     str | None,
@@ -129,6 +148,14 @@ Formats = Annotated[
         + "; ".join(f"{name}, {entry.help}" for name, entry in FORMATS.items())
         + ". Without: csv.",
         metavar="NAME",
+    ),
+]
+CsvStyle = Annotated[
+    Literal["plain", "excel"],
+    option(
+        "--csv",
+        "plain: CSV for programs; excel: CSV for Excel, with the mark of UTF-8, and an apostrophe "
+        "before text that would run as a formula.",
     ),
 ]
 
@@ -237,6 +264,7 @@ class DecisionGroup:
     max_error: Annotated[float | None, option("--max-error", MAX_ERROR_HELP)] = None
     out: Output = None
     formats: Formats = None
+    csv: CsvStyle = "plain"
     max_gap_s: Annotated[
         float,
         rare_option("--max-gap", "Seconds between clips of one name that are one detection."),
@@ -542,6 +570,12 @@ def named_values(
             )
         values[name] = value
     return values
+
+
+def columns_from(texts: list[str] | None) -> dict[str, str]:
+    """What ``--columns`` says; a name of a column may hold commas."""
+    parts = [part for text in texts or () for part in re.split(r",(?=\s*\w+\s*=)", text)]
+    return named_values(parts, option="--columns", expected="MEANING=COLUMN")
 
 
 def names_from(text: str | None) -> tuple[str, ...] | None:

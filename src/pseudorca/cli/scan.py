@@ -8,11 +8,14 @@ from pseudorca.cli.options import (
     RARE,
     AsJson,
     ClassFolders,
+    MetadataColumns,
     MetadataTable,
+    MissingTexts,
     NamePattern,
     ProjectFolder,
     ThreadCount,
     TimeFormat,
+    columns_from,
     flag,
     names_from,
 )
@@ -43,12 +46,14 @@ def scan(
         ),
     ] = None,
     metadata: MetadataTable = None,
+    columns: MetadataColumns = None,
     cut_gaps: Annotated[
         float | None, typer.Option(help="Cut encounters at pauses longer than this many hours.")
     ] = None,
     threads: ThreadCount = None,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
+    missing: MissingTexts = None,
     on_conflict: Annotated[
         Literal["error", "drop"],
         typer.Option(
@@ -80,6 +85,8 @@ def scan(
         "other": names_from(other) or (),
         "nothing": names_from(nothing) or (),
         "metadata": metadata,
+        "columns": columns_from(columns),
+        "missing": tuple(missing or ()),
         "name_pattern": name_pattern,
         "time_format": time_format,
         "full_hash": full_hash,

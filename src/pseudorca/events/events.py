@@ -31,7 +31,7 @@ from pseudorca.events.operating_point import (
 )
 from pseudorca.events.page import write_events_page
 from pseudorca.events.table import NOAA_FILTER, EventColumns, EventFilter, EventTable, read_events
-from pseudorca.formats.whole import Format, write_tables, write_text
+from pseudorca.formats.whole import Format, table_name, write_tables, write_text
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import package_versions
 from pseudorca.values import plain_value, plural
@@ -183,7 +183,7 @@ def decide_events(
     path : path of a CSV with a row per event
     output : folder, made if it is not there
     options : EventOptions; without, those for NOAA's false killer whales
-    kind : ``csv`` or ``parquet``, the format of the tables
+    kind : ``csv``, ``excel`` or ``parquet``, the format of the tables
 
     Returns
     -------
@@ -247,7 +247,7 @@ def decide_events(
     details: dict[str, Any] = {
         "input": str(path),
         "output": str(output),
-        "files": {name: str(output / f"{name}s.{kind}") for name in tables},
+        "files": {name: str(output / table_name(name, kind)) for name in tables},
         "label": label,
         **_counts(table),
         "fixed": _fixed_points(events, options),
@@ -264,7 +264,7 @@ def decide_events(
         "versions": package_versions(),
         "problems": table.problems.to_dict("records"),
     }
-    details["notices"] = _notices(details, held_out, final, options)
+    details["notices"] = [*table.notices, *_notices(details, held_out, final, options)]
     write_text([json.dumps(details, indent=1, default=plain_value)], output / "summary.json")
     page = output / "events.html"
     write_events_page(details, decided, curve, page)

@@ -1,6 +1,6 @@
 """A table of acoustic events scored by somebody else's classifier, read and filtered.
 
-In: a CSV with a row per event, and which of its columns say what. Out: every row, in its order, with
+In: a table with a row per event, and which of its columns say what. Out: every row, in its order, with
 its score, its truth where somebody saw the animals, and whether it has signals enough and sounds
 like the species. A row that cannot be used stays, with its reason, and is a row in ``problems``.
 
@@ -8,10 +8,9 @@ Defaults are the columns and rules of NOAA's false killer whales: the table of t
 around Hawaii of 2017, 2023 and 2024, in which ``X33`` is the score and the code of the species.
 """
 
-import csv
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,13 +19,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.formats.user_tables import numbers_of, read_user_table
 from pseudorca.store import problem_table, shown_problems
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
-"""Texts that say that nothing is known, whatever their case."""
+"""Texts that say, where a number is expected, that nothing is known, whatever their case."""
 
 _CONDITION = re.compile(r"\s*(?P<column>.+?)\s*(?P<operator>!=|>=|<=|==|=|<|>)\s*(?P<value>.*?)\s*")
-_DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Condition:
                 "such as 'vis_id!=999'."
             )
         operator = parts["operator"].replace("==", "=")
-        if operator not in ("=", "!=") and _numbers([parts["value"]]).isna().any():
+        if operator not in ("=", "!=") and numbers_of(pd.Series([parts["value"]])).isna().any():
             raise PseudorcaError(f"condition {text!r}: {parts['value']!r} is not a number.")
         return cls(parts["column"], operator, parts["value"])
 
@@ -76,7 +75,7 @@ class Condition:
         values : iterable of str, the column
         """
         texts = pd.Series([str(value).strip() for value in values], dtype=object)
-        numbers, number = _numbers(texts), float(_numbers([self.value]).iloc[0])
+        numbers, number = numbers_of(texts), float(numbers_of(pd.Series([self.value])).iloc[0])
         if self.operator in ("=", "!="):
             same = texts.str.casefold() == self.value.casefold()
             equal = np.asarray(same | (numbers == number), dtype=bool)
@@ -92,6 +91,7 @@ class EventColumns:
 
     ``verified``: conditions that all hold where the truth is known by another way than by ear (an
     empty tuple: wherever there is a truth). ``called``: the classifier's own answer, or None.
+    ``missing``: texts that mean that nothing is known.
 
     Examples
     --------
@@ -106,6 +106,7 @@ class EventColumns:
     survey: str = "year"
     verified: tuple[Condition, ...] = (Condition("vis_id", "!=", "999"),)
     called: Condition | None = Condition("predicted", "=", "X33")
+    missing: tuple[str, ...] = ("NA",)
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ class EventTable:
     none), ``called, verified, positive`` (False where not verified), ``enough_signals, right_sound,
     passes, measured`` (any quantity of a limit is known), ``failed`` (which rule failed, and by what),
     ``problem`` (why the row cannot be used, or empty). ``problems``: the table of that name.
+    ``notices``: what the file was taken for, and what was odd in it.
     ``agreement``: per rule that the table has an own column for, ``rule, column, n, n_agree,
     n_only_ours, n_only_theirs``.
 
@@ -169,6 +171,7 @@ class EventTable:
     events: pd.DataFrame
     problems: pd.DataFrame
     agreement: list[dict[str, Any]]
+    notices: list[str] = field(default_factory=list)
 
 
 def read_events(
@@ -178,7 +181,7 @@ def read_events(
 
     Parameters
     ----------
-    path : path of a CSV (comma, semicolon or tab) with a header
+    path : path of a table, see :func:`~pseudorca.formats.user_tables.read_user_table`
     columns : EventColumns; without, NOAA's
     rules : EventFilter; without, NOAA's for false killer whales
 
@@ -188,8 +191,10 @@ def read_events(
 
     Raises
     ------
+    TableError
+        If the file cannot be read.
     PseudorcaError
-        If the file cannot be read, holds no event, lacks a column, or no score is a number.
+        If the table holds no event, lacks a column, or no score is a number.
 
     Examples
     --------
@@ -205,7 +210,14 @@ def read_events(
     """
     columns = columns or EventColumns()
     rules = rules or NOAA_FILTER
-    raw, troubles = _read(path)
+    table = read_user_table(path, missing=columns.missing)
+    if table.cells.empty:
+        raise PseudorcaError(f"{path} holds no events: expected a header and a row per event.")
+    raw = table.cells.reset_index(drop=True)
+    odd = table.broken | table.short
+    troubles = {
+        row: ("broken row", odd[line]) for row, line in enumerate(table.cells.index) if line in odd
+    }
     for name, what in _needed(columns, rules):
         if name not in raw:
             raise PseudorcaError(
@@ -214,11 +226,11 @@ def read_events(
     events = pd.DataFrame({"row": np.arange(1, len(raw) + 1), "event": raw[columns.event]})
 
     def is_missing(name: str) -> NDArray[np.bool_]:
-        return raw[name].str.casefold().isin(MISSING).to_numpy()
+        return raw[name].eq("").to_numpy()
 
     def number(name: str, *, required: bool = False) -> pd.Series:
-        values = _numbers(raw[name]).where(np.isfinite)
-        missing = is_missing(name)
+        values = table.numbers(name).reset_index(drop=True).where(np.isfinite)
+        missing = raw[name].str.casefold().isin(MISSING).to_numpy()
         for row in np.flatnonzero(values.isna() & (~missing | required)).tolist():
             reason = "missing number" if missing[row] else "not a number"
             troubles.setdefault(row, (reason, f"{name}: {raw[name][row]!r}"))
@@ -268,7 +280,8 @@ def read_events(
         for row, why in sorted((troubles | lacking).items())
     ]
     problems = shown_problems(problem_table(rows))
-    return EventTable(events, problems, _agreement(rules, events, raw, whole))
+    agreement = _agreement(rules, events, raw, whole)
+    return EventTable(events, problems, agreement, table.notices)
 
 
 def _apply(
@@ -330,40 +343,3 @@ def _needed(columns: EventColumns, rules: EventFilter) -> list[tuple[str, str]]:
         (condition.column, f"what the table says of the filter ({condition}{known})")
         for _, condition in rules.compare
     ]
-
-
-def _read(path: Path) -> tuple[pd.DataFrame, dict[int, tuple[str, str]]]:
-    """Read all cells as text; a row of another length than the header keeps what it has."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            file.seek(0)
-            delimiter = max(_DELIMITERS, key=header.count)
-            reader = csv.reader(file, delimiter=delimiter)
-            rows, last_lines = [], [0]
-            for row in reader:
-                if row:
-                    rows.append(row)
-                    last_lines.append(reader.line_num)
-    except (OSError, ValueError, csv.Error) as error:
-        raise PseudorcaError(
-            f"{path} cannot be read as a table of events: {error}. Expected a CSV in UTF-8 with a "
-            "header and a row per event."
-        ) from error
-    if len(rows) < 2:
-        raise PseudorcaError(f"{path} holds no events: expected a header and a row per event.")
-    names = [name.strip() for name in rows[0]]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise PseudorcaError(f"{path} has two columns of the name {twice[0]!r}. Rename one.")
-    torn, cells = {}, []
-    for k, row in enumerate(rows[1:]):
-        if len(row) != len(names):
-            n_lines = last_lines[k + 2] - last_lines[k + 1]
-            over = f", over {n_lines} lines: is a quote not closed?" if n_lines > 1 else ""
-            torn[k] = ("broken row", f"{len(row)} cells, the header has {len(names)}{over}")
-        cells.append([cell.strip() for cell in row[: len(names)]] + [""] * (len(names) - len(row)))
-    return pd.DataFrame(cells, columns=names, dtype=object), torn
-
-
-def _numbers(texts: Iterable[str]) -> pd.Series:
-    return pd.to_numeric(pd.Series(list(texts), dtype=object), errors="coerce").astype(np.float64)

@@ -40,8 +40,10 @@ class About:
     channel: int
     """From 1."""
     line: pd.DataFrame
-    """The recordings in order of each recorder's clock: ``recording_id``, ``recorder``,
-    ``sample_rate``, ``n_channels``, ``duration_s``."""
+    """The recordings, and files that cannot be used, in order of each recorder's clock:
+    ``recording_id``, ``recorder``, ``sample_rate``, ``n_channels``, ``duration_s``."""
+    for_excel: bool = False
+    """Whether the CSV tables are for Excel."""
 
     @cached_property
     def target(self) -> dict[Any, str]:
@@ -130,16 +132,18 @@ class Writer:
             for path in self.written:
                 path.unlink(missing_ok=True)
 
-    def grow(self, name: str, table: pd.DataFrame) -> None:
+    def grow(self, name: str, table: pd.DataFrame, *, for_excel: bool = False) -> None:
         """Append rows to a file.
 
         Parameters
         ----------
         name : str, name of the file in the folder of the run
         table : DataFrame
+        for_excel : bool, see :class:`~pseudorca.formats.whole.GrowingTable`
         """
         if name not in self.growing:
-            self.growing[name] = GrowingTable(self.about.folder / name)
+            target = self.about.folder / name
+            self.growing[name] = GrowingTable(target, for_excel=for_excel)
         self.growing[name].append(table)
 
 

@@ -3,17 +3,16 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xxhash
-from numpy.typing import NDArray
-from pandas.api.types import is_numeric_dtype
 
-from pseudorca.errors import ClipError
+from pseudorca.errors import TableError
 from pseudorca.formats.base import About, Portion, Writer, cell_text, file_names, grouped_by_file
+from pseudorca.formats.user_tables import UserTable, numbers_of, read_user_table
 from pseudorca.formats.whole import write_text
 
 RAVEN_COLUMNS = (
@@ -24,25 +23,28 @@ RAVEN_COLUMNS = (
 """The columns of Raven, then those of pseudorca."""
 
 _TIMES = ("Begin Time (s)", "End Time (s)")
+_LABEL_TRACK = (*_TIMES, "Annotation")
 # Two rows with equal values in these columns are two views of one selection.
 _IDENTITY = ("Selection", "Channel", *_TIMES, "Begin Path", "Begin File", "File Offset (s)")
 
 
-def read_selection_table(path: Path) -> pd.DataFrame:
-    """Read one Raven selection table. A selection that has several views gives one row.
+def read_selection_table(path: Path) -> UserTable:
+    """Read a Raven selection table, or a label track of Audacity, which has no header.
+
+    A selection that has several views gives one row.
 
     Parameters
     ----------
-    path : path of a tab-separated table
+    path : path of a table
 
     Returns
     -------
-    DataFrame with the columns of the file, times in seconds
-        The index is the line number in the file. The header is line 1.
+    UserTable
+        Columns in Raven's spelling.
 
     Raises
     ------
-    ClipError
+    TableError
         If the file cannot be read, or has no column of begin or end times.
 
     Examples
@@ -50,38 +52,28 @@ def read_selection_table(path: Path) -> pd.DataFrame:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "x.txt"
-    ...     _ = path.write_text("Begin Time (s)\\tEnd Time (s)\\n0.5\\t2.0\\n")
-    ...     read_selection_table(path).to_dict("index")
-    {2: {'Begin Time (s)': 0.5, 'End Time (s)': 2.0}}
+    ...     _ = path.write_text("Begin Time (s)\\tEnd Time (s)\\n0,5\\t2,0\\n")
+    ...     table = read_selection_table(path)
+    >>> table.numbers("Begin Time (s)").to_dict()
+    {2: 0.5}
     """
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(("Begin File", "Begin Path"), str))
-        table.index = pd.Index(_line_numbers(path, table), name="line")
-    except (OSError, ValueError) as error:
-        raise ClipError(f"selection table {path} cannot be read: {error}") from error
-    if missing := [column for column in _TIMES if column not in table.columns]:
-        raise ClipError(
+    table = read_user_table(path)
+    if numbers_of(pd.Series([*table.cells.columns[:2]])).notna().sum() == 2:
+        table = read_user_table(path, names=_LABEL_TRACK)
+        is_band = table.cells[_TIMES[0]] == "\\"  # a second line tells the band of a label
+        return replace(table, cells=table.cells[~is_band], short={})
+    spelt = {re.sub(r"\W+", "", name).casefold(): name for name in RAVEN_COLUMNS}
+    names = [spelt.get(re.sub(r"\W+", "", name).casefold(), name) for name in table.cells.columns]
+    if missing := [column for column in _TIMES if column not in names]:
+        raise TableError(
             f"{path} is not a Raven selection table: no column {' or '.join(missing)}; "
-            f"got {', '.join(table.columns)}."
+            f"got {', '.join(table.cells.columns)}."
         )
-    if "Selection" in table.columns:
-        table = table.drop_duplicates([c for c in _IDENTITY if c in table.columns])
-    return table
-
-
-def _line_numbers(path: Path, table: pd.DataFrame) -> NDArray[np.int64]:
-    """Find the line on which each row begins.
-
-    pandas skips empty lines, and a quoted cell may contain line breaks.
-    """
-    lines = re.split(r"\r\n|\n|\r", path.read_text(encoding="utf-8", errors="replace"))
-    filled = np.array([n for n, line in enumerate(lines, 1) if line.strip(" ")], dtype=np.int64)
-    n_breaks = np.zeros(len(table), dtype=np.int64)
-    for _, column in table.items():
-        if not is_numeric_dtype(column.dtype):
-            n_breaks += column.astype(str).str.count("\n").fillna(0).to_numpy(dtype=np.int64)
-    places = 1 + np.arange(len(table)) + np.cumsum(n_breaks) - n_breaks
-    return np.asarray(filled[np.minimum(places, len(filled) - 1)])
+    cells = table.cells.set_axis(names, axis=1)
+    if "Selection" in names:
+        cells = cells.drop_duplicates([c for c in _IDENTITY if c in names])
+    broken = {line: why for line, why in table.broken.items() if line in cells.index}
+    return replace(table, cells=cells, broken=broken)
 
 
 class Raven(Writer):
@@ -117,11 +109,17 @@ class Raven(Writer):
             self.written.append(write_text(_raven_lines(rows, self.about), path))
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
-        """Write a table for every deployment: a recorder, sample rate and number of channels."""
+        """Write a table for every deployment: a recorder, sample rate and number of channels.
+
+        Times go on over all files of a deployment, also over those that could not be used.
+        """
         recordings: list[Any] = list(self.about.recordings.itertuples())
         by_id = {recording.recording_id: recording for recording in recordings}
         line = self.about.line
-        deployments = list(line.groupby(["recorder", "sample_rate", "n_channels"], sort=True))
+        is_used = line["recording_id"].isin(list(by_id))
+        same = ["recorder", "sample_rate", "n_channels"]
+        line = line[is_used.groupby([line[name] for name in same]).transform("any")]
+        deployments = list(line.groupby(same, sort=True))
         n_kinds = Counter(str(recorder) for (recorder, *_), _ in deployments)
         names, ids = [], []
         for (recorder, rate, n_channels), _ in deployments:
@@ -133,8 +131,8 @@ class Raven(Writer):
             rows = []
             before_s = files["duration_s"].cumsum() - files["duration_s"]
             for file, begins_s in zip(files.itertuples(), before_s, strict=True):
-                recording = by_id[str(file.recording_id)]
-                selections = self.by_file.get(recording.recording_id, ())
+                selections = self.by_file.get(file.recording_id, ())
+                recording = by_id.get(file.recording_id)
                 rows += [(row, recording, float(begins_s)) for row in selections]
             path = self.about.folder / "raven_deployments" / f"{target}.Table.1.selections.txt"
             self.written.append(write_text(_raven_lines(rows, self.about), path))

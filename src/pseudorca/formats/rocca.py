@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError
+from pseudorca.formats.user_tables import read_user_table
 from pseudorca.formats.whole import write_table
 from pseudorca.results import Result
 from pseudorca.values import plural
@@ -26,7 +27,7 @@ def read_contours(path: str | Path) -> pd.DataFrame:
 
     Parameters
     ----------
-    path : CSV
+    path : path of a table, see :func:`~pseudorca.formats.user_tables.read_user_table`
         A time (``Time [ms]`` as ROCCA writes it, ``time_ms`` or ``time_s``) and a frequency
         (``Peak Frequency [Hz]`` or ``frequency_hz``). A table with a column ``contour`` may hold
         several contours
@@ -53,31 +54,28 @@ def read_contours(path: str | Path) -> pd.DataFrame:
     {'contour': ['whistle', 'whistle'], 'time_s': [0.0, 0.1], 'frequency_hz': [5000.0, 6000.0]}
     """
     path = Path(path)
-    try:
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise PseudorcaError(f"{path} cannot be read as a table of contours: {error}") from error
-    by_name = {str(column).strip().lower(): column for column in table.columns}
+    table = read_user_table(path)
+    by_name = {name.lower(): name for name in table.cells.columns}
     time = next((name for name in _TIMES if name in by_name), None)
     frequency = next((name for name in _FREQUENCIES if name in by_name), None)
     if time is None or frequency is None:
         raise PseudorcaError(
-            f"{path} has the columns {', '.join(map(str, table.columns))}; expected a time (such as "
+            f"{path} has the columns {', '.join(table.cells.columns)}; expected a time (such as "
             "Time [ms] or time_s) and a frequency (such as Peak Frequency [Hz] or frequency_hz)."
         )
-    contour = table[by_name["contour"]].astype(str) if "contour" in by_name else path.stem
+    contour = table.cells[by_name["contour"]] if "contour" in by_name else path.stem
     contours = pd.DataFrame(
         {
             "contour": contour,
-            "time_s": pd.to_numeric(table[by_name[time]], errors="coerce") * _TIMES[time],
-            "frequency_hz": pd.to_numeric(table[by_name[frequency]], errors="coerce"),
+            "time_s": table.numbers(by_name[time]) * _TIMES[time],
+            "frequency_hz": table.numbers(by_name[frequency]),
         }
     )
     values = contours[["time_s", "frequency_hz"]].to_numpy(np.float64)
     bad = ~np.isfinite(values).all(axis=1) | (values[:, 1] <= 0)
     if bad.any():
         raise PseudorcaError(
-            f"{path}: row {int(bad.argmax()) + 1} has no time, or no frequency above 0 Hz."
+            f"{path}: line {contours.index[bad.argmax()]} has no time, or no frequency above 0 Hz."
         )
     contours = contours.groupby(["contour", "time_s"])["frequency_hz"].mean().reset_index()
     contours["time_s"] -= contours.groupby("contour")["time_s"].transform("min")
@@ -323,13 +321,16 @@ class ContoursResult(Result):
         return self.contours
 
 
-def measure_contour_tables(paths: Sequence[str | Path], target: str | Path) -> ContoursResult:
+def measure_contour_tables(
+    paths: Sequence[str | Path], target: str | Path, *, for_excel: bool = False
+) -> ContoursResult:
     """Measure every contour of some tables, and write a row for each into a CSV.
 
     Parameters
     ----------
     paths : list of paths of tables, see :func:`read_contours`
     target : path of the CSV
+    for_excel : bool, see :class:`~pseudorca.formats.whole.GrowingTable`
 
     Returns
     -------
@@ -352,5 +353,5 @@ def measure_contour_tables(paths: Sequence[str | Path], target: str | Path) -> C
     """
     contours = measure_contours(paths)
     target = Path(target)
-    write_table(contours, target)
+    write_table(contours, target, for_excel=for_excel)
     return ContoursResult(target, len(paths), contours)

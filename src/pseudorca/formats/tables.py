@@ -34,12 +34,13 @@ class CsvTables(Writer):
     def add(self, portion: Portion) -> None:
         """Append the tables of clips and recordings."""
         for name, table in portion.tables.items():
-            self.grow(f"{name}s.{self.kind}", table)
+            self.grow(f"{name}s.{self.kind}", table, for_excel=self.about.for_excel)
 
     def finish(self, tables: Mapping[str, pd.DataFrame], decided: pd.DataFrame) -> list[Path]:
         """Complete the tables that grew, and write all other tables."""
         super().finish(tables, decided)
-        self.written += write_tables(tables, self.about.folder, kind=self.kind)
+        kind: Format = "excel" if self.about.for_excel and self.kind == "csv" else self.kind
+        self.written += write_tables(tables, self.about.folder, kind=kind)
         return self.written
 
 

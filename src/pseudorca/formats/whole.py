@@ -6,17 +6,22 @@ first written under another name, so a killed run leaves the previous file uncha
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from pseudorca.errors import PseudorcaError, unknown_name
 
-Format = Literal["csv", "parquet"]
+Format = Literal["csv", "parquet", "excel"]
+"""Kinds of tables. ``excel`` is CSV that Excel opens as it is meant."""
+
+_FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def write_tables(
@@ -28,7 +33,8 @@ def write_tables(
     ----------
     tables : dict from unit to table
     folder : path, created if necessary
-    kind : ``csv`` (UTF-8, times in ISO 8601) or ``parquet``
+    kind : ``csv`` (UTF-8, times in ISO 8601), ``parquet``, or ``excel`` (CSV with the mark of UTF-8, in
+        which no text runs as a formula, see :func:`guarded`)
 
     Returns
     -------
@@ -47,9 +53,72 @@ def write_tables(
     ...     [path.name for path in write_tables({"clip": table}, Path(folder))]
     ['clips.csv']
     """
-    if kind not in ("csv", "parquet"):
-        raise PseudorcaError(unknown_name("format", kind, ("csv", "parquet")))
-    return [write_table(table, folder / f"{name}s.{kind}") for name, table in tables.items()]
+    if kind not in get_args(Format):
+        raise PseudorcaError(unknown_name("format", kind, get_args(Format)))
+    return [
+        write_table(table, folder / table_name(name, kind), for_excel=kind == "excel")
+        for name, table in tables.items()
+    ]
+
+
+def table_name(unit: str, kind: Format) -> str:
+    """The name of the file of a table.
+
+    Parameters
+    ----------
+    unit : str, such as ``clip``
+    kind : ``csv``, ``parquet`` or ``excel``
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> table_name("clip", "excel")
+    'clips.csv'
+    """
+    return f"{unit}s.{'csv' if kind == 'excel' else kind}"
+
+
+def guarded(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would run as a formula (``= + - @``).
+
+    Numbers stay as they are. :func:`unguarded` gives the text back.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> guarded("=1+1.wav"), guarded("-0.5"), unguarded(guarded("'@x")) == "'@x"
+    ("'=1+1.wav", '-0.5', True)
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def unguarded(text: str) -> str:
+    """Take off the apostrophe of :func:`guarded`.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> unguarded("'=1+1.wav"), unguarded("'90s")
+    ('=1+1.wav', "'90s")
+    """
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 class GrowingTable:
@@ -58,6 +127,7 @@ class GrowingTable:
     Parameters
     ----------
     target : path of the file; a name that ends in ``.parquet`` gives Parquet
+    for_excel : bool, write the mark of UTF-8, and let no text run as a formula
 
     Examples
     --------
@@ -69,8 +139,8 @@ class GrowingTable:
     (False, 'clip_id\\n5f1c\\n')
     """
 
-    def __init__(self, target: Path) -> None:
-        self.target = target
+    def __init__(self, target: Path, *, for_excel: bool = False) -> None:
+        self.target, self.for_excel = target, for_excel
         self.part = target.with_name(f"{target.name}.partial")
         self.columns: list[str] = []
         self._empty: pd.DataFrame | None = None
@@ -111,9 +181,11 @@ class GrowingTable:
             if self.target.suffix == ".parquet":
                 self._write_parquet(table)
             else:
+                table = _guarded_table(table) if self.for_excel else table
                 table.to_csv(
                     self.part, mode="w" if is_first else "a", header=is_first, index=False,
                     quoting=_quoting(table), errors="backslashreplace",
+                    encoding="utf-8-sig" if is_first and self.for_excel else "utf-8",
                 )  # fmt: skip
 
     def _write_parquet(self, table: pd.DataFrame) -> None:
@@ -128,13 +200,26 @@ class GrowingTable:
         self._parquet.write_table(rows)
 
 
-def write_table(table: pd.DataFrame, target: Path) -> Path:
+def _guarded_table(table: pd.DataFrame) -> pd.DataFrame:
+    def shown(value: Any) -> Any:
+        return guarded(value) if isinstance(value, str) else value
+
+    texts = {
+        str(name): column.astype(object).map(shown)
+        for name, column in table.items()
+        if not is_numeric_dtype(column.dtype) and not is_datetime64_any_dtype(column.dtype)
+    }
+    return table.assign(**texts).rename(columns=shown)
+
+
+def write_table(table: pd.DataFrame, target: Path, *, for_excel: bool = False) -> Path:
     """Write one table as CSV, or as Parquet. The file is complete or not there at all.
 
     Parameters
     ----------
     table : DataFrame
     target : path of the file; a name that ends in ``.parquet`` gives Parquet
+    for_excel : bool, see :class:`GrowingTable`
 
     Returns
     -------
@@ -153,7 +238,7 @@ def write_table(table: pd.DataFrame, target: Path) -> Path:
     ...     write_table(pd.DataFrame({"clip_id": ["5f1c"]}), target).read_text()
     'clip_id\\n5f1c\\n'
     """
-    growing = GrowingTable(target)
+    growing = GrowingTable(target, for_excel=for_excel)
     try:
         growing.append(table)
         return growing.finish()

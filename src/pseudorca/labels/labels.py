@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pseudorca.errors import PseudorcaError, StoreError, unknown_name
+from pseudorca.formats.user_tables import read_user_table
 from pseudorca.formats.whole import write_text
 from pseudorca.labels.annotation import Annotation, labels_in_force
 from pseudorca.store import LABEL_FOLDER, TABLES, Store, as_table
@@ -355,7 +356,7 @@ class Labels:
 
         Parameters
         ----------
-        source : path of a CSV file (UTF-8)
+        source : path of a table, see :func:`~pseudorca.formats.user_tables.read_user_table`
             Columns as in the table ``annotations``. The columns unit, unit_id, question and answer
             are required, and annotator unless the argument is given. Other columns are ignored.
         annotator : str or None, for rows without an annotator
@@ -370,17 +371,8 @@ class Labels:
             If the file cannot be read, or a row is not a valid annotation.
         """
         path = Path(source)
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                lines = list(csv.DictReader(file))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise PseudorcaError(f"{path} cannot be read: {error}. Give a CSV in UTF-8.") from error
         rows = []
-        for number, line in enumerate(lines, 2):
-            if None in line:
-                raise PseudorcaError(
-                    f"{path}, row {number}: more cells than columns. Quote a cell that holds a comma."
-                )
+        for number, line in _lines_of(path):
             values: dict[str, Any] = {"annotator": annotator}
             values |= {name: value for name, value in line.items() if value}
             values.setdefault("annotation_id", hash_of(values))
@@ -389,7 +381,7 @@ class Labels:
             try:
                 rows.append(Annotation.from_mapping(values))
             except PseudorcaError as error:
-                raise PseudorcaError(f"{path}, row {number}: {error}") from error
+                raise PseudorcaError(f"{path}, line {number}: {error}") from error
         with self._locked():
             known = {row.annotation_id for row in read_journal(self.store.folder).rows}
             new = {row.annotation_id: row for row in rows if row.annotation_id not in known}
@@ -416,6 +408,23 @@ class Labels:
             yield
         finally:
             lock.release()
+
+
+def _lines_of(path: Path) -> Iterator[tuple[int, dict[Any, str]]]:
+    """The rows of a table, by line. Of an exported log every sign is kept."""
+    exported = ",".join(f'"{name}"' for name in TABLES["annotations"]).encode()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PseudorcaError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if data.startswith(exported):
+        text = io.StringIO(data.decode("utf-8", "backslashreplace"), newline="")
+        yield from enumerate(csv.DictReader(text), 2)
+        return
+    table = read_user_table(path, data)
+    for number, why in table.broken.items():
+        raise PseudorcaError(f"{path}, line {number}: {why}. Quote a cell that holds a comma.")
+    yield from table.rows()
 
 
 def _now() -> str:

@@ -8,6 +8,7 @@ Tables by which sounds are counted hold each moment once, at the first of its fi
 laid over a sound to look at it exist for every file, those of the other channels too.
 """
 
+import codecs
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import pandas as pd
 from pseudorca.errors import PseudorcaError, unknown_name
 from pseudorca.formats.base import About, Portion
 from pseudorca.formats.registry import FORMATS
-from pseudorca.formats.whole import new_folder, write_text, writing
+from pseudorca.formats.whole import new_folder, unguarded, write_text, writing
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.detections import find_detections, is_named
 from pseudorca.recordings.manifest import full_path
@@ -58,6 +59,10 @@ class PredictionFiles:
         The channel of Raven's selections, in recordings that have this channel
     line : DataFrame or None
         The :func:`~pseudorca.recordings.timeline.timeline` of the recordings, if already computed
+    unusable : DataFrame or None
+        Files that cannot be used: they count in the times of Raven's deployments
+    for_excel : bool
+        CSV tables have the mark of UTF-8, and no text in them runs as a formula
 
     Raises
     ------
@@ -75,14 +80,18 @@ class PredictionFiles:
         band_hz: tuple[float, float] | None = None,
         channel: int = 1,
         line: pd.DataFrame | None = None,
+        unusable: pd.DataFrame | None = None,
+        for_excel: bool = False,
     ) -> None:
         check_formats(kinds)
         self._new = new_folder(folder)  # removed if no predictions are written
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)  # fails before the work starts
         self._folder, self._recordings, self._max_gap_s = folder, recordings, max_gap_s
+        if unusable is not None and len(unusable):
+            line = timeline(pd.concat([recordings, unusable], ignore_index=True))
         line = timeline(recordings) if line is None else line
-        self._about = About(folder, _with_paths(recordings), band_hz, channel, line)
+        self._about = About(folder, _with_paths(recordings), band_hz, channel, line, for_excel)
         self._writers = {kind: FORMATS[kind].load()(self._about) for kind in kinds}
 
     def __enter__(self) -> Self:
@@ -223,6 +232,8 @@ def read_table(folder: Path, unit: str, formats: Collection[str]) -> tuple[Path,
     try:
         if path.suffix == ".parquet":
             return path, pd.read_parquet(path)
+        with path.open("rb") as file:
+            is_for_excel = file.read(3) == codecs.BOM_UTF8
         columns = pd.read_csv(path, nrows=0).columns
         texts = dict.fromkeys(_TEXTS.intersection(columns), "string")
         table = pd.read_csv(
@@ -231,6 +242,9 @@ def read_table(folder: Path, unit: str, formats: Collection[str]) -> tuple[Path,
         )  # fmt: skip
     except (OSError, ValueError) as error:
         raise PseudorcaError(f"{path} cannot be read: {error}. Predict again.") from error
+    if is_for_excel:
+        shown = {column: table[column].map(unguarded, na_action="ignore") for column in texts}
+        table = table.assign(**shown).rename(columns=unguarded)
     for column in _TIMES.intersection(columns):
         times = pd.to_datetime(table[column], utc=True, format="ISO8601")
         table[column] = times.astype("datetime64[us, UTC]")

@@ -6,9 +6,13 @@ pandas, so that a wrong option is refused at once.
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from pseudorca.errors import PseudorcaError
+from pseudorca.errors import PseudorcaError, unknown_name
 from pseudorca.values import check_types
+
+CsvStyle = Literal["plain", "excel"]
+"""Whether CSV tables are for programs, or for Excel."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,17 @@ class DecisionOptions:
             raise PseudorcaError(f"--min-moments {self.min_moments}: expected at least 1.")
         if not self.max_novelty > 0:
             raise PseudorcaError(f"--max-novelty {self.max_novelty:g}: expected more than 0.")
+
+
+def check_csv(csv: str) -> None:
+    """PseudorcaError unless this is a style of CSV tables.
+
+    Examples
+    --------
+    >>> check_csv("excel")
+    """
+    if csv not in get_args(CsvStyle):
+        raise PseudorcaError(unknown_name("--csv", csv, get_args(CsvStyle)))
 
 
 def check_gap(max_gap_s: float | None) -> None:

@@ -26,7 +26,7 @@ from pseudorca.prediction.decisions import Rule, decision_rules
 from pseudorca.prediction.detections import DetectionFinder
 from pseudorca.prediction.effort import Effort, find_gaps
 from pseudorca.prediction.files import PredictionFiles, check_formats
-from pseudorca.prediction.options import DecisionOptions, check_gap
+from pseudorca.prediction.options import CsvStyle, DecisionOptions, check_csv, check_gap
 from pseudorca.prediction.predictor import Predictions, Predictor, with_trust
 from pseudorca.prediction.result import PredictionResult, table_stamps
 from pseudorca.prediction.sets import (
@@ -46,6 +46,7 @@ from pseudorca.store import (
     CLASSIFIER_FOLDER,
     Store,
     condition,
+    named_set,
     problem_table,
     shown_problems,
 )
@@ -75,6 +76,8 @@ class _Task:
     classifier: Classifier
     recordings: pd.DataFrame
     problems: pd.DataFrame
+    unusable: pd.DataFrame
+    """Files with a problem whose length is known."""
     decision: DecisionOptions
     rules: dict[str, Rule]
     """Rule by kind of unit."""
@@ -83,6 +86,7 @@ class _Task:
     max_gap_s: float
     notices: list[str]
     """Notices from before the prediction."""
+    csv: CsvStyle
 
 
 def predict_project(
@@ -95,6 +99,7 @@ def predict_project(
     gate_db: float | None = None,
     output: Path | None = None,
     formats: Sequence[str] = ("csv",),
+    csv: CsvStyle = "plain",
     max_gap_s: float = 0.0,
     options: ScanOptions | None = None,
     computing: Computing | None = None,
@@ -119,6 +124,7 @@ def predict_project(
         Windows whose loudest sound exceeds the background by less are left out, and counted
     output : path or None, folder of the tables; None: ``predictions/SET`` in the project
     formats : names from :data:`pseudorca.formats.registry.FORMATS`
+    csv : ``plain``, or ``excel``: with the mark of UTF-8, and no text runs as a formula
     max_gap_s : float, seconds
         Greatest gap between clips of one detection
     options : ScanOptions or None, how the names of the files are read
@@ -143,6 +149,7 @@ def predict_project(
     """
     computing = computing or Computing()
     check_formats(formats)
+    check_csv(csv)
     check_gap(max_gap_s)
     _check_output(output)
     check_set_name(set_name)
@@ -151,10 +158,10 @@ def predict_project(
     rules, thresholds, notices = decision_rules(loaded, decision)
     if gate_db is not None:
         Gate.for_front_end(gate_db, loaded.embedder.front_end)
-    recordings, problems, cut_short = _task_recordings(store, paths, options, computing)
+    recordings, problems, unusable, cut_short = _task_recordings(store, paths, options, computing)
     task = _Task(
         name, set_name or name_for(store, paths, recordings), loaded, recordings, problems,
-        decision, rules, thresholds, gate_db, max_gap_s, cut_short + notices,
+        unusable, decision, rules, thresholds, gate_db, max_gap_s, cut_short + notices, csv,
     )  # fmt: skip
     how: dict[str, Any] = {"formats": formats, "computing": computing, "progress": progress}
     if working_folder is None:
@@ -170,6 +177,7 @@ def decide_project(
     decision: DecisionOptions | None = None,
     output: Path | None = None,
     formats: Sequence[str] = ("csv",),
+    csv: CsvStyle = "plain",
     max_gap_s: float = 0.0,
     computing: Computing | None = None,
     progress: Progress | None = None,
@@ -180,7 +188,7 @@ def decide_project(
     ----------
     set_name : str or None
         The set of predictions; None: the last one
-    store, decision, output, formats, max_gap_s, computing, progress
+    store, decision, output, formats, csv, max_gap_s, computing, progress
         See :func:`predict_project`.
 
     Returns
@@ -193,6 +201,7 @@ def decide_project(
         If there are no predictions yet, or none of this set.
     """
     check_formats(formats)
+    check_csv(csv)
     check_gap(max_gap_s)
     _check_output(output)
     by_set = last_settings(store)
@@ -204,9 +213,9 @@ def decide_project(
         raise StoreError(unknown_name("set of predictions", set_name, by_set))
     last = by_set[set_name or list(by_set)[-1]]
     of_set = condition({"set_name": last["set_name"]})
-    recordings, problems = (
+    recordings, problems, unusable = (
         store.read(table, where=of_set).drop(columns="set_name")
-        for table in ("predicted", "predicted_problems")
+        for table in ("predicted", "predicted_problems", "unusable")
     )
     computing = computing or Computing()
     name = _name_by_id(store).get(last["classifier_id"])
@@ -220,8 +229,9 @@ def decide_project(
     decision = decision or DecisionOptions()
     rules, thresholds, notices = decision_rules(classifier, decision)
     task = _Task(
-        name, last["set_name"], classifier, recordings, problems, decision, rules, thresholds,
-        last["gate_db"], max_gap_s, notices,
+        name, last["set_name"], classifier, recordings, problems, unusable, decision, rules,
+        thresholds,
+        last["gate_db"], max_gap_s, notices, csv,
     )  # fmt: skip
     return _predict(
         store, task, output or default_folder(store, task.set_name), formats=formats,
@@ -289,20 +299,22 @@ def _task_recordings(
     paths: Sequence[str | Path],
     options: ScanOptions | None,
     computing: Computing,
-) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Recordings, problems, and notices of files that end before their header says."""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
+    """Recordings, problems, files that cannot be used, and notices of files that are cut short."""
     if paths:
         manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
         if manifest.recordings.empty and manifest.problems.empty:
             raise ManifestError(f"no audio files in {', '.join(map(str, paths))}.")
-        return manifest.recordings, manifest.problems, manifest.cut_short
+        return manifest.recordings, manifest.problems, manifest.unusable, manifest.cut_short
     recordings = project_recordings(store)
     recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
     if recordings.empty:
         raise ManifestError(
             "the project has no unlabelled recordings. Name files or folders to predict on."
         )
-    return recordings, problem_table([]), []
+    unusable = store.read("unusable", where=condition({"set_name": ""}))
+    unusable = unusable[unusable["label"].isna()].drop(columns="set_name")
+    return recordings, problem_table([]), unusable, []
 
 
 def _predict(
@@ -335,9 +347,10 @@ def _predict(
     else:
         roots = sorted(set(recordings["root"]))
         notices += _replaced_notices(store, task.set_name, roots)
-        for table, rows in (("predicted", recordings), ("predicted_problems", task.problems)):
-            named = rows.assign(set_name=pd.Series(task.set_name, index=rows.index, dtype="string"))
-            store.replace(table, named, set_name=task.set_name)
+        given = {"predicted": recordings, "predicted_problems": task.problems,
+                 "unusable": task.unusable}  # fmt: skip
+        for table, rows in given.items():
+            store.replace(table, named_set(rows, task.set_name), set_name=task.set_name)
         settings = {
             "name": _kept_name(store, task),
             "gate_db": task.gate_db,
@@ -431,6 +444,7 @@ def _answer(
         PredictionFiles(
             folder, recordings, kinds=formats, max_gap_s=task.max_gap_s, band_hz=heard_hz(front_end),
             channel=int(channels) if channels.isdecimal() else 1, line=line,
+            unusable=task.unusable, for_excel=task.csv == "excel",
         ) as files,
     ):  # fmt: skip
         predictor = Predictor(

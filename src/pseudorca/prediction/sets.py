@@ -139,7 +139,7 @@ def remove_prediction_set(store: Store, set_name: str) -> None:
         raise StoreError(unknown_name("set of predictions", set_name, known))
     for table in ("scores", "decisions"):
         store.delete(table, split_id="", set_name=set_name)
-    for table in ("predicted", "predicted_problems"):
+    for table in ("predicted", "predicted_problems", "unusable"):
         store.delete(table, set_name=set_name)
     shutil.rmtree(default_folder(store, set_name), ignore_errors=True)
 

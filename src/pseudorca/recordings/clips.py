@@ -6,8 +6,10 @@ missing seconds, because duration can be a cue. The front end fills a clip as ``
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,12 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from pseudorca.errors import ClipError
+from pseudorca.errors import AudioError, ClipError, TableError
 from pseudorca.formats.raven import read_selection_table
+from pseudorca.formats.user_tables import UserTable
 from pseudorca.recordings.audio import MIN_FRAMES, Samples
-from pseudorca.recordings.manifest import full_path, project_recordings
+from pseudorca.recordings.manifest import project_recordings
+from pseudorca.recordings.matching import Files
 from pseudorca.recordings.naming import moment_id
 from pseudorca.recordings.options import ClipOptions
 from pseudorca.results import Result, attention, counted
@@ -29,6 +33,11 @@ from pseudorca.values import plural
 
 _ROUNDING = 1e-9
 """Rounding error of sums of decimal fractions, in seconds or windows."""
+
+_SECONDS = ("Begin Time (s)", "End Time (s)", "File Offset (s)")
+_TOLERANCE_S = 0.05  # a selection to the end of a file ends a little after it, where Raven rounds
+_MOST_SHOWN = 5
+_TABLE_ENDINGS = frozenset((".txt", ".csv", ".tsv", ".xlsx"))
 
 
 def windows(
@@ -273,29 +282,48 @@ def _strings(parts: list[pa.Array]) -> Any:
     return pa.chunked_array(parts).combine_chunks().to_pandas(types_mapper=lambda _: text).array
 
 
-def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
-    """Read Raven selection tables as stretches of known recordings.
+@dataclass(frozen=True, eq=False)
+class Selections:
+    """Stretches of known recordings that a person selected.
+
+    Examples
+    --------
+    >>> Selections(pd.DataFrame(), [("a.txt", "clips", "no such recording", "x.wav")]).problems[0][2]
+    'no such recording'
+    """
+
+    stretches: pd.DataFrame
+    """``recording_id, channel, start_s, end_s``. Channels count from 1; an empty one is none."""
+    problems: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Selections and tables that cannot be used: rows of ``problems``."""
+    notices: list[str] = field(default_factory=list)
+    """What the tables were taken for, and which files were passed over."""
+
+
+def read_raven(
+    paths: Iterable[Path], recordings: pd.DataFrame, *, unusable: Mapping[str, str] | None = None
+) -> Selections:
+    """Read selection tables of Raven, and label tracks of Audacity, as stretches of recordings.
 
     A table names its recording in ``Begin Path`` or ``Begin File``. Without these columns, a table
     ``x.Table.1.selections.txt`` belongs to the recording ``x``. ``File Offset (s)`` is used if the
     table has this column, because Begin Time continues over several files. The waveform row and the
-    spectrogram row of one selection count once.
+    spectrogram row of one selection count once. A file that is no such table is passed over.
 
     Parameters
     ----------
-    paths : paths of tab-separated tables
+    paths : paths of tables
     recordings : DataFrame, the table ``recordings``
+    unusable : dict or None, files that scan could not use, and why
 
     Returns
     -------
-    DataFrame with ``recording_id, channel, start_s, end_s``
-        Channels count from 1. An empty channel means that the selection has no channel.
+    Selections
 
     Raises
     ------
     ClipError
-        If a table lacks a column, or names a recording that was not scanned, or a name fits several
-        recordings.
+        If none of the files is a table of selections.
 
     Examples
     --------
@@ -306,86 +334,158 @@ def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
     ... )
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "x.Table.1.selections.txt"
-    ...     _ = path.write_text("Begin Time (s)\\tEnd Time (s)\\n0.5\\t2.0\\n")
-    ...     table = read_raven([path], recordings)
-    >>> table[["recording_id", "start_s", "end_s"]].values.tolist()
+    ...     _ = path.write_text("Begin Time (s)\\tEnd Time (s)\\n0.5\\t2.0\\n20\\t21\\n")
+    ...     found = read_raven([path], recordings)
+    >>> found.stretches[["recording_id", "start_s", "end_s"]].values.tolist()
     [['5f1c', 0.5, 2.0]]
+    >>> found.problems[0][2]
+    'selection outside the recording'
     """
-    recording_rows: list[Any] = list(recordings.itertuples())
-    by_path = {str(full_path(row)).replace("\\", "/"): row for row in recording_rows}
-    by_name: dict[str, list[Any]] = {}
-    for row in recording_rows:
-        for name in {Path(row.path).name.lower(), Path(row.path).stem.lower()}:
-            by_name.setdefault(name, []).append(row)
+    search = _Search(recordings, unusable or {})
+    found = Selections(pd.DataFrame())
     stretches: list[tuple[str, str, float, float]] = []
+    taken: Counter[str] = Counter()
+    refused: list[str] = []
+    passed_over: list[str] = []
+    odd: list[str] = []
+    cut_s: list[float] = []
     for path in paths:
-        table = read_selection_table(path)
-        for number, line in zip(table.index, table.to_dict("records"), strict=True):
-            where = f"{path}, line {number}"
-            recording = _named_recording(line, path, where, by_path, by_name)
-            start_s = _number(line.get("File Offset (s)", line["Begin Time (s)"]), where)
-            length_s = _number(line["End Time (s)"], where) - _number(line["Begin Time (s)"], where)
-            end_s = min(start_s + length_s, float(recording.duration_s))
-            if not 0 <= start_s < end_s:
-                raise ClipError(
-                    f"{where}: the selection from {start_s:g} to {start_s + length_s:g} s lies "
-                    f"outside {recording.path} (0 to {recording.duration_s:.3f} s)."
-                )
-            channel = _raven_channel(line, recording, where)
+        try:
+            table = read_selection_table(path)
+        except TableError as error:
+            refused.append(str(error))
+            if ".selections" in path.name.lower() and path.exists() and path.stat().st_size:
+                found.problems.append((str(path), "clips", "no selection table", str(error)))
+            else:
+                passed_over.append(str(error))
+            continue
+        first, *more = table.notices
+        taken[first.removeprefix(f"{path.name}: ")] += 1
+        odd += more
+        of_table, problems = _stretches(table, path, search)
+        found.problems.extend(problems)
+        for recording, channel, start_s, end_s in of_table:
+            if end_s > recording.duration_s + _TOLERANCE_S:
+                cut_s.append(end_s - recording.duration_s)
+            end_s = min(end_s, float(recording.duration_s))
             stretches.append((recording.recording_id, channel, start_s, end_s))
-    return pd.DataFrame(stretches, columns=["recording_id", "channel", "start_s", "end_s"])
+    if refused and not taken:
+        raise ClipError(f"--selections: no file is a table of selections: {refused[0]}")
+    found.notices.extend(f"{plural(n, 'selection table')}: {kind}" for kind, n in taken.items())
+    found.notices.extend(odd[:_MOST_SHOWN])
+    if len(odd) > _MOST_SHOWN:
+        found.notices.append(f"{len(odd) - _MOST_SHOWN} more such notices on other tables.")
+    if passed_over:
+        shown = " ".join(passed_over[:_MOST_SHOWN])
+        found.notices.append(f"{plural(len(passed_over), 'file')} passed over: {shown}")
+    if cut_s:
+        found.notices.append(
+            f"{plural(len(cut_s), 'selection')} went on after the end of the recording, by up to "
+            f"{max(cut_s):.3g} s; the part that is there is used."
+        )
+    columns = ["recording_id", "channel", "start_s", "end_s"]
+    return replace(found, stretches=pd.DataFrame(stretches, columns=columns))
 
 
-def _number(cell: Any, where: str) -> float:
-    try:
-        return float(cell)
-    except (TypeError, ValueError) as error:
-        raise ClipError(f"{where}: {cell!r} is not a number of seconds.") from error
+def _stretches(
+    table: UserTable, path: Path, search: "_Search"
+) -> tuple[list[tuple[Any, str, float, float]], list[tuple[str, str, str, str]]]:
+    """The selections of one table (recording, channel, begin, end), and its problems."""
+    stretches = []
+    problems = [
+        (str(path), "clips", "broken row", f"line {line}: {why}; the selection is not used")
+        for line, why in table.broken.items()
+    ]
+    seconds = {name: table.numbers(name) for name in _SECONDS if name in table.cells}
+    strangers: Counter[tuple[str, str, str]] = Counter()
+    for number, line in table.rows():
+        name = _recording_name(line, path)
+        recording = search.recording(name)
+        if recording is None:
+            strangers[search.why_none(name)] += 1
+            continue
+        try:
+            numbers = {column: float(values.loc[number]) for column, values in seconds.items()}
+            start_s, end_s = _span(numbers, line, recording)
+            stretches.append((recording, _raven_channel(line, recording), start_s, end_s))
+        except AudioError as error:
+            where = f"{path.name}, line {number}: {error.detail}"
+            problems.append((recording.path, "clips", error.reason, where))
+    for (path_of, reason, why), n in strangers.items():
+        detail = f"{plural(n, 'selection')} of {path.name}: {why}"
+        problems.append((path_of or str(path), "clips", reason, detail))
+    return stretches, problems
 
 
-def _raven_channel(line: dict[Any, Any], recording: Any, where: str) -> str:
-    cell = line.get("Channel")
-    if cell is None or pd.isna(cell) or recording.n_channels == 1:
+class _Search:
+    """The recordings by what a table calls them, and the files that scan could not use."""
+
+    def __init__(self, recordings: pd.DataFrame, unusable: Mapping[str, str]) -> None:
+        self._rows: list[Any] = list(recordings.itertuples())
+        self._files = Files((str(row.root), row.path) for row in self._rows)
+        self._lost = [*unusable.items()]
+        self._lost_files = Files(("", path) for path in unusable)
+
+    def recording(self, name: str) -> Any:
+        """The row of the recording of a name; None if there is none, or several."""
+        places, _ = self._files.find(name, by_name=True)
+        return self._rows[places[0]] if len(places) == 1 else None
+
+    def why_none(self, name: str) -> tuple[str, str, str]:
+        """Path, reason and detail of the problem that a name is of no recording, or of several."""
+        places, _ = self._files.find(name, by_name=True)
+        if places:
+            shown = " and ".join(self._rows[place].path for place in places[:2])
+            detail = (
+                f"{len(places)} are called {name!r}, such as {shown}; give the column Begin Path"
+            )
+            return "", "several recordings of this name", detail
+        lost, _ = self._lost_files.find(name, by_name=True)
+        if lost:
+            path, reason = self._lost[lost[0]]
+            return path, "recording not usable", reason
+        return "", "no such recording", f"no scanned recording is called {name!r}"
+
+
+def _span(
+    numbers: Mapping[str, float], line: Mapping[Any, str], recording: Any
+) -> tuple[float, float]:
+    """Begin and end of a selection in its file. AudioError with the reason if there is none."""
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            detail = f"{name} is {line[name]!r}, no number of seconds"
+            raise AudioError("selection without times", detail)
+    begin_s = numbers["Begin Time (s)"]
+    start_s = numbers.get("File Offset (s)", begin_s)
+    end_s = start_s + numbers["End Time (s)"] - begin_s
+    if not 0 <= start_s < min(end_s, float(recording.duration_s)):
+        raise AudioError(
+            "selection outside the recording",
+            f"from {start_s:g} to {end_s:g} s, the recording has {recording.duration_s:.3f} s",
+        )
+    return start_s, end_s
+
+
+def _raven_channel(line: Mapping[Any, str], recording: Any) -> str:
+    cell = line.get("Channel", "")
+    if not cell or recording.n_channels == 1:
         return ""
-    channel = int(_number(cell, where))
-    if not 1 <= channel <= recording.n_channels:
-        raise ClipError(
-            f"{where}: channel {channel} of {recording.path}, which has {recording.n_channels}."
-        )
-    return str(channel)
+    whole = re.fullmatch(r"(\d+)([.,]0*)?", cell)
+    if whole is None or not 1 <= int(whole[1]) <= recording.n_channels:
+        detail = f"channel {cell}, the recording has {recording.n_channels}"
+        raise AudioError("no such channel", detail)
+    return str(int(whole[1]))
 
 
-def _named_recording(
-    line: dict[Any, Any],
-    path: Path,
-    where: str,
-    by_path: dict[str, Any],
-    by_name: dict[str, list[Any]],
-) -> Any:
-    """Find the recording of one line of a table. ``where``: the line, for the message."""
-    begin_path = line.get("Begin Path")
-    begin_path = begin_path.replace("\\", "/") if isinstance(begin_path, str) else ""
-    if begin_path in by_path:
-        return by_path[begin_path]
-    name = line.get("Begin File")
-    if not isinstance(name, str):
-        stem = path.name.split(".Table.")[0] if ".Table." in path.name else path.stem
-        name = begin_path.rsplit("/", 1)[-1] or stem.removesuffix(".selections")
-    matches = by_name.get(name.lower(), [])
-    # The folders may have moved since then: the path below the scanned folder identifies the file.
-    of_equal_path = [m for m in matches if f"/{begin_path}".lower().endswith(f"/{m.path}".lower())]
-    matches = of_equal_path or matches
-    if len(matches) == 1:
-        return matches[0]
-    if not matches:
-        raise ClipError(
-            f"{where}: no scanned recording is called {name!r}. Scan its folder first, or name it "
-            "in a column Begin File."
-        )
-    raise ClipError(
-        f"{where}: {len(matches)} recordings are called {name!r}, such as {matches[0].path} and "
-        f"{matches[1].path}. Give the column Begin Path."
-    )
+def _recording_name(line: Mapping[Any, str], path: Path) -> str:
+    """What a line of a table, or else the name of the table, calls its recording."""
+    begin_path, begin_file = line.get("Begin Path", ""), line.get("Begin File", "")
+    if begin_path and (not begin_file or begin_path.lower().endswith(begin_file.lower())):
+        return begin_path
+    if begin_file:
+        return begin_file
+    stem = re.split(r"\.Table\.", path.name, flags=re.IGNORECASE)[0]
+    return (path.stem if stem == path.name else stem).removesuffix(".selections")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -403,6 +503,7 @@ class ClipsResult(Result):
 
     clips: pd.DataFrame
     problems: pd.DataFrame
+    notices: list[str] = field(default_factory=list)
 
     @property
     def clips_per_class(self) -> dict[str, int]:
@@ -429,6 +530,7 @@ class ClipsResult(Result):
             "clips_per_class": self.clips_per_class,
             "n_problems": len(self.problems),
             "problems": self.problems.to_dict("records"),
+            "notices": self.notices,
         }
 
     def summary(self) -> Sequence[str]:
@@ -437,7 +539,7 @@ class ClipsResult(Result):
             f"{plural(len(self.clips), 'clip')} of {plural(self.n_moments, 'moment')}; "
             f"{self.n_padded} are shorter than the window and filled.",
             f"Clips by class: {counted(self.clips_per_class)}.",
-            attention(len(self.problems)),
+            attention(len(self.problems), self.notices),
         ]
 
     def main_table(self) -> pd.DataFrame:
@@ -455,8 +557,8 @@ def clips_project(
     store : Store
     options : ClipOptions or None
     selections : list of paths
-        Raven selection tables, or folders of tables (``*.txt``, at any depth). Only these stretches
-        are cut.
+        Selection tables of Raven, label tracks of Audacity, or folders of them, at any depth. Only
+        these stretches are cut.
 
     Returns
     -------
@@ -479,13 +581,13 @@ def clips_project(
     """
     options = options or ClipOptions()
     tables = _selection_tables(selections)
-    clips, problems = _cut_project(store, options, tables)
+    clips, problems, notices = _cut_project(store, options, tables)
     store.keep_setting("clips", asdict(options))
     store.keep_setting("selections", [str(path.resolve()) for path in tables])
     store.write("clips", clips)
     store.replace("problems", problems, stage="clips")
     store.record_run("clips", asdict(options), ("recordings", "clips"))
-    return ClipsResult(clips, shown_problems(problems))
+    return ClipsResult(clips, shown_problems(problems), notices)
 
 
 def project_clips(store: Store) -> pd.DataFrame:
@@ -551,7 +653,7 @@ def read_clips(store: Store) -> pd.DataFrame:
     """
     clips = store.read("clips")
     if clips.empty:
-        clips, _ = _cut_project(store, *_clip_settings(store))
+        clips, *_ = _cut_project(store, *_clip_settings(store))
     return clips
 
 
@@ -563,21 +665,34 @@ def _clip_settings(store: Store) -> tuple[ClipOptions, list[Path]]:
 
 def _cut_project(
     store: Store, options: ClipOptions, tables: Sequence[Path]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables ``clips`` and ``problems``."""
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """The tables ``clips`` and ``problems``, and notices."""
     recordings = project_recordings(store)
-    selections = read_raven(tables, recordings) if tables else None
-    return cut(recordings, options, selections=selections)
+    if not tables:
+        return *cut(recordings, options), []
+    scan = store.read("problems", where="stage = 'scan'")
+    unusable = dict(zip(scan["path"], scan["reason"], strict=True))
+    selections = read_raven(tables, recordings, unusable=unusable)
+    clips, problems = cut(recordings, options, selections=selections.stretches)
+    odd = problem_table(selections.problems)
+    return clips, pd.concat([odd, problems], ignore_index=True), selections.notices
 
 
 def _selection_tables(paths: Sequence[Path]) -> list[Path]:
-    """List the given tables, and the tables in the given folders. ClipError for a folder of none."""
+    """List the given files, and those in the given folders that may be tables."""
     tables: list[Path] = []
     for path in paths:
-        of_path = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+        if not path.exists():
+            raise ClipError(f"--selections {path}: there is no such file or folder.")
+        of_path = [path]
+        if path.is_dir():
+            of_path = sorted(
+                file for file in path.rglob("*")
+                if file.suffix.lower() in _TABLE_ENDINGS and not file.name.startswith((".", "~$"))
+            )  # fmt: skip
         if not of_path:
             raise ClipError(
-                f"--selections {path}: expected Raven tables, and it holds no .txt file."
+                f"--selections {path}: expected tables of selections, and it holds no .txt file."
             )
         tables += of_path
     return tables

@@ -64,6 +64,8 @@ class Manifest:
     """Files that are not audio by their names (tables, pictures, notes)."""
     cut_short: list[str]
     """The notices about files that end earlier than their headers say."""
+    unusable: pd.DataFrame = field(default_factory=lambda: as_table("recordings", []))
+    """The files with a problem whose length is known, in the columns of ``recordings``."""
 
 
 def scan(
@@ -161,7 +163,7 @@ def scan_files(
             sources.append(_Source(root, [name]))
         else:
             raise ManifestError(f"{path} does not exist. Give audio files or folders of them.")
-    unlabelled = replace(options, labels=(), metadata=None)
+    unlabelled = replace(options, labels=(), metadata=None, columns={}, missing=())
     roots_of = defaultdict(set)
     for source in sources:
         roots_of[places.name_of(source.root)].add(source.root)
@@ -303,11 +305,12 @@ def _build(
     problems = [problem for source in sources for problem in source.problems]
     cut_short: list[str] = []
     rows: list[dict[str, Any]] = []
+    unusable: list[dict[str, Any]] = []
     files = [(source, path) for source in sources for path in source.files]
     # Names and tables are read and checked before any sound: contradictions are errors at once.
     pattern = None if options.name_pattern is None else compile_pattern(options.name_pattern)
     names = [
-        {"path": path}
+        {"path": path, "root": source.root}
         | read_names(
             path,
             labels=options.all_labels,
@@ -317,7 +320,10 @@ def _build(
         )
         for source, path in files
     ]
-    metadata = None if options.metadata is None else read_metadata(options.metadata)
+    metadata = None
+    if options.metadata is not None:
+        metadata = read_metadata(options.metadata, columns=options.columns, missing=options.missing)
+        problems += [_problem(*problem) for problem in metadata.problems]
     _check_other(options, names, metadata)
     _check_labels(options.all_labels, files)
     if metadata is not None:
@@ -336,6 +342,7 @@ def _build(
         ):
             if isinstance(inspection, AudioError):
                 problems.append(_problem(path, inspection.reason, inspection.detail))
+                unusable += [row | name for row in _header(source.root, path)]
             else:
                 rows.append(_row(source.root, inspection) | name)
                 if inspection.info.n_missing_frames:
@@ -354,7 +361,9 @@ def _build(
     for row in rows:
         encounter = name_encounter(row)
         row["encounter"] = spelt.setdefault(encounter.casefold(), encounter)
-    rows = _drop_duplicates(_read_lookalikes(rows, problems), problems, options.on_conflict)
+    unique = _drop_duplicates(_read_lookalikes(rows, problems), problems, options.on_conflict)
+    unusable += _dropped_beside(rows, unique)
+    rows = unique
     if options.cut_gaps_h is not None:
         notices += cut_at_gaps(rows, options.cut_gaps_h)
     for row in rows:
@@ -363,7 +372,14 @@ def _build(
     recordings = as_table("recordings", rows)
     notices += collection_notices(recordings)
     n_other = sum(source.n_other for source in sources)
-    return Manifest(recordings, as_table("problems", problems), notices, n_other, cut_short)
+    for row in unusable:
+        row |= {"recording_id": hash_of([row["root"], row["path"]]), "content_hash": None}
+        row["encounter"] = name_encounter(row)
+        row |= {"moment_id": moment_of(row), "metadata": "{}"}
+    return Manifest(
+        recordings, as_table("problems", problems), notices, n_other, cut_short,
+        as_table("recordings", unusable),
+    )  # fmt: skip
 
 
 def _ahead(
@@ -426,6 +442,30 @@ def _row(root: str, inspection: audio.Inspection) -> dict[str, Any]:
         "encounter": None,  # metadata may give the encounter
         "metadata": {},
     }
+
+
+def _header(root: str, path: str) -> list[dict[str, Any]]:
+    """What the header of a file that cannot be used says, as a row; none if it says no length."""
+    try:
+        info = audio.probe(places.join(root, path))
+    except (AudioError, UnicodeEncodeError):
+        return []
+    row = {**vars(info), "duration_s": info.duration_s, "encounter": None}
+    return [row] if info.n_frames else []
+
+
+def _dropped_beside(
+    rows: Sequence[dict[str, Any]], kept: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows that were dropped, but for copies of a file that is kept in another folder."""
+    home = {row["content_hash"]: PurePosixPath(row["path"]).parent for row in kept}
+    is_kept = {id(row) for row in kept}
+    return [
+        row | {"encounter": None}
+        for row in rows
+        if id(row) not in is_kept
+        and home.get(row["content_hash"]) in (None, PurePosixPath(row["path"]).parent)
+    ]
 
 
 def _read_lookalikes(

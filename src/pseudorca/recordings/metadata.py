@@ -1,22 +1,24 @@
 """Join a table of metadata to recordings: populations, encounters, times, columns to group by.
 
-In: the rows of a scan, and a CSV with one of the columns ``path``, ``file`` or ``encounter``. The rows
-are changed in place. The columns ``label`` (or ``population``), ``encounter``, ``platform`` and
-``start_utc`` of the CSV win over folders and names. Other columns are kept in ``metadata``.
+In: the rows of a scan, and a table with one of the columns ``path``, ``file`` or ``encounter``. The
+rows are changed in place. The columns ``label`` (or ``population``), ``encounter``, ``platform`` and
+``start_utc`` of the table win over folders and names. Other columns are kept in ``metadata``.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-import pandas as pd
-
-from pseudorca.errors import ManifestError
+from pseudorca.errors import ManifestError, TableError, unknown_name
+from pseudorca.formats.user_tables import UserTable, read_user_table
 from pseudorca.recordings import places
+from pseudorca.recordings.audio import SUFFIXES
+from pseudorca.recordings.matching import Files
 from pseudorca.recordings.naming import UNLABELLED_NAMES
 from pseudorca.recordings.places import Place
 
@@ -26,6 +28,9 @@ _KINDS: dict[str, Kind] = {
     "path": "path", "file": "file", "filename": "file", "file_name": "file", "encounter": "encounter",
 }  # fmt: skip
 """Columns that join a table to recordings, the first choice first, and what their values name."""
+
+_LABEL_WORDS = ("label", "population", "species", "class")
+_SAY_MISSING = frozenset("na n/a nan none null #n/a".split())
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,13 @@ class Metadata:
     kind: Kind
     """What the values in the column ``key`` name."""
     columns: dict[str, str]
-    """Names of columns in lower case -> names in the table."""
+    """Names of columns in lower case, or what they mean -> names in the table."""
     entries: dict[str, dict[str, str]]
     """Rows by their value in the column ``key``."""
+    notices: list[str] = field(default_factory=list)
+    """What the table was taken for, and what was odd in it."""
+    problems: list[tuple[str, str, str]] = field(default_factory=list)
+    """Rows that cannot be used: place, reason, detail."""
 
     @property
     def label_column(self) -> str | None:
@@ -63,12 +72,17 @@ class Metadata:
         return {entry[self.label_column] for entry in self.entries.values()} - {""}
 
 
-def read_metadata(metadata: Place) -> Metadata:
-    """Read a CSV of metadata.
+def read_metadata(
+    metadata: Place, *, columns: Mapping[str, str] | None = None, missing: Sequence[str] = ()
+) -> Metadata:
+    """Read a table of metadata.
 
     Parameters
     ----------
-    metadata : path or URL of a CSV
+    metadata : path or URL of a CSV of any kind, or a workbook (see
+        :func:`~pseudorca.formats.user_tables.read_user_table`)
+    columns : dict or None, names of its columns by what they mean, such as ``{"path": "Filename"}``
+    missing : cells of these texts are empty; without, every text is a value
 
     Returns
     -------
@@ -76,33 +90,110 @@ def read_metadata(metadata: Place) -> Metadata:
 
     Raises
     ------
+    TableError
+        If the table cannot be read.
     ManifestError
-        If the CSV cannot be read, has no column to join by, or contradicts itself.
+        If the table has no column to join by, lacks one that is named, or contradicts itself.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = f"{folder}/metadata.csv"
-    ...     pd.DataFrame({"encounter": ["Sette_44"], "population": ["Insular"]}).to_csv(path)
-    ...     read_metadata(path).labels
+    ...     path = Path(folder, "sightings.csv")
+    ...     _ = path.write_text("Sighting;Population\\nSette_44;Insular\\n")
+    ...     read_metadata(path, columns={"encounter": "Sighting"}).labels
     {'Insular'}
     """
-    table, columns = _read(metadata)
-    name = next((name for name in _KINDS if name in columns), None)
+    try:
+        data = places.read_bytes(metadata)
+    except OSError as error:
+        raise TableError(f"metadata {metadata} cannot be read: {places.why(error)}.") from error
+    table = read_user_table(str(metadata), data, missing=missing)
+    known = _columns(metadata, table, columns or {})
+    name = next((name for name in _KINDS if name in (columns or {})), None)
+    name = name or next((name for name in _KINDS if name in known), None)
     if name is None:
-        raise ManifestError(
-            f"metadata {metadata} has the columns {', '.join(table.columns)}; expected one of "
-            "path, file or encounter to join it to the recordings."
-        )
-    key = columns[name]
+        raise ManifestError(_no_key(metadata, table))
+    key = known[name]
     entries: dict[str, dict[str, str]] = {}
-    for record in table.to_dict("records"):
-        entry = {str(column): str(value) for column, value in record.items()}
+    for _, entry in table.rows():
         value = entry[key].replace("\\", "/").removeprefix("./")
         if value and entries.setdefault(value, entry) != entry:
             raise ManifestError(f"metadata {metadata}: two different rows for {key} {value!r}.")
-    return Metadata(metadata, key, _KINDS[name], columns, entries)
+    title = places.name_of(metadata)
+    problems = [
+        (f"{title}, line {line}", "broken row", f"{why}; the row is not used")
+        for line, why in table.broken.items()
+    ]
+    if "population" in known:
+        known.setdefault("label", known["population"])
+    meanings = ("label", "encounter", "platform", "start_utc")
+    said = [f"{name} is {known[name]}" for name in meanings if known.get(name, key) != key]
+    taken, *odd = table.notices
+    notices = ["; ".join([taken.rstrip("."), f"joined by {key}", *said]) + "."]
+    notices += [*odd, *_doubtful(title, table, known)]
+    return Metadata(metadata, key, _KINDS[name], known, entries, notices, problems)
+
+
+def _columns(metadata: Place, table: UserTable, given: Mapping[str, str]) -> dict[str, str]:
+    """Names in lower case, also without blanks and signs, and what is given -> names in the table."""
+    names = [str(name) for name in table.cells.columns]
+    by_lower = {name.casefold(): name for name in names}
+    known = {re.sub(r"[^\w]+", "_", lower).strip("_"): name for lower, name in by_lower.items()}
+    known |= by_lower
+    for meaning, name in given.items():
+        if name.casefold() not in by_lower:
+            raise ManifestError(f"metadata {metadata}: {unknown_name('column', name, names)}")
+        known[meaning] = by_lower[name.casefold()]
+    return known
+
+
+def _no_key(metadata: Place, table: UserTable) -> str:
+    """The message about a table without a column to join by, with the likeliest one."""
+    cells = table.cells
+    files = [name for name in cells if cells[name].str.lower().str.endswith(tuple(SUFFIXES)).any()]
+    likely = [("path", name) for name in files]
+    likely += [(kind, name) for kind in _KINDS for name in _like(kind, cells)]
+    kind, name = likely[0] if likely else ("path", "COLUMN")
+    return (
+        f"metadata {metadata} has the columns {', '.join(cells)}; expected one of path, file or "
+        f"encounter to join it to the recordings. Say which one it is: --columns "
+        f"{_KINDS.get(kind, kind)}={name}"
+    )
+
+
+def _like(meaning: str, names: Iterable[str]) -> list[str]:
+    """The names that hold a word or are spelt nearly so."""
+    lower = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(meaning, lower, 1, 0.75)
+    return [name for folded, name in lower.items() if meaning in folded or folded in near]
+
+
+def _doubtful(title: str, table: UserTable, known: Mapping[str, str]) -> list[str]:
+    """Notices about cells that may mean that nothing is known."""
+    notices = []
+    used = dict.fromkeys(
+        known[name] for name in ("label", "encounter", "platform") if name in known
+    )
+    for column in used:
+        cells = table.whole[column]
+        counts = cells[cells.str.casefold().isin(_SAY_MISSING)].value_counts()
+        for text, n in counts.items():
+            notices.append(
+                f"{title} says {text!r} in {n} cells of {column}; it is taken as a name. If it means "
+                f"that nothing is known: --missing {text}."
+            )
+    if label := known.get("label"):
+        n = int(table.whole[label].str.lower().isin(UNLABELLED_NAMES).sum())
+        if n:
+            notices.append(f"{title} leaves {n} rows unlabelled by words such as unknown.")
+    elif likely := [name for word in _LABEL_WORDS for name in _like(word, table.cells)]:
+        notices.append(
+            f"{title} gives no label: no column is called label or population. If {likely[0]} is "
+            f"one: --columns label={likely[0]}."
+        )
+    return notices
 
 
 def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
@@ -168,9 +259,7 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
     """
     entries = table.entries
     named = _named(rows, table)
-    if table.kind == "file":
-        _refuse_ambiguous_files(named, table)
-    elif table.kind == "encounter":
+    if table.kind == "encounter":
         _refuse_ambiguous_encounters(rows, named, table)
     used = {name for name in named if name in entries}
     if rows and not used:
@@ -181,7 +270,7 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
             before = row["label"]
             _apply(row, name, table)
             relabelled += row["label"] != before
-    notices = []
+    notices = [*table.notices]
     table_name = places.name_of(table.place)
     if any(name == row["class_folder"] for row, name in zip(rows, named, strict=True)):
         strangers = [r for r, name in zip(rows, named, strict=True) if name not in entries]
@@ -210,50 +299,50 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
 
 def _named(rows: Sequence[Mapping[str, Any]], table: Metadata) -> list[str]:
     """Find the name of each recording in the table."""
-    if table.kind == "path":
-        return [row["path"] for row in rows]
-    if table.kind == "file":
-        return [PurePosixPath(row["path"]).name for row in rows]
-    return [_named_encounter(row, table.entries) for row in rows]
+    if table.kind == "encounter":
+        return [_named_encounter(row, table.entries) for row in rows]
+    files = Files((str(row.get("root", "")), row["path"]) for row in rows)
+    named, agreeing = [""] * len(rows), [0] * len(rows)
+    for name, entry in table.entries.items():
+        found, n_parts = files.find(name, by_name=table.kind == "file")
+        if len(found) > 1:
+            first, second, *_ = (rows[place]["path"] for place in found)
+            raise ManifestError(
+                f"metadata {table.place}: {len(found)} recordings are called {name}, such as {first} "
+                f"and {second}. Give a column path with the path below the scanned folder."
+            )
+        for place in found:
+            before = table.entries.get(named[place])
+            if n_parts == agreeing[place] and before and not _agree(before, entry, table.key):
+                raise ManifestError(
+                    f"metadata {table.place}: two different rows for {rows[place]['path']}: "
+                    f"{named[place]} and {name}."
+                )
+            if n_parts > agreeing[place]:
+                named[place], agreeing[place] = name, n_parts
+    return named
+
+
+def _agree(one: dict[str, str], other: dict[str, str], key: str) -> bool:
+    return all(value == other[column] for column, value in one.items() if column != key)
 
 
 def _names_nothing(rows: Sequence[Mapping[str, Any]], table: Metadata) -> ManifestError:
     first = rows[0]
+    example, hint = str(first["path"]), ""
     if table.kind == "encounter":
         example = str(first["named_encounter"] or first["local_encounter"] or first["class_folder"])
-    else:
-        (example,) = _named([first], table)
+    elif table.kind == "path" and {PurePosixPath(row["path"]).name for row in rows} & {
+        PurePosixPath(name).name for name in table.entries
+    }:
+        hint = f" Names of files agree, folders do not: --columns file={table.key} joins by names."
     return ManifestError(
         f"metadata {table.place} names none of the {len(rows)} recordings in its column {table.key}: "
-        f"it has {next(iter(table.entries), 'no entry')!r}, the scan has {example!r}."
+        f"it has {next(iter(table.entries), 'no entry')!r}, the scan has {example!r}.{hint}"
     )
 
 
-def _read(metadata: Place) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Read the table as text. Missing values, also the ``NA`` of R, become empty text."""
-    try:
-        table = pd.read_csv(BytesIO(places.read_bytes(metadata)), dtype=str).fillna("")
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"metadata {metadata} cannot be read as CSV: {error}") from error
-    table.columns = table.columns.astype(str).str.strip()
-    for column in table.columns:
-        table[column] = table[column].str.strip()
-    columns = {str(column).lower(): str(column) for column in table.columns}
-    if len(columns) < table.shape[1]:
-        raise ManifestError(f"metadata {metadata} has two columns of one name.")
-    return table, columns
-
-
-def _refuse_ambiguous_files(named: list[str], table: Metadata) -> None:
-    for name, n_files in Counter(named).items():
-        if n_files > 1 and name in table.entries:
-            raise ManifestError(
-                f"metadata {table.place} joins by file name, but {n_files} recordings are called "
-                f"{name}. Give a column path with the path below the scanned folder."
-            )
-
-
-def _named_encounter(row: Mapping[str, Any], entries: dict[str, dict[str, str]]) -> str:
+def _named_encounter(row: Mapping[str, Any], entries: Mapping[str, dict[str, str]]) -> str:
     """Find the name of the encounter of a row in the table: its own name, or the name of a folder."""
     candidates = [
         row["named_encounter"],
@@ -291,7 +380,7 @@ def _unclass(row: dict[str, Any]) -> None:
 def _apply(row: dict[str, Any], name: str, table: Metadata) -> None:
     """Write what the table says of a recording into its row. ``name``: its name in the table."""
     entry = table.entries[name]
-    values = {lower: entry[column] for lower, column in table.columns.items()}
+    values = {meaning: entry[column] for meaning, column in table.columns.items()}
     if table.kind == "encounter":
         if name == row["class_folder"]:
             _unclass(row)

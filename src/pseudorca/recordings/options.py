@@ -5,7 +5,8 @@ NumPy, so a wrong option is refused at once.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pseudorca.errors import ClipError, ManifestError, unknown_name
@@ -17,6 +18,9 @@ Pad = Literal["tile", "zero", "drop"]
 
 NOTHING = "nothing"
 """The answer where no animal is heard, and no population; a folder of this name holds nothing."""
+
+MEANINGS = ("path", "file", "encounter", "label", "platform", "start_utc")
+"""What the columns of a table of metadata may mean."""
 
 MIN_WINDOW_S, MIN_HOP_S = 0.02, 0.005
 """Less holds no spectrogram, and a typing error would make millions of clips."""
@@ -44,7 +48,11 @@ class ScanOptions:
     nothing: tuple[str, ...] = ()
     """Folders in which no animal is heard: they teach what nothing sounds like, and are no class."""
     metadata: Place | None = None
-    """CSV (path or URL) joined by ``path``, ``file`` or ``encounter``; its other columns are kept."""
+    """Table (path or URL) joined by ``path``, ``file`` or ``encounter``; its other columns are kept."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the metadata by what they mean, such as ``{"path": "Filename"}``."""
+    missing: tuple[str, ...] = ()
+    """Texts that mean in the metadata that nothing is known, such as ``NA``."""
     name_pattern: str | None = None
     """A user's own regular expression over the path relative to the folder."""
     time_format: str | None = None
@@ -68,6 +76,11 @@ class ScanOptions:
             )
         if self.on_conflict not in ("error", "drop"):
             raise ManifestError(unknown_name("--on-conflict", self.on_conflict, ("error", "drop")))
+        for meaning in self.columns:
+            if meaning not in MEANINGS:
+                raise ManifestError(unknown_name("meaning in --columns", meaning, MEANINGS))
+        if self.metadata is None and (self.columns or self.missing):
+            raise ManifestError("--columns and --missing are about a table: give --metadata, too.")
         if self.name_pattern is not None:
             naming.compile_pattern(self.name_pattern)
         if self.time_format is not None:

@@ -14,7 +14,7 @@ from pseudorca.recordings.manifest import Manifest, scan
 from pseudorca.recordings.options import NOTHING, ScanOptions
 from pseudorca.recordings.places import Place, absolute
 from pseudorca.results import Result, attention, counted
-from pseudorca.store import CLASSIFIER_FOLDER, Store, shown_problems
+from pseudorca.store import CLASSIFIER_FOLDER, Store, named_set, shown_problems
 from pseudorca.values import plural
 
 _LIKE_NOISE = {
@@ -213,6 +213,7 @@ def _keep(store: Store, manifest: Manifest, options: ScanOptions, folder: Place)
     store.write("clips", cut(manifest.recordings.iloc[:0])[0])  # first: clips of old recordings
     store.write("problems", problems)
     store.write("recordings", manifest.recordings)
+    store.replace("unusable", named_set(manifest.unusable, ""), set_name="")
     store.keep_setting("other", others)
     store.keep_setting("nothing", nothing)
     settings = {"folder": absolute(folder)} | asdict(options)
