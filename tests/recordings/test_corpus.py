@@ -166,7 +166,8 @@ def test_damaged_headers_are_read_or_refused(
     else:
         samples = audio.read_segment(path)
         assert samples.shape == (found.info.n_channels, found.info.n_frames)
-        assert np.isfinite(samples).all()
+        bad = [channel - 1 for channel, _ in found.bad_channels]
+        assert np.isfinite(np.delete(samples, bad, axis=0)).all()
 
 
 # Trees

@@ -6,8 +6,8 @@ of audio needs no more memory than a minute. Files at a URL are downloaded in pi
 """
 
 import os
-import re
 import stat
+import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BufferedReader
@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import AudioError
 from pseudorca.recordings import places
+from pseudorca.recordings.mending import Sound, View, find_sound, mended
 from pseudorca.recordings.places import Place
 
 Samples = NDArray[np.float32]
 _Opened = places.RemoteFile | BufferedReader
-_Source = Place | _Opened
 
 SUFFIXES = frozenset(
     ".wav .wave .rf64 .bwf .w64 .flac .aif .aiff .aifc .ogg .oga .opus .mp3 .caf .au .snd".split()
@@ -50,17 +50,19 @@ _HASHED_BLOCK_FRAMES = 1 << 15
 _LONGEST_NAME = 1_000
 """Most bytes of a path for libsndfile (limit 1,023). Files with longer paths are opened here."""
 
-# Where libsndfile's log gives the size that a header promises, by container.
-_SIZE_LINES = {
-    "WAV": "data", "WAVEX": "data", "AIFF": "SSND", "W64": "riff", "RF64": "Riff size",
-    "AU": "Data Size",
+_SIZED = frozenset(("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF"))
+"""Containers whose header tells the size of the sound, see :mod:`pseudorca.recordings.mending`."""
+_SAMPLE_BYTES = {
+    "PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4,
+    "DOUBLE": 8,
 }  # fmt: skip
-_SHORTENED = re.compile(r"\s*(?P<name>.+?)\s*: (?P<promised>\d+) \(should be (?P<found>\d+)\)")
-_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 
 # A seek in these formats finds the wrong samples (issue 885 of libsndfile; mpg123 seeks "fuzzily" by
-# the table of an MP3), so the files are only read forwards.
-_FORWARD_ONLY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"})
+# the table of an MP3) or fails, so the files are only read forwards.
+_FORWARD_ONLY = frozenset(
+    "VORBIS OPUS MPEG_LAYER_I MPEG_LAYER_II MPEG_LAYER_III GSM610 G721_32 G723_24 G723_40 NMS_ADPCM_16 "
+    "NMS_ADPCM_24 NMS_ADPCM_32 DWVW_12 DWVW_16 DWVW_24".split()
+)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class AudioInfo:
     """Samples per channel."""
     n_missing_frames: int = 0
     """Samples per channel that the header promises beyond the end of the file."""
+    n_hidden_frames: int = 0
+    """Samples per channel that the file holds and the header does not tell of."""
 
     @property
     def duration_s(self) -> float:
@@ -108,6 +112,8 @@ class Inspection:
     """Largest absolute sample, full scale = 1."""
     fingerprint: str
     """The version of the file that was read, see :func:`fingerprint`."""
+    bad_channels: tuple[tuple[int, str], ...] = ()
+    """Channels, from 1, that hold no usable sound beside others that do, and what they hold."""
 
 
 def probe(path: Place) -> AudioInfo:
@@ -177,6 +183,7 @@ class Reader:
         except AudioError:
             self._file.close()
             raise
+        self._position = 0
         # The last samples of a file that is only read forwards: the next stretch may begin in them.
         self._held_from = 0
         self._block_frames = _BLOCK_SAMPLES // self.info.n_channels
@@ -214,19 +221,25 @@ class Reader:
             raise AudioError("outside the recording", detail)
         if self._file.subtype in _FORWARD_ONLY:
             return self._read_forwards(start_frame, n_frames)
-        try:
-            if self._file.tell() != start_frame:
+        if self._position != start_frame:
+            try:
                 self._file.seek(start_frame)
-        except (sf.LibsndfileError, RuntimeError) as error:
-            self._file.check()
-            raise _damaged(start_frame) from error
+            except (sf.LibsndfileError, RuntimeError) as error:
+                self._file.check()
+                self._reopen()
+                raise _damaged(start_frame) from error
         return self._decode(start_frame, n_frames)
+
+    def _reopen(self) -> None:
+        """Begin again: a decoder that failed, or that only reads forwards, cannot go back."""
+        self._file.close()
+        self._file = _open(self._path)
+        self._position = 0
+        self._held_from, self._held = 0, self._held[:, :0]
 
     def _read_forwards(self, start_frame: int, n_frames: int) -> Samples:
         if start_frame < self._held_from:
-            self._file.close()
-            self._file = _open(self._path)
-            self._held_from, self._held = 0, self._held[:, :0]
+            self._reopen()
         position = self._held_from + self._held.shape[1]
         while position < start_frame:
             self._held = self._decode(position, min(self._block_frames, start_frame - position))
@@ -242,8 +255,10 @@ class Reader:
             samples = self._file.read(n_frames, dtype="float32", always_2d=True)
         except (sf.LibsndfileError, RuntimeError) as error:
             self._file.check()
+            self._reopen()
             raise _damaged(start_frame) from error
         self._file.check()
+        self._position = start_frame + len(samples)
         if len(samples) < n_frames:
             raise AudioError(
                 "damaged",
@@ -357,22 +372,44 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
             ]
         lowest = np.full(info.n_channels, np.inf)
         highest = np.full(info.n_channels, -np.inf)
+        is_finite = np.full(info.n_channels, True)
+        not_finite: AudioError | None = None
         for start, n_frames in spans:
             samples = reader.read(start, n_frames)
-            check_finite(samples, offset_s=start / info.sample_rate, sample_rate=info.sample_rate)
-            lowest = np.minimum(lowest, samples.min(axis=1))
-            highest = np.maximum(highest, samples.max(axis=1))
+            try:
+                check_finite(
+                    samples, offset_s=start / info.sample_rate, sample_rate=info.sample_rate
+                )
+            except AudioError as error:
+                not_finite = not_finite or error
+                is_finite &= np.isfinite(samples).all(axis=1)
+            with np.errstate(invalid="ignore"):
+                lowest = np.minimum(lowest, samples.min(axis=1))
+                highest = np.maximum(highest, samples.max(axis=1))
             samples += 0.0  # -0.0 and 0.0 are the same sound
             digest.update(np.ascontiguousarray(samples.T).data)
     if fingerprint(path) != reader.fingerprint:
         raise AudioError("changed while it was read", "scan again when it is finished")
-    if (highest == lowest).all():
+    if not_finite is not None and not is_finite.any():
+        raise not_finite
+    is_constant = highest == lowest
+    is_usable = is_finite & ~is_constant
+    if not is_usable.any():
         if by_blocks:  # silent blocks say nothing about the samples between them
             return inspect(path, full_hash=True)
-        raise AudioError("silent", f"every sample of every channel is {highest[0]:g}")
-    peak = float(max(-lowest.min(), highest.max()))
-    hash_kind = "blocks" if by_blocks else "samples"
-    return Inspection(info, digest.hexdigest(), hash_kind, peak, reader.fingerprint)
+        level = highest[is_finite][-1]
+        raise AudioError("silent", f"every sample of every channel is {level:g}")
+    bad_channels = [(int(k) + 1, "NaN or infinity") for k in np.flatnonzero(~is_finite)]
+    if not by_blocks:
+        bad_channels += [(int(k) + 1, "one value") for k in np.flatnonzero(is_constant)]
+    return Inspection(
+        info,
+        digest.hexdigest(),
+        hash_kind="blocks" if by_blocks else "samples",
+        peak=float(max(-lowest[is_usable].min(), highest[is_usable].max())),
+        fingerprint=reader.fingerprint,
+        bad_channels=tuple(sorted(bad_channels)),
+    )
 
 
 def fingerprint(path: Place) -> str:
@@ -436,28 +473,71 @@ def check_finite(samples: Samples, *, offset_s: float, sample_rate: int) -> None
     raise AudioError("not finite", f"{int(bad.sum())} bad samples, the first at {first_s:.3f} s")
 
 
+def mix(samples: Samples) -> Samples:
+    """Average the channels; one that holds NaN or infinity is left out if others do not.
+
+    Parameters
+    ----------
+    samples : ndarray [shape=(n_channels, n)]
+
+    Returns
+    -------
+    ndarray [shape=(n,)], float32
+
+    Examples
+    --------
+    >>> mix(np.array([[1, 2], [3, 4], [np.nan, 0]], dtype=np.float32)).tolist()
+    [2.0, 3.0]
+    """
+    with np.errstate(invalid="ignore"):
+        mono = samples.mean(axis=0)
+        if len(samples) > 1 and not np.isfinite(mono.sum(dtype=np.float64)):
+            is_finite = np.isfinite(samples).all(axis=1)
+            if is_finite.any():
+                mono = samples[is_finite].mean(axis=0)
+    return np.asarray(mono)
+
+
 class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
     """A file of soundfile, without the seek that soundfile does after every read."""
 
-    def __init__(self, place: Place, source: _Source, n_bytes: int, fingerprint: str) -> None:
+    def __init__(
+        self, place: Place, source: Place | _Opened | View, n_bytes: int, fingerprint: str
+    ) -> None:
         self.place = place
         self.source = source
         self.n_bytes = n_bytes
         self.fingerprint = fingerprint
+        self.sound: Sound | None = None
+        """Where the sound lies, if its header was doubted."""
         super().__init__(source)
+        self.container = str(self.format)
 
     def seekable(self) -> bool:
         return self.subtype not in _FORWARD_ONLY and bool(super().seekable())
 
     def close(self) -> None:
         super().close()
-        if isinstance(self.source, _Opened):
+        if isinstance(self.source, _Opened | View):
             self.source.close()
+
+    def release(self) -> None:
+        """Close what libsndfile holds, not the source."""
+        super().close()
 
     def check(self) -> None:
         """Raise AudioError if the network failed: for libsndfile, the file then seems to end."""
-        if isinstance(self.source, places.RemoteFile) and self.source.failure:
-            raise AudioError("cannot be read", self.source.failure)
+        source = self.source.file if isinstance(self.source, View) else self.source
+        if isinstance(source, places.RemoteFile) and source.failure:
+            raise AudioError("cannot be read", source.failure)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing can hide in the file: its bytes are the shortest header and the samples."""
+        if self.format not in _SIZED:
+            return True
+        n_header = self.n_bytes - self.frames * self.channels * _SAMPLE_BYTES.get(self.subtype, 0)
+        return 44 <= n_header <= 46 and "(should be" not in self.extra_info
 
 
 def _open(path: Place) -> _File:
@@ -474,7 +554,7 @@ def _open(path: Place) -> _File:
     return file
 
 
-def _find(path: Place) -> tuple[_Source, int, str]:
+def _find(path: Place) -> tuple[Place | _Opened, int, str]:
     """Find what soundfile can open, the size in bytes, and the version of the file."""
     try:
         if places.is_remote(path):
@@ -490,12 +570,15 @@ def _find(path: Place) -> tuple[_Source, int, str]:
     return source, status.st_size, places.version(status)
 
 
-def _sound_file(place: Place, source: _Source, n_bytes: int, version: str) -> _File:
+def _sound_file(place: Place, source: Place | _Opened, n_bytes: int, version: str) -> _File:
     try:
-        return _File(place, source, n_bytes, version)
+        file = _File(place, source, n_bytes, version)
     except TypeError as error:  # soundfile needs the format of a .raw file
         raise AudioError("not audio", "samples without a header") from error
     except sf.LibsndfileError as error:
+        mended_file = _mended(place, source, n_bytes, version, None)
+        if mended_file is not None:
+            return mended_file
         if not isinstance(source, _Opened):
             try:
                 with Path(source).open("rb") as raw:
@@ -505,19 +588,68 @@ def _sound_file(place: Place, source: _Source, n_bytes: int, version: str) -> _F
         if isinstance(source, places.RemoteFile) and source.failure:
             raise AudioError("cannot be read", source.failure) from error
         raise AudioError("not audio", str(error.error_string).strip()) from error
+    if file.is_plain:
+        return file
+    return _mended(place, source, n_bytes, version, file) or file
+
+
+def _mended(
+    place: Place, source: Place | _Opened, n_bytes: int, version: str, file: _File | None
+) -> _File | None:
+    """Open a file by a header that tells how much sound it holds; None where its own does.
+
+    ``file``: as libsndfile opens it, if it does.
+    """
+    try:
+        raw = source if isinstance(source, _Opened) else Path(source).open("rb")  # noqa: SIM115
+    except OSError:
+        return None
+    kept, position = None, raw.tell()
+    try:
+        sound = find_sound(raw)
+        if sound is None or not sound.size or (file is not None and _agrees(file, sound)):
+            return None
+        kinds = ("", 0, 0) if file is None else (file.subtype, file.samplerate, file.channels)
+        kept = _File(place, mended(raw, sound, *kinds), n_bytes, version)
+        kept.sound = sound
+        kept.container = kept.container if file is None else file.container
+    except (sf.LibsndfileError, struct.error, KeyError):  # a header that is worse than its size
+        return None
+    finally:
+        if kept is None and raw is source:
+            raw.seek(position)  # libsndfile reads on from here
+        elif kept is None:
+            raw.close()
+    if file is not None:
+        file.release()
+    return kept
+
+
+def _agrees(file: _File, sound: Sound) -> bool:
+    """Whether libsndfile reads all of the sound; notes how much the header promises besides."""
+    frame_bytes = _SAMPLE_BYTES.get(file.subtype, 0) * file.channels
+    agrees = (
+        file.frames == sound.size // frame_bytes if frame_bytes else sound.claimed == sound.size
+    )
+    file.sound = sound if agrees else None
+    return bool(agrees)
 
 
 def _info(file: _File) -> AudioInfo:
-    n_frames, n_missing_frames = int(file.frames), _missing_frames(file)
+    n_frames, n_missing_frames, n_hidden_frames = int(file.frames), 0, 0
+    if file.sound is not None and file.sound.size:
+        n_missing_frames = n_frames * file.sound.n_missing // file.sound.size
+        n_hidden_frames = n_frames * file.sound.n_hidden // file.sound.size
     if file.format == "MP3":  # the header of an MP3 may be an estimate
         n_promised, n_frames = n_frames, _count_frames(str(file.place), file.fingerprint)
         n_missing_frames = max(0, n_promised - n_frames)
     info = AudioInfo(
-        format=f"{file.format}/{file.subtype}",
+        format=f"{file.container}/{file.subtype}",
         sample_rate=int(file.samplerate),
         n_channels=int(file.channels),
         n_frames=n_frames,
         n_missing_frames=n_missing_frames,
+        n_hidden_frames=n_hidden_frames,
     )
     if not MIN_SAMPLE_RATE <= info.sample_rate <= MAX_SAMPLE_RATE:
         raise AudioError(
@@ -531,16 +663,6 @@ def _info(file: _File) -> AudioInfo:
     if info.n_frames > 1 << 48:
         raise AudioError("impossible header", "the header does not say how long the recording is")
     return info
-
-
-def _missing_frames(file: _File) -> int:
-    # libsndfile shortens a truncated file silently; only the log says "data : 400 (should be 88)".
-    for line in str(file.extra_info).splitlines():
-        match = _SHORTENED.match(line)
-        if match and match["name"] == _SIZE_LINES.get(str(file.format)):
-            frame_bytes = _SAMPLE_BYTES.get(str(file.subtype), 1) * int(file.channels)
-            return max(0, int(match["promised"]) - int(match["found"])) // frame_bytes
-    return 0
 
 
 @lru_cache(maxsize=4096)

@@ -92,12 +92,13 @@ def size_of(file: Opened) -> int:
     return file.seek(0, os.SEEK_END)
 
 
-def chunks(file: Opened) -> Iterator[Chunk]:
+def chunks(file: Opened, position: int = 0) -> Iterator[Chunk]:
     """List the parts of a file in order, as far as their claimed sizes lead.
 
     Parameters
     ----------
     file : see :func:`opened`
+    position : int, where the first of them begins; 0: after the head of the file
 
     Yields
     ------
@@ -116,7 +117,8 @@ def chunks(file: Opened) -> Iterator[Chunk]:
     """
     n_bytes, magic = size_of(file), read_at(file, 0, 4)
     order = _RIFFS.get(magic, "")
-    position = {b"riff": 40, b"caff": 8, b"fLaC": 4}.get(magic, 12 if order else n_bytes)
+    first = {b"riff": 40, b"caff": 8, b"fLaC": 4}.get(magic, 12 if order else n_bytes)
+    position = position or first
     for _ in range(_MOST_CHUNKS):
         head = read_at(file, position, 24) if position < n_bytes else b""
         if len(head) < (24 if magic == b"riff" else 4 if magic == b"fLaC" else 8):
