@@ -8,9 +8,10 @@ of audio needs no more memory than a minute. Files at a URL are downloaded in pi
 import os
 import stat
 import struct
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from io import BufferedReader
 from pathlib import Path
 from typing import Self
 
@@ -21,11 +22,12 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import AudioError
 from pseudorca.recordings import places
-from pseudorca.recordings.mending import Sound, View, find_sound, mended
+from pseudorca.recordings.containers import Opened, View, open_bytes, opened
+from pseudorca.recordings.lost import LOSES_SILENTLY, Rest, flac_frames, rest_of
+from pseudorca.recordings.mending import Sound, find_sound, mended
 from pseudorca.recordings.places import Place
 
 Samples = NDArray[np.float32]
-_Opened = places.RemoteFile | BufferedReader
 
 SUFFIXES = frozenset(
     ".wav .wave .rf64 .bwf .w64 .flac .aif .aiff .aifc .ogg .oga .opus .mp3 .caf .au .snd".split()
@@ -44,6 +46,8 @@ LONG_RECORDING_S = 600.0
 """Longer recordings are hashed by evenly spaced blocks, unless ``full_hash`` is set."""
 
 _BLOCK_SAMPLES = 1 << 19  # of all channels together
+_TRIED_FRAMES = 4_096
+"""A stretch in which something cannot be decoded is lost in parts of so many samples."""
 _N_HASHED_BLOCKS = 64
 _HASHED_BLOCK_FRAMES = 1 << 15
 
@@ -86,6 +90,10 @@ class AudioInfo:
     """Samples per channel that the header promises beyond the end of the file."""
     n_hidden_frames: int = 0
     """Samples per channel that the file holds and the header does not tell of."""
+    holes: tuple[tuple[int, int], ...] = ()
+    """Stretches that are lost inside the file: the first sample, and the one after the last."""
+    is_cut: bool = False
+    """The end of the file is missing; ``n_missing_frames`` tells how much if the header does."""
 
     @property
     def duration_s(self) -> float:
@@ -183,6 +191,7 @@ class Reader:
         except AudioError:
             self._file.close()
             raise
+        self._piece = 0
         self._position = 0
         # The last samples of a file that is only read forwards: the next stretch may begin in them.
         self._held_from = 0
@@ -219,6 +228,11 @@ class Reader:
         if start_frame < 0 or n_frames < 0:
             detail = f"{n_frames} samples from sample {start_frame} on"
             raise AudioError("outside the recording", detail)
+        for lost, until in self.info.holes:
+            if n_frames and start_frame < until and start_frame + n_frames > lost:
+                rate = self.info.sample_rate
+                detail = f"{lost / rate:.3f} to {until / rate:.3f} s of the recording are lost"
+                raise AudioError("damaged", detail)
         if self._file.subtype in _FORWARD_ONLY:
             return self._read_forwards(start_frame, n_frames)
         if self._position != start_frame:
@@ -230,16 +244,18 @@ class Reader:
                 raise _damaged(start_frame) from error
         return self._decode(start_frame, n_frames)
 
-    def _reopen(self) -> None:
+    def _reopen(self, piece: int = 0) -> None:
         """Begin again: a decoder that failed, or that only reads forwards, cannot go back."""
         self._file.close()
-        self._file = _open(self._path)
-        self._position = 0
-        self._held_from, self._held = 0, self._held[:, :0]
+        self._file = _open(self._path, piece)
+        self._piece = piece
+        self._held_from = self._position = self._file.firsts[piece]
+        self._held = self._held[:, :0]
 
     def _read_forwards(self, start_frame: int, n_frames: int) -> Samples:
-        if start_frame < self._held_from:
-            self._reopen()
+        piece = bisect_right(self._file.firsts, start_frame) - 1
+        if start_frame < self._held_from or piece != self._piece:
+            self._reopen(piece)
         position = self._held_from + self._held.shape[1]
         while position < start_frame:
             self._held = self._decode(position, min(self._block_frames, start_frame - position))
@@ -352,13 +368,40 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
     ...     inspect(path).peak, inspect(path).hash_kind
     (0.5, 'samples')
     """
+    try:
+        return _inspect(path, full_hash=full_hash)
+    except AudioError as error:
+        if error.reason != "damaged":
+            raise
+        holes = _find_holes(path)
+        if not holes:
+            raise
+        return _inspect(path, full_hash=full_hash, found=holes)
+
+
+def _inspect(
+    path: Place, *, full_hash: bool, found: tuple[tuple[int, int], ...] = ()
+) -> Inspection:
+    """Inspect a file; ``found``: stretches that cannot be decoded, the last perhaps its end."""
     with Reader(path) as reader:
         info = reader.info
+        if found and found[-1][1] == info.n_frames:
+            n_lost = info.n_frames - found[-1][0]
+            info = replace(
+                info, n_frames=found[-1][0], n_missing_frames=info.n_missing_frames + n_lost,
+                is_cut=True,
+            )  # fmt: skip
+            found = found[:-1]
+        info = replace(info, holes=info.holes + found)
         if info.n_frames < MIN_FRAMES:
             reason = "no samples" if info.n_frames == 0 else "shorter than one spectrogram frame"
+            if info.is_cut:
+                reason = "damaged"
             raise AudioError(reason, f"{info.n_frames} samples, need at least {MIN_FRAMES}")
         by_blocks = info.duration_s > LONG_RECORDING_S and not full_hash
         digest = xxhash.xxh3_128(f"{info.sample_rate}:{info.n_channels}".encode())
+        if info.holes:
+            digest.update(str(info.holes).encode())
         if by_blocks:
             digest.update(f":{info.n_frames}:{reader.n_bytes}".encode())
             length = min(_HASHED_BLOCK_FRAMES, info.n_frames // _N_HASHED_BLOCKS)
@@ -370,6 +413,7 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
                 (start, min(block_frames, info.n_frames - start))
                 for start in range(0, info.n_frames, block_frames)
             ]
+        spans = _around(spans, info.holes)
         lowest = np.full(info.n_channels, np.inf)
         highest = np.full(info.n_channels, -np.inf)
         is_finite = np.full(info.n_channels, True)
@@ -396,7 +440,7 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
     is_usable = is_finite & ~is_constant
     if not is_usable.any():
         if by_blocks:  # silent blocks say nothing about the samples between them
-            return inspect(path, full_hash=True)
+            return _inspect(path, full_hash=True, found=found)
         level = highest[is_finite][-1]
         raise AudioError("silent", f"every sample of every channel is {level:g}")
     bad_channels = [(int(k) + 1, "NaN or infinity") for k in np.flatnonzero(~is_finite)]
@@ -410,6 +454,51 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
         fingerprint=reader.fingerprint,
         bad_channels=tuple(sorted(bad_channels)),
     )
+
+
+def _around(
+    spans: Iterable[tuple[int, int]], holes: Iterable[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Take holes out of spans (start, length)."""
+    for lost, until in holes:
+        sides = (
+            side
+            for start, n in spans
+            for side in (
+                (start, min(n, lost - start)),
+                (max(start, until), start + n - max(start, until)),
+            )
+        )
+        spans = [(start, n) for start, n in sides if n > 0]
+    return list(spans)
+
+
+def _find_holes(path: Place) -> tuple[tuple[int, int], ...]:
+    """Find what cannot be decoded of a FLAC file; the last hole may be its end."""
+    holes: list[tuple[int, int]] = []
+    with Reader(path) as reader:
+        n_frames, position = reader.info.n_frames, 0
+        if not reader.info.format.startswith("FLAC/"):
+            return ()
+
+        def is_readable(start: int) -> bool:
+            try:
+                reader.read(start, min(_TRIED_FRAMES, n_frames - start))
+            except AudioError:
+                return False
+            return True
+
+        with opened(path) as file:
+            heads = flac_frames(file)
+        while position < n_frames:
+            if is_readable(position):
+                position += _TRIED_FRAMES
+                continue
+            later = heads[bisect_right(heads, position) :]
+            until = next((head for head in later if is_readable(head)), n_frames)
+            holes.append((position, until))
+            position = until
+    return tuple(holes)
 
 
 def fingerprint(path: Place) -> str:
@@ -502,7 +591,7 @@ class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
     """A file of soundfile, without the seek that soundfile does after every read."""
 
     def __init__(
-        self, place: Place, source: Place | _Opened | View, n_bytes: int, fingerprint: str
+        self, place: Place, source: Place | Opened | View, n_bytes: int, fingerprint: str
     ) -> None:
         self.place = place
         self.source = source
@@ -512,13 +601,15 @@ class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
         """Where the sound lies, if its header was doubted."""
         super().__init__(source)
         self.container = str(self.format)
+        self.rest: Rest | None = None
+        """The file is a piece of this, and has lost some of its middle."""
 
     def seekable(self) -> bool:
         return self.subtype not in _FORWARD_ONLY and bool(super().seekable())
 
     def close(self) -> None:
         super().close()
-        if isinstance(self.source, _Opened | View):
+        if isinstance(self.source, Opened | View):
             self.source.close()
 
     def release(self) -> None:
@@ -532,6 +623,11 @@ class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
             raise AudioError("cannot be read", source.failure)
 
     @property
+    def firsts(self) -> tuple[int, ...]:
+        """The samples of the recording with which its pieces begin."""
+        return self.rest.firsts if self.rest else (0,)
+
+    @property
     def is_plain(self) -> bool:
         """Whether nothing can hide in the file: its bytes are the shortest header and the samples."""
         if self.format not in _SIZED:
@@ -540,7 +636,8 @@ class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
         return 44 <= n_header <= 46 and "(should be" not in self.extra_info
 
 
-def _open(path: Place) -> _File:
+def _open(path: Place, piece: int = 0) -> _File:
+    """Open a file, or a piece of one that has lost some of its middle."""
     source, n_bytes, version = _find(path)
     try:
         if n_bytes == 0:
@@ -548,13 +645,26 @@ def _open(path: Place) -> _File:
         file = _sound_file(path, source, n_bytes, version)
         file.check()
     except AudioError:
-        if isinstance(source, _Opened):
+        if isinstance(source, Opened):
             source.close()
         raise
+    if file.subtype not in LOSES_SILENTLY:
+        return file
+    try:
+        rest = rest_of(str(path), version, str(file.subtype), int(file.samplerate))
+        if rest is None:
+            return file
+        file.close()
+        file = _File(path, View(open_bytes(path), rest.pieces[piece]), n_bytes, version)
+    except sf.LibsndfileError as error:
+        raise _damaged(0) from error
+    except OSError as error:
+        raise AudioError("cannot be opened", places.why(error)) from error
+    file.rest = rest
     return file
 
 
-def _find(path: Place) -> tuple[Place | _Opened, int, str]:
+def _find(path: Place) -> tuple[Place | Opened, int, str]:
     """Find what soundfile can open, the size in bytes, and the version of the file."""
     try:
         if places.is_remote(path):
@@ -570,7 +680,7 @@ def _find(path: Place) -> tuple[Place | _Opened, int, str]:
     return source, status.st_size, places.version(status)
 
 
-def _sound_file(place: Place, source: Place | _Opened, n_bytes: int, version: str) -> _File:
+def _sound_file(place: Place, source: Place | Opened, n_bytes: int, version: str) -> _File:
     try:
         file = _File(place, source, n_bytes, version)
     except TypeError as error:  # soundfile needs the format of a .raw file
@@ -579,7 +689,7 @@ def _sound_file(place: Place, source: Place | _Opened, n_bytes: int, version: st
         mended_file = _mended(place, source, n_bytes, version, None)
         if mended_file is not None:
             return mended_file
-        if not isinstance(source, _Opened):
+        if not isinstance(source, Opened):
             try:
                 with Path(source).open("rb") as raw:
                     raw.read(1)
@@ -594,14 +704,14 @@ def _sound_file(place: Place, source: Place | _Opened, n_bytes: int, version: st
 
 
 def _mended(
-    place: Place, source: Place | _Opened, n_bytes: int, version: str, file: _File | None
+    place: Place, source: Place | Opened, n_bytes: int, version: str, file: _File | None
 ) -> _File | None:
     """Open a file by a header that tells how much sound it holds; None where its own does.
 
     ``file``: as libsndfile opens it, if it does.
     """
     try:
-        raw = source if isinstance(source, _Opened) else Path(source).open("rb")  # noqa: SIM115
+        raw = source if isinstance(source, Opened) else open_bytes(source)
     except OSError:
         return None
     kept, position = None, raw.tell()
@@ -640,6 +750,9 @@ def _info(file: _File) -> AudioInfo:
     if file.sound is not None and file.sound.size:
         n_missing_frames = n_frames * file.sound.n_missing // file.sound.size
         n_hidden_frames = n_frames * file.sound.n_hidden // file.sound.size
+    holes = file.rest.holes if file.rest else ()
+    if file.rest and file.rest.n_frames is not None:
+        n_frames = file.rest.n_frames
     if file.format == "MP3":  # the header of an MP3 may be an estimate
         n_promised, n_frames = n_frames, _count_frames(str(file.place), file.fingerprint)
         n_missing_frames = max(0, n_promised - n_frames)
@@ -650,6 +763,8 @@ def _info(file: _File) -> AudioInfo:
         n_frames=n_frames,
         n_missing_frames=n_missing_frames,
         n_hidden_frames=n_hidden_frames,
+        holes=holes,
+        is_cut=n_missing_frames > 0 or (file.rest is not None and file.rest.is_cut),
     )
     if not MIN_SAMPLE_RATE <= info.sample_rate <= MAX_SAMPLE_RATE:
         raise AudioError(

@@ -1,13 +1,15 @@
-"""The parts of a file of sound as its header lists them: chunks of RIFF, RF64, W64, AIFF, CAF, FLAC.
+"""The bytes of a file of sound: its chunks as the header lists them, and views of it as other bytes.
 
-In: a path or URL. Out: the name, place and claimed size of each part; no sound is decoded here.
+In: a path or URL of a RIFF, RF64, W64, AIFF, CAF or FLAC file. No sound is decoded here.
 """
 
 import os
 import struct
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from io import BufferedReader
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,8 @@ from pseudorca.recordings import places
 from pseudorca.recordings.places import Place
 
 Opened = places.RemoteFile | BufferedReader
+Part = bytes | tuple[int, int]
+"""Bytes, or the place of the first byte in a file and of the byte after the last."""
 
 _MOST_CHUNKS = 4_096
 _RIFFS = {b"RIFF": "<", b"RF64": "<", b"BW64": "<", b"RIFX": ">", b"FORM": ">"}
@@ -35,6 +39,22 @@ class Chunk(NamedTuple):
     """Of the content, in bytes from the beginning of the file."""
     size: int
     """Bytes of the content, as the header claims."""
+
+
+def open_bytes(place: Place) -> Opened:
+    """Open the bytes of a file; OSError if that fails. :func:`opened` closes it again.
+
+    Parameters
+    ----------
+    place : path or URL
+
+    Returns
+    -------
+    BufferedReader or RemoteFile
+    """
+    if places.is_remote(place):
+        return places.RemoteFile(str(place))
+    return Path(place).open("rb")
 
 
 @contextmanager
@@ -63,8 +83,7 @@ def opened(place: Place) -> Iterator[Opened]:
     ...         read_at(file, 8, 4)
     b'WAVE'
     """
-    remote = places.is_remote(place)
-    with closing(places.RemoteFile(str(place)) if remote else Path(place).open("rb")) as file:
+    with closing(open_bytes(place)) as file:
         yield file
 
 
@@ -140,3 +159,60 @@ def chunks(file: Opened, position: int = 0) -> Iterator[Chunk]:
             size = struct.unpack_from(order + "I", head, 4)[0]
             position = start + size + size % 2
         yield Chunk(name, start, size)
+
+
+class View:
+    """A file seen as other bytes.
+
+    Parameters
+    ----------
+    file : open file, closed with the view
+    parts : sequence of Part
+
+    Examples
+    --------
+    >>> import io
+    >>> view = View(io.BufferedReader(io.BytesIO(b"..sound..")), [b"head ", (2, 7)])
+    >>> buffer = bytearray(99)
+    >>> bytes(buffer[: view.readinto(buffer)])
+    b'head sound'
+    """
+
+    def __init__(self, file: Opened, parts: Sequence[Part]) -> None:
+        self.file = file
+        self._parts = parts
+        sizes = (len(part) if isinstance(part, bytes) else part[1] - part[0] for part in parts)
+        self._ends = list(accumulate(sizes))
+        self._position = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def tell(self) -> int:
+        """Position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position in bytes."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._ends[-1]}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: places.Writable) -> int:
+        """Fill a buffer of bytes up to the end of the view -> the number of bytes."""
+        n_read = 0
+        while n_read < len(buffer) and self._position < self._ends[-1]:
+            k = bisect_right(self._ends, self._position)
+            part, left = self._parts[k], self._ends[k] - self._position
+            n_bytes = min(left, len(buffer) - n_read)
+            if isinstance(part, bytes):
+                content = part[len(part) - left :][:n_bytes]
+            else:
+                content = read_at(self.file, part[1] - left, n_bytes)
+            if not content:
+                break
+            buffer[n_read : n_read + len(content)] = content
+            n_read += len(content)
+            self._position += len(content)
+        return n_read

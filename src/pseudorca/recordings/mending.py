@@ -4,12 +4,10 @@ Sizes wrap at 4 GiB, are never written after a power loss, or stand for "unknown
 open file. Out: where the sound lies, and the bytes that libsndfile shall see instead.
 """
 
-import os
 import struct
 from dataclasses import dataclass
 
-from pseudorca.recordings import places
-from pseudorca.recordings.containers import Chunk, Opened, chunks, read_at, size_of
+from pseudorca.recordings.containers import Chunk, Opened, View, chunks, read_at, size_of
 
 _WRAP = 1 << 32
 _PLACEHOLDERS = (1 << 31, _WRAP, (1 << 31) - (1 << 16), _WRAP - (1 << 16))
@@ -69,54 +67,6 @@ class Sound:
     def n_missing(self) -> int:
         """Bytes that the header promises beyond the end of the file."""
         return 0 if self.is_streamed else max(0, self.claimed - self.size)
-
-
-class View:
-    """A file with another beginning and another end.
-
-    Parameters
-    ----------
-    file : open file, closed with the view
-    head : bytes to read first
-    start, end : int, the bytes of the file to read then
-
-    Examples
-    --------
-    >>> import io
-    >>> view, buffer = View(io.BufferedReader(io.BytesIO(b"..sound..")), b"head ", 2, 7), bytearray(99)
-    >>> bytes(buffer[: view.readinto(buffer)])
-    b'head sound'
-    """
-
-    def __init__(self, file: Opened, head: bytes, start: int, end: int) -> None:
-        self.file = file
-        self._head, self._start, self._size = head, start, len(head) + end - start
-        self._position = 0
-
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
-
-    def tell(self) -> int:
-        """Position in bytes."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a position in bytes."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: places.Writable) -> int:
-        """Fill a buffer of bytes up to the end of the view -> the number of bytes."""
-        n_bytes = max(0, min(len(buffer), self._size - self._position))
-        content = self._head[self._position : self._position + n_bytes]
-        if len(content) < n_bytes:
-            place = self._start + self._position + len(content) - len(self._head)
-            content += read_at(self.file, place, n_bytes - len(content))
-        buffer[: len(content)] = content
-        self._position += len(content)
-        return len(content)
 
 
 def find_sound(file: Opened) -> Sound | None:
@@ -236,7 +186,7 @@ def mended(file: Opened, sound: Sound, subtype: str, sample_rate: int, n_channel
         head = bytearray(read_at(file, 0, sound.start))
         for place, code, value in sound.fields:
             struct.pack_into(code, head, place, value)
-        return View(file, bytes(head), sound.start, end)
+        return View(file, [bytes(head), (sound.start, end)])
     found = {chunk.name: chunk for chunk in chunks(file) if chunk.start < sound.start}
     if magic == b"FORM":
         common = found[b"COMM"]
@@ -245,10 +195,10 @@ def mended(file: Opened, sound: Sound, subtype: str, sample_rate: int, n_channel
             order, name = "<", b"dns."
         about = (24, _WRAP - 1, _AU_ENCODINGS.get(subtype, 0), sample_rate, n_channels)
         au = name + struct.pack(order + "5I", *about)
-        return View(file, au, sound.start, end)
+        return View(file, [au, (sound.start, end)])
     form = read_at(file, found[b"fmt "].start, found[b"fmt "].size)
     kinds = _W64["fmt "] + struct.pack("<Q", 24 + len(form)) + form + bytes(-len(form) % 8)
     data = _W64["data"] + struct.pack("<Q", 24 + sound.size)
     n_bytes = 40 + len(kinds) + len(data) + sound.size
     w64 = _W64["riff"] + struct.pack("<Q", n_bytes) + _W64["wave"] + kinds + data
-    return View(file, w64, sound.start, end)
+    return View(file, [w64, (sound.start, end)])
