@@ -295,7 +295,7 @@ def _task_recordings(
         manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
         if manifest.recordings.empty and manifest.problems.empty:
             raise ManifestError(f"no audio files in {', '.join(map(str, paths))}.")
-        return manifest.recordings, manifest.problems, manifest.cut_short
+        return manifest.recordings, manifest.problems, manifest.file_notices
     recordings = project_recordings(store)
     recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
     if recordings.empty:

@@ -34,8 +34,13 @@ SUFFIXES = frozenset(
 )
 """File name endings that are read as audio, in any case."""
 
-UNSUPPORTED_SUFFIXES = frozenset(".m4a .mp4 .aac .wma .wv .ape .amr .dff .dsf .sud .wac".split())
-"""Endings of audio that libsndfile cannot decode. These files become problems."""
+CONVERTERS: dict[str, str] = {
+    ".sud": "SoundTrap Host", ".wac": "Kaleidoscope", ".w4v": "Kaleidoscope", ".hrp": "Triton",
+    ".x3": "the X3 tools of the recorder's maker", ".x3a": "the X3 tools of the recorder's maker",
+    ".dsg": "DSG2wav", ".dat": "the program that came with the recorder",
+    **dict.fromkeys(".m4a .mp4 .aac .wma .wv .ape .amr .dff .dsf .ac3 .mka".split(), "ffmpeg"),
+}  # fmt: skip
+"""Endings of audio that libsndfile cannot decode, and what converts it. These files become problems."""
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 50, 1_000_000  # Hz
 MAX_CHANNELS = 64
