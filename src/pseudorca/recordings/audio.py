@@ -238,7 +238,7 @@ class Reader:
                 rate = self.info.sample_rate
                 detail = f"{lost / rate:.3f} to {until / rate:.3f} s of the recording are lost"
                 raise AudioError("damaged", detail)
-        if self._file.subtype in _FORWARD_ONLY:
+        if self._file.codec in _FORWARD_ONLY:
             return self._read_forwards(start_frame, n_frames)
         if self._position != start_frame:
             try:
@@ -397,7 +397,8 @@ def _inspect(
                 is_cut=True,
             )  # fmt: skip
             found = found[:-1]
-        info = replace(info, holes=info.holes + found)
+        if found:
+            info = replace(info, holes=info.holes + found)
         if info.n_frames < MIN_FRAMES:
             reason = "no samples" if info.n_frames == 0 else "shorter than one spectrogram frame"
             if info.is_cut:
@@ -418,7 +419,8 @@ def _inspect(
                 (start, min(block_frames, info.n_frames - start))
                 for start in range(0, info.n_frames, block_frames)
             ]
-        spans = _around(spans, info.holes)
+        if info.holes:
+            spans = _around(spans, info.holes)
         lowest = np.full(info.n_channels, np.inf)
         highest = np.full(info.n_channels, -np.inf)
         is_finite = np.full(info.n_channels, True)
@@ -441,23 +443,26 @@ def _inspect(
         raise AudioError("changed while it was read", "scan again when it is finished")
     if not_finite is not None and not is_finite.any():
         raise not_finite
-    is_constant = highest == lowest
-    is_usable = is_finite & ~is_constant
-    if not is_usable.any():
+    usable = np.flatnonzero(is_finite & (highest > lowest))
+    if not len(usable):
         if by_blocks:  # silent blocks say nothing about the samples between them
             return _inspect(path, full_hash=True, found=found)
         level = highest[is_finite][-1]
         raise AudioError("silent", f"every sample of every channel is {level:g}")
-    bad_channels = [(int(k) + 1, "NaN or infinity") for k in np.flatnonzero(~is_finite)]
-    if not by_blocks:
-        bad_channels += [(int(k) + 1, "one value") for k in np.flatnonzero(is_constant)]
+    bad_channels = tuple(
+        (k + 1, "one value" if is_finite[k] else "NaN or infinity")
+        for k in (
+            set(range(info.n_channels)) - set(usable) if len(usable) < info.n_channels else ()
+        )
+        if not (by_blocks and is_finite[k])
+    )
     return Inspection(
         info,
         digest.hexdigest(),
         hash_kind="blocks" if by_blocks else "samples",
-        peak=float(max(-lowest[is_usable].min(), highest[is_usable].max())),
+        peak=float(max(-lowest[usable].min(), highest[usable].max())),
         fingerprint=reader.fingerprint,
-        bad_channels=tuple(sorted(bad_channels)),
+        bad_channels=bad_channels,
     )
 
 
@@ -605,12 +610,12 @@ class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
         self.sound: Sound | None = None
         """Where the sound lies, if its header was doubted."""
         super().__init__(source)
-        self.container = str(self.format)
+        self.container, self.codec = str(self.format), str(self.subtype)
         self.rest: Rest | None = None
         """The file is a piece of this, and has lost some of its middle."""
 
     def seekable(self) -> bool:
-        return self.subtype not in _FORWARD_ONLY and bool(super().seekable())
+        return self.codec not in _FORWARD_ONLY and bool(super().seekable())
 
     def close(self) -> None:
         super().close()
@@ -635,9 +640,9 @@ class _File(sf.SoundFile):  # type: ignore[misc]  # soundfile has no types
     @property
     def is_plain(self) -> bool:
         """Whether nothing can hide in the file: its bytes are the shortest header and the samples."""
-        if self.format not in _SIZED:
+        if self.container not in _SIZED:
             return True
-        n_header = self.n_bytes - self.frames * self.channels * _SAMPLE_BYTES.get(self.subtype, 0)
+        n_header = self.n_bytes - self.frames * self.channels * _SAMPLE_BYTES.get(self.codec, 0)
         return 44 <= n_header <= 46 and "(should be" not in self.extra_info
 
 
@@ -653,10 +658,10 @@ def _open(path: Place, piece: int = 0) -> _File:
         if isinstance(source, Opened):
             source.close()
         raise
-    if file.subtype not in LOSES_SILENTLY:
+    if file.codec not in LOSES_SILENTLY:
         return file
     try:
-        rest = rest_of(str(path), version, str(file.subtype), int(file.samplerate))
+        rest = rest_of(str(path), version, file.codec, int(file.samplerate))
         if rest is None:
             return file
         file.close()
@@ -724,7 +729,7 @@ def _mended(
         sound = find_sound(raw)
         if sound is None or not sound.size or (file is not None and _agrees(file, sound)):
             return None
-        kinds = ("", 0, 0) if file is None else (file.subtype, file.samplerate, file.channels)
+        kinds = ("", 0, 0) if file is None else (file.codec, file.samplerate, file.channels)
         kept = _File(place, mended(raw, sound, *kinds), n_bytes, version)
         kept.sound = sound
         kept.container = kept.container if file is None else file.container
@@ -742,7 +747,7 @@ def _mended(
 
 def _agrees(file: _File, sound: Sound) -> bool:
     """Whether libsndfile reads all of the sound; notes how much the header promises besides."""
-    frame_bytes = _SAMPLE_BYTES.get(file.subtype, 0) * file.channels
+    frame_bytes = _SAMPLE_BYTES.get(file.codec, 0) * file.channels
     agrees = (
         file.frames == sound.size // frame_bytes if frame_bytes else sound.claimed == sound.size
     )
@@ -758,11 +763,11 @@ def _info(file: _File) -> AudioInfo:
     holes = file.rest.holes if file.rest else ()
     if file.rest and file.rest.n_frames is not None:
         n_frames = file.rest.n_frames
-    if file.format == "MP3":  # the header of an MP3 may be an estimate
+    if file.container == "MP3":  # the header of an MP3 may be an estimate
         n_promised, n_frames = n_frames, _count_frames(str(file.place), file.fingerprint)
         n_missing_frames = max(0, n_promised - n_frames)
     info = AudioInfo(
-        format=f"{file.container}/{file.subtype}",
+        format=f"{file.container}/{file.codec}",
         sample_rate=int(file.samplerate),
         n_channels=int(file.channels),
         n_frames=n_frames,
