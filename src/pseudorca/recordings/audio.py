@@ -9,9 +9,11 @@ import os
 import stat
 import struct
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -51,8 +53,6 @@ LONG_RECORDING_S = 600.0
 """Longer recordings are hashed by evenly spaced blocks, unless ``full_hash`` is set."""
 
 _BLOCK_SAMPLES = 1 << 19  # of all channels together
-_TRIED_FRAMES = 4_096
-"""A stretch in which something cannot be decoded is lost in parts of so many samples."""
 _N_HASHED_BLOCKS = 64
 _HASHED_BLOCK_FRAMES = 1 << 15
 
@@ -487,27 +487,24 @@ def _find_holes(path: Place) -> tuple[tuple[int, int], ...]:
     """Find what cannot be decoded of a FLAC file; the last hole may be its end."""
     holes: list[tuple[int, int]] = []
     with Reader(path) as reader:
-        n_frames, position = reader.info.n_frames, 0
+        n_frames = reader.info.n_frames
         if not reader.info.format.startswith("FLAC/"):
             return ()
 
-        def is_readable(start: int) -> bool:
-            try:
-                reader.read(start, min(_TRIED_FRAMES, n_frames - start))
-            except AudioError:
-                return False
-            return True
-
         with opened(path) as file:
-            heads = flac_frames(file)
-        while position < n_frames:
-            if is_readable(position):
-                position += _TRIED_FRAMES
-                continue
-            later = heads[bisect_right(heads, position) :]
-            until = next((head for head in later if is_readable(head)), n_frames)
-            holes.append((position, until))
-            position = until
+            heads = [head for head in flac_frames(file) if head < n_frames]
+        steps = Counter(after - before for before, after in pairwise(heads))
+        (step, _), *_ = steps.most_common(1) or [(n_frames, 0)]
+        for head, after in pairwise([0, *heads, n_frames]):
+            start, end = head, min(after, head + step)  # frames may be lost behind it
+            while start < after:
+                try:
+                    reader.read(start, end - start)
+                except AudioError:
+                    end = after if start > head else end
+                    begin = holes.pop()[0] if holes and holes[-1][1] == start else start
+                    holes.append((begin, end))
+                start, end = end, min(after, end + _HASHED_BLOCK_FRAMES)
     return tuple(holes)
 
 

@@ -337,18 +337,24 @@ def flac_frames(file: Opened) -> list[int]:
 
     Returns
     -------
-    list of int, the first sample of each frame whose head is whole, in order
+    list of int
+        The first sample of each frame whose head is whole and like the first, in order. The last
+        frame, which may be shorter, is not among them.
     """
     n_samples = int.from_bytes(read_at(file, 10, 2), "big")  # in a frame, if all are of one length
     found: list[int] = []
+    alike = b""
     position, n_bytes = 0, size_of(file)
     while position + _LONGEST_FLAC_HEAD < n_bytes:
         block = read_at(file, position, _BLOCK)
         place = -1
         while (place := block.find(b"\xff", place + 1)) >= 0:
-            first = _flac_sample(block[place : place + _LONGEST_FLAC_HEAD], n_samples)
-            if first is not None and (not found or first > found[-1]):
+            head = block[place : place + _LONGEST_FLAC_HEAD]
+            first = _flac_sample(head, n_samples)
+            kind = bytes([head[1], head[2], head[3] & 15]) if first is not None else b""
+            if first is not None and (not found or (first > found[-1] and kind == alike)):
                 found.append(first)
+                alike = kind
         position += max(1, len(block) - _LONGEST_FLAC_HEAD + 1)
     return found
 
