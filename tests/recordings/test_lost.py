@@ -143,6 +143,26 @@ def test_whole_files_have_lost_nothing(
     assert info.n_frames == rate * SECONDS
 
 
+@pytest.mark.parametrize("before", [b"", b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)])
+@pytest.mark.parametrize("rate", [8_000, 48_000])
+def test_a_streamed_flac_that_tells_no_length_is_read_whole(
+    rate: int, before: bytes, tmp_path: Path
+) -> None:
+    content = bytearray(whole_file("FLAC", "PCM_16", rate))
+    (tmp_path / "whole.flac").write_bytes(content)
+    content[21] &= 0xF0
+    content[22:42] = bytes(20)  # the length, and the check sum that is not known either
+    (tmp_path / "x.flac").write_bytes(before + content)
+    info = audio.inspect(tmp_path / "x.flac").info
+    assert (info.n_frames, info.is_cut, info.holes) == (rate * SECONDS, False, ())
+    whole = audio.read_segment(tmp_path / "whole.flac")
+    assert np.array_equal(audio.read_segment(tmp_path / "x.flac"), whole)
+    (tmp_path / "x.flac").write_bytes(before + zeroed(0.5, 4_096)(bytes(content)))
+    hurt = audio.inspect(tmp_path / "x.flac").info
+    assert hurt.n_frames == rate * SECONDS
+    assert len(hurt.holes) == 1
+
+
 def test_a_long_flac_cut_off_at_95_percent_keeps_95_percent(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(-3_000, 3_000, 720 * 2_000, dtype=np.int16)
     sf.write(tmp_path / "x.flac", samples, 2_000)

@@ -155,6 +155,14 @@ def test_sizes_wrapped_at_4_gib_lose_nothing(
         assert np.array_equal(reader.read(0, 9)[0] * 2**15, samples[:9].view(order))
 
 
+def test_bw64_is_rf64_by_another_name(tmp_path: Path) -> None:
+    whole = content("RF64", "PCM_24")
+    (tmp_path / "x.wav").write_bytes(whole)
+    expected = audio.read_segment(tmp_path / "x.wav")
+    (tmp_path / "x.wav").write_bytes(b"BW64" + whole[4:])
+    assert np.array_equal(audio.read_segment(tmp_path / "x.wav"), expected)
+
+
 BEFORE = {
     "plain": b"",
     "FLLR": corpus.chunk(b"FLLR", bytes(4_044)),

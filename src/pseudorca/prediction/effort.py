@@ -207,7 +207,7 @@ def _lost(line: pd.DataFrame) -> pd.DataFrame:
             start, end = (
                 row.start_utc + pd.Timedelta(s, "s").round("us") for s in (lost_s, until_s)
             )
-            rows.append((row.recorder, start, end, until_s - lost_s, row.path))
+            rows.append((row.recorder, start, end, round(until_s - lost_s, 6), row.path))
     return pd.DataFrame(rows, columns=["recorder", "start_utc", "end_utc", "gap_s", "next_path"])
 
 

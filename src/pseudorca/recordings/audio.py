@@ -9,11 +9,9 @@ import os
 import stat
 import struct
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -25,7 +23,13 @@ from numpy.typing import NDArray
 from pseudorca.errors import AudioError
 from pseudorca.recordings import places
 from pseudorca.recordings.containers import Opened, View, open_bytes, opened
-from pseudorca.recordings.lost import LOSES_SILENTLY, Rest, flac_frames, rest_of
+from pseudorca.recordings.lost import (
+    LOSES_SILENTLY,
+    Rest,
+    flac_frames,
+    flac_of_known_length,
+    rest_of,
+)
 from pseudorca.recordings.mending import Sound, find_sound, mended
 from pseudorca.recordings.places import Place
 
@@ -48,6 +52,8 @@ MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 50, 1_000_000  # Hz
 MAX_CHANNELS = 64
 MIN_FRAMES = 256
 """The spectrogram frame of the study, in samples. No front end can use a shorter recording."""
+
+_ENDLESS = 1 << 48  # samples; more stand for "unknown"
 
 LONG_RECORDING_S = 600.0
 """Longer recordings are hashed by evenly spaced blocks, unless ``full_hash`` is set."""
@@ -492,11 +498,10 @@ def _find_holes(path: Place) -> tuple[tuple[int, int], ...]:
             return ()
 
         with opened(path) as file:
-            heads = [head for head in flac_frames(file) if head < n_frames]
-        steps = Counter(after - before for before, after in pairwise(heads))
-        (step, _), *_ = steps.most_common(1) or [(n_frames, 0)]
-        for head, after in pairwise([0, *heads, n_frames]):
-            start, end = head, min(after, head + step)  # frames may be lost behind it
+            frames = [frame for frame in flac_frames(file) if frame[0] < n_frames]
+        nexts = [*(first for first, _ in frames), n_frames]
+        for (head, end), after in zip([(0, 0), *frames], nexts, strict=True):
+            start, end = head, min(after, end)  # frames may be lost behind it
             while start < after:
                 try:
                     reader.read(start, end - start)
@@ -655,9 +660,12 @@ def _open(path: Place, piece: int = 0) -> _File:
         if isinstance(source, Opened):
             source.close()
         raise
-    if file.codec not in LOSES_SILENTLY:
+    is_endless = file.container == "FLAC" and file.frames > _ENDLESS
+    if not is_endless and file.codec not in LOSES_SILENTLY:
         return file
     try:
+        if is_endless:
+            return _of_known_length(file)
         rest = rest_of(str(path), version, file.codec, int(file.samplerate))
         if rest is None:
             return file
@@ -669,6 +677,17 @@ def _open(path: Place, piece: int = 0) -> _File:
         raise AudioError("cannot be opened", places.why(error)) from error
     file.rest = rest
     return file
+
+
+def _of_known_length(file: _File) -> _File:
+    """Open a FLAC file that was streamed by a head that tells how long it is."""
+    with opened(file.place) as raw:
+        parts = flac_of_known_length(raw)
+    if not parts:
+        return file
+    file.close()
+    view = View(open_bytes(file.place), parts)
+    return _File(file.place, view, file.n_bytes, file.fingerprint)
 
 
 def _find(path: Place) -> tuple[Place | Opened, int, str]:
@@ -782,7 +801,7 @@ def _info(file: _File) -> AudioInfo:
         raise AudioError(
             "impossible header", f"{info.n_channels} channels, expected 1 to {MAX_CHANNELS}"
         )
-    if info.n_frames > 1 << 48:
+    if info.n_frames > _ENDLESS:
         raise AudioError("impossible header", "the header does not say how long the recording is")
     return info
 

@@ -328,39 +328,66 @@ def _promised_frames(frame: bytes) -> int | None:
     return None
 
 
-def flac_frames(file: Opened) -> list[int]:
-    """Find where the frames of a FLAC file begin in time.
+def flac_frames(file: Opened, position: int = 0) -> list[tuple[int, int]]:
+    """Find where the frames of a FLAC file begin and end in time.
 
     Parameters
     ----------
     file : open file
+    position : int, the byte to begin at
 
     Returns
     -------
-    list of int
-        The first sample of each frame whose head is whole and like the first, in order. The last
-        frame, which may be shorter, is not among them.
+    list of (first sample, sample after the last) of each frame whose head is whole, in order
     """
-    n_samples = int.from_bytes(read_at(file, 10, 2), "big")  # in a frame, if all are of one length
-    found: list[int] = []
-    alike = b""
-    position, n_bytes = 0, size_of(file)
+    stream = _flac_stream(file)
+    n_samples = int.from_bytes(read_at(file, stream + 10, 2), "big")  # if frames are of one length
+    found: list[tuple[int, int]] = []
+    alike, n_bytes = b"", size_of(file)
     while position + _LONGEST_FLAC_HEAD < n_bytes:
         block = read_at(file, position, _BLOCK)
         place = -1
         while (place := block.find(b"\xff", place + 1)) >= 0:
             head = block[place : place + _LONGEST_FLAC_HEAD]
-            first = _flac_sample(head, n_samples)
-            kind = bytes([head[1], head[2], head[3] & 15]) if first is not None else b""
-            if first is not None and (not found or (first > found[-1] and kind == alike)):
-                found.append(first)
-                alike = kind
+            frame = _flac_frame(head, n_samples)
+            if frame is None or (found and frame[0] < found[-1][1]):
+                continue
+            kind = bytes([head[1], head[2] & 15, head[3] & 15])
+            alike = alike or kind
+            if kind == alike:
+                found.append(frame)
         position += max(1, len(block) - _LONGEST_FLAC_HEAD + 1)
     return found
 
 
-def _flac_sample(head: bytes, n_samples: int) -> int | None:
-    """The first sample of the frame that a header begins; None for what is no whole header."""
+def flac_of_known_length(file: Opened) -> list[Part]:
+    """View a FLAC file that was streamed with a head that tells its length.
+
+    Parameters
+    ----------
+    file : open file, whose head tells no length
+
+    Returns
+    -------
+    list of Part, empty if no frame is found near the end
+    """
+    n_bytes, stream = size_of(file), _flac_stream(file)
+    frames = flac_frames(file, max(0, n_bytes - 4 * _BLOCK))
+    if not frames:
+        return []
+    head = bytearray(read_at(file, 0, stream + 26))
+    length = int.from_bytes(head[-5:], "big") & ~((1 << 36) - 1) | frames[-1][1]
+    head[-5:] = length.to_bytes(5, "big")
+    return [bytes(head), (stream + 26, n_bytes)]
+
+
+def _flac_stream(file: Opened) -> int:
+    """Where the stream begins: behind tags of titles, which stand first in some files."""
+    return max(0, read_at(file, 0, _BLOCK).find(b"fLaC"))
+
+
+def _flac_frame(head: bytes, n_samples: int) -> tuple[int, int] | None:
+    """First sample, and the one after the last, of a frame; None for what is no whole head."""
     if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[3] & 1:
         return None
     length_code, rate_code = head[2] >> 4, head[2] & 15
@@ -368,10 +395,16 @@ def _flac_sample(head: bytes, n_samples: int) -> int | None:
     number, n_more = head[4] & 0x7F >> n_ones, max(0, n_ones - 1)
     for byte in head[5 : 5 + n_more]:
         number = number << 6 | byte & 0x3F
-    n_head = 5 + n_more + {6: 1, 7: 2}.get(length_code, 0) + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
+    n_length = {6: 1, 7: 2}.get(length_code, 0)
+    n_head = 5 + n_more + n_length + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
     check = 0
     for byte in head[:n_head]:
         check = _CRC_8[check ^ byte]
-    if n_head >= len(head) or check != head[n_head]:
+    if not length_code or n_head >= len(head) or check != head[n_head]:
         return None
-    return number if head[1] & 1 else number * n_samples
+    length = 1 + int.from_bytes(head[5 + n_more : 5 + n_more + n_length], "big")
+    if not n_length:
+        known = 192 if length_code == 1 else 576 << length_code - 2
+        length = 256 << length_code - 8 if length_code >= 8 else known
+    first = number if head[1] & 1 else number * n_samples
+    return first, first + length

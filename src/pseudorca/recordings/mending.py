@@ -183,7 +183,7 @@ def mended(file: Opened, sound: Sound, subtype: str, sample_rate: int, n_channel
     end = sound.start + sound.size
     magic = read_at(file, 0, 4)
     if all(value < 1 << 8 * struct.calcsize(code) for _, code, value in sound.fields):
-        head = bytearray(read_at(file, 0, sound.start))
+        head = bytearray(read_at(file, 0, sound.start).replace(b"BW64", b"RF64", 1))
         for place, code, value in sound.fields:
             struct.pack_into(code, head, place, value)
         return View(file, [bytes(head), (sound.start, end)])
