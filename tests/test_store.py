@@ -49,7 +49,7 @@ TABLES: dict[str, pd.DataFrame] = {
             "label": [None, "Insular"], "encounter": "Insular/day1", "platform": [None, "Lasker"],
             "channel": pd.array([None, 5], dtype="Int64"), "selection": [None, "02"],
             "moment_id": ["m", "n"], "fingerprint": ["1 2", None],
-            "metadata": ['{"site": "Kona \\u00e9"}', "{}"],
+            "metadata": ['{"site": "Kona \\u00e9"}', "{}"], "holes": [None, "[[0.5, 2.25]]"],
         }
     ),
     "problems": problems("x.wav", None, "", reason=None),

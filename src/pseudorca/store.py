@@ -54,6 +54,7 @@ TABLES: dict[str, dict[str, str]] = {
         "n_frames": _WHOLE, "duration_s": _REAL, "peak": _REAL, "start_utc": "time",
         "label": _TEXT, "encounter": _TEXT, "platform": _TEXT, "channel": _WHOLE,
         "selection": _TEXT, "moment_id": _TEXT, "fingerprint": _TEXT, "metadata": _TEXT,
+        "holes": _TEXT,
     },
     "problems": {
         "path": _TEXT, "stage": _TEXT, "reason": _TEXT, "detail": _TEXT, "clip_id": _TEXT,
@@ -92,6 +93,7 @@ TABLES["predicted"] = TABLES["unusable"] = TABLES["recordings"] | {"set_name": _
 TABLES["predicted_problems"] = TABLES["problems"] | {"set_name": _TEXT}
 """Columns of every table and their types, stated here and nowhere else.
 
+``recordings``: ``holes`` is a JSON list of [start, end] in seconds, lost inside the file; null if none.
 ``problems``: ``clip_id`` and ``embedder_id`` are null if a whole file failed before any embedding.
 ``set_name``: the name of the recordings that were predicted together; empty for the scores of an
 evaluation.

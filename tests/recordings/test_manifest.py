@@ -12,6 +12,7 @@ import pytest
 import soundfile as sf
 
 from pseudorca.errors import ManifestError
+from pseudorca.recordings.audio import CONVERTERS
 from pseudorca.recordings.manifest import Manifest, ScanOptions, full_path, scan, scan_files
 from pseudorca.store import shown_problems
 
@@ -337,7 +338,8 @@ def test_a_truncated_recording_is_kept_with_a_notice(survey: Survey) -> None:
     path.write_bytes(path.read_bytes()[:-800])
     found = scan(root)
     assert found.recordings["n_frames"].tolist() == [400]
-    assert any("Insular/x.wav is cut short" in notice for notice in found.notices)
+    (told,) = [notice for notice in found.notices if "Insular/x.wav" in notice]
+    assert "0.1 s" in told  # 400 of 800 samples at 8 kHz
 
 
 def test_an_empty_folder_gives_empty_tables(tmp_path: Path) -> None:
@@ -374,9 +376,10 @@ def test_bad_files_among_good_ones_are_problems_and_nothing_else_is_harmed(surve
     sf.write(folder / "silent.wav", np.zeros(50_000), 8_000)
     (folder / "unreadable.wav").symlink_to("/nowhere/at/all.wav")
     after = scan(root)
-    pd.testing.assert_frame_equal(after.recordings, before)
+    is_hurt = after.recordings["holes"].notna()
+    assert after.recordings.loc[is_hurt, "path"].tolist() == ["Insular/Lasker_AC_0/corrupt.flac"]
+    pd.testing.assert_frame_equal(after.recordings[~is_hurt].reset_index(drop=True), before)
     assert dict(zip(after.problems["path"], after.problems["reason"], strict=True)) == {
-        "Insular/Lasker_AC_0/corrupt.flac": "damaged",
         "Insular/Lasker_AC_0/empty.wav": "empty file",
         "Insular/Lasker_AC_0/silent.wav": "silent",
         "Insular/Lasker_AC_0/text.wav": "not audio",
@@ -406,6 +409,42 @@ def test_every_audio_file_is_a_recording_or_a_problem(survey: Survey) -> None:
     assert reasons["A/old.m4a"] == "format not supported"
     assert reasons["A/folder.wav"] == "cannot be opened"
     assert found.n_other_files == 2
+
+
+@pytest.mark.parametrize("suffix", sorted(CONVERTERS))
+def test_formats_that_nobody_reads_are_counted_and_named_with_a_program(
+    suffix: str, survey: Survey
+) -> None:
+    root = survey("A/e/x.wav")
+    for k in range(3):
+        (root / f"A/e/raw_{k}{suffix if k else suffix.upper()}").write_bytes(bytes(range(256)))
+    found = scan(root)
+    assert found.problems["reason"].tolist() == ["format not supported"] * 3
+    assert all(CONVERTERS[suffix] in detail for detail in found.problems["detail"])
+    (told,) = found.file_notices
+    assert "3 files" in told
+    assert suffix in told
+    assert CONVERTERS[suffix] in told
+
+
+@pytest.mark.parametrize("suffix", [".sud", ".SUD", ".x3", ".wac"])
+def test_what_nobody_reads_beside_its_own_wav_is_no_problem(suffix: str, survey: Survey) -> None:
+    root = survey("A/e/x.wav", "A/f/y.wav")
+    for path in (f"A/e/x{suffix}", f"A/f/x{suffix}", f"A/f/Y{suffix}"):
+        (root / path).write_bytes(b"1234")
+    found = scan(root)
+    assert found.problems["path"].tolist() == [f"A/f/x{suffix}"]
+    assert found.n_other_files == 2
+    given = scan_files([root / "A/e/x.wav", root / f"A/e/x{suffix}"])
+    assert (len(given.recordings), len(given.problems)) == (1, 0)
+
+
+def test_a_dat_of_text_is_no_recording(survey: Survey) -> None:
+    root = survey("A/e/x.wav")
+    (root / "A/e/track.dat").write_text("21.3 -157.9 2017-07-28T03:12\n" * 50)
+    found = scan(root)
+    assert found.problems.empty
+    assert found.n_other_files == 1
 
 
 def test_links_in_circles_end(survey: Survey) -> None:

@@ -483,9 +483,9 @@ def read_clip(reader: audio.Reader, clip: Any) -> audio.Samples:
     start = round(clip.start_s * rate)
     n_sound = min(round((clip.end_s - clip.start_s) * rate), reader.info.n_frames - start)
     samples = reader.read(start, n_sound)
-    audio.check_finite(samples, offset_s=clip.start_s, sample_rate=rate)
     n_frames = n_sound + round(clip.padded_s * rate)
     waveform = clip_samples(samples, clip.channel, n_frames=n_frames, pad=clip.pad)
+    audio.check_finite(waveform[None, :n_sound], offset_s=clip.start_s, sample_rate=rate)
     if waveform[0] == waveform.max() == waveform.min():
         raise AudioError("silent", "every sample of the clip is the same")
     return waveform

@@ -176,7 +176,9 @@ def _write(front_end: StudyFrontEnd, folder: Path, recording: Any) -> bool | Aud
             if old.size == (layout.width, layout.height):
                 return False
     try:
-        samples = audio.read_segment(full_path(recording)).mean(axis=0)
+        samples = audio.mix(
+            audio.read_segment(full_path(recording), n_frames=int(recording.n_frames))
+        )
         picture = front_end.picture(samples, sample_rate=recording.sample_rate)
     except AudioError as error:
         return error

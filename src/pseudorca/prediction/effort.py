@@ -5,15 +5,16 @@ hour without detections differs from an hour without listening. Time without a r
 the table of gaps, and none in the table of effort.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
-from pseudorca.recordings.timeline import TOUCH_S, timeline
+from pseudorca.recordings.timeline import TOUCH_S, heard, timeline
 
 Period = Literal["hour", "day"]
 
@@ -87,7 +88,7 @@ class Effort:
         Returns
         -------
         DataFrame
-            ``start_utc, recorder``; ``recorded_s``: seconds in which the recorder ran;
+            ``start_utc, recorder``; ``recorded_s``: seconds of sound;
             ``listened_s``: seconds inside a window; ``quiet_s``: seconds inside windows that a gate
             left out. Per population, ``detections_<label>``: the number of detections that begin in
             this hour or day, and ``seconds_<label>``: the seconds of clips of that name. Sound that
@@ -104,9 +105,7 @@ class Effort:
         counts = [f"detections_{label}" for label in self._labels]
         seconds = [f"seconds_{label}" for label in self._labels]
         effort = ["recorded_s", "listened_s", "quiet_s"]
-        files = pd.DataFrame({"recording_id": self._line["recording_id"], "start_s": 0.0})
-        files["end_s"] = self._line["duration_s"]
-        recorded = self._seconds(files).rename("recorded_s").reset_index()
+        recorded = self._seconds(_recorded(self._line)).rename("recorded_s").reset_index()
         begun = _begun(detections, self._line, self._moment_of)
         for label, count in zip(self._labels, counts, strict=True):
             begun[count] = (detections["decision"] == label).to_numpy(dtype=np.float64)
@@ -130,7 +129,7 @@ class Effort:
 
 
 def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Find the times without sound between the first and the last file of a recorder.
+    """Find the times without sound between the begin of the first and the end of the last file.
 
     Parameters
     ----------
@@ -142,8 +141,9 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
     Returns
     -------
     DataFrame
-        A row per gap of more than :data:`pseudorca.recordings.timeline.TOUCH_S` seconds:
-        ``recorder, start_utc, end_utc, gap_s, next_path`` (the file after the gap).
+        A row per gap of more than :data:`pseudorca.recordings.timeline.TOUCH_S` seconds between files,
+        and per stretch that is lost inside a file: ``recorder, start_utc, end_utc, gap_s, next_path``
+        (the file after the gap, or around it).
 
     Examples
     --------
@@ -171,7 +171,44 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
         "path": "next_path",
     }
     gaps = line.loc[line["gap_s"] > TOUCH_S, list(names)]
-    return gaps.set_axis(list(names.values()), axis=1).reset_index(drop=True)
+    gaps = gaps.set_axis(list(names.values()), axis=1).reset_index(drop=True)
+    lost = _lost(line)
+    if lost.empty:
+        return gaps
+    lost = lost.astype({name: gaps[name].dtype for name in ("start_utc", "end_utc")})
+    gaps = pd.concat([gaps, lost], ignore_index=True)
+    return gaps.sort_values(["recorder", "start_utc"], ignore_index=True)
+
+
+def _recorded(line: pd.DataFrame) -> pd.DataFrame:
+    """The stretches of the files that hold sound: ``recording_id, start_s, end_s``."""
+    hurt = line[line["holes"].notna()]
+    whole = line[line["holes"].isna()]
+    hurt_rows: Iterable[Any] = hurt.itertuples()
+    rows = [
+        (row.recording_id, start_s, end_s)
+        for row in hurt_rows
+        for start_s, end_s in heard(row.duration_s, row.holes)
+    ]
+    files = pd.DataFrame({"recording_id": whole["recording_id"], "start_s": 0.0})
+    files["end_s"] = whole["duration_s"]
+    if not rows:
+        return files
+    parts = pd.DataFrame(rows, columns=["recording_id", "start_s", "end_s"])
+    return pd.concat([files, parts], ignore_index=True)
+
+
+def _lost(line: pd.DataFrame) -> pd.DataFrame:
+    """The gaps inside files, with the columns of :func:`find_gaps`."""
+    rows = []
+    hurt: Iterable[Any] = line[line["holes"].notna()].itertuples()
+    for row in hurt:
+        for lost_s, until_s in json.loads(row.holes):
+            start, end = (
+                row.start_utc + pd.Timedelta(s, "s").round("us") for s in (lost_s, until_s)
+            )
+            rows.append((row.recorder, start, end, round(until_s - lost_s, 6), row.path))
+    return pd.DataFrame(rows, columns=["recorder", "start_utc", "end_utc", "gap_s", "next_path"])
 
 
 def _seconds(spans: pd.DataFrame, line: pd.DataFrame) -> pd.Series:

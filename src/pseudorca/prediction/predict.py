@@ -158,10 +158,12 @@ def predict_project(
     rules, thresholds, notices = decision_rules(loaded, decision)
     if gate_db is not None:
         Gate.for_front_end(gate_db, loaded.embedder.front_end)
-    recordings, problems, unusable, cut_short = _task_recordings(store, paths, options, computing)
+    recordings, problems, unusable, file_notices = _task_recordings(
+        store, paths, options, computing
+    )
     task = _Task(
         name, set_name or name_for(store, paths, recordings), loaded, recordings, problems,
-        unusable, decision, rules, thresholds, gate_db, max_gap_s, cut_short + notices, csv,
+        unusable, decision, rules, thresholds, gate_db, max_gap_s, file_notices + notices, csv,
     )  # fmt: skip
     how: dict[str, Any] = {"formats": formats, "computing": computing, "progress": progress}
     if working_folder is None:
@@ -305,7 +307,7 @@ def _task_recordings(
         manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
         if manifest.recordings.empty and manifest.problems.empty:
             raise ManifestError(f"no audio files in {', '.join(map(str, paths))}.")
-        return manifest.recordings, manifest.problems, manifest.unusable, manifest.cut_short
+        return manifest.recordings, manifest.problems, manifest.unusable, manifest.file_notices
     recordings = project_recordings(store)
     recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
     if recordings.empty:

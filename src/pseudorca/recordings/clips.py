@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from pseudorca.errors import AudioError, ClipError, TableError
 from pseudorca.formats.raven import read_selection_table
 from pseudorca.formats.user_tables import UserTable
-from pseudorca.recordings.audio import MIN_FRAMES, Samples
+from pseudorca.recordings.audio import MIN_FRAMES, Samples, mix
 from pseudorca.recordings.manifest import project_recordings
 from pseudorca.recordings.matching import Files
 from pseudorca.recordings.naming import moment_id
 from pseudorca.recordings.options import ClipOptions
+from pseudorca.recordings.timeline import heard
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import TABLES, Store, problem_table, shown_problems
 from pseudorca.values import plural
@@ -140,6 +141,7 @@ def cut(
                 (row.start_s, row.end_s, [str(row.channel)] if row.channel else channels)
                 for row in selected.get(recording.recording_id, [])
             ]
+        stretches = _around_holes(stretches, recording)
         n_before, n_short = clips.n, 0
         for offset_s, until_s, channels_of_stretch in stretches:
             if round((until_s - offset_s) * recording.sample_rate) < MIN_FRAMES:
@@ -163,6 +165,22 @@ def cut(
     return table, problem_table(problems)
 
 
+def _around_holes(
+    stretches: list[tuple[float, float, list[str]]], recording: Any
+) -> list[tuple[float, float, list[str]]]:
+    """Take what is lost inside a recording out of stretches; one that is lost becomes empty."""
+    holes = getattr(recording, "holes", None)
+    if holes is None or pd.isna(holes):
+        return stretches
+    sound, least_s = heard(float(recording.duration_s), holes), MIN_FRAMES / recording.sample_rate
+    left = []
+    for start_s, end_s, channels in stretches:
+        parts = [(max(start_s, begin), min(end_s, end)) for begin, end in sound]
+        parts = [part for part in parts if part[1] - part[0] >= least_s] or [(start_s, start_s)]
+        left += [(*part, channels) for part in parts]
+    return left
+
+
 def clip_samples(samples: Samples, channel: str, *, n_frames: int, pad: str) -> Samples:
     """Take one channel of a stretch, and fill the channel up to the length of the window.
 
@@ -183,7 +201,7 @@ def clip_samples(samples: Samples, channel: str, *, n_frames: int, pad: str) -> 
     >>> clip_samples(samples, "mean", n_frames=3, pad="tile").tolist()
     [2.0, 3.0, 2.0]
     """
-    mono = samples.mean(axis=0) if channel == "mean" else samples[int(channel) - 1]
+    mono = mix(samples) if channel == "mean" else samples[int(channel) - 1]
     if len(mono) >= n_frames:
         return np.ascontiguousarray(mono[:n_frames])
     if pad == "zero":

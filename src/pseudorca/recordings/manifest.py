@@ -30,7 +30,7 @@ from pseudorca.recordings.naming import (
     name_encounter,
     read_names,
 )  # fmt: skip
-from pseudorca.recordings.notices import collection_notices
+from pseudorca.recordings.notices import collection_notices, file_notices, format_notices
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place
 from pseudorca.store import Store, as_table
@@ -62,8 +62,8 @@ class Manifest:
     """Sentences about the whole collection."""
     n_other_files: int
     """Files that are not audio by their names (tables, pictures, notes)."""
-    cut_short: list[str]
-    """The notices about files that end earlier than their headers say."""
+    file_notices: list[str]
+    """Those of the notices that are about single files: cut short, damaged, of formats nobody reads."""
     unusable: pd.DataFrame = field(default_factory=lambda: as_table("recordings", []))
     """The files with a problem whose length is known, in the columns of ``recordings``."""
 
@@ -153,7 +153,9 @@ def scan_files(
     """
     options = options or ScanOptions()
     sources = []
-    for path in paths:
+    files = [str(path) for path in paths if _is_audio_name(str(path))]
+    twins = set(files) - set(_without_twins(files))
+    for path in (path for path in paths if str(path) not in twins):
         is_remote = places.is_remote(path)
         is_remote_file = is_remote and _is_audio_name(str(path).partition("?")[0])
         if not is_remote_file and places.is_folder(path):
@@ -281,6 +283,7 @@ def _walk(folder: Place) -> _Source:
                 source.files.append(listed.path)  # an empty folder named x.wav is a problem
             below = f"{listed.path}/" if listed.path else ""
             names = [n for n in listed.files if _is_audio_name(n) and not n.startswith(".")]
+            names = [n for n in _without_twins(names) if not _is_text(source.root, below + n)]
             source.files += [below + name for name in names]
             source.n_other += len(listed.files) - len(names)
     except OSError as error:
@@ -292,8 +295,37 @@ def _walk(folder: Place) -> _Source:
 
 
 def _is_audio_name(name: str) -> bool:
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  (a Path costs 10 times as much)
-    return suffix in audio.SUFFIXES or suffix in audio.UNSUPPORTED_SUFFIXES
+    suffix = _suffix(name)
+    return suffix in audio.SUFFIXES or suffix in audio.CONVERTERS
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122  (a Path costs 10 times as much)
+
+
+def _without_twins(names: Sequence[str]) -> list[str]:
+    """Leave out what nobody reads and stands beside its own WAV: ``x.sud`` beside ``x.wav``."""
+    if not any(_suffix(name) in audio.CONVERTERS for name in names):
+        return list(names)
+    read = {
+        name[: -len(_suffix(name))].casefold() for name in names if _suffix(name) in audio.SUFFIXES
+    }
+    return [
+        name for name in names
+        if _suffix(name) in audio.SUFFIXES or name[: -len(_suffix(name))].casefold() not in read
+    ]  # fmt: skip
+
+
+def _is_text(root: str, path: str) -> bool:
+    """Whether a ``.dat`` is a table, not the samples of a recorder."""
+    if not path.lower().endswith(".dat") or places.is_remote(root):
+        return False
+    try:
+        with Path(root, path).open("rb") as file:
+            head = file.read(1_024)
+    except OSError:
+        return False
+    return b"\0" not in head and head.isascii()
 
 
 def _build(
@@ -303,7 +335,7 @@ def _build(
     progress: Progress | None,
 ) -> Manifest:
     problems = [problem for source in sources for problem in source.problems]
-    cut_short: list[str] = []
+    odd: list[tuple[str, audio.Inspection]] = []
     rows: list[dict[str, Any]] = []
     unusable: list[dict[str, Any]] = []
     files = [(source, path) for source in sources for path in source.files]
@@ -345,16 +377,14 @@ def _build(
                 unusable += [row | name for row in _header(source.root, path)]
             else:
                 rows.append(_row(source.root, inspection) | name)
-                if inspection.info.n_missing_frames:
-                    missing_s = inspection.info.n_missing_frames / inspection.info.sample_rate
-                    cut_short.append(
-                        f"{path} is cut short: its header promises {missing_s:.1f} s more. The "
-                        "part that is there is used."
-                    )
+                info = inspection.info
+                if info.is_cut or info.n_hidden_frames or info.holes or inspection.bad_channels:
+                    odd.append((path, inspection))
             if progress:
                 progress(n_done, len(files))
 
-    notices = list(cut_short)
+    about_files = file_notices(odd) + format_notices(path for _, path in files)
+    notices = list(about_files)
     if metadata is not None:
         notices += join_metadata(rows, metadata)
     spelt: dict[str, str] = {}  # LASKER_AC_67 is Lasker_AC_67
@@ -377,7 +407,7 @@ def _build(
         row["encounter"] = name_encounter(row)
         row |= {"moment_id": moment_of(row), "metadata": "{}"}
     return Manifest(
-        recordings, as_table("problems", problems), notices, n_other, cut_short,
+        recordings, as_table("problems", problems), notices, n_other, about_files,
         as_table("recordings", unusable),
     )  # fmt: skip
 
@@ -422,8 +452,9 @@ def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source,
 def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection | AudioError:
     try:
         f"{root}/{path}".encode()
-        if PurePosixPath(path).suffix.lower() in audio.UNSUPPORTED_SUFFIXES:
-            return AudioError("format not supported", "convert it to WAV or FLAC")
+        program = audio.CONVERTERS.get(PurePosixPath(path).suffix.lower())
+        if program is not None:
+            return AudioError("format not supported", f"convert it to WAV with {program}")
         return audio.inspect(places.join(root, path), full_hash=full_hash)
     except UnicodeEncodeError:
         return AudioError("name is not UTF-8", "rename the file or its folder")
@@ -439,6 +470,7 @@ def _row(root: str, inspection: audio.Inspection) -> dict[str, Any]:
         "recording_id": inspection.content_hash[:20],
         "root": root,
         "duration_s": inspection.info.duration_s,
+        "holes": _seconds(inspection.info),
         "encounter": None,  # metadata may give the encounter
         "metadata": {},
     }
@@ -450,7 +482,9 @@ def _header(root: str, path: str) -> list[dict[str, Any]]:
         info = audio.probe(places.join(root, path))
     except (AudioError, UnicodeEncodeError):
         return []
-    row = {**vars(info), "duration_s": info.duration_s, "encounter": None}
+    row = {
+        **vars(info), "duration_s": info.duration_s, "holes": _seconds(info), "encounter": None,
+    }  # fmt: skip
     return [row] if info.n_frames else []
 
 
@@ -466,6 +500,12 @@ def _dropped_beside(
         if id(row) not in is_kept
         and home.get(row["content_hash"]) in (None, PurePosixPath(row["path"]).parent)
     ]
+
+
+def _seconds(info: audio.AudioInfo) -> str | None:
+    """What is lost inside a recording, as JSON in seconds."""
+    holes = [[start / info.sample_rate, end / info.sample_rate] for start, end in info.holes]
+    return json.dumps(holes) if holes else None
 
 
 def _read_lookalikes(

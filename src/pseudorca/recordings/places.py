@@ -48,7 +48,7 @@ _BUSY = (408, 429)
 _T = TypeVar("_T")
 
 
-class _Writable(Protocol):
+class Writable(Protocol):
     def __len__(self) -> int: ...
     def __setitem__(self, where: slice, what: bytes) -> None: ...
 
@@ -471,7 +471,7 @@ class RemoteFile:
         self._position = max(0, base + offset)
         return self._position
 
-    def readinto(self, buffer: _Writable) -> int:
+    def readinto(self, buffer: Writable) -> int:
         """Fill a buffer of bytes up to the end of the file -> the number of bytes."""
         n_read = 0
         while n_read < len(buffer) and self._position < self.size and not self.failure:

@@ -1,6 +1,8 @@
 """The files of each recorder in order of its clock, and the runs of files without a gap."""
 
+import json
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +30,7 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         A row per moment, ordered by recorder and time. Files without a time come last. Columns:
         ``moment_id, recording_id, path, selection, recorder, start_utc, duration_s, sample_rate,
-        n_channels``; ``clock_s``, the seconds until the next file of the run begins, at most the
+        n_channels, holes``; ``clock_s``, the seconds until the next file of the run begins, at most the
         length of the file; ``run``, a number for all files that continue each other; and
         ``run_start_s``, the seconds of sound in the run before this file.
 
@@ -45,9 +47,10 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     """
     columns = [
         "moment_id", "recording_id", "root", "path", "platform", "selection", "start_utc",
-        "duration_s", "sample_rate", "n_channels",
+        "duration_s", "sample_rate", "n_channels", "holes",
     ]  # fmt: skip
-    line = recordings.drop_duplicates("moment_id")[columns].reset_index(drop=True)
+    line = recordings.drop_duplicates("moment_id").reindex(columns=columns)
+    line = line.reset_index(drop=True)
     line["start_utc"] = pd.to_datetime(line["start_utc"], utc=True).astype("datetime64[us, UTC]")
     line["recorder"] = [
         PurePosixPath(str(root), str(path)).parent.as_posix()
@@ -96,3 +99,28 @@ def _links(
     before = np.flatnonzero(high - low == 1)
     before = before[n_before[low[before]] == 1]
     return before, low[before]
+
+
+def heard(duration_s: float, holes: Any) -> list[tuple[float, float]]:
+    """The stretches of a recording that are not lost.
+
+    Parameters
+    ----------
+    duration_s : float, seconds
+    holes : JSON as in the table ``recordings``, or null
+
+    Returns
+    -------
+    list of (start, end) in seconds, in order
+
+    Examples
+    --------
+    >>> heard(60.0, "[[10.0, 10.5]]"), heard(60.0, None)
+    ([(0.0, 10.0), (10.5, 60.0)], [(0.0, 60.0)])
+    """
+    stretches, start = [], 0.0
+    for lost, until in [] if pd.isna(holes) else json.loads(holes):
+        stretches.append((start, lost))
+        start = until
+    stretches.append((start, duration_s))
+    return [(start, end) for start, end in stretches if end > start]
