@@ -402,8 +402,8 @@ KEYS = {
     "embed": "embedder_id backbone layer weights weights_hash licence embedding_size front_end "
     "members device n_clips n_new n_new_views n_new_backgrounds n_problems problems notices",
     "train": "notices classifier classifier_id classes recipe head preparation calibration n_clips "
-    "n_recordings n_encounters c",
-    "evaluate": "results recipe classifier_id notices",
+    "n_recordings n_encounters c network",
+    "evaluate": "results recipe classifier_id notices network stricter nothing strangers",
     "predict": "n_files n_clips n_quiet n_problems n_detections n_small_groups files n_encounters "
     "recordings_per_class encounters_per_class problems output set_name classifier_id prior calibrated "
     "trust thresholds notices",

@@ -30,7 +30,7 @@ def known_once(embedded_once: Path, tmp_path_factory: pytest.TempPathFactory) ->
     store = copied(embedded_once, tmp_path_factory.mktemp("known") / "project")
     project = Project(store)
     project.train(RECIPE, progress=False)
-    project.evaluate(RECIPE, n_folds=2, n_repeats=1, progress=False)
+    project.evaluate(RECIPE, n_folds=2, n_repeats=1, stricter=False, progress=False)
     return store.folder
 
 

@@ -172,7 +172,6 @@ class EvaluateResult(Result, Mapping[str, SplitResult]):
             "classifier_id": self.recipe_id,
             "notices": self.notices,
             "network": self.network,
-            "head": self.recipe.describe(),
             "stricter": self.stricter,
             "nothing": {
                 name: split.nothing for name, split in self.splits.items() if split.nothing
