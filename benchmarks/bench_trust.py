@@ -3,6 +3,8 @@
     python benchmarks/bench_trust.py nothing [--elsewhere]   Watkins with and without a class of nothing
     python benchmarks/bench_trust.py strangers               Watkins, each species left out in turn
     python benchmarks/bench_trust.py fallback                simulated surveys of few encounters
+    python benchmarks/bench_trust.py misses                  clips called nothing, by level of signals
+    python benchmarks/bench_trust.py hours                   six simulated hours with known truth
     python benchmarks/bench_trust.py                         all of these, in this order
 
 ``nothing`` compares balanced accuracy by encounter and by outing on the same folds (paired), counts how
@@ -11,7 +13,9 @@ recorders. ``--elsewhere`` adds the recorders never seen: nothing is chosen on t
 once, of a finished recipe. ``strangers`` is ``evaluate --strangers``, and beside it the whales of a
 species that no class covers, before and after: one encounter, an example. ``fallback`` chooses the
 least probability of a name where fewer than 8 encounters were held out: on survey seeds 0 to 19, and
-reports it on seeds 100 to 139.
+reports it on seeds 100 to 139. ``misses`` counts held-out clips of simulated surveys that are called
+nothing, by the level of their loudest signal. ``hours`` counts false detections and recall of the class
+of nothing, of gates, and of both, in six hours by a recorder that was not in training.
 """
 
 import argparse
@@ -40,6 +44,7 @@ from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.learning.calibration import calibrate_out_of_fold
 from pseudorca.learning.crossval import OutOfFold, cross_validate
 from pseudorca.learning.dataset import TrainingSet
+from pseudorca.learning.false_alarms import HIGHEST
 from pseudorca.learning.heads.base import fit_head
 from pseudorca.learning.labelled import LabelledProject
 from pseudorca.learning.nothing import nothing_rates
@@ -54,6 +59,9 @@ DATA = ROOT.parent / "shared" / "data"
 WATKINS = DATA / "watkins-odontocetes"
 RECIPES = {"none": po.Recipe(nothing="none"), "background": po.Recipe(nothing="background")}
 SPLITS = ("encounter", "outing")
+PARTS = ("nothing", "strangers", "fallback", "misses", "hours")
+MISSES_ON, HOURS_SEED = range(100, 104), 104
+LEVELS_DB, LEAST_DB = (-np.inf, 6, 12, 18, np.inf), 6.0
 OTHERS = ("pypam_300s_8k", "pamguard_examples", "array_6ch_32k_24bit", "orcasound_stereo_48k")
 
 CHOSEN_ON, REPORTED_ON = range(20), range(100, 140)
@@ -307,13 +315,104 @@ def cell_text(table: pd.DataFrame, unit: str, n_classes: int, threshold: float) 
     return f"{of_names:.2f} / {undecided:.2f}"
 
 
+def simulated(folder: Path, seed: int) -> po.Project:
+    """A project on a simulated survey of two populations, embedded by the network in the box."""
+    config = sim.SurveyConfig(
+        seed=seed, n_unknown_encounters=0, n_unknown_clips=0, max_channels=1, insular_clips=0.5,
+        insular_encounters=0.5,
+    )  # fmt: skip
+    sim.simulate_survey(folder / "survey", config)
+    recordings = folder / "survey" / "recordings"
+    whales = po.Project.create(folder / "project", recordings, progress=False)
+    whales.embed(progress=False)
+    return whales
+
+
+def misses() -> None:
+    """Held-out clips called nothing, by class and by the level of their loudest signal."""
+    parts = []
+    for seed in MISSES_ON:
+        with tempfile.TemporaryDirectory() as name:
+            whales = simulated(Path(name), seed)
+            clips, _, said = scored(whales, po.Recipe(), po.Split("encounter"))
+            signals = pd.read_csv(Path(name, "survey", "truth", "signals.csv"))
+        loudest = signals.groupby("path")["snr_db"].max()
+        path_of = whales.recordings.set_index("recording_id")["path"]
+        paths = "recordings/" + clips["recording_id"].map(path_of)
+        missed = said.p_nothing[0] > HIGHEST
+        parts.append(clips.assign(level=paths.map(loudest), missed=missed))
+        of_background = said.p_nothing_of_background[0]
+        told = np.mean(of_background[np.isfinite(of_background)] > HIGHEST)
+        print(f"seed {seed}: {np.mean(missed):.3f} of clips, {told:.3f} of backgrounds are nothing")
+    table = pd.concat(parts)
+    table["level"] = pd.cut(table["level"], LEVELS_DB)
+    print(table.groupby(["label", "level"], observed=True)["missed"].agg(["mean", "size"]).round(3))
+
+
+def hours() -> None:
+    """False detections and recall, window by window, in hours whose signals are known."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whales = simulated(folder, HOURS_SEED)
+        config = sim.SurveyConfig(
+            seed=HOURS_SEED + 1, n_encounters=2, n_clips=2, n_unknown_encounters=0,
+            n_unknown_clips=0, n_long=6, long_s=3600.0, sample_rate=24_000, max_channels=1,
+            recorders=("moored_24bit",), platforms=("Mooring",),
+        )  # fmt: skip
+        sim.simulate_survey(folder / "hours", config)
+        signals = pd.read_csv(folder / "hours" / "truth" / "signals.csv")
+        signals["path"] = signals["path"].str.removeprefix("recordings/Unknown/")
+        print("| | false windows an hour | false detections an hour | recall from 6 dB on |")
+        windows = None
+        for recipe, gate_db in itertools.product(RECIPES, (None, 12.0, 14.0, 16.0)):
+            if gate_db is None:
+                whales.train(RECIPES[recipe], name=recipe, progress=False)
+            result = whales.predict(
+                folder / "hours" / "recordings" / "Unknown", recipe, gate_db=gate_db,
+                set_name=f"{recipe} {gate_db}", min_probability=0.0, max_novelty=1e9, progress=False,
+            )  # fmt: skip
+            if windows is None:  # the first passes over none
+                windows = with_levels(result.clips[["path", "start_s", "end_s"]], signals)
+            false, runs, recall = detected(windows, result.clips)
+            print(f"| {recipe}, gate {gate_db} | {false:.1f} | {runs:.1f} | {recall:.2f} |")
+
+
+def with_levels(windows: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFrame:
+    """Windows with the level of their loudest signal in dB; -inf: none."""
+    windows = windows.assign(level=-np.inf)
+    for path, rows in windows.groupby("path"):
+        start, end = rows["start_s"].to_numpy(), rows["end_s"].to_numpy()
+        level = np.full(len(rows), -np.inf)
+        for signal in signals[signals["path"] == path].itertuples():
+            holds = (start < signal.end_s) & (end > signal.start_s)
+            level[holds] = np.maximum(level[holds], signal.snr_db)
+        windows.loc[rows.index, "level"] = level
+    return windows
+
+
+def detected(windows: pd.DataFrame, clips: pd.DataFrame) -> tuple[float, float, float]:
+    """Named windows, and detections, an hour of time without signal; recall of signals from 6 dB."""
+    found = windows.merge(
+        clips[["path", "start_s", "decision"]], on=["path", "start_s"], how="left"
+    )
+    named = found["decision"].notna() & ~found["decision"].isin(("nothing", "undecided"))
+    is_quiet = found["level"] == -np.inf
+    hours_quiet = is_quiet.sum() * 3.0 / 3600
+    begins = named & ~named.groupby(found["path"]).shift(fill_value=False)
+    run = begins.groupby(found["path"]).cumsum()
+    has_signal = (~is_quiet[named]).groupby([found["path"][named], run[named]]).any()
+    recall = named[found["level"] >= LEAST_DB].mean()
+    false = named[is_quiet].sum() / hours_quiet
+    return float(false), float((~has_signal).sum() / hours_quiet), float(recall)
+
+
 def main() -> None:
     """Run every part and print one table each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", nargs="?", choices=("nothing", "strangers", "fallback"))
+    parser.add_argument("part", nargs="?", choices=PARTS)
     parser.add_argument("--elsewhere", action="store_true", help="Ask the recorders never seen.")
     options = parser.parse_args()
-    if options.part != "fallback":
+    if options.part in (None, "nothing", "strangers"):
         with tempfile.TemporaryDirectory() as folder:
             whales = po.Project.create(
                 Path(folder, "whales"), WATKINS, metadata=WATKINS / "metadata.csv", progress=False
@@ -328,6 +427,10 @@ def main() -> None:
     if options.part in (None, "fallback"):
         with threadpool_limits(1):
             fallback()
+    if options.part in (None, "misses"):
+        misses()
+    if options.part in (None, "hours"):
+        hours()
 
 
 if __name__ == "__main__":
