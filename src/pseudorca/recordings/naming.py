@@ -8,7 +8,8 @@ claim independence that does not exist. The row of a recording is a dict with th
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
@@ -55,6 +56,8 @@ class EncounterName:
     is_survey_name: bool = False
     """Whether the name has the pattern of a survey (``Lasker_AC_67``, ``1961_tape021``)."""
 
+
+_NO_ENCOUNTER = "(no encounter)"
 
 _DATE = r"(?:19|20)\d{2}[01]\d[0-3]\d"
 _CLOCK = r"[0-2]\d[0-5]\d[0-5]\d"
@@ -358,7 +361,33 @@ def name_encounter(row: dict[str, Any]) -> str:
     if row["start_utc"]:
         platform = f"{row['platform']} " if row["platform"] else ""
         return f"{row['scope']}/{platform}{row['start_utc']:%Y-%m-%d}"
-    return f"{row['scope']}/(no encounter)"
+    return f"{row['scope']}/{_NO_ENCOUNTER}"
+
+
+def plain_encounters(names: Iterable[str]) -> dict[str, str]:
+    """Name encounters for readers by their own folder, without the class folder above it.
+
+    Where two folders are called alike, and where there is no folder, the whole name stays.
+
+    Parameters
+    ----------
+    names : iterable of str, encounters as tables name them
+
+    Returns
+    -------
+    dict from name to plain name
+
+    Examples
+    --------
+    >>> plain_encounters(["KillerWhale/1997_Keiko", "A/day1", "B/day1"])
+    {'KillerWhale/1997_Keiko': '1997_Keiko', 'A/day1': 'A/day1', 'B/day1': 'B/day1'}
+    """
+    own = {name: name.rsplit("/", 1)[-1] for name in dict.fromkeys(names)}
+    counts = Counter(text.casefold() for text in own.values())
+    return {
+        name: text if counts[text.casefold()] == 1 and text != _NO_ENCOUNTER else name
+        for name, text in own.items()
+    }
 
 
 def moment_id(*parts: object) -> str:
