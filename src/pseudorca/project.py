@@ -76,7 +76,7 @@ class Project:
     Recordings by class: Insular 1, Pelagic 1.
     No problems, 2 notices (see .notices).
     >>> whales.clips(window_s=1.0)
-    <ClipsResult: 4 clips of 4 moments; 0 are shorter than the window and filled.>
+    <ClipsResult: 4 clips of 4 moments, 0 of them filled up to the window.>
     >>> folder.cleanup()
     """
 

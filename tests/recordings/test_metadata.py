@@ -144,7 +144,7 @@ def test_relabelling_one_file_does_not_tear_its_encounter(scanned: Scanned, tabl
     encounters = column(found, "encounter")
     assert encounters["Insular/day1/x.wav"] == encounters["Insular/day1/y.wav"]
     assert encounters["Insular/day1/x.wav"] != encounters["Pelagic/day1/z.wav"]
-    assert any("Mixed encounter Insular/day1" in notice for notice in found.notices)
+    assert any("Insular/day1 (1 Pelagic, 1 Insular)" in notice for notice in found.notices)
 
 
 @pytest.mark.parametrize("missing", ["", "NA", "NaN", "N/A"])

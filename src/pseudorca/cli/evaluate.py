@@ -12,11 +12,13 @@ from pseudorca.cli.options import (
     ProjectFolder,
     SplitGroup,
     TunableRecipeGroup,
+    Verbose,
     Within,
     flag,
     with_groups,
 )
 from pseudorca.cli.output import done, say, say_notices, table, tell
+from pseudorca.values import plural
 
 
 @with_groups
@@ -32,6 +34,7 @@ def evaluate(
     ] = False,
     recipe: TunableRecipeGroup,
     within: Within = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Cross-validate: how good is a classifier on encounters it never heard?"""
@@ -66,7 +69,7 @@ def evaluate(
         ),
     )  # fmt: skip
     say_headline(rows)
-    say_notices(result.notices)
+    say_notices(result.notices, verbose=verbose)
 
 
 def say_headline(results: list[dict[str, Any]]) -> None:
@@ -134,7 +137,7 @@ def _say_inference(inference: dict[str, Any]) -> None:
             f"would have been seen ({100 * power['power']:.0f} % power)."
         )
     for n, value in _by_size(inference.get("learning_curve", [])).items():
-        say(f"Learning from {n} encounters per class: balanced accuracy {value:.2f}.")
+        say(f"Learning from {plural(n, 'encounter')} per class: balanced accuracy {value:.2f}.")
 
 
 def _by_size(curve: list[dict[str, Any]]) -> dict[int, float]:

@@ -30,7 +30,7 @@ from pseudorca.recordings.naming import (
     name_encounter,
     read_names,
 )  # fmt: skip
-from pseudorca.recordings.notices import collection_notices
+from pseudorca.recordings.notices import collection_notices, pattern_notices
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place
 from pseudorca.store import Store, as_table
@@ -63,7 +63,8 @@ class Manifest:
     n_other_files: int
     """Files that are not audio by their names (tables, pictures, notes)."""
     cut_short: list[str]
-    """The notices about files that end earlier than their headers say."""
+    """The notices about names that a pattern does not match, and files that end before their headers
+    say, which ``predict`` gives, too."""
 
 
 def scan(
@@ -347,6 +348,7 @@ def _build(
             if progress:
                 progress(n_done, len(files))
 
+    cut_short = pattern_notices(options.name_pattern, [path for _, path in files]) + cut_short
     notices = list(cut_short)
     if metadata is not None:
         notices += join_metadata(rows, metadata)

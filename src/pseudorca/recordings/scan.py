@@ -38,6 +38,7 @@ class ScanResult(Result):
     recordings: pd.DataFrame
     problems: pd.DataFrame
     notices: list[str]
+    """What matters most first."""
     n_other_files: int
     """Files that are not audio by their names."""
     proposed_band: str | None
@@ -139,16 +140,20 @@ def scan_project(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store(f"{folder}/whales", create=True)
-    ...     print(scan_project(store, folder).notices[0])
+    ...     print(scan_project(store, folder).notices[1])
     No usable recordings were found.
     """
     options = options or ScanOptions()
     manifest = scan(folder, options=options, n_threads=n_threads, progress=progress)
-    band, notices = _proposed_band(manifest.recordings)
+    band, about_band = _proposed_band(manifest.recordings)
+    of_files = set(manifest.cut_short)  # a sentence per file: after those on all of them
+    notices = [text for text in manifest.notices if text not in of_files]
+    notices += [*about_band, *manifest.cut_short]
     if manifest.recordings.empty and manifest.problems.empty:
-        notices.append(
+        notices.insert(
+            0,
             f"There is no audio file below {folder}. Nothing was written; what the project held is as "
-            "it was. Give the folder that holds the recordings."
+            "it was. Give the folder that holds the recordings.",
         )
     else:
         if not replace:
@@ -158,7 +163,7 @@ def scan_project(
         folder=absolute(folder),
         recordings=manifest.recordings,
         problems=shown_problems(manifest.problems),
-        notices=[*manifest.notices, *notices],
+        notices=notices,
         n_other_files=manifest.n_other_files,
         proposed_band=band,
     )
@@ -241,7 +246,16 @@ def _proposed_band(recordings: pd.DataFrame) -> tuple[str | None, list[str]]:
     band = widest_band(rates)
     fmax_hz = top_hz(band, min(map(min, rates.values())))
     left_out = sounds_left_out(fmax_hz)
-    text = f"Widest band that 95 % of every class reaches: {band} (to {fmax_hz / 1000:.1f} kHz)."
+    if band == "all":
+        text = (
+            f"No named band is reached by 95 % of the recordings of every class: --band all ends where "
+            f"every recording reaches, at {fmax_hz / 1000:.1f} kHz."
+        )
+    else:
+        text = (
+            f"The widest band that 95 % of the recordings of every class reach is {band} (up to "
+            f"{fmax_hz / 1000:.1f} kHz)."
+        )
     if left_out:
         text += f" It leaves out {'; '.join(left_out)}."
     return band, [text]
