@@ -406,9 +406,17 @@ class Store:
             self._database.open_table(name).schema.field("vector").type.list_size for name in tables
         )
 
-    def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
-        """Add a row to ``runs``: settings, package versions, and versions of the written tables."""
+    def record_run(
+        self,
+        verb: str,
+        settings: Mapping[str, Any],
+        tables: Iterable[str],
+        *,
+        notices: Sequence[str] = (),
+    ) -> None:
+        """Add a row to ``runs``: settings, versions of packages and of written tables, notices."""
         provenance = {
+            "notices": list(notices),
             "versions": package_versions(),
             "tables": {table: self.version(table) for table in tables},
         }

@@ -81,21 +81,13 @@ def _say(result: "PredictionResult", *, verbose: bool) -> None:
             for decision in sorted({*recordings, *encounters})
         ),
     )
-    from pseudorca.prediction.decisions import usual_sentence
+    from pseudorca.prediction.decisions import usual_sentence, wanted_sentence
 
     for unit, threshold in result.thresholds.items():
-        chosen = threshold["chosen"]
-        if "kind" in threshold:
-            if unit != "clip":
-                say(usual_sentence(unit, threshold))
-        elif chosen:
-            say(
-                f"{unit}s are named from probability {chosen['probability']:.2f} on: of "
-                f"{chosen['n_encounters']} encounters of training, held out, that passes, "
-                f"{100 * chosen['error']:.0f} % were wrong; at most "
-                f"{100 * chosen['max_error']:.0f} % are, with 95 % confidence, where the classes are "
-                "as frequent as among the training encounters."
-            )
+        if "kind" not in threshold:
+            say(wanted_sentence(unit, threshold))
+        elif unit != "clip":
+            say(usual_sentence(unit, threshold))
     if result.files:
         worth = "calibrated" if result.calibrated else "not calibrated"
         say(

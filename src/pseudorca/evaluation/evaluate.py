@@ -234,7 +234,8 @@ def evaluate_project(
         notices += _split_notices(folds)
     labelled.forget_trainings()
     shown = {"splits": [asdict(split) for split in splits], "head": recipe.settings()["head"]}
-    store.record_run("evaluate", shown, ("recordings", "clips", "scores", "evaluations"))
+    tables = ("recordings", "clips", "scores", "evaluations")
+    store.record_run("evaluate", shown, tables, notices=notices)
     return EvaluateResult(results, recipe, labelled.settings(), labelled.recipe_id, notices)
 
 

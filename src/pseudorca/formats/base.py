@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -42,6 +42,8 @@ class About:
     line: pd.DataFrame
     """The recordings in order of each recorder's clock: ``recording_id``, ``recorder``,
     ``sample_rate``, ``n_channels``, ``duration_s``."""
+    known: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the classifier, such as its accuracy and the audit's verdict, by column."""
 
     @cached_property
     def target(self) -> dict[Any, str]:

@@ -123,6 +123,8 @@ class Banter(Writer):
 class BirdNet(Writer):
     """A CSV of clips with a decision. The label is written as scientific and as common name.
 
+    What is known of the classifier follows in further columns, as BirdNET-Analyzer's own do.
+
     Examples
     --------
     >>> import tempfile
@@ -152,7 +154,7 @@ class BirdNet(Writer):
             "File": "file",
         }
         table = pd.DataFrame({name: clips[column] for name, column in columns.items()})
-        self.grow("birdnet.csv", table)
+        self.grow("birdnet.csv", table.assign(**self.about.known))
 
 
 class OpenSoundscape(Writer):

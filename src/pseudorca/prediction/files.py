@@ -9,13 +9,14 @@ laid over a sound to look at it exist for every file, those of the other channel
 """
 
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import pandas as pd
 
 from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.evaluation.trust import Trust
 from pseudorca.formats.base import About, Portion
 from pseudorca.formats.registry import FORMATS
 from pseudorca.formats.whole import new_folder, write_text, writing
@@ -33,6 +34,7 @@ _TEXTS = frozenset(
 )
 _TIMES = frozenset(("start_utc", "end_utc"))
 
+_README = "README.md"
 _INDEX = ".files.txt"  # of the files of the last run, and of one that was killed; a name per line
 
 
@@ -58,6 +60,9 @@ class PredictionFiles:
         The channel of Raven's selections, in recordings that have this channel
     line : DataFrame or None
         The :func:`~pseudorca.recordings.timeline.timeline` of the recordings, if already computed
+    trust : Trust or None
+        What is known of the classifier. It goes into columns where a format takes some; beside the
+        formats of other programs the file ``README.md`` says it, too
 
     Raises
     ------
@@ -75,6 +80,7 @@ class PredictionFiles:
         band_hz: tuple[float, float] | None = None,
         channel: int = 1,
         line: pd.DataFrame | None = None,
+        trust: Trust | None = None,
     ) -> None:
         check_formats(kinds)
         self._new = new_folder(folder)  # removed if no predictions are written
@@ -82,7 +88,9 @@ class PredictionFiles:
             folder.mkdir(parents=True, exist_ok=True)  # fails before the work starts
         self._folder, self._recordings, self._max_gap_s = folder, recordings, max_gap_s
         line = timeline(recordings) if line is None else line
-        self._about = About(folder, _with_paths(recordings), band_hz, channel, line)
+        self._trust = trust
+        known = trust.columns() if trust else {}
+        self._about = About(folder, _with_paths(recordings), band_hz, channel, line, known)
         self._writers = {kind: FORMATS[kind].load()(self._about) for kind in kinds}
 
     def __enter__(self) -> Self:
@@ -130,7 +138,11 @@ class PredictionFiles:
         encounters = tables["encounter"]
         decided = encounters[encounters["decision"] != UNDECIDED]
         written = {kind: writer.finish(tables, decided) for kind, writer in self._writers.items()}
-        self._remove_others([path for paths in written.values() for path in paths])
+        files = [path for paths in written.values() for path in paths]
+        others = [kind for kind in written if kind not in TABLE_FORMATS]
+        if self._trust and others:
+            files.append(write_text(_readme(others, self._trust), self._folder / _README))
+        self._remove_others(files)
         self._new = None
         return written
 
@@ -146,6 +158,17 @@ class PredictionFiles:
 
     def _names(self, paths: Iterable[Path]) -> list[str]:
         return sorted(path.relative_to(self._folder).as_posix() for path in paths)
+
+
+def _readme(kinds: Sequence[str], trust: Trust) -> Iterator[str]:
+    """The lines of the file that says to readers of other programs' tables what the names are worth."""
+    yield "# How far to trust these names\n"
+    yield f"pseudorca gave them ({', '.join(kinds)}).\n\n"
+    yield from (f"- {line}\n" for line in trust.lines())
+    yield (
+        "\nTables of Raven and BirdNET have this in columns of their own; Audacity, OpenSoundscape "
+        "and BANTER have no place for it.\n"
+    )
 
 
 def check_formats(formats: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ pandas, so that a wrong option is refused at once.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pseudorca.errors import PseudorcaError
@@ -47,6 +48,38 @@ class DecisionOptions:
             raise PseudorcaError(f"--min-moments {self.min_moments}: expected at least 1.")
         if not self.max_novelty > 0:
             raise PseudorcaError(f"--max-novelty {self.max_novelty:g}: expected more than 0.")
+
+
+def prior_text(prior: str | Mapping[str, float]) -> str:
+    """Write a prior as it is typed.
+
+    Parameters
+    ----------
+    prior : ``uniform``, ``train``, shares as text or as a mapping from class to share
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    PseudorcaError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> prior_text({"Insular": 0.14, "Pelagic": 0.86})
+    'Insular=0.14,Pelagic=0.86'
+    """
+    if isinstance(prior, str):
+        return prior
+    try:
+        return ",".join(f"{label}={float(share)!r}" for label, share in prior.items())
+    except (AttributeError, TypeError, ValueError):
+        raise PseudorcaError(
+            f"prior: expected uniform, train, or a share by class such as "
+            f'{{"Insular": 0.14, "Pelagic": 0.86}}, got {prior!r}.'
+        ) from None
 
 
 def check_gap(max_gap_s: float | None) -> None:

@@ -158,7 +158,7 @@ def scan_project(
     else:
         if not replace:
             _refuse_misfits(store, manifest, folder)
-        _keep(store, manifest, options, folder)
+        _keep(store, manifest, options, folder, notices)
     return ScanResult(
         folder=absolute(folder),
         recordings=manifest.recordings,
@@ -204,7 +204,9 @@ def _label(label: Any) -> str:
     return "no label" if pd.isna(label) else str(label)
 
 
-def _keep(store: Store, manifest: Manifest, options: ScanOptions, folder: Place) -> None:
+def _keep(
+    store: Store, manifest: Manifest, options: ScanOptions, folder: Place, notices: list[str]
+) -> None:
     """Replace the tables of the project."""
     others = _other_labels(manifest.recordings, options)
     problems = pd.concat([manifest.problems, _problems_kept(store, manifest.recordings)])
@@ -213,7 +215,7 @@ def _keep(store: Store, manifest: Manifest, options: ScanOptions, folder: Place)
     store.write("recordings", manifest.recordings)
     store.keep_setting("other", others)
     settings = {"folder": absolute(folder)} | asdict(options)
-    store.record_run("scan", settings, ("recordings", "problems"))
+    store.record_run("scan", settings, ("recordings", "problems"), notices=notices)
 
 
 def _problems_kept(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
