@@ -83,5 +83,5 @@ def _check(scanned: "ScanResult", folder: Path) -> None:
         raise ManifestError(
             f"{folder} holds {len(scanned.recordings)} usable recordings ({len(scanned.problems)} "
             f"cannot be used) of {len(scanned.classes)} populations, and telling apart takes at least "
-            f"2. {CLASS_FOLDERS}"
+            f"2: {CLASS_FOLDERS}"
         )

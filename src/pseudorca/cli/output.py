@@ -66,17 +66,21 @@ def say_problems(problems: "pd.DataFrame", *, verbose: bool = False) -> None:
 
 
 def say_notices(notices: Sequence[str], *, verbose: bool = False) -> None:
-    """Print the first three notices, the first sentence of each; with ``verbose`` all, whole.
+    """Print three notices, each in a line or its first sentence; with ``verbose`` all, whole.
 
     Stages give the notices that matter most first.
     """
-    shown = list(notices if verbose else map(first_sentence, notices[:_MOST_NOTICES]))
+    shown = list(notices) if verbose else [_line(notice) for notice in notices[:_MOST_NOTICES]]
     for notice in shown:
         say(f"* {notice}")
     if n_more := len(notices) - len(shown):
         say(f"... and {plural(n_more, 'more notice')} (--verbose shows all).")
     elif shown != list(notices):
         say("(--verbose says more of this.)")
+
+
+def _line(notice: str) -> str:
+    return notice if len(notice) + 2 <= _out.width else first_sentence(notice)
 
 
 def tell(text: str) -> None:

@@ -40,7 +40,7 @@ from pseudorca.prediction.sets import (
 from pseudorca.prediction.suitability import heard_hz, project_notices, suitability_notices
 from pseudorca.progress import Progress
 from pseudorca.recordings.folds import OTHER
-from pseudorca.recordings.manifest import project_recordings, scan_files
+from pseudorca.recordings.manifest import Manifest, project_recordings, scan_files
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.timeline import timeline
 from pseudorca.store import (
@@ -154,10 +154,12 @@ def predict_project(
     rules, thresholds, notices = decision_rules(loaded, decision)
     if gate_db is not None:
         Gate.for_front_end(gate_db, loaded.embedder.front_end)
-    recordings, problems, cut_short = _task_recordings(store, paths, options, computing)
+    manifest = _task_recordings(store, paths, options, computing)
+    recordings, problems = manifest.recordings, manifest.problems
     task = _Task(
         name, set_name or name_for(store, paths, recordings), loaded, recordings, problems,
-        decision, rules, thresholds, gate_db, max_gap_s, notices, cut_short,
+        decision, rules, thresholds, gate_db, max_gap_s, manifest.unmatched + notices,
+        manifest.cut_short,
     )  # fmt: skip
     how: dict[str, Any] = {"formats": formats, "computing": computing, "progress": progress}
     if working_folder is None:
@@ -292,20 +294,20 @@ def _task_recordings(
     paths: Sequence[str | Path],
     options: ScanOptions | None,
     computing: Computing,
-) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Recordings, problems, and notices of files that end before their header says."""
+) -> Manifest:
+    """The recordings to predict on, and what is to say of them."""
     if paths:
         manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
         if manifest.recordings.empty and manifest.problems.empty:
             raise ManifestError(f"no audio files in {', '.join(map(str, paths))}.")
-        return manifest.recordings, manifest.problems, manifest.cut_short
+        return manifest
     recordings = project_recordings(store)
     recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
     if recordings.empty:
         raise ManifestError(
             "the project has no unlabelled recordings. Name files or folders to predict on."
         )
-    return recordings, problem_table([]), []
+    return Manifest(recordings, problem_table([]), [], 0, [])
 
 
 def _predict(

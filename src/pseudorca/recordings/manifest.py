@@ -63,8 +63,9 @@ class Manifest:
     n_other_files: int
     """Files that are not audio by their names (tables, pictures, notes)."""
     cut_short: list[str]
-    """The notices about names that a pattern does not match, and files that end before their headers
-    say, which ``predict`` gives, too."""
+    """The notices about files that end earlier than their headers say."""
+    unmatched: list[str] = field(default_factory=list)
+    """The notice about paths that a user's pattern does not match."""
 
 
 def scan(
@@ -348,8 +349,8 @@ def _build(
             if progress:
                 progress(n_done, len(files))
 
-    cut_short = pattern_notices(options.name_pattern, [path for _, path in files]) + cut_short
-    notices = list(cut_short)
+    unmatched = pattern_notices(options.name_pattern, [path for _, path in files])
+    notices = unmatched + cut_short
     if metadata is not None:
         notices += join_metadata(rows, metadata)
     spelt: dict[str, str] = {}  # LASKER_AC_67 is Lasker_AC_67
@@ -365,7 +366,9 @@ def _build(
     recordings = as_table("recordings", rows)
     notices += collection_notices(recordings)
     n_other = sum(source.n_other for source in sources)
-    return Manifest(recordings, as_table("problems", problems), notices, n_other, cut_short)
+    return Manifest(
+        recordings, as_table("problems", problems), notices, n_other, cut_short, unmatched
+    )
 
 
 def _ahead(

@@ -10,7 +10,7 @@ from pseudorca.recordings.naming import compile_pattern, plain_encounters
 from pseudorca.values import plural
 
 CLASS_FOLDERS = (
-    "Put the recordings of each population in a folder of its own, with a folder per encounter inside, "
+    "put the recordings of each population in a folder of its own, with a folder per encounter inside, "
     "and give the folder that holds these."
 )
 """What to do where there are too few classes."""
@@ -88,7 +88,7 @@ def _class_notices(labelled: pd.DataFrame) -> list[str]:
     notices = []
     if labelled.empty:
         notices.append(
-            f"No class folder was found, so that no recording has a label. {CLASS_FOLDERS} Or name "
+            f"No class folder was found, so that no recording has a label: {CLASS_FOLDERS} Or name "
             "the classes with --labels, or give --metadata with a column label."
         )
     if labelled["label"].nunique() == 1:
