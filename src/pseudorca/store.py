@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pseudorca._version import __version__
 from pseudorca.errors import StoreError
+from pseudorca.values import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -394,7 +395,7 @@ class Store:
             vectors[start : start + len(ids)] = matrix[[row_of[clip_id] for clip_id in ids]]
         if missing:
             raise StoreError(
-                f"{len(missing)} of {len(clip_ids)} clips have no embedding by {embedder_id}, "
+                f"{len(missing)} of {plural(len(clip_ids), 'clip')} have no embedding by {embedder_id}, "
                 f"such as {missing[0]}. Run: pseudorca embed"
             )
         return vectors

@@ -91,7 +91,7 @@ def _say(result: "PredictionResult", *, verbose: bool) -> None:
     if result.files:
         worth = "calibrated" if result.calibrated else "not calibrated"
         say(
-            f"Probabilities are {worth} and presuppose a {result.prior} prior. Tables are in "
+            f"Probabilities are {worth} and presuppose the prior {result.prior}. Tables are in "
             f"{result.output}."
         )
     say_problems(result.problems, verbose=verbose)

@@ -42,7 +42,7 @@ from pseudorca.recordings.manifest import populations
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.results import Result
 from pseudorca.store import Store, package_versions
-from pseudorca.values import hash_of, plain_value
+from pseudorca.values import hash_of, plain_value, plural
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -337,13 +337,13 @@ def _split_notices(folds: Folds) -> Iterator[str]:
     n_values, n_units = len(set(folds.groups)), len(set(folds.units))
     if not split.is_optimistic and n_units < n_values:
         yield (
-            f"Split {split.name}: {n_values} values of {split.group_by} are dealt as {n_units} "
-            "groups, since an encounter or a moment is never torn apart."
+            f"Split {split.name}: {plural(n_values, 'value')} of {split.group_by} dealt as "
+            f"{plural(n_units, 'group')}, since an encounter or a moment is never torn apart."
         )
     if folds.n_straddling_moments:
         yield (
-            f"Split {split.name}: {folds.n_straddling_moments} moments stand on both sides "
-            "(channels of one sound), as in the study."
+            f"Split {split.name}: moments that stand on both sides (channels of one sound), as in the "
+            f"study: {folds.n_straddling_moments}."
         )
 
 

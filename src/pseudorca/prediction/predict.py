@@ -37,7 +37,12 @@ from pseudorca.prediction.sets import (
     name_for,
     roots_of,
 )
-from pseudorca.prediction.suitability import heard_hz, project_notices, suitability_notices
+from pseudorca.prediction.suitability import (
+    heard_hz,
+    project_notices,
+    rate_notices,
+    suitability_notices,
+)
 from pseudorca.progress import Progress
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.manifest import Manifest, project_recordings, scan_files
@@ -325,6 +330,7 @@ def _predict(
     if len(recordings):
         suited = suitability_notices(recordings, classifier, is_gated=task.gate_db is not None)
         notices = [*project_notices(store, classifier), *suited, *notices]
+        notices += rate_notices(recordings, classifier)
     notices = [*contradictions(answer.encounters, answer.named), *notices, *task.of_files]
     preparation = classifier.preparation
     if preparation.centre != "none":

@@ -179,7 +179,7 @@ class PredictionResult(Result):
         worth = "calibrated" if self.calibrated else "not calibrated"
         return [
             f"{plural(self.n_encounters, 'encounter')}: {counted(self.encounters_per_class)}; "
-            f"probabilities are {worth} and presuppose a {self.prior} prior.",
+            f"probabilities are {worth} and presuppose the prior {self.prior}.",
             f"{plural(self.n_files, 'file')}, {plural(self.n_clips, 'clip')}, "
             f"{plural(self.n_detections, 'detection')}; tables are in {self.output}.",
             f"Classifier: {self.trust.sentence()}. {attention(len(self.problems), self.notices)}",

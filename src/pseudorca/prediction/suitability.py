@@ -40,7 +40,6 @@ def suitability_notices(
         If embeddings are centred by something that none of the recordings has.
     """
     heard = set(classifier.training.get("moments", ()))
-    rates = dict.fromkeys(one.front_end.sample_rate for one in classifier.embedder.members)
     notices = []
     if n_heard := int(recordings["moment_id"].isin(heard).sum()):
         notices.append(
@@ -66,7 +65,23 @@ def suitability_notices(
             "Pass over windows without signal with --gate 12, or train with --nothing background, or "
             "with folders of noise (scan ... --other Noise)."
         )
-    return notices + [text for rate in rates for text in resampling_notices(recordings, rate)]
+    return notices
+
+
+def rate_notices(recordings: pd.DataFrame, classifier: Classifier) -> list[str]:
+    """Say which recordings are brought to another rate.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+    classifier : Classifier
+
+    Returns
+    -------
+    list of str, a notice per rate
+    """
+    rates = dict.fromkeys(one.front_end.sample_rate for one in classifier.embedder.members)
+    return [text for rate in rates for text in resampling_notices(recordings, rate)]
 
 
 def project_notices(store: Store, classifier: Classifier) -> list[str]:

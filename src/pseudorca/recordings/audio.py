@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pseudorca.errors import AudioError
 from pseudorca.recordings import places
 from pseudorca.recordings.places import Place
+from pseudorca.values import plural
 
 Samples = NDArray[np.float32]
 _Opened = places.RemoteFile | BufferedReader
@@ -341,7 +342,9 @@ def inspect(path: Place, *, full_hash: bool = False) -> Inspection:
         info = reader.info
         if info.n_frames < MIN_FRAMES:
             reason = "no samples" if info.n_frames == 0 else "shorter than one spectrogram frame"
-            raise AudioError(reason, f"{info.n_frames} samples, need at least {MIN_FRAMES}")
+            raise AudioError(
+                reason, f"{plural(info.n_frames, 'sample')}, need at least {MIN_FRAMES}"
+            )
         by_blocks = info.duration_s > LONG_RECORDING_S and not full_hash
         digest = xxhash.xxh3_128(f"{info.sample_rate}:{info.n_channels}".encode())
         if by_blocks:
@@ -526,7 +529,8 @@ def _info(file: _File) -> AudioInfo:
         )
     if not 1 <= info.n_channels <= MAX_CHANNELS:
         raise AudioError(
-            "impossible header", f"{info.n_channels} channels, expected 1 to {MAX_CHANNELS}"
+            "impossible header",
+            f"{plural(info.n_channels, 'channel')}, expected 1 to {MAX_CHANNELS}",
         )
     if info.n_frames > 1 << 48:
         raise AudioError("impossible header", "the header does not say how long the recording is")

@@ -19,6 +19,7 @@ from pseudorca.errors import ManifestError
 from pseudorca.recordings import places
 from pseudorca.recordings.naming import UNLABELLED_NAMES
 from pseudorca.recordings.places import Place
+from pseudorca.values import plural
 
 Kind = Literal["path", "file", "encounter"]
 
@@ -195,16 +196,16 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
     n_joined = sum(name in entries for name in named)
     if n_joined < len(rows):
         notices.append(
-            f"{table_name} names {n_joined} of {len(rows)} recordings; the others keep what "
+            f"{table_name} names {n_joined} of {plural(len(rows), 'recording')}; the others keep what "
             "their folders say."
         )
     if len(used) < len(entries):
         notices.append(
-            f"{len(entries) - len(used)} of {len(entries)} rows of {table_name} name nothing "
-            f"that was found (joined by {table.key})."
+            f"Rows of {table_name} that name nothing that was found (joined by {table.key}): "
+            f"{len(entries) - len(used)} of {len(entries)}."
         )
     if relabelled:
-        notices.append(f"{table_name} changed the label of {relabelled} recordings.")
+        notices.append(f"{table_name} changed the label of {plural(relabelled, 'recording')}.")
     return notices
 
 

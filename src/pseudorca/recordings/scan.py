@@ -179,7 +179,7 @@ def _refuse_misfits(store: Store, manifest: Manifest, folder: Place) -> None:
     why = ""
     if both.empty or set(before["root"]) != set(now["root"]):
         roots = ", ".join(sorted(set(before["root"])))
-        why = f"{len(before)} recordings of {roots}"
+        why = f"{plural(len(before), 'recording')} of {roots}"
     elif is_other.any():
         row = both[is_other].iloc[0]
         why = (
