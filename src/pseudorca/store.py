@@ -395,8 +395,8 @@ class Store:
             vectors[start : start + len(ids)] = matrix[[row_of[clip_id] for clip_id in ids]]
         if missing:
             raise StoreError(
-                f"{len(missing)} of {plural(len(clip_ids), 'clip')} have no embedding by {embedder_id}, "
-                f"such as {missing[0]}. Run: pseudorca embed"
+                f"{len(missing)} of {plural(len(clip_ids), 'clip')} have no embedding by "
+                f"{embedder_id}, such as {missing[0]}. Run: pseudorca embed"
             )
         return vectors
 

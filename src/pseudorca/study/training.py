@@ -334,8 +334,8 @@ def train(
     """
     if not len(training) or not len(validation):
         raise HeadError(
-            f"{plural(len(training), 'clip')} to train on and {len(validation)} to choose the epoch by: the "
-            "study's split needs some of both. Give more recordings."
+            f"{plural(len(training), 'clip')} to train on and {len(validation)} to choose the epoch "
+            "by: the study's split needs some of both. Give more recordings."
         )
     began = start.key if start else "fresh"
     rows_of = {"training": training.tolist(), "validation": validation.tolist()}

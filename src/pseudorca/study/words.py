@@ -47,7 +47,9 @@ def _after(straight: Straight) -> dict[str, str]:
         "encounters never heard" if straight.encounters_whole else "encounters torn, moments whole"
     )
     return {
-        "tested on": f"{plural(clip['n_units'], 'clip')} of {plural(encounter['n_units'], 'encounter')}; {kept}",
+        "tested on": (
+            f"{plural(clip['n_units'], 'clip')} of {plural(encounter['n_units'], 'encounter')}; {kept}"
+        ),
         "accuracy": f"{clip['accuracy']:.3f}",
         "always naming the most frequent class": f"{clip['majority_accuracy']:.3f}",
         **{
@@ -108,8 +110,8 @@ def _of_the_published(study: Study, published: Published) -> list[str]:
         sentences.append(f"In that split {' and '.join(torn)} stand on more than one side.")
     if parts.n_overwritten:
         sentences.append(
-            f"{parts.n_overwritten} of {plural(len(study.material.clips), 'file')} took no part, since the "
-            "picture of another file of the same name overwrote theirs."
+            f"{parts.n_overwritten} of {plural(len(study.material.clips), 'file')} took no part, since "
+            "the picture of another file of the same name overwrote theirs."
         )
     return sentences
 
