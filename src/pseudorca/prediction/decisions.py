@@ -140,7 +140,8 @@ def decision_rules(
         notices.insert(
             0,
             f"With these held-out encounters nobody can claim that at most {options.max_error:g} of "
-            f"the names are wrong, so all stay undecided (what can be claimed: {smallest}).",
+            "the names are wrong, so all stay undecided (smallest rate that can be claimed: "
+            f"{smallest}).",
         )
     return rules, chosen, list(dict.fromkeys(notices))
 
