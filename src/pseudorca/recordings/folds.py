@@ -549,7 +549,7 @@ class FoldsResult(Result):
     >>> folds = Folds(Split("recording"), clips, labels, clips, clips, test_fold, no_clip)
     >>> print(FoldsResult(folds))
     Verified: split recording, 5 folds, 2 groups by recording.
-    2 of 2 labelled clips are tested.
+    Tested: 2 of 2 labelled clips.
     Groups that cannot be tested: none.
     """
 

@@ -163,7 +163,7 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
     >>> entries = {"Sette_44": {"encounter": "Sette_44", "label": "Insular"}}
     >>> columns = {"encounter": "encounter", "label": "label"}
     >>> join_metadata([row], Metadata("m.csv", "encounter", "encounter", columns, entries))
-    ['m.csv changed the label of 1 recordings.']
+    ['m.csv changed the label of 1 recording.']
     >>> row["label"]
     'Insular'
     """
