@@ -126,7 +126,7 @@ def test_encounters_with_their_labels_in_a_table_only(
     # A folder that the table does not name is not a population called enc_c.
     assert by_encounter.get("enc_c", by_encounter.get("2018")) == {None}
     if labels is None:
-        assert any("unlabelled" in n and "1 recordings" in n for n in found.notices)
+        assert any("unlabelled" in n and "1 recording." in n for n in found.notices)
 
 
 def test_an_encounter_name_under_two_labels_is_ambiguous(scanned: Scanned, table: Table) -> None:

@@ -126,7 +126,7 @@ def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
     >>> check_joins([{"path": "Insular/a.wav"}], table)
     >>> check_joins([{"path": "Insular/b.wav"}], table)
     Traceback (most recent call last):
-    pseudorca.errors.ManifestError: metadata m.csv names none of the 1 recordings ...
+    pseudorca.errors.ManifestError: metadata m.csv names none of 1 recording ...
     """
     named = _named(rows, table)
     if rows and not any(name in table.entries for name in named):
@@ -190,8 +190,8 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
             _unclass(row)
         if strangers:
             notices.append(
-                f"The top-level folders are encounters in {table_name}; {len(strangers)} "
-                "recordings of other folders are unlabelled. --labels names folders that are classes."
+                f"The top-level folders are encounters in {table_name}; of other folders, and so "
+                f"unlabelled: {plural(len(strangers), 'recording')}. --labels names folders that are classes."
             )
     n_joined = sum(name in entries for name in named)
     if n_joined < len(rows):
@@ -201,8 +201,8 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
         )
     if len(used) < len(entries):
         notices.append(
-            f"Rows of {table_name} that name nothing that was found (joined by {table.key}): "
-            f"{len(entries) - len(used)} of {len(entries)}."
+            f"Nothing was found for {len(entries) - len(used)} of {plural(len(entries), 'row')} of "
+            f"{table_name} (joined by {table.key})."
         )
     if relabelled:
         notices.append(f"{table_name} changed the label of {plural(relabelled, 'recording')}.")
@@ -225,7 +225,7 @@ def _names_nothing(rows: Sequence[Mapping[str, Any]], table: Metadata) -> Manife
     else:
         (example,) = _named([first], table)
     return ManifestError(
-        f"metadata {table.place} names none of the {len(rows)} recordings in its column {table.key}: "
+        f"metadata {table.place} names none of {plural(len(rows), 'recording')} in its column {table.key}: "
         f"it has {next(iter(table.entries), 'no entry')!r}, the scan has {example!r}."
     )
 
