@@ -126,7 +126,7 @@ def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
     >>> check_joins([{"path": "Insular/a.wav"}], table)
     >>> check_joins([{"path": "Insular/b.wav"}], table)
     Traceback (most recent call last):
-    pseudorca.errors.ManifestError: metadata m.csv names none of 1 recording ...
+    pseudorca.errors.ManifestError: metadata m.csv names none of the 1 recording ...
     """
     named = _named(rows, table)
     if rows and not any(name in table.entries for name in named):
@@ -191,7 +191,8 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
         if strangers:
             notices.append(
                 f"The top-level folders are encounters in {table_name}; of other folders, and so "
-                f"unlabelled: {plural(len(strangers), 'recording')}. --labels names folders that are classes."
+                f"unlabelled: {plural(len(strangers), 'recording')}. --labels names folders that are "
+                "classes."
             )
     n_joined = sum(name in entries for name in named)
     if n_joined < len(rows):
@@ -225,7 +226,8 @@ def _names_nothing(rows: Sequence[Mapping[str, Any]], table: Metadata) -> Manife
     else:
         (example,) = _named([first], table)
     return ManifestError(
-        f"metadata {table.place} names none of {plural(len(rows), 'recording')} in its column {table.key}: "
+        f"metadata {table.place} names none of the {plural(len(rows), 'recording')} in its column "
+        f"{table.key}: "
         f"it has {next(iter(table.entries), 'no entry')!r}, the scan has {example!r}."
     )
 
