@@ -491,10 +491,10 @@ def cut_at_gaps(rows: list[dict[str, Any]], gap_h: float) -> list[str]:
         notices.append(f"--cut-gaps {gap_h:g} cut {len(cut)} of {n}. Cut: {', '.join(cut)}.")
     elif not kept:
         n_untimed = sum(row["start_utc"] is None for row in rows)
-        notices.append(
-            f"--cut-gaps {gap_h:g} cut none of {n}: no pause is longer than {gap_h:g} h. Recordings "
-            f"without a time, which tell no pause: {n_untimed} of {len(rows)}."
-        )
+        untimed = f"{n_untimed} of {plural(len(rows), 'recording')} have no time, and tell no pause"
+        why = f"no pause is longer than {gap_h:g} h" if n_untimed < len(rows) else untimed
+        rest = f" {untimed}." if 0 < n_untimed < len(rows) else ""
+        notices.append(f"--cut-gaps {gap_h:g} cut none of {n}: {why}.{rest}")
     return notices
 
 

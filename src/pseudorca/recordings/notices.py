@@ -62,8 +62,9 @@ def collection_notices(recordings: pd.DataFrame) -> list[str]:
     rates = Counter(recordings["sample_rate"].tolist())
     if len(rates) > 1:
         shown = ", ".join(f"{rate / 1000:g} kHz ({n})" for rate, n in rates.most_common(8))
+        more = f" and {len(rates) - 8} more" if len(rates) > 8 else ""
         notices.append(
-            f"Mixed sample rates: {shown}{', ...' if len(rates) > 8 else ''}. The common front end "
+            f"Mixed sample rates: {shown}{more}. The common front end "
             "brings all to one rate; the study front end does not, and then the rate can be a cue."
         )
     long = []
