@@ -9,7 +9,7 @@ from typing import Any
 from pseudorca._version import __version__
 
 _HOMES = {
-    "Classifier": "pseudorca.learning.classifier",
+    "Classifier": "pseudorca.prediction.asking",
     "ClipOptions": "pseudorca.recordings.options",
     "CommonFrontEnd": "pseudorca.frontends.common",
     "CompareOptions": "pseudorca.compare.compare",

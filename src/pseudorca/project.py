@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pseudorca.errors import FoldError, HeadError, ManifestError, PseudorcaError, StoreError
+from pseudorca.errors import FoldError, HeadError, ManifestError, StoreError
 from pseudorca.progress import ProgressChoice, shown_progress
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pseudorca.labels.labels import Labels
     from pseudorca.learning.recipe import Recipe
     from pseudorca.learning.train import TrainResult
+    from pseudorca.prediction.asking import Classifier
     from pseudorca.prediction.options import CsvStyle
     from pseudorca.prediction.predict import AnyClassifier
     from pseudorca.prediction.result import PredictionResult
@@ -77,7 +78,7 @@ class Project:
     Recordings by class: Insular 1, Pelagic 1.
     No problems, 2 notices (see .notices).
     >>> whales.clips(window_s=1.0)
-    <ClipsResult: 4 clips of 4 moments; 0 are shorter than the window and filled.>
+    <ClipsResult: 4 clips of 4 moments, 0 of them filled up to the window.>
     >>> folder.cleanup()
     """
 
@@ -694,7 +695,7 @@ class Project:
             If the project cannot be written to, and ``out`` is not given.
         """
         from pseudorca.embedding.options import Computing, check_gate
-        from pseudorca.prediction.options import DecisionOptions, check_gap
+        from pseudorca.prediction.options import DecisionOptions, check_gap, prior_text
         from pseudorca.recordings.options import ScanOptions
 
         output = None if out is None else Path(out)
@@ -704,7 +705,7 @@ class Project:
                 raise self._needs_out("predict", "FOLDER")
             working_folder = output / "project"
         decision = DecisionOptions(
-            _prior_text(prior), max_error, min_probability, min_moments, max_novelty
+            prior_text(prior), max_error, min_probability, min_moments, max_novelty
         )
         computing = Computing(device, precision, batch_size, n_threads, n_workers, cluster)
         options = ScanOptions(name_pattern=name_pattern, time_format=time_format)
@@ -723,6 +724,29 @@ class Project:
                 options=options, computing=computing, working_folder=working_folder,
                 progress=update,
             )  # fmt: skip
+
+    def classifier(self, name: str = "classifier", *, device: str = "auto") -> "Classifier":
+        """Load a classifier of the project, to ask it about files without keeping anything.
+
+        Parameters
+        ----------
+        name : of the classifier
+        device : ``auto``, ``cpu`` or ``cuda``
+
+        Returns
+        -------
+        Classifier
+            Its method ``predict`` takes files, and writes to no project
+
+        Raises
+        ------
+        ClassifierError
+            If there is no such classifier.
+        """
+        from pseudorca.prediction.asking import Classifier
+        from pseudorca.store import CLASSIFIER_FOLDER
+
+        return Classifier.load(self.folder / CLASSIFIER_FOLDER / name, device=device)
 
     def decide(
         self,
@@ -760,10 +784,10 @@ class Project:
             If nothing was predicted yet, or nothing under this name.
         """
         from pseudorca.embedding.options import Computing
-        from pseudorca.prediction.options import DecisionOptions, check_gap
+        from pseudorca.prediction.options import DecisionOptions, check_gap, prior_text
 
         decision = DecisionOptions(
-            _prior_text(prior), max_error, min_probability, min_moments, max_novelty
+            prior_text(prior), max_error, min_probability, min_moments, max_novelty
         )
         check_gap(max_gap_s)
         from pseudorca.prediction.files import with_tables
@@ -1002,19 +1026,6 @@ def _recipe(recipe: "Recipe | None") -> "Recipe":
             "Recipe(head=LogisticHead())."
         )
     return recipe
-
-
-def _prior_text(prior: Prior) -> str:
-    """A prior as it is typed."""
-    if isinstance(prior, str):
-        return prior
-    try:
-        return ",".join(f"{label}={float(share)!r}" for label, share in prior.items())
-    except (AttributeError, TypeError, ValueError):
-        raise PseudorcaError(
-            f"prior: expected uniform, train, or a share by class such as "
-            f'{{"Insular": 0.14, "Pelagic": 0.86}}, got {prior!r}.'
-        ) from None
 
 
 def _names(names: Sequence[str] | None) -> tuple[str, ...]:

@@ -14,6 +14,9 @@ from pseudorca.values import plural
 if TYPE_CHECKING:
     import pandas as pd
 
+NO_SELECTION = "no selection"
+"""The reason in a table of problems for a file that was left out, since no selection is of it."""
+
 MOST_ROWS = 20
 """Rows of the main table that a notebook shows."""
 
@@ -106,6 +109,26 @@ def attention(n_problems: int, notices: Sequence[str] = ()) -> str:
     problems = f"{plural(n_problems, 'problem')} (see .problems)" if n_problems else "No problems"
     counted_notices = f", {plural(len(notices), 'notice')} (see .notices)" if notices else ""
     return f"{problems}{counted_notices}."
+
+
+def n_without_selection(problems: "pd.DataFrame") -> int:
+    """Count the files that were left out since no selection is of them: no problem of the sound.
+
+    Parameters
+    ----------
+    problems : DataFrame with ``reason``
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> n_without_selection(pd.DataFrame({"reason": [NO_SELECTION, "empty file"]}))
+    1
+    """
+    return int((problems["reason"] == NO_SELECTION).sum())
 
 
 def counted(counts: "dict[str, int]") -> str:

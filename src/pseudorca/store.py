@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pseudorca._version import __version__
 from pseudorca.errors import StoreError
+from pseudorca.values import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -397,8 +398,8 @@ class Store:
             vectors[start : start + len(ids)] = matrix[[row_of[clip_id] for clip_id in ids]]
         if missing:
             raise StoreError(
-                f"{len(missing)} of {len(clip_ids)} clips have no embedding by {embedder_id}, "
-                f"such as {missing[0]}. Run: pseudorca embed"
+                f"{len(missing)} of {plural(len(clip_ids), 'clip')} have no embedding by "
+                f"{embedder_id}, such as {missing[0]}. Run: pseudorca embed"
             )
         return vectors
 
@@ -409,9 +410,17 @@ class Store:
             self._database.open_table(name).schema.field("vector").type.list_size for name in tables
         )
 
-    def record_run(self, verb: str, settings: Mapping[str, Any], tables: Iterable[str]) -> None:
-        """Add a row to ``runs``: settings, package versions, and versions of the written tables."""
+    def record_run(
+        self,
+        verb: str,
+        settings: Mapping[str, Any],
+        tables: Iterable[str],
+        *,
+        notices: Sequence[str] = (),
+    ) -> None:
+        """Add a row to ``runs``: settings, versions of packages and of written tables, notices."""
         provenance = {
+            "notices": list(notices),
             "versions": package_versions(),
             "tables": {table: self.version(table) for table in tables},
         }

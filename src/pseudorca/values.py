@@ -56,11 +56,34 @@ def plural(n: int, noun: str) -> str:
 
     Examples
     --------
-    >>> plural(1, "encounter"), plural(2000, "class")
-    ('1 encounter', '2,000 classes')
+    >>> plural(1, "encounter"), plural(2000, "class"), plural(0, "altered copy")
+    ('1 encounter', '2,000 classes', '0 altered copies')
     """
-    ending = "es" if noun.endswith("s") else "s"
-    return f"{n:,} {noun}{ending if n != 1 else ''}"
+    if n == 1:
+        return f"1 {noun}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{n:,} {noun[:-1]}ies"
+    return f"{n:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a text.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> first_sentence("a.wav is cut short: 3.2 s are missing. The rest is used.")
+    'a.wav is cut short: 3.2 s are missing.'
+    """
+    first, full_stop, rest = text.partition(". ")
+    return f"{first}." if full_stop and rest else text
 
 
 def hash_of(value: Any) -> str:

@@ -4,6 +4,7 @@ import copy
 import csv
 import hashlib
 import json
+import os
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -193,6 +194,17 @@ def test_whole_numbers_of_a_quantised_file_are_scaled(shared_weights):
     assert held.dtype == np.int8
     np.testing.assert_allclose(found, (held + 128.0) * 0.0233130902, rtol=1e-5)
     assert found.max() > 0.5
+
+
+def test_tflite_says_nothing_for_information_and_keeps_what_it_complains_of(tmp_path, capfd):
+    path = tmp_path / "yamnet.tflite"
+    write_tflite(path, 15_600, 1024, told=False)
+    tflite._Running(path.read_bytes(), 1024)
+    assert "INFO" not in capfd.readouterr().err
+    with tflite._without_info():
+        os.write(2, b"INFO: made\nERROR: broken\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "ERROR: broken\nafter\n"
 
 
 def test_tflite_files_of_another_kind_are_refused(tmp_path):

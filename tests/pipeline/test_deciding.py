@@ -14,6 +14,7 @@ from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
+from pseudorca.prediction.decisions import wanted_sentence
 from pseudorca.prediction.options import DecisionOptions
 from pseudorca.prediction.predict import decide_project, predict_project
 from pseudorca.recordings.clips import ClipOptions, clips_project
@@ -70,6 +71,22 @@ def test_an_error_rate_that_cannot_be_claimed_leaves_all_undecided(trained: Stor
     assert claimed >= 1 - 0.01 ** (1 / 8)  # 8 encounters, none wrong, five looks
     result = decide_project(trained, decision=DecisionOptions(max_error=claimed + 0.01))
     assert result.encounters_per_class == {"Insular": 4}
+
+
+def test_the_threshold_that_was_used_is_said_for_every_kind_of_unit(trained: Store) -> None:
+    claimed = predict_project(trained, decision=DecisionOptions(max_error=0.01))
+    wanted = max(t["smallest_that_can_be_claimed"] for t in claimed.thresholds.values()) + 0.01
+    both = DecisionOptions(max_error=wanted, min_probability=0.97)
+    thresholds = decide_project(trained, decision=both).thresholds
+    assert set(thresholds) == {"clip", "recording", "encounter"}
+    for unit, threshold in thresholds.items():
+        assert threshold["used"] == max(0.97, threshold["chosen"]["probability"])
+        assert "0.97" in wanted_sentence(unit, threshold)
+    for unit, threshold in claimed.thresholds.items():
+        assert threshold["used"] is None
+        assert f"{100 * threshold['smallest_that_can_be_claimed']:.0f} %" in wanted_sentence(
+            unit, threshold
+        )
 
 
 def test_what_is_unlike_training_is_undecided(trained: Store) -> None:

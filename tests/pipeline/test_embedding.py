@@ -17,9 +17,10 @@ import torch
 from pseudorca.backbones import load_backbone
 from pseudorca.embedding import drawing
 from pseudorca.embedding.drawing import clip_pictures, read_clip
+from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.embedding.embedder import Embedder, load_embedder, save_embedder
 from pseudorca.embedding.stream import embed_clips
-from pseudorca.errors import BackboneError
+from pseudorca.errors import BackboneError, FrontEndError
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.recordings import audio
@@ -268,3 +269,38 @@ def test_threads_end_when_the_reader_of_pictures_stops_early(tables, embedder):
     next(pictures)
     pictures.close()
     assert threading.active_count() <= before
+
+
+@pytest.mark.parametrize(
+    ("backbone", "settings"),
+    [
+        ("pseudorca_small", {"rows": 3}),
+        ("pseudorca_small", {"n_rows": 1}),
+        ("pseudorca_small", {"levels": "pcem"}),
+        ("resnet18", {"window_ms": -1.0}),
+        ("logmel", {"rows": 3}),
+        ("mn04_as", {"levels": "pcen"}),
+    ],
+)
+def test_settings_of_the_front_end_are_refused_before_a_network_is_loaded(
+    scanned: Store, monkeypatch: pytest.MonkeyPatch, backbone: str, settings: dict
+) -> None:
+    def loaded(*_: object, **__: object) -> None:
+        raise AssertionError("the network was loaded")
+
+    monkeypatch.setattr("pseudorca.embedding.embed.load_backbone", loaded)
+    with pytest.raises(FrontEndError):
+        embed_project(scanned, EmbedderOptions(backbone, settings=tuple(settings.items())))
+
+
+def test_the_network_in_the_box_takes_other_levels_and_says_that_it_knows_none(
+    scanned: Store,
+) -> None:
+    for settings in ({"levels": "pcen", "scale": "log"}, {"background": "median"}):
+        options = EmbedderOptions("pseudorca_small", settings=tuple(settings.items()))
+        result = embed_project(scanned, options)
+        assert result.n_new == len(scanned.read("recordings"))
+        assert {name: result.front_end[name] for name in settings} == settings
+        assert any(all(name in notice for name in settings) for notice in result.notices)
+    plain = embed_project(scanned, EmbedderOptions("pseudorca_small"))
+    assert not any("unlike any" in notice for notice in plain.notices)

@@ -198,7 +198,7 @@ def test_recordings_that_reach_less_far_than_those_in_training_are_told() -> Non
             preparation=PLAIN, nothing=None,
         )  # fmt: skip
         told = suitability_notices(table, classifier, is_gated=False)  # type: ignore[arg-type]
-        assert sum("1 of these 2 recordings do not reach" in text for text in told) == n_told
+        assert sum("all in training" in text and "1 of 2" in text for text in told) == n_told
 
 
 def test_drop_outs_and_padding_are_no_background() -> None:

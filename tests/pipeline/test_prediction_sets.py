@@ -1,6 +1,7 @@
 """Predictions bear the name of their set: a second set erases nothing of the first."""
 
 import shutil
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,12 @@ from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.train import train_project
 from pseudorca.prediction.options import DecisionOptions
 from pseudorca.prediction.predict import decide_project, predict_project
-from pseudorca.prediction.sets import name_of_paths, prediction_sets, remove_prediction_set
+from pseudorca.prediction.sets import (
+    kept_place,
+    name_of_paths,
+    prediction_sets,
+    remove_prediction_set,
+)
 from pseudorca.report.report import report_project
 from pseudorca.store import Store
 
@@ -96,6 +102,35 @@ def test_sets_are_listed_and_removed(predicted: Store) -> None:
     assert decide_project(predicted).set_name == "unlabelled"
     with pytest.raises(StoreError, match="unknown set of predictions 'Insular'"):
         remove_prediction_set(predicted, "Insular")
+
+
+def test_a_copied_project_finds_its_own_tables(predicted: Store, tmp_path: Path) -> None:
+    predict_project(predicted, output=tmp_path / "elsewhere", set_name="kept outside")
+    copy = Store(shutil.copytree(predicted.folder, tmp_path / "copy"))
+    shutil.rmtree(predicted.folder)
+    output = prediction_sets(copy).sets.set_index("set_name")["output"].map(Path)
+    for name in ("unlabelled", "Insular"):
+        assert output[name] == copy.folder / "predictions" / name
+        assert (output[name] / "encounters.csv").exists()
+    assert output["kept outside"] == tmp_path / "elsewhere"
+    texts = copy.read("runs", where="verb = 'predict'")["settings"]
+    assert sum(str(predicted.folder) in text for text in texts) == 0
+
+
+def test_a_project_inside_the_folder_of_its_tables_is_copied_with_them(tmp_path: Path) -> None:
+    store = Store(tmp_path / "out" / "project", create=True)
+    assert kept_place(store, tmp_path / "out") == ".."
+    assert kept_place(store, tmp_path / "other") == str((tmp_path / "other").resolve())
+
+
+def test_report_says_what_the_last_runs_said(predicted: Store, tmp_path: Path) -> None:
+    wish = DecisionOptions(max_error=0.01)  # cannot be claimed, which is said
+    said = predict_project(predicted, decision=wish).notices
+    assert said
+    report_project(predicted, tmp_path / "report.html")
+    page = unescape((tmp_path / "report.html").read_text())
+    for notice in said:
+        assert notice in page
 
 
 def test_the_name_of_a_set_holds_no_password_of_an_address() -> None:

@@ -397,7 +397,8 @@ def test_progress_is_a_bar_unless_it_is_chosen_away(
 KEYS = {
     "scan": "n_recordings n_labelled n_unlabelled classes n_encounters n_moments duration_s "
     "n_problems problems n_other_files proposed_band notices folder",
-    "clips": "n_clips n_moments n_padded clips_per_class n_problems problems notices",
+    "clips": "n_clips n_moments n_padded clips_per_class n_problems n_without_selection problems "
+    "notices",
     "folds": "split group_by n_groups n_validation not_testable n_straddling_moments folds",
     "embed": "embedder_id backbone layer weights weights_hash licence embedding_size front_end "
     "members device n_clips n_new n_new_views n_new_backgrounds n_problems problems notices",

@@ -58,7 +58,7 @@ def test_folders_of_equal_names_in_two_classes_are_said(tmp_path: Path, weights:
     found = evaluate_project(store, Recipe(HEAD), [SPLIT]).as_json()
     audited = audit_project(store, Recipe(HEAD), SPLIT, AuditOptions(20, quick=True)).as_json()
     for result in (found, audited):
-        (notice,) = [text for text in result["notices"] if "hold clips of several classes" in text]
+        (notice,) = [text for text in result["notices"] if "Clips of several classes" in text]
         assert "4 of 4 encounters" in notice
         assert "Enc0 (2 Insular, 2 Pelagic)" in notice
         assert "permutation" in notice

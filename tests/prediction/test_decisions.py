@@ -6,7 +6,7 @@ import pytest
 
 from pseudorca.learning.calibration import Calibrator, Prior
 from pseudorca.learning.units import UnitScores, aggregate
-from pseudorca.prediction.decisions import Rule, decide
+from pseudorca.prediction.decisions import Rule, contradictions, decide
 
 CLASSES = ["Insular", "Pelagic"]
 UNIFORM = Prior("uniform", np.array([0.5, 0.5]))
@@ -86,3 +86,24 @@ def test_novelty_is_averaged_as_scores_are():
     by_encounter = aggregate(clips, recordings, scores, "encounter", novelty=novelty)
     assert by_encounter.table["novelty"].tolist() == [1.0]
     assert "novelty" not in aggregate(clips, recordings, scores, "clip").table
+
+
+def test_an_encounter_called_otherwise_than_its_recordings_is_said() -> None:
+    encounters = pd.DataFrame(
+        {"encounter": ["Sette_44", "A/day1", "Sette_45", "Sette_46", "Sette_47"],
+         "decision": ["Insular", "Pelagic", "Insular", "undecided", "Insular"]}
+    )  # fmt: skip
+    named = {
+        "Sette_44": {"Insular": 1, "Pelagic": 3, "undecided": 9},
+        "A/day1": {"Insular": 2},
+        "Sette_45": {"Insular": 2, "Pelagic": 2},
+        "Sette_46": {"Pelagic": 5},
+        "Sette_47": {"undecided": 4},
+    }
+    (notice,) = contradictions(encounters, named)
+    for fact in ("2 encounters", "Sette_44 Insular", "Pelagic 3", "day1 Pelagic", "Insular 2"):
+        assert fact in notice
+    for agreeing in ("Sette_45", "Sette_46", "Sette_47"):
+        assert agreeing not in notice
+    assert contradictions(encounters[2:], named) == []
+    assert contradictions(encounters[:0], {}) == []

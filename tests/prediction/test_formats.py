@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pseudorca.errors import PseudorcaError
+from pseudorca.evaluation.trust import Trust
 from pseudorca.formats.raven import RAVEN_COLUMNS
 from pseudorca.formats.registry import FORMATS
 from pseudorca.formats.whole import write_tables
@@ -189,6 +190,61 @@ def test_nothing_said_is_written_too(
     written = write_predictions(nothing, survey, tmp_path, kinds=(kind,))[kind]
     assert written
     assert all(path.exists() for path in written)
+
+
+# How far to trust the names
+
+TRUST = Trust("encounter", 0.78, 0.59, 0.88, 0.5, 21, verdict="recorder")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_verdict_stands_beside_every_format_of_another_program(
+    kind: str, tmp_path: Path, said: pd.DataFrame, survey: pd.DataFrame
+) -> None:
+    write_predictions(tables(said), survey, tmp_path, kinds=(kind,), trust=TRUST)
+    readme = tmp_path / "README.md"
+    assert readme.exists() == (kind not in ("csv", "parquet"))
+    if readme.exists():
+        text = readme.read_text()
+        for fact in ("recorder", "0.78", "0.59", "0.88", kind):
+            assert fact in text
+        write_predictions(tables(said), survey, tmp_path, kinds=("csv",), trust=TRUST)
+        assert not readme.exists()
+
+
+def test_the_verdict_stands_in_columns_where_a_format_has_room(
+    tmp_path: Path, said: pd.DataFrame, survey: pd.DataFrame
+) -> None:
+    kinds = tuple(FORMATS)
+    written = write_predictions(tables(said), survey, tmp_path, kinds=kinds, trust=TRUST)
+    expected = {"Held Out Accuracy": "0.78", "Held Out Low": "0.59", "Held Out High": "0.88",
+                "Held Out Split": "encounter", "Audit": "recorder"}  # fmt: skip
+    for path in written["raven"]:
+        header, *rows = read_tabs(path)
+        assert header == [*RAVEN_COLUMNS, *expected]
+        assert all(row[len(RAVEN_COLUMNS) :] == [*expected.values()] for row in rows)
+    header, *rows = read_csv(written["birdnet"][0])
+    assert header[6:] == list(TRUST.columns())
+    assert all(row[6:] == [*expected.values()] for row in rows)
+    assert rows
+    # These have no room: a column more would be a class, a predictor or a part of a label.
+    assert len(read_csv(written["banter"][0])[0]) == 2
+    assert not set(TRUST.columns()) & set(read_csv(written["opensoundscape"][0])[0])
+    assert all(len(row) == 3 for path in written["audacity"] for row in read_tabs(path) if row[0])
+    # What is known changes nothing of what reads back.
+    per_file = [path for path in written["raven"] if path.parent.name == "raven"]
+    plain = write_predictions(tables(said), survey, tmp_path / "plain", kinds=("raven",))["raven"]
+    plain = [path for path in plain if path.parent.name == "raven"]
+    pd.testing.assert_frame_equal(read_raven(per_file, survey), read_raven(plain, survey))
+
+
+def test_a_classifier_that_nobody_tried_says_so(
+    tmp_path: Path, said: pd.DataFrame, survey: pd.DataFrame
+) -> None:
+    written = write_predictions(tables(said), survey, tmp_path, kinds=("raven",), trust=Trust())
+    header, *rows = read_tabs(written["raven"][0])
+    assert all(dict(zip(header, row, strict=True))["Audit"] == "not audited" for row in rows)
+    assert "pseudorca audit" in (tmp_path / "README.md").read_text()
 
 
 # Raven

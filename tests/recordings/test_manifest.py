@@ -14,7 +14,9 @@ import soundfile as sf
 from pseudorca.errors import ManifestError
 from pseudorca.recordings.audio import CONVERTERS
 from pseudorca.recordings.manifest import Manifest, ScanOptions, full_path, scan, scan_files
-from pseudorca.store import shown_problems
+from pseudorca.recordings.notices import CLASS_FOLDERS
+from pseudorca.recordings.scan import scan_project
+from pseudorca.store import Store, shown_problems
 
 Survey = Callable[..., Path]
 Scanned = Callable[..., Manifest]
@@ -279,8 +281,8 @@ def test_encounters_over_twelve_hours_are_warned_about_and_can_be_cut(scanned: S
     assert any("Lasker_AC_1" in notice and "25 hours" in notice for notice in found.notices)
     found = scanned(*files, cut_gaps_h=6)
     assert Counter(column(found, "encounter").values()) == {"Lasker_AC_1#1": 3, "Lasker_AC_1#2": 2}
-    assert any("cut into 2" in notice for notice in found.notices)
-    assert not any("spans" in notice for notice in found.notices)
+    assert any("Lasker_AC_1 into 2" in notice for notice in found.notices)
+    assert not any("25 hours" in notice for notice in found.notices)
     found = scanned(*files, cut_gaps_h=18)
     assert set(column(found, "encounter").values()) == {"Lasker_AC_1"}
 
@@ -291,7 +293,45 @@ def test_encounters_with_recordings_of_no_time_are_not_cut(scanned: Scanned) -> 
         cut_gaps_h=6,
     )  # fmt: skip
     assert set(column(found, "encounter").values()) == {"Insular/e"}
-    assert any("was not cut" in notice for notice in found.notices)
+    assert any("--cut-gaps" in notice and "e (1 of 3)" in notice for notice in found.notices)
+
+
+def test_cutting_that_finds_no_gap_is_said(scanned: Scanned) -> None:
+    files = ("Insular/e/20170728_000000.wav", "Insular/e/20170728_010000.wav", "Insular/f/x.wav")
+    (said,) = [notice for notice in scanned(*files, cut_gaps_h=6).notices if "--cut-gaps" in notice]
+    assert "none of 2 encounters" in said
+    assert "1 of 3" in said  # has no time
+    assert not any("--cut-gaps" in notice for notice in scanned(*files).notices)
+
+
+def test_a_pattern_says_how_many_paths_it_does_not_match(scanned: Scanned) -> None:
+    files = ("Insular/e/rec1.wav", "Insular/e/rec2.wav", "Insular/e/tape.wav")
+
+    def said(pattern: str) -> list[str]:
+        found = scanned(*files, name_pattern=pattern)
+        return [notice for notice in found.notices if "--name-pattern" in notice]
+
+    assert said(r"(?P<platform>rec|tape)") == []
+    (some,) = said(r"(?P<platform>rec)")
+    assert "2 of 3" in some
+    assert "Insular/e/tape" in some
+    (none,) = said(r"(?P<platform>mooring)")
+    assert "none of 3" in none
+
+
+def test_recordings_without_class_folders_are_told_how_to_lay_them(scanned: Scanned) -> None:
+    assert CLASS_FOLDERS in scanned("x.wav", "Sette_AC_41/y.wav").notices[0]
+    assert not any(CLASS_FOLDERS in notice for notice in scanned("A/e/x.wav", "B/f/y.wav").notices)
+
+
+def test_files_that_are_cut_short_hide_no_notice_on_all(survey: Survey) -> None:
+    root = survey(*(f"Insular/e/{k}.wav" for k in range(5)))
+    for path in root.glob("Insular/e/*.wav"):
+        path.write_bytes(path.read_bytes()[:-400])
+    notices = scan_project(Store(root / "project", create=True), root).notices
+    assert len(notices) > 5
+    assert all("cut short" in notice for notice in notices[-5:])
+    assert not any("cut short" in notice for notice in notices[:-5])
 
 
 def test_a_gap_begins_where_the_longest_recording_ends(survey: Survey) -> None:

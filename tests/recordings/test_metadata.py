@@ -126,7 +126,7 @@ def test_encounters_with_their_labels_in_a_table_only(
     # A folder that the table does not name is not a population called enc_c.
     assert by_encounter.get("enc_c", by_encounter.get("2018")) == {None}
     if labels is None:
-        assert any("unlabelled" in n and "1 recordings" in n for n in found.notices)
+        assert any("unlabelled" in n and "1 recording." in n for n in found.notices)
 
 
 def test_an_encounter_name_under_two_labels_is_ambiguous(scanned: Scanned, table: Table) -> None:
@@ -144,7 +144,7 @@ def test_relabelling_one_file_does_not_tear_its_encounter(scanned: Scanned, tabl
     encounters = column(found, "encounter")
     assert encounters["Insular/day1/x.wav"] == encounters["Insular/day1/y.wav"]
     assert encounters["Insular/day1/x.wav"] != encounters["Pelagic/day1/z.wav"]
-    assert any("Mixed encounter Insular/day1" in notice for notice in found.notices)
+    assert any("Insular/day1 (1 Pelagic, 1 Insular)" in notice for notice in found.notices)
 
 
 @pytest.mark.parametrize("missing", ["", "NA", "NaN", "N/A", "-"])

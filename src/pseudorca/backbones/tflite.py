@@ -10,8 +10,11 @@ list of outputs is changed to this tensor when the file is loaded. Nothing else 
 """
 
 import hashlib
+import os
+import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,6 +127,26 @@ class _TFLiteSpec:
         return backbone
 
 
+@contextmanager
+def _without_info() -> Iterator[None]:
+    """Drop the lines that LiteRT writes to stderr for information only; it has no switch for them."""
+    with _OF_STDERR, tempfile.TemporaryFile() as said:
+        kept = os.dup(2)
+        try:
+            os.dup2(said.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            said.seek(0)
+            for line in said:
+                if not line.startswith(b"INFO: "):
+                    os.write(2, line)
+
+
+_OF_STDERR = threading.Lock()  # two redirections at a time would not end in order
+
+
 class _Running:
     """One interpreter, used by one thread at a time."""
 
@@ -131,8 +154,11 @@ class _Running:
         from ai_edge_litert.interpreter import Interpreter
 
         model = _turned_to_embedding(content, embedding_size)
-        self._interpreter = Interpreter(model_content=model, num_threads=torch.get_num_threads())
-        self._interpreter.allocate_tensors()
+        with _without_info():
+            self._interpreter = Interpreter(
+                model_content=model, num_threads=torch.get_num_threads()
+            )
+            self._interpreter.allocate_tensors()
         (given, *_), (output, *_) = (
             self._interpreter.get_input_details(),
             self._interpreter.get_output_details(),

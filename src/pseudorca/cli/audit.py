@@ -14,6 +14,7 @@ from pseudorca.cli.options import (
     ProjectFolder,
     RecipeGroup,
     ThreadCount,
+    Verbose,
     Within,
     flag,
     rare_option,
@@ -43,6 +44,7 @@ def audit(
             "--clips-per-encounter", "Clips of an encounter that are heard, at most.", min=1
         ),
     ] = 20,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Animals or recorders? Compare the classifier with controls that hear no animal."""
@@ -68,7 +70,7 @@ def audit(
     )
     for name, sentence in result["explained"].items():
         say(f"{name}: {sentence}")
-    say_notices(audited.notices)
+    say_notices(audited.notices, verbose=verbose)
 
 
 def _joint(result: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pseudorca.cli.options import (
     RARE,
     AsJson,
     ProjectFolder,
+    Verbose,
     flag,
 )
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
@@ -46,6 +47,7 @@ def clips(
         Literal["tile", "zero", "drop"],
         typer.Option(help="What fills clips that are too short.", rich_help_panel=RARE),
     ] = "tile",
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Cut recordings into clips: windows, whole files, or Raven selections.
@@ -63,16 +65,13 @@ def clips(
         selections=selections or (),
     )
     if not done(result, as_json):
-        _say(result, pad)
+        _say(result, verbose=verbose)
     if not len(result.clips):
         raise typer.Exit(1)
 
 
-def _say(result: "ClipsResult", pad: str) -> None:
-    say(
-        f"{len(result.clips)} clips of {result.n_moments} moments; {result.n_padded} are "
-        f"shorter than the window and filled ({pad})."
-    )
+def _say(result: "ClipsResult", *, verbose: bool) -> None:
+    say(result.summary()[0])
     table(["class", "clips"], result.clips_per_class.items())
-    say_problems(result.problems)
-    say_notices(result.notices)
+    say_problems(result.problems, verbose=verbose)
+    say_notices(result.notices, verbose=verbose)

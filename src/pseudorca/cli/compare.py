@@ -13,6 +13,7 @@ from pseudorca.cli.options import (
     Prepare,
     ProjectFolder,
     SplitGroup,
+    Verbose,
     preparation_from,
     rare_option,
     recipe_option,
@@ -65,6 +66,7 @@ def compare(
             "those that may be used commercially. Several by commas.",
         ),
     ] = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare all embedders of a project, and ensembles, on encounters never heard."""
@@ -92,7 +94,7 @@ def compare(
         )  # fmt: skip
     say(result["summary"])
     say(f"Tables are in {result['output']}; open {result['files']['page']} in a browser.")
-    say_notices(compared.notices)
+    say_notices(compared.notices, verbose=verbose)
 
 
 def _lines(result: dict[str, Any], split: str, unit: str) -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ from pseudorca.cli.options import (
     OutputFolder,
 )
 from pseudorca.cli.output import done, say, table
+from pseudorca.values import plural
 
 
 def contours(
@@ -41,4 +42,6 @@ def contours(
             for row in result.contours[:20].to_dict("records")
         ),
     )  # fmt: skip
-    say(f"{len(result.contours)} contours measured; all measurements are in {result.output}.")
+    say(
+        f"{plural(len(result.contours), 'contour')} measured; all measurements are in {result.output}."
+    )

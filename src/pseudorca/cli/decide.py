@@ -5,6 +5,7 @@ from pseudorca.cli.options import (
     DecisionGroup,
     ProjectFolder,
     ThreadCount,
+    Verbose,
     given,
     with_groups,
 )
@@ -17,9 +18,11 @@ def decide(
     project: ProjectFolder,
     decision: DecisionGroup,
     threads: ThreadCount = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Decide again on what was predicted, without listening again."""
     from pseudorca.project import Project
 
-    say_predictions(Project.open(project).decide(**given(decision), n_threads=threads), as_json)
+    result = Project.open(project).decide(**given(decision), n_threads=threads)
+    say_predictions(result, as_json, verbose=verbose)

@@ -158,10 +158,11 @@ def _cell(value: object) -> str:
 
 def _check(scanned: "ScanResult", folder: Path) -> None:
     """Raise ManifestError unless there are two populations to tell apart."""
+    from pseudorca.recordings.notices import CLASS_FOLDERS
+
     if len(scanned.classes) < 2:
         raise ManifestError(
             f"{folder} holds {len(scanned.recordings)} usable recordings ({len(scanned.problems)} "
             f"cannot be used) of {len(scanned.classes)} populations, and telling apart takes at least "
-            "2. Put the recordings of each population in a folder of its own, with a folder per "
-            "encounter inside, and give the folder that holds these."
+            f"2: {CLASS_FOLDERS}"
         )

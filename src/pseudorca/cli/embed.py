@@ -11,6 +11,7 @@ from pseudorca.cli.options import (
     NetworkWeights,
     OtherSettings,
     ProjectFolder,
+    Verbose,
     flag,
     given,
     rare_option,
@@ -19,6 +20,7 @@ from pseudorca.cli.options import (
 )
 from pseudorca.cli.output import done, say, say_notices, say_problems
 from pseudorca.frontends.registry import FRONT_ENDS
+from pseudorca.values import plural
 
 if TYPE_CHECKING:
     from pseudorca.embedding.embed import EmbedResult
@@ -98,6 +100,7 @@ def embed(
             "bandlimit=true, slope_db=3, seed=0. Repeatable.",
         ),
     ] = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Turn clips into embeddings with a pretrained network. Goes on where it was stopped.
@@ -122,21 +125,23 @@ def embed(
         **given(computing),
     )
     if not done(result, as_json):
-        _say(result, has_more=bool(augment or test_views or reference))
+        _say(result, has_more=bool(augment or test_views or reference), verbose=verbose)
     if not result.n_clips:
         raise typer.Exit(1)
 
 
-def _say(result: "EmbedResult", *, has_more: bool) -> None:
+def _say(result: "EmbedResult", *, has_more: bool, verbose: bool) -> None:
     after = f" after {result.layer}" if result.layer else ""
     say(
-        f"{result.n_clips} clips, {result.n_new} newly embedded by {result.backbone}{after} "
-        f"({result.weights}, {result.embedding_size} numbers each; {result.licence})."
+        f"{plural(result.n_clips, 'clip')}, {result.n_new:,} newly embedded by "
+        f"{result.backbone}{after} ({result.weights}, {result.embedding_size} numbers each; "
+        f"{result.licence})."
     )
     if has_more:
         say(
-            f"Besides, newly embedded: {result.n_new_views} altered copies and "
-            f"{result.n_new_backgrounds} backgrounds of labelled clips. Use them with --prepare."
+            f"Besides, newly embedded: {plural(result.n_new_views, 'altered copy')} and "
+            f"{plural(result.n_new_backgrounds, 'background')} of labelled clips. Use them with "
+            "--prepare."
         )
-    say_problems(result.problems)
-    say_notices(result.notices)
+    say_problems(result.problems, verbose=verbose)
+    say_notices(result.notices, verbose=verbose)

@@ -13,11 +13,13 @@ from pseudorca.cli.options import (
     ProjectFolder,
     SplitGroup,
     TunableRecipeGroup,
+    Verbose,
     Within,
     flag,
     with_groups,
 )
 from pseudorca.cli.output import done, network_and_head, say, say_notices, table, tell
+from pseudorca.values import plural
 
 if TYPE_CHECKING:
     from pseudorca.evaluation.evaluate import EvaluateResult
@@ -44,6 +46,7 @@ def evaluate(
     ] = False,
     recipe: TunableRecipeGroup,
     within: Within = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Cross-validate: how good is a classifier on encounters it never heard?"""
@@ -84,7 +87,7 @@ def evaluate(
     _say_nothing(result)
     if result.strangers is not None:
         _say_strangers(result.strangers)
-    say_notices(result.notices)
+    say_notices(result.notices, verbose=verbose)
 
 
 def _say_nothing(result: "EvaluateResult") -> None:
@@ -200,7 +203,7 @@ def _say_inference(inference: dict[str, Any]) -> None:
             f"would have been seen ({100 * power['power']:.0f} % power)."
         )
     for n, value in _by_size(inference.get("learning_curve", [])).items():
-        say(f"Learning from {n} encounters per class: balanced accuracy {value:.2f}.")
+        say(f"Learning from {plural(n, 'encounter')} per class: balanced accuracy {value:.2f}.")
 
 
 def _by_size(curve: list[dict[str, Any]]) -> dict[int, float]:

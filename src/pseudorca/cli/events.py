@@ -12,11 +12,13 @@ from pseudorca.cli.options import (
     Formats,
     MissingTexts,
     Output,
+    Verbose,
     rare_option,
     with_groups,
 )
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
 from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.values import plural
 
 if TYPE_CHECKING:
     from pseudorca.events.events import EventsResult
@@ -123,6 +125,7 @@ def events(
         list[float] | None,
         rare_option("--at", "Count calls at this score too. Without: 0.9. Repeatable."),
     ] = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Decide events that another classifier scored, and say what can be claimed of its calls."""
@@ -138,15 +141,15 @@ def events(
     kind: Format = "parquet" if formats[0] == "parquet" else "excel" if csv == "excel" else "csv"
     result = decide_events(file, out or Path(f"{file.stem}_decided"), options=options, kind=kind)
     if not done(result, as_json):
-        _say(result)
+        _say(result, verbose=verbose)
 
 
-def _say(result: "EventsResult") -> None:
+def _say(result: "EventsResult", *, verbose: bool) -> None:
     details, name = result.details, result.label
     point = result.operating_point["label"]
     say(
-        f"{details['n_events']} events, {details['n_called']} called {name} by their classifier; "
-        f"{details['n_verified']} verified, {details['n_positive']} of them {name}."
+        f"{plural(details['n_events'], 'event')}, {details['n_called']} called {name} by their "
+        f"classifier; {details['n_verified']} verified, {details['n_positive']} of them {name}."
     )
     table(
         ["rule", "filter", "called", "of verified", "right", "false", "precision more than", "recall"],
@@ -165,8 +168,8 @@ def _say(result: "EventsResult") -> None:
         _say_claim(result)
     table(["decision", "events"], result.decisions.items())
     say(f"Tables are in {details['output']}; open {result.page} in a browser.")
-    say_problems(result.problems)
-    say_notices(result.notices)
+    say_problems(result.problems, verbose=verbose)
+    say_notices(result.notices, verbose=verbose)
 
 
 def _say_claim(result: "EventsResult") -> None:

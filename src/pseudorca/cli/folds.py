@@ -6,6 +6,7 @@ import typer
 
 from pseudorca.cli.options import SPLIT_HELP, AsJson, OneSplitGroup, ProjectFolder, with_groups
 from pseudorca.cli.output import done, say, table
+from pseudorca.values import plural
 
 
 @with_groups
@@ -23,7 +24,7 @@ def folds(
     result = Project.open(project).folds(chosen)
     if done(result, as_json):
         return
-    say(f"Split {chosen.name}: {result.n_groups} groups by {chosen.group_by}, verified.")
+    say(f"Split {chosen.name}: {plural(result.n_groups, 'group')} by {chosen.group_by}, verified.")
     table(
         ["repeat", "fold", "train", "test", "test groups", "test clips per class"],
         (

@@ -89,6 +89,9 @@ HEAD_HELP = (
 
 ProjectFolder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.")]
 AsJson = Annotated[bool, flag("--json", "Print one JSON object to stdout.")]
+Verbose = Annotated[
+    bool, flag("--verbose", "Print every notice and problem, not only those that matter most.")
+]
 Output = Annotated[Path | None, option("--out", OUTPUT_HELP)]
 OutputFolder = Annotated[Path, option("--out", OUTPUT_HELP)]
 ClassifierName = Annotated[str, option("--name", "Name of the classifier.")]
@@ -519,7 +522,7 @@ def with_groups(verb: Callable[Parameters, Returned]) -> Callable[Parameters, Re
 def _place_in_help(parameter: inspect.Parameter) -> tuple[bool, int]:
     metadata = getattr(parameter.annotation, "__metadata__", ())
     panel = getattr(metadata[0], "rich_help_panel", None) if metadata else None
-    return parameter.name == "as_json", PANELS.index(panel)
+    return parameter.name in ("verbose", "as_json"), PANELS.index(panel)
 
 
 def given(group: Any) -> dict[str, Any]:

@@ -10,12 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pseudorca.results import Result
+from pseudorca.results import NO_SELECTION, Result, n_without_selection
+from pseudorca.values import first_sentence, plural
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pseudorca.learning.recipe import Recipe
+
+_MOST_NOTICES = 3
+_MOST_ROWS = 10  # of problems
 
 # Through a pipe nothing wraps at the 80 columns that rich would assume.
 _out = Console(width=None if sys.stdout.isatty() else 200)
@@ -34,30 +38,51 @@ def say(text: str) -> None:
 
 
 def table(columns: list[str], rows: Any) -> None:
+    """Print a table; what is wider than the terminal goes on in the next line, nothing is cut off."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     _out.print(table, highlight=False)
 
 
-def say_problems(problems: "pd.DataFrame", most: int = 10) -> None:
-    """Print the first rows of a table of problems."""
-    rows = problems.to_dict("records")
+def say_problems(problems: "pd.DataFrame", *, verbose: bool = False) -> None:
+    """Count the problems, and print the first rows of the table; with ``verbose`` all of them.
+
+    Files without a selection were left out on purpose, and are counted apart.
+    """
+    n_left_out = n_without_selection(problems)
+    rows = problems[problems["reason"] != NO_SELECTION].to_dict("records")
     if rows:
-        say(f"{len(rows)} problems, everything else is unharmed:")
+        say(f"{plural(len(rows), 'problem')}, everything else is unharmed:")
+        shown = rows if verbose else rows[:_MOST_ROWS]
         table(
             ["file", "reason", "detail"],
-            ((row["path"], row["reason"], row["detail"]) for row in rows[:most]),
+            ((row["path"], row["reason"], row["detail"]) for row in shown),
         )
-        if len(rows) > most:
-            say(f"... and {len(rows) - most} more (--json shows all).")
+        if len(rows) > len(shown):
+            say(f"... and {len(rows) - len(shown):,} more (--verbose shows all).")
+    if n_left_out:
+        say(f"{plural(n_left_out, 'file')} without a selection, left out as asked.")
 
 
-def say_notices(notices: Sequence[str]) -> None:
-    for notice in notices:
+def say_notices(notices: Sequence[str], *, verbose: bool = False) -> None:
+    """Print three notices, each in a line or its first sentence; with ``verbose`` all, whole.
+
+    Stages give the notices that matter most first.
+    """
+    shown = list(notices) if verbose else [_line(notice) for notice in notices[:_MOST_NOTICES]]
+    for notice in shown:
         say(f"* {notice}")
+    if n_more := len(notices) - len(shown):
+        say(f"... and {plural(n_more, 'more notice')} (--verbose shows all).")
+    elif shown != list(notices):
+        say("(--verbose says more of this.)")
+
+
+def _line(notice: str) -> str:
+    return notice if len(notice) + 2 <= _out.width else first_sentence(notice)
 
 
 def network_and_head(network: str, recipe: "Recipe") -> str:

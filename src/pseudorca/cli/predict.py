@@ -13,10 +13,12 @@ from pseudorca.cli.options import (
     NamePattern,
     ProjectFolder,
     TimeFormat,
+    Verbose,
     given,
     with_groups,
 )
 from pseudorca.cli.output import done, say, say_notices, say_problems, table
+from pseudorca.values import plural
 
 _FEW_FILES = 10
 """Of so many files each has a sentence of its own."""
@@ -41,6 +43,7 @@ def predict(
     computing: ComputingGroup,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Say which population each clip, recording and encounter sounds like.
@@ -53,23 +56,22 @@ def predict(
         paths or None, name, gate_db=gate, name_pattern=name_pattern, time_format=time_format,
         **given(decision), **given(computing),
     )  # fmt: skip
-    say_predictions(result, as_json)
+    say_predictions(result, as_json, verbose=verbose)
 
 
-def say_predictions(result: "PredictionResult", as_json: bool) -> None:
+def say_predictions(result: "PredictionResult", as_json: bool, *, verbose: bool) -> None:
     """Print what was decided, and what the probabilities are worth; status 1 if there was nothing."""
     if not done(result, as_json):
-        _say(result)
+        _say(result, verbose=verbose)
     if not result.n_clips + result.n_quiet:
         raise typer.Exit(1)
 
 
-def _say(result: "PredictionResult") -> None:
-    passed = f" ({result.n_quiet} more without signal, passed over)" if result.n_quiet else ""
+def _say(result: "PredictionResult", *, verbose: bool) -> None:
+    passed = f" ({result.n_quiet:,} more without signal, passed over)" if result.n_quiet else ""
     say(
-        f"{result.n_files} files, {result.n_clips} clips{passed}, "
-        f"{result.n_encounters} encounters, "
-        f"{result.n_detections} detections."
+        f"{plural(result.n_files, 'file')}, {plural(result.n_clips, 'clip')}{passed}, "
+        f"{plural(result.n_encounters, 'encounter')}, {plural(result.n_detections, 'detection')}."
     )
     recordings, encounters = result.recordings_per_class, result.encounters_per_class
     table(
@@ -79,29 +81,21 @@ def _say(result: "PredictionResult") -> None:
             for decision in sorted({*recordings, *encounters})
         ),
     )
-    from pseudorca.prediction.decisions import usual_sentence
+    from pseudorca.prediction.decisions import usual_sentence, wanted_sentence
 
     for unit, threshold in result.thresholds.items():
-        chosen = threshold["chosen"]
-        if "kind" in threshold:
-            if unit != "clip":
-                say(usual_sentence(unit, threshold))
-        elif chosen:
-            say(
-                f"{unit}s are named from probability {chosen['probability']:.2f} on: of "
-                f"{chosen['n_encounters']} encounters of training, held out, that passes, "
-                f"{100 * chosen['error']:.0f} % were wrong; at most "
-                f"{100 * chosen['max_error']:.0f} % are, with 95 % confidence, where the classes are "
-                "as frequent as among the training encounters."
-            )
+        if "kind" not in threshold:
+            say(wanted_sentence(unit, threshold))
+        elif unit != "clip":
+            say(usual_sentence(unit, threshold))
     if result.files:
         worth = "calibrated" if result.calibrated else "not calibrated"
         say(
-            f"Probabilities are {worth} and presuppose a {result.prior} prior. Tables are in "
+            f"Probabilities are {worth} and presuppose the prior {result.prior}. Tables are in "
             f"{result.output}."
         )
-    say_problems(result.problems)
-    say_notices(result.notices)
+    say_problems(result.problems, verbose=verbose)
+    say_notices(result.notices, verbose=verbose)
     if result.n_clips and result.n_files <= _FEW_FILES:
         for sentence in result.sentences():
             say(sentence)

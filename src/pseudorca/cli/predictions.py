@@ -1,5 +1,6 @@
 """The verb ``predictions``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,8 +35,14 @@ def predictions(
             (
                 (
                     row["set_name"], row["time_utc"], row["classifier"], row["n_recordings"],
-                    counted(row["encounters_per_class"]), row["output"],
+                    counted(row["encounters_per_class"]), _place(whales.folder, row["output"]),
                 )
                 for row in rows
             ),
         )  # fmt: skip
+
+
+def _place(project: Path, output: str) -> str:
+    """Where tables lie, from the project if they are in it: short enough for a line."""
+    place = Path(output)
+    return str(place.relative_to(project) if place.is_relative_to(project) else place)

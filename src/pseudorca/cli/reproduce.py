@@ -19,6 +19,7 @@ from pseudorca.cli.options import (
     OutputFolder,
     Repeats,
     ThreadCount,
+    Verbose,
     flag,
     named_values,
 )
@@ -75,6 +76,7 @@ def reproduce(
             panel=RARE,
         ),
     ] = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the original study on your recordings: as it was published, and told straight."""
@@ -107,7 +109,7 @@ def reproduce(
     table(list(result.side_by_side.columns), result.side_by_side.to_numpy().tolist())
     for line in result.sentences:
         say(line)
-    say_notices(result.notices)
+    say_notices(result.notices, verbose=verbose)
     say(f"Open {result.report} in a browser; tables and figures are beside it.")
 
 

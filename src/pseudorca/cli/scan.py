@@ -15,6 +15,7 @@ from pseudorca.cli.options import (
     ProjectFolder,
     ThreadCount,
     TimeFormat,
+    Verbose,
     columns_from,
     flag,
     names_from,
@@ -71,6 +72,7 @@ def scan(
             panel=RARE,
         ),
     ] = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Find the recordings below a folder, with their labels, encounters and problems.
@@ -97,13 +99,14 @@ def scan(
     with new_project(project) as whales:
         result = whales.scan(folder, **typed, replace=replace, n_threads=threads)
         if not done(result, as_json):
-            _say(result)
+            _say(result, verbose=verbose)
         if not len(result.recordings):
             raise typer.Exit(1)
 
 
-def _say(result: "ScanResult") -> None:
+def _say(result: "ScanResult", *, verbose: bool) -> None:
     say(result.summary()[0])
-    table(["class", "recordings"], result.classes.items())
-    say_problems(result.problems)
-    say_notices(result.notices)
+    if result.classes:
+        table(["class", "recordings"], result.classes.items())
+    say_problems(result.problems, verbose=verbose)
+    say_notices(result.notices, verbose=verbose)

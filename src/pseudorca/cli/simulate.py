@@ -14,6 +14,7 @@ from pseudorca.cli.options import (
 )
 from pseudorca.cli.output import done, say, table
 from pseudorca.progress import progress_bar
+from pseudorca.values import plural
 
 
 def simulate(
@@ -58,8 +59,8 @@ def simulate(
     if done(result, as_json):
         return
     say(
-        f"{result.n_files} files ({result.duration_s / 60:.1f} min) of "
-        f"{result.n_encounters} encounters in {result.recordings}; the truth is in "
+        f"{plural(result.n_files, 'file')} ({result.duration_s / 60:.1f} min) of "
+        f"{plural(result.n_encounters, 'encounter')} in {result.recordings}; the truth is in "
         f"{result.truth}."
     )
     table(["class", "files"], result.files_per_class.items())

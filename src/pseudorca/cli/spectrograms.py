@@ -9,9 +9,11 @@ from pseudorca.cli.options import (
     OutputFolder,
     ProjectFolder,
     ThreadCount,
+    Verbose,
     flag,
 )
 from pseudorca.cli.output import done, say, say_problems
+from pseudorca.values import plural
 
 
 def spectrograms(
@@ -26,6 +28,7 @@ def spectrograms(
         bool, flag("--unlabelled", "Also the recordings without a label.")
     ] = False,
     threads: ThreadCount = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the original study's picture of every labelled recording as a PNG file."""
@@ -36,7 +39,7 @@ def spectrograms(
     )
     if done(result, as_json):
         return
-    say(f"{result.n_pictures} pictures in {result.output}, {result.n_new} of them new.")
-    say_problems(result.problems)
+    say(f"{plural(result.n_pictures, 'picture')} in {result.output}, {result.n_new:,} of them new.")
+    say_problems(result.problems, verbose=verbose)
     if not result.n_pictures:
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from pseudorca.cli.options import (
     ProjectFolder,
     Seed,
     TunableRecipeGroup,
+    Verbose,
     with_groups,
 )
 from pseudorca.cli.output import done, network_and_head, say, say_notices, table, tell
@@ -20,6 +21,7 @@ def train(
     name: ClassifierName = "classifier",
     seed: Seed = None,
     recipe: TunableRecipeGroup,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a classifier on all labelled clips and save it in the project."""
@@ -28,7 +30,7 @@ def train(
     result = Project.open(project).train(recipe.make(seed), name=name, stage=tell)
     if done(result, as_json):
         return
-    say_notices(result.notices)
+    say_notices(result.notices, verbose=verbose)
     say(f"Saved {result.folder} ({result.classifier_id}), trained on:")
     rows = result.main_table()
     table(list(rows.columns), rows.itertuples(index=False))

@@ -35,7 +35,7 @@ from pseudorca.recordings.manifest import populations, project_recordings
 from pseudorca.recordings.notices import few_encounters
 from pseudorca.results import Result
 from pseudorca.store import Store, package_versions
-from pseudorca.values import plain_value
+from pseudorca.values import plain_value, plural
 
 NETWORK_IN_THE_BOX = "pseudorca_small"
 
@@ -447,7 +447,9 @@ def _shared_clips(
     shared = set.intersection(*(set(table["clip_id"]) for table in tables))
     shared_rows = tables[0][tables[0]["clip_id"].isin(shared)].reset_index(drop=True)
     if more := max(len(table) for table in tables) - len(shared_rows):
-        notices.append(f"{more} clips that not every embedder could use are left out for all.")
+        notices.append(
+            f"Left out for all, since not every embedder could use them: {plural(more, 'clip')}."
+        )
     return shared_rows, list(dict.fromkeys(notices))
 
 

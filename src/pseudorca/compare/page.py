@@ -27,6 +27,7 @@ from pseudorca.pages.blocks import (
 )
 from pseudorca.pages.plots import BLUE, GREEN, GREY, INK, ORANGE, SMALL_PT, SOFT, shown, style
 from pseudorca.pages.writing import write_page
+from pseudorca.values import plural
 
 _KINDS = {
     "network": ("o", BLUE),
@@ -130,8 +131,8 @@ def _answer(result: Mapping[str, Any]) -> Section:
         high=Number(row["ci_high"]),
         method=row["interval_method"],
         baseline=Number(row["majority_baseline"]),
-        about=f"{result['n_recordings']} recordings, {result['n_encounters']} encounters, "
-        f"{len(result['classes'])} classes",
+        about=f"{plural(result['n_recordings'], 'recording')}, "
+        f"{plural(result['n_encounters'], 'encounter')}, {plural(len(result['classes']), 'class')}",
         compared=[result["summary"]],
     )
     speed = chart(
@@ -171,7 +172,9 @@ def _split(result: Mapping[str, Any], name: str) -> Section:
             )
             for row in rows
         ]  # fmt: skip
-        caption = f"By {unit}: {rows[0]['n_units']} of them, {rows[0]['n_groups']} groups."
+        caption = (
+            f"By {unit}: {rows[0]['n_units']} of them, {plural(rows[0]['n_groups'], 'group')}."
+        )
         section.blocks.append(Table(columns, cells, caption=caption))
     if chosen := result["chosen"].get(name):
         caption = "What the training sides chose, one choice each."

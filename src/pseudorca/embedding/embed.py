@@ -1,7 +1,7 @@
 """Clips to embeddings."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from pseudorca.embedding.known_embedders import keep_embedder
 from pseudorca.embedding.options import Computing, EmbedderOptions
 from pseudorca.embedding.stream import embed_by_each, embed_clips, together
 from pseudorca.errors import BackboneError, FrontEndError, unknown_name
+from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.reach import band_notices, resampling_notices
 from pseudorca.frontends.registry import IN_BANDS, PICTURES, make_front_end
@@ -91,8 +92,8 @@ class EmbedResult(Result):
         return [
             f"{plural(self.n_clips, 'clip')}, {self.n_new:,} newly embedded by "
             f"{self.backbone}{after} ({self.embedding_size} numbers each; {self.licence}).",
-            f"Newly embedded besides: {self.n_new_views:,} altered copies, "
-            f"{self.n_new_backgrounds:,} backgrounds.",
+            f"Newly embedded besides: {plural(self.n_new_views, 'altered copy')}, "
+            f"{plural(self.n_new_backgrounds, 'background')}.",
             attention(len(self.problems), self.notices),
         ]
 
@@ -148,6 +149,8 @@ def embed_project(
     networks = _of_each(options)
     views = _views(options, recordings)
     names = [_front_end_name(of_network) for of_network in networks]  # before any is loaded
+    for name, of_network in zip(names, networks, strict=True):
+        _check_settings(name, of_network, recordings)
     members = [
         _make_embedder(name, of_network, recordings, clips, computing, progress)
         for name, of_network in zip(names, networks, strict=True)
@@ -155,6 +158,7 @@ def embed_project(
     embedder: AnyEmbedder = members[0] if len(members) == 1 else JointEmbedder(tuple(members))
     save_embedders(embedder, store.folder / EMBEDDER_FOLDER)
     results = []
+    notices: list[str] = []
     with workers_of(computing) as workers:
         how: dict[str, Any] = {
             "batch_size": computing.batch_size, "n_threads": computing.n_threads,
@@ -172,7 +176,10 @@ def embed_project(
                 "embedder_id": member.embedder_id, "n_new": result.n_new,
                 "seconds": time.monotonic() - start_s,
             }  # fmt: skip
-            store.record_run("embed", settings | member.description(), ("recordings", "clips"))
+            told = _notices(of_network, member, recordings, store)
+            notices += told
+            about = settings | member.description()
+            store.record_run("embed", about, ("recordings", "clips"), notices=told)
             results.append(result)
         n_new_views, n_new_backgrounds = _embed_more(
             store, options, views, recordings, clips, embedder, **how
@@ -180,11 +187,6 @@ def embed_project(
     result = together(results)
     described = embedder.description()
     backbone = described["backbone"]
-    notices = [
-        text
-        for of_network, member in zip(networks, members, strict=True)
-        for text in _notices(of_network, member, recordings, store)
-    ]
     return EmbedResult(
         embedder_id=embedder.embedder_id,
         backbone=backbone["name"],
@@ -275,23 +277,29 @@ def _notices(
 ) -> list[str]:
     """What to know about the embeddings of one network."""
     backbone, front_end = embedder.backbone, embedder.front_end
-    notices = resampling_notices(recordings, front_end.sample_rate)
-    notices += band_notices(recordings, front_end)
-    trained_on = backbone_info(options.backbone).front_end
+    notices = []
+    info = backbone_info(options.backbone)
+    trained_on = info.front_end
     if options.band not in (None, _BAND, COMMON) and trained_on == CommonFrontEnd.name:
         notices.append(
             f"{options.backbone} was trained on pictures of the band {_BAND}; those of {options.band} "
             "are unlike any that it knows. Compare with another backbone before trusting it."
         )
+    if options.settings and trained_on == CommonFrontEnd.name:
+        changed = ", ".join(f"{key}={value}" for key, value in options.settings)
+        notices.append(
+            f"{options.backbone} was trained on other pictures; those with {changed} are unlike any "
+            "that it knows. Compare with another backbone before trusting it."
+        )
     if options.slow != 1:
         notices.append(
-            f"every clip is slowed {options.slow:g} times: the network hears {options.slow:g} kHz as "
+            f"Every clip is slowed {options.slow:g} times: the network hears {options.slow:g} kHz as "
             f"1 kHz, and a clip lasts {options.slow:g} times as long to it."
         )
     is_shifted = dict(options.view_settings).get("shift", True)
     if options.n_views and is_shifted and store.setting("selections"):
         notices.append(
-            "altered copies are cut up to half a clip before or after a selection, where something "
+            "Altered copies are cut up to half a clip before or after a selection, where something "
             "else may be heard. If that is likely here: --augment-set shift=false."
         )
     if backbone.weights_source == UNTRAINED:
@@ -302,10 +310,11 @@ def _notices(
         )
     if is_non_commercial(backbone.licence):
         notices.append(
-            f"the weights of {backbone.name} are under {backbone.licence}: for non-commercial use "
+            f"The weights of {backbone.name} are under {backbone.licence}: for non-commercial use "
             "only. They are part of every classifier trained on these embeddings."
         )
-    return notices
+    notices += band_notices(recordings, front_end)
+    return notices + resampling_notices(recordings, front_end.sample_rate)
 
 
 def _make_embedder(
@@ -318,21 +327,8 @@ def _make_embedder(
 ) -> Embedder:
     info = backbone_info(options.backbone)
     backbone = load_backbone(options.backbone, weights=options.weights, layer=options.layer)
-    settings = dict(options.settings)
-    fixed = sorted(settings.keys() - {"hop_s"})
-    if fixed and front_end_name not in (*PICTURES, *IN_BANDS):
-        raise FrontEndError(
-            f"{', '.join(fixed)}: {info.name} was trained on one kind of input. What can be set is "
-            "hop_s, the seconds from window to window in a clip that is longer than one."
-        )
-    labelled = recordings[recordings["label"].notna()]
-    front_end = make_front_end(
-        front_end_name,
-        band=options.band or _BAND,
-        lowest_rate=int((labelled if len(labelled) else recordings)["sample_rate"].min()),
-        settings=dict(backbone.front_end_settings or info.front_end_settings) | settings,
-        slow=options.slow,
-    )
+    own = dict(backbone.front_end_settings or info.front_end_settings)
+    front_end = _front_end(front_end_name, options, recordings, own)
     embedder = Embedder(front_end, backbone, computing.device, computing.precision)
     if not options.adapt_batch_norm:
         return embedder
@@ -345,6 +341,36 @@ def _make_embedder(
         clips, recordings, embedder, n_threads=computing.n_threads, progress=progress
     )
     return replace(embedder, backbone=adapt_batch_norm(embedder.backbone, batches))
+
+
+def _front_end(
+    name: str, options: EmbedderOptions, recordings: pd.DataFrame, own: Mapping[str, Any]
+) -> FrontEnd:
+    """The front end with the network's own settings, and those that a user wishes otherwise."""
+    settings = dict(options.settings)
+    kept = dict(own)
+    if settings.get("levels") == "pcen":
+        kept.pop("spread", None)  # PCEN has no decibels that colours could stand for
+    labelled = recordings[recordings["label"].notna()]
+    return make_front_end(
+        name,
+        band=options.band or _BAND,
+        lowest_rate=int((labelled if len(labelled) else recordings)["sample_rate"].min()),
+        settings=kept | settings,
+        slow=options.slow,
+    )
+
+
+def _check_settings(name: str, options: EmbedderOptions, recordings: pd.DataFrame) -> None:
+    """FrontEndError if a setting is unknown or not possible, before a network is loaded."""
+    info, settings = backbone_info(options.backbone), dict(options.settings)
+    if name in (*PICTURES, *IN_BANDS):
+        _front_end(name, options, recordings, info.front_end_settings)
+    elif fixed := sorted(settings.keys() - {"hop_s"}):
+        raise FrontEndError(
+            f"{', '.join(fixed)}: {info.name} was trained on one kind of input. What can be set is "
+            "hop_s, the seconds from window to window in a clip that is longer than one."
+        )
 
 
 def _front_end_name(options: EmbedderOptions) -> str:

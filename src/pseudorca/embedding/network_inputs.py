@@ -24,7 +24,7 @@ from pseudorca.embedding.embedder import Embedder
 from pseudorca.errors import AudioError, StoreError
 from pseudorca.formats.whole import write_text
 from pseudorca.progress import Progress
-from pseudorca.values import hash_of
+from pseudorca.values import hash_of, plural
 
 _DATA, _INDEX = "inputs.bin", "inputs.jsonl"
 _COMMIT_CLIPS = 64
@@ -231,10 +231,10 @@ def _announce(n_bytes: int, n_clips: int, folder: Path, tell: Callable[[str], ob
     free = shutil.disk_usage(folder).free
     if n_bytes * _SPARE > free:
         raise StoreError(
-            f"the network inputs of {n_clips} clips take about {size}, and {folder} has "
+            f"the network inputs of {plural(n_clips, 'clip')} take about {size}, and {folder} has "
             f"{free / 1e6:.3g} MB. Make room, or train with fewer clips."
         )
-    tell(f"Keeping the network inputs of {n_clips} clips, about {size}, in {folder}")
+    tell(f"Keeping the network inputs of {plural(n_clips, 'clip')}, about {size}, in {folder}")
 
 
 def _read_index(folder: Path) -> dict[str, tuple[int, tuple[int, ...]]]:

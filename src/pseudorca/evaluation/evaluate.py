@@ -288,7 +288,8 @@ def evaluate_project(
         notices += _split_notices(folds)
     labelled.forget_trainings()
     shown = {"splits": [asdict(split) for split in splits], "head": recipe.settings()["head"]}
-    store.record_run("evaluate", shown, ("recordings", "clips", "scores", "evaluations"))
+    tables = ("recordings", "clips", "scores", "evaluations")
+    store.record_run("evaluate", shown, tables, notices=notices)
     return EvaluateResult(
         results, recipe, labelled.settings(), labelled.recipe_id, notices, labelled.network,
         strict.split.name if strict else None, strangers,
@@ -423,13 +424,13 @@ def _split_notices(folds: Folds) -> Iterator[str]:
     n_values, n_units = len(set(folds.groups)), len(set(folds.units))
     if not split.is_optimistic and n_units < n_values:
         yield (
-            f"Split {split.name}: {n_values} values of {split.group_by} are dealt as {n_units} "
-            "groups, since an encounter or a moment is never torn apart."
+            f"Split {split.name}: {plural(n_values, 'value')} of {split.group_by} dealt as "
+            f"{plural(n_units, 'group')}, since an encounter or a moment is never torn apart."
         )
     if folds.n_straddling_moments:
         yield (
-            f"Split {split.name}: {folds.n_straddling_moments} moments stand on both sides "
-            "(channels of one sound), as in the study."
+            f"Split {split.name}: moments that stand on both sides (channels of one sound), as in the "
+            f"study: {folds.n_straddling_moments}."
         )
 
 

@@ -24,6 +24,8 @@ from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head
 from pseudorca.recordings.folds import OTHER, Folds, Split, make_folds
+from pseudorca.recordings.naming import plain_encounters
+from pseudorca.values import plural
 
 _LEVEL, _POWER = 0.05, 0.8
 _TIE = 1e-9
@@ -355,19 +357,20 @@ def mixed_encounters(clips: pd.DataFrame, most: int = 5) -> list[str]:
     --------
     >>> clips = pd.DataFrame({"encounter": ["e1", "e1", "e2"], "label": ["A", "B", "A"]})
     >>> mixed_encounters(clips)[0].split(".")[0]
-    '1 of 2 encounters hold clips of several classes: e1 (1 A, 1 B)'
+    'Clips of several classes are in 1 of 2 encounters: e1 (1 A, 1 B)'
     """
     counts = clips[clips["label"] != OTHER].groupby(["encounter", "label"]).size().unstack()
     mixed = counts[counts.notna().sum(axis=1) > 1]
     if mixed.empty:
         return []
+    plain = plain_encounters(map(str, counts.index))
     shown = [
-        f"{name} ({', '.join(f'{int(n)} {label}' for label, n in row.dropna().items())})"
+        f"{plain[str(name)]} ({', '.join(f'{int(n)} {label}' for label, n in row.dropna().items())})"
         for name, row in mixed.head(most).iterrows()
     ]
     more = f" and {len(mixed) - most} more" if len(mixed) > most else ""
     text = (
-        f"{len(mixed)} of {len(counts)} encounters hold clips of several classes: "
+        f"Clips of several classes are in {len(mixed)} of {plural(len(counts), 'encounter')}: "
         f"{', '.join(shown)}{more}. Each stays whole in every split, and its labels cannot be permuted"
     )
     if len(mixed) == len(counts):

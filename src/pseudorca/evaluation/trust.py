@@ -104,10 +104,9 @@ class Trust:
         lines = []
         if self.is_evaluated:
             lines.append(
-                f"On encounters never heard (split {self.split}) this recipe names "
-                f"{100 * (self.balanced_accuracy or 0):.0f} % rightly, 95 % interval "
-                f"{100 * (self.low or 0):.0f} to {100 * (self.high or 0):.0f} %; chance is "
-                f"{100 * (self.chance or 0):.0f} %."
+                f"Encounters never heard (split {self.split}): balanced accuracy by encounter "
+                f"{self.balanced_accuracy:.2f}, 95 % interval {self.low:.2f} to {self.high:.2f}; "
+                f"chance {self.chance:.2f}."
             )
         else:
             lines.append(

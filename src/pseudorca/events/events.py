@@ -529,10 +529,10 @@ def _notices(
     ]
     if n_unmeasured := details["n_pass_unmeasured"]:
         notices.append(
-            f"{n_unmeasured} events pass the filter with none of its quantities measured."
+            f"{plural(n_unmeasured, 'event')} passed the filter with none of its quantities measured."
         )
     if details["n_problems"]:
         notices.append(
-            f"{details['n_problems']} rows have problems: see {details['files']['problem']}."
+            f"Rows with problems: {details['n_problems']:,}; see {details['files']['problem']}."
         )
     return notices

@@ -29,6 +29,7 @@ from pseudorca.pages.blocks import (
 )
 from pseudorca.pages.plots import BLUE, GREY, INK, ORANGE, SMALL_PT, SOFT, shown, style
 from pseudorca.pages.writing import write_page
+from pseudorca.values import plural
 
 _FILTERS = {
     "none": "no filter",
@@ -92,7 +93,7 @@ def _answer(result: Mapping[str, Any]) -> Section:
     facts.append(("verified events", result["n_verified"]))
     facts.append((f"verified {label}", result["n_positive"]))
     rejected = result["n_scored"] - result["n_pass"]
-    left_out = f"{rejected:,} events that the filter leaves out, and " if rejected else ""
+    left_out = f"{plural(rejected, 'event')} left out by the filter, and " if rejected else ""
     undecided = (
         f"Undecided are {left_out}those whose score lies between the thresholds. Every event with "
         f"its decision and the reason: {Path(result['files']['event']).name}."

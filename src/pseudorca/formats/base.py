@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -44,6 +44,8 @@ class About:
     ``recording_id``, ``recorder``, ``sample_rate``, ``n_channels``, ``duration_s``."""
     for_excel: bool = False
     """Whether the CSV tables are for Excel."""
+    known: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the classifier, such as its accuracy and the audit's verdict, by column."""
 
     @cached_property
     def target(self) -> dict[Any, str]:

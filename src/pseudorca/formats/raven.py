@@ -20,7 +20,7 @@ RAVEN_COLUMNS = (
     "High Freq (Hz)", "Begin File", "Begin Path", "File Offset (s)", "Decision", "Probability",
     "Max Probability", "Moments", "Encounter", "Start UTC",
 )  # fmt: skip
-"""The columns of Raven, then those of pseudorca."""
+"""The columns of Raven, then those of pseudorca; those of what is known of the classifier follow."""
 
 _TIMES = ("Begin Time (s)", "End Time (s)")
 _LABEL_TRACK = (*_TIMES, "Annotation")
@@ -144,7 +144,8 @@ def _raven_lines(rows: Iterable[tuple[Any, Any, float]], about: About) -> Iterat
 
     ``rows``: selection, recording, and seconds of sound in the earlier files of the table.
     """
-    yield "\t".join(RAVEN_COLUMNS) + "\n"
+    known = {name.replace("_", " ").title(): value for name, value in about.known.items()}
+    yield "\t".join([*RAVEN_COLUMNS, *known]) + "\n"
     for number, (row, recording, before_s) in enumerate(rows, 1):
         nyquist = float(recording.sample_rate) / 2
         low, high = about.band_hz or (0.0, nyquist)
@@ -166,5 +167,6 @@ def _raven_lines(rows: Iterable[tuple[Any, Any, float]], about: About) -> Iterat
             row.n_moments,
             row.encounter,
             start,
+            *known.values(),
         )
         yield "\t".join(map(cell_text, cells)) + "\n"

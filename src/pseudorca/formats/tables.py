@@ -124,6 +124,8 @@ class Banter(Writer):
 class BirdNet(Writer):
     """A CSV of clips with a decision. The label is written as scientific and as common name.
 
+    What is known of the classifier follows in further columns, as BirdNET-Analyzer's own do.
+
     Examples
     --------
     >>> import tempfile
@@ -153,7 +155,7 @@ class BirdNet(Writer):
             "File": "file",
         }
         table = pd.DataFrame({name: clips[column] for name, column in columns.items()})
-        self.grow("birdnet.csv", table)
+        self.grow("birdnet.csv", table.assign(**self.about.known))
 
 
 class OpenSoundscape(Writer):

@@ -6,6 +6,7 @@ from pseudorca.frontends.base import FrontEnd
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.frontends.slowed import SlowFrontEnd
 from pseudorca.recordings.bands import REACH
+from pseudorca.values import plural
 
 
 def heard_up_to_hz(front_end: FrontEnd) -> float | None:
@@ -47,7 +48,7 @@ def resampling_notices(recordings: pd.DataFrame, sample_rate: int | None) -> lis
     Examples
     --------
     >>> resampling_notices(pd.DataFrame({"sample_rate": [32_000, 96_000]}), 32_000)
-    ['1 of 2 recordings are resampled to 32 kHz, from 96 kHz.']
+    ['Resampled to 32 kHz, from 96 kHz: 1 of 2 recordings.']
     """
     if sample_rate is None or recordings.empty:
         return []
@@ -57,8 +58,8 @@ def resampling_notices(recordings: pd.DataFrame, sample_rate: int | None) -> lis
     lowest, highest = other.min() / 1000, other.max() / 1000
     rates = f"{lowest:g} kHz" if lowest == highest else f"rates of {lowest:g} to {highest:g} kHz"
     return [
-        f"{len(other)} of {len(recordings)} recordings are resampled to {sample_rate / 1000:g} kHz, "
-        f"from {rates}."
+        f"Resampled to {sample_rate / 1000:g} kHz, from {rates}: {len(other)} of "
+        f"{plural(len(recordings), 'recording')}."
     ]
 
 
@@ -96,8 +97,8 @@ def band_notices(recordings: pd.DataFrame, front_end: FrontEnd) -> list[str]:
     common = front_end if isinstance(front_end, CommonFrontEnd) else None
     band = f"the band {common.band}" if common else "the input of the network"
     text = (
-        f"{int((~reaches).sum())} of {len(labelled)} labelled recordings do not reach the top of "
-        f"{band} ({top_hz / 1000:.1f} kHz); share that does: {shown}."
+        f"Not reaching the top of {band} ({top_hz / 1000:.1f} kHz): {int((~reaches).sum())} of "
+        f"{plural(len(labelled), 'labelled recording')}; share that does: {shown}."
     )
     if shares.max() - shares.min() > 0.1:
         text += " Reaching it goes with the label: the recorder alone may tell the classes apart."

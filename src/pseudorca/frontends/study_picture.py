@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.signal import get_window
 
 from pseudorca.errors import AudioError, FrontEndError, unknown_name
+from pseudorca.values import plural
 
 SEGMENT, HOP = 256, 224  # samples: SciPy's default frame, and an overlap of an eighth of it
 N_FREQUENCIES = SEGMENT // 2 + 1
@@ -141,7 +142,7 @@ def _n_segments(waveform: NDArray[Any]) -> int:
     if waveform.ndim != 1:
         raise AudioError("not one channel", f"shape {waveform.shape}, expected (n_samples,)")
     if len(waveform) < SEGMENT:
-        detail = f"{len(waveform)} samples, expected at least {SEGMENT}"
+        detail = f"{plural(len(waveform), 'sample')}, expected at least {SEGMENT}"
         raise AudioError("shorter than one spectrogram frame", detail)
     if not np.isfinite(waveform).all():
         n_bad = np.count_nonzero(~np.isfinite(waveform))

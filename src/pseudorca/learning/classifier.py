@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -219,7 +219,7 @@ class Classifier:
     @classmethod
     def load(
         cls, folder: str | Path, *, device: str = "auto", precision: Precision = "auto"
-    ) -> "Classifier":
+    ) -> Self:
         """Read what :meth:`save` wrote.
 
         Raises

@@ -26,6 +26,7 @@ from pseudorca.errors import FoldError, HeadError, unknown_name
 from pseudorca.learning.dataset import Names, TrainingSet, Vectors, Views, make_training_set
 from pseudorca.recordings.folds import group_values
 from pseudorca.store import Store
+from pseudorca.values import plural
 
 Reference = Literal["none", "minus", "beside"]
 
@@ -272,8 +273,8 @@ def prepared_set(
         notices.append(_centring_notice(preparation, reader.groups))
     if reader.n_instead:
         notices.append(
-            f"{reader.n_instead} altered copies or backgrounds cannot be drawn, such as of clips that "
-            "are too short; the embedding of the clip itself takes their place."
+            f"Altered copies or backgrounds that cannot be drawn, such as of clips that are too short: "
+            f"{reader.n_instead}; the embedding of the clip itself takes their place."
         )
     prepared = replace(data, vectors=vectors, blocks=blocks, views=views, heard_again=heard_again)
     return prepared, notices
@@ -354,8 +355,8 @@ def _centring_notice(preparation: Preparation, groups: Names) -> str:
         )
     if small := small_groups(groups):
         text += (
-            f" {len(small)} of {len(set(groups))} groups have fewer than {FEW_CLIPS} clips, so that "
-            f"centring leaves little of their embeddings, such as {small[0]}."
+            f" Groups with fewer than {FEW_CLIPS} clips, of whose embeddings centring leaves little: "
+            f"{len(small)} of {len(set(groups))}, such as {small[0]}."
         )
     return text
 
@@ -450,8 +451,8 @@ class _PreparedReader:
         missing = int((~there).sum())
         if self.is_complete and missing > _MOST_MISSING * len(ids) + 1:
             raise HeadError(
-                f"{missing} of {len(ids)} clips lack an embedding that the preparation needs "
-                f"({self.preparation.name}): embedding was stopped, or never asked for it. Run "
+                f"{missing} of {plural(len(ids), 'clip')} without an embedding that the preparation "
+                f"needs ({self.preparation.name}): embedding was stopped, or never asked for it. Run "
                 "pseudorca embed with the same network and --augment, --test-views or --reference."
             )
         self.n_instead += missing

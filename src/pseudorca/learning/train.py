@@ -193,7 +193,7 @@ def train_project(
         folds = make_folds(labelled.clips, labelled.recordings, calibration)
         units, nothing = _held_out(labelled, folds, head, progress)
     except FoldError as error:
-        notices.append(f"Probabilities are not calibrated, since {error}")
+        notices.insert(0, f"Probabilities are not calibrated, since {error}")
     classifier = _classifier(labelled, head, trained, folds if units else None, units)
     classifier.nothing = nothing
     folder = store.folder / CLASSIFIER_FOLDER / name
@@ -203,7 +203,7 @@ def train_project(
     labelled.forget_trainings()
     settings = recipe.settings()["head"]
     settings |= {"name": name, "preparation": recipe.preparation.settings()}
-    store.record_run("train", settings, ("recordings", "clips"))
+    store.record_run("train", settings, ("recordings", "clips"), notices=notices)
     return TrainResult(classifier, folder, recipe, notices, trained.details)
 
 

@@ -22,6 +22,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from pseudorca.pages.plots import BLUE, GRID, INK, SOFT
+from pseudorca.values import plural
 
 WIDTH_IN = 11.0
 """Width of a full figure in inches. At 96 pixels per inch the figure fills the column of the page."""
@@ -334,7 +335,7 @@ def folded(table: Table, *, most: int = 30) -> Table | Fold:
     if n_rows <= most:
         return table
     first_sentence, _, rest = table.caption.partition(". ")
-    title = f"{first_sentence.rstrip('.')} ({n_rows:,} rows)"
+    title = f"{first_sentence.rstrip('.')} ({plural(n_rows, 'row')})"
     return Fold(title, [replace(table, caption=rest)])
 
 

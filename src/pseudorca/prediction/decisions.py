@@ -21,11 +21,14 @@ from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.false_alarms import NothingRule
 from pseudorca.learning.units import UNITS, UnitScores
 from pseudorca.prediction.options import DecisionOptions
+from pseudorca.recordings.naming import plain_encounters
 from pseudorca.recordings.options import NOTHING
 from pseudorca.store import TABLES
+from pseudorca.values import plural
 
 UNDECIDED = "undecided"
 
+_NO_NAMES = (UNDECIDED, NOTHING)
 _TOO_MANY_WRONG = "too many names of held-out encounters were wrong, however probable"
 _SAME_PRIOR = 0.01
 """Priors whose shares differ by less than this are equal."""
@@ -79,15 +82,16 @@ def decision_rules(
     )
     differs = not np.allclose(prior.shares, trained.shares, atol=_SAME_PRIOR)
     rules, chosen, notices = {}, {}, []
+    unclaimed: dict[str, Any] = {}
     for unit in UNITS:
         lowest = options.min_probability or 0.0
         if options.max_error is None and options.min_probability is None:
             lowest, chosen[unit] = usual_probability(_held_out(classifier, unit), prior.shares)
             if np.isinf(lowest):
                 notices.append(
-                    f"{unit}s: whatever the threshold, more than {100 * USUAL_ERROR:.0f} % of the "
-                    "names of held-out encounters were wrong. All stay undecided, but with "
-                    "--min-probability 0."
+                    "Whatever the threshold, too many names of held-out encounters were wrong (more "
+                    f"than {100 * USUAL_ERROR:.0f} %). Of some kinds of units all stay undecided, but "
+                    "with --min-probability 0."
                 )
         if options.max_error is not None:
             threshold = None
@@ -106,11 +110,7 @@ def decision_rules(
                     "prior_differs": differs,
                 }
                 if threshold is None:
-                    notices.append(
-                        f"{unit}s: no threshold keeps the wrong names below {options.max_error:g} "
-                        f"for sure with {tightest.n_encounters} encounters decided; the smallest rate "
-                        f"that can be claimed is {tightest.max_error:.2f}. All stay undecided."
-                    )
+                    unclaimed[f"{unit}s"] = f"{tightest.max_error:.2f}"
                 if threshold is not None and differs:
                     mix = ", ".join(
                         f"{label} {100 * share:.0f} %"
@@ -122,9 +122,19 @@ def decision_rules(
                         "the classes are that frequent, nothing is claimed."
                     )
             lowest = max(lowest, threshold.probability) if threshold else np.inf
+            if unit in chosen:
+                chosen[unit]["used"] = lowest if threshold else None
         least_moments = 1 if unit == "clip" else options.min_moments  # a clip is one moment
         why_none = Rule.why_none if options.max_error is not None else _TOO_MANY_WRONG
         rules[unit] = Rule(prior, lowest, least_moments, why_none, options.max_novelty)
+    if unclaimed:
+        smallest = ", ".join(f"{units} {rate}" for units, rate in unclaimed.items())
+        notices.insert(
+            0,
+            f"With these held-out encounters nobody can claim that at most {options.max_error:g} of "
+            "the names are wrong, so all stay undecided (smallest rate that can be claimed: "
+            f"{smallest}).",
+        )
     return rules, chosen, list(dict.fromkeys(notices))
 
 
@@ -175,6 +185,38 @@ def usual_sentence(unit: str, threshold: Mapping[str, Any]) -> str:
         f"{named}: of the names of held-out ones {100 * chosen['error']:.0f} % were wrong (at most "
         f"{100 * chosen['max_error']:.0f} %, with 95 % confidence), and {left:.0f} % stayed undecided, "
         "every encounter weighing the same."
+    )
+
+
+def wanted_sentence(unit: str, threshold: Mapping[str, Any]) -> str:
+    """Say which threshold keeps the error rate that the user wished, or that none does.
+
+    Parameters
+    ----------
+    unit : ``clip``, ``recording`` or ``encounter``
+    threshold : mapping, of this kind of unit, as from :func:`decision_rules`
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> wanted_sentence("clip", {"wanted": 0.1, "chosen": None, "smallest_that_can_be_claimed": 0.3})
+    'Clips all stay undecided: at most 10 % wrong names cannot be claimed, 30 % can.'
+    """
+    units, chosen = f"{unit.capitalize()}s", threshold["chosen"]
+    if chosen is None:
+        return (
+            f"{units} all stay undecided: at most {100 * threshold['wanted']:.0f} % wrong names cannot "
+            f"be claimed, {100 * threshold['smallest_that_can_be_claimed']:.0f} % can."
+        )
+    return (
+        f"{units} are named from probability {threshold['used']:.2f} on: from "
+        f"{chosen['probability']:.2f} on, {100 * chosen['error']:.0f} % of the names of "
+        f"{plural(chosen['n_encounters'], 'held-out encounter')} were wrong; at most "
+        f"{100 * chosen['max_error']:.0f} % are, with 95 % confidence, where the classes are as "
+        "frequent as among the training encounters."
     )
 
 
@@ -269,12 +311,53 @@ def decide(
     return table[columns], np.exp(log_probabilities)
 
 
+def contradictions(encounters: pd.DataFrame, named: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Name the encounters that are called otherwise than more of their named recordings.
+
+    Parameters
+    ----------
+    encounters : DataFrame with ``encounter`` and ``decision``
+    named : mapping from encounter to the number of its recordings by decision
+
+    Returns
+    -------
+    list of str, one notice or none
+
+    Examples
+    --------
+    >>> encounters = pd.DataFrame({"encounter": ["Sette_44"], "decision": ["Insular"]})
+    >>> contradictions(encounters, {"Sette_44": {"Insular": 1, "Pelagic": 3, "undecided": 2}})
+    ['Called otherwise than most of their named recordings: 1 encounter (Sette_44 Insular, its ...
+    >>> contradictions(encounters, {"Sette_44": {"Insular": 3, "Pelagic": 1}})
+    []
+    """
+    if encounters.empty:
+        return []
+    plain = plain_encounters(encounters["encounter"].astype(str))
+    against = []
+    for row in encounters.itertuples():
+        of_recordings = named.get(str(row.encounter), {})
+        counts = {label: n for label, n in of_recordings.items() if label not in _NO_NAMES}
+        most = max(counts, key=lambda label: counts[label], default=None)
+        if row.decision in _NO_NAMES or most is None:
+            continue
+        if counts[most] > counts.get(str(row.decision), 0):
+            shares = ", ".join(f"{label} {n}" for label, n in sorted(counts.items()))
+            against.append(f"{plain[str(row.encounter)]} {row.decision}, its recordings {shares}")
+    if not against:
+        return []
+    return [
+        "Called otherwise than most of their named recordings: "
+        f"{plural(len(against), 'encounter')} ({'; '.join(against)}). The answers contradict each "
+        "other: listen to these, or leave them undecided."
+    ]
+
+
 def _reason(rule: Rule, n_moments: int, novelty: float, probability: float) -> str:
     """The reason why a unit is undecided; empty for a decided unit."""
     reasons = []
     if n_moments < rule.min_moments:
-        plural = "" if n_moments == 1 else "s"
-        reasons.append(f"{n_moments} moment{plural}, fewer than {rule.min_moments}")
+        reasons.append(f"{plural(n_moments, 'moment')}, fewer than {rule.min_moments}")
     if novelty > rule.max_novelty:
         reasons.append(f"unlike what was heard in training ({novelty:.2f} > {rule.max_novelty:g})")
     if np.isinf(rule.min_probability):

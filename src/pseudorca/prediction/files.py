@@ -10,13 +10,14 @@ laid over a sound to look at it exist for every file, those of the other channel
 
 import codecs
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import pandas as pd
 
 from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.evaluation.trust import Trust
 from pseudorca.formats.base import About, Portion
 from pseudorca.formats.registry import FORMATS
 from pseudorca.formats.whole import new_folder, unguarded, write_text, writing
@@ -34,6 +35,7 @@ _TEXTS = frozenset(
 )
 _TIMES = frozenset(("start_utc", "end_utc"))
 
+_README = "README.md"
 _INDEX = ".files.txt"  # of the files of the last run, and of one that was killed; a name per line
 
 
@@ -63,6 +65,9 @@ class PredictionFiles:
         Files that cannot be used: they count in the times of Raven's deployments
     for_excel : bool
         CSV tables have the mark of UTF-8, and no text in them runs as a formula
+    trust : Trust or None
+        What is known of the classifier. It goes into columns where a format takes some; beside the
+        formats of other programs the file ``README.md`` says it, too
 
     Raises
     ------
@@ -82,6 +87,7 @@ class PredictionFiles:
         line: pd.DataFrame | None = None,
         unusable: pd.DataFrame | None = None,
         for_excel: bool = False,
+        trust: Trust | None = None,
     ) -> None:
         check_formats(kinds)
         self._new = new_folder(folder)  # removed if no predictions are written
@@ -91,7 +97,11 @@ class PredictionFiles:
         if unusable is not None and len(unusable):
             line = timeline(pd.concat([recordings, unusable], ignore_index=True))
         line = timeline(recordings) if line is None else line
-        self._about = About(folder, _with_paths(recordings), band_hz, channel, line, for_excel)
+        self._trust = trust
+        known = trust.columns() if trust else {}
+        self._about = About(
+            folder, _with_paths(recordings), band_hz, channel, line, for_excel, known
+        )
         self._writers = {kind: FORMATS[kind].load()(self._about) for kind in kinds}
 
     def __enter__(self) -> Self:
@@ -139,7 +149,11 @@ class PredictionFiles:
         encounters = tables["encounter"]
         decided = encounters[encounters["decision"] != UNDECIDED]
         written = {kind: writer.finish(tables, decided) for kind, writer in self._writers.items()}
-        self._remove_others([path for paths in written.values() for path in paths])
+        files = [path for paths in written.values() for path in paths]
+        others = [kind for kind in written if kind not in TABLE_FORMATS]
+        if self._trust and others:
+            files.append(write_text(_readme(others, self._trust), self._folder / _README))
+        self._remove_others(files)
         self._new = None
         return written
 
@@ -155,6 +169,17 @@ class PredictionFiles:
 
     def _names(self, paths: Iterable[Path]) -> list[str]:
         return sorted(path.relative_to(self._folder).as_posix() for path in paths)
+
+
+def _readme(kinds: Sequence[str], trust: Trust) -> Iterator[str]:
+    """The lines of the file that says to readers of other programs' tables what the names are worth."""
+    yield "# How far to trust these names\n"
+    yield f"pseudorca gave them ({', '.join(kinds)}).\n\n"
+    yield from (f"- {line}\n" for line in trust.lines())
+    yield (
+        "\nTables of Raven and BirdNET have this in columns of their own; Audacity, OpenSoundscape "
+        "and BANTER have no place for it.\n"
+    )
 
 
 def check_formats(formats: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ pandas, so that a wrong option is refused at once.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -60,6 +61,38 @@ def check_csv(csv: str) -> None:
     """
     if csv not in get_args(CsvStyle):
         raise PseudorcaError(unknown_name("--csv", csv, get_args(CsvStyle)))
+
+
+def prior_text(prior: str | Mapping[str, float]) -> str:
+    """Write a prior as it is typed.
+
+    Parameters
+    ----------
+    prior : ``uniform``, ``train``, shares as text or as a mapping from class to share
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    PseudorcaError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> prior_text({"Insular": 0.14, "Pelagic": 0.86})
+    'Insular=0.14,Pelagic=0.86'
+    """
+    if isinstance(prior, str):
+        return prior
+    try:
+        return ",".join(f"{label}={float(share)!r}" for label, share in prior.items())
+    except (AttributeError, TypeError, ValueError):
+        raise PseudorcaError(
+            f"prior: expected uniform, train, or a share by class such as "
+            f'{{"Insular": 0.14, "Pelagic": 0.86}}, got {prior!r}.'
+        ) from None
 
 
 def check_gap(max_gap_s: float | None) -> None:

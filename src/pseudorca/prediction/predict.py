@@ -1,6 +1,6 @@
 """Recordings to scores and decisions by a saved classifier."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -22,7 +22,7 @@ from pseudorca.errors import (
 )
 from pseudorca.evaluation.trust import Trust
 from pseudorca.learning.classifier import Classifier, is_name, saved_id
-from pseudorca.prediction.decisions import Rule, decision_rules
+from pseudorca.prediction.decisions import Rule, contradictions, decision_rules
 from pseudorca.prediction.detections import DetectionFinder
 from pseudorca.prediction.effort import Effort, find_gaps
 from pseudorca.prediction.files import PredictionFiles, check_formats
@@ -32,14 +32,20 @@ from pseudorca.prediction.result import PredictionResult, table_stamps
 from pseudorca.prediction.sets import (
     check_set_name,
     default_folder,
+    kept_place,
     last_settings,
     name_for,
     roots_of,
 )
-from pseudorca.prediction.suitability import heard_hz, project_notices, suitability_notices
+from pseudorca.prediction.suitability import (
+    heard_hz,
+    project_notices,
+    rate_notices,
+    suitability_notices,
+)
 from pseudorca.progress import Progress
 from pseudorca.recordings.folds import OTHER
-from pseudorca.recordings.manifest import project_recordings, scan_files
+from pseudorca.recordings.manifest import Manifest, project_recordings, scan_files
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.timeline import timeline
 from pseudorca.store import (
@@ -85,8 +91,10 @@ class _Task:
     gate_db: float | None
     max_gap_s: float
     notices: list[str]
-    """Notices from before the prediction."""
+    """Notices on the rules."""
     csv: CsvStyle
+    of_files: list[str] = field(default_factory=list)
+    """Notices on single files and names."""
 
 
 def predict_project(
@@ -158,12 +166,12 @@ def predict_project(
     rules, thresholds, notices = decision_rules(loaded, decision)
     if gate_db is not None:
         Gate.for_front_end(gate_db, loaded.embedder.front_end)
-    recordings, problems, unusable, file_notices = _task_recordings(
-        store, paths, options, computing
-    )
+    manifest = _task_recordings(store, paths, options, computing)
+    recordings, problems = manifest.recordings, manifest.problems
     task = _Task(
         name, set_name or name_for(store, paths, recordings), loaded, recordings, problems,
-        unusable, decision, rules, thresholds, gate_db, max_gap_s, file_notices + notices, csv,
+        manifest.unusable, decision, rules, thresholds, gate_db, max_gap_s,
+        manifest.unmatched + notices, csv, manifest.file_notices,
     )  # fmt: skip
     how: dict[str, Any] = {"formats": formats, "computing": computing, "progress": progress}
     if working_folder is None:
@@ -301,13 +309,13 @@ def _task_recordings(
     paths: Sequence[str | Path],
     options: ScanOptions | None,
     computing: Computing,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
-    """Recordings, problems, files that cannot be used, and notices of files that are cut short."""
+) -> Manifest:
+    """The recordings to predict on, and what is to say of them."""
     if paths:
         manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
         if manifest.recordings.empty and manifest.problems.empty:
             raise ManifestError(f"no audio files in {', '.join(map(str, paths))}.")
-        return manifest.recordings, manifest.problems, manifest.unusable, manifest.file_notices
+        return manifest
     recordings = project_recordings(store)
     recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
     if recordings.empty:
@@ -316,7 +324,7 @@ def _task_recordings(
         )
     unusable = store.read("unusable", where=condition({"set_name": ""}))
     unusable = unusable[unusable["label"].isna()].drop(columns="set_name")
-    return recordings, problem_table([]), unusable, []
+    return Manifest(recordings, problem_table([]), [], 0, [], unusable)
 
 
 def _predict(
@@ -329,26 +337,29 @@ def _predict(
     progress: Progress | None,
 ) -> PredictionResult:
     classifier, recordings = task.classifier, task.recordings
+    answer = _answer(store, task, folder, formats, computing, progress, is_kept=True)
     notices = list(task.notices)
     if len(recordings):
-        notices += project_notices(store, classifier)
-        notices += suitability_notices(recordings, classifier, is_gated=task.gate_db is not None)
-    answer = _answer(store, task, folder, formats, computing, progress, is_kept=True)
+        suited = suitability_notices(recordings, classifier, is_gated=task.gate_db is not None)
+        notices = [*project_notices(store, classifier), *suited, *notices]
+        notices += rate_notices(recordings, classifier)
+    notices = [*contradictions(answer.encounters, answer.named), *notices, *task.of_files]
     preparation = classifier.preparation
     if preparation.centre != "none":
         notices.append(
             f"Embeddings are centred by {preparation.centre} over what is predicted together (about "
-            f"4,096 clips): the prediction of a clip depends on the others. "
-            f"{answer.n_small_groups} groups have so few clips that little is left of them."
+            f"4,096 clips): the prediction of a clip depends on the others. Groups of so few clips "
+            f"that little is left of them: {answer.n_small_groups}."
         )
     if not answer.n_clips + answer.n_quiet:
-        notices.append(
+        notices.insert(
+            0,
             "No clip could be listened to: see the problems. Nothing was written; the tables of the "
-            "last prediction, if there was one, are as they were."
+            "last prediction, if there was one, are as they were.",
         )
     else:
         roots = sorted(set(recordings["root"]))
-        notices += _replaced_notices(store, task.set_name, roots)
+        notices = [*_replaced_notices(store, task.set_name, roots), *notices]
         given = {"predicted": recordings, "predicted_problems": task.problems,
                  "unusable": task.unusable}  # fmt: skip
         for table, rows in given.items():
@@ -358,12 +369,12 @@ def _predict(
             "gate_db": task.gate_db,
             "set_name": task.set_name,
             "roots": roots,
-            "output": str(folder.resolve()),
+            "output": kept_place(store, folder),
             "classifier_id": classifier.classifier_id,
             "decision": asdict(task.decision),
             "thresholds": task.thresholds,
         }
-        store.record_run("predict", settings, ("scores", "decisions"))
+        store.record_run("predict", settings, ("scores", "decisions"), notices=notices)
     alone = replace(computing, n_workers=None, cluster=None)  # all clips are embedded already
     return PredictionResult(
         output=folder,
@@ -379,7 +390,7 @@ def _predict(
         n_quiet=answer.n_quiet,
         n_detections=answer.n_detections,
         n_small_groups=answer.n_small_groups,
-        n_encounters=answer.n_encounters,
+        n_encounters=len(answer.encounters),
         files=answer.files,
         recordings_per_class=dict(sorted(answer.recordings_per_class.items())),
         encounters_per_class=dict(sorted(answer.encounters_per_class.items())),
@@ -411,7 +422,9 @@ class _Answer:
     problems: pd.DataFrame
     n_clips: int = 0
     n_quiet: int = 0
-    n_encounters: int = 0
+    encounters: pd.DataFrame = field(default_factory=pd.DataFrame)
+    named: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """By encounter: how many of its recordings have each name."""
     n_detections: int = 0
     n_small_groups: int = 0
     recordings_per_class: Counter[str] = field(default_factory=Counter)
@@ -447,6 +460,7 @@ def _answer(
             folder, recordings, kinds=formats, max_gap_s=task.max_gap_s, band_hz=heard_hz(front_end),
             channel=int(channels) if channels.isdecimal() else 1, line=line,
             unusable=task.unusable, for_excel=task.csv == "excel",
+            trust=Trust.from_json(classifier.trust),
         ) as files,
     ):  # fmt: skip
         predictor = Predictor(
@@ -483,7 +497,12 @@ def _answer(
                 files.add(portion.tables, portion.recordings)
                 finder.add(portion.tables["clip"])
                 effort.add(portion.tables["clip"], portion.quiet)
-                answer.recordings_per_class.update(portion.tables["recording"]["decision"].tolist())
+                decided_as = portion.tables["recording"]["decision"]
+                answer.recordings_per_class.update(decided_as.tolist())
+                for encounter, name in zip(
+                    portion.tables["recording"]["encounter"], decided_as, strict=True
+                ):
+                    answer.named[str(encounter)][str(name)] += 1
             waiting.clear()
         answer.n_small_groups = len(small)
         if not answer.n_clips + answer.n_quiet:
@@ -492,7 +511,7 @@ def _answer(
         if is_kept:
             store.append("decisions", decided)
         detections = finder.table()
-        answer.n_encounters, answer.n_detections = len(encounters), len(detections)
+        answer.encounters, answer.n_detections = encounters, len(detections)
         answer.encounters_per_class.update(encounters["decision"].tolist())
         trust = Trust.from_json(classifier.trust)
         answer.files = files.finish(

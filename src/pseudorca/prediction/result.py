@@ -20,6 +20,7 @@ from pseudorca.prediction.files import TABLE_FORMATS, check_formats, read_table
 from pseudorca.prediction.predictor import answer_columns
 from pseudorca.progress import ProgressChoice, shown_progress
 from pseudorca.recordings.folds import OTHER
+from pseudorca.recordings.naming import plain_encounters
 from pseudorca.recordings.options import NOTHING
 from pseudorca.results import Result, attention, counted
 from pseudorca.values import plural
@@ -126,9 +127,12 @@ class PredictionResult(Result):
         list of str, in the order of :attr:`recordings`
         """
         sentences = []
+        parts = (part.rpartition("=") for part in self.prior.split(",") if "=" in part)
+        shares = {label.strip(): share.strip() for label, _, share in parts}
         for row in self.recordings.to_dict("records"):
-            name, percent = PurePath(str(row["path"])).name, 100 * float(row["probability"])
-            known = f"prior {self.prior}; {self.trust.sentence()}"
+            name, percent = _file_names(str(row["path"])), 100 * float(row["probability"])
+            prior = shares.get(str(row["most_probable"]), self.prior)
+            known = f"prior {prior}; {self.trust.sentence()}"
             if row["in_training"]:
                 known = f"it trained the classifier, so this proves nothing; {known}"
             if row["decision"] == UNDECIDED:
@@ -175,7 +179,7 @@ class PredictionResult(Result):
         worth = "calibrated" if self.calibrated else "not calibrated"
         return [
             f"{plural(self.n_encounters, 'encounter')}: {counted(self.encounters_per_class)}; "
-            f"probabilities are {worth} and presuppose a {self.prior} prior.",
+            f"probabilities are {worth} and presuppose the prior {self.prior}.",
             f"{plural(self.n_files, 'file')}, {plural(self.n_clips, 'clip')}, "
             f"{plural(self.n_detections, 'detection')}; tables are in {self.output}.",
             f"Classifier: {self.trust.sentence()}. {attention(len(self.problems), self.notices)}",
@@ -185,9 +189,12 @@ class PredictionResult(Result):
         """The decisions on encounters; None where a later prediction has overwritten them."""
         wanted = ("encounter", "n_moments", "decision", "probability", "reason")
         try:
-            return self.encounters[[column for column in wanted if column in self.encounters]]
+            said = self.encounters
         except PseudorcaError:
             return None
+        plain = plain_encounters(said["encounter"].astype(str))
+        table = said[[column for column in wanted if column in said]]
+        return table.assign(encounter=said["encounter"].astype(str).map(plain))
 
     def _table(self, unit: str, columns: Iterable[str]) -> pd.DataFrame:
         if not self.files:
@@ -204,6 +211,13 @@ class PredictionResult(Result):
                 'write this one: result.write(FOLDER, formats=["csv"]).'
             )
         return table
+
+
+def _file_names(paths: str) -> str:
+    """The name of a file; of several that hold the channels of one moment, the first of them."""
+    first, *others = paths.split("; ")
+    name = PurePath(first).name
+    return f"{name} (with {plural(len(others), 'other channel')})" if others else name
 
 
 def table_stamps(files: Mapping[str, Sequence[Path]]) -> dict[Path, tuple[int, int]]:

@@ -5,6 +5,7 @@ replaces another one.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,7 +113,8 @@ def last_settings(store: Store) -> dict[str, dict[str, Any]]:
     settings_of: dict[str, dict[str, Any]] = {}
     for run in runs.sort_values("time_utc", kind="stable").itertuples():
         settings = json.loads(str(run.settings)) | {"time_utc": str(run.time_utc)}
-        settings.setdefault("output", str(store.folder / PREDICTION_FOLDER))
+        place = settings.get("output", PREDICTION_FOLDER)  # below the project, if it is relative
+        settings["output"] = os.path.normpath(store.folder / place)
         if settings["set_name"] in there:
             settings_of.pop(settings["set_name"], None)
             settings_of[settings["set_name"]] = settings
@@ -169,6 +171,32 @@ def default_folder(store: Store, set_name: str) -> Path:
     if plain != set_name:  # two names must not share a folder
         plain = f"{plain}-{xxhash.xxh3_64_hexdigest(set_name.encode())[:6]}"
     return store.folder / PREDICTION_FOLDER / plain
+
+
+def kept_place(store: Store, folder: Path) -> str:
+    """Where tables lie, as a project remembers it: from itself, if both are copied together.
+
+    Parameters
+    ----------
+    store : Store
+    folder : Path, of the tables
+
+    Returns
+    -------
+    str, relative to the project if one of the two folders holds the other; else absolute
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(f"{folder}/whales", create=True)
+    ...     kept_place(store, Path(folder, "whales", "predictions", "mooring"))
+    'predictions/mooring'
+    """
+    own, there = store.folder.resolve(), folder.resolve()
+    if own in there.parents or there in own.parents:
+        return Path(os.path.relpath(there, own)).as_posix()
+    return str(there)
 
 
 def check_set_name(set_name: str | None) -> None:

@@ -13,6 +13,7 @@ from pseudorca.recordings.bands import COMMON
 from pseudorca.recordings.folds import OTHER, group_values
 from pseudorca.recordings.manifest import labels_id
 from pseudorca.store import Store
+from pseudorca.values import plural
 
 _LONG_S = 60.0
 _REACHED = ("all", COMMON)  # bands that every recording in training reached
@@ -39,13 +40,11 @@ def suitability_notices(
         If embeddings are centred by something that none of the recordings has.
     """
     heard = set(classifier.training.get("moments", ()))
-    rates = dict.fromkeys(one.front_end.sample_rate for one in classifier.embedder.members)
-    notices = [text for rate in rates for text in resampling_notices(recordings, rate)]
+    notices = []
     if n_heard := int(recordings["moment_id"].isin(heard).sum()):
-        notices.insert(
-            0,
-            f"{n_heard} of these {len(recordings)} recordings trained the classifier: what it says of "
-            "them proves nothing (column in_training).",
+        notices.append(
+            f"Trained the classifier, so that what it says of them proves nothing: {n_heard} of "
+            f"{plural(len(recordings), 'recording')} (column in_training)."
         )
     notices += _centring_notices(recordings, classifier.preparation.centre)
     for member in classifier.embedder.members:
@@ -54,9 +53,10 @@ def suitability_notices(
             is_short = ~recordings["sample_rate"].map(front_end.reached_by).astype(bool)
             if is_short.any():
                 notices.append(
-                    f"{int(is_short.sum())} of these {len(recordings)} recordings do not reach as high "
-                    f"as all in training did ({(heard_up_to_hz(front_end) or 0) / 1000:.1f} kHz): do "
-                    "not take what is missing there for the animals."
+                    f"Not reaching as high as all in training did "
+                    f"({(heard_up_to_hz(front_end) or 0) / 1000:.1f} kHz): {int(is_short.sum())} of "
+                    f"{plural(len(recordings), 'recording')}. Do not take what is missing there for "
+                    "the animals."
                 )
     knows_noise = is_gated or OTHER in classifier.classes or classifier.nothing is not None
     if not knows_noise and (recordings["duration_s"] > _LONG_S).any():
@@ -65,6 +65,22 @@ def suitability_notices(
             "Train without --nothing none, or pass over windows without signal with --gate 12."
         )
     return notices
+
+
+def rate_notices(recordings: pd.DataFrame, classifier: Classifier) -> list[str]:
+    """Say which recordings are brought to another rate.
+
+    Parameters
+    ----------
+    recordings : DataFrame, the table ``recordings``
+    classifier : Classifier
+
+    Returns
+    -------
+    list of str, a notice per rate
+    """
+    rates = dict.fromkeys(one.front_end.sample_rate for one in classifier.embedder.members)
+    return [text for rate in rates for text in resampling_notices(recordings, rate)]
 
 
 def project_notices(store: Store, classifier: Classifier) -> list[str]:
@@ -111,8 +127,8 @@ def _centring_notices(recordings: pd.DataFrame, centre: str) -> list[str]:
     if not n_without:
         return []
     return [
-        f"{n_without} of {len(recordings)} recordings have no {centre}: they are centred by encounter, "
-        "which takes off what its animals have in common, too."
+        f"Without a {centre}, and so centred by encounter, which takes off what its animals have in "
+        f"common, too: {n_without} of {plural(len(recordings), 'recording')}."
     ]
 
 

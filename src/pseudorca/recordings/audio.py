@@ -32,6 +32,7 @@ from pseudorca.recordings.lost import (
 )
 from pseudorca.recordings.mending import Sound, find_sound, mended
 from pseudorca.recordings.places import Place
+from pseudorca.values import plural
 
 Samples = NDArray[np.float32]
 
@@ -409,7 +410,9 @@ def _inspect(
             reason = "no samples" if info.n_frames == 0 else "shorter than one spectrogram frame"
             if info.is_cut:
                 reason = "damaged"
-            raise AudioError(reason, f"{info.n_frames} samples, need at least {MIN_FRAMES}")
+            raise AudioError(
+                reason, f"{plural(info.n_frames, 'sample')}, need at least {MIN_FRAMES}"
+            )
         by_blocks = info.duration_s > LONG_RECORDING_S and not full_hash
         digest = xxhash.xxh3_128(f"{info.sample_rate}:{info.n_channels}".encode())
         if info.holes:
@@ -799,7 +802,8 @@ def _info(file: _File) -> AudioInfo:
         )
     if not 1 <= info.n_channels <= MAX_CHANNELS:
         raise AudioError(
-            "impossible header", f"{info.n_channels} channels, expected 1 to {MAX_CHANNELS}"
+            "impossible header",
+            f"{plural(info.n_channels, 'channel')}, expected 1 to {MAX_CHANNELS}",
         )
     if info.n_frames > _ENDLESS:
         raise AudioError("impossible header", "the header does not say how long the recording is")

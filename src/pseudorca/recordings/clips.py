@@ -28,7 +28,7 @@ from pseudorca.recordings.matching import Files
 from pseudorca.recordings.naming import moment_id
 from pseudorca.recordings.options import ClipOptions
 from pseudorca.recordings.timeline import heard
-from pseudorca.results import Result, attention, counted
+from pseudorca.results import NO_SELECTION, Result, attention, counted, n_without_selection
 from pseudorca.store import TABLES, Store, problem_table, shown_problems
 from pseudorca.values import plural
 
@@ -155,8 +155,8 @@ def cut(
                 position, recording, channels_of_stretch, offset_s + starts_s, offset_s + ends_s
             )
         if clips.n == n_before and not n_short:
-            reason = "shorter than a clip" if stretches else "no selection"
-            detail = f"{recording.duration_s:.3f} s, pad {options.pad}"
+            reason = "shorter than a clip" if stretches else NO_SELECTION
+            detail = f"{recording.duration_s:.3f} s, pad {options.pad}" if stretches else ""
             problems.append((recording.path, "clips", reason, detail))
     table = clips.table()
     # Windows of one recording differ, unless selections or a number of windows were given.
@@ -514,7 +514,7 @@ class ClipsResult(Result):
     --------
     >>> clips = pd.DataFrame({"label": ["Insular"], "moment_id": ["m"], "padded_s": [0.0]})
     >>> print(ClipsResult(clips, problem_table([])))
-    1 clip of 1 moment; 0 are shorter than the window and filled.
+    1 clip of 1 moment, 0 of them filled up to the window.
     Clips by class: Insular 1.
     No problems.
     """
@@ -539,6 +539,11 @@ class ClipsResult(Result):
         """Number of clips that are shorter than the window and were filled."""
         return int((self.clips["padded_s"] > 0).sum())
 
+    @property
+    def n_without_selection(self) -> int:
+        """Number of recordings that were left out since no selection is of them."""
+        return n_without_selection(self.problems)
+
     def as_json(self) -> dict[str, Any]:
         """The counts, and the problems."""
         return {
@@ -546,18 +551,21 @@ class ClipsResult(Result):
             "n_moments": self.n_moments,
             "n_padded": self.n_padded,
             "clips_per_class": self.clips_per_class,
-            "n_problems": len(self.problems),
+            "n_problems": len(self.problems) - self.n_without_selection,
+            "n_without_selection": self.n_without_selection,
             "problems": self.problems.to_dict("records"),
             "notices": self.notices,
         }
 
     def summary(self) -> Sequence[str]:
         """The numbers of clips: of all, by class, and filled; the number of problems."""
+        n = self.n_without_selection
+        left_out = f" Without a selection: {plural(n, 'file')}." if n else ""
         return [
-            f"{plural(len(self.clips), 'clip')} of {plural(self.n_moments, 'moment')}; "
-            f"{self.n_padded} are shorter than the window and filled.",
+            f"{plural(len(self.clips), 'clip')} of {plural(self.n_moments, 'moment')}, "
+            f"{self.n_padded:,} of them filled up to the window.",
             f"Clips by class: {counted(self.clips_per_class)}.",
-            attention(len(self.problems), self.notices),
+            attention(len(self.problems) - n, self.notices) + left_out,
         ]
 
     def main_table(self) -> pd.DataFrame:

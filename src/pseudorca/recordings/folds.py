@@ -61,7 +61,7 @@ class Split:
     def __post_init__(self) -> None:
         check_types(self, FoldError)
         if self.n_folds < 2:
-            raise FoldError(f"{self.n_folds} folds: a split needs at least 2.")
+            raise FoldError(f"{plural(self.n_folds, 'fold')}: a split needs at least 2.")
         if self.n_repeats < 1:
             raise FoldError(f"{self.n_repeats} repeats: expected at least 1.")
 
@@ -281,7 +281,7 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     classes = sorted(set(labels))
     if len(classes) < 2:
         raise FoldError(
-            f"{len(classes)} class{'es' * (len(classes) != 1)} found ({', '.join(classes) or 'none'}); "
+            f"{plural(len(classes), 'class')} found ({', '.join(classes) or 'none'}); "
             "a classifier needs at least 2 folders of labelled recordings."
         )
     if split.name == "study":
@@ -635,7 +635,7 @@ class FoldsResult(Result):
     >>> folds = Folds(Split("recording"), clips, labels, clips, clips, test_fold, no_clip)
     >>> print(FoldsResult(folds))
     Verified: split recording, 5 folds, 2 groups by recording.
-    2 of 2 labelled clips are tested.
+    Tested: 2 of 2 labelled clips.
     Groups that cannot be tested: none.
     """
 
@@ -686,9 +686,9 @@ class FoldsResult(Result):
         n_tested = int((self.folds.test_fold >= 0).any(axis=0).sum())
         left_out = ", ".join(self.folds.not_testable) or "none"
         return [
-            f"Verified: {describe_split(asdict(self.split))}, {self.n_groups} groups by "
+            f"Verified: {describe_split(asdict(self.split))}, {plural(self.n_groups, 'group')} by "
             f"{self.split.group_by}.",
-            f"{n_tested} of {plural(len(self.folds.labels), 'labelled clip')} are tested.",
+            f"Tested: {n_tested} of {plural(len(self.folds.labels), 'labelled clip')}.",
             f"Groups that cannot be tested: {left_out}.",
         ]
 

@@ -30,7 +30,12 @@ from pseudorca.recordings.naming import (
     name_encounter,
     read_names,
 )  # fmt: skip
-from pseudorca.recordings.notices import collection_notices, file_notices, format_notices
+from pseudorca.recordings.notices import (
+    collection_notices,
+    file_notices,
+    format_notices,
+    pattern_notices,
+)
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place
 from pseudorca.store import Store, as_table
@@ -66,6 +71,8 @@ class Manifest:
     """Those of the notices that are about single files: cut short, damaged, of formats nobody reads."""
     unusable: pd.DataFrame = field(default_factory=lambda: as_table("recordings", []))
     """The files with a problem whose length is known, in the columns of ``recordings``."""
+    unmatched: list[str] = field(default_factory=list)
+    """The notice about paths that a user's pattern does not match."""
 
 
 def scan(
@@ -384,7 +391,8 @@ def _build(
                 progress(n_done, len(files))
 
     about_files = file_notices(odd) + format_notices(path for _, path in files)
-    notices = list(about_files)
+    unmatched = pattern_notices(options.name_pattern, [path for _, path in files])
+    notices = unmatched + about_files
     if metadata is not None:
         notices += join_metadata(rows, metadata)
     spelt: dict[str, str] = {}  # LASKER_AC_67 is Lasker_AC_67
@@ -408,7 +416,7 @@ def _build(
         row |= {"moment_id": moment_of(row), "metadata": "{}"}
     return Manifest(
         recordings, as_table("problems", problems), notices, n_other, about_files,
-        as_table("recordings", unusable),
+        as_table("recordings", unusable), unmatched,
     )  # fmt: skip
 
 

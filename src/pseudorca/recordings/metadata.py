@@ -21,6 +21,7 @@ from pseudorca.recordings.audio import SUFFIXES
 from pseudorca.recordings.matching import Files
 from pseudorca.recordings.naming import UNLABELLED_NAMES
 from pseudorca.recordings.places import Place
+from pseudorca.values import plural
 
 Kind = Literal["path", "file", "encounter"]
 
@@ -217,7 +218,7 @@ def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
     >>> check_joins([{"path": "Insular/a.wav"}], table)
     >>> check_joins([{"path": "Insular/b.wav"}], table)
     Traceback (most recent call last):
-    pseudorca.errors.ManifestError: metadata m.csv names none of the 1 recordings ...
+    pseudorca.errors.ManifestError: metadata m.csv names none of the 1 recording ...
     """
     named = _named(rows, table)
     if rows and not any(name in table.entries for name in named):
@@ -254,7 +255,7 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
     >>> entries = {"Sette_44": {"encounter": "Sette_44", "label": "Insular"}}
     >>> columns = {"encounter": "encounter", "label": "label"}
     >>> join_metadata([row], Metadata("m.csv", "encounter", "encounter", columns, entries))
-    ['m.csv changed the label of 1 recordings.']
+    ['m.csv changed the label of 1 recording.']
     >>> row["label"]
     'Insular'
     """
@@ -279,22 +280,23 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
             _unclass(row)
         if strangers:
             notices.append(
-                f"The top-level folders are encounters in {table_name}; {len(strangers)} "
-                "recordings of other folders are unlabelled. --labels names folders that are classes."
+                f"The top-level folders are encounters in {table_name}; of other folders, and so "
+                f"unlabelled: {plural(len(strangers), 'recording')}. --labels names folders that are "
+                "classes."
             )
     n_joined = sum(name in entries for name in named)
     if n_joined < len(rows):
         notices.append(
-            f"{table_name} names {n_joined} of {len(rows)} recordings; the others keep what "
+            f"{table_name} names {n_joined} of {plural(len(rows), 'recording')}; the others keep what "
             "their folders say."
         )
     if len(used) < len(entries):
         notices.append(
-            f"{len(entries) - len(used)} of {len(entries)} rows of {table_name} name nothing "
-            f"that was found (joined by {table.key})."
+            f"Nothing was found for {len(entries) - len(used)} of {plural(len(entries), 'row')} of "
+            f"{table_name} (joined by {table.key})."
         )
     if relabelled:
-        notices.append(f"{table_name} changed the label of {relabelled} recordings.")
+        notices.append(f"{table_name} changed the label of {plural(relabelled, 'recording')}.")
     return notices
 
 
@@ -338,8 +340,9 @@ def _names_nothing(rows: Sequence[Mapping[str, Any]], table: Metadata) -> Manife
     }:
         hint = f" Names of files agree, folders do not: --columns file={table.key} joins by names."
     return ManifestError(
-        f"metadata {table.place} names none of the {len(rows)} recordings in its column {table.key}: "
-        f"it has {next(iter(table.entries), 'no entry')!r}, the scan has {example!r}.{hint}"
+        f"metadata {table.place} names none of the {plural(len(rows), 'recording')} in its column "
+        f"{table.key}: it has {next(iter(table.entries), 'no entry')!r}, the scan has "
+        f"{example!r}.{hint}"
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import xxhash
 
 from pseudorca.errors import ManifestError
+from pseudorca.values import plural
 
 UNLABELLED_NAMES = frozenset({"unknown", "unlabelled", "unlabeled", "unidentified", "unid"})
 """Names of folders (lower case) whose recordings have an unknown population."""
@@ -444,7 +445,7 @@ def cut_at_gaps(rows: list[dict[str, Any]], gap_h: float) -> list[str]:
 
     Returns
     -------
-    list of str, a sentence for every encounter with such a gap
+    list of str, what was cut, and what was not and why
 
     Examples
     --------
@@ -457,10 +458,11 @@ def cut_at_gaps(rows: list[dict[str, Any]], gap_h: float) -> list[str]:
     >>> [row["encounter"] for row in rows]
     ['A#1', 'A#2']
     """
-    notices = []
     by_encounter = defaultdict(list)
     for row in rows:
         by_encounter[row["encounter"]].append(row)
+    plain = plain_encounters(by_encounter)
+    cut, kept = [], []
     for encounter, members in by_encounter.items():
         timed = sorted((row for row in members if row["start_utc"]), key=lambda r: r["start_utc"])
         part, parts, quiet_since = 0, [], None
@@ -473,14 +475,26 @@ def cut_at_gaps(rows: list[dict[str, Any]], gap_h: float) -> list[str]:
         if part < 2:
             continue
         if len(timed) < len(members):
-            notices.append(
-                f"{encounter} has gaps over {gap_h:g} h but was not cut: "
-                f"{len(members) - len(timed)} of its recordings have no time."
-            )
+            kept.append(f"{plain[encounter]} ({len(members) - len(timed)} of {len(members)})")
             continue
         for row, number in zip(timed, parts, strict=True):
             row["encounter"] = f"{encounter}#{number}"
-        notices.append(f"{encounter} was cut into {part} encounters at gaps over {gap_h:g} h.")
+        cut.append(f"{plain[encounter]} into {part}")
+    n = plural(len(by_encounter), "encounter")
+    notices = []
+    if kept:
+        notices.append(
+            f"--cut-gaps {gap_h:g} did not cut {len(kept)} of {n} that have such gaps, since some of "
+            f"their recordings have no time. Without time: {', '.join(kept)}."
+        )
+    if cut:
+        notices.append(f"--cut-gaps {gap_h:g} cut {len(cut)} of {n}. Cut: {', '.join(cut)}.")
+    elif not kept:
+        n_untimed = sum(row["start_utc"] is None for row in rows)
+        untimed = f"{n_untimed} of {plural(len(rows), 'recording')} have no time, and tell no pause"
+        why = f"no pause is longer than {gap_h:g} h" if n_untimed < len(rows) else untimed
+        rest = f" {untimed}." if 0 < n_untimed < len(rows) else ""
+        notices.append(f"--cut-gaps {gap_h:g} cut none of {n}: {why}.{rest}")
     return notices
 
 

@@ -8,7 +8,14 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from pseudorca.recordings.audio import CONVERTERS, Inspection
+from pseudorca.recordings.naming import compile_pattern, plain_encounters
 from pseudorca.values import plural
+
+CLASS_FOLDERS = (
+    "put the recordings of each population in a folder of its own, with a folder per encounter inside, "
+    "and give the folder that holds these."
+)
+"""What to do where there are too few classes."""
 
 MAX_ENCOUNTER_SPAN_H = 12.0
 MIN_ENCOUNTERS = 4
@@ -24,7 +31,7 @@ def collection_notices(recordings: pd.DataFrame) -> list[str]:
 
     Returns
     -------
-    list of str, one or two sentences each
+    list of str, one or two sentences each, what matters most first
 
     Examples
     --------
@@ -33,19 +40,60 @@ def collection_notices(recordings: pd.DataFrame) -> list[str]:
     """
     if recordings.empty:
         return ["No usable recordings were found."]
-    notices = []
+    labelled = recordings[recordings["label"].notna()]
+    notices = [*_class_notices(labelled), *few_encounters(recordings)]
+    plain = plain_encounters(recordings["encounter"].astype(str))
+    loose = labelled["encounter"].str.endswith("/(no encounter)")
+    if loose.any():
+        of = ", ".join(sorted(labelled.loc[loose, "label"].unique()))
+        notices.append(
+            f"Without encounter and without time: {plural(int(loose.sum()), 'recording')} of {of}; "
+            "those of a class count as one encounter. Put each encounter in a folder, or give "
+            "--metadata with a column encounter."
+        )
+    mixed = []
+    for encounter, group in labelled.groupby("encounter", sort=True):
+        if group["label"].nunique() > 1:
+            counts = ", ".join(f"{n} {label}" for label, n in group["label"].value_counts().items())
+            mixed.append(f"{plain[str(encounter)]} ({counts})")
+    if mixed:
+        notices.append(
+            f"Mixed encounters, with recordings of several classes: {len(mixed)}; each stays one group "
+            f"in every split. They are {', '.join(mixed)}."
+        )
     rates = Counter(recordings["sample_rate"].tolist())
     if len(rates) > 1:
         shown = ", ".join(f"{rate / 1000:g} kHz ({n})" for rate, n in rates.most_common(8))
+        more = f" and {len(rates) - 8} more" if len(rates) > 8 else ""
         notices.append(
-            f"Mixed sample rates: {shown}{', ...' if len(rates) > 8 else ''}. The common front end "
+            f"Mixed sample rates: {shown}{more}. The common front end "
             "brings all to one rate; the study front end does not, and then the rate can be a cue."
+        )
+    long = []
+    for encounter, group in recordings.dropna(subset="start_utc").groupby("encounter", sort=True):
+        span_h = (group["start_utc"].max() - group["start_utc"].min()).total_seconds() / 3600
+        if span_h > MAX_ENCOUNTER_SPAN_H:
+            long.append(f"{plain[str(encounter)]} ({span_h:.0f} hours)")
+    if long:
+        notices.append(
+            f"Encounters over {MAX_ENCOUNTER_SPAN_H:g} hours, hardly one encounter each: {len(long)}; "
+            f"--cut-gaps HOURS cuts them where nothing was recorded. Long are {', '.join(long)}."
         )
     channels = Counter(recordings["n_channels"].tolist())
     if len(channels) > 1:
-        shown = ", ".join(f"{n} channel{'s' * (n > 1)} ({k})" for n, k in channels.most_common())
+        shown = ", ".join(f"{plural(n, 'channel')} ({k})" for n, k in channels.most_common())
         notices.append(f"Mixed channel counts: {shown}.")
-    labelled = recordings[recordings["label"].notna()]
+    return notices
+
+
+def _class_notices(labelled: pd.DataFrame) -> list[str]:
+    """No class, one class, or classes that may be one."""
+    notices = []
+    if labelled.empty:
+        notices.append(
+            f"No class folder was found, so that no recording has a label: {CLASS_FOLDERS} Or name "
+            "the classes with --labels, or give --metadata with a column label."
+        )
     if labelled["label"].nunique() == 1:
         notices.append(
             f"Only one class, {labelled['label'].iloc[0]}: a classifier needs two to tell apart. Add a "
@@ -56,31 +104,44 @@ def collection_notices(recordings: pd.DataFrame) -> list[str]:
         if len(labels) > 1:
             notices.append(
                 f"The classes {' and '.join(sorted(labels))} differ in case only; they count as "
-                f"{len(labels)} populations."
+                f"{plural(len(labels), 'population')}."
             )
-    for encounter, group in labelled.groupby("encounter", sort=True):
-        if group["label"].nunique() > 1:
-            counts = ", ".join(f"{n} {label}" for label, n in group["label"].value_counts().items())
-            notices.append(
-                f"Mixed encounter {encounter}: {counts}. It stays one group in every split."
-            )
-    for encounter, group in recordings.dropna(subset="start_utc").groupby("encounter", sort=True):
-        span_h = (group["start_utc"].max() - group["start_utc"].min()).total_seconds() / 3600
-        if span_h > MAX_ENCOUNTER_SPAN_H:
-            notices.append(
-                f"{encounter} spans {span_h:.0f} hours; more than {MAX_ENCOUNTER_SPAN_H:g} is "
-                "hardly one encounter. --cut-gaps HOURS cuts it where nothing was recorded."
-            )
-    notices += few_encounters(recordings)
-    loose = labelled["encounter"].str.endswith("/(no encounter)")
-    if loose.any():
-        of = ", ".join(sorted(labelled.loc[loose, "label"].unique()))
-        notices.append(
-            f"Without encounter and without time: {loose.sum()} recordings of {of}; those of a class "
-            "count as one encounter. Put each encounter in a folder, or give --metadata with a "
-            "column encounter."
-        )
     return notices
+
+
+def pattern_notices(pattern: str | None, paths: Sequence[str]) -> list[str]:
+    """Say how many paths a user's pattern did not match, if any.
+
+    Parameters
+    ----------
+    pattern : str or None, the regular expression of ``--name-pattern``
+    paths : sequence of str, relative to the scanned folder
+
+    Returns
+    -------
+    list of str, one notice or none
+
+    Examples
+    --------
+    >>> pattern_notices("(?P<platform>rec[0-9])", ["rec1/a.wav", "tape/b.wav"])
+    ['--name-pattern matches 1 of 2 paths; the others, such as tape/b, are read as usual.']
+    """
+    if pattern is None or not paths:
+        return []
+    compiled = compile_pattern(pattern)
+    read = [str(PurePosixPath(path).with_suffix("")) for path in paths]
+    unmatched = [text for text in read if not compiled.search(text)]
+    if not unmatched:
+        return []
+    if len(unmatched) == len(read):
+        return [
+            f"--name-pattern matches none of {plural(len(read), 'path')}, such as {read[0]}: it had no "
+            "effect. It is searched in the path below the folder, without the ending."
+        ]
+    return [
+        f"--name-pattern matches {len(read) - len(unmatched)} of {plural(len(read), 'path')}; the "
+        f"others, such as {unmatched[0]}, are read as usual."
+    ]
 
 
 def few_encounters(recordings: pd.DataFrame) -> list[str]:
@@ -97,7 +158,7 @@ def few_encounters(recordings: pd.DataFrame) -> list[str]:
     Examples
     --------
     >>> few_encounters(pd.DataFrame({"label": ["Insular"], "encounter": ["Sette_44"]}))
-    ['Fewer than 4 encounters: Insular 1. That is too few to conclude about a population.']
+    ['Fewer than 4 encounters, too few to conclude about a population: Insular 1.']
     """
     labelled = recordings[recordings["label"].notna()]
     encounters = labelled.groupby("label", sort=True)["encounter"].nunique()
@@ -106,8 +167,7 @@ def few_encounters(recordings: pd.DataFrame) -> list[str]:
         return []
     shown = ", ".join(f"{label} {n}" for label, n in few.items())
     return [
-        f"Fewer than {MIN_ENCOUNTERS} encounters: {shown}. That is too few to conclude about a "
-        "population."
+        f"Fewer than {MIN_ENCOUNTERS} encounters, too few to conclude about a population: {shown}."
     ]
 
 

@@ -43,6 +43,7 @@ class ScanResult(Result):
     recordings: pd.DataFrame
     problems: pd.DataFrame
     notices: list[str]
+    """What matters most first."""
     n_other_files: int
     """Files that are not audio by their names."""
     proposed_band: str | None
@@ -144,27 +145,32 @@ def scan_project(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store(f"{folder}/whales", create=True)
-    ...     print(scan_project(store, folder).notices[0])
+    ...     print(scan_project(store, folder).notices[1])
     No usable recordings were found.
     """
     options = options or ScanOptions()
     manifest = scan(folder, options=options, n_threads=n_threads, progress=progress)
-    band, notices = _proposed_band(manifest.recordings)
-    notices += _noise_notices(manifest.recordings, options)
+    band, about_band = _proposed_band(manifest.recordings)
+    of_files = set(manifest.file_notices)  # on single files: after those on all of them
+    notices = [text for text in manifest.notices if text not in of_files]
+    notices += [
+        *_noise_notices(manifest.recordings, options), *about_band, *manifest.file_notices,
+    ]  # fmt: skip
     if manifest.recordings.empty and manifest.problems.empty:
-        notices.append(
+        notices.insert(
+            0,
             f"There is no audio file below {folder}. Nothing was written; what the project held is as "
-            "it was. Give the folder that holds the recordings."
+            "it was. Give the folder that holds the recordings.",
         )
     else:
         if not replace:
             _refuse_misfits(store, manifest, folder)
-        _keep(store, manifest, options, folder)
+        _keep(store, manifest, options, folder, notices)
     return ScanResult(
         folder=absolute(folder),
         recordings=manifest.recordings,
         problems=shown_problems(manifest.problems),
-        notices=[*manifest.notices, *notices],
+        notices=notices,
         n_other_files=manifest.n_other_files,
         proposed_band=band,
     )
@@ -180,7 +186,7 @@ def _refuse_misfits(store: Store, manifest: Manifest, folder: Place) -> None:
     why = ""
     if both.empty or set(before["root"]) != set(now["root"]):
         roots = ", ".join(sorted(set(before["root"])))
-        why = f"{len(before)} recordings of {roots}"
+        why = f"{plural(len(before), 'recording')} of {roots}"
     elif is_other.any():
         row = both[is_other].iloc[0]
         why = (
@@ -205,7 +211,9 @@ def _label(label: Any) -> str:
     return "no label" if pd.isna(label) else str(label)
 
 
-def _keep(store: Store, manifest: Manifest, options: ScanOptions, folder: Place) -> None:
+def _keep(
+    store: Store, manifest: Manifest, options: ScanOptions, folder: Place, notices: list[str]
+) -> None:
     """Replace the tables of the project."""
     others = _spelt(manifest.recordings, options.other, "folder of other sounds")
     nothing = _nothing_labels(manifest.recordings, options)
@@ -217,7 +225,7 @@ def _keep(store: Store, manifest: Manifest, options: ScanOptions, folder: Place)
     store.keep_setting("other", others)
     store.keep_setting("nothing", nothing)
     settings = {"folder": absolute(folder)} | asdict(options)
-    store.record_run("scan", settings, ("recordings", "problems"))
+    store.record_run("scan", settings, ("recordings", "problems"), notices=notices)
 
 
 def _problems_kept(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
@@ -269,7 +277,16 @@ def _proposed_band(recordings: pd.DataFrame) -> tuple[str | None, list[str]]:
     band = widest_band(rates)
     fmax_hz = top_hz(band, min(map(min, rates.values())))
     left_out = sounds_left_out(fmax_hz)
-    text = f"Widest band that 95 % of every class reaches: {band} (to {fmax_hz / 1000:.1f} kHz)."
+    if band == "all":
+        text = (
+            f"No named band is reached by 95 % of the recordings of every class: --band all ends where "
+            f"every recording reaches, at {fmax_hz / 1000:.1f} kHz."
+        )
+    else:
+        text = (
+            f"The widest band that 95 % of the recordings of every class reach is {band} (up to "
+            f"{fmax_hz / 1000:.1f} kHz)."
+        )
     if left_out:
         text += f" It leaves out {'; '.join(left_out)}."
     return band, [text]

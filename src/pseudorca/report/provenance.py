@@ -8,7 +8,7 @@ from pseudorca.evaluation.kept import Evaluation
 from pseudorca.pages.blocks import Block, Cell, Fold, Heading, Section, Settings, Table, Text
 from pseudorca.report.contents import Contents, minute, recipe_in_words
 from pseudorca.store import package_versions
-from pseudorca.values import plain
+from pseudorca.values import plain, plural
 
 _TABLES = ("recordings", "problems", "clips", "scores", "decisions", "evaluations", "runs")
 _MOST_RUNS = 200
@@ -58,6 +58,7 @@ def provenance_section(project: Contents) -> Section:
         Heading("Tables"),
         Settings([(table, f"version {project.store.version(table)}") for table in _TABLES]),
         Text("Every write makes a new version; 0 is a table that was never written."),
+        *_told(project),
         *_runs(project),
     ]
     return section
@@ -146,6 +147,20 @@ def _runs(project: Contents) -> list[Block]:
         more="the table runs",
     )
     return [Heading("Runs"), Fold(f"{len(runs)} runs, the latest first", [table])]
+
+
+def _told(project: Contents) -> list[Block]:
+    """What each verb said besides its answer, when it ran last."""
+    latest = project.runs.drop_duplicates("verb", keep="last")
+    rows = [
+        (minute(str(run.time_utc)), str(run.verb), notice)
+        for run in latest.iloc[::-1].itertuples()
+        for notice in (_parsed(run.provenance) or {}).get("notices", [])
+    ]
+    if not rows:
+        return []
+    title = f"{plural(len(rows), 'notice')} of the last run of each verb"
+    return [Heading("Notices"), Fold(title, [Table(("time (UTC)", "verb", "notice"), rows)])]
 
 
 def _parsed(text: object) -> Any:

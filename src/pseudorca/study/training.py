@@ -28,7 +28,7 @@ from pseudorca.learning.heads.softmax import SoftmaxHead, batch_order
 from pseudorca.progress import Progress
 from pseudorca.study.published import Scores, balanced_accuracy, scores_of
 from pseudorca.study.settings import StudyOptions
-from pseudorca.values import hash_of
+from pseudorca.values import hash_of, plural
 
 Rows = NDArray[np.int64]
 
@@ -334,8 +334,8 @@ def train(
     """
     if not len(training) or not len(validation):
         raise HeadError(
-            f"{len(training)} clips to train on and {len(validation)} to choose the epoch by: the "
-            "study's split needs some of both. Give more recordings."
+            f"{plural(len(training), 'clip')} to train on and {len(validation)} to choose the epoch "
+            "by: the study's split needs some of both. Give more recordings."
         )
     began = start.key if start else "fresh"
     rows_of = {"training": training.tolist(), "validation": validation.tolist()}

@@ -10,6 +10,7 @@ from pseudorca.study.settings import TRAINING_MODE
 from pseudorca.study.straight import NO_SOUND, Honest, Straight
 from pseudorca.study.tables import Study
 from pseudorca.study.training import Tuning
+from pseudorca.values import plural
 
 
 def side_by_side(study: Study) -> list[tuple[str, str, str]]:
@@ -27,7 +28,7 @@ def _before(study: Study, published: Published) -> dict[str, str]:
         "encounters also in training" if published.parts.n_torn_encounters else "encounters whole"
     )
     values = {
-        "tested on": f"{len(test.truth)} files, {torn}",
+        "tested on": f"{plural(len(test.truth), 'file')}, {torn}",
         "accuracy": f"{test.published(0).accuracy:.3f}",
         "always naming the most frequent class": f"{test.majority:.3f}",
         "balanced accuracy, by clip": f"{test.balanced_accuracy:.3f} [{low:.2f}, {high:.2f}]",
@@ -46,7 +47,9 @@ def _after(straight: Straight) -> dict[str, str]:
         "encounters never heard" if straight.encounters_whole else "encounters torn, moments whole"
     )
     return {
-        "tested on": f"{clip['n_units']} clips of {encounter['n_units']} encounters; {kept}",
+        "tested on": (
+            f"{plural(clip['n_units'], 'clip')} of {plural(encounter['n_units'], 'encounter')}; {kept}"
+        ),
         "accuracy": f"{clip['accuracy']:.3f}",
         "always naming the most frequent class": f"{clip['majority_accuracy']:.3f}",
         **{
@@ -100,15 +103,15 @@ def _of_the_published(study: Study, published: Published) -> list[str]:
     torn = []
     if parts.n_torn_encounters:
         n_encounters = study.material.clips["encounter"].nunique()
-        torn.append(f"{parts.n_torn_encounters} of {n_encounters} encounters")
+        torn.append(f"{parts.n_torn_encounters} of {plural(n_encounters, 'encounter')}")
     if parts.n_torn_moments:
-        torn.append(f"{parts.n_torn_moments} moments (channels of one sound)")
+        torn.append(f"{plural(parts.n_torn_moments, 'moment')} (channels of one sound)")
     if torn:
         sentences.append(f"In that split {' and '.join(torn)} stand on more than one side.")
     if parts.n_overwritten:
         sentences.append(
-            f"{parts.n_overwritten} of {len(study.material.clips)} files took no part, since the "
-            "picture of another file of the same name overwrote theirs."
+            f"{parts.n_overwritten} of {plural(len(study.material.clips), 'file')} took no part, since "
+            "the picture of another file of the same name overwrote theirs."
         )
     return sentences
 

@@ -19,6 +19,7 @@ from pseudorca.learning.heads.base import (
     is_positive,
     standardisation,
 )
+from pseudorca.values import plural
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +77,7 @@ class SoftmaxHead(Head):
         """How the head is trained, in words."""
         return (
             f"softmax by SGD (learning rate {self.learning_rate:g}, momentum {self.momentum:g}, "
-            f"{self.n_epochs} epochs, {self.balance_in_words})"
+            f"{plural(self.n_epochs, 'epoch')}, {self.balance_in_words})"
         )
 
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:

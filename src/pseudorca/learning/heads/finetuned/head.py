@@ -38,7 +38,7 @@ from pseudorca.learning.heads.finetuned.tuned_network import (
     has_batch_norm,
 )
 from pseudorca.learning.heads.logistic import LogisticHead
-from pseudorca.values import hash_of
+from pseudorca.values import hash_of, plural
 
 _NOT_SETTINGS = ("material", "precision", "accelerator", "devices")
 
@@ -202,7 +202,7 @@ class FineTunedHead(Augmentation, Head):
         words = [
             f"{stages} of its stages",
             f"learning rate {self.learning_rate:g}",
-            f"{self.n_epochs} epochs",
+            f"{plural(self.n_epochs, 'epoch')}",
             "all the way" if self._share == 1 else f"{self._share:g} of the way",
             self.balance_in_words,
             *in_words(unusual),
