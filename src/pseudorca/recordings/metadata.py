@@ -151,13 +151,15 @@ def _columns(metadata: Place, table: UserTable, given: Mapping[str, str]) -> dic
 
 def _no_key(metadata: Place, table: UserTable) -> str:
     """The message about a table without a column to join by, with the likeliest one."""
-    cells = table.cells
-    files = [name for name in cells if cells[name].str.lower().str.endswith(tuple(SUFFIXES)).any()]
-    likely = [("path", name) for name in files]
-    likely += [(kind, name) for kind in _KINDS for name in _like(kind, cells)]
+    cells, endings = table.cells, tuple(SUFFIXES)
+    names = [str(name) for name in cells.columns]
+    likely = [
+        ("path", name) for name in names if cells[name].str.lower().str.endswith(endings).any()
+    ]
+    likely += [(kind, name) for kind in _KINDS for name in _like(kind, names)]
     kind, name = likely[0] if likely else ("path", "COLUMN")
     return (
-        f"metadata {metadata} has the columns {', '.join(cells)}; expected one of path, file or "
+        f"metadata {metadata} has the columns {', '.join(names)}; expected one of path, file or "
         f"encounter to join it to the recordings. Say which one it is: --columns "
         f"{_KINDS.get(kind, kind)}={name}"
     )
@@ -188,7 +190,9 @@ def _doubtful(title: str, table: UserTable, known: Mapping[str, str]) -> list[st
         n = int(table.whole[label].str.lower().isin(UNLABELLED_NAMES).sum())
         if n:
             notices.append(f"{title} leaves {n} rows unlabelled by words such as unknown.")
-    elif likely := [name for word in _LABEL_WORDS for name in _like(word, table.cells)]:
+    elif likely := [
+        name for word in _LABEL_WORDS for name in _like(word, map(str, table.cells.columns))
+    ]:
         notices.append(
             f"{title} gives no label: no column is called label or population. If {likely[0]} is "
             f"one: --columns label={likely[0]}."
