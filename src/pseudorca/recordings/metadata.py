@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pseudorca.errors import ManifestError, TableError, unknown_name
+from pseudorca.errors import ManifestError, unknown_name
 from pseudorca.formats.user_tables import UserTable, read_user_table
 from pseudorca.recordings import places
 from pseudorca.recordings.audio import SUFFIXES
@@ -91,9 +91,9 @@ def read_metadata(
     Raises
     ------
     TableError
-        If the table cannot be read.
+        If the file is no table.
     ManifestError
-        If the table has no column to join by, lacks one that is named, or contradicts itself.
+        If the file cannot be read, has no column to join by, lacks one that is named, or contradicts itself.
 
     Examples
     --------
@@ -108,7 +108,9 @@ def read_metadata(
     try:
         data = places.read_bytes(metadata)
     except OSError as error:
-        raise TableError(f"metadata {metadata} cannot be read: {places.why(error)}.") from error
+        raise ManifestError(
+            f"metadata {metadata} cannot be read as CSV or .xlsx: {places.why(error)}."
+        ) from error
     table = read_user_table(str(metadata), data, missing=missing)
     known = _columns(metadata, table, columns or {})
     name = next((name for name in _KINDS if name in (columns or {})), None)
@@ -175,6 +177,7 @@ def _like(meaning: str, names: Iterable[str]) -> list[str]:
 def _doubtful(title: str, table: UserTable, known: Mapping[str, str]) -> list[str]:
     """Notices about cells that may mean that nothing is known."""
     notices = []
+    names = [str(name) for name in table.cells.columns]
     used = dict.fromkeys(
         known[name] for name in ("label", "encounter", "platform") if name in known
     )
@@ -190,9 +193,7 @@ def _doubtful(title: str, table: UserTable, known: Mapping[str, str]) -> list[st
         n = int(table.whole[label].str.lower().isin(UNLABELLED_NAMES).sum())
         if n:
             notices.append(f"{title} leaves {n} rows unlabelled by words such as unknown.")
-    elif likely := [
-        name for word in _LABEL_WORDS for name in _like(word, map(str, table.cells.columns))
-    ]:
+    elif likely := [name for word in _LABEL_WORDS for name in _like(word, names)]:
         notices.append(
             f"{title} gives no label: no column is called label or population. If {likely[0]} is "
             f"one: --columns label={likely[0]}."
