@@ -93,7 +93,8 @@ def read_metadata(
     TableError
         If the file is no table.
     ManifestError
-        If the file cannot be read, has no column to join by, lacks one that is named, or contradicts itself.
+        If the file cannot be read, has no column to join by, lacks one that is named, or contradicts
+        itself.
 
     Examples
     --------
