@@ -264,7 +264,7 @@ class Project:
             If the folder, the metadata or the labels contradict each other, or if results of the
             project would no longer fit and ``replace`` is not given.
         TableError
-            If the metadata cannot be read.
+            If the metadata are no table.
         """
         options = _scan_options(
             labels=labels, other=other, nothing=nothing, metadata=metadata, columns=columns,

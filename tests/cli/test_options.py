@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from pseudorca import cli, project
 from pseudorca.cli import options
+from pseudorca.cli.options import columns_from
+from pseudorca.errors import PseudorcaError
 from pseudorca.formats.registry import FORMATS
 from pseudorca.frontends.registry import FRONT_ENDS, IN_BANDS, PICTURES
 from pseudorca.learning.heads.registry import HEADS
@@ -128,3 +130,14 @@ def test_heads_of_a_comparison_are_refused_by_name(tmp_path):
     assert result.exit_code == 2
     assert "nobody" in result.output
     assert "softmax" in result.output
+
+
+def test_columns_of_a_table_are_parted_by_commas_before_a_meaning() -> None:
+    expected = {"path": "File, name", "label": "Population", "encounter": "Sighting = no"}
+    whole = "path=File, name,label=Population, encounter=Sighting = no"
+    assert columns_from([whole]) == expected
+    assert columns_from([f"{name}={column}" for name, column in expected.items()]) == expected
+    assert columns_from(None) == {}
+    for wrong in ("Filename", "path=a,path=b", "=a"):
+        with pytest.raises(PseudorcaError, match="--columns"):
+            columns_from([wrong])

@@ -347,6 +347,24 @@ def test_every_file_of_a_deployment_counts_usable_or_not(
         places, (0.0, 0.0, 1.0), strict=True)])  # fmt: skip
 
 
+def test_an_unusable_channel_of_a_usable_moment_counts_once(tmp_path: Path, clips: Make) -> None:
+    rng = np.random.default_rng(0)
+    for second in ("00", "06"):
+        for channel in (1, 2):
+            sound = rng.normal(0, 0.1, 48_000) * (channel == 1)
+            sf.write(tmp_path / f"Sette_20170728_0312{second}_ch{channel}.wav", sound, 8_000)
+    found = scan_files([tmp_path])
+    files = found.recordings.sort_values("path", ignore_index=True)
+    said = clips((0, 0.0, 3.0, "Insular"), (1, 0.0, 3.0, "Insular"))
+    said["recording_id"] = files["recording_id"].tolist()
+    write_predictions(
+        tables(said), files, tmp_path / "out", kinds=("raven",), unusable=found.unusable
+    )
+    (path,) = (tmp_path / "out" / "raven_deployments").iterdir()
+    assert len(found.unusable) == 2
+    assert [float(row[3]) for row in read_tabs(path)[1:]] == [0.0, 6.0]
+
+
 def test_a_copy_in_another_folder_counts_once(tmp_path: Path) -> None:
     sound = np.random.default_rng(0).normal(0, 0.1, 8_000)
     for folder in ("a", "b"):

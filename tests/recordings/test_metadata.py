@@ -211,7 +211,7 @@ def test_tables_that_cannot_be_joined_are_errors(
 
 
 def test_a_missing_or_unreadable_table_is_an_error(scanned: Scanned, tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         scanned(*FILES, metadata=tmp_path / "nowhere.csv")
     (tmp_path / "twice.csv").write_text("path,label,Label\nInsular/day1/x.wav,Pelagic,Insular\n")
     with pytest.raises(TableError, match="two columns of one name"):

@@ -130,6 +130,7 @@ def events(
 ) -> None:
     """Decide events that another classifier scored, and say what can be claimed of its calls."""
     from pseudorca.events.events import EventOptions, decide_events
+    from pseudorca.prediction.options import check_csv
 
     rule = filtered.rule()
     options = EventOptions(
@@ -138,6 +139,7 @@ def events(
     formats = output_format or ["csv"]
     if len(formats) > 1 or formats[0] not in ("csv", "parquet"):
         raise PseudorcaError(f"events are written as csv or parquet, not {', '.join(formats)}.")
+    check_csv(csv, formats)
     kind: Format = "parquet" if formats[0] == "parquet" else "excel" if csv == "excel" else "csv"
     result = decide_events(file, out or Path(f"{file.stem}_decided"), options=options, kind=kind)
     if not done(result, as_json):

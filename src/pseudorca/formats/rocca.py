@@ -55,6 +55,8 @@ def read_contours(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     table = read_user_table(path)
+    for line, why in table.broken.items():
+        raise PseudorcaError(f"{path}: line {line} has {why}.")
     by_name = {name.lower(): name for name in table.cells.columns}
     time = next((name for name in _TIMES if name in by_name), None)
     frequency = next((name for name in _FREQUENCIES if name in by_name), None)

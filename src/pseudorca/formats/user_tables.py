@@ -287,9 +287,9 @@ def _table(
             if row.is_torn:
                 why += ", and the file ends here"
             (broken if n > len(header) or row.is_torn else short)[row.line] = why
-        kept = [unguarded(cell) for cell in row.cells[: len(header)]]
+        kept = [unguarded(c) if c.startswith("'") else c for c in row.cells[: len(header)]]
         kept += [""] * (len(header) - len(kept))
-        cells.append(["" if cell in missing else cell for cell in kept])
+        cells.append(["" if cell in missing else cell for cell in kept] if missing else kept)
     index = pd.Index([row.line for row in body], name="line", dtype=np.int64)
     frame = pd.DataFrame(cells, index, header, dtype=object)
     empty = [name for name in unnamed if not frame[name].any()]
@@ -464,10 +464,10 @@ def _text_rows(
     unclear: list[int] = []
     unclosed: list[int] = []
     above = 0
-    k = first
+    k, signs = first, f'{delimiter} \t\xa0"'
     last = max((n for n, line in enumerate(lines) if line.strip()), default=0)
     while k < len(lines):
-        if _BLANK.fullmatch(lines[k].replace(delimiter, "")):
+        if not lines[k].strip(signs) and _BLANK.fullmatch(lines[k].replace(delimiter, "")):
             k += 1
             continue
         cells, n_lines, is_unclear, is_unclosed = _row(lines, k, delimiter, width)
@@ -519,53 +519,57 @@ def _row(
     alone, is_open = _split(lines[k], delimiter)
     if not is_open:
         return alone, 1, False, False
-    ends = _patterns(delimiter)[3]
-    for n in range(2, min(_MOST_LINES_OF_A_CELL, len(lines) - k) + 1):
-        if not ends.search(lines[k + n - 1]):
-            continue
-        cells, still_open = _split("\n".join(lines[k : k + n]), delimiter)
-        if still_open or (width is not None and len(cells) != width):
-            continue
-        inner = [_split(line, delimiter)[0] for line in lines[k : k + n] if line.strip()]
-        if width is not None and all(len(row) == width for row in inner):
-            return alone, 1, True, False
-        return cells, n, False, False
-    return alone, 1, False, True
+    cells, n_lines = _split_over_lines("\n".join(lines[k : k + _MOST_LINES_OF_A_CELL]), delimiter)
+    if n_lines == 1 or (width is not None and len(cells) != width):
+        return alone, 1, False, True
+    inner = [_split(line, delimiter)[0] for line in lines[k : k + n_lines] if line.strip()]
+    if width is not None and all(len(row) == width for row in inner):
+        return alone, 1, True, False
+    return cells, n_lines, False, False
 
 
-def _split(text: str, delimiter: str) -> tuple[list[str], bool]:
-    """The cells of a row, and whether a quotation mark begins a cell that no other one ends."""
-    if '"' not in text:
-        return [cell.strip() for cell in text.split(delimiter)], False
-    cells, is_open, place = [], False, 0
-    plain, doubled, escaped, _ = _patterns(delimiter)
+def _split(line: str, delimiter: str) -> tuple[list[str], bool]:
+    """The cells of a line, and whether a quotation mark begins one that no other mark ends."""
+    if '"' not in line:
+        return [cell.strip() for cell in line.split(delimiter)], False
+    cells, _, is_open = _parsed(line, delimiter)
+    return cells, is_open
+
+
+def _split_over_lines(text: str, delimiter: str) -> tuple[list[str], int]:
+    """The cells of the row that begins a text, and its number of lines."""
+    cells, end, _ = _parsed(text, delimiter)
+    return cells, text.count("\n", 0, end) + 1
+
+
+def _parsed(text: str, delimiter: str) -> tuple[list[str], int, bool]:
+    """The cells of a row, where it ends, and whether a quotation mark begins one and ends none."""
+    plain, doubled, escaped = _patterns(delimiter)
+    cells, place, is_open = [], 0, False
     while True:
         match = doubled.match(text, place) or escaped.match(text, place)
         if match:
             inside = match[1].replace('""', '"')
-            if match.re is escaped:
-                inside = inside.replace('\\"', '"')
-            cells.append(inside.strip())
+            cells.append((inside if match.re is doubled else inside.replace('\\"', '"')).strip())
         else:
             match = plain.match(text, place)
             assert match  # it matches any text
             cells.append(match[0].strip())
             is_open |= cells[-1].startswith('"')
-        if match.end() >= len(text):
-            return cells, is_open
+        if match.end() >= len(text) or text[match.end()] == "\n":
+            return cells, match.end(), is_open
         place = match.end() + 1
 
 
 @cache
 def _patterns(delimiter: str) -> tuple[re.Pattern[str], ...]:
-    """A cell without quotes, one with doubled quotes inside, one with backslashes; an ending quote."""
+    """A cell without quotes, one with doubled quotes inside, one with backslashes."""
     sign = re.escape(delimiter)
     blank = r"[^\S\t\n]*" if delimiter == "\t" else r"[^\S\n]*"
-    end = rf"{blank}(?={sign}|\Z)"
+    end = rf"{blank}(?={sign}|\n|\Z)"
     patterns = (
-        rf"[^{sign}]*",
+        rf"[^{sign}\n]*",
         rf'{blank}"([^"]*(?:""[^"]*)*)"{end}',
         rf'{blank}"([^"\\]*(?:(?:\\.|"")[^"\\]*)*)"{end}',
-        rf'"{end}',
     )
     return tuple(re.compile(pattern, re.DOTALL) for pattern in patterns)

@@ -5,7 +5,7 @@ pandas, so that a wrong option is refused at once.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -52,15 +52,19 @@ class DecisionOptions:
             raise PseudorcaError(f"--max-novelty {self.max_novelty:g}: expected more than 0.")
 
 
-def check_csv(csv: str) -> None:
-    """PseudorcaError unless this is a style of CSV tables.
+def check_csv(csv: str, formats: Collection[str]) -> None:
+    """PseudorcaError unless this is a style of CSV tables, and such are among the formats.
 
     Examples
     --------
-    >>> check_csv("excel")
+    >>> check_csv("excel", ["csv", "raven"])
     """
     if csv not in get_args(CsvStyle):
         raise PseudorcaError(unknown_name("--csv", csv, get_args(CsvStyle)))
+    if csv == "excel" and "csv" not in formats:
+        raise PseudorcaError(
+            f"--csv excel is about CSV, and the formats are {', '.join(formats)}. Add --format csv."
+        )
 
 
 def prior_text(prior: str | Mapping[str, float]) -> str:

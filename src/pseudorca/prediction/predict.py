@@ -157,7 +157,7 @@ def predict_project(
     """
     computing = computing or Computing()
     check_formats(formats)
-    check_csv(csv)
+    check_csv(csv, formats)
     check_gap(max_gap_s)
     _check_output(output)
     check_set_name(set_name)
@@ -211,7 +211,7 @@ def decide_project(
         If there are no predictions yet, or none of this set.
     """
     check_formats(formats)
-    check_csv(csv)
+    check_csv(csv, formats)
     check_gap(max_gap_s)
     _check_output(output)
     by_set = last_settings(store)

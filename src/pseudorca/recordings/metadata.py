@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pseudorca.errors import ManifestError, TableError, unknown_name
+from pseudorca.errors import ManifestError, unknown_name
 from pseudorca.formats.user_tables import UserTable, read_user_table
 from pseudorca.recordings import places
 from pseudorca.recordings.audio import SUFFIXES
@@ -92,9 +92,10 @@ def read_metadata(
     Raises
     ------
     TableError
-        If the table cannot be read.
+        If the file is no table.
     ManifestError
-        If the table has no column to join by, lacks one that is named, or contradicts itself.
+        If the file cannot be read, has no column to join by, lacks one that is named, or contradicts
+        itself.
 
     Examples
     --------
@@ -109,7 +110,9 @@ def read_metadata(
     try:
         data = places.read_bytes(metadata)
     except OSError as error:
-        raise TableError(f"metadata {metadata} cannot be read: {places.why(error)}.") from error
+        raise ManifestError(
+            f"metadata {metadata} cannot be read as CSV or .xlsx: {places.why(error)}."
+        ) from error
     table = read_user_table(str(metadata), data, missing=missing)
     known = _columns(metadata, table, columns or {})
     name = next((name for name in _KINDS if name in (columns or {})), None)
@@ -152,10 +155,11 @@ def _columns(metadata: Place, table: UserTable, given: Mapping[str, str]) -> dic
 
 def _no_key(metadata: Place, table: UserTable) -> str:
     """The message about a table without a column to join by, with the likeliest one."""
-    cells = table.cells
-    names = [str(name) for name in cells]
-    files = [name for name in names if cells[name].str.lower().str.endswith(tuple(SUFFIXES)).any()]
-    likely = [("path", name) for name in files]
+    cells, endings = table.cells, tuple(SUFFIXES)
+    names = [str(name) for name in cells.columns]
+    likely = [
+        ("path", name) for name in names if cells[name].str.lower().str.endswith(endings).any()
+    ]
     likely += [(kind, name) for kind in _KINDS for name in _like(kind, names)]
     kind, name = likely[0] if likely else ("path", "COLUMN")
     return (
@@ -175,6 +179,7 @@ def _like(meaning: str, names: Iterable[str]) -> list[str]:
 def _doubtful(title: str, table: UserTable, known: Mapping[str, str]) -> list[str]:
     """Notices about cells that may mean that nothing is known."""
     notices = []
+    names = [str(name) for name in table.cells.columns]
     used = dict.fromkeys(
         known[name] for name in ("label", "encounter", "platform") if name in known
     )
@@ -190,7 +195,7 @@ def _doubtful(title: str, table: UserTable, known: Mapping[str, str]) -> list[st
         n = int(table.whole[label].str.lower().isin(UNLABELLED_NAMES).sum())
         if n:
             notices.append(f"{title} leaves {n} rows unlabelled by words such as unknown.")
-    elif likely := [name for word in _LABEL_WORDS for name in _like(word, map(str, table.cells))]:
+    elif likely := [name for word in _LABEL_WORDS for name in _like(word, names)]:
         notices.append(
             f"{title} gives no label: no column is called label or population. If {likely[0]} is "
             f"one: --columns label={likely[0]}."
