@@ -101,6 +101,8 @@ def test_what_can_be_read_is_read(scanned: Scanned) -> None:
     readable = {f"whole/{name}.wav" for name in corpus.STRANGERS}
     readable |= {f"chunks/{name}.wav" for name in names}
     readable |= {"names/two\nlines.wav", "names/クジラ.wav", "names/-dash.wav", "names/UPPER.WAV"}
+    readable |= {name for name in scanned.told if name.startswith("sizes/")}
+    readable |= {f"lost/zeros_0.6_512.{suffix}" for suffix in ("flac", "ogg", "mp3")}
     readable |= {"contents/wrong_ending.wav", "headers/id3_before.flac", "names/%20.wav"}
     assert readable <= set(scanned.recordings)
 
