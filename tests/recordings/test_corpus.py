@@ -252,8 +252,9 @@ def test_what_survives_the_scan_is_embedded_and_predicted_on_without_a_crash(
     found = pseudorca("scan", root, "--on-conflict", "drop")
     assert found["n_recordings"] + found["n_problems"] == len(expected)
     embedded = pseudorca("embed")
-    assert embedded["n_new"] + embedded["n_problems"] == found["n_recordings"]
+    # A recording with a hole gives a clip on each side of it.
+    assert embedded["n_new"] + embedded["n_problems"] >= found["n_recordings"]
     pseudorca("train")
     predicted = pseudorca("predict", root)
     assert predicted["n_files"] == len(expected)
-    assert predicted["n_clips"] + predicted["n_problems"] == len(expected)
+    assert predicted["n_clips"] + predicted["n_problems"] >= len(expected)

@@ -100,8 +100,10 @@ def read_at(file: Opened, start: int, n_bytes: int) -> bytes:
     -------
     bytes
     """
-    content = bytearray(n_bytes)
     file.seek(start)
+    if isinstance(file, BufferedReader):
+        return file.read(n_bytes)
+    content = bytearray(min(n_bytes, max(0, file.size - start)))
     del content[file.readinto(content) :]
     return bytes(content)
 
