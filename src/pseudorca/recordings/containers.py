@@ -51,6 +51,15 @@ def open_bytes(place: Place) -> Opened:
     Returns
     -------
     BufferedReader or RemoteFile
+
+    Examples
+    --------
+    >>> import fsspec
+    >>> fsspec.filesystem("memory").pipe_file("/whales/b.wav", b"RIFF....WAVE")
+    >>> file = open_bytes("memory://whales/b.wav")
+    >>> read_at(file, 8, 99)
+    b'WAVE'
+    >>> file.close()
     """
     if places.is_remote(place):
         return places.RemoteFile(str(place))
@@ -99,6 +108,12 @@ def read_at(file: Opened, start: int, n_bytes: int) -> bytes:
     Returns
     -------
     bytes
+
+    Examples
+    --------
+    >>> import io
+    >>> read_at(BufferedReader(io.BytesIO(b"RIFF....WAVE")), 8, 99)
+    b'WAVE'
     """
     file.seek(start)
     if isinstance(file, BufferedReader):
@@ -109,7 +124,22 @@ def read_at(file: Opened, start: int, n_bytes: int) -> bytes:
 
 
 def size_of(file: Opened) -> int:
-    """Return the size of an open file in bytes."""
+    """Return the size of an open file in bytes.
+
+    Parameters
+    ----------
+    file : see :func:`opened`
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import io
+    >>> size_of(BufferedReader(io.BytesIO(b"RIFF")))
+    4
+    """
     return file.seek(0, os.SEEK_END)
 
 

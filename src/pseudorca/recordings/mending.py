@@ -179,6 +179,15 @@ def mended(file: Opened, sound: Sound, subtype: str, sample_rate: int, n_channel
     Returns
     -------
     View
+
+    Examples
+    --------
+    >>> import io
+    >>> head = struct.pack("<4sI4s4sI16s4sI", b"RIFF", 36, b"WAVE", b"fmt ", 16, bytes(16), b"data", 0)
+    >>> file = io.BufferedReader(io.BytesIO(head + b"sound" * 20))
+    >>> view, buffer = mended(file, find_sound(file), "PCM_16", 48_000, 1), bytearray(44)
+    >>> view.readinto(buffer), int.from_bytes(buffer[40:], "little")
+    (44, 100)
     """
     end = sound.start + sound.size
     magic = read_at(file, 0, 4)
