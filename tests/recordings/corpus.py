@@ -41,11 +41,13 @@ def noise(n_frames: int = N_FRAMES, n_channels: int = 1) -> NDArray[np.int16]:
     return rng.integers(-(2**14), 2**14, (n_frames, n_channels), dtype=np.int16)
 
 
-def encode(container: str, subtype: str | None = None, *, n_channels: int = 1) -> bytes:
+def encode(
+    container: str, subtype: str | None = None, *, n_channels: int = 1, n_frames: int = N_FRAMES
+) -> bytes:
     """A whole, good file."""
     buffer = io.BytesIO()
     rate = 48_000 if subtype == "OPUS" else RATE
-    sf.write(buffer, noise(n_channels=n_channels), rate, subtype, format=container)
+    sf.write(buffer, noise(n_frames, n_channels), rate, subtype, format=container)
     return buffer.getvalue()
 
 
@@ -379,11 +381,52 @@ def contents() -> Iterator[tuple[str, bytes]]:
     yield "contents/not_decodable.m4a", os.urandom(500)
 
 
+def sizes() -> Iterator[tuple[str, bytes]]:
+    """Every container whose header tells another size than the file holds, and strange codecs."""
+    fields = {
+        "wav": (b"data", 4, "<I"), "float.wav": (b"data", 4, "<I"), "adpcm.wav": (b"data", 4, "<I"),
+        "wavex.wav": (b"data", 4, "<I"), "rf64": (b"ds64", 16, "<Q"), "w64": (b"data", 16, "<Q"),
+        "aiff": (b"SSND", 4, ">I"), "caf": (b"data", 4, ">Q"), "au": (b".snd", 8, ">I"),
+    }  # fmt: skip
+    for suffix, (name, offset, code) in fields.items():
+        top = (1 << 8 * struct.calcsize(code)) - 1
+        for size in (0, 3, 700, top // 2, top // 2 - 36, top - 36, top, top - 4_095):
+            whole = encode(*CONTAINERS[suffix])
+            place = whole.index(name) + offset
+            yield f"sizes/{size:x}.{suffix}", patched(whole, place, struct.pack(code, size))
+    for before in (
+        chunk(b"FLLR", bytes(4_044)),
+        chunk(b"bext", bytes(602)),
+        chunk(b"LIST", b"INFO"),
+    ):
+        for size in (0, 36):
+            name = before[:4].decode()
+            yield f"sizes/lost_{name}_{size}.wav", riff(fmt(), before, data(size=0), size=size)
+    for codec in ("GSM610", "NMS_ADPCM_32", "G721_32"):
+        yield f"sizes/{codec}.wav", encode("WAV", codec)
+    yield "sizes/bw64.wav", b"BW64" + encode("RF64")[4:]
+
+
+def lost() -> Iterator[tuple[str, bytes]]:
+    """Compressed files without a part of their middle or their end."""
+    for suffix in ("flac", "ogg", "opus", "mp3", "alac.caf"):
+        for share in (0.3, 0.6, 0.9):
+            for n in (64, 512, 4_096):
+                whole = encode(*CONTAINERS[suffix], n_frames=20 * N_FRAMES)
+                at = int(share * len(whole))
+                behind = whole[at + n :]
+                yield f"lost/zeros_{share}_{n}.{suffix}", whole[:at] + bytes(n) + behind
+                whole = encode(*CONTAINERS[suffix], n_frames=20 * N_FRAMES)
+                yield f"lost/out_{share}_{n}.{suffix}", whole[:at] + whole[at + n :]
+            whole = encode(*CONTAINERS[suffix], n_frames=20 * N_FRAMES)
+            yield f"lost/end_{share}.{suffix}", whole[: int(share * len(whole))]
+
+
 def broken_files() -> dict[str, bytes]:
     """Every file that bytes alone describe, by its name; no two hold the same sound."""
     return {
         name: content
-        for family in (truncated, headers, chunks, contents)
+        for family in (truncated, headers, chunks, contents, sizes, lost)
         for name, content in family()
     }
 

@@ -101,6 +101,8 @@ def test_what_can_be_read_is_read(scanned: Scanned) -> None:
     readable = {f"whole/{name}.wav" for name in corpus.STRANGERS}
     readable |= {f"chunks/{name}.wav" for name in names}
     readable |= {"names/two\nlines.wav", "names/クジラ.wav", "names/-dash.wav", "names/UPPER.WAV"}
+    readable |= {name for name in scanned.told if name.startswith("sizes/")}
+    readable |= {f"lost/zeros_0.6_512.{suffix}" for suffix in ("flac", "ogg", "mp3")}
     readable |= {"contents/wrong_ending.wav", "headers/id3_before.flac", "names/%20.wav"}
     assert readable <= set(scanned.recordings)
 
@@ -250,8 +252,9 @@ def test_what_survives_the_scan_is_embedded_and_predicted_on_without_a_crash(
     found = pseudorca("scan", root, "--on-conflict", "drop")
     assert found["n_recordings"] + found["n_problems"] == len(expected)
     embedded = pseudorca("embed")
-    assert embedded["n_new"] + embedded["n_problems"] == found["n_recordings"]
+    # A recording with a hole gives a clip on each side of it.
+    assert embedded["n_new"] + embedded["n_problems"] >= found["n_recordings"]
     pseudorca("train")
     predicted = pseudorca("predict", root)
     assert predicted["n_files"] == len(expected)
-    assert predicted["n_clips"] + predicted["n_problems"] == len(expected)
+    assert predicted["n_clips"] + predicted["n_problems"] >= len(expected)

@@ -194,6 +194,7 @@ BEHIND = {
     "two chunks": corpus.chunk(b"guan", b"GUANO|Version: 1.0") + corpus.chunk(b"wamd", bytes(50)),
     "an unknown chunk": corpus.chunk(b"qwer", bytes(99)), "zeros": bytes(70_000),
     "a chunk cut short": corpus.chunk(b"LIST", bytes(40), size=4_000), "rubbish": b"\x81\x92\xa3",
+    "erased flash": b"\xff" * 5_000, "a tag": b"TAG".ljust(128, b"x"),
 }  # fmt: skip
 
 

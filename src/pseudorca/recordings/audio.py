@@ -60,6 +60,7 @@ LONG_RECORDING_S = 600.0
 """Longer recordings are hashed by evenly spaced blocks, unless ``full_hash`` is set."""
 
 _BLOCK_SAMPLES = 1 << 19  # of all channels together
+_COUNTED_FRAMES = 1 << 14
 _N_HASHED_BLOCKS = 64
 _HASHED_BLOCK_FRAMES = 1 << 15
 
@@ -812,11 +813,14 @@ def _info(file: _File) -> AudioInfo:
 
 @lru_cache(maxsize=4096)
 def _count_frames(path: str, fingerprint: str) -> int:
-    """Count the samples per channel of this version of a file."""
+    """Count the samples per channel of this version of a file, as far as it can be decoded."""
     n_frames = 0
     with _open(path) as file:
-        while n_read := len(file.read(_BLOCK_SAMPLES // file.channels, dtype="float32")):
-            n_frames += n_read
+        try:
+            while n_read := len(file.read(_COUNTED_FRAMES, dtype="float32")):
+                n_frames += n_read
+        except sf.LibsndfileError:
+            pass
         file.check()
     return n_frames
 

@@ -51,6 +51,15 @@ def open_bytes(place: Place) -> Opened:
     Returns
     -------
     BufferedReader or RemoteFile
+
+    Examples
+    --------
+    >>> import fsspec
+    >>> fsspec.filesystem("memory").pipe_file("/whales/b.wav", b"RIFF....WAVE")
+    >>> file = open_bytes("memory://whales/b.wav")
+    >>> read_at(file, 8, 99)
+    b'WAVE'
+    >>> file.close()
     """
     if places.is_remote(place):
         return places.RemoteFile(str(place))
@@ -99,15 +108,38 @@ def read_at(file: Opened, start: int, n_bytes: int) -> bytes:
     Returns
     -------
     bytes
+
+    Examples
+    --------
+    >>> import io
+    >>> read_at(BufferedReader(io.BytesIO(b"RIFF....WAVE")), 8, 99)
+    b'WAVE'
     """
-    content = bytearray(n_bytes)
     file.seek(start)
+    if isinstance(file, BufferedReader):
+        return file.read(n_bytes)
+    content = bytearray(min(n_bytes, max(0, file.size - start)))
     del content[file.readinto(content) :]
     return bytes(content)
 
 
 def size_of(file: Opened) -> int:
-    """Return the size of an open file in bytes."""
+    """Return the size of an open file in bytes.
+
+    Parameters
+    ----------
+    file : see :func:`opened`
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import io
+    >>> size_of(BufferedReader(io.BytesIO(b"RIFF")))
+    4
+    """
     return file.seek(0, os.SEEK_END)
 
 

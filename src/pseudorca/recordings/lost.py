@@ -27,7 +27,7 @@ from pseudorca.recordings.containers import (
 )
 
 _BLOCK = 1 << 20
-_SHORTEST_PAGE = 27
+_SHORTEST_PAGE, _USUAL_PAGE = 27, 1 << 13
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -105,6 +105,14 @@ def rest_of(place: str, fingerprint: str, subtype: str, sample_rate: int) -> Res
     ------
     OSError
         If the file cannot be opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sf.write(f"{folder}/a.ogg", [0.0, 0.5] * 5_000, 48_000)
+    ...     rest_of(f"{folder}/a.ogg", "1", "VORBIS", 48_000) is None
+    True
     """
     with opened(place) as file:
         if subtype not in ("VORBIS", "OPUS"):
@@ -185,11 +193,11 @@ def _pages(file: Opened) -> Iterator[_Page]:
     """The pages of an OGG file whose check sums are right."""
     position, n_bytes = 0, size_of(file)
     while position + _SHORTEST_PAGE <= n_bytes:
-        head = read_at(file, position, _SHORTEST_PAGE + 255)
+        head = read_at(file, position, _USUAL_PAGE)
         if head[:4] == b"OggS":
             table = head[_SHORTEST_PAGE : _SHORTEST_PAGE + head[26]]
             size = _SHORTEST_PAGE + len(table) + sum(table)
-            page = read_at(file, position, size)
+            page = head[:size] if size <= len(head) else read_at(file, position, size)
             granule, serial, number, check = struct.unpack_from("<qIII", head, 6)
             if len(page) == size and _ogg_check(page[:22] + bytes(4) + page[26:]) == check:
                 yield _Page(position, position + size, granule, serial, number, bool(head[5] & 4))
@@ -339,6 +347,14 @@ def flac_frames(file: Opened, position: int = 0) -> list[tuple[int, int]]:
     Returns
     -------
     list of (first sample, sample after the last) of each frame whose head is whole, in order
+
+    Examples
+    --------
+    >>> import io
+    >>> sound = io.BytesIO()
+    >>> sf.write(sound, [0.0, 0.5] * 5_000, 48_000, format="FLAC")
+    >>> flac_frames(io.BufferedReader(sound))
+    [(0, 4096), (4096, 8192), (8192, 10000)]
     """
     stream = _flac_stream(file)
     n_samples = int.from_bytes(read_at(file, stream + 10, 2), "big")  # if frames are of one length
@@ -370,6 +386,15 @@ def flac_of_known_length(file: Opened) -> list[Part]:
     Returns
     -------
     list of Part, empty if no frame is found near the end
+
+    Examples
+    --------
+    >>> import io
+    >>> sound = io.BytesIO()
+    >>> sf.write(sound, [0.0, 0.5] * 5_000, 48_000, format="FLAC")
+    >>> head, _ = flac_of_known_length(io.BufferedReader(sound))
+    >>> int.from_bytes(head[-4:], "big")
+    10000
     """
     n_bytes, stream = size_of(file), _flac_stream(file)
     frames = flac_frames(file, max(0, n_bytes - 4 * _BLOCK))

@@ -143,13 +143,21 @@ def _size(file: Opened, start: int, claimed: int, n_bytes: int) -> int:
 
 
 def _is_behind_the_sound(file: Opened, position: int, n_bytes: int) -> bool:
-    """Whether nothing more of the sound begins at a position: the end, other chunks, or zeros."""
+    """Whether nothing more of the sound begins at a position: the end, other chunks, tags, padding."""
     if n_bytes - position <= _FEW:
         return True
-    step = max(1, (n_bytes - position) // 16)
-    if not any(any(read_at(file, at, 4_096)) for at in range(position, n_bytes, step)):
+    even = position + position % 2  # one byte may pad the sound
+    if any(read_at(file, at, 3) in (b"TAG", b"ID3", b"APE") for at in (position, even)):
         return True
-    for first in (position, position + position % 2, position + -position % 8):
+    step = max(1, (n_bytes - even) // 16)
+    values: set[int] = set()
+    for at in range(even, n_bytes, step):
+        values.update(read_at(file, at, 4_096))
+        if len(values) > 1:
+            break
+    else:
+        return True  # one value throughout, as in space that was reserved
+    for first in (position, even, position + -position % 8):
         found = list(chunks(file, first))
         if not found:
             continue
@@ -179,6 +187,15 @@ def mended(file: Opened, sound: Sound, subtype: str, sample_rate: int, n_channel
     Returns
     -------
     View
+
+    Examples
+    --------
+    >>> import io
+    >>> head = struct.pack("<4sI4s4sI16s4sI", b"RIFF", 36, b"WAVE", b"fmt ", 16, bytes(16), b"data", 0)
+    >>> file = io.BufferedReader(io.BytesIO(head + b"sound" * 20))
+    >>> view, buffer = mended(file, find_sound(file), "PCM_16", 48_000, 1), bytearray(44)
+    >>> view.readinto(buffer), int.from_bytes(buffer[40:], "little")
+    (44, 100)
     """
     end = sound.start + sound.size
     magic = read_at(file, 0, 4)
