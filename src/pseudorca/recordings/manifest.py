@@ -13,6 +13,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -22,15 +23,27 @@ import pandas as pd
 from pseudorca.errors import AudioError, ManifestError, unknown_name
 from pseudorca.progress import Progress
 from pseudorca.recordings import audio, places
+from pseudorca.recordings.clocks import doubtful_times, read_zone
+from pseudorca.recordings.headers import header_time
 from pseudorca.recordings.metadata import Metadata, check_joins, join_metadata, read_metadata
 from pseudorca.recordings.naming import (
     compile_pattern,
     cut_at_gaps,
+    folded,
     moment_of,
     name_encounter,
+    name_recorders,
+    nfc,
     read_names,
+    refuse_answers,
+    time_fields,
 )  # fmt: skip
-from pseudorca.recordings.notices import collection_notices
+from pseudorca.recordings.notices import (
+    collection_notices,
+    left_behind_notice,
+    spelling_notices,
+    time_notices,
+)
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place
 from pseudorca.store import Store, as_table
@@ -64,6 +77,8 @@ class Manifest:
     """Files that are not audio by their names (tables, pictures, notes)."""
     cut_short: list[str]
     """The notices about files that end earlier than their headers say."""
+    told: list[str] = field(default_factory=list)
+    """The notices about times, spellings and files left out, which ``predict`` gives, too."""
 
 
 def scan(
@@ -261,6 +276,10 @@ class _Source:
     files: list[str]
     """Relative to ``root``, with forward slashes."""
     n_other: int = 0
+    left_behind: Counter[str] = field(default_factory=Counter)
+    """Files that systems left, by their folder or the beginning of their names."""
+    n_left_audio: int = 0
+    """Those of them that are audio by their names."""
     problems: list[dict[str, str]] = field(default_factory=list)
     home: str = ""
     """The name of the folder in the names of its encounters."""
@@ -275,10 +294,16 @@ def _walk(folder: Place) -> _Source:
 
     try:
         for listed in places.walk(source.root, refuse):
+            if listed.is_left_behind:
+                _count_left(source, listed.files, listed.path)
+                continue
+            left = list(filter(places.is_left_behind, listed.files))
+            if left:
+                _count_left(source, left, "")
             if listed.is_empty and _is_audio_name(listed.path):
                 source.files.append(listed.path)  # an empty folder named x.wav is a problem
             below = f"{listed.path}/" if listed.path else ""
-            names = [n for n in listed.files if _is_audio_name(n) and not n.startswith(".")]
+            names = [n for n in listed.files if _is_audio_name(n) and not places.is_left_behind(n)]
             source.files += [below + name for name in names]
             source.n_other += len(listed.files) - len(names)
     except OSError as error:
@@ -287,6 +312,14 @@ def _walk(folder: Place) -> _Source:
         ) from error
     source.files.sort()
     return source
+
+
+def _count_left(source: _Source, files: Sequence[str], folder: str) -> None:
+    """Count files that systems left, by the folder of the system that holds them."""
+    top = next(filter(places.is_left_behind, folder.split("/")), "")
+    for name in files:
+        source.left_behind[top or ("._*" if name.startswith("._") else name)] += 1
+        source.n_left_audio += _is_audio_name(name)
 
 
 def _is_audio_name(name: str) -> bool:
@@ -305,39 +338,41 @@ def _build(
     rows: list[dict[str, Any]] = []
     files = [(source, path) for source in sources for path in source.files]
     # Names and tables are read and checked before any sound: contradictions are errors at once.
+    metadata = None if options.metadata is None else read_metadata(options.metadata)
+    zone = _zone(options, metadata)
     pattern = None if options.name_pattern is None else compile_pattern(options.name_pattern)
     names = [
-        {"path": path}
+        {"path": path, "root": source.root}
         | read_names(
             path,
             labels=options.all_labels,
             pattern=pattern,
             time_format=options.time_format,
+            zone=zone,
             home=source.home,
         )
         for source, path in files
     ]
-    metadata = None if options.metadata is None else read_metadata(options.metadata)
+    refuse_answers({name["label"] for name in names})
     _check_other(options, names, metadata)
     _check_labels(options.all_labels, files)
     if metadata is not None:
-        check_joins(names, metadata)
+        check_joins(names, metadata, options.time_zone)
     is_remote = any(places.is_remote(source.root) for source in sources)
     n_threads = n_threads or (_REMOTE_WORKERS if is_remote else os.cpu_count() or 1)
     with ThreadPoolExecutor(n_threads) as pool:
         inspections = _ahead(
             pool,
-            lambda file: _inspect(file[0].root, file[1], full_hash=options.full_hash),
-            files,
+            lambda name: _look(name, zone, full_hash=options.full_hash),
+            names,
             n_threads * _FILES_AHEAD,
         )
-        for n_done, ((source, path), name, inspection) in enumerate(
-            zip(files, names, inspections, strict=True), 1
-        ):
+        for n_done, (name, inspection) in enumerate(zip(names, inspections, strict=True), 1):
+            path = name["path"]
             if isinstance(inspection, AudioError):
                 problems.append(_problem(path, inspection.reason, inspection.detail))
             else:
-                rows.append(_row(source.root, inspection) | name)
+                rows.append(_row(inspection) | name)
                 if inspection.info.n_missing_frames:
                     missing_s = inspection.info.n_missing_frames / inspection.info.sample_rate
                     cut_short.append(
@@ -348,12 +383,19 @@ def _build(
                 progress(n_done, len(files))
 
     notices = list(cut_short)
+    told = spelling_notices(path for _, path in files)
+    told += left_behind_notice(
+        sum((source.left_behind for source in sources), Counter()),
+        sum(source.n_left_audio for source in sources),
+    )
     if metadata is not None:
-        notices += join_metadata(rows, metadata)
-    spelt: dict[str, str] = {}  # LASKER_AC_67 is Lasker_AC_67
-    for row in rows:
-        encounter = name_encounter(row)
-        row["encounter"] = spelt.setdefault(encounter.casefold(), encounter)
+        notices += join_metadata(rows, metadata, options.time_zone)
+        refuse_answers({row["label"] for row in rows})
+    doubtful = doubtful_times([row | {"folder": (row["root"], row["folder"])} for row in rows])
+    told += time_notices(rows, doubtful)
+    for k in doubtful:
+        rows[k] |= {"start_utc": None, "time_source": None}
+    _name_all(rows)
     rows = _drop_duplicates(_read_lookalikes(rows, problems), problems, options.on_conflict)
     if options.cut_gaps_h is not None:
         notices += cut_at_gaps(rows, options.cut_gaps_h)
@@ -361,9 +403,27 @@ def _build(
         row["moment_id"] = moment_of(row)
         row["metadata"] = json.dumps(row["metadata"], sort_keys=True)
     recordings = as_table("recordings", rows)
-    notices += collection_notices(recordings)
+    notices += [*told, *collection_notices(recordings)]
     n_other = sum(source.n_other for source in sources)
-    return Manifest(recordings, as_table("problems", problems), notices, n_other, cut_short)
+    return Manifest(recordings, as_table("problems", problems), notices, n_other, cut_short, told)
+
+
+def _zone(options: ScanOptions, metadata: Metadata | None) -> tzinfo | None:
+    """The zone of clocks whose names give none; None: UTC, or a column of the metadata says it."""
+    if options.time_zone is None or (
+        metadata is not None and options.time_zone.lower() in metadata.columns
+    ):
+        return None
+    return read_zone(options.time_zone)
+
+
+def _name_all(rows: list[dict[str, Any]]) -> None:
+    """Name encounters and recorders. Names that differ in case only are one: ``LASKER_AC_67``."""
+    spelt: dict[str, str] = {}
+    for row in rows:
+        encounter = nfc(name_encounter(row))
+        row["encounter"] = spelt.setdefault(encounter.casefold(), encounter)
+    name_recorders(rows)
 
 
 def _ahead(
@@ -385,9 +445,9 @@ def _check_other(
     """Check that a folder or the metadata has every name of ``--other``."""
     known = {name["label"] for name in names if name["label"]}
     known |= set() if metadata is None else metadata.labels
-    spelt = {label.casefold() for label in known}
+    spelt = set(map(folded, known))
     for other in options.other:
-        if other.casefold() not in spelt:
+        if folded(other) not in spelt:
             folders = {folder for name in names for folder in name["below"]}
             raise ManifestError(
                 unknown_name("folder of other sounds in --other", other, known or folders)
@@ -397,10 +457,22 @@ def _check_other(
 def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source, str]]) -> None:
     """Check that every class of ``--labels`` has a folder."""
     folders = {part for _, path in files for part in PurePosixPath(path).parts[:-1]}
-    known = {folder.lower() for folder in folders}
+    known = set(map(folded, folders))
     for label in labels or ():
-        if label.lower() not in known:
+        if folded(label) not in known:
             raise ManifestError(unknown_name("class folder in --labels", label, folders))
+
+
+def _look(
+    name: dict[str, Any], zone: tzinfo | None, *, full_hash: bool
+) -> audio.Inspection | AudioError:
+    """Inspect a file. Where its name tells no time, that of its header is written into ``name``."""
+    inspection = _inspect(name["root"], name["path"], full_hash=full_hash)
+    if name["clock"] is None and not isinstance(inspection, AudioError):
+        found = header_time(places.join(name["root"], name["path"]))
+        if found is not None:
+            name |= time_fields(found.local, zone, found.source)
+    return inspection
 
 
 def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection | AudioError:
@@ -415,13 +487,12 @@ def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection | Aud
         return error
 
 
-def _row(root: str, inspection: audio.Inspection) -> dict[str, Any]:
+def _row(inspection: audio.Inspection) -> dict[str, Any]:
     """Begin the row of a recording. The fields of an inspection have the names of columns."""
     return {
         **vars(inspection.info),
         **vars(inspection),
         "recording_id": inspection.content_hash[:20],
-        "root": root,
         "duration_s": inspection.info.duration_s,
         "encounter": None,  # metadata may give the encounter
         "metadata": {},
@@ -546,7 +617,29 @@ def labels_id(store: Store) -> str:
     rows = store.read("recordings", columns=["recording_id", "label", "encounter"])
     rows = rows[rows["label"].notna()].sort_values(["recording_id", "label", "encounter"])
     labelled = rows.astype(str).to_numpy().tolist()
-    return hash_of([labelled, sorted(store.setting("other") or [])])
+    return hash_of([labelled, sorted(store.setting("other") or []), *moments_id(store)])
+
+
+def moments_id(store: Store) -> list[str]:
+    """Identify the moments of a project whose recordings are dealt to other moments than before.
+
+    Parameters
+    ----------
+    store : Store
+
+    Returns
+    -------
+    list of str, an id; empty if no scan dealt the same recordings to other moments
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     moments_id(Store(folder, create=True))
+    []
+    """
+    moments = store.setting("moments")
+    return [] if moments is None else [str(moments)]
 
 
 def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pseudorca.errors import ClipError, ManifestError, unknown_name
-from pseudorca.recordings import naming
+from pseudorca.recordings import clocks, naming
 from pseudorca.recordings.places import Place
 from pseudorca.values import check_types
 
@@ -43,6 +43,9 @@ class ScanOptions:
     name_pattern: str | None = None
     """A user's own regular expression over the path relative to the folder."""
     time_format: str | None = None
+    time_zone: str | None = None
+    """The zone of recorders whose names give none: a name, an offset, or a column of the metadata;
+    None: UTC."""
     full_hash: bool = False
     on_conflict: Literal["error", "drop"] = "error"
     """``error``: one sound under two labels is an error; ``drop``: both files are left out."""
@@ -61,6 +64,9 @@ class ScanOptions:
             naming.compile_pattern(self.name_pattern)
         if self.time_format is not None:
             naming.check_time_format(self.time_format)
+        if self.time_zone is not None and self.metadata is None:
+            clocks.read_zone(self.time_zone)
+        naming.refuse_answers(self.all_labels or ())
 
     @property
     def all_labels(self) -> tuple[str, ...] | None:
