@@ -642,7 +642,9 @@ def _completed(rows: "pa.Table", columns: Sequence[str], table: str) -> "pa.Tabl
     schema = _schema(table)
     for name in columns:
         if name not in rows.column_names:
-            rows = rows.append_column(schema.field(name), pa.nulls(len(rows), schema.field(name).type))
+            rows = rows.append_column(
+                schema.field(name), pa.nulls(len(rows), schema.field(name).type)
+            )
     return rows.select(list(columns))
 
 

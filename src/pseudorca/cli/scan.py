@@ -13,6 +13,7 @@ from pseudorca.cli.options import (
     ProjectFolder,
     ThreadCount,
     TimeFormat,
+    TimeZone,
     flag,
     names_from,
 )
@@ -42,6 +43,7 @@ def scan(
     threads: ThreadCount = None,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
+    time_zone: TimeZone = None,
     on_conflict: Annotated[
         Literal["error", "drop"],
         typer.Option(
@@ -74,6 +76,7 @@ def scan(
         "metadata": metadata,
         "name_pattern": name_pattern,
         "time_format": time_format,
+        "time_zone": time_zone,
         "full_hash": full_hash,
         "on_conflict": on_conflict,
         "cut_gaps_h": cut_gaps,

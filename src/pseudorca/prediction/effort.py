@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.recordings.clocks import with_local
 from pseudorca.recordings.timeline import TOUCH_S, timeline
 
 Period = Literal["hour", "day"]
@@ -87,7 +88,8 @@ class Effort:
         Returns
         -------
         DataFrame
-            ``start_utc, recorder``; ``recorded_s``: seconds in which the recorder ran;
+            ``start_utc, recorder`` (and ``start_local``, if the zone of a recorder is known);
+            ``recorded_s``: seconds in which the recorder ran;
             ``listened_s``: seconds inside a window; ``quiet_s``: seconds inside windows that a gate
             left out. Per population, ``detections_<label>``: the number of detections that begin in
             this hour or day, and ``seconds_<label>``: the seconds of clips of that name. Sound that
@@ -121,7 +123,10 @@ class Effort:
         table["start_utc"] = table["start_utc"].astype("datetime64[us, UTC]")
         table = table.sort_values(["start_utc", "recorder"], ignore_index=True)
         table = table[["start_utc", "recorder", *effort, *counts, *seconds]]
-        return table.astype(dict.fromkeys(counts, "int64"))
+        table = table.astype(dict.fromkeys(counts, "int64"))
+        known = self._line.dropna(subset="time_zone").groupby("recorder")["time_zone"].unique()
+        zones = {recorder: zones[0] for recorder, zones in known.items() if len(zones) == 1}
+        return with_local(table, table["recorder"].map(zones)) if zones else table
 
     def _seconds(self, spans: pd.DataFrame) -> pd.Series:
         """Seconds per recorder and hour that spans of recordings cover."""
@@ -143,7 +148,8 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
     -------
     DataFrame
         A row per gap of more than :data:`pseudorca.recordings.timeline.TOUCH_S` seconds:
-        ``recorder, start_utc, end_utc, gap_s, next_path`` (the file after the gap).
+        ``recorder, start_utc, end_utc, gap_s, next_path`` (the file after the gap), and
+        ``start_local, end_local`` if the zone of a recorder is known.
 
     Examples
     --------
@@ -157,6 +163,7 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
     [[50.0, 'b.wav']]
     """
     line = timeline(recordings) if line is None else line
+    has_zones = line["time_zone"].notna().any()
     line = line[line["start_utc"].notna() & line["selection"].isna()]
     length = pd.to_timedelta(line["duration_s"], unit="s").dt.round("us")
     line = line.assign(until=line["start_utc"] + length)
@@ -170,8 +177,9 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
         "gap_s": "gap_s",
         "path": "next_path",
     }
-    gaps = line.loc[line["gap_s"] > TOUCH_S, list(names)]
-    return gaps.set_axis(list(names.values()), axis=1).reset_index(drop=True)
+    line = line[line["gap_s"] > TOUCH_S].reset_index(drop=True)
+    gaps = line[list(names)].set_axis(list(names.values()), axis=1)
+    return with_local(gaps, line["time_zone"]) if has_zones else gaps
 
 
 def _seconds(spans: pd.DataFrame, line: pd.DataFrame) -> pd.Series:

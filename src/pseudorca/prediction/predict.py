@@ -40,6 +40,7 @@ from pseudorca.prediction.suitability import heard_hz, project_notices, suitabil
 from pseudorca.progress import Progress
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.manifest import project_recordings, scan_files
+from pseudorca.recordings.notices import silent_notice
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.timeline import timeline
 from pseudorca.store import (
@@ -49,6 +50,7 @@ from pseudorca.store import (
     problem_table,
     shown_problems,
 )
+from pseudorca.values import nfc
 
 CLASSIFIER = "classifier"
 """The default name of a classifier."""
@@ -151,10 +153,10 @@ def predict_project(
     rules, thresholds, notices = decision_rules(loaded, decision)
     if gate_db is not None:
         Gate.for_front_end(gate_db, loaded.embedder.front_end)
-    recordings, problems, cut_short = _task_recordings(store, paths, options, computing)
+    recordings, problems, told = _task_recordings(store, paths, options, computing)
     task = _Task(
-        name, set_name or name_for(store, paths, recordings), loaded, recordings, problems,
-        decision, rules, thresholds, gate_db, max_gap_s, cut_short + notices,
+        name, nfc(set_name or name_for(store, paths, recordings)), loaded, recordings, problems,
+        decision, rules, thresholds, gate_db, max_gap_s, told + notices,
     )  # fmt: skip
     how: dict[str, Any] = {"formats": formats, "computing": computing, "progress": progress}
     if working_folder is None:
@@ -200,6 +202,7 @@ def decide_project(
         raise StoreError(
             f"nothing was predicted in {store.folder}. Run: pseudorca predict --project {store.folder}"
         )
+    set_name = set_name and nfc(set_name)
     if set_name is not None and set_name not in by_set:
         raise StoreError(unknown_name("set of predictions", set_name, by_set))
     last = by_set[set_name or list(by_set)[-1]]
@@ -252,7 +255,7 @@ def _find_classifier(
     """A classifier, and its name if it is one of the project."""
     if isinstance(classifier, Classifier):
         return None, classifier
-    name = classifier if isinstance(classifier, str) and is_name(classifier) else None
+    name = nfc(classifier) if isinstance(classifier, str) and is_name(classifier) else None
     place = (
         classifier if isinstance(classifier, str | Path) else getattr(classifier, "folder", None)
     )
@@ -290,19 +293,21 @@ def _task_recordings(
     options: ScanOptions | None,
     computing: Computing,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Recordings, problems, and notices of files that end before their header says."""
+    """Recordings, problems, and notices: of times, spellings, and files cut short or left out."""
     if paths:
         manifest = scan_files(paths, options=options, n_threads=computing.n_threads)
         if manifest.recordings.empty and manifest.problems.empty:
             raise ManifestError(f"no audio files in {', '.join(map(str, paths))}.")
-        return manifest.recordings, manifest.problems, manifest.cut_short
+        return manifest.recordings, manifest.problems, manifest.cut_short + manifest.told
     recordings = project_recordings(store)
     recordings = recordings[recordings["label"].isna()].reset_index(drop=True)
     if recordings.empty:
         raise ManifestError(
             "the project has no unlabelled recordings. Name files or folders to predict on."
         )
-    return recordings, problem_table([]), []
+    silent = recordings.loc[recordings["start_utc"].isna(), "path"].tolist()
+    sources = recordings["time_source"].dropna().value_counts().to_dict()
+    return recordings, problem_table([]), silent_notice(silent, sources, len(recordings))
 
 
 def _predict(

@@ -21,11 +21,11 @@ from pseudorca.errors import ClipError
 from pseudorca.formats.raven import read_selection_table
 from pseudorca.recordings.audio import MIN_FRAMES, Samples
 from pseudorca.recordings.manifest import full_path, project_recordings
-from pseudorca.recordings.naming import moment_id
+from pseudorca.recordings.naming import folded, moment_id
 from pseudorca.recordings.options import ClipOptions
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import TABLES, Store, problem_table, shown_problems
-from pseudorca.values import plural
+from pseudorca.values import nfc, plural
 
 _ROUNDING = 1e-9
 """Rounding error of sums of decimal fractions, in seconds or windows."""
@@ -312,10 +312,10 @@ def read_raven(paths: Iterable[Path], recordings: pd.DataFrame) -> pd.DataFrame:
     [['5f1c', 0.5, 2.0]]
     """
     recording_rows: list[Any] = list(recordings.itertuples())
-    by_path = {str(full_path(row)).replace("\\", "/"): row for row in recording_rows}
+    by_path = {nfc(str(full_path(row)).replace("\\", "/")): row for row in recording_rows}
     by_name: dict[str, list[Any]] = {}
     for row in recording_rows:
-        for name in {Path(row.path).name.lower(), Path(row.path).stem.lower()}:
+        for name in {folded(Path(row.path).name), folded(Path(row.path).stem)}:
             by_name.setdefault(name, []).append(row)
     stretches: list[tuple[str, str, float, float]] = []
     for path in paths:
@@ -364,16 +364,17 @@ def _named_recording(
 ) -> Any:
     """Find the recording of one line of a table. ``where``: the line, for the message."""
     begin_path = line.get("Begin Path")
-    begin_path = begin_path.replace("\\", "/") if isinstance(begin_path, str) else ""
+    begin_path = nfc(begin_path.replace("\\", "/")) if isinstance(begin_path, str) else ""
     if begin_path in by_path:
         return by_path[begin_path]
     name = line.get("Begin File")
     if not isinstance(name, str):
         stem = path.name.split(".Table.")[0] if ".Table." in path.name else path.stem
         name = begin_path.rsplit("/", 1)[-1] or stem.removesuffix(".selections")
-    matches = by_name.get(name.lower(), [])
+    matches = by_name.get(folded(name), [])
     # The folders may have moved since then: the path below the scanned folder identifies the file.
-    of_equal_path = [m for m in matches if f"/{begin_path}".lower().endswith(f"/{m.path}".lower())]
+    begin = folded(f"/{begin_path}")
+    of_equal_path = [m for m in matches if begin.endswith(folded(f"/{m.path}"))]
     matches = of_equal_path or matches
     if len(matches) == 1:
         return matches[0]

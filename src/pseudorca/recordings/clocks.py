@@ -35,7 +35,8 @@ def read_zone(text: str, option: str = "--time-zone") -> tzinfo:
     Parameters
     ----------
     text : str
-        A name such as ``Pacific/Honolulu``, an offset such as ``-10``, ``+09:30`` or ``UTC-10``, or ``UTC``
+        A name such as ``Pacific/Honolulu``, an offset such as ``-10``, ``+09:30`` or ``UTC-10``, or
+        ``UTC``
     option : str, where the text stands, for the message
 
     Returns
@@ -146,13 +147,41 @@ def local_times(times: "pd.Series", zones: "pd.Series") -> "pd.Series":
     """
     import pandas as pd
 
-    zones = pd.Series(zones.to_numpy(dtype=object, na_value=None), index=times.index, dtype=object)
+    zones = zones.astype(object).set_axis(times.index)
     texts = pd.Series(None, index=times.index, dtype="string")
     for zone in zones.dropna().unique():
         rows = (zones == zone) & times.notna()
         shown = times[rows].dt.tz_convert(read_zone(zone))
         texts[rows] = [time.isoformat() for time in shown]
     return texts
+
+
+def with_local(table: "pd.DataFrame", zones: "pd.Series") -> "pd.DataFrame":
+    """Put the local time beside each time in UTC: ``start_local`` beside ``start_utc``.
+
+    Parameters
+    ----------
+    table : DataFrame with ``start_utc`` or ``end_utc`` or both
+    zones : Series of str, a zone per row; missing where none is known
+
+    Returns
+    -------
+    DataFrame
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"start_utc": pd.to_datetime(["2017-07-28T03:00"], utc=True), "n": 1})
+    >>> list(with_local(table, pd.Series(["UTC-10:00"])))
+    ['start_utc', 'start_local', 'n']
+    """
+    there = [column for column in ("start_utc", "end_utc") if column in table]
+    table = table.copy()
+    for column in there:
+        place = list(table.columns).index(there[-1]) + 1 + there.index(column)
+        name = column.replace("_utc", "_local")
+        table.insert(place, name, local_times(table[column], zones.set_axis(table.index)))
+    return table
 
 
 def doubtful_times(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
@@ -205,9 +234,7 @@ def doubtful_times(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
                 continue
             if not _has_neighbour(start, sure if len(sure) > 1 else everywhere):
                 doubtful[k] = "a time before 1990 without another near it"
-    return {
-        k: why for k, why in sorted(doubtful.items()) if rows[k]["time_source"] != "metadata"
-    }
+    return {k: why for k, why in sorted(doubtful.items()) if rows[k]["time_source"] != "metadata"}
 
 
 def _never_set(in_order: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -22,7 +22,7 @@ from pseudorca.recordings.clips import read_clips
 from pseudorca.recordings.manifest import project_recordings
 from pseudorca.results import Result
 from pseudorca.store import Store
-from pseudorca.values import check_types, plural
+from pseudorca.values import check_types, nfc, plural
 
 OTHER = "none of the classes"
 """The class of folders that ``--other`` names: sounds of none of the populations."""
@@ -202,6 +202,7 @@ def group_values(clips: pd.DataFrame, recordings: pd.DataFrame, column: str) -> 
     >>> group_values(clips, recordings, "observer").tolist()
     ['Ana']
     """
+    column = nfc(column)
     if column in ("moment_id", "clip_id"):
         return clips[column].astype(object)
     if column == "recording":

@@ -33,7 +33,6 @@ from pseudorca.recordings.naming import (
     moment_of,
     name_encounter,
     name_recorders,
-    nfc,
     read_names,
     refuse_answers,
     time_fields,
@@ -47,7 +46,7 @@ from pseudorca.recordings.notices import (
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place
 from pseudorca.store import Store, as_table
-from pseudorca.values import hash_of
+from pseudorca.values import hash_of, nfc
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

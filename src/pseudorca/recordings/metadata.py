@@ -2,8 +2,8 @@
 
 In: the rows of a scan, and a CSV with one of the columns ``path``, ``file`` or ``encounter``. The rows
 are changed in place. The columns ``label`` (or ``population``), ``encounter``, ``platform`` and
-``start_utc`` of the CSV win over folders and names; ``time_zone`` is the zone of clocks whose names give
-none. Other columns are kept in ``metadata``. Names are compared in one form of Unicode.
+``start_utc`` of the CSV win over folders and names; ``time_zone`` is the zone of clocks whose names
+give none. Other columns are kept in ``metadata``. Names are compared in one form of Unicode.
 """
 
 from collections import Counter, defaultdict
@@ -19,8 +19,9 @@ import pandas as pd
 from pseudorca.errors import ManifestError
 from pseudorca.recordings import places
 from pseudorca.recordings.clocks import read_zone
-from pseudorca.recordings.naming import UNLABELLED_NAMES, nfc, time_fields
+from pseudorca.recordings.naming import UNLABELLED_NAMES, time_fields
 from pseudorca.recordings.places import Place
+from pseudorca.values import nfc
 
 Kind = Literal["path", "file", "encounter"]
 
@@ -267,7 +268,7 @@ def _read(metadata: Place) -> tuple[pd.DataFrame, dict[str, str]]:
         table = pd.read_csv(BytesIO(places.read_bytes(metadata)), dtype=str).fillna("")
     except (OSError, ValueError) as error:
         raise ManifestError(f"metadata {metadata} cannot be read as CSV: {error}") from error
-    table.columns = table.columns.astype(str).str.strip()
+    table.columns = table.columns.astype(str).str.strip().map(nfc)
     for column in table.columns:
         table[column] = table[column].str.strip()
     columns = {str(column).lower(): str(column) for column in table.columns}

@@ -4,8 +4,8 @@ A file name gives start time, platform, channel and selection. A folder name giv
 encounter and its platform. A value that a name does not give stays None: nothing is guessed, and a name
 that can be read in two ways gives none. If names allow several encounters, the coarser encounter is
 taken: an encounter that is too fine would claim independence that does not exist. Names are compared in
-one form of Unicode (NFC). The row of a recording is a dict with the columns of ``recordings`` and values
-that only a scan needs.
+one form of Unicode (NFC). The row of a recording is a dict with the columns of ``recordings`` and
+values that only a scan needs.
 """
 
 import re
@@ -20,8 +20,9 @@ from typing import Any
 import xxhash
 
 from pseudorca.errors import ManifestError
-from pseudorca.recordings.clocks import in_utc, read_zone
+from pseudorca.recordings.clocks import in_utc
 from pseudorca.recordings.stamps import DELIMITERS, FIRST_YEAR, LAST_YEAR, find_stamps
+from pseudorca.values import nfc
 
 UNLABELLED_NAMES = frozenset({"unknown", "unlabelled", "unlabeled", "unidentified", "unid"})
 """Names of folders (lower case) whose recordings have an unknown population."""
@@ -87,7 +88,9 @@ _AMAR = re.compile(
     re.IGNORECASE,
 )
 _SELECTION = re.compile(r"[ _.-]sel(?P<selection>[^_. -]+)", re.IGNORECASE)
-_SELECTION_BEFORE = re.compile(r"(?<![A-Za-z0-9])sel(?P<selection>\d+)(?=[ _.-])[ _.-]", re.IGNORECASE)
+_SELECTION_BEFORE = re.compile(
+    r"(?<![A-Za-z0-9])sel(?P<selection>\d+)(?=[ _.-])[ _.-]", re.IGNORECASE
+)
 
 _AC_ENCOUNTER = re.compile(r"^(?P<platform>[A-Za-z][\w-]*?)_AC_?\d+\w?$", re.IGNORECASE)
 _TAPE_ENCOUNTER = re.compile(r"^(?:19|20)\d{2}_tape\d+$", re.IGNORECASE)
@@ -99,25 +102,6 @@ _COMMON_WORDS = frozenset(
     "recording sample school season sel selection session set sighting site species station sub "
     "subset survey tape test track train trip type unit val week year".split()
 )
-
-
-def nfc(text: str) -> str:
-    """Write a text in the one form of Unicode in which names are compared.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> nfc("La\u0304na\u02bbi") == nfc("L\u0101na\u02bbi")
-    True
-    """
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def folded(text: str) -> str:
@@ -188,7 +172,8 @@ def time_fields(clock: datetime | None, zone: tzinfo | None, source: str | None)
 
     Examples
     --------
-    >>> time_fields(datetime(2017, 7, 28, 3), read_zone("Pacific/Honolulu"), "name")["time_zone"]
+    >>> from zoneinfo import ZoneInfo
+    >>> time_fields(datetime(2017, 7, 28, 3), ZoneInfo("Pacific/Honolulu"), "name")["time_zone"]
     'Pacific/Honolulu'
     """
     start_utc = None if clock is None else in_utc(clock, zone)
@@ -530,27 +515,26 @@ def name_recorders(rows: Sequence[dict[str, Any]]) -> None:
     >>> [row["recorder"] for row in rows]
     ['Lasker/PAM', 'Sette/PAM']
     """
-    keys: list[tuple[str, str, str | None]] = []
+    keys: list[tuple[str, str]] = []
+    spelt: dict[str, str] = {}
+    homes: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for row in rows:
-        platform, prefix = row["told_platform"], row["prefix"]
-        folder = nfc("/".join(part for part in (str(row["root"]), row["folder"]) if part))
-        if platform and prefix and folded(prefix) == folded(platform):
-            prefix = None
-        keys.append(("platform", platform, prefix) if platform else ("folder", folder, prefix))
-    shown: dict[tuple[str, str, str | None], str] = {}
-    by_prefix = defaultdict(set)
-    for key in keys:
-        by_prefix[folded(key[2])].add(key) if key[2] else shown.setdefault(key, key[1])
-    for alike in by_prefix.values():
-        for key, home in zip(alike, _apart([key[1] for key in alike]), strict=True):
-            shown[key] = f"{home}/{key[2]}" if home else str(key[2])
-    for row, key in zip(rows, keys, strict=True):
-        is_folder = key[0] == "folder" and not key[2] and row["folder"] == _parent(nfc(row["path"]))
-        row["recorder"] = None if is_folder else shown[key]
-
-
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0]
+        platform, prefix = row["told_platform"], row["prefix"] or ""
+        if platform and folded(prefix) == folded(platform):
+            prefix = ""
+        home = platform or nfc("/".join(part for part in (str(row["root"]), row["folder"]) if part))
+        key = folded(platform) if platform else home
+        keys.append((folded(prefix), key))
+        spelt.setdefault(folded(prefix), prefix)
+        homes[folded(prefix)].setdefault(key, home)
+    shown = {("", home): name for home, name in homes.pop("", {}).items()}
+    for prefix, of_prefix in homes.items():
+        for home, apart in zip(of_prefix, _apart(list(of_prefix.values())), strict=True):
+            shown[prefix, home] = f"{apart}/{spelt[prefix]}" if apart else spelt[prefix]
+    for row, (prefix, home) in zip(rows, keys, strict=True):
+        is_its_folder = row["folder"] == nfc(row["path"]).rpartition("/")[0]
+        is_named = prefix or row["told_platform"] or not is_its_folder
+        row["recorder"] = shown[prefix, home] if is_named else None
 
 
 def _apart(folders: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Notices about a collection: its times, spellings and files left out; and, before training, its classes."""
+"""Notices about a collection: its times, spellings, files left out; its classes before training."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from pseudorca.recordings.clocks import odd_hour, read_zone
-from pseudorca.recordings.naming import nfc
 from pseudorca.recordings.stamps import zone_word
-from pseudorca.values import plural
+from pseudorca.values import nfc, plural
 
 _MOST_EXAMPLES = 3
 MAX_ENCOUNTER_SPAN_H = 12.0
@@ -144,7 +143,9 @@ def time_notices(rows: Sequence[Mapping[str, Any]], doubtful: Mapping[int, str])
             f"{_some(shown)}. Say how to read it with --name-pattern and --time-format."
         )
     if doubtful:
-        shown = [f"{_name(rows[k])} ({_shown(rows[k]['clock'])}, {why})" for k, why in doubtful.items()]
+        shown = [
+            f"{_name(rows[k])} ({_shown(rows[k]['clock'])}, {why})" for k, why in doubtful.items()
+        ]
         notices.append(
             f"{_of(len(doubtful), len(rows), 'time')} cannot be right and is left out: {_some(shown)}. "
             "--metadata with a column start_utc says when these were recorded."
@@ -156,7 +157,7 @@ def time_notices(rows: Sequence[Mapping[str, Any]], doubtful: Mapping[int, str])
     ]
     sources = Counter(row["time_source"] for row in rows)
     notices += silent_notice(silent, sources, len(rows))
-    odd = defaultdict(list)
+    odd: dict[str | None, list[Mapping[str, Any]]] = defaultdict(list)
     for k, row in enumerate(rows):
         clock = row["clock"]
         if k not in doubtful and clock and row["time_zone"] and clock.tzinfo is None:
@@ -179,13 +180,13 @@ def time_notices(rows: Sequence[Mapping[str, Any]], doubtful: Mapping[int, str])
     )  # fmt: skip
     for word, n in words.items():
         notices.append(
-            f"{_of(n, len(rows), 'name')} holds {word}, which may be the zone of its clock; its time is "
-            "taken as UTC. If it is not, say it with --time-zone."
+            f"{_of(n, len(rows), 'name')} holds {word}, which may be the zone of its clock; its time "
+            "is taken as UTC. If it is not, say it with --time-zone."
         )
     return notices
 
 
-def silent_notice(paths: Sequence[str], sources: Mapping[str | None, int], n: int) -> list[str]:
+def silent_notice(paths: Sequence[str], sources: Mapping[Any, int], n: int) -> list[str]:
     """Say how many names tell no time, and where the time stands instead.
 
     Parameters
@@ -278,7 +279,9 @@ def left_behind_notice(by_place: Mapping[str, int], n_audio: int) -> list[str]:
     n = sum(by_place.values())
     of_them = "" if n == n_audio else f" ({n_audio} of them audio by their names)"
     shown = ", ".join(f"{place} {number}" for place, number in Counter(by_place).most_common(8))
-    were = "file that systems leave behind was" if n == 1 else "files that systems leave behind were"
+    were = (
+        "file that systems leave behind was" if n == 1 else "files that systems leave behind were"
+    )
     return [f"{n} {were} passed over{of_them}: {shown}{', ...' if len(by_place) > 8 else ''}."]
 
 

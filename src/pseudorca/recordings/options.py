@@ -11,7 +11,7 @@ from typing import Literal
 from pseudorca.errors import ClipError, ManifestError, unknown_name
 from pseudorca.recordings import clocks, naming
 from pseudorca.recordings.places import Place
-from pseudorca.values import check_types
+from pseudorca.values import check_types, nfc
 
 Pad = Literal["tile", "zero", "drop"]
 
@@ -67,6 +67,9 @@ class ScanOptions:
         if self.time_zone is not None and self.metadata is None:
             clocks.read_zone(self.time_zone)
         naming.refuse_answers(self.all_labels or ())
+        for name in ("labels", "other"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, given and tuple(map(nfc, given)))
 
     @property
     def all_labels(self) -> tuple[str, ...] | None:

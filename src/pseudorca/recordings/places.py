@@ -26,7 +26,7 @@ MAX_VISITS = 16
 """Most visits of one folder through different links. Links inside links multiply the visits."""
 
 MAX_LEFT_BEHIND = 1_000
-"""Most folders of systems that are listed, to count their files. A snapshot may hold a disk many times."""
+"""Most folders of systems that are listed to count their files: snapshots hold a disk many times."""
 
 _LEFT_FOLDERS = frozenset(
     "$recycle.bin recycler recycled $extend $sysreset $winreagent $windows.~bt $windows.~ws "
@@ -332,9 +332,7 @@ def is_left_behind(name: str) -> bool:
     (True, True, False)
     """
     lower = name.lower()
-    return (
-        lower in _LEFT_FOLDERS or lower in _LEFT_FILES or _LEFT_PATTERN.match(lower) is not None
-    )
+    return lower in _LEFT_FOLDERS or lower in _LEFT_FILES or _LEFT_PATTERN.match(lower) is not None
 
 
 def walk(root: Place, refuse: Callable[[str, str], None]) -> Iterator[Folder]:
@@ -449,7 +447,10 @@ def _walk_remote(root: str, refuse: Callable[[str, str], None]) -> Iterator[Fold
                 names.append(unquote(name) if is_web else name)
         yield Folder(relative, sorted(names), not (names or below), is_left)
         waiting += [
-            (place, is_left or is_left_behind(name_of(place) if is_web else place.rsplit("/", 1)[-1]))
+            (
+                place,
+                is_left or is_left_behind(name_of(place) if is_web else place.rsplit("/", 1)[-1]),
+            )
             for place in sorted(set(below) - known, reverse=True)
         ]
         known.update(below)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pseudorca.values import nfc
+
 TOUCH_S = 1.0
 """Largest difference in seconds between the end of a file and the begin of the file that continues it.
 Names of recorders hold whole seconds."""
@@ -29,8 +31,8 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         A row per moment, ordered by recorder and time. Files without a time come last. Columns:
         ``moment_id, recording_id, path, selection, recorder, start_utc, time_zone, duration_s,
-        sample_rate, n_channels``; ``clock_s``, the seconds until the next file of the run begins, at most the
-        length of the file; ``run``, a number for all files that continue each other; and
+        sample_rate, n_channels``; ``clock_s``, the seconds until the next file of the run begins, at
+        most the length of the file; ``run``, a number for all files that continue each other; and
         ``run_start_s``, the seconds of sound in the run before this file.
 
     Examples
@@ -51,7 +53,7 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     line = recordings.drop_duplicates("moment_id").reindex(columns=columns).reset_index(drop=True)
     line["start_utc"] = pd.to_datetime(line["start_utc"], utc=True).astype("datetime64[us, UTC]")
     folders = [
-        PurePosixPath(str(root), str(path)).parent.as_posix()
+        nfc(PurePosixPath(str(root), str(path)).parent.as_posix())
         for root, path in zip(line["root"], line["path"], strict=True)
     ]
     named = line["recorder"].astype(object).fillna(line["platform"].astype(object))
