@@ -391,7 +391,7 @@ def _build(
         notices += join_metadata(rows, metadata, options.time_zone)
         refuse_answers({row["label"] for row in rows})
     doubtful = doubtful_times([row | {"folder": (row["root"], row["folder"])} for row in rows])
-    told += time_notices(rows, doubtful)
+    told += time_notices(rows, doubtful, is_zone_told=options.time_zone is not None)
     for k in doubtful:
         rows[k] |= {"start_utc": None, "time_source": None}
     _name_all(rows)

@@ -114,7 +114,9 @@ def few_encounters(recordings: pd.DataFrame) -> list[str]:
     ]
 
 
-def time_notices(rows: Sequence[Mapping[str, Any]], doubtful: Mapping[int, str]) -> list[str]:
+def time_notices(
+    rows: Sequence[Mapping[str, Any]], doubtful: Mapping[int, str], *, is_zone_told: bool = False
+) -> list[str]:
     """Say which names tell no time, two times, or a time that cannot be right.
 
     Parameters
@@ -122,6 +124,7 @@ def time_notices(rows: Sequence[Mapping[str, Any]], doubtful: Mapping[int, str])
     rows : sequence of dict
         ``path``, and the entries of :func:`~pseudorca.recordings.naming.read_names`
     doubtful : dict from the number of a row to the reason why its time is not believed
+    is_zone_told : bool, whether a user said in which zone the clocks are
 
     Returns
     -------
@@ -139,16 +142,18 @@ def time_notices(rows: Sequence[Mapping[str, Any]], doubtful: Mapping[int, str])
     if unread:
         shown = [f"{_name(row)} ({' or '.join(map(_shown, row['readings']))})" for row in unread]
         notices.append(
-            f"{_of(len(unread), len(rows), 'name')} can be read in several ways, so it gives no time: "
-            f"{_some(shown)}. Say how to read it with --name-pattern and --time-format."
+            f"{_of(len(unread), len(rows), 'name')} can be read in several ways and "
+            f"{'gives' if len(unread) == 1 else 'give'} no time: {_some(shown)}. Say which is meant "
+            "with --name-pattern and --time-format."
         )
     if doubtful:
         shown = [
             f"{_name(rows[k])} ({_shown(rows[k]['clock'])}, {why})" for k, why in doubtful.items()
         ]
         notices.append(
-            f"{_of(len(doubtful), len(rows), 'time')} cannot be right and is left out: {_some(shown)}. "
-            "--metadata with a column start_utc says when these were recorded."
+            f"{_of(len(doubtful), len(rows), 'time')} cannot be right and "
+            f"{'is' if len(doubtful) == 1 else 'are'} left out: {_some(shown)}. A column start_utc in "
+            "--metadata says when these were recorded."
         )
     silent = [
         row["path"]
@@ -169,19 +174,21 @@ def time_notices(rows: Sequence[Mapping[str, Any]], doubtful: Mapping[int, str])
         if of_kind := odd[how]:
             shown = [f"{_name(row)} ({row['time_zone']})" for row in of_kind]
             notices.append(
-                f"{_of(len(of_kind), len(rows), 'recording')} begins in an hour that {what}: "
-                f"{_some(shown)}. A clock that never changed has an offset: --time-zone -10."
+                f"{_of(len(of_kind), len(rows), 'recording')} "
+                f"{'begins' if len(of_kind) == 1 else 'begin'} in an hour that {what}: {_some(shown)}. "
+                "If the clock stays as it is all year, give its offset as --time-zone, such as -10."
             )
     words = Counter(
         word
         for row in rows
-        if row["time_source"] == "name" and not row["time_zone"] and row["clock"].tzinfo is None
+        if not is_zone_told and row["time_source"] == "name" and not row["time_zone"]
+        and row["clock"].tzinfo is None
         and (word := zone_word(_name(row).rsplit(".", 1)[0]))
     )  # fmt: skip
     for word, n in words.items():
         notices.append(
-            f"{_of(n, len(rows), 'name')} holds {word}, which may be the zone of its clock; its time "
-            "is taken as UTC. If it is not, say it with --time-zone."
+            f"{_of(n, len(rows), 'name')} {'holds' if n == 1 else 'hold'} {word}, which may be the "
+            "zone of the clock; the times are taken as UTC. If they are not, say so with --time-zone."
         )
     return notices
 

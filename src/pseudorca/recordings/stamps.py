@@ -37,7 +37,9 @@ class Stamp:
 _JOIN = r"(?P<join>[ _.\-]{0,2}[Tt]?[ _.\-]{0,2})"
 _CLOCK = r"(?P<h>\d\d)(?P<mi>\d\d)(?P<s>\d\d)"
 _APART = r"(?P<h>\d\d)(?P<c>[-_.: hH])(?P<mi>\d\d)(?:(?P=c)|[mM])(?P<s>\d\d)[sS]?"
-_FRACTION = r"(?:[.,](?P<f>\d{1,9})|[_-](?P<g>\d{9}|\d{6}|\d{3}))?(?!\d)"
+_FRACTION = (
+    r"(?:[.,](?P<f>\d{1,9})|_(?P<g>\d{9}|\d{6}|\d{3})(?![_-]\d{6})|-(?P<g3>\d{3}))?(?!\d)"
+)
 _YEAR_FIRST = r"(?P<y>(?:19|20)\d\d)(?P<a>[-_. ])(?P<mo>\d\d)(?P=a)(?P<d>\d\d)"
 
 # What is surest stands first. A place of the name that one pattern has read is not read by a later one.
@@ -158,7 +160,7 @@ def _times(match: re.Match[str]) -> Iterator[datetime]:
         yield from _valid(100 * pairs[0] + pairs[1], *pairs[2:], 0)
         return
     clock = [int(groups[part] or 0) if part in groups else 0 for part in ("h", "mi", "s")]
-    fraction = groups.get("f") or groups.get("g") or ""
+    fraction = groups.get("f") or groups.get("g") or groups.get("g3") or ""
     microseconds = int(fraction[:6].ljust(6, "0"))
     for date in dict.fromkeys(_dates(groups)):
         yield from _valid(*date, *clock, microseconds)
@@ -182,7 +184,7 @@ def _dates(groups: dict[str, str | None]) -> Iterator[tuple[int, int, int]]:
 def _valid(*parts: int) -> Iterator[datetime]:
     if FIRST_YEAR <= parts[0] <= LAST_YEAR:
         try:
-            yield datetime(*parts)  # type: ignore[arg-type,misc]
+            yield datetime(*parts)  # type: ignore[arg-type]
         except ValueError:
             return
 
