@@ -195,7 +195,8 @@ def doubtful_times(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     Parameters
     ----------
     rows : sequence of dict
-        ``start_utc``; ``folder``; and ``time_source``: what metadata say is believed
+        ``start_utc``; ``clock``, the time as it is written; ``root`` and ``folder``;
+        ``time_source``: what metadata say is believed
 
     Returns
     -------
@@ -204,7 +205,7 @@ def doubtful_times(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     Examples
     --------
     >>> rows = [
-    ...     {"start_utc": datetime(year, 1, 1, tzinfo=UTC), "folder": "a", "time_source": "name"}
+    ...     {"start_utc": datetime(year, 1, 1, tzinfo=UTC), "root": "", "folder": "", "time_source": ""}
     ...     for year in (1970, 2021, 2021)
     ... ]
     >>> doubtful_times(rows)
@@ -219,7 +220,7 @@ def doubtful_times(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     by_folder = defaultdict(list)
     for k in timed:
         if rows[k]["time_source"] == "metadata" or rows[k]["start_utc"] <= now:
-            by_folder[rows[k]["folder"]].append(k)
+            by_folder[rows[k]["root"], rows[k]["folder"]].append(k)
         else:
             doubtful[k] = "a time in the future"
     for of_folder in by_folder.values():
@@ -242,23 +243,32 @@ def _never_set(in_order: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> li
     times = [rows[k]["start_utc"] for k in in_order]
     found: list[int] = []
     for year, n_days in _UNSET_YEARS.items():
-        # The clock may be in any zone, so its first day begins up to 14 hours before that of UTC.
-        opens = datetime(year, 1, 1, tzinfo=UTC) - timedelta(hours=14)
-        closes = datetime(year, 1, 1, tzinfo=UTC) + n_days * _DAY
-        first = bisect_left(times, opens)
-        if first == len(times):
-            continue
-        leads_up = first > 0 and times[first] - times[first - 1] < _BEFORE
-        if times[first] < closes and not leads_up:
+        begin = datetime(year, 1, 1, tzinfo=UTC)
+        closes = begin + n_days * _DAY
+        shown = (
+            [
+                time,
+                (rows[k].get("clock") or time).replace(tzinfo=UTC),
+            ]  # in UTC, and as it is written
+            for k, time in zip(in_order, times, strict=True)
+        )
+        first = next(
+            (n for n, both in enumerate(shown) if any(begin <= t < closes for t in both)), None
+        )
+        if first is not None:
+            leads_up = first > 0 and times[first] - times[first - 1] < _BEFORE
             last = first
-            while last + 1 < len(times) and times[last + 1] - times[last] < _RUN:
+            while not leads_up and last + 1 < len(times) and times[last + 1] - times[last] < _RUN:
                 last += 1
-            found += in_order[first : last + 1]
-        elif year < _OLD.year:  # no recorder of 1970 wrote such names: where do the others lie?
-            last = bisect_left(times, datetime(year + 1, 1, 1, tzinfo=UTC))
+            found += [] if leads_up else in_order[first : last + 1]
+        elif (
+            year < _OLD.year
+        ):  # no recorder of those years wrote such names: where do the others lie?
+            first, last = (bisect_left(times, begin.replace(year=y)) for y in (year, year + 1))
             around = times[:first] + times[last:]
-            if times[-1] >= _OLD and not any(abs(times[first] - time) < _NEAR for time in around):
-                found += in_order[first:last]
+            if first < last and times[-1] >= _OLD:
+                is_near = any(abs(times[first] - time) < _NEAR for time in around)
+                found += [] if is_near else in_order[first:last]
     return found
 
 

@@ -352,7 +352,7 @@ def _build(
         )
         for source, path in files
     ]
-    refuse_answers({name["label"] for name in names})
+    refuse_answers({name["label"] for name in names} | (metadata.labels if metadata else set()))
     _check_other(options, names, metadata)
     _check_labels(options.all_labels, files)
     if metadata is not None:
@@ -389,8 +389,7 @@ def _build(
     )
     if metadata is not None:
         notices += join_metadata(rows, metadata, options.time_zone)
-        refuse_answers({row["label"] for row in rows})
-    doubtful = doubtful_times([row | {"folder": (row["root"], row["folder"])} for row in rows])
+    doubtful = doubtful_times(rows)
     told += time_notices(rows, doubtful, is_zone_told=options.time_zone is not None)
     for k in doubtful:
         rows[k] |= {"start_utc": None, "time_source": None}

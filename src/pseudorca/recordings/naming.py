@@ -14,7 +14,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import PurePosixPath
+from functools import lru_cache
+from posixpath import splitext
 from typing import Any
 
 import xxhash
@@ -436,18 +437,15 @@ def read_names(
     >>> row["label"], row["named_encounter"], row["channel"], row["start_utc"].isoformat()
     ('Insular', 'Sette_44', 1, '2017-07-28T03:12:59+00:00')
     """
-    file = PurePosixPath(nfc(path))
-    above, label_folder, below = _around_label(list(file.parts[:-1]), labels)
-    text = str(file.with_suffix("")) if pattern else file.stem
+    folder, _, file = nfc(path).rpartition("/")
+    above, label, below, known = _read_folders(folder, labels, home)
+    stem = splitext(file)[0]
+    text = f"{folder}/{stem}".removeprefix("/") if pattern else stem
     name = parse_file_name(text, pattern=pattern, time_format=time_format, zone=zone)
-    known = _known_encounter([home.rsplit("/", 1)[-1], *above], below)
-    is_unlabelled = label_folder is None or label_folder.lower() in UNLABELLED_NAMES
-    label = None if is_unlabelled else label_folder
     channel, within = name.channel, below
     if channel is None and name.clock and below and (only := _CHANNEL.fullmatch(below[-1])):
         channel, within = int(only["channel"]), below[:-1]
-    n_hidden = len(below) - len(within)
-    parts = file.parts[: len(file.parts) - 1 - n_hidden]
+        folder = folder.rpartition("/")[0]
     return time_fields(name.clock, zone, "name") | {
         "label": label,
         "channel": channel,
@@ -459,7 +457,7 @@ def read_names(
         "local_encounter": within[0] if within else None,
         # By folder, not by label: metadata that relabels one file must not split its encounter.
         "scope": "/".join(part for part in (label or "unlabelled", nfc(home)) if part),
-        "folder": "/".join(parts),
+        "folder": folder,
         "place": "/".join([*above, *within[1:]]),
         "told_platform": (known and known.platform) or (name.platform if name.is_own else None),
         "prefix": None if name.is_own else name.platform,
@@ -667,6 +665,17 @@ def _around_label(
         if folded(folder) in spelt:
             return folders[:depth], spelt[folded(folder)], folders[depth + 1 :]
     return [], None, folders
+
+
+@lru_cache(maxsize=1 << 14)
+def _read_folders(
+    folder: str, labels: tuple[str, ...] | None, home: str
+) -> tuple[list[str], str | None, list[str], EncounterName | None]:
+    """The folders above the label, the label, the folders below, and the encounter by name."""
+    above, label, below = _around_label(folder.split("/") if folder else [], labels)
+    known = _known_encounter([home.rsplit("/", 1)[-1], *above], below)
+    is_unlabelled = label is None or label.lower() in UNLABELLED_NAMES
+    return above, None if is_unlabelled else label, below, known
 
 
 def _known_encounter(above: list[str], below: list[str]) -> EncounterName | None:

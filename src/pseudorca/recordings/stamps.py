@@ -37,19 +37,17 @@ class Stamp:
 _JOIN = r"(?P<join>[ _.\-]{0,2}[Tt]?[ _.\-]{0,2})"
 _CLOCK = r"(?P<h>\d\d)(?P<mi>\d\d)(?P<s>\d\d)"
 _APART = r"(?P<h>\d\d)(?P<c>[-_.: hH])(?P<mi>\d\d)(?:(?P=c)|[mM])(?P<s>\d\d)[sS]?"
-_FRACTION = (
-    r"(?:[.,](?P<f>\d{1,9})|_(?P<g>\d{9}|\d{6}|\d{3})(?![_-]\d{6})|-(?P<g3>\d{3}))?(?!\d)"
-)
+_FRACTION = r"(?:[.,](?P<f>\d{1,9})|_(?P<g>\d{9}|\d{6}|\d{3})(?![_-]\d{6})|-(?P<g3>\d{3}))?(?!\d)"
 _YEAR_FIRST = r"(?P<y>(?:19|20)\d\d)(?P<a>[-_. ])(?P<mo>\d\d)(?P=a)(?P<d>\d\d)"
 
 # What is surest stands first. A place of the name that one pattern has read is not read by a later one.
 _PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
-        # SoundTrap: a serial number, a point, and twelve digits
-        r"(?<!\d)\d{3,}\.(?P<at>(?P<yy>\d\d)(?P<mo>\d\d)(?P<d>\d\d)" + _CLOCK + r")(?!\d)",
         # PAMGuard, Song Meter, AudioMoth, icListen, AMAR, ISO 8601
         r"(?<!\d)(?P<y>(?:19|20)\d\d)(?P<mo>\d\d)(?P<d>\d\d)" + _JOIN + _CLOCK + _FRACTION,
+        # SoundTrap: a serial number, a point, and twelve digits
+        r"(?<!\d)\d{3,}\.(?P<at>(?P<yy>\d\d)(?P<mo>\d\d)(?P<d>\d\d)" + _CLOCK + r")(?!\d)",
         r"(?<!\d)(?P<y>(?:19|20)\d\d)(?P<mo>\d\d)(?P<d>\d\d)" + _JOIN + _APART + _FRACTION,
         # 2018-03-21_00-00-00, 2018 03 21 000000
         r"(?<!\d)" + _YEAR_FIRST + _JOIN + _APART + _FRACTION,
@@ -89,6 +87,9 @@ ZONE_WORDS = {
     "SAST": (2,), "WET": (0,), "WEST": (1,), "MSK": (3,), "HKT": (8,), "KST": (9,),
 }  # fmt: skip
 """Abbreviations of time zones, and the hours from UTC that each may mean."""
+
+
+_WORD = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(ZONE_WORDS)})(?![A-Za-z])")
 
 
 def find_stamps(name: str) -> list[Stamp]:
@@ -148,7 +149,8 @@ def zone_word(name: str) -> str | None:
     >>> zone_word("NOPP6_EST_20090329_121500"), zone_word("Sette_20170728_031259")
     ('EST', None)
     """
-    return next((word for word in re.split(r"[^A-Za-z]+", name) if word in ZONE_WORDS), None)
+    found = _WORD.search(name)
+    return found[0] if found else None
 
 
 def _times(match: re.Match[str]) -> Iterator[datetime]:
@@ -168,17 +170,18 @@ def _times(match: re.Match[str]) -> Iterator[datetime]:
 
 def _dates(groups: dict[str, str | None]) -> Iterator[tuple[int, int, int]]:
     """Year, month and day, in every order that the pattern allows."""
-    number = {name: int(text) for name, text in groups.items() if text and text.isdecimal()}
-    if "x3" in number:
+    written = [int(text) for name in ("x1", "x2", "x3") if (text := groups.get(name))]
+    long = groups.get("y")
+    if len(written) == 3:
         orders = ((0, 1, 2), (2, 1, 0), (2, 0, 1))  # as 18-03-21, 21-03-18, 03-21-18
-        written = [number[name] for name in ("x1", "x2", "x3")]
         for year, month, day in orders:
             yield _long(written[year]), written[month], written[day]
-    elif "x1" in number:
-        for day, month in permutations((number["x1"], number["x2"])):
-            yield number["y"], month, day
+    elif written:
+        for day, month in permutations(written):
+            yield int(long or ""), month, day
     else:
-        yield number["y"] if "y" in number else _long(number["yy"]), number["mo"], number["d"]
+        year = int(long) if long else _long(int(groups["yy"] or ""))
+        yield year, int(groups["mo"] or ""), int(groups["d"] or "")
 
 
 def _valid(*parts: int) -> Iterator[datetime]:
