@@ -208,6 +208,10 @@ def test_a_name_of_two_readings_tells_no_time(name: str, n_readings: int) -> Non
         ("20170728_031259-0001", datetime(2017, 7, 28, 3, 12, 59)),  # a number, no zone
         ("20170728_031259-9900", datetime(2017, 7, 28, 3, 12, 59)),
         ("20170728_ch2_031259", datetime(2017, 7, 28, 3, 12, 59)),
+        ("Kona 2018-03-21 at 03.12.59 PM", datetime(2018, 3, 21, 15, 12, 59)),
+        ("2018-03-21_12-12-59_am", datetime(2018, 3, 21, 0, 12, 59)),
+        ("2018-03-21_15-12-59_PM", datetime(2018, 3, 21, 15, 12, 59)),
+        ("(ch1) 20170728_031259 [a]", datetime(2017, 7, 28, 3, 12, 59)),
     ],
 )
 def test_what_only_one_reading_allows_is_read(name: str, start: datetime) -> None:

@@ -88,6 +88,9 @@ _AMAR = re.compile(
     r"\.(?=\d{4}(?:0\d|1[0-2])\d\dT)",
     re.IGNORECASE,
 )
+_DAY = re.compile(
+    r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?:[-_.]\d\d)?(?:[-_. ]|$)"
+)
 _SELECTION = re.compile(r"[ _.-]sel(?P<selection>[^_. -]+)", re.IGNORECASE)
 _SELECTION_BEFORE = re.compile(
     r"(?<![A-Za-z0-9])sel(?P<selection>\d+)(?=[ _.-])[ _.-]", re.IGNORECASE
@@ -237,7 +240,7 @@ def parse_file_name(
         before = before[: selection.start()] + before[selection.end() :]
     return FileName(
         start_utc=in_utc(stamp.time, zone),
-        platform=before.strip(DELIMITERS) or None,
+        platform=_DAY.sub("", before).strip(DELIMITERS) or None,  # a day tells nobody
         channel=channel,
         selection=selection["selection"] if selection else None,
         clock=stamp.time,

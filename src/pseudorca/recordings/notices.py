@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -226,7 +225,7 @@ def silent_notice(paths: Sequence[str], sources: Mapping[Any, int], n: int) -> l
         text += f"; the {whose} do ({counts})"
     if not paths:
         return [f"{text}."]
-    shown = _some([PurePosixPath(path).name for path in paths])
+    shown = _some([path.rpartition("/")[2] for path in paths])
     its = "its sound is" if len(paths) == 1 else "their sound is"
     return [
         f"{text} ({shown}): {its} in no hour, no gap and no day, and joins no other file. Say how "
@@ -293,7 +292,7 @@ def left_behind_notice(by_place: Mapping[str, int], n_audio: int) -> list[str]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return PurePosixPath(row["path"]).name
+    return str(row["path"]).rpartition("/")[2]
 
 
 def _shown(time: datetime) -> str:

@@ -14,7 +14,7 @@ from itertools import permutations
 FIRST_YEAR, LAST_YEAR = 1950, 2100
 """Years of recordings. Other years make no time of a name."""
 
-DELIMITERS = " _.-"
+DELIMITERS = " _.-()[]{},;"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Stamp:
     """Where it stands in the name."""
 
 
-_JOIN = r"(?P<join>[ _.\-]{0,2}[Tt]?[ _.\-]{0,2})"
+_JOIN = r"(?P<join>[ _]at[ _]|[ _.\-]{0,2}[Tt]?[ _.\-]{0,2})"
 _CLOCK = r"(?P<h>\d\d)(?P<mi>\d\d)(?P<s>\d\d)"
 _APART = r"(?P<h>\d\d)(?P<c>[-_.: hH])(?P<mi>\d\d)(?:(?P=c)|[mM])(?P<s>\d\d)[sS]?"
 _FRACTION = r"(?:[.,](?P<f>\d{1,9})|_(?P<g>\d{9}|\d{6}|\d{3})(?![_-]\d{6})|-(?P<g3>\d{3}))?(?!\d)"
@@ -75,6 +75,7 @@ _ZONE = re.compile(
     r"[ _]?(?:(?P<word>Z|z|UTC|GMT|utc|gmt|[A-Z]{3,4})(?P<by>[+\-−]\d{1,2}(?:[:_]?\d\d)?)?"
     r"|(?P<sign>[+\-−])(?P<hours>\d\d)(?:[:_]?(?P<minutes>\d\d))?)(?![A-Za-z\d])"
 )
+_HALF = re.compile(r"[ _.]?(?P<half>[AaPp])\.?[Mm]\.?(?![A-Za-z\d])")
 _QUARTERS = (0, 15, 30, 45)
 _MOST_HOURS = 14
 
@@ -124,7 +125,10 @@ def find_stamps(name: str) -> list[Stamp]:
             times = list(_times(match))
             if not times:
                 continue
-            zones, end = _zones(name, match)
+            half = _HALF.match(name, match.end())
+            if half and all(1 <= time.hour <= 12 for time in times):
+                times = [_of_half(time, half["half"]) for time in times]
+            zones, end = _zones(name, half.end() if half else match.end(), match)
             for time in times:
                 for zone in zones:
                     stamp = Stamp(time.replace(tzinfo=zone), begin, end)
@@ -197,9 +201,13 @@ def _long(year: int) -> int:
     return year + (1900 if year >= 69 else 2000)
 
 
-def _zones(name: str, match: re.Match[str]) -> tuple[list[timezone | None], int]:
+def _of_half(time: datetime, half: str) -> datetime:
+    """The time of a clock of twelve hours."""
+    return time.replace(hour=time.hour % 12 + 12 * (half in "Pp"))
+
+
+def _zones(name: str, end: int, match: re.Match[str]) -> tuple[list[timezone | None], int]:
     """The zones that may stand behind a time (None: no zone), and where the time ends."""
-    end = match.end()
     found = _ZONE.match(name, end)
     if not found:
         return [None], end
