@@ -102,6 +102,15 @@ def test_a_platform_that_is_told_joins_folders(tmp_path: Path) -> None:
     assert sorted(recorded_s(scan_files([write(tmp_path / "two", *two)])).values()) == [6.0, 6.0]
 
 
+@pytest.mark.parametrize("day", ["%Y%m%d", "%Y-%m-%d", "%Y_%m_%d"])
+@pytest.mark.parametrize("prefix", ["PAM_", ""])
+def test_a_folder_for_each_day_divides_no_recorder(day: str, prefix: str, tmp_path: Path) -> None:
+    starts = [datetime(2017, 7, 28, 23, 59, 54), datetime(2017, 7, 29)]
+    names = [f"{ship}/{t:{day}}/{prefix}{t:%Y%m%d_%H%M%S}.wav" for ship in "AB" for t in starts]
+    line = timeline(scan_files([write(tmp_path, *names)]).recordings)
+    assert line.groupby("recorder")["run"].nunique().tolist() == [1, 1]
+
+
 def test_a_gap_of_one_recorder_is_none_of_another(tmp_path: Path) -> None:
     root = write(tmp_path, *names_of("PAM_{:%Y%m%d_%H%M%S}", ("Lasker",), (0, 60)),
                  *names_of("PAM_{:%Y%m%d_%H%M%S}", ("Sette",), (30,)))  # fmt: skip

@@ -5,6 +5,7 @@ another encounter or share their moment with others than before, and about label
 encounter is called otherwise now. Such labels stay in the journal.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -133,9 +134,11 @@ def moments_changed(before: pd.DataFrame, now: pd.DataFrame) -> str | None:
 
 def _others(rows: pd.DataFrame, moment: str) -> pd.Series:
     """The recordings that share the moment of each row, as a text."""
-    ids = rows["recording_id"].astype(str)
-    members = ids.groupby(rows[moment].astype(str)).agg(lambda of: " ".join(sorted(of)))
-    return rows[moment].astype(str).map(members)
+    members = defaultdict(list)
+    for recording_id, moment_id in zip(rows["recording_id"], rows[moment], strict=True):
+        members[moment_id].append(str(recording_id))
+    texts = {moment_id: " ".join(sorted(ids)) for moment_id, ids in members.items()}
+    return pd.Series([texts[moment_id] for moment_id in rows[moment]], rows.index, dtype="str")
 
 
 def _lost_units(

@@ -91,6 +91,7 @@ _AMAR = re.compile(
 _DAY = re.compile(
     r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?:[-_.]\d\d)?(?:[-_. ]|$)"
 )
+_DAY_FOLDER = re.compile(r"(?:19|20)\d\d([-_. ]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])")
 _SELECTION = re.compile(r"[ _.-]sel(?P<selection>[^_. -]+)", re.IGNORECASE)
 _SELECTION_BEFORE = re.compile(
     r"(?<![A-Za-z0-9])sel(?P<selection>\d+)(?=[ _.-])[ _.-]", re.IGNORECASE
@@ -430,6 +431,7 @@ def read_names(
         folder that is the label; None if ``labels`` is given), ``below`` (the folders below the label),
         ``named_encounter`` (by platform and number, or by the user's pattern), ``local_encounter``, and
         ``scope``, in which the local encounter is unique; ``folder`` (without a folder of one channel),
+        ``home`` (without folders that are days, either),
         ``place`` (its part that neither label nor encounter tell), ``told_platform`` (by folders or a
         user's pattern), ``prefix`` (of the name), ``readings`` and ``rest``. The time as
         :func:`time_fields`.
@@ -461,6 +463,7 @@ def read_names(
         # By folder, not by label: metadata that relabels one file must not split its encounter.
         "scope": "/".join(part for part in (label or "unlabelled", nfc(home)) if part),
         "folder": folder,
+        "home": _without_days(folder),
         "place": "/".join([*above, *within[1:]]),
         "told_platform": (known and known.platform) or (name.platform if name.is_own else None),
         "prefix": None if name.is_own else name.platform,
@@ -523,7 +526,7 @@ def name_recorders(rows: Sequence[dict[str, Any]]) -> None:
         platform, prefix = row["told_platform"], row["prefix"] or ""
         if platform and folded(prefix) == folded(platform):
             prefix = ""
-        home = platform or nfc("/".join(part for part in (str(row["root"]), row["folder"]) if part))
+        home = platform or nfc("/".join(part for part in (str(row["root"]), row["home"]) if part))
         key = folded(platform) if platform else home
         keys.append((folded(prefix), key))
         spelt.setdefault(folded(prefix), prefix)
@@ -533,7 +536,7 @@ def name_recorders(rows: Sequence[dict[str, Any]]) -> None:
         for home, apart in zip(of_prefix, _apart(list(of_prefix.values())), strict=True):
             shown[prefix, home] = f"{apart}/{spelt[prefix]}" if apart else spelt[prefix]
     for row, (prefix, home) in zip(rows, keys, strict=True):
-        is_its_folder = row["folder"] == nfc(row["path"]).rpartition("/")[0]
+        is_its_folder = row["home"] == nfc(row["path"]).rpartition("/")[0]
         is_named = prefix or row["told_platform"] or not is_its_folder
         row["recorder"] = shown[prefix, home] if is_named else None
 
@@ -668,6 +671,13 @@ def _around_label(
         if folded(folder) in spelt:
             return folders[:depth], spelt[folded(folder)], folders[depth + 1 :]
     return [], None, folders
+
+
+@lru_cache(maxsize=1 << 14)
+def _without_days(folder: str) -> str:
+    """The folder that holds a folder for each day, such as ``20170728``."""
+    above, _, last = folder.rpartition("/")
+    return _without_days(above) if _DAY_FOLDER.fullmatch(last) else folder
 
 
 @lru_cache(maxsize=1 << 14)
