@@ -247,6 +247,14 @@ def test_what_systems_leave_is_passed_over_and_counted(
         assert notice(found, "leave behind") in found.told
 
 
+def test_folders_of_systems_are_not_listed_without_end(
+    survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pseudorca.recordings.places.MAX_LEFT_BEHIND", 3)
+    root = survey("Insular/e/x.wav", *(f"#snapshot/{k}/x.wav" for k in range(9)))
+    assert notice(scan(root), "leave behind").startswith("At least 2 files")
+
+
 def test_thumbnails_alone_are_not_worth_a_notice(survey: Survey) -> None:
     root = survey("Insular/e/x.wav")
     (root / "Insular/Thumbs.db").write_text("x")

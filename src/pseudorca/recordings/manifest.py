@@ -279,6 +279,7 @@ class _Source:
     """Files that systems left, by their folder or the beginning of their names."""
     n_left_audio: int = 0
     """Those of them that are audio by their names."""
+    n_left_folders: int = 0
     problems: list[dict[str, str]] = field(default_factory=list)
     home: str = ""
     """The name of the folder in the names of its encounters."""
@@ -294,6 +295,7 @@ def _walk(folder: Place) -> _Source:
     try:
         for listed in places.walk(source.root, refuse):
             if listed.is_left_behind:
+                source.n_left_folders += 1
                 _count_left(source, listed.files, listed.path)
                 continue
             left = list(filter(places.is_left_behind, listed.files))
@@ -386,6 +388,7 @@ def _build(
     told += left_behind_notice(
         sum((source.left_behind for source in sources), Counter()),
         sum(source.n_left_audio for source in sources),
+        is_all=all(source.n_left_folders < places.MAX_LEFT_BEHIND for source in sources),
     )
     if metadata is not None:
         notices += join_metadata(rows, metadata, options.time_zone)

@@ -263,13 +263,16 @@ def spelling_notices(paths: Iterable[str]) -> list[str]:
     ]
 
 
-def left_behind_notice(by_place: Mapping[str, int], n_audio: int) -> list[str]:
+def left_behind_notice(
+    by_place: Mapping[str, int], n_audio: int, *, is_all: bool = True
+) -> list[str]:
     """Say how many files of operating systems and storage boxes were passed over.
 
     Parameters
     ----------
     by_place : dict from the folder (or the kind of file) to the number of files
     n_audio : int, those of them that are audio by their names; without any nothing is said
+    is_all : bool, whether all such folders were listed
 
     Returns
     -------
@@ -288,7 +291,10 @@ def left_behind_notice(by_place: Mapping[str, int], n_audio: int) -> list[str]:
     were = (
         "file that systems leave behind was" if n == 1 else "files that systems leave behind were"
     )
-    return [f"{n} {were} passed over{of_them}: {shown}{', ...' if len(by_place) > 8 else ''}."]
+    least = "" if is_all else "At least "
+    return [
+        f"{least}{n} {were} passed over{of_them}: {shown}{', ...' if len(by_place) > 8 else ''}."
+    ]
 
 
 def _name(row: Mapping[str, Any]) -> str:

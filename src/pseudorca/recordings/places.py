@@ -25,7 +25,7 @@ Place = str | os.PathLike[str]
 MAX_VISITS = 16
 """Most visits of one folder through different links. Links inside links multiply the visits."""
 
-MAX_LEFT_BEHIND = 1_000
+MAX_LEFT_BEHIND = 200
 """Most folders of systems that are listed to count their files: snapshots hold a disk many times."""
 
 _LEFT_FOLDERS = frozenset(
