@@ -92,15 +92,9 @@ ZONES = {
     "+0000": 0, "-1200": -12, "+1400": 14,
 }  # fmt: skip
 CHANNELS = (
-    "ch{}",
-    "ch0{}",
-    "CH{}",
-    "channel{}",
-    "channel_0{}",
-    "hyd{}",
-    "Hydrophone {}",
-    "chan-{}",
-)
+    "ch{}", "ch0{}", "CH{}", "channel{}", "channel_0{}", "hyd{}", "Hydrophone {}", "chan-{}",
+    "Ch.{}", "mic{}", "ch{}of9",
+)  # fmt: skip
 
 any_name = st.fixed_dictionaries(
     {

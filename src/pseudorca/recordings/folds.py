@@ -216,7 +216,7 @@ def group_values(clips: pd.DataFrame, recordings: pd.DataFrame, column: str) -> 
         time_format = "%Y-%m-%d" if column == "day" else "%Y"
         values = recordings["start_utc"].dt.strftime(time_format).tolist()
     else:
-        names = {"day", "encounter", "platform", "recording", "sample_rate", "year"}
+        names = {"day", "encounter", "platform", "recorder", "recording", "sample_rate", "year"}
         names.update(*entries)
         raise FoldError(unknown_name("grouping column", column, names))
     value_of = dict(zip(recordings["recording_id"], values, strict=True))

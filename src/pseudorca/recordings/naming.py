@@ -79,8 +79,8 @@ class EncounterName:
 
 
 _CHANNEL = re.compile(
-    r"(?<![A-Za-z0-9])(?:ch|chn|chan|channel|hyd|hydro|hydrophone|mic|microphone)[ _.-]?"
-    r"(?P<channel>\d{1,3})(?![A-Za-z0-9])",
+    r"(?<![A-Za-z0-9])(?:ch|chn|chan|channel|hyd|hydro|hydrophone|hphone|mic|microphone|sensor|element)"
+    r"[ _.-]?(?P<channel>\d{1,3})(?:[ _]?of[ _]?\d{1,3})?(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 _AMAR = re.compile(
