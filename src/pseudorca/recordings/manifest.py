@@ -457,7 +457,8 @@ def _check_other(
 
 def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source, str]]) -> None:
     """Check that every class of ``--labels`` has a folder."""
-    folders = {part for _, path in files for part in PurePosixPath(path).parts[:-1]}
+    parents = {path.rpartition("/")[0] for _, path in files}
+    folders = {part for parent in parents for part in parent.split("/") if part}
     known = set(map(folded, folders))
     for label in labels or ():
         if folded(label) not in known:

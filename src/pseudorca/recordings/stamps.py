@@ -90,6 +90,8 @@ ZONE_WORDS = {
 """Abbreviations of time zones, and the hours from UTC that each may mean."""
 
 
+_LEAST = 12
+"""Fewest digits of a pattern."""
 _WORD = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(ZONE_WORDS)})(?![A-Za-z])")
 
 
@@ -116,9 +118,9 @@ def find_stamps(name: str) -> list[Stamp]:
     ['2018-04-03T00:00:00', '2018-03-04T00:00:00']
     """
     found: dict[datetime, Stamp] = {}
-    left = name
+    left, n_left = name, len(name)
     for pattern in _PATTERNS:
-        if sum(map(str.isdigit, left)) < 12:  # every pattern has as many
+        if n_left < _LEAST or (found and sum(map(str.isdigit, left)) < _LEAST):
             break
         for match in pattern.finditer(left):
             begin = match.start("at") if "at" in pattern.groupindex else match.start()
@@ -134,6 +136,7 @@ def find_stamps(name: str) -> list[Stamp]:
                     stamp = Stamp(time.replace(tzinfo=zone), begin, end)
                     found.setdefault(stamp.time, stamp)
             left = left[:begin] + "\0" * (end - begin) + left[end:]
+            n_left -= end - begin
     return list(found.values())
 
 
