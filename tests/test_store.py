@@ -46,7 +46,9 @@ TABLES: dict[str, pd.DataFrame] = {
             "start_utc": pd.to_datetime([None, "2017-07-28T03:12:59.885123Z"], utc=True).astype(
                 "datetime64[us, UTC]"
             ),
+            "time_zone": [None, "Pacific/Honolulu"], "time_source": [None, "name"],
             "label": [None, "Insular"], "encounter": "Insular/day1", "platform": [None, "Lasker"],
+            "recorder": [None, "Lasker/PAM"],
             "channel": pd.array([None, 5], dtype="Int64"), "selection": [None, "02"],
             "moment_id": ["m", "n"], "fingerprint": ["1 2", None],
             "metadata": ['{"site": "Kona \\u00e9"}', "{}"], "holes": [None, "[[0.5, 2.25]]"],

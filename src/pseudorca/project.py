@@ -99,6 +99,7 @@ class Project:
         missing: Sequence[str] = (),
         name_pattern: str | None = None,
         time_format: str | None = None,
+        time_zone: str | None = None,
         full_hash: bool = False,
         on_conflict: Literal["error", "drop"] = "error",
         cut_gaps_h: float | None = None,
@@ -114,9 +115,9 @@ class Project:
         ----------
         folder : path of the project folder
         recordings : path or URL of the folder with class folders of recordings, or None
-        other, nothing, labels, metadata, columns, missing, name_pattern, time_format, full_hash
+        other, nothing, labels, metadata, columns, missing, name_pattern, time_format, time_zone
             See :meth:`scan`.
-        on_conflict, cut_gaps_h
+        full_hash, on_conflict, cut_gaps_h
             See :meth:`scan`.
         n_threads, progress
             See :meth:`scan`.
@@ -135,8 +136,8 @@ class Project:
         how: dict[str, Any] = {
             "other": other, "nothing": nothing, "labels": labels, "metadata": metadata,
             "columns": columns, "missing": missing, "name_pattern": name_pattern,
-            "time_format": time_format, "full_hash": full_hash, "on_conflict": on_conflict,
-            "cut_gaps_h": cut_gaps_h,
+            "time_format": time_format, "time_zone": time_zone, "full_hash": full_hash,
+            "on_conflict": on_conflict, "cut_gaps_h": cut_gaps_h,
         }  # fmt: skip
         options = _scan_options(**how)  # refused before the project is made, or waited for
         if recordings is None and options != _scan_options():
@@ -226,6 +227,7 @@ class Project:
         missing: Sequence[str] = (),
         name_pattern: str | None = None,
         time_format: str | None = None,
+        time_zone: str | None = None,
         full_hash: bool = False,
         on_conflict: Literal["error", "drop"] = "error",
         cut_gaps_h: float | None = None,
@@ -247,6 +249,8 @@ class Project:
         missing : texts that mean there that nothing is known, such as ``["NA"]``
         name_pattern : regular expression over paths, with groups such as ``platform`` and ``start``
         time_format : strptime format of the group ``start``
+        time_zone : zone of the recorders' clocks where names give none, such as
+            ``Pacific/Honolulu`` or ``-10``, or a column of the metadata; None: UTC
         full_hash : decode recordings over 10 minutes wholly, too
         on_conflict : one sound under two labels is an ``error``, or both are left out (``drop``)
         cut_gaps_h : hours; encounters are cut at longer pauses
@@ -269,14 +273,19 @@ class Project:
         options = _scan_options(
             labels=labels, other=other, nothing=nothing, metadata=metadata, columns=columns,
             missing=missing, name_pattern=name_pattern, time_format=time_format,
-            full_hash=full_hash, on_conflict=on_conflict, cut_gaps_h=cut_gaps_h,
+            time_zone=time_zone, full_hash=full_hash, on_conflict=on_conflict,
+            cut_gaps_h=cut_gaps_h,
         )  # fmt: skip
+        from pseudorca.labels.annotation import labels_in_force
+        from pseudorca.labels.labels import read_journal
         from pseudorca.recordings.scan import scan_project
 
+        journal = read_journal(self.folder)
+        annotated = {(unit, unit_id) for unit, unit_id, _ in labels_in_force(journal.rows)}
         with self.locked(), shown_progress(progress, "Reading recordings") as update:
             return scan_project(
-                self.store, _place(recordings), options, replace=replace, n_threads=n_threads,
-                progress=update,
+                self.store, _place(recordings), options, replace=replace, annotated=annotated,
+                n_threads=n_threads, progress=update,
             )  # fmt: skip
 
     def clips(
@@ -647,6 +656,7 @@ class Project:
         max_gap_s: float = 0.0,
         name_pattern: str | None = None,
         time_format: str | None = None,
+        time_zone: str | None = None,
         device: str = "auto",
         precision: "Precision" = "auto",
         batch_size: int | None = None,
@@ -677,7 +687,7 @@ class Project:
         formats : names of formats; a table (CSV, or Parquet) is always among them
         csv : ``plain``, or ``excel``: with the mark of UTF-8, and no text runs as a formula
         max_gap_s : seconds between clips of one name that are one detection
-        name_pattern, time_format : as in :meth:`scan`, for the names of the files
+        name_pattern, time_format, time_zone : as in :meth:`scan`, for the names of the files
         device, precision, batch_size, n_threads, n_workers, cluster : as in :meth:`embed`
         progress : None (a bar), False (nothing) or callable (done, total), over seconds of sound
 
@@ -708,7 +718,9 @@ class Project:
             prior_text(prior), max_error, min_probability, min_moments, max_novelty
         )
         computing = Computing(device, precision, batch_size, n_threads, n_workers, cluster)
-        options = ScanOptions(name_pattern=name_pattern, time_format=time_format)
+        options = ScanOptions(
+            name_pattern=name_pattern, time_format=time_format, time_zone=time_zone
+        )
         check_gap(max_gap_s)
         if gate_db is not None:
             check_gate(gate_db)

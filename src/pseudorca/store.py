@@ -53,9 +53,9 @@ TABLES: dict[str, dict[str, str]] = {
         "recording_id": _TEXT, "root": _TEXT, "path": _TEXT, "content_hash": _TEXT,
         "hash_kind": _TEXT, "format": _TEXT, "sample_rate": _WHOLE, "n_channels": _WHOLE,
         "n_frames": _WHOLE, "duration_s": _REAL, "peak": _REAL, "start_utc": "time",
-        "label": _TEXT, "encounter": _TEXT, "platform": _TEXT, "channel": _WHOLE,
-        "selection": _TEXT, "moment_id": _TEXT, "fingerprint": _TEXT, "metadata": _TEXT,
-        "holes": _TEXT,
+        "time_zone": _TEXT, "time_source": _TEXT, "label": _TEXT, "encounter": _TEXT,
+        "platform": _TEXT, "recorder": _TEXT, "channel": _WHOLE, "selection": _TEXT,
+        "moment_id": _TEXT, "fingerprint": _TEXT, "metadata": _TEXT, "holes": _TEXT,
     },
     "problems": {
         "path": _TEXT, "stage": _TEXT, "reason": _TEXT, "detail": _TEXT, "clip_id": _TEXT,
@@ -175,15 +175,17 @@ class Store:
         Returns
         -------
         DataFrame, without rows if the table was never written
+            Columns that this version added since then are null.
         """
+        wanted = list(columns or TABLES[table])
         if not self._has(table):
-            return as_table(table, []).loc[:, list(columns or TABLES[table])]
-        query = self._database.open_table(table).search()
+            return as_table(table, []).loc[:, wanted]
+        opened = self._database.open_table(table)
+        query = opened.search()
         if where is not None:
             query = query.where(where)
-        if columns is not None:
-            query = query.select(list(columns))
-        return _frame(query.to_arrow())
+        there = [column for column in wanted if column in opened.schema.names]
+        return _frame(_completed(query.select(there).to_arrow(), wanted, table))
 
     def write(self, table: str, rows: "pd.DataFrame") -> None:
         """Replace a table in one commit."""
@@ -196,7 +198,7 @@ class Store:
             return
         if self._has(table):
             with self._writing(table):
-                self._database.open_table(table).add(_arrow(table, rows))
+                self._complete(table).add(_arrow(table, rows))
         else:
             self.write(table, rows)
 
@@ -220,7 +222,7 @@ class Store:
         if not self._has(table):
             self.write(table, rows)
             return
-        old, matching = self._database.open_table(table), condition(key)
+        old, matching = self._complete(table), condition(key)
         if not old.count_rows(matching):
             self.append(table, rows)
             return
@@ -236,6 +238,15 @@ class Store:
         with self._writing(table):
             batches_in_order = pa.RecordBatchReader.from_batches(new.schema, batches())
             self._database.create_table(table, batches_in_order, mode="overwrite")
+
+    def _complete(self, table: str) -> Any:
+        """Open a table to write into it. Text columns that it was made without are added."""
+        opened = self._database.open_table(table)
+        missing = [name for name in TABLES[table] if name not in opened.schema.names]
+        if missing:
+            opened.add_columns(dict.fromkeys(missing, "cast(NULL as string)"))
+            opened = self._database.open_table(table)
+        return opened
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -655,6 +666,19 @@ def _arrow(table: str, rows: "pd.DataFrame") -> "pa.Table":
 
     columns = list(TABLES[table])
     return pa.Table.from_pandas(rows[columns], schema=_schema(table), preserve_index=False)
+
+
+def _completed(rows: "pa.Table", columns: Sequence[str], table: str) -> "pa.Table":
+    """The columns in order; those that are not there are null."""
+    import pyarrow as pa
+
+    schema = _schema(table)
+    for name in columns:
+        if name not in rows.column_names:
+            rows = rows.append_column(
+                schema.field(name), pa.nulls(len(rows), schema.field(name).type)
+            )
+    return rows.select(list(columns))
 
 
 def _frame(rows: "pa.Table") -> "pd.DataFrame":

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from numbers import Real
@@ -40,6 +41,25 @@ def plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(plain, value)) + "]"
     return str(value)
+
+
+def nfc(text: str) -> str:
+    """Write a text in the one form of Unicode (NFC) in which names are compared.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> nfc("La\\u0304na\\u02bbi") == nfc("L\\u0101na\\u02bbi")
+    True
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def plural(n: int, noun: str) -> str:

@@ -295,3 +295,12 @@ def test_a_row_with_more_cells_than_columns_is_refused(labels: Labels, tmp_path:
     path.write_text("annotator,unit,unit_id,question,answer\nAna,clip,c1,content,whistle, loud\n")
     with pytest.raises(PseudorcaError, match=r"mine\.csv, line 2: 6 cells"):
         labels.import_csv(path)
+
+
+def test_answers_of_any_form_of_unicode_agree(labels: Labels) -> None:
+    labels.add(said("La\u0304nai", "Ana", unit="encounter", unit_id="L\u0101nai/day1"))
+    labels.add(said("L\u0101nai", "Ben", unit="encounter", unit_id="La\u0304nai/day1"))
+    in_force = labels.in_force()
+    assert in_force[["unit_id", "answer", "standing"]].values.tolist() == [
+        ["L\u0101nai/day1", "L\u0101nai", "agreed"]
+    ]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pseudorca.errors import ManifestError
+from pseudorca.labels.annotation import Annotation
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.recipe import Recipe
 from pseudorca.prediction.predict import predict_project
@@ -142,3 +143,59 @@ def test_a_stale_audit_is_no_verdict(known: Store, survey: Path) -> None:
     assert summary_section(read_project(known)).blocks[0].cards[2].value == "Recorder"
     scan_project(known, survey, ScanOptions(labels=("Insular",)), replace=True)
     assert summary_section(read_project(known)).blocks[0].cards[2].value == "Not audited"
+
+
+def test_other_moments_of_the_same_recordings_are_said_and_make_results_stale(
+    known: Store, survey: Path
+) -> None:
+    now = known.read("recordings")
+    of_two = now.sort_values("path").index[:2]
+    known.write(
+        "recordings", now.assign(moment_id=now["moment_id"].mask(now.index.isin(of_two), "m"))
+    )
+    result = Project(known).scan(survey, progress=False)
+    (told,) = [text for text in result.notices if text.startswith("Moments change")]
+    assert "2 recordings" in told
+    assert any("1 classifier, 1 evaluation" in text for text in result.notices)
+    assert known.read("recordings")["moment_id"].tolist() == now["moment_id"].tolist()
+    contents = read_project(known)
+    assert contents.is_stale(contents.evaluations[0].labels_id)
+    assert evidence(contents).honest is None
+    again = Project(known).scan(survey, progress=False)
+    assert not any("change" in text for text in again.notices)
+    assert evidence(read_project(known)).honest is None
+
+
+def test_labels_of_encounters_that_are_called_otherwise_now_are_said_and_kept(
+    known: Store, survey: Path
+) -> None:
+    now = known.read("recordings")
+    is_first = now["encounter"] == "Lasker_AC_10"
+    known.write(
+        "recordings", now.assign(encounter=now["encounter"].mask(is_first, "ch05 2017-07-10"))
+    )
+    project = Project(known)
+    annotation = Annotation(
+        annotator="Ana",
+        unit="encounter",
+        unit_id="ch05 2017-07-10",
+        question="content",
+        answer="whistle",
+    )
+    project.labels.add(annotation)
+    result = project.scan(survey, progress=False)
+    assert any("ch05 2017-07-10 is now Lasker_AC_10" in text for text in result.notices)
+    (lost,) = [text for text in result.notices if "stay in the journal" in text]
+    assert "ch05 2017-07-10 (now Lasker_AC_10)" in lost
+    assert project.labels.in_force()["unit_id"].tolist() == ["ch05 2017-07-10"]
+
+
+def test_the_refusal_of_other_labels_lists_what_changes(known: Store, survey: Path) -> None:
+    now = known.read("recordings")
+    known.write(
+        "recordings", now.assign(label=now["label"].replace("Insular", "Lānai"), moment_id="m")
+    )
+    with pytest.raises(ManifestError, match=r"other labels.*Labels change for 12.*Moments change"):
+        scan_project(known, survey)
+    result = scan_project(known, survey, replace=True)
+    assert any("(Lānai, now Insular)" in text for text in result.notices)

@@ -415,6 +415,19 @@ def test_no_cell_for_excel_runs_and_all_are_read_back(
     assert back["encounter"].tolist() == [odd]
 
 
+def test_two_recorders_of_one_prefix_are_two_deployments(
+    tmp_path: Path, clips: Make, recordings: Make
+) -> None:
+    files = recordings(
+        {"path": "Lasker/PAM_x.wav", "recorder": "Lasker/PAM", "platform": "PAM"},
+        {"path": "Sette/PAM_x.wav", "recorder": "Sette/PAM", "platform": "PAM"},
+    )
+    said = clips((0, 0.0, 3.0, "Insular"), (1, 0.0, 3.0, "Insular"))
+    write_predictions(tables(said), files, tmp_path, kinds=("raven",))
+    names = {path.name.split(".Table")[0] for path in (tmp_path / "raven_deployments").iterdir()}
+    assert names == {"Lasker_PAM", "Sette_PAM"}
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     rate=st.sampled_from([50, 600, 8_000, 500_000]),

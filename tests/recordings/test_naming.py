@@ -61,7 +61,7 @@ def test_file_names_of_known_recorders_are_read(
 @pytest.mark.parametrize(
     "stem",
     [
-        "20171399_031259_ch05_sel02",  # month 13
+        "20171399_031259_sel02",  # month 13
         "20170230_031259",  # 30 February
         "20170728_241259",  # hour 24
         "20170728_036059",  # minute 60

@@ -219,7 +219,15 @@ NamePattern = Annotated[
 ]
 TimeFormat = Annotated[
     str | None,
-    rare_option("--time-format", "strptime format of the group start, such as %y%m%d%H%M%S (UTC)."),
+    rare_option("--time-format", "strptime format of the group start, such as %y%m%d%H%M%S."),
+]
+TimeZone = Annotated[
+    str | None,
+    rare_option(
+        "--time-zone",
+        "Zone of the recorders' clocks where names give none: Pacific/Honolulu, -10, or (scan) a "
+        "column of the metadata. Without: UTC.",
+    ),
 ]
 Within = Annotated[
     str | None,

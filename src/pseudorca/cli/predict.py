@@ -13,6 +13,7 @@ from pseudorca.cli.options import (
     NamePattern,
     ProjectFolder,
     TimeFormat,
+    TimeZone,
     Verbose,
     given,
     with_groups,
@@ -43,6 +44,7 @@ def predict(
     computing: ComputingGroup,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
+    time_zone: TimeZone = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +56,7 @@ def predict(
 
     result = Project.open(project).predict(
         paths or None, name, gate_db=gate, name_pattern=name_pattern, time_format=time_format,
-        **given(decision), **given(computing),
+        time_zone=time_zone, **given(decision), **given(computing),
     )  # fmt: skip
     say_predictions(result, as_json, verbose=verbose)
 

@@ -15,6 +15,7 @@ from pseudorca.cli.options import (
     ProjectFolder,
     ThreadCount,
     TimeFormat,
+    TimeZone,
     Verbose,
     columns_from,
     flag,
@@ -54,6 +55,7 @@ def scan(
     threads: ThreadCount = None,
     name_pattern: NamePattern = None,
     time_format: TimeFormat = None,
+    time_zone: TimeZone = None,
     missing: MissingTexts = None,
     on_conflict: Annotated[
         Literal["error", "drop"],
@@ -91,6 +93,7 @@ def scan(
         "missing": tuple(missing or ()),
         "name_pattern": name_pattern,
         "time_format": time_format,
+        "time_zone": time_zone,
         "full_hash": full_hash,
         "on_conflict": on_conflict,
         "cut_gaps_h": cut_gaps,

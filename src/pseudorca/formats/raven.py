@@ -123,7 +123,8 @@ class Raven(Writer):
         n_kinds = Counter(str(recorder) for (recorder, *_), _ in deployments)
         names, ids = [], []
         for (recorder, rate, n_channels), _ in deployments:
-            name = PurePosixPath(str(recorder)).name
+            name = str(recorder)  # a platform, or a folder with or without a prefix
+            name = PurePosixPath(name).name if re.match(r"/|\w+:", name) else name
             is_mixed = n_kinds[str(recorder)] > 1
             names.append(f"{name} {rate} Hz {n_channels} ch" if is_mixed else name)
             ids.append(xxhash.xxh3_64_hexdigest(f"{recorder}|{rate}|{n_channels}".encode())[:8])

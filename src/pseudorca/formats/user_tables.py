@@ -23,7 +23,7 @@ import pandas as pd
 
 from pseudorca.errors import TableError
 from pseudorca.formats.whole import unguarded
-from pseudorca.values import plural
+from pseudorca.values import nfc, plural
 
 _DELIMITERS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """The delimiters that are tried. At a tie the first wins: commas stand in prose, too."""
@@ -258,7 +258,7 @@ def _table(
     """Give rows their columns."""
     if not rows:
         raise TableError(f"{source} holds no table: it has no line with text.")
-    header = [*names] if names is not None else rows[0].cells
+    header = [*names] if names is not None else [nfc(name) for name in rows[0].cells]
     body = rows if names is not None else rows[1:]
     if body and all(
         len(row.cells) == len(header) + 1 and row.cells[0] == str(k)
@@ -287,7 +287,7 @@ def _table(
             if row.is_torn:
                 why += ", and the file ends here"
             (broken if n > len(header) or row.is_torn else short)[row.line] = why
-        kept = [unguarded(c) if c.startswith("'") else c for c in row.cells[: len(header)]]
+        kept = [nfc(unguarded(c) if c.startswith("'") else c) for c in row.cells[: len(header)]]
         kept += [""] * (len(header) - len(kept))
         cells.append(["" if cell in missing else cell for cell in kept] if missing else kept)
     index = pd.Index([row.line for row in body], name="line", dtype=np.int64)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from pseudorca.errors import PseudorcaError, unknown_name
 from pseudorca.store import TABLES
+from pseudorca.values import nfc
 
 Action = Literal["add", "adjudicate", "retract"]
 Unit = Literal["clip", "region", "recording", "encounter"]
@@ -81,6 +82,8 @@ class Annotation:
             value = getattr(self, name)
             if kind == "string" and value == "":
                 object.__setattr__(self, name, None)
+            elif name in _NAMES and value is not None:
+                object.__setattr__(self, name, nfc(str(value)))
             elif kind == "float64" and value is not None and not math.isfinite(value):
                 raise PseudorcaError(f"{name} of an annotation is {value}: expected a number.")
         for name, values in _VALUES.items():
@@ -144,6 +147,7 @@ class Annotation:
 
 
 _KINDS = TABLES["annotations"]
+_NAMES = ("annotator", "unit_id", "answer")  # compared in one form of Unicode
 _VALUES = {
     "action": get_args(Action),
     "unit": get_args(Unit),

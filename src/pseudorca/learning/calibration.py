@@ -28,6 +28,7 @@ from pseudorca.learning.false_alarms import NothingRule
 from pseudorca.learning.heads.base import Head, class_numbers
 from pseudorca.learning.units import aggregate
 from pseudorca.recordings.folds import OTHER, Folds
+from pseudorca.values import nfc
 
 MIN_ENCOUNTERS_ISOTONIC = 50
 """Encounters per class from which isotonic regression is used; with fewer it fits single encounters."""
@@ -407,9 +408,10 @@ def make_prior(text: str, classes: Sequence[str], trained: Mapping[str, int]) ->
         counts = np.array([float(trained[label]) for label in classes])
         return Prior(text, counts / counts.sum())
     share_of: dict[str, float] = {}
+    spelt = {nfc(label): label for label in classes}
     for part in text.split(","):
         name, equals, value = part.rpartition("=")
-        label = name.strip()
+        label = spelt.get(nfc(name.strip()), name.strip())
         if equals and label in share_of:
             raise PseudorcaError(
                 f"prior {text!r}: {label} is given twice. Give each class once "

@@ -39,7 +39,7 @@ from pseudorca.learning.novelty import Novelty
 from pseudorca.learning.preparation import PLAIN, Preparation, referred
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.options import ClipOptions
-from pseudorca.values import plain_value
+from pseudorca.values import nfc, plain_value
 
 FORMAT = 5
 
@@ -276,7 +276,7 @@ def is_name(text: str) -> bool:
     >>> is_name("classifier 2"), is_name("../other/classifiers/classifier")
     (True, False)
     """
-    return re.fullmatch(r"\w[\w. -]*", text) is not None
+    return re.fullmatch(r"\w[\w. -]*", nfc(text)) is not None
 
 
 def saved_id(folder: Path) -> str | None:

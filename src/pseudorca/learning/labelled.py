@@ -36,7 +36,7 @@ from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
 from pseudorca.recordings.clips import project_clips
 from pseudorca.recordings.folds import Folds, Split, group_values
-from pseudorca.recordings.manifest import labels_id, project_recordings
+from pseudorca.recordings.manifest import labels_id, moments_id, project_recordings
 from pseudorca.recordings.options import NOTHING
 from pseudorca.store import EMBEDDER_FOLDER, Store
 from pseudorca.values import hash_of
@@ -175,9 +175,9 @@ class LabelledProject:
 
     @property
     def data_id(self) -> str:
-        """Equal for the same labelled clips, with the same labels and encounters."""
+        """Equal for the same labelled clips, with the same labels, encounters and moments."""
         ids = self.clips[["clip_id", "label", "encounter"]].sort_values("clip_id")
-        return hash_of(ids.values.tolist())
+        return hash_of([*ids.values.tolist(), *moments_id(self.store)])
 
     @property
     def known_by(self) -> dict[str, str]:

@@ -29,6 +29,7 @@ from pseudorca.recordings.folds import Folds, Split, make_folds
 from pseudorca.recordings.options import ClipOptions
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import CLASSIFIER_FOLDER, Store, package_versions
+from pseudorca.values import nfc
 
 CALIBRATION = Split("encounter", n_folds=5, n_repeats=3)
 """How encounters are held out to calibrate a classifier and to choose its thresholds."""
@@ -177,6 +178,7 @@ def train_project(
     >>> result.name, result.classes, sorted(result.classifier.calibrators)
     ('classifier', ['A', 'B'], ['clip', 'encounter', 'recording'])
     """
+    name = nfc(name)
     if not is_name(name):
         raise ClassifierError(
             f"a classifier cannot be called {name!r}: use letters, digits, - and _."

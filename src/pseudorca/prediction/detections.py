@@ -10,6 +10,7 @@ import pandas as pd
 
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.options import check_gap
+from pseudorca.recordings.clocks import with_local
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.options import NOTHING
 from pseudorca.recordings.timeline import timeline
@@ -107,13 +108,16 @@ class DetectionFinder:
         Returns
         -------
         DataFrame
-            Columns :data:`DETECTION_COLUMNS`. ``start_s`` is an offset in the file ``path``, ``end_s``
+            Columns :data:`DETECTION_COLUMNS`, and ``start_local`` and ``end_local`` if the zone of a
+            recorder is known. ``start_s`` is an offset in the file ``path``, ``end_s``
             in the file ``end_path``; ``mean_probability`` and ``max_probability`` are over moments.
             Ordered by recorder and time.
         """
         parts = [part for part in (*self._closed, *self._open) if len(part)]
+        has_zones = self._line["time_zone"].notna().any()
         if not parts:
-            return pd.DataFrame(columns=list(DETECTION_COLUMNS), dtype="string")
+            nothing = pd.DataFrame(columns=list(DETECTION_COLUMNS), dtype="string")
+            return with_local(nothing, nothing["path"]) if has_zones else nothing
         detections = pd.concat(parts, ignore_index=True)
         detections["duration_s"] = detections["finish"] - detections["begin"]
         mean = detections["summed"] / detections["n_moments"]
@@ -121,14 +125,15 @@ class DetectionFinder:
         detections = detections.sort_values(
             ["run", "begin", "decision"], kind="stable", ignore_index=True
         )
-        return detections[list(DETECTION_COLUMNS)]
+        table = detections[list(DETECTION_COLUMNS)]
+        return with_local(table, detections["time_zone"]) if has_zones else table
 
     def _placed(self, named: pd.DataFrame) -> pd.DataFrame:
         """Each clip as a detection; ``begin`` and ``finish`` are seconds in the run of files."""
         place = self._line.loc[self._moment_of.loc[named["recording_id"]]]
         same = ["path", "encounter", "start_s", "end_s", "n_moments", "decision", "in_training"]
         rows = named[[*same, "recording_id", "classifier_id"]].reset_index(drop=True)
-        for column in ("run", "file", "recorder"):
+        for column in ("run", "file", "recorder", "time_zone"):
             rows[column] = place[column].to_numpy()
         file_utc = pd.Series(place["start_utc"].array)
         offset = place["run_start_s"].to_numpy(dtype=np.float64)

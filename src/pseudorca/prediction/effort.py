@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudorca.errors import PseudorcaError, unknown_name
+from pseudorca.recordings.clocks import with_local
 from pseudorca.recordings.timeline import TOUCH_S, heard, timeline
 
 Period = Literal["hour", "day"]
@@ -88,7 +89,8 @@ class Effort:
         Returns
         -------
         DataFrame
-            ``start_utc, recorder``; ``recorded_s``: seconds of sound;
+            ``start_utc, recorder`` (and ``start_local``, if the zone of a recorder is known);
+            ``recorded_s``: seconds of sound;
             ``listened_s``: seconds inside a window; ``quiet_s``: seconds inside windows that a gate
             left out. Per population, ``detections_<label>``: the number of detections that begin in
             this hour or day, and ``seconds_<label>``: the seconds of clips of that name. Sound that
@@ -120,7 +122,10 @@ class Effort:
         table["start_utc"] = table["start_utc"].astype("datetime64[us, UTC]")
         table = table.sort_values(["start_utc", "recorder"], ignore_index=True)
         table = table[["start_utc", "recorder", *effort, *counts, *seconds]]
-        return table.astype(dict.fromkeys(counts, "int64"))
+        table = table.astype(dict.fromkeys(counts, "int64"))
+        known = self._line.dropna(subset="time_zone").groupby("recorder")["time_zone"].unique()
+        zones = {recorder: zones[0] for recorder, zones in known.items() if len(zones) == 1}
+        return with_local(table, table["recorder"].map(zones)) if zones else table
 
     def _seconds(self, spans: pd.DataFrame) -> pd.Series:
         """Seconds per recorder and hour that spans of recordings cover."""
@@ -143,7 +148,8 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
     DataFrame
         A row per gap of more than :data:`pseudorca.recordings.timeline.TOUCH_S` seconds between files,
         and per stretch that is lost inside a file: ``recorder, start_utc, end_utc, gap_s, next_path``
-        (the file after the gap, or around it).
+        (the file after the gap, or around it), and ``start_local, end_local`` if the zone of a
+        recorder is known.
 
     Examples
     --------
@@ -157,6 +163,7 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
     [[50.0, 'b.wav']]
     """
     line = timeline(recordings) if line is None else line
+    has_zones = line["time_zone"].notna().any()
     line = line[line["start_utc"].notna() & line["selection"].isna()]
     length = pd.to_timedelta(line["duration_s"], unit="s").dt.round("us")
     line = line.assign(until=line["start_utc"] + length)
@@ -169,15 +176,17 @@ def find_gaps(recordings: pd.DataFrame, *, line: pd.DataFrame | None = None) -> 
         "start_utc": "end_utc",
         "gap_s": "gap_s",
         "path": "next_path",
+        "time_zone": "time_zone",
     }
     gaps = line.loc[line["gap_s"] > TOUCH_S, list(names)]
     gaps = gaps.set_axis(list(names.values()), axis=1).reset_index(drop=True)
-    lost = _lost(line)
-    if lost.empty:
-        return gaps
-    lost = lost.astype({name: gaps[name].dtype for name in ("start_utc", "end_utc")})
-    gaps = pd.concat([gaps, lost], ignore_index=True)
-    return gaps.sort_values(["recorder", "start_utc"], ignore_index=True)
+    lost = _lost(line, list(names.values()))
+    if len(lost):
+        lost = lost.astype({name: gaps[name].dtype for name in ("start_utc", "end_utc")})
+        gaps = pd.concat([gaps, lost], ignore_index=True)
+        gaps = gaps.sort_values(["recorder", "start_utc"], ignore_index=True)
+    zones = gaps.pop("time_zone")
+    return with_local(gaps, zones) if has_zones else gaps
 
 
 def _recorded(line: pd.DataFrame) -> pd.DataFrame:
@@ -198,8 +207,8 @@ def _recorded(line: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([files, parts], ignore_index=True)
 
 
-def _lost(line: pd.DataFrame) -> pd.DataFrame:
-    """The gaps inside files, with the columns of :func:`find_gaps`."""
+def _lost(line: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The gaps inside files. ``names``: of the columns, as :func:`find_gaps` makes them."""
     rows = []
     hurt: Iterable[Any] = line[line["holes"].notna()].itertuples()
     for row in hurt:
@@ -207,8 +216,9 @@ def _lost(line: pd.DataFrame) -> pd.DataFrame:
             start, end = (
                 row.start_utc + pd.Timedelta(s, "s").round("us") for s in (lost_s, until_s)
             )
-            rows.append((row.recorder, start, end, round(until_s - lost_s, 6), row.path))
-    return pd.DataFrame(rows, columns=["recorder", "start_utc", "end_utc", "gap_s", "next_path"])
+            gap_s = round(until_s - lost_s, 6)
+            rows.append((row.recorder, start, end, gap_s, row.path, row.time_zone))
+    return pd.DataFrame(rows, columns=names)
 
 
 def _seconds(spans: pd.DataFrame, line: pd.DataFrame) -> pd.Series:

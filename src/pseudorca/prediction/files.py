@@ -31,7 +31,8 @@ TABLE_FORMATS = ("parquet", "csv")
 
 _TEXTS = frozenset(
     "path end_path encounter decision reason most_probable prior recorder recording_id "
-    "end_recording_id classifier_id stage detail held_out_split stricter_split audit".split()
+    "end_recording_id classifier_id stage detail held_out_split stricter_split audit start_local "
+    "end_local".split()
 )
 _TIMES = frozenset(("start_utc", "end_utc"))
 

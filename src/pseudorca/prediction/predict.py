@@ -46,6 +46,7 @@ from pseudorca.prediction.suitability import (
 from pseudorca.progress import Progress
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.manifest import Manifest, project_recordings, scan_files
+from pseudorca.recordings.notices import silent_notice
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.timeline import timeline
 from pseudorca.store import (
@@ -56,6 +57,7 @@ from pseudorca.store import (
     problem_table,
     shown_problems,
 )
+from pseudorca.values import nfc
 
 CLASSIFIER = "classifier"
 """The default name of a classifier."""
@@ -169,9 +171,9 @@ def predict_project(
     manifest = _task_recordings(store, paths, options, computing)
     recordings, problems = manifest.recordings, manifest.problems
     task = _Task(
-        name, set_name or name_for(store, paths, recordings), loaded, recordings, problems,
+        name, nfc(set_name or name_for(store, paths, recordings)), loaded, recordings, problems,
         manifest.unusable, decision, rules, thresholds, gate_db, max_gap_s,
-        manifest.unmatched + notices, csv, manifest.file_notices,
+        manifest.told + notices, csv, manifest.file_notices,
     )  # fmt: skip
     how: dict[str, Any] = {"formats": formats, "computing": computing, "progress": progress}
     if working_folder is None:
@@ -219,6 +221,7 @@ def decide_project(
         raise StoreError(
             f"nothing was predicted in {store.folder}. Run: pseudorca predict --project {store.folder}"
         )
+    set_name = set_name and nfc(set_name)
     if set_name is not None and set_name not in by_set:
         raise StoreError(unknown_name("set of predictions", set_name, by_set))
     last = by_set[set_name or list(by_set)[-1]]
@@ -272,7 +275,7 @@ def _find_classifier(
     """A classifier, and its name if it is one of the project."""
     if isinstance(classifier, Classifier):
         return None, classifier
-    name = classifier if isinstance(classifier, str) and is_name(classifier) else None
+    name = nfc(classifier) if isinstance(classifier, str) and is_name(classifier) else None
     place = (
         classifier if isinstance(classifier, str | Path) else getattr(classifier, "folder", None)
     )
@@ -324,7 +327,10 @@ def _task_recordings(
         )
     unusable = store.read("unusable", where=condition({"set_name": ""}))
     unusable = unusable[unusable["label"].isna()].drop(columns="set_name")
-    return Manifest(recordings, problem_table([]), [], 0, [], unusable)
+    silent = recordings.loc[recordings["start_utc"].isna(), "path"].tolist()
+    sources = recordings["time_source"].dropna().value_counts().to_dict()
+    told = silent_notice(silent, sources, len(recordings))
+    return Manifest(recordings, problem_table([]), [], 0, [], unusable, told)
 
 
 def _predict(

@@ -21,6 +21,7 @@ from pseudorca.learning.preparation import PLAIN, prepared_vectors
 from pseudorca.learning.units import UnitScores, aggregate, join_recordings, score_table
 from pseudorca.prediction.decisions import Rule, decide
 from pseudorca.recordings.clips import cut
+from pseudorca.recordings.clocks import local_times
 from pseudorca.recordings.options import ClipOptions
 from pseudorca.recordings.timeline import timeline
 from pseudorca.store import TABLES, Store
@@ -82,6 +83,7 @@ class Predictor:
     workers: Workers | None = None
     set_name: str = ""
     _heard: list[UnitScores] = field(default_factory=list, init=False)
+    _has_zones: bool = field(default=False, init=False)
 
     def portions(
         self,
@@ -102,6 +104,7 @@ class Predictor:
         ------
         Predictions of a portion of the recordings, without the table of encounters
         """
+        self._has_zones = "time_zone" in recordings and bool(recordings["time_zone"].notna().any())
         total_s = recordings["duration_s"].sum()
         before_s = 0.0
         for portion in portions(recordings, self.classifier.clip_options, line=line):
@@ -215,6 +218,10 @@ class Predictor:
         )  # fmt: skip
         trained_on = {key: set(training.get(key, ())) for key in ("moments", "encounters")}
         table = _readable(units, decided, probabilities, recordings, classifier.classes, trained_on)
+        if recordings is not None and self._has_zones:
+            zones = recordings.set_index("recording_id")["time_zone"]
+            local = local_times(table["start_utc"], table["recording_id"].map(zones))
+            table.insert(list(table.columns).index("start_utc") + 1, "start_local", local)
         table = with_trust(table, Trust.from_json(classifier.trust))
         return table, decided[list(TABLES["decisions"])]
 

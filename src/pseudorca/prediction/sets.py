@@ -19,7 +19,7 @@ from pseudorca.errors import PseudorcaError, StoreError, unknown_name
 from pseudorca.recordings import places
 from pseudorca.results import Result
 from pseudorca.store import PREDICTION_FOLDER, Store, condition
-from pseudorca.values import plural
+from pseudorca.values import nfc, plural
 
 UNLABELLED = "unlabelled"
 """The name of the set of the project's own recordings without a label."""
@@ -136,7 +136,7 @@ def remove_prediction_set(store: Store, set_name: str) -> None:
     StoreError
         If there is no such set.
     """
-    known = last_settings(store)
+    known, set_name = last_settings(store), nfc(set_name)
     if set_name not in known:
         raise StoreError(unknown_name("set of predictions", set_name, known))
     for table in ("scores", "decisions"):
@@ -301,4 +301,4 @@ def _name_of(path: str | Path) -> str:
     place = places.absolute(path)
     if places.is_remote(place):  # the query may hold a password
         place = place.partition("?")[0]
-    return places.name_of(place)
+    return nfc(places.name_of(place))

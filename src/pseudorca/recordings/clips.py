@@ -25,7 +25,7 @@ from pseudorca.formats.user_tables import UserTable
 from pseudorca.recordings.audio import MIN_FRAMES, Samples, mix
 from pseudorca.recordings.manifest import project_recordings
 from pseudorca.recordings.matching import Files
-from pseudorca.recordings.naming import moment_id
+from pseudorca.recordings.naming import folded, moment_id
 from pseudorca.recordings.options import ClipOptions
 from pseudorca.recordings.timeline import heard
 from pseudorca.results import NO_SELECTION, Result, attention, counted, n_without_selection
@@ -498,7 +498,7 @@ def _raven_channel(line: Mapping[Any, str], recording: Any) -> str:
 def _recording_name(line: Mapping[Any, str], path: Path) -> str:
     """What a line of a table, or else the name of the table, calls its recording."""
     begin_path, begin_file = line.get("Begin Path", ""), line.get("Begin File", "")
-    if begin_path and (not begin_file or begin_path.lower().endswith(begin_file.lower())):
+    if begin_path and (not begin_file or folded(begin_path).endswith(folded(begin_file))):
         return begin_path
     if begin_file:
         return begin_file

@@ -22,7 +22,7 @@ from pseudorca.recordings.clips import read_clips
 from pseudorca.recordings.manifest import project_recordings
 from pseudorca.results import Result
 from pseudorca.store import Store
-from pseudorca.values import check_types, plural
+from pseudorca.values import check_types, nfc, plural
 
 OTHER = "none of the classes"
 """The class of folders that ``--other`` names: sounds of none of the populations."""
@@ -202,6 +202,7 @@ def group_values(clips: pd.DataFrame, recordings: pd.DataFrame, column: str) -> 
     >>> group_values(clips, recordings, "observer").tolist()
     ['Ana']
     """
+    column = nfc(column)
     if column in ("moment_id", "clip_id"):
         return clips[column].astype(object)
     if column == "recording":
@@ -240,7 +241,8 @@ def _entries(recordings: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _columns(entries: Sequence[Mapping[str, Any]]) -> set[str]:
     """Columns that clips can be grouped by, as they are proposed to a user."""
-    return {"day", "encounter", "platform", "recording", "sample_rate", "year"}.union(*entries)
+    names = {"day", "encounter", "platform", "recorder", "recording", "sample_rate", "year"}
+    return names.union(*entries)
 
 
 def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> Folds:

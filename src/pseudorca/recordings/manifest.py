@@ -12,7 +12,9 @@ import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -22,24 +24,33 @@ import pandas as pd
 from pseudorca.errors import AudioError, ManifestError, unknown_name
 from pseudorca.progress import Progress
 from pseudorca.recordings import audio, places
+from pseudorca.recordings.clocks import doubtful_times, read_zone
+from pseudorca.recordings.headers import header_time
 from pseudorca.recordings.metadata import Metadata, check_joins, join_metadata, read_metadata
 from pseudorca.recordings.naming import (
     compile_pattern,
     cut_at_gaps,
+    folded,
     moment_of,
     name_encounter,
+    name_recorders,
     read_names,
+    refuse_answers,
+    time_fields,
 )  # fmt: skip
 from pseudorca.recordings.notices import (
     collection_notices,
     file_notices,
     format_notices,
+    left_behind_notice,
     pattern_notices,
+    spelling_notices,
+    time_notices,
 )
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import Place
 from pseudorca.store import Store, as_table
-from pseudorca.values import hash_of
+from pseudorca.values import hash_of, nfc
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -71,8 +82,8 @@ class Manifest:
     """Those of the notices that are about single files: cut short, damaged, of formats nobody reads."""
     unusable: pd.DataFrame = field(default_factory=lambda: as_table("recordings", []))
     """The files with a problem whose length is known, in the columns of ``recordings``."""
-    unmatched: list[str] = field(default_factory=list)
-    """The notice about paths that a user's pattern does not match."""
+    told: list[str] = field(default_factory=list)
+    """Those about names, times and files left out, which ``predict`` gives, too."""
 
 
 def scan(
@@ -272,6 +283,11 @@ class _Source:
     files: list[str]
     """Relative to ``root``, with forward slashes."""
     n_other: int = 0
+    left_behind: Counter[str] = field(default_factory=Counter)
+    """Files that systems left, by their folder or the beginning of their names."""
+    n_left_audio: int = 0
+    """Those of them that are audio by their names."""
+    n_left_folders: int = 0
     problems: list[dict[str, str]] = field(default_factory=list)
     home: str = ""
     """The name of the folder in the names of its encounters."""
@@ -286,10 +302,17 @@ def _walk(folder: Place) -> _Source:
 
     try:
         for listed in places.walk(source.root, refuse):
+            if listed.is_left_behind:
+                source.n_left_folders += 1
+                _count_left(source, listed.files, listed.path)
+                continue
+            left = list(filter(places.is_left_behind, listed.files))
+            if left:
+                _count_left(source, left, "")
             if listed.is_empty and _is_audio_name(listed.path):
                 source.files.append(listed.path)  # an empty folder named x.wav is a problem
             below = f"{listed.path}/" if listed.path else ""
-            names = [n for n in listed.files if _is_audio_name(n) and not n.startswith(".")]
+            names = [n for n in listed.files if _is_audio_name(n) and not places.is_left_behind(n)]
             names = [n for n in _without_twins(names) if not _is_text(source.root, below + n)]
             source.files += [below + name for name in names]
             source.n_other += len(listed.files) - len(names)
@@ -299,6 +322,14 @@ def _walk(folder: Place) -> _Source:
         ) from error
     source.files.sort()
     return source
+
+
+def _count_left(source: _Source, files: Sequence[str], folder: str) -> None:
+    """Count files that systems left, by the folder of the system that holds them."""
+    top = next(filter(places.is_left_behind, folder.split("/")), "")
+    for name in files:
+        source.left_behind[top or ("._*" if name.startswith("._") else name)] += 1
+        source.n_left_audio += _is_audio_name(name)
 
 
 def _is_audio_name(name: str) -> bool:
@@ -342,11 +373,14 @@ def _build(
     progress: Progress | None,
 ) -> Manifest:
     problems = [problem for source in sources for problem in source.problems]
+    metadata = _read_table(options)
+    problems += [_problem(*problem) for problem in (metadata.problems if metadata else ())]
     odd: list[tuple[str, audio.Inspection]] = []
     rows: list[dict[str, Any]] = []
     unusable: list[dict[str, Any]] = []
     files = [(source, path) for source in sources for path in source.files]
     # Names and tables are read and checked before any sound: contradictions are errors at once.
+    zone = _zone(options, metadata)
     pattern = None if options.name_pattern is None else compile_pattern(options.name_pattern)
     names = [
         {"path": path, "root": source.root}
@@ -355,35 +389,32 @@ def _build(
             labels=options.all_labels,
             pattern=pattern,
             time_format=options.time_format,
+            zone=zone,
             home=source.home,
         )
         for source, path in files
     ]
-    metadata = None
-    if options.metadata is not None:
-        metadata = read_metadata(options.metadata, columns=options.columns, missing=options.missing)
-        problems += [_problem(*problem) for problem in metadata.problems]
+    refuse_answers({name["label"] for name in names} | (metadata.labels if metadata else set()))
     _check_other(options, names, metadata)
     _check_labels(options.all_labels, files)
     if metadata is not None:
-        check_joins(names, metadata)
+        check_joins(names, metadata, options.time_zone)
     is_remote = any(places.is_remote(source.root) for source in sources)
     n_threads = n_threads or (_REMOTE_WORKERS if is_remote else os.cpu_count() or 1)
     with ThreadPoolExecutor(n_threads) as pool:
         inspections = _ahead(
             pool,
-            lambda file: _inspect(file[0].root, file[1], full_hash=options.full_hash),
-            files,
+            lambda name: _look(name, zone, full_hash=options.full_hash),
+            names,
             n_threads * _FILES_AHEAD,
         )
-        for n_done, ((source, path), name, inspection) in enumerate(
-            zip(files, names, inspections, strict=True), 1
-        ):
+        for n_done, (name, inspection) in enumerate(zip(names, inspections, strict=True), 1):
+            path = name["path"]
             if isinstance(inspection, AudioError):
                 problems.append(_problem(path, inspection.reason, inspection.detail))
-                unusable += [row | name for row in _header(source.root, path)]
+                unusable += _header(name, zone)
             else:
-                rows.append(_row(source.root, inspection) | name)
+                rows.append(_row(inspection) | name)
                 info = inspection.info
                 if info.is_cut or info.n_hidden_frames or info.holes or inspection.bad_channels:
                     odd.append((path, inspection))
@@ -391,14 +422,20 @@ def _build(
                 progress(n_done, len(files))
 
     about_files = file_notices(odd) + format_notices(path for _, path in files)
-    unmatched = pattern_notices(options.name_pattern, [path for _, path in files])
-    notices = unmatched + about_files
+    told, notices = _told(sources, options), []
     if metadata is not None:
-        notices += join_metadata(rows, metadata)
-    spelt: dict[str, str] = {}  # LASKER_AC_67 is Lasker_AC_67
-    for row in rows:
-        encounter = name_encounter(row)
-        row["encounter"] = spelt.setdefault(encounter.casefold(), encounter)
+        notices += join_metadata(rows, metadata, options.time_zone)
+        with suppress(
+            ManifestError
+        ):  # what is odd was said of all files, or of those that are used
+            join_metadata(unusable, metadata, options.time_zone)
+    both = [*rows, *unusable]
+    doubtful = doubtful_times(both)
+    of_rows = {k: why for k, why in doubtful.items() if k < len(rows)}
+    told += time_notices(rows, of_rows, is_zone_told=options.time_zone is not None)
+    for k in doubtful:
+        both[k] |= {"start_utc": None, "time_source": None}
+    _name_all(both)
     unique = _drop_duplicates(_read_lookalikes(rows, problems), problems, options.on_conflict)
     unusable += _dropped_beside(rows, unique)
     rows = unique
@@ -408,16 +445,53 @@ def _build(
         row["moment_id"] = moment_of(row)
         row["metadata"] = json.dumps(row["metadata"], sort_keys=True)
     recordings = as_table("recordings", rows)
-    notices += collection_notices(recordings)
+    notices += [*told, *about_files, *collection_notices(recordings)]
     n_other = sum(source.n_other for source in sources)
     for row in unusable:
         row |= {"recording_id": hash_of([row["root"], row["path"]]), "content_hash": None}
-        row["encounter"] = name_encounter(row)
         row |= {"moment_id": moment_of(row), "metadata": "{}"}
     return Manifest(
         recordings, as_table("problems", problems), notices, n_other, about_files,
-        as_table("recordings", unusable), unmatched,
+        as_table("recordings", unusable), told,
     )  # fmt: skip
+
+
+def _told(sources: Sequence[_Source], options: ScanOptions) -> list[str]:
+    """What is to say of names: a user's pattern, forms of Unicode, what systems left."""
+    paths = [path for source in sources for path in source.files]
+    return [
+        *pattern_notices(options.name_pattern, paths),
+        *spelling_notices(paths),
+        *left_behind_notice(
+            sum((source.left_behind for source in sources), Counter()),
+            sum(source.n_left_audio for source in sources),
+            is_all=all(source.n_left_folders < places.MAX_LEFT_BEHIND for source in sources),
+        ),
+    ]
+
+
+def _read_table(options: ScanOptions) -> Metadata | None:
+    if options.metadata is None:
+        return None
+    return read_metadata(options.metadata, columns=options.columns, missing=options.missing)
+
+
+def _zone(options: ScanOptions, metadata: Metadata | None) -> tzinfo | None:
+    """The zone of clocks whose names give none; None: UTC, or a column of the metadata says it."""
+    if options.time_zone is None or (
+        metadata is not None and folded(options.time_zone) in metadata.columns
+    ):
+        return None
+    return read_zone(options.time_zone)
+
+
+def _name_all(rows: list[dict[str, Any]]) -> None:
+    """Name encounters and recorders. Names that differ in case only are one: ``LASKER_AC_67``."""
+    spelt: dict[str, str] = {}
+    for row in rows:
+        encounter = nfc(name_encounter(row))
+        row["encounter"] = spelt.setdefault(folded(encounter), encounter)
+    name_recorders(rows)
 
 
 def _ahead(
@@ -439,9 +513,9 @@ def _check_other(
     """Check that a folder or the metadata has every name of ``--other``."""
     known = {name["label"] for name in names if name["label"]}
     known |= set() if metadata is None else metadata.labels
-    spelt = {label.casefold() for label in known}
+    spelt = set(map(folded, known))
     for other in options.other:
-        if other.casefold() not in spelt:
+        if folded(other) not in spelt:
             folders = {folder for name in names for folder in name["below"]}
             raise ManifestError(
                 unknown_name("folder of other sounds in --other", other, known or folders)
@@ -450,11 +524,29 @@ def _check_other(
 
 def _check_labels(labels: tuple[str, ...] | None, files: Sequence[tuple[_Source, str]]) -> None:
     """Check that every class of ``--labels`` has a folder."""
-    folders = {part for _, path in files for part in PurePosixPath(path).parts[:-1]}
-    known = {folder.lower() for folder in folders}
+    parents = {path.rpartition("/")[0] for _, path in files}
+    folders = {part for parent in parents for part in parent.split("/") if part}
+    known = set(map(folded, folders))
     for label in labels or ():
-        if label.lower() not in known:
+        if folded(label) not in known:
             raise ManifestError(unknown_name("class folder in --labels", label, folders))
+
+
+def _look(
+    name: dict[str, Any], zone: tzinfo | None, *, full_hash: bool
+) -> audio.Inspection | AudioError:
+    """Inspect a file. Where its name tells no time, that of its header is written into ``name``."""
+    inspection = _inspect(name["root"], name["path"], full_hash=full_hash)
+    if not isinstance(inspection, AudioError):
+        _ask_header(name, zone)
+    return inspection
+
+
+def _ask_header(name: dict[str, Any], zone: tzinfo | None) -> None:
+    if name["clock"] is None:
+        found = header_time(places.join(name["root"], name["path"]))
+        if found is not None:
+            name |= time_fields(found.local, zone, found.source)
 
 
 def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection | AudioError:
@@ -470,13 +562,12 @@ def _inspect(root: str, path: str, *, full_hash: bool) -> audio.Inspection | Aud
         return error
 
 
-def _row(root: str, inspection: audio.Inspection) -> dict[str, Any]:
+def _row(inspection: audio.Inspection) -> dict[str, Any]:
     """Begin the row of a recording. The fields of an inspection have the names of columns."""
     return {
         **vars(inspection.info),
         **vars(inspection),
         "recording_id": inspection.content_hash[:20],
-        "root": root,
         "duration_s": inspection.info.duration_s,
         "holes": _seconds(inspection.info),
         "encounter": None,  # metadata may give the encounter
@@ -484,16 +575,19 @@ def _row(root: str, inspection: audio.Inspection) -> dict[str, Any]:
     }
 
 
-def _header(root: str, path: str) -> list[dict[str, Any]]:
+def _header(name: dict[str, Any], zone: tzinfo | None) -> list[dict[str, Any]]:
     """What the header of a file that cannot be used says, as a row; none if it says no length."""
     try:
-        info = audio.probe(places.join(root, path))
+        info = audio.probe(places.join(name["root"], name["path"]))
     except (AudioError, UnicodeEncodeError):
         return []
+    if not info.n_frames:
+        return []
+    _ask_header(name, zone)
     row = {
         **vars(info), "duration_s": info.duration_s, "holes": _seconds(info), "encounter": None,
     }  # fmt: skip
-    return [row] if info.n_frames else []
+    return [row | name]
 
 
 def _dropped_beside(
@@ -503,7 +597,7 @@ def _dropped_beside(
     home = {row["content_hash"]: PurePosixPath(row["path"]).parent for row in kept}
     is_kept = {id(row) for row in kept}
     return [
-        row | {"encounter": None}
+        dict(row)
         for row in rows
         if id(row) not in is_kept
         and home.get(row["content_hash"]) in (None, PurePosixPath(row["path"]).parent)
@@ -635,7 +729,29 @@ def labels_id(store: Store) -> str:
     rows = rows[rows["label"].notna()].sort_values(["recording_id", "label", "encounter"])
     labelled = rows.astype(str).to_numpy().tolist()
     not_classes = [sorted(store.setting(name) or []) for name in ("other", "nothing")]
-    return hash_of([labelled, not_classes])
+    return hash_of([labelled, not_classes, *moments_id(store)])
+
+
+def moments_id(store: Store) -> list[str]:
+    """Identify the moments of a project whose recordings are dealt to other moments than before.
+
+    Parameters
+    ----------
+    store : Store
+
+    Returns
+    -------
+    list of str, an id; empty if no scan dealt the same recordings to other moments
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     moments_id(Store(folder, create=True))
+    []
+    """
+    moments = store.setting("moments")
+    return [] if moments is None else [str(moments)]
 
 
 def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:

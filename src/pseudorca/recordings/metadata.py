@@ -2,7 +2,8 @@
 
 In: the rows of a scan, and a table with one of the columns ``path``, ``file`` or ``encounter``. The
 rows are changed in place. The columns ``label`` (or ``population``), ``encounter``, ``platform`` and
-``start_utc`` of the table win over folders and names. Other columns are kept in ``metadata``.
+``start_utc`` of the table win over folders and names; ``time_zone`` is the zone of clocks whose names
+give none. Other columns are kept in ``metadata``. Names are compared in one form of Unicode.
 """
 
 import difflib
@@ -18,8 +19,9 @@ from pseudorca.errors import ManifestError, unknown_name
 from pseudorca.formats.user_tables import UserTable, read_user_table
 from pseudorca.recordings import places
 from pseudorca.recordings.audio import SUFFIXES
+from pseudorca.recordings.clocks import read_zone
 from pseudorca.recordings.matching import Files
-from pseudorca.recordings.naming import UNLABELLED_NAMES
+from pseudorca.recordings.naming import UNLABELLED_NAMES, folded, time_fields
 from pseudorca.recordings.places import Place
 from pseudorca.values import plural
 
@@ -132,7 +134,7 @@ def read_metadata(
     ]
     if "population" in known:
         known.setdefault("label", known["population"])
-    meanings = ("label", "encounter", "platform", "start_utc")
+    meanings = ("label", "encounter", "platform", "start_utc", "time_zone")
     said = [f"{name} is {known[name]}" for name in meanings if known.get(name, key) != key]
     taken, *odd = table.notices
     notices = ["; ".join([taken.rstrip("."), f"joined by {key}", *said]) + "."]
@@ -143,13 +145,13 @@ def read_metadata(
 def _columns(metadata: Place, table: UserTable, given: Mapping[str, str]) -> dict[str, str]:
     """Names in lower case, also without blanks and signs, and what is given -> names in the table."""
     names = [str(name) for name in table.cells.columns]
-    by_lower = {name.casefold(): name for name in names}
+    by_lower = {folded(name): name for name in names}
     known = {re.sub(r"[^\w]+", "_", lower).strip("_"): name for lower, name in by_lower.items()}
     known |= by_lower
     for meaning, name in given.items():
-        if name.casefold() not in by_lower:
+        if folded(name) not in by_lower:
             raise ManifestError(f"metadata {metadata}: {unknown_name('column', name, names)}")
-        known[meaning] = by_lower[name.casefold()]
+        known[meaning] = by_lower[folded(name)]
     return known
 
 
@@ -171,9 +173,9 @@ def _no_key(metadata: Place, table: UserTable) -> str:
 
 def _like(meaning: str, names: Iterable[str]) -> list[str]:
     """The names that hold a word or are spelt nearly so."""
-    lower = {name.casefold(): name for name in names}
+    lower = {folded(name): name for name in names}
     near = difflib.get_close_matches(meaning, lower, 1, 0.75)
-    return [name for folded, name in lower.items() if meaning in folded or folded in near]
+    return [name for known, name in lower.items() if meaning in known or known in near]
 
 
 def _doubtful(title: str, table: UserTable, known: Mapping[str, str]) -> list[str]:
@@ -203,19 +205,22 @@ def _doubtful(title: str, table: UserTable, known: Mapping[str, str]) -> list[st
     return notices
 
 
-def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
-    """Check that a table names at least one file, and that its times can be read.
+def check_joins(
+    rows: Sequence[Mapping[str, Any]], table: Metadata, time_zone: str | None = None
+) -> None:
+    """Check that a table names at least one file, and that its times and zones can be read.
 
     Parameters
     ----------
     rows : sequence of dict
         ``path``, and the entries of :func:`~pseudorca.recordings.naming.read_names`
     table : Metadata
+    time_zone : str or None, see :func:`zone_column`
 
     Raises
     ------
     ManifestError
-        If the table names none of the files, or a time of a file cannot be read.
+        If the table names none of the files, or a time or a zone of a file cannot be read.
 
     Examples
     --------
@@ -229,19 +234,46 @@ def check_joins(rows: Sequence[Mapping[str, Any]], table: Metadata) -> None:
     if rows and not any(name in table.entries for name in named):
         raise _names_nothing(rows, table)
     start_column = table.columns.get("start_utc")
-    if start_column is not None:
-        for row, name in zip(rows, named, strict=True):
-            if start := table.entries.get(name, {}).get(start_column):
-                _time(start, row["path"])
+    in_zone = zone_column(table, time_zone)
+    for row, name in zip(rows, named, strict=True):
+        entry = table.entries.get(name, {})
+        if start_column is not None and (start := entry.get(start_column)):
+            _time(start, row["path"])
+        if in_zone is not None and (zone := entry.get(in_zone)):
+            read_zone(zone, f"the column {in_zone} of {table.place}")
 
 
-def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
+def zone_column(table: Metadata, time_zone: str | None) -> str | None:
+    """Return the column of the zones of recorders.
+
+    Parameters
+    ----------
+    table : Metadata
+    time_zone : str or None, the name of the column that a user gave, or of a zone
+
+    Returns
+    -------
+    str or None
+        That column, else ``time_zone``; None if the table has neither
+
+    Examples
+    --------
+    >>> zone_column(Metadata("m.csv", "file", "file", {"tz": "TZ"}, {}), "tz")
+    'TZ'
+    """
+    return table.columns.get(folded(time_zone or "")) or table.columns.get("time_zone")
+
+
+def join_metadata(
+    rows: list[dict[str, Any]], table: Metadata, time_zone: str | None = None
+) -> list[str]:
     """Add the columns of a table to the recordings it names.
 
     Parameters
     ----------
     rows : list of dict, as from a scan; changed in place
     table : Metadata
+    time_zone : str or None, see :func:`zone_column`
 
     Returns
     -------
@@ -275,7 +307,7 @@ def join_metadata(rows: list[dict[str, Any]], table: Metadata) -> list[str]:
     for row, name in zip(rows, named, strict=True):
         if name in entries:
             before = row["label"]
-            _apply(row, name, table)
+            _apply(row, name, table, zone_column(table, time_zone))
             relabelled += row["label"] != before
     notices = [*table.notices]
     table_name = places.name_of(table.place)
@@ -386,7 +418,7 @@ def _unclass(row: dict[str, Any]) -> None:
         row["label"] = None
 
 
-def _apply(row: dict[str, Any], name: str, table: Metadata) -> None:
+def _apply(row: dict[str, Any], name: str, table: Metadata, in_zone: str | None) -> None:
     """Write what the table says of a recording into its row. ``name``: its name in the table."""
     entry = table.entries[name]
     values = {meaning: entry[column] for meaning, column in table.columns.items()}
@@ -400,9 +432,15 @@ def _apply(row: dict[str, Any], name: str, table: Metadata) -> None:
     if table.label_column and (label := entry[table.label_column]):
         row["label"] = None if label.lower() in UNLABELLED_NAMES else label
     if values.get("platform"):
-        row["platform"] = values["platform"]
+        row["platform"] = row["told_platform"] = values["platform"]
+    zone = read_zone(entry[in_zone]) if in_zone and entry[in_zone] else None
+    clock = row.get("clock")
+    if zone is not None and clock is not None and clock.tzinfo is None:
+        row |= time_fields(clock, zone, row["time_source"])
     if values.get("start_utc"):
-        row["start_utc"] = _time(values["start_utc"], row["path"])
+        before = row.get("time_zone")
+        zone = zone or (read_zone(before) if before else None)
+        row |= time_fields(_time(values["start_utc"], row["path"]), zone, "metadata")
     taken = {table.label_column, *map(table.columns.get, ("path", "encounter", "platform"))}
     row["metadata"] = {column: value for column, value in entry.items() if column not in taken}
 
@@ -414,4 +452,4 @@ def _time(text: str, path: str) -> datetime:
         raise ManifestError(
             f"metadata: start_utc {text!r} of {path} is not a time like 2017-07-28T03:12:59."
         ) from error
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time

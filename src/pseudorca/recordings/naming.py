@@ -1,27 +1,39 @@
 """The label, encounter, time and moment of a recording, from the names of its folders and its file.
 
-A file name gives start time (UTC), platform, channel and selection. A folder name gives the label, or
-the encounter and its platform. A value that a name does not give stays None: nothing is guessed. If
-names allow several encounters, the coarser encounter is taken: an encounter that is too fine would
-claim independence that does not exist. The row of a recording is a dict with the columns of
-``recordings`` and values that only a scan needs.
+A file name gives start time, platform, channel and selection. A folder name gives the label, or the
+encounter and its platform. A value that a name does not give stays None: nothing is guessed, and a name
+that can be read in two ways gives none. If names allow several encounters, the coarser encounter is
+taken: an encounter that is too fine would claim independence that does not exist. Names are compared in
+one form of Unicode (NFC). The row of a recording is a dict with the columns of ``recordings`` and
+values that only a scan needs.
 """
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from posixpath import splitext
 from typing import Any
 
 import xxhash
 
 from pseudorca.errors import ManifestError
-from pseudorca.values import plural
+from pseudorca.recordings.clocks import in_utc
+from pseudorca.recordings.stamps import DELIMITERS, FIRST_YEAR, LAST_YEAR, find_stamps
+from pseudorca.values import nfc, plural
 
 UNLABELLED_NAMES = frozenset({"unknown", "unlabelled", "unlabeled", "unidentified", "unid"})
 """Names of folders (lower case) whose recordings have an unknown population."""
+
+
+ANSWERS = {
+    "undecided": "pseudorca says so of what it cannot name",
+    "none of the classes": "pseudorca says so of the sounds of --other",
+}
+"""Names that no class may have, since they are answers, and why."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,14 @@ class FileName:
     channel: int | None = None
     """Hydrophone number as written in the name."""
     selection: str | None = None
+    clock: datetime | None = field(default=None, compare=False)
+    """The time as written in the name; with an offset if the name gives its zone."""
+    readings: tuple[datetime, ...] = field(default=(), compare=False)
+    """The times that a name may mean that can be read in several ways."""
+    rest: str = field(default="", compare=False)
+    """The name without its channel."""
+    is_own: bool = field(default=False, compare=False)
+    """Whether a user's own pattern read it."""
 
 
 @dataclass(frozen=True)
@@ -60,41 +80,24 @@ class EncounterName:
 
 _NO_ENCOUNTER = "(no encounter)"
 
-_DATE = r"(?:19|20)\d{2}[01]\d[0-3]\d"
-_CLOCK = r"[0-2]\d[0-5]\d[0-5]\d"
-_PREFIX = r"^(?:(?P<platform>.+?)[_.-])?"
-
-# Specific patterns come first. Each pattern matches the beginning of a file name. Names of HICEAS clips
-# are names of a Song Meter with channel and selection at the end.
-_TIME_PATTERNS = tuple(
-    (re.compile(pattern, re.IGNORECASE), time_format)
-    for pattern, time_format in (
-        # PAMGuard
-        (rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK}_\d{{3}})(?!\d)", "%Y%m%d_%H%M%S_%f"),
-        # AMAR
-        (
-            rf"^(?P<platform>AMAR\d+)\.(?:(?P<channel>\d{{1,2}})\.)?(?P<start>{_DATE}T{_CLOCK}Z)",
-            "%Y%m%dT%H%M%SZ",
-        ),
-        # ISO 8601
-        (rf"{_PREFIX}(?P<start>{_DATE}T{_CLOCK})Z?(?!\d)", "%Y%m%dT%H%M%S"),
-        # icListen
-        (rf"{_PREFIX}(?P<start>{_DATE}-{_CLOCK})(?!\d)", "%Y%m%d-%H%M%S"),
-        # Song Meter, AudioMoth, HICEAS clip
-        (rf"{_PREFIX}(?P<start>{_DATE}_{_CLOCK})Z?(?!\d)", "%Y%m%d_%H%M%S"),
-        # SoundTrap
-        (rf"^(?P<platform>\d{{3,}})\.(?P<start>\d{{6}}{_CLOCK})(?!\d)", "%y%m%d%H%M%S"),
-        # icListen, short year
-        (rf"^(?P<platform>.+?)_(?P<start>\d{{6}}-{_CLOCK})(?!\d)", "%y%m%d-%H%M%S"),
-        # Ocean Observatories
-        (
-            r"^(?P<platform>.+?)_(?P<start>(?:19|20)\d{2}_\d{2}_\d{2}-\d{2}_\d{2})(?!\d)",
-            "%Y_%m_%d-%H_%M",
-        ),
-    )
+_CHANNEL = re.compile(
+    r"(?<![A-Za-z0-9])(?:ch|chn|chan|channel|hyd|hydro|hydrophone|hphone|mic|microphone|sensor|element)"
+    r"[ _.-]?(?P<channel>\d{1,3})(?:[ _]?of[ _]?\d{1,3})?(?![A-Za-z0-9])",
+    re.IGNORECASE,
 )
-_CHANNEL = re.compile(r"[_.-]ch(?P<channel>\d+)(?![^_.-])", re.IGNORECASE)
-_SELECTION = re.compile(r"[_.-]sel(?P<selection>[^_.-]+)", re.IGNORECASE)
+_AMAR = re.compile(
+    r"^AMAR\d+(?P<channel_part>\.(?P<channel>\d{1,2}))(?:\.\d{4,6})?"
+    r"\.(?=\d{4}(?:0\d|1[0-2])\d\dT)",
+    re.IGNORECASE,
+)
+_DAY = re.compile(
+    r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?:[-_.]\d\d)?(?:[-_. ]|$)"
+)
+_DAY_FOLDER = re.compile(r"(?:19|20)\d\d([-_. ]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])")
+_SELECTION = re.compile(r"[ _.-]sel(?P<selection>[^_. -]+)", re.IGNORECASE)
+_SELECTION_BEFORE = re.compile(
+    r"(?<![A-Za-z0-9])sel(?P<selection>\d+)(?=[ _.-])[ _.-]", re.IGNORECASE
+)
 
 _AC_ENCOUNTER = re.compile(r"^(?P<platform>[A-Za-z][\w-]*?)_AC_?\d+\w?$", re.IGNORECASE)
 _TAPE_ENCOUNTER = re.compile(r"^(?:19|20)\d{2}_tape\d+$", re.IGNORECASE)
@@ -108,8 +111,94 @@ _COMMON_WORDS = frozenset(
 )
 
 
+def folded(text: str) -> str:
+    """Write a text so that names of any case and form of Unicode are equal.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> folded("CAF\u00c9") == folded("cafe\u0301")
+    True
+    """
+    return nfc(nfc(text).casefold())
+
+
+def refuse_answers(labels: Iterable[str | None]) -> None:
+    """Refuse a class that is called like an answer, in any case and form of Unicode.
+
+    Parameters
+    ----------
+    labels : iterable of str or None
+
+    Raises
+    ------
+    ManifestError
+        If a label is one of :data:`ANSWERS`.
+
+    Examples
+    --------
+    >>> refuse_answers(["Insular", None])
+    >>> refuse_answers(["Undecided"])
+    Traceback (most recent call last):
+    pseudorca.errors.ManifestError: a class is called 'Undecided', and pseudorca says so of ...
+    """
+    for label in filter(None, labels):
+        plain = unicodedata.normalize("NFKC", label).casefold()
+        plain = "".join(sign for sign in plain if unicodedata.category(sign) != "Cf")
+        plain = " ".join(re.split(r"[\s_\-]+", plain.strip(" _-")))
+        if plain in ANSWERS:
+            raise ManifestError(
+                f"a class is called {label!r}, and {ANSWERS[plain]}: an answer could not be told from "
+                "the class. Rename the folder, or the label in the metadata. Recordings of an "
+                "unknown class lie in a folder Unknown."
+            )
+
+
+def time_fields(clock: datetime | None, zone: tzinfo | None, source: str | None) -> dict[str, Any]:
+    """Make the entries of a row that tell its time.
+
+    Parameters
+    ----------
+    clock : datetime or None
+        The time of the recorder's clock; with an offset, or in ``zone``
+    zone : tzinfo or None
+        None: UTC
+    source : str or None, what told the time
+
+    Returns
+    -------
+    dict
+        ``clock``; ``start_utc``; ``time_zone``, None where no zone but UTC is known; ``time_source``
+
+    Examples
+    --------
+    >>> from zoneinfo import ZoneInfo
+    >>> time_fields(datetime(2017, 7, 28, 3), ZoneInfo("Pacific/Honolulu"), "name")["time_zone"]
+    'Pacific/Honolulu'
+    """
+    start_utc = None if clock is None else in_utc(clock, zone)
+    known = zone if clock is None or clock.tzinfo in (None, UTC) else clock.tzinfo
+    return {
+        "clock": clock,
+        "start_utc": start_utc,
+        "time_zone": None if known in (None, UTC) else str(known),
+        "time_source": source if start_utc else None,
+    }
+
+
 def parse_file_name(
-    stem: str, *, pattern: re.Pattern[str] | None = None, time_format: str | None = None
+    stem: str,
+    *,
+    pattern: re.Pattern[str] | None = None,
+    time_format: str | None = None,
+    zone: tzinfo | None = None,
 ) -> FileName:
     """Read a file name.
 
@@ -120,6 +209,8 @@ def parse_file_name(
         A user's pattern, tried first, with any of the named groups ``start``, ``platform``,
         ``encounter``, ``channel``, ``selection``
     time_format : str or None, strptime format of the group ``start``
+    zone : tzinfo or None
+        The zone of the recorder's clock, for names that give none; None: UTC
 
     Returns
     -------
@@ -136,24 +227,44 @@ def parse_file_name(
     >>> name.platform, name.channel, f"{name.start_utc:%H:%M}"
     ('Sette', 3, '03:12')
     """
+    stem = nfc(stem)
     if pattern is not None and (match := pattern.search(stem)):
-        return _user_fields(stem, match, time_format)
-    name = stem.rsplit("/", 1)[-1]
-    for known, known_format in _TIME_PATTERNS:
-        match = known.search(name)
-        start = _parse_time(match["start"], known_format) if match else None
-        if match and start:
-            groups = match.groupdict()
-            for marker in (_CHANNEL, _SELECTION):
-                if behind := marker.search(name, match.end()):
-                    groups |= behind.groupdict()
-            return FileName(
-                start_utc=start,
-                platform=groups.get("platform"),
-                channel=int(groups["channel"]) if groups.get("channel") else None,
-                selection=groups.get("selection"),
-            )
-    return FileName()
+        return _user_fields(stem, match, time_format, zone)
+    name, channel = _without_channel(stem.rsplit("/", 1)[-1])
+    stamps = find_stamps(name)
+    if len(stamps) != 1:
+        readings = tuple(stamp.time for stamp in stamps)
+        return FileName(channel=channel, readings=readings, rest=name)
+    (stamp,) = stamps
+    before, behind = name[: stamp.begin], name[stamp.end :]
+    if selection := _SELECTION.search(behind):
+        behind = behind[: selection.start()] + behind[selection.end() :]
+    elif selection := _SELECTION_BEFORE.search(before):
+        before = before[: selection.start()] + before[selection.end() :]
+    return FileName(
+        start_utc=in_utc(stamp.time, zone),
+        platform=_DAY.sub("", before).strip(DELIMITERS) or None,  # a day tells nobody
+        channel=channel,
+        selection=selection["selection"] if selection else None,
+        clock=stamp.time,
+        rest=name,
+    )
+
+
+def _without_channel(name: str) -> tuple[str, int | None]:
+    """Take the channel out of a name. Two channels of different numbers are none."""
+    if amar := _AMAR.match(name):
+        begin, end = amar.span("channel_part")
+        return name[:begin] + name[end:], int(amar["channel"])
+    found = list(_CHANNEL.finditer(name))
+    if len({int(match["channel"]) for match in found}) != 1:
+        return name, None
+    for match in reversed(found):
+        before, behind = name[: match.start()], name[match.end() :]
+        if not before or before[-1] in DELIMITERS:
+            behind = behind[1:] if behind[:1] in tuple(DELIMITERS) else behind
+        name = before + behind
+    return name.rstrip(DELIMITERS) or name, int(found[0]["channel"])
 
 
 def parse_encounter(folder: str) -> EncounterName | None:
@@ -251,13 +362,15 @@ def check_time_format(time_format: str) -> None:
     )
 
 
-def _user_fields(text: str, match: re.Match[str], time_format: str | None) -> FileName:
+def _user_fields(
+    text: str, match: re.Match[str], time_format: str | None, zone: tzinfo | None
+) -> FileName:
     groups = {name: value for name, value in match.groupdict().items() if value}
-    start, channel = None, None
+    clock, channel = None, None
     if "start" in groups:
         formats = (time_format,) if time_format else ("%Y%m%d_%H%M%S", "%Y%m%dT%H%M%S")
-        start = _parse_time(groups["start"], *formats)
-        if start is None:
+        clock = _parse_time(groups["start"], *formats)
+        if clock is None:
             raise ManifestError(
                 f"{text}: the start {groups['start']!r} found by --name-pattern does not fit "
                 f"{' or '.join(formats)}. Give its strptime format with --time-format."
@@ -268,8 +381,17 @@ def _user_fields(text: str, match: re.Match[str], time_format: str | None) -> Fi
                 f"{text}: the channel {groups['channel']!r} found by --name-pattern is not a number."
             )
         channel = int(groups["channel"])
+        begin, end = match.span("channel")
+        text = text[:begin] + text[end:]
     return FileName(
-        start, groups.get("platform"), groups.get("encounter"), channel, groups.get("selection")
+        start_utc=None if clock is None else in_utc(clock, zone),
+        platform=groups.get("platform"),
+        encounter=groups.get("encounter"),
+        channel=channel,
+        selection=groups.get("selection"),
+        clock=clock,
+        rest=text.rsplit("/", 1)[-1],
+        is_own=True,
     )
 
 
@@ -279,8 +401,8 @@ def _parse_time(text: str, *formats: str) -> datetime | None:
             time = datetime.strptime(text, time_format)
         except ValueError:
             continue
-        if 1950 <= time.year <= 2100:
-            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if FIRST_YEAR <= time.year <= LAST_YEAR:
+            return time
     return None
 
 
@@ -290,6 +412,7 @@ def read_names(
     labels: tuple[str, ...] | None = None,
     pattern: re.Pattern[str] | None = None,
     time_format: str | None = None,
+    zone: tzinfo | None = None,
     home: str = "",
 ) -> dict[str, Any]:
     """Read the folders and the name of one file.
@@ -299,17 +422,21 @@ def read_names(
     path : str, relative to the scanned folder, with forward slashes
     labels : tuple of str or None
         Names of folders, at any depth, that are classes; None: every top-level folder is a class
-    pattern, time_format : see :func:`parse_file_name`
+    pattern, time_format, zone : see :func:`parse_file_name`
     home : str, name of the scanned folder, if this folder may be an encounter; else empty
 
     Returns
     -------
     dict
-        ``label, start_utc, channel, selection, platform``. For :func:`name_encounter` and the
-        metadata: ``class_folder`` (the top-level folder that is the label; None if ``labels`` is
-        given), ``below`` (the folders below the label), ``named_encounter`` (by platform and number,
-        or by the user's pattern), ``local_encounter``, and ``scope``, in which the local encounter is
-        unique.
+        ``label, start_utc, channel, selection, platform``. For :func:`name_encounter`,
+        :func:`name_recorders`, :func:`moment_of` and the metadata: ``class_folder`` (the top-level
+        folder that is the label; None if ``labels`` is given), ``below`` (the folders below the label),
+        ``named_encounter`` (by platform and number, or by the user's pattern), ``local_encounter``, and
+        ``scope``, in which the local encounter is unique; ``folder`` (without a folder of one channel),
+        ``home`` (without folders that are days, either),
+        ``place`` (its part that neither label nor encounter tell), ``told_platform`` (by folders or a
+        user's pattern), ``prefix`` (of the name), ``readings`` and ``rest``. The time as
+        :func:`time_fields`.
 
     Examples
     --------
@@ -317,25 +444,33 @@ def read_names(
     >>> row["label"], row["named_encounter"], row["channel"], row["start_utc"].isoformat()
     ('Insular', 'Sette_44', 1, '2017-07-28T03:12:59+00:00')
     """
-    file = PurePosixPath(path)
-    above, label_folder, below = _around_label(list(file.parts[:-1]), labels)
-    text = str(file.with_suffix("")) if pattern else file.stem
-    name = parse_file_name(text, pattern=pattern, time_format=time_format)
-    known = _known_encounter([home.rsplit("/", 1)[-1], *above], below)
-    is_unlabelled = label_folder is None or label_folder.lower() in UNLABELLED_NAMES
-    label = None if is_unlabelled else label_folder
-    return {
+    folder, _, file = nfc(path).rpartition("/")
+    above, label, below, known = _read_folders(folder, labels, home)
+    stem = splitext(file)[0]
+    text = f"{folder}/{stem}".removeprefix("/") if pattern else stem
+    name = parse_file_name(text, pattern=pattern, time_format=time_format, zone=zone)
+    channel, within = name.channel, below
+    if channel is None and name.clock and below and (only := _CHANNEL.fullmatch(below[-1])):
+        channel, within = int(only["channel"]), below[:-1]
+        folder = folder.rpartition("/")[0]
+    return time_fields(name.clock, zone, "name") | {
         "label": label,
-        "start_utc": name.start_utc,
-        "channel": name.channel,
+        "channel": channel,
         "selection": name.selection,
         "platform": (known and known.platform) or name.platform,
         "class_folder": label if labels is None else None,
         "below": below,
         "named_encounter": name.encounter or (known and known.encounter),
-        "local_encounter": below[0] if below else None,
+        "local_encounter": within[0] if within else None,
         # By folder, not by label: metadata that relabels one file must not split its encounter.
-        "scope": "/".join(part for part in (label or "unlabelled", home) if part),
+        "scope": "/".join(part for part in (label or "unlabelled", nfc(home)) if part),
+        "folder": folder,
+        "home": _without_days(folder),
+        "place": "/".join([*above, *within[1:]]),
+        "told_platform": (known and known.platform) or (name.platform if name.is_own else None),
+        "prefix": None if name.is_own else name.platform,
+        "readings": name.readings,
+        "rest": name.rest,
     }
 
 
@@ -391,6 +526,59 @@ def plain_encounters(names: Iterable[str]) -> dict[str, str]:
     }
 
 
+def name_recorders(rows: Sequence[dict[str, Any]]) -> None:
+    """Name the recorder of each row: its platform or folder, and the prefix of its names.
+
+    Two recorders may write one prefix, so the folder counts unless a platform is told. The entry
+    ``recorder`` of the rows is set: the prefix alone where one folder has it, else with as much of the
+    folder as tells the recorders apart. It is None where the folder of the file is all that is known.
+
+    Parameters
+    ----------
+    rows : sequence of dict, as :func:`read_names` returns, with ``root``
+
+    Examples
+    --------
+    >>> rows = [
+    ...     {"root": "/data", "path": path} | read_names(path, labels=())
+    ...     for path in ("Lasker/PAM_20170728_031200.wav", "Sette/PAM_20170728_031200.wav")
+    ... ]
+    >>> name_recorders(rows)
+    >>> [row["recorder"] for row in rows]
+    ['Lasker/PAM', 'Sette/PAM']
+    """
+    keys: list[tuple[str, str]] = []
+    spelt: dict[str, str] = {}
+    homes: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for row in rows:
+        platform, prefix = row["told_platform"], row["prefix"] or ""
+        if platform and folded(prefix) == folded(platform):
+            prefix = ""
+        home = platform or nfc("/".join(part for part in (str(row["root"]), row["home"]) if part))
+        key = folded(platform) if platform else home
+        keys.append((folded(prefix), key))
+        spelt.setdefault(folded(prefix), prefix)
+        homes[folded(prefix)].setdefault(key, home)
+    shown = {("", home): name for home, name in homes.pop("", {}).items()}
+    for prefix, of_prefix in homes.items():
+        for home, apart in zip(of_prefix, _apart(list(of_prefix.values())), strict=True):
+            shown[prefix, home] = f"{apart}/{spelt[prefix]}" if apart else spelt[prefix]
+    for row, (prefix, home) in zip(rows, keys, strict=True):
+        is_its_folder = row["home"] == nfc(row["path"]).rpartition("/")[0]
+        is_named = prefix or row["told_platform"] or not is_its_folder
+        row["recorder"] = shown[prefix, home] if is_named else None
+
+
+def _apart(folders: Sequence[str]) -> list[str]:
+    """The last parts of each folder, as many as tell all folders apart."""
+    parts = [folder.split("/") for folder in folders]
+    for n in range(max(map(len, parts)) + 1):
+        ends = ["/".join(part[len(part) - n :] if n <= len(part) else part) for part in parts]
+        if len(set(ends)) == len(set(folders)):
+            return ends
+    return list(folders)
+
+
 def moment_id(*parts: object) -> str:
     """Make the id of a moment: one stretch of sound on any number of channels.
 
@@ -415,7 +603,8 @@ def moment_of(row: dict[str, Any]) -> str:
 
     Parameters
     ----------
-    row : dict with ``start_utc, channel, platform, encounter, selection, recording_id``
+    row : dict
+        As :func:`read_names` returns, with ``encounter, recording_id, n_frames, sample_rate``
 
     Returns
     -------
@@ -423,16 +612,24 @@ def moment_of(row: dict[str, Any]) -> str:
 
     Examples
     --------
-    >>> row = {"start_utc": None, "channel": None, "recording_id": "5f1c"}
+    >>> row = {"channel": None, "recording_id": "5f1c"}
     >>> moment_of(row) == moment_id("5f1c")
     True
     """
     # Only a channel in the name shows that another file may hold the same sound. Files with equal
     # times and without channels may be two sounds of the same second.
-    if row["start_utc"] and row["channel"] is not None:
-        start = row["start_utc"].isoformat()
-        return moment_id(row["platform"], row["encounter"], start, row["selection"])
-    return moment_id(row["recording_id"])
+    if row["channel"] is None:
+        return moment_id(row["recording_id"])
+    platform, prefix = row["told_platform"], row["prefix"]
+    if platform and prefix and folded(platform) == folded(prefix):
+        prefix = None
+    parts = [part for part in (platform or row["place"], prefix) if part]
+    who = "/".join(parts) or None
+    if start := row["start_utc"] or row["clock"]:
+        return moment_id(who, row["encounter"], start.isoformat(), row["selection"])
+    # Without a time: equal names but for the channel, and equal lengths.
+    length = (row["n_frames"], row["sample_rate"])
+    return moment_id(who, row["encounter"], row["folder"], row["rest"], *length)
 
 
 def cut_at_gaps(rows: list[dict[str, Any]], gap_h: float) -> list[str]:
@@ -510,11 +707,29 @@ def _around_label(
         if not folders or (known and known.is_survey_name):  # an encounter is not a population
             return [], None, folders
         return [], folders[0], folders[1:]
-    by_lower = {label.lower(): label for label in labels}
+    spelt = {folded(label): nfc(label) for label in labels}
     for depth, folder in enumerate(folders):
-        if folder.lower() in by_lower:
-            return folders[:depth], by_lower[folder.lower()], folders[depth + 1 :]
+        if folded(folder) in spelt:
+            return folders[:depth], spelt[folded(folder)], folders[depth + 1 :]
     return [], None, folders
+
+
+@lru_cache(maxsize=1 << 14)
+def _without_days(folder: str) -> str:
+    """The folder that holds a folder for each day, such as ``20170728``."""
+    above, _, last = folder.rpartition("/")
+    return _without_days(above) if _DAY_FOLDER.fullmatch(last) else folder
+
+
+@lru_cache(maxsize=1 << 14)
+def _read_folders(
+    folder: str, labels: tuple[str, ...] | None, home: str
+) -> tuple[list[str], str | None, list[str], EncounterName | None]:
+    """The folders above the label, the label, the folders below, and the encounter by name."""
+    above, label, below = _around_label(folder.split("/") if folder else [], labels)
+    known = _known_encounter([home.rsplit("/", 1)[-1], *above], below)
+    is_unlabelled = label is None or label.lower() in UNLABELLED_NAMES
+    return above, None if is_unlabelled else label, below, known
 
 
 def _known_encounter(above: list[str], below: list[str]) -> EncounterName | None:

@@ -1,15 +1,19 @@
-"""Notices about a collection, before training."""
+"""Notices about a collection: its times, spellings, files left out; its classes before training."""
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import PurePosixPath
+from typing import Any
 
 import pandas as pd
 
 from pseudorca.recordings.audio import CONVERTERS, Inspection
-from pseudorca.recordings.naming import compile_pattern, plain_encounters
-from pseudorca.values import plural
+from pseudorca.recordings.clocks import odd_hour, read_zone
+from pseudorca.recordings.naming import compile_pattern, folded, plain_encounters
+from pseudorca.recordings.stamps import zone_word
+from pseudorca.values import nfc, plural
 
 CLASS_FOLDERS = (
     "put the recordings of each population in a folder of its own, with a folder per encounter inside, "
@@ -17,6 +21,7 @@ CLASS_FOLDERS = (
 )
 """What to do where there are too few classes."""
 
+_MOST_EXAMPLES = 3
 MAX_ENCOUNTER_SPAN_H = 12.0
 MIN_ENCOUNTERS = 4
 """Fewest encounters of a class for a conclusion about the population."""
@@ -99,7 +104,7 @@ def _class_notices(labelled: pd.DataFrame) -> list[str]:
             f"Only one class, {labelled['label'].iloc[0]}: a classifier needs two to tell apart. Add a "
             "folder of another population, or of something else as --other."
         )
-    spellings = labelled.drop_duplicates("label").groupby(labelled["label"].str.casefold())["label"]
+    spellings = labelled.drop_duplicates("label").groupby(labelled["label"].map(folded))["label"]
     for _, labels in spellings:
         if len(labels) > 1:
             notices.append(
@@ -273,3 +278,203 @@ def _first(paths: Sequence[str], n: int = 3) -> str:
     """The first names of a list."""
     shown = [os.fsencode(path).decode("utf-8", "backslashreplace") for path in paths[:n]]
     return ", ".join(shown) + (", ..." if len(paths) > n else "")
+
+
+def time_notices(
+    rows: Sequence[Mapping[str, Any]], doubtful: Mapping[int, str], *, is_zone_told: bool = False
+) -> list[str]:
+    """Say which names tell no time, two times, or a time that cannot be right.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        ``path``, and the entries of :func:`~pseudorca.recordings.naming.read_names`
+    doubtful : dict from the number of a row to the reason why its time is not believed
+    is_zone_told : bool, whether a user said in which zone the clocks are
+
+    Returns
+    -------
+    list of str, a notice of each kind at most
+
+    Examples
+    --------
+    >>> from pseudorca.recordings.naming import read_names
+    >>> names = ("a.wav", "20170728_031259.wav")
+    >>> time_notices([{"path": name} | read_names(name) for name in names], {})
+    ['1 of 2 names tells no time (a.wav): its sound ...
+    """
+    notices = []
+    unread = [row for row in rows if row["readings"] and not row["start_utc"]]
+    if unread:
+        shown = [f"{_name(row)} ({' or '.join(map(_shown, row['readings']))})" for row in unread]
+        notices.append(
+            f"{_of(len(unread), len(rows), 'name')} can be read in several ways and "
+            f"{'gives' if len(unread) == 1 else 'give'} no time: {_some(shown)}. Say which is meant "
+            "with --name-pattern and --time-format."
+        )
+    if doubtful:
+        shown = [
+            f"{_name(rows[k])} ({_shown(rows[k]['clock'])}, {why})" for k, why in doubtful.items()
+        ]
+        notices.append(
+            f"{_of(len(doubtful), len(rows), 'time')} cannot be right and "
+            f"{'is' if len(doubtful) == 1 else 'are'} left out: {_some(shown)}. A column start_utc in "
+            "--metadata says when these were recorded."
+        )
+    silent = [
+        row["path"]
+        for k, row in enumerate(rows)
+        if not row["start_utc"] and not row["readings"] and k not in doubtful
+    ]
+    sources = Counter(row["time_source"] for row in rows)
+    notices += silent_notice(silent, sources, len(rows))
+    odd: dict[str | None, list[Mapping[str, Any]]] = defaultdict(list)
+    for k, row in enumerate(rows):
+        clock = row["clock"]
+        if k not in doubtful and clock and row["time_zone"] and clock.tzinfo is None:
+            odd[odd_hour(clock, read_zone(row["time_zone"]))].append(row)
+    for how, what in (
+        ("twice", "comes twice, as daylight saving ends: the first is taken"),
+        ("never", "never comes, as daylight saving begins: the clock did not follow it"),
+    ):
+        if of_kind := odd[how]:
+            shown = [f"{_name(row)} ({row['time_zone']})" for row in of_kind]
+            notices.append(
+                f"{_of(len(of_kind), len(rows), 'recording')} "
+                f"{'begins' if len(of_kind) == 1 else 'begin'} in an hour that {what}: {_some(shown)}. "
+                "If the clock stays as it is all year, give its offset as --time-zone, such as -10."
+            )
+    words = Counter(
+        word
+        for row in rows
+        if not is_zone_told and row["time_source"] == "name" and not row["time_zone"]
+        and row["clock"].tzinfo is None
+        and (word := zone_word(_name(row).rsplit(".", 1)[0]))
+    )  # fmt: skip
+    for word, n in words.items():
+        notices.append(
+            f"{_of(n, len(rows), 'name')} {'holds' if n == 1 else 'hold'} {word}, which may be the "
+            "zone of the clock; the times are taken as UTC. If they are not, say so with --time-zone."
+        )
+    return notices
+
+
+def silent_notice(paths: Sequence[str], sources: Mapping[Any, int], n: int) -> list[str]:
+    """Say how many names tell no time, and where the time stands instead.
+
+    Parameters
+    ----------
+    paths : sequence of str, of the recordings without a time
+    sources : dict from source of a time to the number of recordings
+    n : int, all recordings
+
+    Returns
+    -------
+    list of str, one notice or none
+
+    Examples
+    --------
+    >>> silent_notice([], {"harp": 2, "name": 1}, 3)
+    ['2 of 3 names tell no time; the headers do (harp 2).']
+    """
+    headers = {
+        str(source): number
+        for source, number in sources.items()
+        if number and isinstance(source, str) and source not in ("name", "metadata")
+    }
+    n_silent = len(paths) + sum(headers.values())
+    if not n_silent:
+        return []
+    text = f"{n_silent} of {n} names {'tells' if n_silent == 1 else 'tell'} no time"
+    if headers:
+        counts = ", ".join(f"{source} {number}" for source, number in sorted(headers.items()))
+        whose = "headers" if not paths else f"headers of {sum(headers.values())}"
+        text += f"; the {whose} do ({counts})"
+    if not paths:
+        return [f"{text}."]
+    shown = _some([path.rpartition("/")[2] for path in paths])
+    its = "its sound is" if len(paths) == 1 else "their sound is"
+    return [
+        f"{text} ({shown}): {its} in no hour, no gap and no day, and joins no other file. Say how "
+        "to read the names with --name-pattern and --time-format, or give start_utc in --metadata."
+    ]
+
+
+def spelling_notices(paths: Iterable[str]) -> list[str]:
+    """Say which folders are one, as their names differ in their form of Unicode only.
+
+    Parameters
+    ----------
+    paths : iterable of str, of files, as they are stored
+
+    Returns
+    -------
+    list of str, one notice or none
+
+    Examples
+    --------
+    >>> spelling_notices(["L\\u0101nai/a.wav", "La\\u0304nai/b.wav"])
+    ['Folders whose names look alike and are stored in several forms of Unicode are one: ...
+    """
+    forms = defaultdict(set)
+    for folder in {path.rpartition("/")[0] for path in paths}:
+        for part in folder.split("/"):
+            if not part.isascii():
+                forms[nfc(part)].add(part)
+    joined = [f"{name} ({len(of)} forms)" for name, of in sorted(forms.items()) if len(of) > 1]
+    if not joined:
+        return []
+    return [
+        "Folders whose names look alike and are stored in several forms of Unicode are one: "
+        f"{_some(joined)}."
+    ]
+
+
+def left_behind_notice(
+    by_place: Mapping[str, int], n_audio: int, *, is_all: bool = True
+) -> list[str]:
+    """Say how many files of operating systems and storage boxes were passed over.
+
+    Parameters
+    ----------
+    by_place : dict from the folder (or the kind of file) to the number of files
+    n_audio : int, those of them that are audio by their names; without any nothing is said
+    is_all : bool, whether all such folders were listed
+
+    Returns
+    -------
+    list of str, one notice or none
+
+    Examples
+    --------
+    >>> left_behind_notice({"$RECYCLE.BIN": 2}, 2)
+    ['2 files that systems leave behind were passed over: $RECYCLE.BIN 2.']
+    """
+    if not n_audio:
+        return []
+    n = sum(by_place.values())
+    of_them = "" if n == n_audio else f" ({n_audio} of them audio by their names)"
+    shown = ", ".join(f"{place} {number}" for place, number in Counter(by_place).most_common(8))
+    were = (
+        "file that systems leave behind was" if n == 1 else "files that systems leave behind were"
+    )
+    least = "" if is_all else "At least "
+    return [
+        f"{least}{n} {were} passed over{of_them}: {shown}{', ...' if len(by_place) > 8 else ''}."
+    ]
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row["path"]).rpartition("/")[2]
+
+
+def _shown(time: datetime) -> str:
+    return time.isoformat(sep=" ")
+
+
+def _of(n: int, of: int, noun: str) -> str:
+    return f"{n} of {plural(of, noun)}"
+
+
+def _some(texts: Sequence[str]) -> str:
+    return ", ".join(texts[:_MOST_EXAMPLES]) + (", ..." if len(texts) > _MOST_EXAMPLES else "")

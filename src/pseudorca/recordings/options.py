@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pseudorca.errors import ClipError, ManifestError, unknown_name
-from pseudorca.recordings import naming
+from pseudorca.recordings import clocks, naming
 from pseudorca.recordings.places import Place
-from pseudorca.values import check_types
+from pseudorca.values import check_types, nfc
 
 Pad = Literal["tile", "zero", "drop"]
 
 NOTHING = "nothing"
 """The answer where no animal is heard, and no population; a folder of this name holds nothing."""
 
-MEANINGS = ("path", "file", "encounter", "label", "platform", "start_utc")
+MEANINGS = ("path", "file", "encounter", "label", "platform", "start_utc", "time_zone")
 """What the columns of a table of metadata may mean."""
 
 MIN_WINDOW_S, MIN_HOP_S = 0.02, 0.005
@@ -56,6 +56,9 @@ class ScanOptions:
     name_pattern: str | None = None
     """A user's own regular expression over the path relative to the folder."""
     time_format: str | None = None
+    time_zone: str | None = None
+    """The zone of recorders whose names give none: a name, an offset, or a column of the metadata;
+    None: UTC."""
     full_hash: bool = False
     on_conflict: Literal["error", "drop"] = "error"
     """``error``: one sound under two labels is an error; ``drop``: both files are left out."""
@@ -68,7 +71,7 @@ class ScanOptions:
             raise ManifestError(
                 f"--cut-gaps {self.cut_gaps_h:g}: expected hours, more than 0 and finite."
             )
-        both = {name.casefold() for name in self.other} & {name.casefold() for name in self.nothing}
+        both = set(map(naming.folded, self.other)) & set(map(naming.folded, self.nothing))
         if both:
             raise ManifestError(
                 f"{min(both)} is given as --other and as --nothing. A folder holds other sounds, or "
@@ -85,6 +88,12 @@ class ScanOptions:
             naming.compile_pattern(self.name_pattern)
         if self.time_format is not None:
             naming.check_time_format(self.time_format)
+        if self.time_zone is not None and self.metadata is None:
+            clocks.read_zone(self.time_zone)
+        naming.refuse_answers(self.all_labels or ())
+        for name in ("labels", "other", "nothing"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, given and tuple(map(nfc, given)))
 
     @property
     def all_labels(self) -> tuple[str, ...] | None:

@@ -25,6 +25,18 @@ Place = str | os.PathLike[str]
 MAX_VISITS = 16
 """Most visits of one folder through different links. Links inside links multiply the visits."""
 
+MAX_LEFT_BEHIND = 200
+"""Most folders of systems that are listed to count their files: snapshots hold a disk many times."""
+
+_LEFT_FOLDERS = frozenset(
+    "$recycle.bin recycler recycled $extend $sysreset $winreagent $windows.~bt $windows.~ws "
+    "config.msi msocache lost.dir lost+found __macosx #recycle #snapshot @recycle @eadir @tmp "
+    "@sharebin @sharesnap @appstore @database @recently-snapshot @__thumb ~snapshot recycle.bin "
+    "resource.frk thevolumesettingsfolder thefindbycontentfolder".split()
+) | {"system volume information", "network trash folder", "temporary items"}
+_LEFT_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+_LEFT_PATTERN = re.compile(r"found\.\d{3}|\.|@gmt-\d{4}\.")
+
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # C:\ is not a URL
 _WEB = ("http://", "https://")
 _IN_EXTRA = frozenset({"s3fs", "aiohttp"})
@@ -68,6 +80,8 @@ class Folder:
     files: list[str]
     """Names, sorted."""
     is_empty: bool
+    is_left_behind: bool = False
+    """Whether a system left it, or a folder above: see :func:`is_left_behind`."""
 
 
 def is_remote(place: Place) -> bool:
@@ -301,8 +315,28 @@ def read_bytes(place: Place) -> bytes:
     return bytes(_patiently(lambda: system.cat_file(path)))
 
 
+def is_left_behind(name: str) -> bool:
+    """Return whether a system left a folder or a file: bins, snapshots, thumbnails, what a dot hides.
+
+    Parameters
+    ----------
+    name : str, of a folder or of a file
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_left_behind("$RECYCLE.BIN"), is_left_behind("._x.wav"), is_left_behind("Insular")
+    (True, True, False)
+    """
+    lower = name.lower()
+    return lower in _LEFT_FOLDERS or lower in _LEFT_FILES or _LEFT_PATTERN.match(lower) is not None
+
+
 def walk(root: Place, refuse: Callable[[str, str], None]) -> Iterator[Folder]:
-    """List the root and all folders below. Folders whose names begin with a dot are skipped.
+    """List the root and all folders below. At most ``MAX_LEFT_BEHIND`` of systems are among them.
 
     Links are followed, except into a folder that holds the link. A folder is visited through at most
     ``MAX_VISITS`` links.
@@ -334,17 +368,21 @@ def walk(root: Place, refuse: Callable[[str, str], None]) -> Iterator[Folder]:
 
 def _walk_local(root: Place, refuse: Callable[[str, str], None]) -> Iterator[Folder]:
     # A list instead of recursion: os.walk calls itself, and folders can be 2,000 levels deep.
-    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    waiting: list[tuple[str, frozenset[tuple[int, int]], bool]] = [("", frozenset(), False)]
     n_visits: Counter[tuple[int, int]] = Counter()
+    n_left = 0
     while waiting:
-        here, above = waiting.pop()
+        here, above, is_left = waiting.pop()
+        n_left += is_left
+        if is_left and n_left > MAX_LEFT_BEHIND:
+            continue
         names: list[str] = []
         below: list[str] = []
         place = os.path.join(root, here)  # noqa: PTH118  (a Path costs 10 times as much)
         try:
             status = Path(place).stat()
             identity = (status.st_dev, status.st_ino)
-            n_visits[identity] += 1
+            n_visits[identity] += not is_left
             if identity in above or n_visits[identity] > MAX_VISITS + 1:
                 continue
             if n_visits[identity] > MAX_VISITS:
@@ -354,14 +392,14 @@ def _walk_local(root: Place, refuse: Callable[[str, str], None]) -> Iterator[Fol
                 for entry in entries:
                     (below if _leads_into_a_folder(entry) else names).append(entry.name)
         except OSError as error:
-            refuse(here or ".", error.strerror or str(error))
+            if not is_left:
+                refuse(here or ".", error.strerror or str(error))
             continue
-        yield Folder(here, sorted(names), not (names or below))
+        yield Folder(here, sorted(names), not (names or below), is_left)
         above |= {identity}
         waiting += [
-            (f"{here}/{name}" if here else name, above)
+            (f"{here}/{name}" if here else name, above, is_left or is_left_behind(name))
             for name in sorted(below, reverse=True)
-            if not name.startswith(".")
         ]
 
 
@@ -377,9 +415,13 @@ def _walk_remote(root: str, refuse: Callable[[str, str], None]) -> Iterator[Fold
     system.invalidate_cache()
     top = top.rstrip("/")
     is_web = root.startswith(_WEB)
-    waiting, known = [top], {top}
+    waiting, known = [(top, False)], {top}
+    n_left = 0
     while waiting:
-        here = waiting.pop()
+        here, is_left = waiting.pop()
+        n_left += is_left
+        if is_left and n_left > MAX_LEFT_BEHIND:
+            continue
         relative = here.removeprefix(top).lstrip("/")
         if is_web:
             relative = unquote(relative)
@@ -388,7 +430,8 @@ def _walk_remote(root: str, refuse: Callable[[str, str], None]) -> Iterator[Fold
         except OSError as error:
             if here == top:
                 raise
-            refuse(relative, why(error))
+            if not is_left:
+                refuse(relative, why(error))
             continue
         names: list[str] = []
         below: list[str] = []
@@ -402,10 +445,15 @@ def _walk_remote(root: str, refuse: Callable[[str, str], None]) -> Iterator[Fold
                 below.append(place)
             else:
                 names.append(unquote(name) if is_web else name)
-        yield Folder(relative, sorted(names), not (names or below))
-        new = [place for place in below if not place.rsplit("/", 1)[-1].startswith(".")]
-        waiting += sorted(set(new) - known, reverse=True)
-        known.update(new)
+        yield Folder(relative, sorted(names), not (names or below), is_left)
+        waiting += [
+            (
+                place,
+                is_left or is_left_behind(name_of(place) if is_web else place.rsplit("/", 1)[-1]),
+            )
+            for place in sorted(set(below) - known, reverse=True)
+        ]
+        known.update(below)
 
 
 class RemoteFile:

@@ -1,6 +1,6 @@
 """The stage ``scan``: folders to the tables ``recordings`` and ``problems``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,8 +9,15 @@ import pandas as pd
 from pseudorca.errors import ManifestError, unknown_name
 from pseudorca.progress import Progress
 from pseudorca.recordings.bands import sounds_left_out, top_hz, widest_band
+from pseudorca.recordings.changes import (
+    changed_labels,
+    label_text,
+    moments_changed,
+    scan_changes,
+)
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import Manifest, scan
+from pseudorca.recordings.naming import folded
 from pseudorca.recordings.options import NOTHING, ScanOptions
 from pseudorca.recordings.places import Place, absolute
 from pseudorca.results import Result, attention, counted
@@ -115,6 +122,7 @@ def scan_project(
     options: ScanOptions | None = None,
     *,
     replace: bool = False,
+    annotated: Iterable[tuple[str, str]] = (),
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> ScanResult:
@@ -127,6 +135,8 @@ def scan_project(
     options : ScanOptions or None
     replace : bool
         Scan another folder, or other labels, into a project that holds results on the old ones
+    annotated : iterable of (unit, unit_id)
+        What people gave labels to; it is said if a unit is not there after the scan
     n_threads : int or None, see :func:`pseudorca.recordings.manifest.scan`
     progress : callable (done, total) or None, over files
 
@@ -163,9 +173,21 @@ def scan_project(
             "it was. Give the folder that holds the recordings.",
         )
     else:
+        before = store.read("recordings")
+        changes = scan_changes(before, manifest.recordings, annotated)
+        held = _results_held(store)
         if not replace:
-            _refuse_misfits(store, manifest, folder)
+            _refuse_misfits(store, before, manifest, folder, changes, held)
+        if changes and held:
+            changes.append(
+                f"{', '.join(held)} of this project {'is' if len(held) == 1 else 'are'} of the "
+                "recordings as they were; where what it learned from changed, it is marked as stale."
+            )
+        notices += changes
+        moments = moments_changed(before, manifest.recordings)
         _keep(store, manifest, options, folder, notices)
+        if moments is not None:
+            store.keep_setting("moments", moments)
     return ScanResult(
         folder=absolute(folder),
         recordings=manifest.recordings,
@@ -176,39 +198,46 @@ def scan_project(
     )
 
 
-def _refuse_misfits(store: Store, manifest: Manifest, folder: Place) -> None:
-    """ManifestError if the project holds results on another folder, or on other labels."""
-    before, now = store.read("recordings"), manifest.recordings
-    if before.empty:
-        return
-    both = before.merge(now, on="recording_id", suffixes=("", "_now"))
-    is_other = ~both["label"].fillna("").eq(both["label_now"].fillna(""))
-    why = ""
-    if both.empty or set(before["root"]) != set(now["root"]):
-        roots = ", ".join(sorted(set(before["root"])))
-        why = f"{plural(len(before), 'recording')} of {roots}"
-    elif is_other.any():
-        row = both[is_other].iloc[0]
-        why = (
-            f"other labels ({int(is_other.sum())} differ, such as {row['path']}: "
-            f"{_label(row['label'])}, now {_label(row['label_now'])})"
-        )
+def _results_held(store: Store) -> list[str]:
+    """How many results of each kind a project holds."""
     results = {
         "classifier": len(list((store.folder / CLASSIFIER_FOLDER).glob("*/classifier.json"))),
         "evaluation": len(store.read("evaluations", columns=["split_id"])),
         "audit": len(store.read("audits", columns=["audit_id"])),
     }
-    held = [plural(n, noun) for noun, n in results.items() if n]
-    if why and held:
-        raise ManifestError(
-            f"{store.folder} holds {', '.join(held)} made from {why}. After a scan of "
-            f"{absolute(folder)} they would no longer fit. Begin another project, or say --replace: "
-            "they stay, marked as of other recordings."
+    return [plural(n, noun) for noun, n in results.items() if n]
+
+
+def _refuse_misfits(
+    store: Store,
+    before: pd.DataFrame,
+    manifest: Manifest,
+    folder: Place,
+    changes: Sequence[str],
+    held: Sequence[str],
+) -> None:
+    """ManifestError if the project holds results on another folder, or on other labels."""
+    if before.empty or not held:
+        return
+    now = manifest.recordings
+    is_elsewhere = not before["recording_id"].isin(now["recording_id"]).any()
+    other = changed_labels(before, now)
+    if is_elsewhere or set(before["root"]) != set(now["root"]):
+        roots = ", ".join(sorted(set(before["root"])))
+        why = f"{plural(len(before), 'recording')} of {roots}"
+    elif len(other):
+        first = other.iloc[0]
+        why = (
+            f"other labels ({len(other)} differ, such as {first['path']}: "
+            f"{label_text(first['label'])}, now {label_text(first['label_now'], first['label'])})"
         )
-
-
-def _label(label: Any) -> str:
-    return "no label" if pd.isna(label) else str(label)
+    else:
+        return
+    raise ManifestError(
+        f"{store.folder} holds {', '.join(held)} made from {why}. After a scan of "
+        f"{absolute(folder)} they would no longer fit. Begin another project, or say --replace: "
+        f"they stay, marked as of other recordings. {' '.join(changes)}".rstrip()
+    )
 
 
 def _keep(
@@ -242,25 +271,25 @@ def _problems_kept(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
 
 def _spelt(recordings: pd.DataFrame, names: Sequence[str], what: str) -> list[str]:
     """Labels in the spelling of the folders. ManifestError if there is no such folder."""
-    spelt = {str(label).casefold(): str(label) for label in recordings["label"].dropna()}
+    spelt = {folded(str(label)): str(label) for label in recordings["label"].dropna()}
     for name in names:
-        if name.casefold() not in spelt:
+        if folded(name) not in spelt:
             raise ManifestError(unknown_name(what, name, spelt.values()))
-    return sorted(spelt[name.casefold()] for name in names)
+    return sorted(spelt[folded(name)] for name in names)
 
 
 def _nothing_labels(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
     """The labels of folders that hold nothing: those that were named, and one called nothing."""
     labels = [str(label) for label in recordings["label"].dropna().unique()]
-    called = [label for label in labels if label.casefold() == NOTHING]
+    called = [label for label in labels if folded(label) == NOTHING]
     return sorted({*_spelt(recordings, options.nothing, "folder of nothing"), *called})
 
 
 def _noise_notices(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
     """Folders that are called like noise and would be learned as a class."""
-    given = {name.casefold() for name in options.all_labels or options.other + options.nothing}
+    given = {folded(name) for name in options.all_labels or options.other + options.nothing}
     labels = sorted(str(label) for label in recordings["label"].dropna().unique())
-    offered = [name for name in labels if name.casefold() in _LIKE_NOISE - given]
+    offered = [name for name in labels if folded(name) in _LIKE_NOISE - given]
     return [
         f"{name} is learned as a class. If no animal is heard there: --nothing {name} teaches what "
         f"nothing sounds like; if other animals are: --other {name}."

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pseudorca.values import nfc
+
 TOUCH_S = 1.0
 """Largest difference in seconds between the end of a file and the begin of the file that continues it.
 Names of recorders hold whole seconds."""
@@ -16,8 +18,9 @@ Names of recorders hold whole seconds."""
 def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     """Put the recordings of each recorder in order of time.
 
-    Files of one moment (its channels) count once, as the first of these files. A recorder is a
-    platform or, if names give no platform, a folder. A file continues another file of the same
+    Files of one moment (its channels) count once, as the first of these files. A recorder is what the
+    scan named: a platform or a folder, and the prefix of the names; without such a name, a platform or
+    a folder. A file continues another file of the same
     recorder if the begin and the end agree to :data:`TOUCH_S`. A file with several candidates
     continues none of them. Selections of a longer recording continue nothing, either.
 
@@ -29,10 +32,10 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row per moment, ordered by recorder and time. Files without a time come last. Columns:
-        ``moment_id, recording_id, path, selection, recorder, start_utc, duration_s, sample_rate,
-        n_channels, holes``; ``clock_s``, the seconds until the next file of the run begins, at most the
-        length of the file; ``run``, a number for all files that continue each other; and
-        ``run_start_s``, the seconds of sound in the run before this file.
+        ``moment_id, recording_id, path, selection, recorder, start_utc, time_zone, duration_s,
+        sample_rate, n_channels, holes``; ``clock_s``, the seconds until the next file of the run
+        begins, at most the length of the file; ``run``, a number for all files that continue each
+        other; and ``run_start_s``, the seconds of sound in the run before this file.
 
     Examples
     --------
@@ -46,18 +49,17 @@ def timeline(recordings: pd.DataFrame) -> pd.DataFrame:
     [['a', 0, 0.0], ['b', 0, 60.0]]
     """
     columns = [
-        "moment_id", "recording_id", "root", "path", "platform", "selection", "start_utc",
-        "duration_s", "sample_rate", "n_channels", "holes",
+        "moment_id", "recording_id", "root", "path", "platform", "recorder", "selection", "start_utc",
+        "time_zone", "duration_s", "sample_rate", "n_channels", "holes",
     ]  # fmt: skip
-    line = recordings.drop_duplicates("moment_id").reindex(columns=columns)
-    line = line.reset_index(drop=True)
+    line = recordings.drop_duplicates("moment_id").reindex(columns=columns).reset_index(drop=True)
     line["start_utc"] = pd.to_datetime(line["start_utc"], utc=True).astype("datetime64[us, UTC]")
-    line["recorder"] = [
-        PurePosixPath(str(root), str(path)).parent.as_posix()
-        if pd.isna(platform)
-        else str(platform)
-        for root, path, platform in zip(line["root"], line["path"], line["platform"], strict=True)
+    folders = [
+        nfc(PurePosixPath(str(root), str(path)).parent.as_posix())
+        for root, path in zip(line["root"], line["path"], strict=True)
     ]
+    named = line["recorder"].astype(object).fillna(line["platform"].astype(object))
+    line["recorder"] = named.fillna(pd.Series(folders, dtype=object)).astype(str)
     line = line.sort_values(["recorder", "start_utc", "path", "root"], ignore_index=True)
     line["clock_s"] = line["duration_s"]
     continues = np.full(len(line), -1)

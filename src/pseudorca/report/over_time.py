@@ -257,4 +257,5 @@ def written_tables(
 
 def _with_times(table: pd.DataFrame) -> pd.DataFrame:
     start = pd.to_datetime(table["start_utc"], utc=True)
+    table = table.drop(columns="start_local", errors="ignore")
     return table.assign(start_utc=start, recorder=table["recorder"].fillna("").astype(str))

@@ -24,7 +24,7 @@ from pseudorca.recordings.options import ClipOptions, ScanOptions
 from pseudorca.recordings.scan import scan_project
 from pseudorca.store import Store
 from pseudorca.study.settings import OVERWRITTEN, TORN, StudyOptions
-from pseudorca.values import hash_of
+from pseudorca.values import hash_of, nfc
 
 REST = "Rest"
 """The class of all others where one is held against them."""
@@ -248,9 +248,10 @@ def _whole_encounters(clips: pd.DataFrame) -> NDArray[np.int64]:
 def _asked_for(recordings: pd.DataFrame, options: StudyOptions) -> pd.DataFrame:
     if options.against_rest is not None:
         known = set(recordings["label"].dropna())
-        if options.against_rest not in known:
-            raise ManifestError(unknown_name("class", options.against_rest, known))
-        other = recordings["label"].notna() & (recordings["label"] != options.against_rest)
+        one = nfc(options.against_rest)
+        if one not in known:
+            raise ManifestError(unknown_name("class", one, known))
+        other = recordings["label"].notna() & (recordings["label"] != one)
         recordings = recordings.assign(label=recordings["label"].mask(other, REST))
     if options.max_per_class is not None:
         recordings = _fewer(recordings, options.max_per_class)
