@@ -218,7 +218,7 @@ def test_selections_name_files_in_any_form(scanned: Scanned, tmp_path: Path) -> 
         (wanted,) = found.recordings.loc[
             found.recordings["path"].str.startswith("A"), "recording_id"
         ]
-        assert read["recording_id"].tolist() == [wanted]
+        assert read.stretches["recording_id"].tolist() == [wanted]
 
 
 # What systems leave

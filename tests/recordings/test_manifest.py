@@ -309,7 +309,7 @@ def test_a_pattern_says_how_many_paths_it_does_not_match(scanned: Scanned) -> No
 
     def said(pattern: str) -> list[str]:
         found = scanned(*files, name_pattern=pattern)
-        return [notice for notice in found.notices if "--name-pattern" in notice]
+        return [notice for notice in found.notices if notice.startswith("--name-pattern")]
 
     assert said(r"(?P<platform>rec|tape)") == []
     (some,) = said(r"(?P<platform>rec)")
@@ -329,9 +329,9 @@ def test_files_that_are_cut_short_hide_no_notice_on_all(survey: Survey) -> None:
     for path in root.glob("Insular/e/*.wav"):
         path.write_bytes(path.read_bytes()[:-400])
     notices = scan_project(Store(root / "project", create=True), root).notices
-    assert len(notices) > 5
-    assert all("cut short" in notice for notice in notices[-5:])
-    assert not any("cut short" in notice for notice in notices[:-5])
+    assert len(notices) > 1
+    assert "5 files cut short" in notices[-1]
+    assert not any("cut short" in notice for notice in notices[:-1])
 
 
 def test_a_gap_begins_where_the_longest_recording_ends(survey: Survey) -> None:

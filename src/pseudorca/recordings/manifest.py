@@ -422,7 +422,8 @@ def _build(
                 progress(n_done, len(files))
 
     about_files = file_notices(odd) + format_notices(path for _, path in files)
-    told, notices = _told(sources, options), []
+    of_pattern = pattern_notices(options.name_pattern, [path for _, path in files])
+    told, notices = _left_and_joined(sources), list(of_pattern)
     if metadata is not None:
         notices += join_metadata(rows, metadata, options.time_zone)
         with suppress(
@@ -445,23 +446,21 @@ def _build(
         row["moment_id"] = moment_of(row)
         row["metadata"] = json.dumps(row["metadata"], sort_keys=True)
     recordings = as_table("recordings", rows)
-    notices += [*told, *about_files, *collection_notices(recordings)]
+    notices += [*collection_notices(recordings), *told, *about_files]
     n_other = sum(source.n_other for source in sources)
     for row in unusable:
         row |= {"recording_id": hash_of([row["root"], row["path"]]), "content_hash": None}
         row |= {"moment_id": moment_of(row), "metadata": "{}"}
     return Manifest(
         recordings, as_table("problems", problems), notices, n_other, about_files,
-        as_table("recordings", unusable), told,
+        as_table("recordings", unusable), of_pattern + told,
     )  # fmt: skip
 
 
-def _told(sources: Sequence[_Source], options: ScanOptions) -> list[str]:
-    """What is to say of names: a user's pattern, forms of Unicode, what systems left."""
-    paths = [path for source in sources for path in source.files]
+def _left_and_joined(sources: Sequence[_Source]) -> list[str]:
+    """Folders that are one in two forms of Unicode, and files that systems left behind."""
     return [
-        *pattern_notices(options.name_pattern, paths),
-        *spelling_notices(paths),
+        *spelling_notices(path for source in sources for path in source.files),
         *left_behind_notice(
             sum((source.left_behind for source in sources), Counter()),
             sum(source.n_left_audio for source in sources),
