@@ -4,8 +4,9 @@ In: a training set, verified folds and a head. Out: log-probabilities per repeat
 (C, the epoch) are made inside the training side; the test side is scored once.
 """
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +15,11 @@ import numpy as np
 
 from pseudorca.errors import FoldError
 from pseudorca.learning.dataset import Floats, Ints, TrainingSet
-from pseudorca.learning.heads.base import Head, fit_head, mean_said, one_blas_thread
+from pseudorca.learning.heads.base import Head, fit_heads, mean_said, one_blas_thread
 from pseudorca.recordings.folds import Folds
+
+_TOGETHER = 2**23
+"""Numbers in the embeddings of trainings that go side by side, at most."""
 
 
 @dataclass
@@ -86,41 +90,102 @@ def cross_validate(
     >>> scored.log_probabilities[0].argmax(axis=1).tolist()
     [0, 0, 1, 1]
     """
+    return cross_validate_all([(data, folds)], head, choose=choose, progress=progress)[0]
+
+
+def cross_validate_all(
+    tasks: Sequence[tuple[TrainingSet, Folds]],
+    head: Head,
+    *,
+    choose: Callable[[Ints], Ints] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[OutOfFold]:
+    """Cross-validate several training sets or folds, as :func:`cross_validate` does one.
+
+    A head that ``trains_together`` trains them side by side.
+
+    Parameters
+    ----------
+    tasks : sequence of (TrainingSet, Folds), rows as in the folds
+    head, choose, progress : as in :func:`cross_validate`
+
+    Returns
+    -------
+    list of OutOfFold, one per task
+
+    Raises
+    ------
+    FoldError
+        If data and folds do not have the same clips.
+    """
+    results = [_unscored(data, folds) for data, folds in tasks]
+    # Choices draw random numbers: they are made in order, not in the threads.
+    rounds = [
+        (task, repeat, fold, choose(train) if choose else train, test)
+        for task, (_, folds) in enumerate(tasks)
+        for repeat, fold, train, test in folds
+    ]
+    n_threads, n_together = os.cpu_count() or 1, 1
+    if head.trains_together:
+        n_at_most = _TOGETHER // max(1, *(data.vectors.size for data, _ in tasks))
+        n_together = max(1, min(n_at_most, math.ceil(len(rounds) / n_threads)))
+    portions = [rounds[at : at + n_together] for at in range(0, len(rounds), n_together)]
+    n_done = 0
+    # A thread per portion and one BLAS thread each: the matrices are too small to share.
+    with one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
+        trained = pool.map(lambda portion: _scored(tasks, portion, head), portions)
+        for portion, outcomes in zip(portions, trained, strict=True):
+            for (task, repeat, fold, _, test), outcome in zip(portion, outcomes, strict=True):
+                result, (scores, nothing, chosen) = results[task], outcome
+                result.log_probabilities[repeat, test] = scores
+                if result.p_nothing is not None and result.p_nothing_of_background is not None:
+                    result.p_nothing[repeat, test] = nothing[0]
+                    result.p_nothing_of_background[repeat, test] = nothing[1]
+                result.details.append({"repeat": repeat, "fold": fold} | chosen)
+                n_done += 1
+                if progress:
+                    progress(n_done, len(rounds))
+    return results
+
+
+def _unscored(data: TrainingSet, folds: Folds) -> OutOfFold:
+    """The result before any training."""
     if len(data.labels) != len(folds.labels) or (data.labels != folds.labels).any():
         raise FoldError(
             "the folds are of other clips than the embeddings. Make folds and training set "
             "from the same labelled clips."
         )
     classes = sorted(set(data.labels))
-    scores = np.full((*folds.test_fold.shape, len(classes)), np.nan)
-    nothing = np.full((2, *folds.test_fold.shape), np.nan)  # of the clips, of their backgrounds
-    details = []
-    # Choices draw random numbers: they are made in order, not in the threads.
-    rounds = [
-        (repeat, fold, choose(train) if choose else train, test)
-        for repeat, fold, train, test in folds
-    ]
-    validation = data.take(np.flatnonzero(folds.validation)) if folds.validation.any() else None
+    result = OutOfFold(classes, np.full((*folds.test_fold.shape, len(classes)), np.nan))
+    if data.nothing is not None:
+        result.p_nothing = np.full(folds.test_fold.shape, np.nan)
+        result.p_nothing_of_background = np.full(folds.test_fold.shape, np.nan)
+    return result
 
-    def score(split: tuple[int, int, Ints, Ints]) -> tuple[Floats, Floats, dict[str, Any]]:
-        _, _, train, test = split
-        trained = fit_head(head, data.take(train), validation=validation)
-        tested = data.take(test)
+
+def _scored(
+    tasks: Sequence[tuple[TrainingSet, Folds]],
+    portion: Sequence[tuple[int, int, int, Ints, Ints]],
+    head: Head,
+) -> list[tuple[Floats, Floats, dict[str, Any]]]:
+    """Scores, probabilities of nothing, and details of the training of each round."""
+    sides = [tasks[task][0].take(train) for task, _, _, train, _ in portion]
+    validations = [_validation(*tasks[task]) for task, *_ in portion]
+    outcomes = []
+    for (task, _, _, _, test), trained in zip(
+        portion, fit_heads(head, sides, validations), strict=True
+    ):
+        tested = tasks[task][0].take(test)
         p_nothing = np.full((2, len(test)), np.nan)
         if tested.nothing is not None:
             p_nothing[0] = trained.p_nothing(tested.vectors)
             there = np.isfinite(tested.nothing[:, 0])
             p_nothing[1, there] = trained.p_nothing(tested.nothing[there])
         said = mean_said(trained, tested.vectors, tested.heard_again)
-        return said, p_nothing, trained.details
+        outcomes.append((said, p_nothing, trained.details))
+    return outcomes
 
-    # A thread per training and one BLAS thread each: the matrices are too small to share.
-    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(score, rounds)
-        for (repeat, fold, _, test), outcome in zip(rounds, done, strict=True):
-            scores[repeat, test], nothing[:, repeat, test], chosen = outcome
-            details.append({"repeat": repeat, "fold": fold} | chosen)
-            if progress:
-                progress(len(details), len(rounds))
-    knows = data.nothing is not None
-    return OutOfFold(classes, scores, details, *(nothing if knows else (None, None)))
+
+def _validation(data: TrainingSet, folds: Folds) -> TrainingSet | None:
+    """The clips that the split keeps for the choice of an epoch."""
+    return data.take(np.flatnonzero(folds.validation)) if folds.validation.any() else None
