@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pseudorca.learning.dataset import Floats, Ints
 
 TOLERANCE = 2e-4
-"""A fit ends where the gradient is shorter than this, times the square root of the penalty's
-curvature: then the mean loss is within half the square of this (2e-8) of its minimum."""
+"""A fit ends where the gradient is shorter than this, times the square root of the least curvature
+(of the penalty, or of the bias): the mean loss is then about half the square of this (2e-8) above its
+minimum, at most."""
 
 _MEMORY = 5  # steps from which the curvature is known
 _MAX_STEPS = 2000
@@ -163,6 +164,8 @@ class _Batch:
         self.axes = [problem.axes for problem in problems]
         self.bias_scale = np.array([problem.bias_scale for problem in problems])
         self.penalty = 1 / (c[places] * [problem.total for problem in problems])
+        of_bias = self.bias_scale**2 / (2 * n_rows + 2)  # at even probabilities, at least
+        self.longest = TOLERANCE * np.sqrt(np.minimum(self.penalty, of_bias))
         self.is_class = np.zeros((n_fits, n_rows, n_clips))
         self.shares = np.zeros((n_fits, 1, n_clips))
         self.coefficients = np.zeros((n_fits, n_rows, n_axes + 1))
@@ -183,7 +186,7 @@ class _Batch:
 
     def is_done(self) -> NDArray[np.bool_]:
         """The fits whose gradient is small enough."""
-        return np.asarray(self.products[:, -1, -1] <= TOLERANCE**2 * self.penalty)
+        return np.asarray(self.products[:, -1, -1] <= self.longest**2)
 
     def finish(self, fits: list[Floats], done: NDArray[np.bool_]) -> None:
         """Put finished fits in their places, and leave them out of the batch."""
@@ -194,7 +197,7 @@ class _Batch:
             fits[self.places[at]] = self.coefficients[at][:, [*range(width), -1]]
         kept = np.flatnonzero(~done)
         self.axes = [self.axes[at] for at in kept]
-        for name in ("places", "bias_scale", "penalty", "is_class", "shares", "coefficients",
+        for name in ("places", "bias_scale", "longest", "penalty", "is_class", "shares", "coefficients",
                      "vectors", "products", "logits"):  # fmt: skip
             setattr(self, name, getattr(self, name)[kept])
 
