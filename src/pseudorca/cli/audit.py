@@ -29,9 +29,11 @@ def audit(
     project: ProjectFolder,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
     drawn: OneSplitGroup,
-    permutations: Annotated[int, typer.Option(min=20, help=PERMUTATIONS_HELP)] = 199,
+    permutations: Annotated[
+        int | None, typer.Option(min=20, help=f"{PERMUTATIONS_HELP} [default: 199, or 39 if quick]")
+    ] = None,
     quick: Annotated[
-        bool, flag("--quick", "Only what the verdict needs: facts and background.")
+        bool, flag("--quick", "Only what the verdict needs, with fewer shuffles.")
     ] = False,
     recipe: RecipeGroup,
     device: Device = "auto",
@@ -59,6 +61,7 @@ def audit(
     if done(audited, as_json):
         return
     result = audited.as_json()
+    say(f"Audited: {result['audited']}.")
     say(result["summary"])
     table(
         ["", "votes", "balanced accuracy", "95 % interval", "own p"],
