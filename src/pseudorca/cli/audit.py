@@ -61,8 +61,8 @@ def audit(
     if done(audited, as_json):
         return
     result = audited.as_json()
-    say(f"Audited: {result['audited']}.")
     say(result["summary"])
+    say(f"Audited: {result['audited']}.")
     table(
         ["", "votes", "balanced accuracy", "95 % interval", "own p"],
         (_line(row) for row in result["controls"]),
