@@ -5,7 +5,7 @@ A stage takes a :data:`Progress` or None; None reports no progress. The front do
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 Progress = Callable[[int, int], None]
@@ -39,6 +39,43 @@ def shown_progress(progress: ProgressChoice, text: str) -> Iterator[Progress]:
             yield update
     else:
         yield progress or (lambda done, total: None)
+
+
+@contextmanager
+def shown_stages(
+    progress: ProgressChoice, text: str, stage: Callable[[str], object]
+) -> Iterator[tuple[Progress, Callable[[str], None]]]:
+    """Report the progress of a job of several stages, in the way that the caller chose.
+
+    Parameters
+    ----------
+    progress : None, False or callable (done, total)
+    text : str, what the bar says before the first stage
+    stage : callable, takes a sentence on what is done now
+
+    Yields
+    ------
+    update : callable (done, total), of the stage that is going on
+    begin : callable, begins a stage: it takes the sentence for ``stage`` and for the bar
+
+    Examples
+    --------
+    >>> with shown_stages(lambda done, total: print(done, "of", total), "", print) as (update, begin):
+    ...     begin("Counting")
+    ...     update(1, 2)
+    Counting
+    1 of 2
+    """
+    with ExitStack() as stack:
+        current = stack.enter_context(shown_progress(progress, text))
+
+        def begin(text: str) -> None:
+            nonlocal current
+            stack.close()
+            stage(text)
+            current = stack.enter_context(shown_progress(progress, text))
+
+        yield lambda done, total: current(done, total), begin
 
 
 @contextmanager

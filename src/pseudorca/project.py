@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pseudorca.errors import FoldError, HeadError, ManifestError, StoreError
-from pseudorca.progress import ProgressChoice, shown_progress
+from pseudorca.progress import ProgressChoice, shown_progress, shown_stages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -585,7 +585,7 @@ class Project:
         n_folds: int = 5,
         n_repeats: int = 1,
         seed: int | None = None,
-        n_permutations: int = 199,
+        n_permutations: int | None = None,
         within: str | None = None,
         clips_per_encounter: int = 20,
         quick: bool = False,
@@ -602,7 +602,8 @@ class Project:
         recipe : Recipe or None, the usual one: logistic regression
         split : split, or its name: an honest one
         n_folds, n_repeats, seed : of a split given by name; the seed draws the permutations, too
-        n_permutations : shuffles of the labels; with fewer than 20 no p is below 0.05
+        n_permutations : shuffles of the labels, None: 199, or 39 if quick; with fewer than 20 no p
+            is below 0.05
         within : shuffle labels only within equal values of this column
         clips_per_encounter : clips of an encounter that are heard, at most
         quick : only what the verdict needs: the facts of the files and the background
@@ -621,19 +622,21 @@ class Project:
         HeadError
             If the head trains the network itself.
         """
-        from pseudorca.audit.options import AuditOptions
+        from pseudorca.audit.options import N_PERMUTATIONS, N_QUICK, AuditOptions
         from pseudorca.embedding.options import Computing
 
+        if n_permutations is None:
+            n_permutations = N_QUICK if quick else N_PERMUTATIONS
         options = AuditOptions(n_permutations, seed or 0, within, clips_per_encounter, quick)
         asked = _split(split, n_folds, n_repeats, seed)
         computing = Computing(device, batch_size=batch_size, n_threads=n_threads)
         from pseudorca.audit.audit import audit_project
         from pseudorca.evaluation.trust import keep_trust
 
-        with self.locked(), shown_progress(progress, "Auditing") as update:
+        with self.locked(), shown_stages(progress, "Auditing", stage) as (update, begin):
             result = audit_project(
                 self.store, _recipe(recipe), asked, options, computing=computing,
-                progress=update, stage=stage,
+                progress=update, stage=begin,
             )  # fmt: skip
             keep_trust(self.store)
             return result

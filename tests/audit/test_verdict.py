@@ -325,3 +325,11 @@ def test_sentences_call_the_p_of_several_controls_joint():
     assert "joint p = 0.010" in said["summary"]
     assert "joint p = 0.010" in said["explained"]["facts and background"]
     assert "0.004" not in said["summary"]
+
+
+def test_a_quick_audit_says_how_small_its_p_can_be():
+    said = sentences(found_with("recorder", quick=True))["explained"]
+    found = found_with("recorder", quick=True)
+    assert f"{found['smallest_p']:.3f}" in said["quick"]
+    assert str(found["n_permutations"]) in said["quick"]
+    assert "quick" not in sentences(found_with("recorder"))["explained"]

@@ -22,7 +22,7 @@ from pseudorca.evaluation.metrics import measure
 from pseudorca.learning.crossval import cross_validate
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.logistic import LogisticHead
-from pseudorca.recordings.folds import OTHER, Split, make_folds
+from pseudorca.recordings.folds import OTHER, Split, deal_again, make_folds
 
 QUICK = LogisticHead(c=0.01)
 
@@ -108,8 +108,8 @@ def test_few_assignments_are_enumerated_each_once():
 def test_every_permutation_moves_whole_units(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "pseudorca.evaluation.inference.make_folds",
-        lambda clips, *rest: (seen.append(clips["label"].to_numpy()), make_folds(clips, *rest))[1],
+        "pseudorca.evaluation.inference.deal_again",
+        lambda folds, clips: (seen.append(clips["label"].to_numpy()), deal_again(folds, clips))[1],
     )
     outing = [0, 0, 1, 2, 2, 3, 4, 5]
     clips, recordings, data = survey("AABAABBB", outing=outing)

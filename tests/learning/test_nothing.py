@@ -1,5 +1,6 @@
 """A class of nothing comes from the training side alone, and stands in no population number."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -61,9 +62,9 @@ class Spy(LogisticHead):
 
     seen: ClassVar[list[TrainingSet]] = []
 
-    def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> LinearHead:
-        self.seen.append(data)
-        return super().fit(data, validation=validation)
+    def fit_all(self, sides: Sequence[TrainingSet]) -> list[LinearHead]:
+        self.seen.extend(sides)
+        return super().fit_all(sides)
 
 
 @pytest.mark.parametrize("split", ["encounter", "leave-one-encounter-out"])

@@ -143,8 +143,8 @@ def test_what_is_away_or_another_is_measured_when_it_is_back_by_as_many_threads_
     front_end = BackgroundFrontEnd(load_embedders(
         project.folder / "embedder").front_end, (100.0, 15_000.0))  # fmt: skip
     n_threads = []
-    pool = parts.ThreadPoolExecutor
-    monkeypatch.setattr(parts, "ThreadPoolExecutor", lambda n: n_threads.append(n) or pool(n))
+    pool = parts.one_core_each
+    monkeypatch.setattr(parts, "one_core_each", lambda n: n_threads.append(n) or pool(n))
 
     def measure():
         return parts.measure_sounds(
@@ -189,6 +189,7 @@ def test_audit_verb_says_the_summary_first(project, audited):
     done = CliRunner().invoke(app, [*arguments, "--c", "0.01"])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith(audited["summary"][:40])
+    assert "shufflenet_v2_x0_5; logistic regression (C = 0.01" in done.stdout
     assert "the background through the same network" in done.stdout
 
 

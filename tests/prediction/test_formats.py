@@ -23,6 +23,7 @@ from pseudorca.prediction import files as formats
 from pseudorca.prediction.decisions import Rule, decide
 from pseudorca.prediction.detections import find_detections
 from pseudorca.prediction.files import PredictionFiles, read_table
+from pseudorca.prediction.options import check_csv
 from pseudorca.prediction.predictor import _readable
 from pseudorca.recordings.clips import ClipOptions, cut, read_raven
 from pseudorca.recordings.manifest import scan_files
@@ -621,3 +622,10 @@ def test_real_recordings_of_many_kinds_read_back(tmp_path: Path, hydrophones: Pa
         assert (table["Begin Time (s)"] < table["End Time (s)"]).all()
     back = pd.read_csv(written["opensoundscape"][0], index_col=[0, 1, 2])
     np.testing.assert_allclose(back.to_numpy(), said[["p_Insular", "p_Pelagic"]].to_numpy())
+
+
+def test_a_style_of_csv_needs_csv() -> None:
+    check_csv("plain", ["parquet"])
+    for csv_style, kinds in (("excel", ["parquet"]), ("exel", ["csv"])):
+        with pytest.raises(PseudorcaError, match="--csv"):
+            check_csv(csv_style, kinds)

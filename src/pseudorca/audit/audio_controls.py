@@ -7,7 +7,7 @@ second audit reads no audio.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -31,9 +31,11 @@ from pseudorca.embedding.augmentation.measured import (
     measure_sounds,
     rows_by_id,
 )
+from pseudorca.embedding.drawing import read_clip
 from pseudorca.embedding.embedder import AnyEmbedder, Embedder
 from pseudorca.embedding.options import Computing
 from pseudorca.embedding.stream import embed_by_each
+from pseudorca.errors import AudioError
 from pseudorca.evaluation.encounter_accuracy import balanced_accuracy, resampled_statistics
 from pseudorca.frontends.base import FrontEnd, Picture, resample
 from pseudorca.frontends.common import CommonFrontEnd, colour_table
@@ -41,8 +43,10 @@ from pseudorca.frontends.study_picture import StudyFrontEnd
 from pseudorca.learning.false_alarms import HIGHEST
 from pseudorca.learning.heads.base import fit_head
 from pseudorca.progress import Progress
+from pseudorca.recordings import audio
 from pseudorca.recordings.audio import Samples
 from pseudorca.recordings.bands import REACH
+from pseudorca.recordings.manifest import check_unchanged, full_path
 from pseudorca.recordings.options import NOTHING
 from pseudorca.store import Store
 from pseudorca.values import hash_of
@@ -52,6 +56,7 @@ N_PICTURE_BANDS = 5
 
 _N_PARTNERS = 2  # of each encounter
 _N_SWAPPED = 4  # most clips of an encounter with one partner
+_N_APART = 16  # clips that are kept taken apart
 
 
 @dataclass(frozen=True)
@@ -141,18 +146,15 @@ class AuditSounds:
             return None
         edges = np.linspace(0, 1, N_PICTURE_BANDS + 1)
         hz = _edges_hz(front_end, edges, audited.recordings)
-        all_clips = np.ones(len(audited.clips), dtype=bool)
         rows = []
-        for k, (low, high) in enumerate(pairwise(edges.tolist())):
+        self.stage("Listening to one band at a time")
+        kinds = [(*band, keep) for band in pairwise(edges.tolist()) for keep in (True, False)]
+        heard = dict(zip(kinds, self._embed_bands(kinds), strict=True))
+        for k, band in enumerate(pairwise(edges.tolist())):
             row: dict[str, Any] = {"low_hz": hz[k], "high_hz": hz[k + 1]}
             for keep, name in ((True, "alone"), (False, "left_out")):
-                number = 2 * k + 1 + (not keep)
-                self.stage(f"Listening to one band at a time ({number} of {2 * N_PICTURE_BANDS})")
-                features = self._embed(
-                    partial(BandFrontEnd, low=low, high=high, keep=keep), all_clips
-                )
-                estimate, _ = balanced_accuracy(audited.right(audited.with_features(features)))
-                row[name] = estimate.as_dict()
+                features = audited.with_features(heard[*band, keep])
+                row[name] = balanced_accuracy(audited.right(features))[0].as_dict()
             rows.append(row)
         excess = pd.DataFrame(self.levels_db[2]).groupby(audited.data.labels).median()
         return {
@@ -208,6 +210,42 @@ class AuditSounds:
             vectors[rows] = self.store.vectors(embedder.embedder_id, ids[rows].tolist())
         return vectors
 
+    def _embed_bands(self, kinds: list[tuple[float, float, bool]]) -> list[NDArray[np.float32]]:
+        """Embed each clip once for each (low, high, keep) of :class:`BandFrontEnd`; NaN where it fails.
+
+        Each clip is read and drawn once.
+        """
+        (member,) = self.embedder.members
+        recording_of, clips = rows_by_id(self.audited.recordings), self.audited.clips
+        bands = [BandFrontEnd(member.front_end, low, high, keep) for low, high, keep in kinds]
+
+        def embed(clip: Any) -> NDArray[np.float32] | None:
+            recording = recording_of[clip.recording_id]
+            try:
+                with audio.Reader(full_path(recording)) as reader:
+                    check_unchanged(recording, fingerprint=reader.fingerprint)
+                    rate, waveform = reader.info.sample_rate, read_clip(reader, clip)
+                picture = member.front_end.picture(waveform, sample_rate=rate)
+            except AudioError:
+                return None
+            pictures = [member.sized(band.blanked(picture)) for band in bands]
+            return np.concatenate(list(member.embed(pictures)))
+
+        settings = [band.settings() for band in bands]
+        bands_id = f"bands_{hash_of([member.embedder_id, settings])}"
+        ids = clips["clip_id"].to_numpy(dtype=object)
+        todo = clips[~clips["clip_id"].isin(self.store.embedded(bands_id, ids.tolist()))]
+        keep_measured(
+            list(todo.itertuples()), embed, np.stack, self.store, bands_id,
+            self.computing.n_threads, self.progress,
+        )  # fmt: skip
+        is_kept = np.isin(ids, list(self.store.embedded(bands_id, ids.tolist())))
+        width = len(kinds) * self.audited.plain.vectors.shape[1]
+        vectors = np.full((len(ids), width), np.nan, np.float32)
+        if is_kept.any():
+            vectors[is_kept] = self.store.vectors(bands_id, ids[is_kept].tolist())
+        return np.hsplit(vectors, len(kinds))
+
     def _embed_swaps(self, pairs: list[tuple[str, str]], embedder: Embedder) -> NDArray[np.float32]:
         """Embed the signals of one clip over the background of another.
 
@@ -217,22 +255,26 @@ class AuditSounds:
         recording_of = rows_by_id(self.audited.recordings)
         clip_of: dict[str, Any] = {str(row.clip_id): row for row in self.audited.clips.itertuples()}
 
-        def draw(pair: _Pair) -> NDArray[np.uint8]:
-            signals, background = (
-                clip_parts(clip_of[clip], recording_of[clip_of[clip].recording_id], self.front_end)
-                for clip in (pair.signals, pair.background)
-            )
+        @lru_cache(_N_APART)
+        def apart(clip_id: str) -> SoundParts:
+            clip = clip_of[clip_id]
+            return clip_parts(clip, recording_of[clip.recording_id], self.front_end)
+
+        def embed(pair: _Pair) -> NDArray[np.float32]:
+            signals, background = apart(pair.signals), apart(pair.background)
             seed = seed_of(signals.waveform, background.waveform)
             sound = swap_background(signals, background, seed=seed)
-            return embedder.network_input(sound, sample_rate=background.sample_rate)
+            return np.asarray(embedder.vectors([sound], sample_rate=background.sample_rate)[0])
 
         swap_id = f"swaps_{hash_of(embedder.hearing(self._background_of).embedder_id)}"
         ids = ["|".join(pair) for pair in pairs]
         kept = self.store.embedded(swap_id)
         named = dict(zip(ids, pairs, strict=True))
         todo = [_Pair(name, *pair) for name, pair in named.items() if name not in kept]
+        first = {pair.signals: at for at, pair in reversed([*enumerate(todo)])}
+        todo.sort(key=lambda pair: first[pair.signals])  # so that few clips are taken apart twice
         keep_measured(
-            todo, draw, embedder.embed, self.store, swap_id, self.computing.n_threads, self.progress
+            todo, embed, np.stack, self.store, swap_id, self.computing.n_threads, self.progress
         )
         return self.store.vectors(swap_id, ids)
 
@@ -488,7 +530,11 @@ class BandFrontEnd:
 
     def picture(self, waveform: Samples, *, sample_rate: int) -> Picture:
         """Draw the picture with the rows in or outside the band at the lowest colour."""
-        picture = self.front_end.picture(waveform, sample_rate=sample_rate).copy()
+        return self.blanked(self.front_end.picture(waveform, sample_rate=sample_rate))
+
+    def blanked(self, picture: Picture) -> Picture:
+        """The picture with the rows in or outside the band at the lowest colour."""
+        picture = picture.copy()
         n_rows = len(picture)
         above = np.arange(n_rows)[::-1] + 0.5  # the top row of a picture is the highest frequency
         inside = (above >= self.low * n_rows) & (above < self.high * n_rows)

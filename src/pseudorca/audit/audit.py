@@ -159,11 +159,13 @@ def audit_project(
         "n_repeats": split.n_repeats, "clips_per_encounter": options.clips_per_encounter,
         "without_others": bool(store.setting("other")),
     }  # fmt: skip
+    findings["quick"] = options.quick
     findings["evaluated"] = _evaluated(store, labelled.settings(), split)
     findings |= sentences(findings)
     record = {
         "split": asdict(split), "group_by": split.group_by, "options": asdict(options),
         "recipe": labelled.settings(),
+        "audited": _in_words(labelled),
         **labelled.known_by,
         "background_settings": sounds.front_end.settings()["background_only"],
         "versions": package_versions(),
@@ -313,6 +315,12 @@ def _beyond_verdict(
     if recipe.preparation == PLAIN:
         findings["bands"] = sounds.bands()
     return rows, findings | {"recorder_in_embeddings": _recorder_in_embeddings(audited)}
+
+
+def _in_words(labelled: LabelledProject) -> str:
+    """The networks and the recipe."""
+    networks = " + ".join(member.backbone.name for member in labelled.embedder.members)
+    return f"{networks}; {labelled.recipe.describe()}"
 
 
 def _versions(store: Store) -> dict[str, int]:

@@ -8,6 +8,9 @@ from pseudorca.values import check_types
 MIN_PERMUTATIONS = 20
 """With fewer permutations no p can be below 0.05."""
 
+N_PERMUTATIONS, N_QUICK = 199, 39
+"""Permutations of a whole audit, and of a quick one, unless another number is asked for."""
+
 
 @dataclass(frozen=True)
 class AuditOptions:
@@ -28,7 +31,7 @@ class AuditOptions:
     20
     """
 
-    n_permutations: int = 199
+    n_permutations: int = N_PERMUTATIONS
     seed: int = 0
     within: str | None = None
     clips_per_encounter: int = 20

@@ -72,6 +72,8 @@ def sentences(audit: Mapping[str, Any]) -> dict[str, Any]:
     if "recorder_in_embeddings" in audit:
         explained["recorder in the embeddings"] = _recorder(audit["recorder_in_embeddings"])
     explained["association"] = _association(audit)
+    if audit.get("quick"):
+        explained["quick"] = _quick(audit)
     return {"summary": _summary(audit), "explained": explained}
 
 
@@ -254,6 +256,21 @@ def _beside_evaluate(audit: Mapping[str, Any]) -> str:
         f"{plural(evaluated['n_repeats'], 'draw')} of the folds, all clips of {evaluated['n_units']} "
         "encounters. Quote evaluate's for how good the classifier is, the audit's only beside the "
         "controls."
+    )
+
+
+def _quick(audit: Mapping[str, Any]) -> str:
+    """What a quick audit leaves out."""
+    n, smallest = audit["n_permutations"], audit["smallest_p"]
+    how = (
+        f"With {n} shuffles no p is below {smallest:.3f}"
+        if not audit["enumerated"]
+        else f"All {n} ways to assign the labels were tried: no p is below {smallest:.3f}"
+    )
+    return (
+        f"{how}. Left out: the random split, the mean spectrum and the length of the clips, swapped "
+        "backgrounds, single bands, and whether the embeddings know the recorder within a class. The "
+        "verdict needs none of them; audit without --quick hears them."
     )
 
 

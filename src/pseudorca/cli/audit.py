@@ -29,9 +29,11 @@ def audit(
     project: ProjectFolder,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "encounter",
     drawn: OneSplitGroup,
-    permutations: Annotated[int, typer.Option(min=20, help=PERMUTATIONS_HELP)] = 199,
+    permutations: Annotated[
+        int | None, typer.Option(min=20, help=f"{PERMUTATIONS_HELP} [default: 199, or 39 if quick]")
+    ] = None,
     quick: Annotated[
-        bool, flag("--quick", "Only what the verdict needs: facts and background.")
+        bool, flag("--quick", "Only what the verdict needs, with fewer shuffles.")
     ] = False,
     recipe: RecipeGroup,
     device: Device = "auto",
@@ -60,6 +62,7 @@ def audit(
         return
     result = audited.as_json()
     say(result["summary"])
+    say(f"Audited: {result['audited']}.")
     table(
         ["", "votes", "balanced accuracy", "95 % interval", "own p"],
         (_line(row) for row in result["controls"]),

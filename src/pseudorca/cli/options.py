@@ -70,7 +70,7 @@ OUTPUT_HELP = (
     "Where to write: a folder, made if need be. Of report the HTML file, of contours the CSV file."
 )
 PERMUTATIONS_HELP = (
-    "Test the result against this many shuffles of the labels; 199 take minutes. With fewer than 20 "
+    "Test the result against this many shuffles of the labels. With fewer than 20 "
     "no p is below 0.05."
 )
 MAX_ERROR_HELP = (

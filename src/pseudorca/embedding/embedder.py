@@ -131,9 +131,12 @@ class Embedder:
             any width gets the width of the spectrogram. Or windows of sound, float32
             [shape=(n_windows, ...)].
         """
+        return self.sized(self.front_end.picture(waveform, sample_rate=sample_rate))
+
+    def sized(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """A picture of the front end in the size of the backbone; windows of sound as they are."""
         from pseudorca.backbones.network import SoundBackbone
 
-        picture = self.front_end.picture(waveform, sample_rate=sample_rate)
         if isinstance(self.backbone, SoundBackbone):
             return picture
         height, width = self.backbone.input_shape

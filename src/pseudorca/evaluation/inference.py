@@ -20,16 +20,18 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
 from pseudorca.evaluation.encounter_accuracy import EncounterMean
-from pseudorca.learning.crossval import cross_validate
+from pseudorca.learning.crossval import cross_validate, cross_validate_all
 from pseudorca.learning.dataset import TrainingSet
 from pseudorca.learning.heads.base import Head
-from pseudorca.recordings.folds import OTHER, Folds, Split, make_folds
+from pseudorca.recordings.folds import OTHER, Folds, Split, deal_again, make_folds
 from pseudorca.recordings.naming import plain_encounters
 from pseudorca.values import plural
 
 _LEVEL, _POWER = 0.05, 0.8
 _TIE = 1e-9
 """Balanced accuracies closer than this are the same number, summed in another order."""
+_TOGETHER = 2
+"""Permutations that are trained side by side."""
 
 
 @dataclass(frozen=True)
@@ -160,32 +162,51 @@ def permutation_test(
     averager = EncounterMean(clips, units)
     sets = {name: _kept_whole(feature_set, folds) for name, feature_set in data.items()}
 
-    def statistic(permuted: NDArray[np.object_]) -> tuple[dict[str, float], dict[str, Any]]:
-        folds_of_labels = make_folds(clips.assign(label=permuted), recordings, split)
-        balanced_accuracy, right = {}, {}
+    def rights(
+        several: Sequence[NDArray[np.object_]], folds_of: Sequence[Folds]
+    ) -> list[dict[str, NDArray[np.float64]]]:
+        """The encounters that each feature set names rightly, for each assignment of the labels."""
+        found: list[dict[str, NDArray[np.float64]]] = [{} for _ in several]
         for name, feature_set in sets.items():
-            scored = cross_validate(replace(feature_set, labels=permuted), folds_of_labels, head)
-            right[name] = averager.right(scored.log_probabilities, scored.classes, permuted)
-            balanced_accuracy[name] = averager.balanced_accuracy(right[name], permuted)
-        return balanced_accuracy, right
+            permuted = [replace(feature_set, labels=labels) for labels in several]
+            scored = cross_validate_all(list(zip(permuted, folds_of, strict=True)), head)
+            for of_labels, scores, truth in zip(found, scored, several, strict=True):
+                of_labels[name] = averager.right(scores.log_probabilities, scores.classes, truth)
+        return found
 
-    observed, right = statistic(labels)
+    (right,) = rights([labels], [folds])
     blocks = _blocks(labels, units, clips["encounter"].to_numpy(dtype=object), within)
     n_assignments = math.prod(block.n_assignments for block in blocks)
     enumerated = n_assignments <= n_permutations
     shuffles = _all(blocks, labels) if enumerated else _drawn(blocks, labels, n_permutations, seed)
-    null: list[dict[str, float]] = []
-    for permuted in shuffles:
+    null: dict[str, list[float]] = {name: [] for name in sets}
+    n_done, n_all = 0, min(n_assignments, n_permutations)
+    while several := list(itertools.islice(shuffles, _TOGETHER if head.trains_together else 1)):
+        n_done += len(several)
+        testable, folds_of = [], []
+        for permuted in several:
+            try:
+                folds_of.append(deal_again(folds, clips.assign(label=permuted)))
+                testable.append(permuted)
+            except FoldError:
+                pass
         try:
-            null.append(statistic(permuted)[0])
-        except FoldError:  # a permutation that cannot be tested counts as good: the safe side
-            null.append(dict.fromkeys(sets, np.inf))
+            found = rights(testable, folds_of)
+        except FoldError:
+            found = []
+        for name, values in null.items():
+            values += [
+                averager.balanced_accuracy(of_labels[name], permuted)
+                for of_labels, permuted in zip(found, testable, strict=False)
+            ]
+            # A permutation that cannot be tested counts as good: the safe side.
+            values += [np.inf] * (n_done - len(values))
         if progress:
-            progress(len(null), min(n_assignments, n_permutations))
+            progress(n_done, n_all)
     tested = averager.counted(next(iter(right.values())), labels)
     return Permutations(
-        observed,
-        {name: np.array([accuracy_of[name] for accuracy_of in null]) for name in sets},
+        {name: averager.balanced_accuracy(values, labels) for name, values in right.items()},
+        {name: np.array(accuracies) for name, accuracies in null.items()},
         {name: values[tested] for name, values in right.items()},
         averager.encounters[tested],
         labels[averager.first_clip][tested],

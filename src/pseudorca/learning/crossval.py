@@ -4,8 +4,9 @@ In: a training set, verified folds and a head. Out: log-probabilities per repeat
 (C, the epoch) are made inside the training side; the test side is scored once.
 """
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +15,11 @@ import numpy as np
 
 from pseudorca.errors import FoldError
 from pseudorca.learning.dataset import Floats, Ints, TrainingSet
-from pseudorca.learning.heads.base import Head, fit_head, mean_said, one_blas_thread
+from pseudorca.learning.heads.base import Head, fit_heads, mean_said, one_blas_thread
 from pseudorca.recordings.folds import Folds
+
+_TOGETHER = 2**23
+"""Numbers in the embeddings of trainings that go side by side, at most."""
 
 
 @dataclass
@@ -88,54 +92,127 @@ def cross_validate(
     >>> scored.log_probabilities[0].argmax(axis=1).tolist()
     [0, 0, 1, 1]
     """
+    return cross_validate_all([(data, folds)], head, choose=choose, progress=progress)[0]
+
+
+def cross_validate_all(
+    tasks: Sequence[tuple[TrainingSet, Folds]],
+    head: Head,
+    *,
+    choose: Callable[[Ints], Ints] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[OutOfFold]:
+    """Cross-validate several training sets or folds, as :func:`cross_validate` does one.
+
+    A head that ``trains_together`` trains them side by side.
+
+    Parameters
+    ----------
+    tasks : sequence of (TrainingSet, Folds), rows as in the folds
+    head, choose, progress : as in :func:`cross_validate`
+
+    Returns
+    -------
+    list of OutOfFold, one per task
+
+    Raises
+    ------
+    FoldError
+        If data and folds do not have the same clips.
+    """
+    results = [_unscored(data, folds) for data, folds in tasks]
+    # Choices draw random numbers: they are made in order, not in the threads.
+    rounds = [
+        (task, repeat, fold, choose(train) if choose else train, test)
+        for task, (_, folds) in enumerate(tasks)
+        for repeat, fold, train, test in folds
+    ]
+    n_threads, n_together = os.cpu_count() or 1, 1
+    if head.trains_together:
+        n_at_most = _TOGETHER // max(1, *(data.vectors.size for data, _ in tasks))
+        n_together = max(1, min(n_at_most, math.ceil(len(rounds) / n_threads)))
+    portions = [rounds[at : at + n_together] for at in range(0, len(rounds), n_together)]
+    n_done = 0
+    # A thread per portion and one BLAS thread each: the matrices are too small to share.
+    with one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
+        trained = pool.map(lambda portion: _scored(tasks, portion, head), portions)
+        for portion, outcomes in zip(portions, trained, strict=True):
+            for (task, repeat, fold, _, test), outcome in zip(portion, outcomes, strict=True):
+                result, (scores, nothing, of_noise, chosen) = results[task], outcome
+                result.log_probabilities[repeat, test] = scores
+                if result.p_nothing is not None and result.p_nothing_of_background is not None:
+                    result.p_nothing[repeat, test] = nothing[0]
+                    result.p_nothing_of_background[repeat, test] = nothing[1]
+                if result.p_nothing_of_noise is not None:
+                    is_held_out = np.isfinite(of_noise)
+                    result.p_nothing_of_noise[repeat, is_held_out] = of_noise[is_held_out]
+                result.details.append({"repeat": repeat, "fold": fold} | chosen)
+                n_done += 1
+                if progress:
+                    progress(n_done, len(rounds))
+    return results
+
+
+def _unscored(data: TrainingSet, folds: Folds) -> OutOfFold:
+    """The result before any training."""
     if len(data.labels) != len(folds.labels) or (data.labels != folds.labels).any():
         raise FoldError(
             "the folds are of other clips than the embeddings. Make folds and training set "
             "from the same labelled clips."
         )
     classes = sorted(set(data.labels))
-    scores = np.full((*folds.test_fold.shape, len(classes)), np.nan)
-    knows = data.nothing is not None or data.noise is not None
-    nothing = np.full((2, *folds.test_fold.shape), np.nan)  # of the clips, of their backgrounds
-    noise = data.groups[:0] if data.noise is None else data.noise.groups
-    own_noise = sorted(set(noise) - set(data.groups))  # goes with no clip: held out in turn
-    of_noise = np.full((len(folds.test_fold), len(noise)), np.nan)
-    details = []
-    # Choices draw random numbers: they are made in order, not in the threads.
-    rounds = [
-        (repeat, fold, choose(train) if choose else train, test)
-        for repeat, fold, train, test in folds
+    result = OutOfFold(classes, np.full((*folds.test_fold.shape, len(classes)), np.nan))
+    if data.nothing is not None or data.noise is not None:
+        result.p_nothing = np.full(folds.test_fold.shape, np.nan)
+        result.p_nothing_of_background = np.full(folds.test_fold.shape, np.nan)
+    if data.noise is not None:
+        result.p_nothing_of_noise = np.full((len(folds.test_fold), len(data.noise.labels)), np.nan)
+    return result
+
+
+def _scored(
+    tasks: Sequence[tuple[TrainingSet, Folds]],
+    portion: Sequence[tuple[int, int, int, Ints, Ints]],
+    head: Head,
+) -> list[tuple[Floats, Floats, Floats, dict[str, Any]]]:
+    """Scores, probabilities of nothing (clips and backgrounds; noise), details of each training."""
+    left_out = [
+        _noise_left_out(*tasks[task], fold=fold, test=test) for task, _, fold, _, test in portion
     ]
-    validation = data.take(np.flatnonzero(folds.validation)) if folds.validation.any() else None
-
-    n_folds = int(folds.test_fold.max()) + 1
-
-    def score(split: tuple[int, int, Ints, Ints]) -> tuple[Floats, Floats, dict[str, Any]]:
-        repeat, fold, train, test = split
+    sides = [
+        tasks[task][0].take(train).without_noise_of(out)
+        for (task, _, _, train, _), out in zip(portion, left_out, strict=True)
+    ]
+    validations = [_validation(*tasks[task]) for task, *_ in portion]
+    outcomes = []
+    for (task, _, _, _, test), out, trained in zip(
+        portion, left_out, fit_heads(head, sides, validations), strict=True
+    ):
+        data = tasks[task][0]
         tested = data.take(test)
-        turn = [name for k, name in enumerate(own_noise) if k % n_folds == fold]
-        out = {*turn, *tested.groups}
-        trained = fit_head(head, data.take(train).without_noise_of(out), validation=validation)
-        if data.noise is not None:
-            rows = np.isin(data.noise.groups, list(out))
-            of_noise[repeat, rows] = trained.p_nothing(data.noise.vectors[rows])
         p_nothing = np.full((2, len(test)), np.nan)
-        if knows:
-            p_nothing[0] = trained.p_nothing(tested.vectors)
+        p_nothing[0] = trained.p_nothing(tested.vectors)
         if tested.nothing is not None:
             there = np.isfinite(tested.nothing[:, 0])
             p_nothing[1, there] = trained.p_nothing(tested.nothing[there])
         said = mean_said(trained, tested.vectors, tested.heard_again)
-        return said, p_nothing, trained.details
+        of_noise = np.full(0 if data.noise is None else len(data.noise.labels), np.nan)
+        if data.noise is not None:
+            rows = np.isin(data.noise.groups, list(out))
+            of_noise[rows] = trained.p_nothing(data.noise.vectors[rows])
+        outcomes.append((said, p_nothing, of_noise, trained.details))
+    return outcomes
 
-    # A thread per training and one BLAS thread each: the matrices are too small to share.
-    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(score, rounds)
-        for (repeat, fold, _, test), outcome in zip(rounds, done, strict=True):
-            scores[repeat, test], nothing[:, repeat, test], chosen = outcome
-            details.append({"repeat": repeat, "fold": fold} | chosen)
-            if progress:
-                progress(len(details), len(rounds))
-    of_clips, of_backgrounds = nothing if knows else (None, None)
-    heard_noise = None if data.noise is None else of_noise
-    return OutOfFold(classes, scores, details, of_clips, of_backgrounds, heard_noise)
+
+def _noise_left_out(data: TrainingSet, folds: Folds, *, fold: int, test: Ints) -> set[str]:
+    """Groups whose noise no head of a fold hears: those that are tested, and others in their turn."""
+    if data.noise is None:
+        return set()
+    own = sorted(set(data.noise.groups) - set(data.groups))  # goes with no clip
+    n_folds = int(folds.test_fold.max()) + 1
+    return {*data.groups[test], *(name for k, name in enumerate(own) if k % n_folds == fold)}
+
+
+def _validation(data: TrainingSet, folds: Folds) -> TrainingSet | None:
+    """The clips that the split keeps for the choice of an epoch."""
+    return data.take(np.flatnonzero(folds.validation)) if folds.validation.any() else None

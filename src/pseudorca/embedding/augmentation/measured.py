@@ -7,7 +7,6 @@ second run reads no audio, and a killed run resumes.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from pseudorca.embedding.augmentation.apart import (
     describe_sound,
     take_apart,
 )
-from pseudorca.embedding.drawing import read_clip
+from pseudorca.embedding.drawing import one_core_each, read_clip
 from pseudorca.errors import AudioError
 from pseudorca.progress import Progress
 from pseudorca.recordings import audio
@@ -174,7 +173,7 @@ def _drawn_ahead(
 ) -> Iterator[tuple[Sequence[Any], list[Any]]]:
     """Batches with their values; the next batch is computed while one is used."""
     batches = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
-    with ThreadPoolExecutor(n_threads or os.cpu_count()) as pool:
+    with one_core_each(n_threads or os.cpu_count() or 1) as pool:
         ahead = [pool.submit(draw, item) for batch in batches[:1] for item in batch]
         for batch, following in zip(batches, [*batches[1:], []], strict=False):
             futures, ahead = ahead, [pool.submit(draw, item) for item in following]

@@ -273,6 +273,10 @@ class Head(ABC):
     def fit(self, data: TrainingSet, *, validation: TrainingSet | None = None) -> TrainedHead:
         """Train on ``data``; ``validation`` chooses the epoch of a head with epochs."""
 
+    def fit_all(self, sides: Sequence[TrainingSet]) -> "Sequence[TrainedHead]":
+        """Train on each of several training sides, such as those of a cross-validation."""
+        return [self.fit(side) for side in sides]
+
     @property
     def plain(self) -> "Head":
         """The innermost head, without wrappers (tuning, copies, pseudo-labels)."""
@@ -286,6 +290,11 @@ class Head(ABC):
     @property
     def chooses_settings(self) -> bool:
         """Whether training chooses settings in inner folds."""
+        return False
+
+    @property
+    def trains_together(self) -> bool:
+        """Whether :meth:`fit_all` costs less than a :meth:`fit` for each side."""
         return False
 
     @property
@@ -361,10 +370,15 @@ class WrappingHead(Head):
 
         The details keep what was chosen, and of the choice nothing else.
         """
-        chosen = fit_head(self.head, plain).details
-        trained = fit_head(self.settled(chosen), data, validation=validation)
-        choices = {key: chosen[key] for key in _CHOSEN if key in chosen}
-        return replace(trained, details=trained.details | choices)
+        chosen = fit_head(self.head, plain)
+        trained = fit_head(self.settled(chosen.details), data, validation=validation)
+        return chosen_by(chosen, trained)
+
+
+def chosen_by(chosen: TrainedHead, trained: TrainedHead) -> TrainedHead:
+    """The trained head; its details keep the choices of another training, and nothing else of it."""
+    choices = {key: chosen.details[key] for key in _CHOSEN if key in chosen.details}
+    return replace(trained, details=trained.details | choices)
 
 
 def in_words(settings: Mapping[str, Any]) -> list[str]:
@@ -414,7 +428,8 @@ def recording_weights(data: TrainingSet, balance: Balance) -> Floats:
 
 def _shares(names: Names, weights: Floats) -> Floats:
     """Scale weights so that the weights of each name sum to 1; both [shape=(n,)]."""
-    codes, _ = pd.factorize(names, use_na_sentinel=False)
+    number_of = {name: k for k, name in enumerate(set(names.tolist()))}
+    codes = np.array([number_of[name] for name in names.tolist()], dtype=np.int64)
     return np.asarray(weights / np.bincount(codes, weights=weights)[codes])
 
 
@@ -445,8 +460,31 @@ def standardisation(data: TrainingSet) -> tuple[Floats, Floats]:
     >>> mean.tolist(), scale.round(3).tolist()
     ([2.0], [1.633])
     """
+    return standardised(data)[1:]
+
+
+def standardised(data: TrainingSet) -> tuple[Floats, Floats, Floats]:
+    """The embeddings of a training set, standardised by themselves.
+
+    Parameters
+    ----------
+    data : TrainingSet
+
+    Returns
+    -------
+    vectors : ndarray [shape=(n_clips, n_dimensions)]
+    mean, scale : ndarray [shape=(n_dimensions,)], see :func:`standardisation`
+
+    Examples
+    --------
+    >>> names = np.array(["a", "b"], dtype=object)
+    >>> data = TrainingSet(np.array([[0.0], [2.0]], np.float32), names, names, names)
+    >>> standardised(data)[0].tolist()
+    [[-1.0], [1.0]]
+    """
     mean = data.vectors.mean(axis=0, dtype=np.float64)
-    scale = data.vectors.std(axis=0, dtype=np.float64)
+    vectors = data.vectors - mean
+    scale = np.sqrt(np.einsum("ij,ij->j", vectors, vectors) / len(vectors))
     for block in np.split(scale, np.cumsum(data.blocks)[:-1]):  # views of the scales
         varying = block[block >= _CONSTANT]
         if len(block) >= _N_EMBEDDING:
@@ -457,7 +495,8 @@ def standardisation(data: TrainingSet) -> tuple[Floats, Floats]:
     if len(data.blocks) > 1:
         share = np.array(data.blocks) * len(data.blocks) / len(mean)
         scale *= np.repeat(np.sqrt(share), data.blocks)
-    return mean, scale
+    vectors /= scale
+    return vectors, mean, scale
 
 
 def check_width(vectors: Vectors, n_dimensions: int) -> None:
@@ -709,3 +748,40 @@ def fit_head(
         return head.fit(data)
     kept, aside = np.flatnonzero(inner != 0), np.flatnonzero(inner == 0)
     return head.fit(data.take(kept), validation=data.take(aside))
+
+
+def fit_heads(
+    head: Head, sides: Sequence[TrainingSet], validations: Sequence[TrainingSet | None]
+) -> Sequence[TrainedHead]:
+    """Train a head on each of several training sides, as :func:`fit_head` on one.
+
+    Parameters
+    ----------
+    head : Head
+    sides : sequence of TrainingSet
+    validations : sequence of TrainingSet or None, for each side
+
+    Returns
+    -------
+    sequence of TrainedHead
+
+    Raises
+    ------
+    HeadError
+        If there are fewer than two classes.
+
+    Examples
+    --------
+    >>> from pseudorca.learning.heads.logistic import LogisticHead
+    >>> labels = np.array(["a", "a", "b"], dtype=object)
+    >>> vectors = np.array([[0.0], [0.1], [1.0]], dtype=np.float32)
+    >>> data = TrainingSet(vectors, labels, labels, np.arange(3).astype(object))
+    >>> [trained.classes for trained in fit_heads(LogisticHead(c=1.0), [data, data], [None] * 2)]
+    [['a', 'b'], ['a', 'b']]
+    """
+    if head.trains_together and not any(validations):
+        return head.fit_all(sides)
+    return [
+        fit_head(head, side, validation=validation)
+        for side, validation in zip(sides, validations, strict=True)
+    ]
