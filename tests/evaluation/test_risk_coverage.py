@@ -290,8 +290,15 @@ def test_the_usual_threshold_is_the_lowest_at_which_few_enough_names_are_wrong()
         4,
     )
     assert usual.max_error == pytest.approx(scipy.stats.beta.ppf(0.95, 2, 3))
-    assert usual_threshold(outcome, 0.4).probability == 0.0  # all are named
+    assert usual_threshold(outcome, 0.4).probability == 0.5
     assert usual_threshold(outcome, 0.1).probability == 0.8
+
+
+def test_what_is_more_probably_wrong_than_right_is_no_name() -> None:
+    outcome = held_out([0.9, 0.8, 0.45, 0.3], [True, True, True, True])
+    usual = usual_threshold(outcome, 0.25)
+    assert (usual.probability, usual.coverage, usual.error) == (0.5, 0.5, 0.0)
+    assert usual_threshold(held_out([0.4, 0.3], [True, True]), 0.25) is None
 
 
 def test_there_is_no_usual_threshold_where_even_the_surest_is_wrong() -> None:

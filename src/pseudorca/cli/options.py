@@ -284,7 +284,7 @@ class DecisionGroup:
         float | None,
         rare_option(
             "--min-probability",
-            "Less probable than this stays undecided. Without: chosen so that at most a "
+            "Less probable than this stays undecided. Without: one half, or more, so that at most a "
             "quarter of the names of held-out encounters were wrong.",
         ),
     ] = None

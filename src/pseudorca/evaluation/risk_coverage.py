@@ -20,6 +20,7 @@ from pseudorca.learning.calibration import CalibratedUnits
 from pseudorca.recordings.folds import OTHER
 
 COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)
+_LEAST = 0.5  # what is less probable is more probably wrong than right
 """Shares of the units that a threshold may leave decided: few, since each trial costs confidence."""
 
 
@@ -192,6 +193,8 @@ def threshold_for(max_error: float, candidates: list[Threshold]) -> Threshold | 
 def usual_threshold(outcome: pd.DataFrame, wrong_share: float) -> Threshold | None:
     """Find the lowest threshold above which at most a share of the names of held-out units is wrong.
 
+    None is below one half: what is more probably wrong than right is no name.
+
     Parameters
     ----------
     outcome : DataFrame as from :func:`outcomes`
@@ -199,7 +202,8 @@ def usual_threshold(outcome: pd.DataFrame, wrong_share: float) -> Threshold | No
 
     Returns
     -------
-    Threshold, or None if more than this share is wrong above every threshold
+    Threshold, or None if more than this share is wrong above every threshold, or no name reaches one
+        half
         ``max_error`` is the upper 95 % bound for this threshold alone, not for a choice of many.
 
     Examples
@@ -209,20 +213,21 @@ def usual_threshold(outcome: pd.DataFrame, wrong_share: float) -> Threshold | No
     ...     "probability": [0.9, 0.6], "right": [True, False], "repeat": 0, "fold": [0, 1],
     ... })
     >>> usual_threshold(outcome, 0.25).probability, usual_threshold(outcome, 0.5).probability
-    (0.9, 0.0)
+    (0.9, 0.5)
     """
     curve = risk_coverage(outcome)
+    curve = curve[curve["probability"] >= _LEAST]
     reached = curve[curve["error"] <= wrong_share + 1e-9]
     if reached.empty:
         return None
     row = reached.iloc[-1]
-    names_all = row.name == curve.index[-1]
+    is_least = row.name == curve.index[-1]
     named = outcome[outcome["named"] != OTHER]
     decided = named[named["probability"] >= row["probability"]]
     n_rows = outcome.groupby("encounter").size()
     n = float((decided.groupby("encounter").size() / n_rows).sum())
     return Threshold(
-        0.0 if names_all else float(row["probability"]),
+        _LEAST if is_least else float(row["probability"]),
         float(row["coverage"]),
         float(row["error"]),
         upper_bound(float(row["error"]) * n, n, confidence=CONFIDENCE),

@@ -172,19 +172,15 @@ def usual_sentence(unit: str, threshold: Mapping[str, Any]) -> str:
         )
     if chosen is None:
         return (
-            f"{units} all stay undecided: whatever the threshold, more than "
-            f"{100 * threshold['wanted']:.0f} % of the names of held-out ones were wrong."
+            f"{units} all stay undecided: from one half on, whatever the threshold, more than "
+            f"{100 * threshold['wanted']:.0f} % of the names of held-out ones were wrong, or none was "
+            "so probable."
         )
-    named = (
-        f"{units} are named from probability {chosen['probability']:.2f} on"
-        if chosen["probability"]
-        else f"No {unit} stays undecided for its probability"
-    )
     left = max(0.0, 100 * (1 - chosen["coverage"]))
     return (
-        f"{named}: of the names of held-out ones {100 * chosen['error']:.0f} % were wrong (at most "
-        f"{100 * chosen['max_error']:.0f} %, with 95 % confidence), and {left:.0f} % stayed undecided, "
-        "every encounter weighing the same."
+        f"{units} are named from probability {chosen['probability']:.2f} on: of the names of held-out "
+        f"ones {100 * chosen['error']:.0f} % were wrong (at most {100 * chosen['max_error']:.0f} %, "
+        f"with 95 % confidence), and {left:.0f} % stayed undecided, every encounter weighing the same."
     )
 
 
