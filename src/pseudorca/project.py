@@ -681,8 +681,8 @@ class Project:
         set_name : name to keep the predictions under; None: that of the files or folders
         prior : how frequent the classes are there: ``uniform``, ``train``, or shares by class
         max_error : name only so much that at most this share of the names is wrong
-        min_probability : less probable than this stays undecided; None: one half, or more, so that at most a
-            quarter of the names of held-out encounters were wrong; 0: none is undecided for it
+        min_probability : less probable than this stays undecided; None: one half, or more, so that at
+            most a quarter of the names of held-out encounters were wrong; 0: none is undecided for it
         min_moments : with fewer moments it stays undecided
         max_novelty : what is farther from all training sounds stays undecided
         gate_db : decibels by which a window must exceed its background

@@ -131,7 +131,8 @@ def choose(
 
     Examples
     --------
-    >>> about = {"recipe": {}, "optimistic": False, "results": [{"unit": "encounter"}]}
+    >>> results = [{"unit": "encounter", "n_groups": 8}]
+    >>> about = {"recipe": {}, "optimistic": False, "results": results}
     >>> by_day = Evaluation("d", "r", "2026", about | {"group_by": "day"})
     >>> by_encounter = Evaluation("e", "r", "2025", about | {"group_by": "encounter"})
     >>> choose([by_day, by_encounter], []).honest.split_id
