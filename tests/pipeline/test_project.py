@@ -422,7 +422,8 @@ KEYS = {
     "audit": "data labels audit_id verdict p_nuisance difference best_control by_background_alone "
     "p_model smallest_p n_permutations enumerated chance classes units_per_class n_encounters n_clips "
     "n_labelled_clips background associations answerable why controls heard evaluated summary "
-    "explained split group_by options recipe background_settings versions tables notices",
+    "explained split group_by options recipe background_settings versions tables notices audited "
+    "quick",
 }
 KEYS["decide"] = KEYS["predict"]
 """The keys of ``--json``. Scripts of users read them: they stay."""
