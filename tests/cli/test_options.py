@@ -70,8 +70,9 @@ def test_an_option_has_one_type_and_one_help_text_in_all_verbs():
     seen = defaultdict(set)
     for verb, option in ALL:
         seen[max(option.opts, key=len)].add((TYPES[verb, option.name], option.help))
-    differing = {name: kinds for name, kinds in seen.items() if len(kinds) > 1}
-    assert not differing
+    differing = {name for name, kinds in seen.items() if len(kinds) > 1}
+    # Folders of noise for a scan, where nothing comes from for a recipe; audit has numbers of its own.
+    assert differing == {"--nothing", "--permutations"}
 
 
 def test_a_flag_shows_no_value():

@@ -18,7 +18,7 @@ from pseudorca.learning.false_alarms import NothingRule
 from pseudorca.learning.heads.base import Head, LinearHead
 from pseudorca.learning.heads.logistic import LogisticHead
 from pseudorca.learning.heads.registry import load_trained, make_head
-from pseudorca.learning.nothing import KnowsNothing, NothingHead
+from pseudorca.learning.nothing import KnowsNothing, NothingHead, nothing_rule
 from pseudorca.learning.preparation import Preparation
 from pseudorca.learning.recipe import Recipe
 from pseudorca.learning.tuning import Tuning
@@ -183,7 +183,8 @@ def test_noise_is_scored_by_heads_that_never_heard_it_nor_its_group(split: str) 
     data, clips, recordings = survey()
     folds = make_folds(clips, recordings, Split(split, n_folds=4))
     sea = noise(["calm", "rain", "ships", "e0", "e3"])  # two go with encounters of animals
-    data = replace(data, groups=folds.units, noise=sea)
+    ties = tuple(frozenset({name} & {"e0", "e3"}) for name in sea.groups)
+    data = replace(data, groups=folds.units, noise=sea, noise_with=ties)
     Spy.seen = []
     scored = cross_validate(data, folds, NothingHead(Spy(c=1.0)))
     assert scored.p_nothing_of_noise is not None
@@ -333,3 +334,37 @@ def test_the_rates_of_new_places_are_a_distribution_near_what_was_held_out(
         never.p_by_noise(some, np.array([n_heard]))
         <= rule.p_by_noise(some, np.array([n_heard])) + 1e-9
     )
+
+
+def test_noise_that_goes_with_two_groups_is_held_out_with_either() -> None:
+    data, *_ = survey()
+    ties = (frozenset({"e1", "e2"}), frozenset[str](), frozenset({"e2"}))
+    both = replace(data, noise=noise(["a", "b", "c"], 1), noise_with=ties)
+    left = {
+        name: both.without_noise_of([name]).noise.groups.tolist() for name in ("e1", "e2", "e5")
+    }
+    assert left == {"e1": ["b", "c"], "e2": ["b"], "e5": ["a", "b", "c"]}
+    assert both.without_noise_of(["e2", "b"]).noise is None
+
+
+def test_a_fold_whose_head_knows_nothing_of_nothing_does_not_say_so() -> None:
+    data, clips, recordings = survey()
+    heard = np.isin(data.groups, ["e0", "e1"])[:, None]
+    few = replace(data, nothing=np.where(heard, data.nothing, np.nan).astype(np.float32))
+    folds = make_folds(clips, recordings, Split("leave-one-encounter-out"))
+    scored = cross_validate(
+        replace(few, groups=folds.units), folds, NothingHead(LogisticHead(c=1.0))
+    )
+    assert np.isnan(scored.p_nothing_of_background).all()  # without e0 or e1 one encounter is left
+    is_known = ~np.isin(data.groups, ["e0", "e1"])
+    assert np.isfinite(scored.p_nothing[0, is_known]).all()
+    assert nothing_rule(scored, data.groups, None) is None
+
+
+@pytest.mark.parametrize("unit", ["clip", "recording", "encounter"])
+def test_no_clips_are_no_units(unit: str) -> None:
+    clips, recordings = heard(np.full(3, 0.5))
+    units = aggregate(
+        clips.iloc[:0], recordings, np.empty((0, 2)), unit, p_nothing=np.empty(0), rule=RULE
+    )
+    assert len(units.table) == len(units.log_probabilities) == 0

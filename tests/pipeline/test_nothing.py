@@ -178,18 +178,24 @@ def test_noise_of_an_encounter_is_held_out_with_it(survey: Path, tmp_path: Path)
     labelled = LabelledProject.read(project.store, RECIPE)
     folds = make_folds(labelled.clips, labelled.recordings, Split("encounter"))
     data = labelled.grouped(folds)
-    units = dict(zip(labelled.clips["encounter"], folds.units, strict=True))
-    assert set(data.noise.groups[:3]) <= set(units.values())
-    assert not set(data.noise.groups[3:]) & set(units.values())
+    unit = dict(zip(labelled.clips["encounter"], folds.units, strict=True))["Lasker_AC_67"]
+    goes_with = dict(zip(labelled.noise["encounter"], data.noise_with, strict=True))
+    assert sorted(goes_with.values(), key=len) == [frozenset(), frozenset({unit})]
+    assert len(data.without_noise_of([unit]).noise.labels) == 3
+    strangers = labelled.clips[labelled.clips["encounter"] == "Lasker_AC_67"]
+    assert len(labelled.grouped(folds, strangers=strangers).noise.labels) == 3
 
 
 def test_a_folder_called_like_noise_is_offered(survey: Path, tmp_path: Path) -> None:
     place = with_noise(survey, tmp_path / "sea", Noise="Lasker")
     project = Project.create(tmp_path / "project")
-    assert any("--nothing Noise" in text for text in project.scan(place).notices)
+    found = project.scan(place)
+    assert any("--nothing Noise" in text for text in found.notices)
+    assert any("too few" in text and "Noise" in text for text in found.notices)
     for how in ({"nothing": "Noise"}, {"other": "Noise"}):
         notices = project.scan(place, **how, replace=True).notices
         assert not any("--nothing Noise" in text for text in notices)
+        assert "nothing" not in how or not any("too few" in text for text in notices)
     for wrong in ({"nothing": "Rain"}, {"nothing": "noise", "other": "Noise"}):
         with pytest.raises(ManifestError):
             project.scan(place, **wrong)
@@ -221,8 +227,7 @@ def test_quiet_stretches_between_selections_teach_nothing(tmp_path: Path) -> Non
     for at_s in (5, 15, 30):  # whether selected or overlooked
         assert not ((noise["start_s"] < at_s + 1) & (noise["end_s"] > at_s)).any()
     data = labelled.grouped(make_folds(labelled.clips, labelled.recordings, Split("encounter")))
-    assert data.noise is not None
-    assert set(data.noise.groups) <= set(data.groups)
+    assert all(len(tied) == 1 and tied <= set(data.groups) for tied in data.noise_with)
     assert LabelledProject.read(project.store, Recipe(nothing="none")).data.noise is None
 
 

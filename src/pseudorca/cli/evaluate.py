@@ -105,6 +105,8 @@ def _say_nothing(result: "EvaluateResult") -> None:
                     f"Held-out backgrounds called nothing: {rates['backgrounds']:.2f}. They were taken "
                     "apart, which is easier than real noise."
                 )
+            if (noise := rates.get("noise")) is not None:
+                say(f"Held-out recordings of noise called nothing: {noise:.2f}.")
             return
 
 

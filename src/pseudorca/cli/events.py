@@ -119,12 +119,12 @@ def events(
     label: Annotated[str, typer.Option(help="The species' name in the decisions.")] = "",
     out: Output = None,
     output_format: Formats = None,
-    csv: CsvStyle = "plain",
     filtered: FilterGroup,
     at: Annotated[
         list[float] | None,
         rare_option("--at", "Count calls at this score too. Without: 0.9. Repeatable."),
     ] = None,
+    csv: CsvStyle = "plain",
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:

@@ -159,6 +159,7 @@ CsvStyle = Annotated[
         "--csv",
         "plain: CSV for programs; excel: CSV for Excel, with the mark of UTF-8, and an apostrophe "
         "before text that would run as a formula.",
+        panel=RARE,
     ),
 ]
 

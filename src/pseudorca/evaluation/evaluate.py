@@ -406,10 +406,9 @@ def _unit_results(
 
 def _collection_notices(labelled: LabelledProject) -> list[str]:
     """Warnings on the recordings that hold for every split."""
-    recordings = labelled.recordings
-    notices = few_encounters(populations(labelled.store, recordings))
-    notices += mixed_encounters(labelled.clips)
-    bands = [band_notices(recordings, member.front_end) for member in labelled.embedder.members]
+    asked = populations(labelled.store, labelled.recordings)
+    notices = few_encounters(asked) + mixed_encounters(labelled.clips)
+    bands = [band_notices(asked, member.front_end) for member in labelled.embedder.members]
     return notices + list(dict.fromkeys(text for texts in bands for text in texts))
 
 

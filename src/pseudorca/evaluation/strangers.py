@@ -272,14 +272,16 @@ class _Side:
         cls, labelled: LabelledProject, split: Split, is_known: NDArray[np.bool_]
     ) -> "_Side | None":
         """The side of these clips; None if no encounter can be held out of it."""
-        known, others = np.flatnonzero(is_known), np.flatnonzero(~is_known)
+        encounters = labelled.clips["encounter"]
+        is_apart = ~encounters.isin(encounters[~is_known]).to_numpy()  # none of a mixed encounter
+        known, others = np.flatnonzero(is_known & is_apart), np.flatnonzero(~is_known)
         clips = labelled.clips.iloc[known].reset_index(drop=True)
         try:
             folds = make_folds(clips, labelled.recordings, split)
         except FoldError:
             return None
         other_clips = labelled.clips.iloc[others].reset_index(drop=True)
-        grouped = labelled.grouped(folds).without_noise_of(other_clips["encounter"])
+        grouped = labelled.grouped(folds, strangers=other_clips)
         return cls(
             labelled.recordings, clips, labelled.data.take(known), grouped, folds,
             labelled.trainer(split), other_clips, labelled.data.take(others),

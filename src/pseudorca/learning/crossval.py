@@ -40,7 +40,7 @@ class OutOfFold:
     details: list[dict[str, Any]] = field(default_factory=list)
     p_nothing: Floats | None = None
     """The probability that a clip holds nothing [shape=(n_repeats, n_clips)]; None if the head does
-    not know nothing."""
+    not know nothing, NaN where the head of a fold does not."""
     p_nothing_of_background: Floats | None = None
     """The same of the backgrounds of the clips, NaN where there is none."""
     p_nothing_of_noise: Floats | None = None
@@ -190,15 +190,17 @@ def _scored(
     ):
         data = tasks[task][0]
         tested = data.take(test)
+        # A side with too few backgrounds gives a head that cannot say.
         p_nothing = np.full((2, len(test)), np.nan)
-        p_nothing[0] = trained.p_nothing(tested.vectors)
-        if tested.nothing is not None:
+        if trained.knows_nothing:
+            p_nothing[0] = trained.p_nothing(tested.vectors)
+        if trained.knows_nothing and tested.nothing is not None:
             there = np.isfinite(tested.nothing[:, 0])
             p_nothing[1, there] = trained.p_nothing(tested.nothing[there])
         said = mean_said(trained, tested.vectors, tested.heard_again)
         of_noise = np.full(0 if data.noise is None else len(data.noise.labels), np.nan)
-        if data.noise is not None:
-            rows = np.isin(data.noise.groups, list(out))
+        if trained.knows_nothing and data.noise is not None:
+            rows = data.is_noise_of(out)
             of_noise[rows] = trained.p_nothing(data.noise.vectors[rows])
         outcomes.append((said, p_nothing, of_noise, trained.details))
     return outcomes
@@ -208,7 +210,8 @@ def _noise_left_out(data: TrainingSet, folds: Folds, *, fold: int, test: Ints) -
     """Groups whose noise no head of a fold hears: those that are tested, and others in their turn."""
     if data.noise is None:
         return set()
-    own = sorted(set(data.noise.groups) - set(data.groups))  # goes with no clip
+    goes_with_none = np.array([not tied for tied in data.noise_with], dtype=bool)
+    own = sorted(set(data.noise.groups[goes_with_none]))
     n_folds = int(folds.test_fold.max()) + 1
     return {*data.groups[test], *(name for k, name in enumerate(own) if k % n_folds == fold)}
 

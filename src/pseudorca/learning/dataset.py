@@ -81,6 +81,9 @@ class TrainingSet:
     noise: "TrainingSet | None" = None
     """Recordings in which no animal is heard. They go with every side that is taken, unless
     :meth:`without_noise_of` leaves some out."""
+    noise_with: tuple[frozenset[str], ...] = ()
+    """For each row of the noise the groups of clips with which it shares a moment, an encounter or
+    another value; empty where it goes with none."""
 
     def take(self, rows: Ints) -> "TrainingSet":
         """The training set of these rows [shape=(n,)]."""
@@ -97,6 +100,7 @@ class TrainingSet:
             None if self.heard_again is None else self.heard_again[:, rows],
             None if self.nothing is None else self.nothing[rows],
             self.noise,
+            self.noise_with,
         )
 
     def plus(self, other: "TrainingSet") -> "TrainingSet":
@@ -113,6 +117,7 @@ class TrainingSet:
             self.blocks,
             nothing=nothing,
             noise=self.noise,
+            noise_with=self.noise_with,
         )
 
     def backgrounds(self) -> "TrainingSet":
@@ -137,12 +142,22 @@ class TrainingSet:
         """The clips with the noise that is of none of these groups."""
         if self.noise is None:
             return self
-        kept = np.flatnonzero(~np.isin(self.noise.groups, list(groups)))
-        return replace(self, noise=self.noise.take(kept) if len(kept) else None)
+        kept = np.flatnonzero(~self.is_noise_of(groups))
+        ties = tuple(self.noise_with[row] for row in kept) if self.noise_with else ()
+        return replace(self, noise=self.noise.take(kept) if len(kept) else None, noise_with=ties)
+
+    def is_noise_of(self, groups: Iterable[str]) -> NDArray[np.bool_]:
+        """Which rows of the noise are of these groups, or go with one of them [shape=(n_noise,)]."""
+        if self.noise is None:
+            return np.zeros(0, dtype=bool)
+        of = frozenset(groups)
+        ties = self.noise_with or (frozenset[str](),) * len(self.noise.groups)
+        pairs = zip(self.noise.groups, ties, strict=True)
+        return np.array([group in of or not of.isdisjoint(tied) for group, tied in pairs], bool)
 
     def without_nothing(self) -> "TrainingSet":
         """The clips alone, without their backgrounds and without noise."""
-        return replace(self, nothing=None, noise=None)
+        return replace(self, nothing=None, noise=None, noise_with=())
 
     def with_nothing(self) -> "TrainingSet":
         """The clips with their altered copies, and below them a row for each background."""

@@ -49,6 +49,11 @@ class NothingRule:
     """For each held-out encounter: backgrounds that passed for something, and backgrounds."""
 
     @classmethod
+    def untried(cls) -> Self:
+        """The rule where nothing could be held out: as if one background in twenty had passed."""
+        return cls(HIGHEST, ((1, 20),))
+
+    @classmethod
     def fit(cls, p_nothing: Floats, encounters: Names) -> Self | None:
         """Choose the threshold on the backgrounds of held-out encounters.
 
@@ -70,8 +75,8 @@ class NothingRule:
         weights = 1 / by_encounter.transform("size").to_numpy(dtype=np.float64)
         order = np.argsort(values)
         reached = np.cumsum(weights[order]) / weights.sum()
-        lowest = values[order][np.searchsorted(reached, FALSE_ALARMS)]
-        threshold = float(min(HIGHEST, lowest))
+        least = values[order][np.searchsorted(reached, FALSE_ALARMS, side="right")]
+        threshold = float(min(HIGHEST, np.nextafter(least, 0)))  # this one is told
         passed = pd.Series(values <= threshold).groupby(encounters[there])
         counts = zip(passed.sum().tolist(), passed.size().tolist(), strict=True)
         return cls(threshold, tuple((int(k), int(n)) for k, n in counts))

@@ -35,7 +35,7 @@ from pseudorca.learning.pseudo_labels import unlabelled_clips
 from pseudorca.learning.recipe import Recipe
 from pseudorca.progress import Progress
 from pseudorca.recordings.clips import project_clips
-from pseudorca.recordings.folds import Folds, Split, group_values
+from pseudorca.recordings.folds import Folds, Split, group_values, joined
 from pseudorca.recordings.manifest import labels_id, moments_id, project_recordings
 from pseudorca.recordings.options import NOTHING
 from pseudorca.store import EMBEDDER_FOLDER, Store
@@ -184,7 +184,9 @@ class LabelledProject:
         """What tells whether a result is about these clips (``data``) and these labels (``labels``)."""
         return {"data": self.data_id, "labels": labels_id(self.store)}
 
-    def grouped(self, folds: Folds, groups: Names | None = None) -> TrainingSet:
+    def grouped(
+        self, folds: Folds, groups: Names | None = None, *, strangers: pd.DataFrame | None = None
+    ) -> TrainingSet:
         """The training set for the folds of a split, with the noise that goes with its groups.
 
         Parameters
@@ -192,29 +194,45 @@ class LabelledProject:
         folds : Folds, of the labelled clips or of some of them
         groups : ndarray [shape=(n_clips,)] or None
             What an inner split keeps whole; None: the units of the folds
+        strangers : DataFrame or None
+            Labelled clips that must not be heard: noise that goes with them is left out
 
         Returns
         -------
         TrainingSet
-            Noise of a moment, an encounter or a value of the split's column that clips have, too, is
-            in their group, and so is held out with them; other noise is in a group of its own.
+            Noise of a moment, an encounter or a value of the split's column that clips have, too,
+            goes with the groups of these clips, and is held out with any of them.
         """
         rows = pd.Index(self.clips["clip_id"]).get_indexer(folds.clip_ids)
         groups = folds.units if groups is None else groups
         data = replace(self.data.take(rows), groups=groups)
         if data.noise is None:
             return data
-        both = pd.concat([self.clips.iloc[rows], self.noise])
+        kept = self.clips.iloc[rows]
+        others = kept.iloc[:0] if strangers is None else strangers
+        both = pd.concat([kept, others, self.noise])
+        moment_of = dict(
+            zip(self.recordings["recording_id"], self.recordings["moment_id"], strict=True)
+        )
         values = group_values(both, self.recordings, folds.split.group_by).to_numpy(dtype=object)
-        moments = np.concatenate([data.recordings, data.noise.recordings])
         encounters = both["encounter"].to_numpy(dtype=object)
-        ties = [moments, values] if folds.split.is_optimistic else [moments, encounters, values]
-        of_noise = encounters[len(rows) :].copy()
-        for names in ties:
-            group_of = dict(zip(names[: len(rows)], groups, strict=True))
-            tied = np.array([name in group_of for name in names[len(rows) :]], dtype=bool)
-            of_noise[tied] = [group_of[name] for name in names[len(rows) :][tied]]
-        return replace(data, noise=replace(data.noise, groups=of_noise))
+        shared = [both["recording_id"].map(moment_of).to_numpy(dtype=object), values]
+        if not folds.split.is_optimistic:
+            shared.append(encounters)
+        n_clips, first = len(kept), len(kept) + len(others)
+        ties: list[set[str]] = [set() for _ in range(len(self.noise))]
+        is_strange = np.zeros(len(self.noise), dtype=bool)
+        for names in shared:
+            groups_of: dict[Any, set[str]] = {}
+            for name, group in zip(names[:n_clips], groups, strict=True):
+                groups_of.setdefault(name, set()).add(group)
+            for tied, name in zip(ties, names[first:], strict=True):
+                tied |= groups_of.get(name, set())
+            is_strange |= np.isin(names[first:], names[n_clips:first])
+        own = joined(values[first:], encounters[first:])
+        noise = replace(data.noise, groups=own)
+        data = replace(data, noise=noise, noise_with=tuple(map(frozenset, ties)))
+        return data.without_noise_of(own[is_strange]) if is_strange.any() else data
 
     def trainer(self, split: Split) -> Head:
         """The recipe's head, ready for the training sides of a split."""

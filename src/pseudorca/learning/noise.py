@@ -7,6 +7,7 @@ long recordings in which nothing stands out. All embeddings are kept, and comput
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,11 @@ import pandas as pd
 from pseudorca.embedding.augmentation.alterations import background_front_end
 from pseudorca.embedding.embedder import AnyEmbedder
 from pseudorca.embedding.stream import embed_by_each
+from pseudorca.errors import ClipError, TableError
 from pseudorca.frontends.base import FrontEnd
 from pseudorca.learning.dataset import TrainingSet, Vectors
 from pseudorca.progress import Progress
-from pseudorca.recordings.clips import cut, sample_clips
+from pseudorca.recordings.clips import cut, read_raven, sample_clips
 from pseudorca.recordings.options import NOTHING, ClipOptions
 from pseudorca.store import Store
 
@@ -118,7 +120,8 @@ def quiet_stretches(clips: pd.DataFrame, recordings: pd.DataFrame, store: Store)
 
     Returns
     -------
-    DataFrame, as the table ``clips``; empty if the clips were not cut from selections
+    DataFrame, as the table ``clips``; empty if the clips were not cut from selections, or the tables of
+    selections cannot be read any more
 
     Examples
     --------
@@ -126,30 +129,42 @@ def quiet_stretches(clips: pd.DataFrame, recordings: pd.DataFrame, store: Store)
     >>> recordings = pd.DataFrame({
     ...     "recording_id": ["r1"], "path": ["a.wav"], "moment_id": ["m1"], "n_channels": [1],
     ...     "channel": [None], "sample_rate": [48_000], "duration_s": [20.0], "label": ["Insular"],
-    ...     "encounter": ["e1"], "start_utc": [pd.NaT],
+    ...     "encounter": ["e1"], "start_utc": [pd.NaT], "root": ["/data"],
     ... })
-    >>> selected = pd.DataFrame({"recording_id": "r1", "channel": "", "start_s": [8.0], "end_s": [9.0]})
-    >>> clips, _ = cut(recordings, ClipOptions(window_s=3.0), selections=selected)
+    >>> clips, _ = cut(recordings, ClipOptions(window_s=3.0))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store = Store(folder, create=True)
+    ...     table = Path(folder, "a.selections.txt")
+    ...     _ = table.write_text("Begin Time (s)\\tEnd Time (s)\\n8\\t9\\n")
+    ...     store = Store(f"{folder}/project", create=True)
     ...     none = quiet_stretches(clips, recordings, store)
-    ...     store.keep_setting("selections", ["a.selections.txt"])
+    ...     store.keep_setting("selections", [str(table)])
     ...     quiet = quiet_stretches(clips, recordings, store)
     >>> len(none), quiet["start_s"].tolist()
     (0, [0.0, 3.0, 10.0, 13.0, 16.0])
     """
     is_noise = clips["label"].isin(store.setting("nothing") or [])
     labelled = clips[clips["label"].notna() & ~is_noise]
-    if not store.setting("selections") or labelled.empty:
+    tables = [Path(path) for path in store.setting("selections") or ()]
+    if not tables or labelled.empty:
         return clips.iloc[:0]
+    try:
+        selected = read_raven(tables, recordings)
+    except (ClipError, TableError):
+        return clips.iloc[:0]
+    odd = {path for path, *_ in selected.problems}  # perhaps an animal is where nobody can read
     options = ClipOptions(**(store.setting("clips") or {}))
     window_s = options.window_s or _WINDOW_S
     options = replace(
         options, window_s=window_s, overlap_s=0.0, max_per_recording=None, pad="drop", min_fill=1.0
     )
-    length_of = recordings.set_index("recording_id")["duration_s"]
+    by_id = recordings.set_index("recording_id")
+    length_of = by_id["duration_s"]
+    is_odd = labelled["recording_id"].map(by_id["path"]).isin(odd)
+    known = set(labelled.loc[~is_odd, "recording_id"])
     between = []
-    for recording, of_recording in labelled.groupby("recording_id"):
+    for recording, of_recording in selected.stretches.groupby("recording_id"):
+        if recording not in known:
+            continue
         taken = [(-_MARGIN_S, -_MARGIN_S)]
         taken += sorted(zip(of_recording["start_s"], of_recording["end_s"], strict=True))
         taken.append((length_of[recording] + _MARGIN_S, np.inf))
@@ -158,6 +173,8 @@ def quiet_stretches(clips: pd.DataFrame, recordings: pd.DataFrame, store: Store)
             reached = max(reached, end_s)
             if start_s - reached >= window_s + 2 * _MARGIN_S:
                 between.append((recording, "", reached + _MARGIN_S, start_s - _MARGIN_S))
+    if not between:
+        return clips.iloc[:0]
     stretches = pd.DataFrame(between, columns=["recording_id", "channel", "start_s", "end_s"])
     asked = recordings[recordings["recording_id"].isin(stretches["recording_id"])]
     windows, _ = cut(asked.reset_index(drop=True), options, selections=stretches)

@@ -52,6 +52,11 @@ class KnowsNothing(TrainedHead):
 
     head: TrainedHead
 
+    @property
+    def knows_nothing(self) -> bool:
+        """Whether the head learned what nothing sounds like."""
+        return True
+
     def log_probabilities(self, vectors: Vectors) -> Floats:
         """Score embeddings, given that something is there."""
         scores = self.head.log_probabilities(vectors)

@@ -264,7 +264,10 @@ def prepared_set(
         blocks = (blocks or (data.vectors.shape[1],)) * 2
     vectors = reader.clips_themselves(data.vectors)
     if preparation.views:
-        donors_from = clips if labelled is None else labelled[labelled["label"].notna()]
+        donors_from = clips
+        if labelled is not None:
+            is_noise = labelled["label"].isin(store.setting("nothing") or [])
+            donors_from = labelled[labelled["label"].notna() & ~is_noise]
         views = reader.views(donors_from.reset_index(drop=True), data.vectors)
     if preparation.test_views:
         heard_again = reader.test_views(view_set(store, embedder.embedder_id), data.vectors)

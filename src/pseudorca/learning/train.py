@@ -197,7 +197,10 @@ def train_project(
     except FoldError as error:
         notices.insert(0, f"Probabilities are not calibrated, since {error}")
     classifier = _classifier(labelled, head, trained, folds if units else None, units)
-    classifier.nothing = nothing
+    if trained.knows_nothing and nothing is None:
+        nothing = NothingRule.untried()
+        notices.append("What nothing sounds like was not tried on encounters that were held out.")
+    classifier.nothing = nothing if trained.knows_nothing else None
     folder = store.folder / CLASSIFIER_FOLDER / name
     with _earlier_kept(folder, classifier.classifier_id) as kept:
         classifier.save(folder)
@@ -264,6 +267,7 @@ def _classifier(
 def _training(labelled: LabelledProject) -> dict[str, Any]:
     """The record of a training, as JSON values."""
     clips, store = labelled.clips, labelled.store
+    noise = labelled.data.noise
     by_label = clips.groupby("label")
     return {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -272,9 +276,9 @@ def _training(labelled: LabelledProject) -> dict[str, Any]:
         "n_clips": clips["label"].value_counts().to_dict(),
         "n_recordings": by_label["recording_id"].nunique().to_dict(),
         "n_encounters": by_label["encounter"].nunique().to_dict(),
-        **({} if labelled.data.noise is None else {"n_noise": len(labelled.data.noise.labels)}),
-        "recordings": sorted(clips["recording_id"].unique()),
-        "moments": sorted(set(labelled.data.recordings)),
+        **({"n_noise": len(noise.labels)} if noise else {}),
+        "recordings": sorted({*clips["recording_id"], *labelled.noise["recording_id"]}),
+        "moments": sorted({*labelled.data.recordings, *(noise.recordings if noise else ())}),
         "encounters": sorted(clips["encounter"].unique()),
         "versions": package_versions(),
         "tables": {table: store.version(table) for table in ("recordings", "clips")},

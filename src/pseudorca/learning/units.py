@@ -144,8 +144,11 @@ def _recording_table(
     counts["n_something"] = held
     place = pd.MultiIndex.from_frame(moments[keys])
     of_moment = counts.reindex(place)
-    some = np.where(of_moment["stands_out"], moments["out"], moments["passed"])
-    used = moments[some | (of_moment["n_something"] == 0).to_numpy()]
+    some = np.where(
+        of_moment["stands_out"].to_numpy(dtype=bool), moments["out"].to_numpy(dtype=bool),
+        moments["passed"].to_numpy(dtype=bool),
+    )  # fmt: skip
+    used = moments[some | (of_moment["n_something"] == 0).to_numpy(dtype=bool)]
     by_unit = used.groupby(keys, sort=False)
     means = by_unit[[name for name in averaged if name != "p_nothing"]].mean()
     table = pd.concat([firsts, by_unit["n_moments"].sum(), means], axis=1)

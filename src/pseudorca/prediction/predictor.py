@@ -216,7 +216,7 @@ class Predictor:
             classifier_id=classifier.classifier_id, trained=trained, set_name=self.set_name,
             nothing=classifier.nothing,
         )  # fmt: skip
-        trained_on = {key: set(training.get(key, ())) for key in ("moments", "encounters")}
+        trained_on = {key: set(training.get(key, ())) for key in _TRAINED_ON}
         table = _readable(units, decided, probabilities, recordings, classifier.classes, trained_on)
         if recordings is not None and self._has_zones:
             zones = recordings.set_index("recording_id")["time_zone"]
@@ -226,6 +226,7 @@ class Predictor:
         return table, decided[list(TABLES["decisions"])]
 
 
+_TRAINED_ON = ("moments", "encounters", "recordings")
 _NO_UNITS = pd.DataFrame(
     columns=["unit_id", "label", "encounter", "n_moments", "novelty", "p_nothing", "n_something",
              "n_heard", "by_noise"]
@@ -364,7 +365,10 @@ def _readable(
         # Files of one moment (its channels) share a row; all of them are named.
         paths = recordings.groupby("moment_id", sort=False)["path"].agg("; ".join)
         table["path"] = moment.map(paths)
-        table["in_training"] = moment.isin(trained_on["moments"])
+        # A channel's moment has another name where the folders differ; the sound is the same.
+        is_known = recordings["recording_id"].isin(trained_on["recordings"])
+        known = {*trained_on["moments"], *recordings.loc[is_known, "moment_id"]}
+        table["in_training"] = moment.isin(known)
         start = table["recording_id"].map(by_id["start_utc"])
         table["start_utc"] = pd.to_datetime(start, utc=True).astype("datetime64[us, UTC]")
         if "start_s" in table:

@@ -139,8 +139,8 @@ class PredictionResult(Result):
                 sentences.append(f"{name} is undecided: {row['reason']} ({known}).")
             elif row["decision"] == NOTHING:
                 sentences.append(
-                    f"{name} holds nothing but background: nothing has a probability of "
-                    f"{100 * float(row['p_nothing']):.1f} % ({known})."
+                    f"In {name} no class is heard, but background or an animal of no class "
+                    f"(probability of {NOTHING!r}: {100 * float(row['p_nothing']):.1f} %; {known})."
                 )
             elif row["decision"] == OTHER:
                 sentences.append(

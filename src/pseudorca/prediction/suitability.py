@@ -39,9 +39,10 @@ def suitability_notices(
     ClassifierError
         If embeddings are centred by something that none of the recordings has.
     """
-    heard = set(classifier.training.get("moments", ()))
+    moments, ids = (classifier.training.get(key, ()) for key in ("moments", "recordings"))
+    is_heard = recordings["moment_id"].isin(moments) | recordings["recording_id"].isin(ids)
     notices = []
-    if n_heard := int(recordings["moment_id"].isin(heard).sum()):
+    if n_heard := int(is_heard.sum()):
         notices.append(
             f"Trained the classifier, so that what it says of them proves nothing: {n_heard} of "
             f"{plural(len(recordings), 'recording')} (column in_training)."

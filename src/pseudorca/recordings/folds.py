@@ -293,10 +293,10 @@ def make_folds(clips: pd.DataFrame, recordings: pd.DataFrame, split: Split) -> F
     groups = group_values(clips, recordings, split.group_by).to_numpy(dtype=object)
     # Different recordings may hold channels of one moment. These channels stay together, and all
     # clips of such recordings, too, because their windows may begin at different times.
-    units = _joined(groups, moments)
-    units = _joined(units, _shared_moments(clips, recordings, moments))
+    units = joined(groups, moments)
+    units = joined(units, _shared_moments(clips, recordings, moments))
     if not split.is_optimistic:  # no column, such as the sample rate, splits an encounter
-        units = _joined(units, clips["encounter"].to_numpy(dtype=object))
+        units = joined(units, clips["encounter"].to_numpy(dtype=object))
     return _dealt(clips, split, groups, units)
 
 
@@ -422,7 +422,7 @@ def stricter_folds(
             continue
         if column in own and (values.groupby(clips["encounter"]).nunique() > 1).any():
             continue
-        units = _joined(values.to_numpy(dtype=object), clips["encounter"].to_numpy(dtype=object))
+        units = joined(values.to_numpy(dtype=object), clips["encounter"].to_numpy(dtype=object))
         if len(set(units)) >= n_encounters:
             continue
         try:
@@ -549,7 +549,7 @@ def _shared_moments(
     return np.where(several, np.array(whole, dtype=object), moments)
 
 
-def _joined(groups: NDArray[np.object_], ties: NDArray[np.object_]) -> NDArray[np.object_]:
+def joined(groups: NDArray[np.object_], ties: NDArray[np.object_]) -> NDArray[np.object_]:
     """Name every clip by the connected set of groups that share a tie (a moment, an encounter).
 
     The first group in the alphabet names a set, so the order of the clips does not matter.

@@ -47,7 +47,7 @@ from pseudorca.recordings.notices import (
     spelling_notices,
     time_notices,
 )
-from pseudorca.recordings.options import ScanOptions
+from pseudorca.recordings.options import NOTHING, ScanOptions
 from pseudorca.recordings.places import Place
 from pseudorca.store import Store, as_table
 from pseudorca.values import hash_of, nfc
@@ -446,7 +446,10 @@ def _build(
         row["moment_id"] = moment_of(row)
         row["metadata"] = json.dumps(row["metadata"], sort_keys=True)
     recordings = as_table("recordings", rows)
-    notices += [*collection_notices(recordings), *told, *about_files]
+    of_nothing = {NOTHING, *map(folded, options.nothing)}
+    labels = recordings["label"].fillna("").astype(object)
+    is_noise = labels.map(folded).isin(of_nothing)
+    notices += [*collection_notices(recordings[~is_noise]), *told, *about_files]
     n_other = sum(source.n_other for source in sources)
     for row in unusable:
         row |= {"recording_id": hash_of([row["root"], row["path"]]), "content_hash": None}

@@ -626,7 +626,8 @@ def moment_of(row: dict[str, Any]) -> str:
     parts = [part for part in (platform or row["place"], prefix) if part]
     who = "/".join(parts) or None
     if start := row["start_utc"] or row["clock"]:
-        return moment_id(who, row["encounter"], start.isoformat(), row["selection"])
+        named = folded(row["rest"])  # two sites of one second are two moments
+        return moment_id(who, row["encounter"], start.isoformat(), row["selection"], named)
     # Without a time: equal names but for the channel, and equal lengths.
     length = (row["n_frames"], row["sample_rate"])
     return moment_id(who, row["encounter"], row["folder"], row["rest"], *length)

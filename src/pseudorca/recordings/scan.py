@@ -160,7 +160,8 @@ def scan_project(
     """
     options = options or ScanOptions()
     manifest = scan(folder, options=options, n_threads=n_threads, progress=progress)
-    band, about_band = _proposed_band(manifest.recordings)
+    is_noise = manifest.recordings["label"].isin(_nothing_labels(manifest.recordings, options))
+    band, about_band = _proposed_band(manifest.recordings[~is_noise])
     of_files = set(manifest.file_notices)  # on single files: after those on all of them
     notices = [text for text in manifest.notices if text not in of_files]
     notices += [
@@ -286,11 +287,14 @@ def _nothing_labels(recordings: pd.DataFrame, options: ScanOptions) -> list[str]
 
 
 def _noise_notices(recordings: pd.DataFrame, options: ScanOptions) -> list[str]:
-    """Folders that are called like noise and would be learned as a class."""
+    """Folders that are no class, and those that are called like noise and would be learned as one."""
+    nothing = _nothing_labels(recordings, options)
     given = {folded(name) for name in options.all_labels or options.other + options.nothing}
     labels = sorted(str(label) for label in recordings["label"].dropna().unique())
     offered = [name for name in labels if folded(name) in _LIKE_NOISE - given]
-    return [
+    are = "is no class, and teaches" if len(nothing) == 1 else "are no classes, and teach"
+    notices = [f"{', '.join(nothing)} {are} what nothing sounds like."] if nothing else []
+    return notices + [
         f"{name} is learned as a class. If no animal is heard there: --nothing {name} teaches what "
         f"nothing sounds like; if other animals are: --other {name}."
         for name in offered

@@ -154,7 +154,8 @@ def embed_views(
     ...     embed_views(clips, recordings, embedder, store, views)
     2
     """
-    labelled = clips[clips["label"].notna()].reset_index(drop=True)
+    is_noise = clips["label"].isin(store.setting("nothing") or [])
+    labelled = clips[clips["label"].notna() & ~is_noise].reset_index(drop=True)
     hearings = [embedder, referring(embedder)] if with_backgrounds else [embedder]
     backgrounds = background_clips(labelled, recordings, embedder, store)
     n_new = 0

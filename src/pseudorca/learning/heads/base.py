@@ -102,6 +102,11 @@ class TrainedHead(ABC):
         """The probability that nothing is there [shape=(n,)]; 0 for heads that do not know nothing."""
         return np.zeros(len(vectors))
 
+    @property
+    def knows_nothing(self) -> bool:
+        """Whether the head learned what nothing sounds like."""
+        return False
+
     def parted(self, vectors: Vectors) -> "tuple[Any, TrainedHead, Vectors]":
         """Split into the network that training changed (or None), the head alone, and its embeddings.
 
