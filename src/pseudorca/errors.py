@@ -101,7 +101,7 @@ class FoldError(PseudorcaError):
     >>> from pseudorca.recordings.folds import Split
     >>> Split(n_folds=1)
     Traceback (most recent call last):
-    pseudorca.errors.FoldError: 1 folds: a split needs at least 2.
+    pseudorca.errors.FoldError: 1 fold: a split needs at least 2.
     """
 
 

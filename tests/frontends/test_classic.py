@@ -216,7 +216,7 @@ def test_bad_contours_are_named(tmp_path):
     with pytest.raises(PseudorcaError, match=r"has the columns a, b; expected a time"):
         read_contours(path)
     path.write_text("time_s,frequency_hz\n0,5000\n0.1,-3\n")
-    with pytest.raises(PseudorcaError, match="row 2 has no time, or no frequency"):
+    with pytest.raises(PseudorcaError, match="line 3 has no time, or no frequency"):
         read_contours(path)
     path.write_text("time_s,frequency_hz\n0,5000\n")
     with pytest.raises(PseudorcaError, match=r"bad.csv, contour bad: 1 points"):

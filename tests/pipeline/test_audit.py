@@ -92,7 +92,7 @@ def test_audit_is_kept_with_where_it_comes_from(project, audited):
     assert row.audit_id == audited["audit_id"]
     assert kept["verdict"] == audited["verdict"]
     assert kept["options"]["seed"] == 0
-    assert kept["recipe"]["head"] == HEAD.settings()
+    assert kept["recipe"]["head"] == HEAD.settings() | {"nothing": "background"}
     assert {"numpy", "torch", "pseudorca"} <= set(kept["versions"])
     assert kept["tables"]["clips"] == project.version("clips")
     assert "audit" in set(project.read("runs")["verb"])

@@ -590,7 +590,9 @@ def test_real_recordings_of_many_kinds_read_back(tmp_path: Path, hydrophones: Pa
             units, Calibrator(classes), Rule(half, min_probability=0.8),
             unit=unit, classifier_id="c", trained=half,
         )  # fmt: skip
-        heard: dict[str, set[str]] = {"moments": set(), "encounters": set()}
+        heard: dict[str, set[str]] = {
+            "moments": set(), "encounters": set(), "recordings": set(),
+        }  # fmt: skip
         known = files if unit == "clip" else None
         by_unit[unit] = _readable(units, decided, probabilities, known, classes, heard)
     said = by_unit["clip"]

@@ -71,7 +71,7 @@ def evaluate(store: Store, *splits: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pseudorca.learning.labelled.load_embedders", lambda folder, **how: embedder)
         made = [Split(name, n_folds=2, n_repeats=2) for name in splits]
-        evaluate_project(store, Recipe(HEAD), made)
+        evaluate_project(store, Recipe(HEAD, nothing="none"), made)
     about = {"embedder_id": "madeup", "front_end": embedder.front_end.settings()}
     about["backbone"] = {
         "name": "none",

@@ -26,6 +26,9 @@ from pseudorca.store import Store
 PER_ENCOUNTER = 10
 """Clips of an encounter whose background is heard, and as many stretches between its selections."""
 
+_IN_VAIN = (
+    "no frames without signal", "holds a signal", "too short to find frames without signal", "silent",
+)  # fmt: skip
 _MARGIN_S = 1.0  # between a selection and a stretch without one
 _WINDOW_S = 3.0  # of stretches beside clips without a window of their own
 
@@ -54,8 +57,7 @@ def background_vectors(
     """
     hearing = embedder.hearing(background_front_end)
     asked = sample_clips(clips, recordings, PER_ENCOUNTER)
-    heard = embed_by_each(asked, recordings, hearing, store, progress=progress)
-    ids = asked.loc[asked["clip_id"].isin(heard.embedded), "clip_id"].tolist()
+    ids = _heard(asked, recordings, hearing, store, progress)["clip_id"].tolist()
     vectors = np.full((len(clips), sum(store.widths(embedder.embedder_id))), np.nan, np.float32)
     if ids:
         rows = pd.Index(clips["clip_id"]).get_indexer(ids)
@@ -90,9 +92,7 @@ def noise_set(
     folders = folders[folders["clip_id"].isin(there)]
     hearing = embedder.hearing(_unbroken)
     stretches = quiet_stretches(clips, recordings, store)
-    if len(stretches):
-        heard = embed_by_each(stretches, recordings, hearing, store, progress=progress)
-        stretches = stretches[stretches["clip_id"].isin(heard.embedded)]
+    stretches = _heard(stretches, recordings, hearing, store, progress)
     parts = {embedder.embedder_id: folders, hearing.embedder_id: stretches}
     vectors = [store.vectors(key, of["clip_id"].tolist()) for key, of in parts.items() if len(of)]
     if not vectors:
@@ -205,6 +205,26 @@ def nothing_notices(data: TrainingSet) -> list[str]:
         f"{', '.join(few)}: hardly any sound without signal in the clips of this class, so that what "
         "nothing sounds like comes from other places."
     ]
+
+
+def _heard(
+    clips: pd.DataFrame,
+    recordings: pd.DataFrame,
+    hearing: AnyEmbedder,
+    store: Store,
+    progress: Progress | None,
+) -> pd.DataFrame:
+    """The clips that hold what is asked for, embedded. What was searched in vain is not read again."""
+    if clips.empty:
+        return clips
+    setting = f"without_{hearing.embedder_id}"
+    known = set(store.setting(setting) or ())
+    asked = clips[~clips["clip_id"].isin(known)]
+    result = embed_by_each(asked, recordings, hearing, store, progress=progress)
+    in_vain = result.problems.loc[result.problems["reason"].isin(_IN_VAIN), "clip_id"]
+    if len(in_vain):
+        store.keep_setting(setting, sorted(known.union(map(str, in_vain))))
+    return asked[asked["clip_id"].isin(result.embedded)]
 
 
 def _unbroken(front_end: FrontEnd) -> FrontEnd:

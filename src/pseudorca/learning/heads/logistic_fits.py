@@ -93,6 +93,7 @@ class LogisticProblem:
         if self.is_rotated:
             of_clips = scipy.linalg.blas.dtrsm(1.0, self.axes, along.T, lower=True, trans_a=1).T
             along = of_clips @ self.standard - of_clips.sum(axis=1, keepdims=True) * self.centre
+        along = np.ascontiguousarray(along)  # as it is read back, so that products are equal
         return along, coefficients[:, -1] * self.bias_scale - along @ self.centre
 
 
