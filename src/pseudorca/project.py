@@ -76,7 +76,7 @@ class Project:
     >>> print(whales.scan(f"{folder.name}/recordings", progress=False))
     2 recordings (0.00 h): 2 labelled, 0 unlabelled, in 2 encounters.
     Recordings by class: Insular 1, Pelagic 1.
-    No problems, 2 notices (see .notices).
+    No problems, 3 notices (see .notices).
     >>> whales.clips(window_s=1.0)
     <ClipsResult: 4 clips of 4 moments, 0 of them filled up to the window.>
     >>> folder.cleanup()

@@ -58,9 +58,9 @@ def project(
 
     def grouped(folds: Folds, strangers: pd.DataFrame) -> TrainingSet:
         rows = np.flatnonzero(np.isin(data.recordings, folds.clip_ids))
-        return replace(data.take(rows), groups=folds.units)
+        return replace(read.data.take(rows), groups=folds.units)
 
-    return SimpleNamespace(
+    read = SimpleNamespace(
         grouped=grouped,
         clips=clips.drop(columns="metadata"),
         recordings=clips[["recording_id", "moment_id", "encounter", "metadata"]],
@@ -68,6 +68,7 @@ def project(
         recipe=recipe,
         trainer=lambda split: recipe.trainer(),
     )
+    return read
 
 
 def left_out(found: dict, species: str) -> dict:
