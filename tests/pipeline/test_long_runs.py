@@ -188,7 +188,12 @@ def test_raven_is_told_the_band_that_is_heard() -> None:
 
 def test_recordings_that_reach_less_far_than_those_in_training_are_told() -> None:
     table = pd.DataFrame(
-        {"sample_rate": [8_000, 16_000], "moment_id": ["a", "b"], "duration_s": [1.0, 1.0]}
+        {
+            "sample_rate": [8_000, 16_000],
+            "moment_id": ["a", "b"],
+            "recording_id": ["a", "b"],
+            "duration_s": [1.0, 1.0],
+        }
     )
     for band, n_told in (("common", 1), ("all", 1), ("16k", 0)):
         front_end = CommonFrontEnd.in_band(band, lowest_rate=16_000)
