@@ -49,7 +49,7 @@ _MOST_CLASSES = 12
 _NOT_CALIBRATED = "Precision and recall by threshold, before calibration"
 _NO_THRESHOLDS = (
     "Not the thresholds of predict: these are probabilities as the head gives them. Calibrated ones "
-    "are in the section What a probability is worth, and when to say nothing."
+    "are in the section What a probability is worth, and when to stay undecided."
 )
 
 

@@ -58,7 +58,7 @@ def trust_section(project: Contents) -> Section:
     >>> section.blocks[0].text
     'Not known yet.'
     """
-    section = Section("trust", "What a probability is worth, and when to say nothing")
+    section = Section("trust", "What a probability is worth, and when to stay undecided")
     honest = evidence(project).honest
     by_unit = {
         unit: honest.results[unit]
