@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import HeadError
 from pseudorca.recordings.folds import OTHER
+from pseudorca.recordings.manifest import labelled_and_noise
 from pseudorca.recordings.options import NOTHING
 from pseudorca.store import Store
 
@@ -228,8 +229,7 @@ def labelled_clips(
     >>> labelled["label"].tolist(), notices
     (['A', 'B'], [])
     """
-    is_noise = clips["label"].isin(store.setting("nothing") or [])
-    labelled = clips[clips["label"].notna() & ~is_noise]
+    labelled, _ = labelled_and_noise(store, clips)
     done = labelled["clip_id"].isin(store.embedded(embedder_id, labelled["clip_id"].tolist()))
     missing = store.unexplained(embedder_id, labelled["clip_id"].tolist())
     if missing:

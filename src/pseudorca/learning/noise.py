@@ -20,6 +20,7 @@ from pseudorca.frontends.base import FrontEnd
 from pseudorca.learning.dataset import TrainingSet, Vectors
 from pseudorca.progress import Progress
 from pseudorca.recordings.clips import cut, read_raven, sample_clips
+from pseudorca.recordings.manifest import labelled_and_noise
 from pseudorca.recordings.options import NOTHING, ClipOptions
 from pseudorca.store import Store
 
@@ -87,7 +88,7 @@ def noise_set(
     noise : DataFrame, rows as of the table ``clips``
     data : TrainingSet, rows as in ``noise``; None if there is none
     """
-    folders = clips[clips["label"].isin(store.setting("nothing") or [])]
+    _, folders = labelled_and_noise(store, clips)
     there = store.embedded(embedder.embedder_id, folders["clip_id"].tolist())
     folders = folders[folders["clip_id"].isin(there)]
     hearing = embedder.hearing(_unbroken)
@@ -142,8 +143,7 @@ def quiet_stretches(clips: pd.DataFrame, recordings: pd.DataFrame, store: Store)
     >>> len(none), quiet["start_s"].tolist()
     (0, [0.0, 3.0, 10.0, 13.0, 16.0])
     """
-    is_noise = clips["label"].isin(store.setting("nothing") or [])
-    labelled = clips[clips["label"].notna() & ~is_noise]
+    labelled, _ = labelled_and_noise(store, clips)
     tables = [Path(path) for path in store.setting("selections") or ()]
     if not tables or labelled.empty:
         return clips.iloc[:0]

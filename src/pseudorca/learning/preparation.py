@@ -25,6 +25,7 @@ from pseudorca.embedding.stream import embed_by_each
 from pseudorca.errors import FoldError, HeadError, unknown_name
 from pseudorca.learning.dataset import Names, TrainingSet, Vectors, Views, make_training_set
 from pseudorca.recordings.folds import group_values
+from pseudorca.recordings.manifest import labelled_and_noise
 from pseudorca.store import Store
 from pseudorca.values import plural
 
@@ -264,10 +265,7 @@ def prepared_set(
         blocks = (blocks or (data.vectors.shape[1],)) * 2
     vectors = reader.clips_themselves(data.vectors)
     if preparation.views:
-        donors_from = clips
-        if labelled is not None:
-            is_noise = labelled["label"].isin(store.setting("nothing") or [])
-            donors_from = labelled[labelled["label"].notna() & ~is_noise]
+        donors_from = clips if labelled is None else labelled_and_noise(store, labelled)[0]
         views = reader.views(donors_from.reset_index(drop=True), data.vectors)
     if preparation.test_views:
         heard_again = reader.test_views(view_set(store, embedder.embedder_id), data.vectors)

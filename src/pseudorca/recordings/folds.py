@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError, unknown_name
 from pseudorca.recordings.clips import read_clips
-from pseudorca.recordings.manifest import project_recordings
+from pseudorca.recordings.manifest import labelled_and_noise, project_recordings
 from pseudorca.results import Result
 from pseudorca.store import Store
 from pseudorca.values import check_types, nfc, plural
@@ -781,6 +781,5 @@ def folds_project(store: Store, split: Split | None = None) -> FoldsResult:
     pseudorca.errors.ManifestError: ... holds no recordings. Run: pseudorca scan ...
     """
     clips = read_clips(store)
-    is_noise = clips["label"].isin(store.setting("nothing") or [])
-    clips = clips[clips["label"].notna() & ~is_noise].reset_index(drop=True)
+    clips = labelled_and_noise(store, clips)[0].reset_index(drop=True)
     return FoldsResult(make_folds(clips, project_recordings(store), split or Split()))

@@ -756,6 +756,33 @@ def moments_id(store: Store) -> list[str]:
     return [] if moments is None else [str(moments)]
 
 
+def labelled_and_noise(store: Store, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part clips or recordings with a label from those of folders that hold nothing.
+
+    Parameters
+    ----------
+    store : Store
+    rows : DataFrame with ``label``
+
+    Returns
+    -------
+    labelled, noise : DataFrame, rows of ``rows``; unlabelled rows are in neither
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> rows = pd.DataFrame({"label": ["Insular", "Noise", None]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder, create=True)
+    ...     store.keep_setting("nothing", ["Noise"])
+    ...     labelled, noise = labelled_and_noise(store, rows)
+    >>> labelled["label"].tolist(), noise["label"].tolist()
+    (['Insular'], ['Noise'])
+    """
+    is_noise = rows["label"].isin(store.setting("nothing") or [])
+    return rows[rows["label"].notna() & ~is_noise], rows[is_noise]
+
+
 def populations(store: Store, recordings: pd.DataFrame) -> pd.DataFrame:
     """Leave out the recordings of folders that hold none of the populations, or nothing.
 

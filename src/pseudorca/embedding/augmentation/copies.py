@@ -17,6 +17,7 @@ from pseudorca.embedding.augmentation.measured import measure_sounds
 from pseudorca.embedding.embedder import AnyEmbedder
 from pseudorca.embedding.stream import embed_by_each
 from pseudorca.errors import HeadError
+from pseudorca.recordings.manifest import labelled_and_noise
 from pseudorca.store import Store
 from pseudorca.values import hash_of
 
@@ -154,8 +155,7 @@ def embed_views(
     ...     embed_views(clips, recordings, embedder, store, views)
     2
     """
-    is_noise = clips["label"].isin(store.setting("nothing") or [])
-    labelled = clips[clips["label"].notna() & ~is_noise].reset_index(drop=True)
+    labelled = labelled_and_noise(store, clips)[0].reset_index(drop=True)
     hearings = [embedder, referring(embedder)] if with_backgrounds else [embedder]
     backgrounds = background_clips(labelled, recordings, embedder, store)
     n_new = 0
