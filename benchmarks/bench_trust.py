@@ -38,7 +38,7 @@ from pseudorca.backbones import load_backbone
 from pseudorca.backbones.small_network import FRONT_END
 from pseudorca.embedding.embedder import Embedder
 from pseudorca.evaluation.encounter_accuracy import balanced_accuracy, paired_difference, rightness
-from pseudorca.evaluation.naming import FALLBACK, LEAST_ENCOUNTERS
+from pseudorca.evaluation.least_probability import FALLBACK, LEAST_ENCOUNTERS
 from pseudorca.evaluation.options import USUAL_ERROR
 from pseudorca.frontends.common import CommonFrontEnd
 from pseudorca.learning.calibration import calibrate_out_of_fold

@@ -8,7 +8,7 @@ import soundfile as sf
 
 from pseudorca.embedding.embed import EmbedderOptions, embed_project
 from pseudorca.errors import ManifestError, PseudorcaError, StoreError
-from pseudorca.evaluation import naming
+from pseudorca.evaluation import least_probability
 from pseudorca.evaluation.evaluate import evaluate_project
 from pseudorca.learning.classifier import Classifier
 from pseudorca.learning.heads.logistic import LogisticHead
@@ -182,10 +182,12 @@ def test_by_default_a_quarter_of_the_names_of_held_out_encounters_may_be_wrong(
 def test_a_fixed_threshold_stands_in_where_too_few_encounters_were_held_out(
     trained: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(naming, "LEAST_ENCOUNTERS", 10_000)
+    monkeypatch.setattr(least_probability, "LEAST_ENCOUNTERS", 10_000)
     result = predict_project(trained)
     assert {t["kind"] for t in result.thresholds.values()} == {"fixed"}
     named = result.encounters["decision"] != "undecided"
-    assert (result.encounters.loc[named, "probability"] >= naming.FALLBACK).all()
+    assert (result.encounters.loc[named, "probability"] >= least_probability.FALLBACK).all()
     reasons = result.encounters.loc[~named, "reason"]
-    assert all(f"{naming.FALLBACK:.2f}" in reason or "unlike" in reason for reason in reasons)
+    assert all(
+        f"{least_probability.FALLBACK:.2f}" in reason or "unlike" in reason for reason in reasons
+    )

@@ -15,13 +15,13 @@ import soundfile as sf
 from pseudorca.errors import ManifestError
 from pseudorca.prediction.decisions import UNDECIDED
 from pseudorca.prediction.effort import Effort, find_gaps
-from pseudorca.recordings.changes import moments_changed, scan_changes
 from pseudorca.recordings.clips import read_raven
 from pseudorca.recordings.folds import OTHER
 from pseudorca.recordings.manifest import Manifest, scan, scan_files
 from pseudorca.recordings.naming import ANSWERS
 from pseudorca.recordings.options import ScanOptions
 from pseudorca.recordings.places import is_left_behind
+from pseudorca.recordings.rescan import moments_changed, scan_changes
 from pseudorca.recordings.timeline import timeline
 
 from .conftest import noise

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pseudorca.errors import FoldError
 from pseudorca.evaluation.intervals import recall_interval
-from pseudorca.evaluation.naming import usual_probability
+from pseudorca.evaluation.least_probability import usual_probability
 from pseudorca.evaluation.risk_coverage import outcomes
 from pseudorca.learning.calibration import Calibrator, calibrate_out_of_fold, carried_prior
 from pseudorca.learning.crossval import cross_validate

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudorca.evaluation.naming import usual_probability
+from pseudorca.evaluation.least_probability import usual_probability
 from pseudorca.evaluation.options import USUAL_ERROR
 from pseudorca.evaluation.risk_coverage import outcomes, threshold_for, thresholds
 from pseudorca.learning.calibration import CalibratedUnits, Calibrator, Prior, make_prior

@@ -9,17 +9,17 @@ import pandas as pd
 from pseudorca.errors import ManifestError, unknown_name
 from pseudorca.progress import Progress
 from pseudorca.recordings.bands import sounds_left_out, top_hz, widest_band
-from pseudorca.recordings.changes import (
-    changed_labels,
-    label_text,
-    moments_changed,
-    scan_changes,
-)
 from pseudorca.recordings.clips import cut
 from pseudorca.recordings.manifest import Manifest, scan
 from pseudorca.recordings.naming import folded
 from pseudorca.recordings.options import NOTHING, ScanOptions
 from pseudorca.recordings.places import Place, absolute
+from pseudorca.recordings.rescan import (
+    changed_labels,
+    label_text,
+    moments_changed,
+    scan_changes,
+)
 from pseudorca.results import Result, attention, counted
 from pseudorca.store import CLASSIFIER_FOLDER, Store, named_set, shown_problems
 from pseudorca.values import plural
